@@ -1,0 +1,61 @@
+"""Errors meant for people: what is wrong, where, and what to do about it."""
+
+from typing import Self
+
+
+class FukiError(Exception):
+    """Something that a user can cause and mend.
+
+    `where` is a place in the recipe (`fuki.firmware[1].path`) or a file; `hint` says what to do.
+    `exit_code` becomes the program's.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def at(self, where: str) -> Self:
+        """Name the place, unless a deeper caller has already named one."""
+        if self.where is None:
+            self.where = where
+        return self
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text}\nhint: {self.hint}" if self.hint else text
+
+
+class FormatError(FukiError):
+    """A file's bytes are not what its format asks for."""
+
+
+class CheckError(FukiError):
+    """The image would not do what its recipe promises; the findings say why."""
+
+
+class RecipeError(FukiError):
+    """The recipe, or the command line, asks for something that cannot be done."""
+
+    exit_code = 2
+
+
+class MismatchError(FukiError):
+    """What was verified is not what was expected."""
+
+    exit_code = 3
+
+
+class SigningError(FukiError):
+    """A key or certificate cannot be used, or a signature could not be made."""
+
+    exit_code = 4
+
+
+class PluginError(FukiError):
+    """A plugin is missing, broken or misbehaves; the message names its distribution and version."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""Byte formats: values in, values out; no paths and no I/O."""

@@ -1,0 +1,40 @@
+"""Which bytes of an image Authenticode covers (Microsoft, "Windows Authenticode Portable Executable Signature Format")."""
+
+from fuki_build.errors import FormatError
+from fuki_build.formats.pe import SECURITY_DIRECTORY, PeHeaders
+
+PADDING = 8
+"""The digest's last block is padded with zeros to this many bytes."""
+
+
+def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], ...]:
+    """The half-open file ranges that are hashed, ascending; the checksum and the signature itself are left out.
+
+    Raises `FormatError` when sections overlap: such an image has no digest that loaders agree on.
+    """
+    header_end = headers.optional.size_of_headers
+    holes = [(headers.checksum_offset, headers.checksum_offset + 4)]
+    if len(headers.directories) > SECURITY_DIRECTORY:
+        entry = headers.directories_offset + SECURITY_DIRECTORY * 8
+        holes.append((entry, entry + 8))
+    ranges = []
+    at = 0
+    for start, end in holes:
+        ranges.append((at, start))
+        at = end
+    ranges.append((at, header_end))
+    at = header_end
+    for section in sorted((s for s in headers.sections if s.raw_size), key=lambda s: s.raw_offset):
+        if section.raw_offset < at:
+            raise FormatError(f"section {section.name} overlaps what is before it: the image has no Authenticode digest")
+        at = section.raw_offset + section.raw_size
+        ranges.append((section.raw_offset, at))
+    end = file_size - headers.security.size
+    if at > end:
+        raise FormatError("the certificate table overlaps a section: the image has no Authenticode digest")
+    ranges.append((at, end))
+    return tuple((start, end) for start, end in ranges if start < end)
+
+
+def padding(hashed: int) -> bytes:
+    return bytes(-hashed % PADDING)

@@ -1,0 +1,132 @@
+"""Compressed kernels: which compression, and the content as a stream of bounded pieces."""
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from typing import Any
+
+from fuki_build.errors import FormatError
+
+_MAGICS = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x02\x21\x4c\x18": "lz4-legacy",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x5d\0\0": "lzma",
+    b"\x89LZO": "lzo",
+}
+_PIECE = 1024 * 1024
+MAX_CONTENT = 1024 * 1024 * 1024
+"""Most bytes that a kernel may have when decompressed; the largest known has a tenth."""
+
+
+def detect(head: bytes) -> str | None:
+    """The name of the compression that a file's first bytes announce."""
+    return next((name for magic, name in _MAGICS.items() if head.startswith(magic)), None)
+
+
+def decompress(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The content in pieces of at most some MiB. `FormatError` for damage, bombs and missing decompressors."""
+    if name not in _DECOMPRESSORS:
+        raise FormatError(f"kernels compressed with {name} cannot be read", hint="give the uncompressed kernel")
+    total = 0
+    try:
+        for piece in _DECOMPRESSORS[name](pieces):
+            total += len(piece)
+            if total > MAX_CONTENT:
+                raise FormatError(f"the {name} data is larger than any kernel (over {MAX_CONTENT} bytes)")
+            yield piece
+    except FormatError:
+        raise
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, RuntimeError, ValueError) as error:
+        raise FormatError(f"the {name} data is damaged: {error}") from error
+    except Exception as error:
+        # zstandard's own error class is only known where that package is installed.
+        if type(error).__name__ != "ZstdError":
+            raise
+        raise FormatError(f"the {name} data is damaged: {error}") from error
+
+
+def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    stream = zlib.decompressobj(wbits=31)
+    for piece in pieces:
+        data = piece
+        while data and not stream.eof:
+            yield stream.decompress(data, _PIECE)
+            data = stream.unconsumed_tail
+    if not stream.eof:
+        raise EOFError("it ends too early")
+
+
+def _incremental(make: Callable[[], Any]) -> Callable[[Iterable[bytes]], Iterator[bytes]]:
+    """For decompressors with the interface of `bz2.BZ2Decompressor`."""
+
+    def run(pieces: Iterable[bytes]) -> Iterator[bytes]:
+        stream = make()
+        for piece in pieces:
+            data = piece
+            while not stream.eof:
+                yield stream.decompress(data, _PIECE)
+                if stream.needs_input:
+                    break
+                data = b""
+        if not stream.eof:
+            raise EOFError("it ends too early")
+
+    return run
+
+
+def _import(module: str, distribution: str) -> Any:  # noqa: ANN401 - a module without types
+    try:
+        return import_module(module)
+    except ImportError:
+        raise FormatError(
+            f"reading this kernel needs the Python package {distribution}",
+            hint="pip install 'fuki-build[kernels]', or give the release with uname = \"…\"",
+        ) from None
+
+
+def _zstd(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    zstandard = _import("zstandard", "zstandard")
+    stream = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    for piece in pieces:
+        # Small inputs bound what one call can expand to.
+        for at in range(0, len(piece), 4096):
+            if stream.eof:
+                return
+            yield stream.decompress(piece[at : at + 4096])
+    if not stream.eof:
+        raise EOFError("it ends too early")
+
+
+def _lz4_frame() -> Any:  # noqa: ANN401 - lz4 has no types
+    return _import("lz4.frame", "lz4").LZ4FrameDecompressor()
+
+
+def _lz4_legacy(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks of a length and that many bytes, each 8 MiB when decompressed (Linux's scripts/Makefile.lib)."""
+    block = _import("lz4.block", "lz4")
+    data = b"".join(pieces)
+    at = 4
+    while at + 4 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "little")
+        at += 4
+        if size == 0 or at + size > len(data):
+            return  # the kernel's build appends the uncompressed size, which is no block
+        yield block.decompress(data[at : at + size], uncompressed_size=8 * _PIECE)
+        at += size
+
+
+_DECOMPRESSORS: dict[str, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
+    "gzip": _gzip,
+    "bzip2": _incremental(bz2.BZ2Decompressor),
+    "xz": _incremental(lzma.LZMADecompressor),
+    "lzma": _incremental(lzma.LZMADecompressor),
+    "lz4": _incremental(_lz4_frame),
+    "lz4-legacy": _lz4_legacy,
+    "zstd": _zstd,
+}

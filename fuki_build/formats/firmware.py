@@ -1,0 +1,121 @@
+"""What a firmware payload is: an edk2 image with or without OVMF's GUID table, IGVM, a UEFI capsule."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from struct import Struct
+from uuid import UUID
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import ovmf
+from fuki_build.formats.reader import Reader
+
+
+class Kind(StrEnum):
+    OVMF = "OVMF"
+    EDK2 = "edk2"
+    IGVM = "IGVM"
+    CAPSULE = "UEFI capsule"
+    VARIABLES = "UEFI variable store"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """A payload's kind, what it has (SEV, TDX, IGVM metadata …), its version if it says one, and its flaw if any."""
+
+    kind: Kind
+    features: tuple[str, ...] = ()
+    version: str | None = None
+    flaw: str | None = None
+
+    def __str__(self) -> str:
+        words = [self.kind, self.version] if self.version else [self.kind]
+        return " ".join(words) + (f" ({', '.join(self.features)})" if self.features else "")
+
+
+# EFI_FIRMWARE_VOLUME_HEADER up to its signature; the zero vector is code on ARM.
+_VOLUME = Struct("<16s16sQ4sIH")
+_FILE_SYSTEMS = {
+    UUID("8c8ce578-8a3d-4f1c-9935-896185c32dd3"): Kind.EDK2,  # FFS 2
+    UUID("5473c07a-3dcb-4dca-bd6f-1e9689e7349a"): Kind.EDK2,  # FFS 3
+    UUID("fff12b8d-7696-4c8b-a985-2747075b4f50"): Kind.VARIABLES,
+}
+_CAPSULE = Struct("<16sIII")
+_CAPSULES = {
+    UUID("6dcbd5ed-e82d-4c44-bda1-7194199ad92a"): "firmware management protocol",
+    UUID("4a3ca68b-7723-48fb-803d-578cc1fec44d"): "signed, edk2",
+    UUID("3b6686bd-0d76-4030-b70e-b5519e2fc5a0"): "with a list of files",
+}
+_IGVM = Struct("<4sIIIII")  # magic, version, offset and size of the variable headers, file size, checksum
+_VERSION_REACH = 1024 * 1024
+_VERSION = re.compile(
+    rb"(?:edk2-stable\d{6}[\w.+~-]{0,40})|(?:\x00\x00(?:2\x000\x00\d\x00\d\x00\.\x00[01]\x00\d\x00(?:[\w.+~-]\x00){0,40})\x00\x00)"
+)
+
+
+def recognise(payload: Reader) -> Firmware:
+    """Say what a payload is. Reads a few KiB at both ends; never fails: damage becomes the `flaw`."""
+    try:
+        return _capsule(payload) or _igvm(payload) or _ovmf(payload) or _edk2(payload) or Firmware(Kind.UNKNOWN)
+    except FormatError as error:
+        return Firmware(Kind.UNKNOWN, flaw=error.message)
+
+
+def _capsule(payload: Reader) -> Firmware | None:
+    head = payload.read_at(0, _CAPSULE.size)
+    if len(head) < _CAPSULE.size:
+        return None
+    guid, header_size, _, image_size = _CAPSULE.unpack(head)
+    kind = _CAPSULES.get(UUID(bytes_le=guid))
+    if kind is None:
+        return None
+    if not _CAPSULE.size <= header_size <= image_size <= payload.size:
+        flaw = f"the capsule header claims {image_size} bytes, the payload has {payload.size}"
+        return Firmware(Kind.CAPSULE, (kind,), flaw=flaw)
+    return Firmware(Kind.CAPSULE, (kind,))
+
+
+def _igvm(payload: Reader) -> Firmware | None:
+    head = payload.read_at(0, _IGVM.size)
+    if len(head) < _IGVM.size or head[:4] != b"IGVM":
+        return None
+    _, version, offset, size, total, _ = _IGVM.unpack(head)
+    flaw = None
+    if version not in (1, 2) or total > payload.size or offset + size > total:
+        flaw = f"the IGVM header (version {version}) claims {total} bytes, the payload has {payload.size}"
+    return Firmware(Kind.IGVM, (f"version {version}",), flaw=flaw)
+
+
+def _ovmf(payload: Reader) -> Firmware | None:
+    image = ovmf.decode(payload)
+    if image is None:
+        return None
+    features = []
+    if image.sev is not None:
+        features.append("SEV")
+        if any(section.kind == 0x10 for section in image.sev):
+            features.append("kernel hashes")
+    if image.tdx is not None:
+        features.append("TDX")
+    if ovmf.IGVM_METADATA in image.entries:
+        features.append("IGVM")
+    return Firmware(Kind.OVMF, tuple(features))
+
+
+def _edk2(payload: Reader) -> Firmware | None:
+    """A firmware volume at the start, or behind ARM's reset code in the first 64 KiB."""
+    head = payload.read_at(0, 64 * 1024)
+    for at in range(0, max(0, len(head) - _VOLUME.size), 0x1000):
+        _, guid, size, magic, _, _ = _VOLUME.unpack_from(head, at)
+        kind = _FILE_SYSTEMS.get(UUID(bytes_le=guid)) if magic == b"_FVH" else None
+        if kind is not None:
+            flaw = None if at + size <= payload.size else f"its first volume claims {size} bytes"
+            return Firmware(kind, (), _version(payload), flaw)
+    return None
+
+
+def _version(payload: Reader) -> str | None:
+    """edk2's PcdFirmwareVersionString, which ARM builds leave uncompressed near the start; x86 ones compress it."""
+    found = _VERSION.search(payload.read_at(0, _VERSION_REACH))
+    return found[0].replace(b"\0", b"").decode("ascii") if found else None

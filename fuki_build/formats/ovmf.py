@@ -1,0 +1,134 @@
+"""edk2's firmware for virtual machines: the table of GUIDs before the reset vector, and what it points at.
+
+Sources: OvmfPkg/ResetVector/Ia16/ResetVectorVtf0.asm, OvmfPkg/ResetVector/X64/OvmfSevMetadata.asm and
+IntelTdxMetadata.asm, MdePkg/Include/Pi/PiFirmwareVolume.h.
+"""
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import NamedTuple
+from uuid import UUID
+
+from fuki_build.errors import FormatError
+from fuki_build.formats.reader import Reader, unpack
+
+FOOTER = UUID("96b582de-1fb2-45f7-baea-a366c55a082d")
+SEV_METADATA = UUID("dc886566-984a-4798-a75e-5585a7bf67cc")
+SEV_HASH_TABLE = UUID("7255371f-3a3b-4b04-927b-1da6efa8d454")
+SEV_ES_RESET = UUID("00f771de-1a7e-4fcb-890e-68c77e2fb44e")
+SVSM_INFO = UUID("a789a612-0597-4c4b-a49f-cbb1fe9d1ddd")
+TDX_METADATA = UUID("e47a6535-984a-4798-865e-4685a7bf8ec2")
+IGVM_METADATA = UUID("784fa70e-3176-4677-8a20-04b68699e374")
+
+ENTRY_NAMES = {
+    SEV_METADATA: "SEV metadata",
+    SEV_HASH_TABLE: "SEV kernel hash table",
+    SEV_ES_RESET: "SEV-ES reset block",
+    SVSM_INFO: "SVSM info",
+    TDX_METADATA: "TDX metadata",
+    IGVM_METADATA: "IGVM metadata",
+}
+
+_FOOTER_END = 32  # the footer's GUID ends this many bytes before the end of the file
+_ENTRY_TAIL = Struct("<H16s")  # an entry's whole length, its GUID; its data stand before them
+_METADATA_OFFSET = Struct("<I")
+_SEV_HEADER = Struct("<4sIII")  # ASEV, size, version, number of sections
+_SEV_SECTION = Struct("<III")
+_TDX_HEADER = Struct("<4sIII")  # TDVF, length, version, number of sections
+_TDX_SECTION = Struct("<IIQQII")
+_MAX_SECTIONS = 1024
+
+
+class SevSection(NamedTuple):
+    """Guest memory that takes part in an SNP launch: 1 SEC_MEM, 2 SECRETS, 3 CPUID, 4 SVSM_CAA, 0x10 hashes."""
+
+    address: int
+    size: int
+    kind: int
+
+
+class TdxSection(NamedTuple):
+    """Guest memory of a TD at launch: 0 BFV, 1 CFV, 2 TD_HOB, 3 TempMem, 4 PermMem, 5 Payload, 6 its parameters."""
+
+    offset: int
+    raw_size: int
+    address: int
+    memory_size: int
+    kind: int
+    attributes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ovmf:
+    """The table's entries (GUID to data), and the metadata of the confidential technologies, if present."""
+
+    entries: dict[UUID, bytes]
+    sev: tuple[SevSection, ...] | None
+    tdx: tuple[TdxSection, ...] | None
+
+    @property
+    def entry_names(self) -> tuple[str, ...]:
+        return tuple(ENTRY_NAMES.get(guid, str(guid)) for guid in self.entries)
+
+
+def decode(image: Reader) -> Ovmf | None:
+    """The GUID table of a firmware image; None where there is none. `FormatError` where it lies."""
+    footer_at = image.size - _FOOTER_END - _ENTRY_TAIL.size
+    if footer_at < 0:
+        return None
+    length, guid = _ENTRY_TAIL.unpack(image.read(footer_at, _ENTRY_TAIL.size, "the OVMF footer"))
+    if UUID(bytes_le=guid) != FOOTER:
+        return None
+    entries = _decode_entries(image, footer_at, length)
+    return Ovmf(entries, _decode_sev(image, entries), _decode_tdx(image, entries))
+
+
+def _decode_entries(image: Reader, footer_at: int, length: int) -> dict[UUID, bytes]:
+    """Entries stand before the footer and are walked backwards; `length` counts the footer too."""
+    size = length - _ENTRY_TAIL.size
+    if size < 0 or size > footer_at:
+        raise FormatError(f"the OVMF GUID table claims {length} bytes, which do not fit")
+    table = image.read(footer_at - size, size, "the OVMF GUID table")
+    entries = {}
+    end = size
+    while end > 0:
+        entry_size, guid = unpack(_ENTRY_TAIL, table, end - _ENTRY_TAIL.size, "an entry of the OVMF GUID table")
+        if not _ENTRY_TAIL.size <= entry_size <= end:
+            raise FormatError(f"an entry of the OVMF GUID table claims {entry_size} bytes, {end} are left")
+        entries[UUID(bytes_le=guid)] = table[end - entry_size : end - _ENTRY_TAIL.size]
+        end -= entry_size
+    return entries
+
+
+def _metadata_offset(image: Reader, entries: dict[UUID, bytes], guid: UUID) -> int | None:
+    """Where metadata start in the file: the entry holds their distance from its end."""
+    if guid not in entries:
+        return None
+    (distance,) = unpack(_METADATA_OFFSET, entries[guid], 0, f"the {ENTRY_NAMES[guid]} entry")
+    if distance > image.size:
+        raise FormatError(f"the {ENTRY_NAMES[guid]} would start {distance} bytes before the end of the file")
+    return int(image.size - distance)
+
+
+def _decode_sev(image: Reader, entries: dict[UUID, bytes]) -> tuple[SevSection, ...] | None:
+    offset = _metadata_offset(image, entries, SEV_METADATA)
+    if offset is None:
+        return None
+    head = image.read(offset, _SEV_HEADER.size, "the SEV metadata")
+    magic, _, version, count = _SEV_HEADER.unpack(head)
+    if magic != b"ASEV" or version != 1 or count > _MAX_SECTIONS:
+        raise FormatError(f"the SEV metadata are not understood (magic {magic!r}, version {version}, {count} sections)")
+    data = image.read(offset + _SEV_HEADER.size, count * _SEV_SECTION.size, "the SEV sections")
+    return tuple(SevSection._make(row) for row in _SEV_SECTION.iter_unpack(data))
+
+
+def _decode_tdx(image: Reader, entries: dict[UUID, bytes]) -> tuple[TdxSection, ...] | None:
+    offset = _metadata_offset(image, entries, TDX_METADATA)
+    if offset is None:
+        return None
+    head = image.read(offset, _TDX_HEADER.size, "the TDX metadata")
+    magic, _, version, count = _TDX_HEADER.unpack(head)
+    if magic != b"TDVF" or version != 1 or count > _MAX_SECTIONS:
+        raise FormatError(f"the TDX metadata are not understood (magic {magic!r}, version {version}, {count} sections)")
+    data = image.read(offset + _TDX_HEADER.size, count * _TDX_SECTION.size, "the TDX sections")
+    return tuple(TdxSection._make(row) for row in _TDX_SECTION.iter_unpack(data))

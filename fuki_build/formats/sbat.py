@@ -1,0 +1,35 @@
+"""`.sbat`: revocation levels of the components of an image (shim's SBAT.md)."""
+
+from collections.abc import Iterable
+
+from fuki_build.errors import FormatError
+
+HEADER = "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md"
+UKI_COMPONENT = "uki,1,UKI,uki,1,https://uapi-group.org/specifications/specs/unified_kernel_image/"
+ADDON_COMPONENT = (
+    "uki-addon,1,UKI Addon,addon,1,https://www.freedesktop.org/software/systemd/man/latest/systemd-stub.html"
+)
+MAX_SIZE = 1024 * 1024
+
+
+def parse(data: bytes) -> tuple[str, ...]:
+    """The lines of a table without its first; `FormatError` if that is missing or a line has no component."""
+    try:
+        text = data.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        raise FormatError("the SBAT table is not UTF-8") from None
+    lines = text.splitlines()
+    if not lines or not lines[0].startswith("sbat,"):
+        raise FormatError("the SBAT table does not start with a line 'sbat,…'")
+    components = tuple(line for line in lines[1:] if line.strip())
+    for line in components:
+        fields = line.split(",")
+        if len(fields) < 2 or not fields[1].isdigit():
+            raise FormatError(f"the SBAT line {line[:80]!r} has no component and generation number")
+    return components
+
+
+def merge(tables: Iterable[Iterable[str]]) -> bytes:
+    """One table of several ones' lines, in order, without duplicates, under one header line."""
+    lines = dict.fromkeys(line for table in tables for line in table)
+    return "\n".join((HEADER, *lines, "")).encode()

@@ -1,0 +1,60 @@
+"""CHIDs, computer hardware ids: UUIDs hashed from SMBIOS strings.
+
+Two dialects exist. Microsoft's ("Specifying Hardware IDs for a Computer"), which fwupd and
+`systemd-analyze chid` speak, has no id of a type when one of its fields is missing. systemd-stub's (chid.c in
+262.1) strips fields and hashes missing ones as empty strings, and tries only some types, in an order of its own.
+"""
+
+from enum import Enum
+from hashlib import sha1
+from uuid import UUID
+
+from fuki_build.hardware.machine import Machine
+
+_NAMESPACE = UUID("70ffd812-4c7f-4c7d-0000-000000000000")
+
+FIELDS: dict[int, tuple[str, ...]] = {
+    0: ("manufacturer", "family", "product", "sku", "bios_vendor", "bios_version", "bios_major", "bios_minor"),
+    1: ("manufacturer", "family", "product", "bios_vendor", "bios_version", "bios_major", "bios_minor"),
+    2: ("manufacturer", "product", "bios_vendor", "bios_version", "bios_major", "bios_minor"),
+    3: ("manufacturer", "family", "product", "sku", "baseboard_manufacturer", "baseboard_product"),
+    4: ("manufacturer", "family", "product", "sku"),
+    5: ("manufacturer", "family", "product"),
+    6: ("manufacturer", "sku", "baseboard_manufacturer", "baseboard_product"),
+    7: ("manufacturer", "sku"),
+    8: ("manufacturer", "product", "baseboard_manufacturer", "baseboard_product"),
+    9: ("manufacturer", "product"),
+    10: ("manufacturer", "family", "baseboard_manufacturer", "baseboard_product"),
+    11: ("manufacturer", "family"),
+    12: ("manufacturer", "enclosure_type"),
+    13: ("manufacturer", "baseboard_manufacturer", "baseboard_product"),
+    14: ("manufacturer",),
+    15: ("manufacturer", "family", "product", "panel_id"),
+    16: ("manufacturer", "family", "panel_id"),
+    17: ("manufacturer", "sku", "panel_id"),
+}
+"""The fields of each type, in the order in which they are joined."""
+
+STUB_ORDER = (17, 16, 15, 3, 6, 8, 10, 4, 5, 7, 9, 11)
+"""The types that systemd-stub tries, first to last; it never tries the others."""
+
+
+class Dialect(Enum):
+    MICROSOFT = "microsoft"
+    STUB = "stub"
+
+
+def chid(machine: Machine, kind: int, dialect: Dialect) -> UUID | None:
+    """The machine's CHID of type `kind` (0 to 17); None where Microsoft's dialect has none."""
+    fields = [str(getattr(machine, name)) for name in FIELDS[kind]]
+    if dialect is Dialect.STUB:
+        fields = [_strip(field) for field in fields]
+    elif not all(fields):
+        return None
+    name = "&".join(fields).encode("utf-16-le")
+    return UUID(bytes=sha1(_NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16], version=5)
+
+
+def _strip(field: str) -> str:
+    """As the stub does: leading spaces, then leading zeros, then trailing spaces."""
+    return field.lstrip(" ").lstrip("0").rstrip(" ")

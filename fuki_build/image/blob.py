@@ -1,0 +1,137 @@
+"""Content that is not in memory: files, parts of files, literal bytes, one after the other."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuki_build.errors import FormatError, FukiError
+from fuki_build.formats.reader import Reader
+
+Identity = tuple[int, int, int, int]
+"""Device, inode, size and modification time in ns: what must not change between planning and reading."""
+
+
+def open_regular(path: Path) -> tuple[int, os.stat_result]:
+    """Open a regular file for reading; the caller closes it. `FukiError` names the path and what is wrong."""
+    try:
+        # Without O_NONBLOCK, opening a FIFO would wait for a writer that may never come.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise FukiError(f"cannot open {path}: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise FukiError(f"cannot read {path}: it is {kind}")
+    return descriptor, status
+
+
+def identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """`size` bytes of a file, from `offset`; `identity` is the file as it was when planned."""
+
+    path: Path
+    offset: int
+    size: int
+    identity: Identity
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        length = max(0, min(length, self.size - offset))
+        descriptor, status = open_regular(self.path)
+        try:
+            self.check_unchanged(status)
+            return os.pread(descriptor, length, self.offset + offset)
+        except OSError as error:
+            raise FukiError(f"cannot read {self.path}: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
+
+    def check_unchanged(self, status: os.stat_result) -> None:
+        if identity(status) != self.identity:
+            raise FukiError(f"{self.path} changed while it was being used", hint="run the command again")
+
+
+@dataclass(frozen=True, slots=True)
+class BytesPart:
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.data[offset : offset + length]
+
+
+Part = FilePart | BytesPart
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Content as a sequence of parts, with its total size in bytes known and nothing read."""
+
+    parts: tuple[Part, ...] = ()
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> "Blob":
+        return cls((BytesPart(data),))
+
+    @classmethod
+    def of_file(cls, path: Path) -> "Blob":
+        descriptor, status = open_regular(path)
+        os.close(descriptor)
+        return cls((FilePart(path, 0, status.st_size, identity(status)),))
+
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self.parts)
+
+    def __add__(self, other: "Blob") -> "Blob":
+        return Blob(self.parts + other.parts)
+
+    def placed(self) -> Iterator[tuple[int, Part]]:
+        """Each part with its offset in the blob."""
+        at = 0
+        for part in self.parts:
+            yield at, part
+            at += part.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset`; fewer at the end."""
+        found = []
+        for at, part in self.placed():
+            start, end = max(offset, at), min(offset + length, at + part.size)
+            if start < end:
+                found.append(part.read_at(start - at, end - start))
+        return b"".join(found)
+
+    def slice(self, offset: int, size: int) -> "Blob":
+        """The part of the blob from `offset`; `FormatError` if it would reach beyond the end."""
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise FormatError(f"{size} bytes at {offset:#x} lie outside the content of {self.size} bytes")
+        parts: list[Part] = []
+        for at, part in self.placed():
+            start, end = max(offset, at), min(offset + size, at + part.size)
+            if start >= end:
+                continue
+            if isinstance(part, BytesPart):
+                parts.append(BytesPart(part.data[start - at : end - at]))
+            else:
+                parts.append(FilePart(part.path, part.offset + start - at, end - start, part.identity))
+        return Blob(tuple(parts))
+
+    def read_small(self, limit: int, what: str) -> bytes:
+        """All of it, if it has at most `limit` bytes; else `FormatError` naming `what`."""
+        if self.size > limit:
+            raise FormatError(f"{what} has {self.size} bytes, more than the {limit} that it may have")
+        return self.read_at(0, self.size)
+
+    @property
+    def reader(self) -> Reader:
+        return Reader(self.size, self.read_at)

@@ -1,0 +1,96 @@
+"""Many digests of one stream: each over its own ranges, all fed from a single read, hashed in threads."""
+
+import hashlib
+from collections.abc import Iterable
+from queue import Queue
+from threading import Thread
+from types import TracebackType
+from typing import NamedTuple, Self
+
+_WORKERS = 2
+"""Hashing threads beside the one that reads and writes; more gain nothing, as one of them hashes every byte."""
+_QUEUE = 8
+"""Pieces that may wait for a worker: bounds memory."""
+
+Ranges = tuple[tuple[int, int], ...]
+"""Half-open, ascending."""
+
+
+class Request(NamedTuple):
+    """A digest over parts of the stream, and `suffix` behind them."""
+
+    ranges: Ranges
+    algorithm: str = "sha256"
+    suffix: bytes = b""
+
+    @property
+    def weight(self) -> int:
+        return sum(end - start for start, end in self.ranges)
+
+
+class _Running:
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._hash = hashlib.new(request.algorithm, usedforsecurity=False)
+        self._next = 0
+
+    def feed(self, offset: int, piece: memoryview) -> None:
+        ranges = self.request.ranges
+        while self._next < len(ranges):
+            start, end = ranges[self._next]
+            if start >= offset + len(piece):
+                return
+            self._hash.update(piece[max(0, start - offset) : end - offset])
+            if end > offset + len(piece):
+                return
+            self._next += 1
+
+    def hexdigest(self) -> str:
+        self._hash.update(self.request.suffix)
+        return self._hash.hexdigest()
+
+
+class Digests:
+    """Feed a stream from its start, piece by piece, inside a `with`; `results` has the digests afterwards, in hex.
+
+    Pieces are kept until they are hashed and must not be changed after they were fed.
+    """
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self.results: dict[Request, str] = {}
+        self._shares: list[list[_Running]] = [[] for _ in range(_WORKERS)]
+        weights = [0] * _WORKERS
+        for request in sorted(set(requests), key=lambda r: r.weight, reverse=True):
+            lightest = weights.index(min(weights))
+            self._shares[lightest].append(_Running(request))
+            weights[lightest] += request.weight
+        self._queues: list[Queue[tuple[int, memoryview] | None]] = [Queue(_QUEUE) for _ in range(_WORKERS)]
+        self._threads = [
+            Thread(target=_work, args=(queue, share), daemon=True)
+            for queue, share in zip(self._queues, self._shares, strict=True)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def feed(self, offset: int, piece: memoryview) -> None:
+        for queue in self._queues:
+            queue.put((offset, piece))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for queue in self._queues:
+            queue.put(None)
+        for thread in self._threads:
+            thread.join()
+        if error is None:
+            self.results = {r.request: r.hexdigest() for share in self._shares for r in share}
+
+
+def _work(queue: "Queue[tuple[int, memoryview] | None]", share: list[_Running]) -> None:
+    while (item := queue.get()) is not None:
+        for running in share:
+            running.feed(*item)

@@ -1,0 +1,30 @@
+"""An image: everything that will be in the file, resolved, before anything has an address."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fuki_build.formats.pe import Machine
+from fuki_build.image.kernel import Kernel
+from fuki_build.image.section import Section
+from fuki_build.image.stub import Stub
+
+
+class ImageKind(StrEnum):
+    UKI = "uki"
+    ADDON = "addon"
+    OTHER = "other"
+    """A PE image that is neither, such as a stub or a kernel; only ever read, never built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Sections in file order, `.sbat` among them; `stub` is None for an addon made from scratch."""
+
+    kind: ImageKind
+    name: str
+    machine: Machine
+    stub: Stub | None
+    sections: tuple[Section, ...]
+    kernels: Sequence[Kernel] = ()
+    where: str = "fuki.image"

@@ -1,0 +1,79 @@
+"""Read a finished image, by whomever it was made, into the same `Layout` that planning gives."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import pe
+from fuki_build.formats.pe import PeHeaders
+from fuki_build.image.assemble import Progress, authenticode_request, content_request, read_pieces
+from fuki_build.image.blob import Blob
+from fuki_build.image.digest import Digests
+from fuki_build.image.image import ImageKind
+from fuki_build.image.layout import Layout, PlacedSection
+from fuki_build.image.section import ADDON_PAYLOAD, STUB_OWN, Origin, Section
+from fuki_build.image.stub import StubVersion, decode_version
+
+_MAX_MAGIC = 4096
+
+
+def inspect(path: Path) -> Layout:
+    """Read an image's headers and nothing else. Raises `FukiError` when it cannot be read or is no PE image."""
+    file = Blob.of_file(path)
+    try:
+        headers = pe.decode(file.read_at(0, pe.HEAD_SIZE), file.size)
+    except FormatError as error:
+        raise error.at(str(path)) from error
+    sections = tuple(_sections(headers, file, str(path)))
+    return Layout(
+        kind=_kind(headers),
+        name=path.name,
+        headers=headers,
+        sections=sections,
+        file_size=file.size,
+        stub=_stub_version(sections),
+        path=path,
+        where=str(path),
+    )
+
+
+def _sections(headers: PeHeaders, file: Blob, source: str) -> Iterator[PlacedSection]:
+    """Sections with the profile that each belongs to: `.profile` starts the next one."""
+    profile: int | None = None
+    for header in headers.sections:
+        if header.name == ".profile":
+            profile = 0 if profile is None else profile + 1
+        content = file.slice(header.raw_offset, header.content_size) if header.raw_size else Blob()
+        origin = Origin.STUB if header.name in STUB_OWN else Origin.RECIPE
+        yield PlacedSection(Section(header.name, content, source, profile, origin), header)
+
+
+def _kind(headers: PeHeaders) -> ImageKind:
+    names = {section.name for section in headers.sections}
+    if ".linux" in names:
+        return ImageKind.UKI
+    return ImageKind.ADDON if names & set(ADDON_PAYLOAD) else ImageKind.OTHER
+
+
+def _stub_version(sections: tuple[PlacedSection, ...]) -> StubVersion | None:
+    magic = next((s.section.content for s in sections if s.name == ".sdmagic"), None)
+    return decode_version(magic.read_at(0, _MAX_MAGIC)) if magic else None
+
+
+def digest(layout: Layout, progress: Progress | None = None) -> tuple[tuple[str, ...], str]:
+    """SHA-256 of each section's content, and the Authenticode digest, in hex, in one read of the file.
+
+    Raises `FormatError` when sections overlap or the file has changed since it was inspected.
+    """
+    if layout.path is None:
+        raise ValueError("only an inspected image has a file to digest")
+    image = authenticode_request(layout)
+    sections = [content_request(placed) for placed in layout.sections]
+    with Digests([image, *sections]) as digests:
+        at = 0
+        for piece in read_pieces(Blob.of_file(layout.path)):
+            digests.feed(at, piece)
+            at += len(piece)
+            if progress:
+                progress(len(piece))
+    return tuple(digests.results[request] for request in sections), digests.results[image]

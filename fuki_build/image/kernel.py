@@ -1,0 +1,72 @@
+"""The kernel that goes into `.linux`: what it is for, what it says of itself, and what of it the image needs."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import compression, kernel, pe, sbat
+from fuki_build.formats.pe import PeHeaders
+from fuki_build.image.blob import Blob
+
+_MAX_SBAT = sbat.MAX_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """`content` is what firmware can start: the file itself, or its decompressed content.
+
+    `headers` is None when that is no EFI executable; `where` is the recipe key that named it.
+    """
+
+    path: Path
+    content: Blob
+    headers: PeHeaders | None
+    sbat: bytes
+    decompressed: bool
+    where: str
+
+    @property
+    def nx_compat(self) -> bool:
+        return self.headers is not None and bool(self.headers.optional.dll_characteristics & pe.NX_COMPAT)
+
+    @property
+    def signed(self) -> bool:
+        return self.headers is not None and bool(self.headers.security.size)
+
+
+def read_kernel(path: Path, workspace: Path, where: str) -> Kernel:
+    """Read a kernel's headers. One that is compressed as a whole is decompressed into `workspace`.
+
+    Raises `FukiError` when the file cannot be read or its compression is damaged or unknown.
+    """
+    content = Blob.of_file(path)
+    decompressed = False
+    packed_with = compression.detect(content.read_at(0, 8))
+    if packed_with is not None:
+        content = _decompress(content, packed_with, workspace)
+        decompressed = True
+    try:
+        headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
+    except FormatError:
+        return Kernel(path, content, None, b"", decompressed, where)
+    return Kernel(path, content, headers, _sbat(content, headers), decompressed, where)
+
+
+def _decompress(packed: Blob, name: str, workspace: Path) -> Blob:
+    with tempfile.NamedTemporaryFile(dir=workspace, prefix="linux-", delete=False) as file:
+        for piece in compression.decompress(name, kernel.pieces(packed.reader)):
+            file.write(piece)
+    return Blob.of_file(Path(file.name))
+
+
+def _sbat(content: Blob, headers: PeHeaders) -> bytes:
+    for section in headers.sections:
+        if section.name == ".sbat":
+            return content.slice(section.raw_offset, section.content_size).read_small(_MAX_SBAT, "the kernel's .sbat")
+    return b""
+
+
+def release(found: Kernel) -> str | None:
+    """`uname -r` of a kernel, None if it does not say; see `formats.kernel.release`."""
+    return kernel.release(found.content.reader)

@@ -1,0 +1,167 @@
+"""Layout: an image with every offset, address and size decided, and no byte written yet."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fuki_build.errors import FukiError
+from fuki_build.formats import pe
+from fuki_build.formats.authenticode import digest_ranges
+from fuki_build.formats.pe import PeHeaders, SectionHeader
+from fuki_build.image.blob import Blob
+from fuki_build.image.image import Image, ImageKind
+from fuki_build.image.section import Origin, Section
+from fuki_build.image.stub import StubVersion
+
+_DATA_FLAGS = pe.SCN_DATA | pe.SCN_READ
+# Kernels that use the EFI handover protocol run from where they are.
+_LINUX_FLAGS = pe.SCN_CODE | pe.SCN_READ
+_MAX_OFFSET = 0xFFFFFFFF
+_SPARE_SLOTS = 15
+"""Section headers that an image made without a stub leaves room for, as systemd's addon stub does."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedSection:
+    """A section and its header; `header.virtual_size` is the content's size."""
+
+    section: Section
+    header: SectionHeader
+
+    @property
+    def name(self) -> str:
+        return self.section.name
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A planned image, or one that was read from `path`; both look the same from here on."""
+
+    kind: ImageKind
+    name: str
+    headers: PeHeaders
+    sections: tuple[PlacedSection, ...]
+    file_size: int
+    stub: StubVersion | None
+    path: Path | None = None
+    where: str | None = None
+
+    @property
+    def machine(self) -> str:
+        return self.headers.machine_name
+
+    @cached_property
+    def plain_sections(self) -> tuple[Section, ...]:
+        return tuple(placed.section for placed in self.sections)
+
+    @cached_property
+    def profiles(self) -> tuple[int, ...]:
+        """The numbers after `@`; empty for an image without profiles."""
+        return tuple(sorted({s.profile for s in self.plain_sections if s.profile is not None}))
+
+    @property
+    def authenticode_ranges(self) -> tuple[tuple[int, int], ...]:
+        return digest_ranges(self.headers, self.file_size)
+
+    def find(self, name: str, profile: int | None = None) -> list[Section]:
+        """The sections of that name in exactly one slice: the base, or one profile's own."""
+        return [s for s in self.plain_sections if s.name == name and s.profile == profile]
+
+
+def plan(image: Image) -> Layout:
+    """Decide where everything goes: appended to the stub as UAPI.5 and the PE format ask for.
+
+    Raises `FukiError` when a PE image cannot be that large. Too many sections for the header, or a `.sbat` that
+    does not fit, still give a layout, so that it can be shown; writing it is refused.
+    """
+    headers, sections = _stub_sections(image)
+    alignment = headers.optional.file_alignment
+    end = max([headers.optional.size_of_headers, *(s.header.raw_offset + s.header.raw_size for s in sections)])
+    for section in image.sections:
+        if _replace(sections, section):
+            continue
+        placed = _append(headers, sections, section, pe.align(end, alignment))
+        end = placed.header.raw_offset + placed.header.raw_size
+        sections.append(placed)
+    file_size = pe.align(end, alignment)
+    return Layout(
+        kind=image.kind,
+        name=image.name,
+        headers=_finish(headers, sections, image),
+        sections=tuple(sections),
+        file_size=file_size,
+        stub=image.stub.version if image.stub else None,
+        where=image.where,
+    )
+
+
+def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:
+    if image.stub is None:
+        return pe.minimal_image(image.machine, len(image.sections) + _SPARE_SLOTS), []
+    stub = image.stub
+    placed = [
+        PlacedSection(
+            Section(header.name, Blob.of_bytes(content[: header.content_size]), str(stub.path), origin=Origin.STUB),
+            header,
+        )
+        for header, content in zip(stub.headers.sections, stub.contents, strict=True)
+    ]
+    return stub.headers, placed
+
+
+def _replace(sections: list[PlacedSection], section: Section) -> bool:
+    """Put content into a section that the stub already has (`.sbat`); its address and room stay."""
+    for index, placed in enumerate(sections):
+        if placed.name == section.name and placed.section.origin is Origin.STUB:
+            header = placed.header._replace(virtual_size=section.content.size)
+            sections[index] = PlacedSection(section, header)
+            return True
+    return False
+
+
+def _append(headers: PeHeaders, sections: list[PlacedSection], section: Section, offset: int) -> PlacedSection:
+    last = max((s.header.virtual_address + s.header.virtual_size for s in sections), default=1)
+    size = section.content.size
+    address = pe.align(last, headers.optional.section_alignment)
+    raw_size = pe.align(size, headers.optional.file_alignment)
+    if max(address + size, offset + raw_size) > _MAX_OFFSET:
+        raise FukiError(
+            f"section {section.name} would end beyond 4 GiB, which no PE image can",
+            hint="make the initrd smaller, or move content out of it",
+        )
+    header = SectionHeader(
+        raw_name=section.name.encode().ljust(8, b"\0"),
+        virtual_size=size,
+        virtual_address=address,
+        raw_size=raw_size,
+        raw_offset=offset,
+        relocations=0,
+        line_numbers=0,
+        number_of_relocations=0,
+        number_of_line_numbers=0,
+        flags=_LINUX_FLAGS if section.name == ".linux" else _DATA_FLAGS,
+    )
+    return PlacedSection(section, header)
+
+
+def _finish(headers: PeHeaders, sections: list[PlacedSection], image: Image) -> PeHeaders:
+    """Update what depends on all sections. The checksum stays 0: EFI does not look at it."""
+    added = [s for s in sections if s.section.origin is Origin.RECIPE]
+    optional = headers.optional
+    characteristics = optional.dll_characteristics
+    if any(kernel.headers is not None and not kernel.nx_compat for kernel in image.kernels):
+        # Firmware that enforces it would not start the kernel inside an image that promises it.
+        characteristics &= ~pe.NX_COMPAT
+    end = max((s.header.virtual_address + s.header.virtual_size for s in sections), default=0)
+    old = {s.raw_name for s in headers.sections}
+    optional = optional._replace(
+        checksum=0,
+        dll_characteristics=characteristics,
+        size_of_image=pe.align(end, optional.section_alignment),
+        size_of_initialized_data=optional.size_of_initialized_data
+        + sum(s.header.virtual_size for s in added if s.header.raw_name not in old),
+    )
+    # A symbol table stands behind the sections and is not copied.
+    coff = headers.coff._replace(symbol_table=0, number_of_symbols=0)
+    changed = PeHeaders(headers.dos, coff, optional, headers.directories, ())
+    return changed.with_sections(tuple(s.header for s in sections))

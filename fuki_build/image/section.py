@@ -1,0 +1,66 @@
+"""Sections of a UKI or addon (UAPI.5), and what systemd-stub does with each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from fuki_build.image.blob import Blob
+
+STUB_MEASURED = (
+    ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat",
+    ".pcrpkey", ".profile", ".dtbauto", ".hwids", ".efifw",
+)  # fmt: skip
+"""What the stub measures into PCR 11, in its order (the enum in uki.h, 262.1; the UAPI.5 text differs)."""
+
+MATCHED = (".dtbauto", ".efifw")
+"""May repeat within a profile; only the one that matches the machine is used, and measured."""
+
+ADDON_PAYLOAD = (".cmdline", ".dtb", ".dtbauto", ".ucode", ".initrd")
+"""At least one of these makes an addon (systemd-stub(7))."""
+
+IMAGE_ORDER = (
+    ".osrel", ".cmdline", ".dtb", ".dtbauto", ".hwids", ".uname", ".splash", ".pcrpkey",
+    ".linux", ".initrd", ".efifw", ".ucode",
+)  # fmt: skip
+"""File order, as ukify 262.1 has it: tools that compare images see the same sequence."""
+
+STUB_OWN = frozenset((".text", ".rodata", ".data", ".reloc", ".sdmagic", ".bss", ".dynamic", ".dynsym", ".rela"))
+"""The stub's code and data, by the names that its linkers give them. `.sbat` is the stub's only until replaced."""
+NAME_SIZE = 8
+
+
+class Origin(Enum):
+    """Who put a section into the image."""
+
+    STUB = "stub"
+    RECIPE = "recipe"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Named content. `profile` is None in the base, else the number after `@`; `source` is for people to read."""
+
+    name: str
+    content: Blob
+    source: str
+    profile: int | None = None
+    origin: Origin = Origin.RECIPE
+
+
+def measured(section: Section, *, addon: bool) -> str:
+    """Where the stub measures a section, in words; empty where it does not."""
+    if addon:
+        return "PCR 12" if section.name in ADDON_PAYLOAD else ""
+    if section.name in MATCHED:
+        return "PCR 11 if matched"
+    return "PCR 11" if section.name in STUB_MEASURED else ""
+
+
+def effective(sections: Sequence[Section], profile: int | None) -> list[Section]:
+    """What a profile sees, by the stub's rule: its own sections over the base's of the same name.
+
+    Raises nothing; a profile that does not exist sees the base.
+    """
+    own = [s for s in sections if s.profile == profile and profile is not None]
+    overridden = {s.name for s in own}
+    return [s for s in sections if s.profile is None and s.name not in overridden] + own

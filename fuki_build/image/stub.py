@@ -1,0 +1,116 @@
+"""Stubs: the EFI programs that images start as, and what each version of them does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuki_build.errors import FormatError, FukiError
+from fuki_build.formats import loader_info, pe
+from fuki_build.formats.pe import PeHeaders
+from fuki_build.image.blob import Blob
+
+MAX_SIZE = 64 * 1024 * 1024
+"""Largest stub, in bytes, that is held in memory; the largest known has 0.2 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class StubModel:
+    """What a stub does, from version `since` on (major, minor)."""
+
+    since: tuple[int, int]
+    profiles: bool = False
+    """Cuts the image at `.profile`."""
+    matches_devicetree: bool = False
+    """Chooses a `.dtbauto` through `.hwids`."""
+    microcode: bool = False
+    """Passes `.ucode` on."""
+    matches_firmware: bool = False
+    """Chooses an `.efifw` through `.hwids` and measures it."""
+    hands_firmware_over: bool = False
+    """Makes the hypervisor start the chosen `.efifw`."""
+
+
+MODELS = (
+    StubModel((0, 0)),
+    StubModel((256, 0), microcode=True),
+    StubModel((257, 0), microcode=True, profiles=True, matches_devicetree=True),
+    # systemd pull request 42570, merged in June 2026: earlier stubs never select a uefi-fw entry.
+    StubModel((262, 0), microcode=True, profiles=True, matches_devicetree=True, matches_firmware=True),
+)
+"""Ascending; sources: systemd's NEWS, and its stub's pe.c and chid.c for the last two."""
+
+NEWEST_KNOWN = 262
+"""Highest major version whose behaviour was established."""
+
+
+def model_of(version: tuple[int, int]) -> StubModel:
+    """The model of a version; an unknown newer one gets the newest."""
+    return next(model for model in reversed(MODELS) if model.since <= version)
+
+
+@dataclass(frozen=True, slots=True)
+class StubVersion:
+    """Which of systemd's programs a stub is, and its version as it says it (`262.1-1`)."""
+
+    program: str
+    version: str
+    numbers: tuple[int, int]
+
+    @property
+    def model(self) -> StubModel:
+        return model_of(self.numbers)
+
+    def __str__(self) -> str:
+        return f"{self.program} {self.version}"
+
+
+def decode_version(magic: bytes) -> StubVersion | None:
+    """The version that a `.sdmagic` section tells; None for stubs that are not systemd's."""
+    info = loader_info.decode(magic)
+    return None if info is None else StubVersion(info.program, info.version, info.numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """A stub file: its headers, and its sections' raw contents in the same order."""
+
+    path: Path
+    headers: PeHeaders
+    contents: tuple[bytes, ...]
+    version: StubVersion | None
+
+    def section(self, name: str) -> bytes:
+        """A section's content without padding; empty where there is none."""
+        for header, content in zip(self.headers.sections, self.contents, strict=True):
+            if header.name == name:
+                return content[: header.content_size]
+        return b""
+
+
+def read_stub(path: Path) -> Stub:
+    """Read a stub whole. `FukiError` if it is none, is signed, or is laid out in a way that nothing can be appended."""
+    data = Blob.of_file(path).read_small(MAX_SIZE, f"the stub {path}")
+    try:
+        headers = pe.decode(data[: pe.HEAD_SIZE], len(data))
+        _check_usable(headers)
+    except FormatError as error:
+        hint = error.hint or "use systemd's linux<arch>.efi.stub or addon<arch>.efi.stub"
+        raise FukiError(f"{path} cannot be used as a stub: {error.message}", hint=hint) from error
+    contents = tuple(data[s.raw_offset : s.raw_offset + s.raw_size] for s in headers.sections)
+    magic = next((c for s, c in zip(headers.sections, contents, strict=True) if s.name == ".sdmagic"), b"")
+    return Stub(path, headers, contents, decode_version(magic))
+
+
+def _check_usable(headers: PeHeaders) -> None:
+    if headers.optional.subsystem != pe.SUBSYSTEM_EFI_APPLICATION:
+        raise FormatError(f"its subsystem is {headers.optional.subsystem}, an EFI application has 10")
+    if headers.security.size:
+        raise FormatError("it is signed, and appending sections would break the signature")
+    if not headers.sections:
+        raise FormatError("it has no sections")
+    end = 0
+    for section in headers.sections:
+        if section.virtual_address < end:
+            raise FormatError(f"its section {section.name} overlaps the one before it in memory")
+        end = section.virtual_address + section.virtual_size
+        if section.raw_offset % headers.optional.file_alignment or section.raw_size % headers.optional.file_alignment:
+            raise FormatError(f"its section {section.name} is not aligned, as in stubs of systemd before 253")
