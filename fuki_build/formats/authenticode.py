@@ -1,7 +1,14 @@
-"""Which bytes of an image Authenticode covers (Microsoft, "Windows Authenticode Portable Executable Signature Format")."""
+"""Authenticode: which bytes of an image it covers, and where signatures stand.
+
+Source: Microsoft, "Windows Authenticode Portable Executable Signature Format", 2008.
+"""
+
+from struct import Struct
+from typing import NamedTuple
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.pe import SECURITY_DIRECTORY, PeHeaders
+from fuki_build.formats.reader import unpack
 
 PADDING = 8
 """The digest's last block is padded with zeros to this many bytes."""
@@ -26,7 +33,9 @@ def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], 
     at = header_end
     for section in sorted((s for s in headers.sections if s.raw_size), key=lambda s: s.raw_offset):
         if section.raw_offset < at:
-            raise FormatError(f"section {section.name} overlaps what is before it: the image has no Authenticode digest")
+            raise FormatError(
+                f"section {section.name} overlaps what is before it: the image has no Authenticode digest"
+            )
         at = section.raw_offset + section.raw_size
         ranges.append((section.raw_offset, at))
     end = file_size - headers.security.size
@@ -38,3 +47,29 @@ def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], 
 
 def padding(hashed: int) -> bytes:
     return bytes(-hashed % PADDING)
+
+
+class Certificate(NamedTuple):
+    """One entry of the certificate table: its place in the file, revision and type (2 is Authenticode)."""
+
+    offset: int
+    size: int
+    revision: int
+    kind: int
+
+
+_WIN_CERTIFICATE = Struct("<IHH")
+AUTHENTICODE = 2
+
+
+def certificates(table: bytes, offset: int) -> tuple[Certificate, ...]:
+    """The entries of a certificate table that starts at `offset` in its file. Raises `FormatError`."""
+    found = []
+    at = 0
+    while at < len(table):
+        size, revision, kind = unpack(_WIN_CERTIFICATE, table, at, "an entry of the certificate table")
+        if size < _WIN_CERTIFICATE.size or at + size > len(table):
+            raise FormatError(f"an entry of the certificate table claims {size} bytes")
+        found.append(Certificate(offset + at, size, revision, kind))
+        at += -(-size // PADDING) * PADDING
+    return tuple(found)

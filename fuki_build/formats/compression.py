@@ -32,7 +32,9 @@ def detect(head: bytes) -> str | None:
 def decompress(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The content in pieces of at most some MiB. `FormatError` for damage, bombs and missing decompressors."""
     if name not in _DECOMPRESSORS:
-        raise FormatError(f"kernels compressed with {name} cannot be read", hint="give the uncompressed kernel")
+        raise FormatError(
+            f"kernels compressed with {name} cannot be read", hint="give the uncompressed kernel"
+        )
     total = 0
     try:
         for piece in _DECOMPRESSORS[name](pieces):

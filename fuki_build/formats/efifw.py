@@ -53,9 +53,13 @@ def decode(head: bytes, size: int) -> EfiFw:
     if magic != MAGIC:
         raise FormatError(f"not a firmware section (magic {magic:#010x}, expected {MAGIC:#010x})")
     if header_len < _HEADER.size:
-        raise FormatError(f"the firmware header claims {header_len} bytes, at least {_HEADER.size} are needed")
+        raise FormatError(
+            f"the firmware header claims {header_len} bytes, at least {_HEADER.size} are needed"
+        )
     if header_len + fwid_len + payload_size > size:
-        raise FormatError(f"the firmware needs {header_len + fwid_len + payload_size} bytes, the section has {size}")
+        raise FormatError(
+            f"the firmware needs {header_len + fwid_len + payload_size} bytes, the section has {size}"
+        )
     if fwid_len > MAX_FWID or header_len + fwid_len > len(head):
         raise FormatError(f"the fwid is too long or too far away ({fwid_len} bytes at {header_len})")
     fwid = head[header_len : header_len + fwid_len]

@@ -88,7 +88,9 @@ def decode(data: bytes) -> tuple[Record, ...]:
     return tuple(_decode_record(data, row, index, texts) for index, row in enumerate(rows))
 
 
-def _decode_record(data: bytes, row: tuple[int, bytes, int, int], index: int, texts: dict[int, str]) -> Record:
+def _decode_record(
+    data: bytes, row: tuple[int, bytes, int, int], index: int, texts: dict[int, str]
+) -> Record:
     descriptor, chid, name, key = row
     kind = descriptor >> 28
     if descriptor & 0x0FFFFFFF != _RECORD.size or kind not in _TYPES:
@@ -102,7 +104,9 @@ def _decode_record(data: bytes, row: tuple[int, bytes, int, int], index: int, te
 def _decode_string(data: bytes, offset: int, index: int) -> str:
     end = data.find(b"\0", offset, offset + MAX_STRING + 1)
     if end < 0:
-        raise FormatError(f"hardware id record {index} points at {offset:#x}, where no string of sensible length is")
+        raise FormatError(
+            f"hardware id record {index} points at {offset:#x}, where no string of sensible length is"
+        )
     try:
         return data[offset:end].decode()
     except UnicodeDecodeError:

@@ -14,7 +14,16 @@ from fuki_build.hardware.machine import Machine
 _NAMESPACE = UUID("70ffd812-4c7f-4c7d-0000-000000000000")
 
 FIELDS: dict[int, tuple[str, ...]] = {
-    0: ("manufacturer", "family", "product", "sku", "bios_vendor", "bios_version", "bios_major", "bios_minor"),
+    0: (
+        "manufacturer",
+        "family",
+        "product",
+        "sku",
+        "bios_vendor",
+        "bios_version",
+        "bios_major",
+        "bios_minor",
+    ),
     1: ("manufacturer", "family", "product", "bios_vendor", "bios_version", "bios_major", "bios_minor"),
     2: ("manufacturer", "product", "bios_vendor", "bios_version", "bios_major", "bios_minor"),
     3: ("manufacturer", "family", "product", "sku", "baseboard_manufacturer", "baseboard_product"),

@@ -81,7 +81,9 @@ def _stream(layout: Layout) -> Iterator[memoryview]:
         yield from _zeros(placed.header.raw_offset - at)
         size = placed.section.content.size
         if size > placed.header.raw_size:
-            raise FormatError(f"section {placed.name} has {size} bytes, there is room for {placed.header.raw_size}")
+            raise FormatError(
+                f"section {placed.name} has {size} bytes, there is room for {placed.header.raw_size}"
+            )
         yield from read_pieces(placed.section.content)
         yield from _zeros(placed.header.raw_size - size)
         at = placed.header.raw_offset + placed.header.raw_size
@@ -119,4 +121,6 @@ def _read_file(part: FilePart) -> Iterator[memoryview]:
             raise FukiError(f"cannot read {part.path}: {error.strerror}") from error
         part.check_unchanged(os.fstat(file.fileno()))
         if at != end:
-            raise FukiError(f"{part.path} became shorter while it was being read", hint="run the command again")
+            raise FukiError(
+                f"{part.path} became shorter while it was being read", hint="run the command again"
+            )

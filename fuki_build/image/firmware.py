@@ -59,7 +59,9 @@ class HardwareTable:
 
 def read_hardware_table(section: Section) -> HardwareTable:
     try:
-        return HardwareTable(section, hwids.decode(section.content.read_small(hwids.MAX_SIZE, "the .hwids section")))
+        return HardwareTable(
+            section, hwids.decode(section.content.read_small(hwids.MAX_SIZE, "the .hwids section"))
+        )
     except FormatError as error:
         return HardwareTable(section, (), error)
 
@@ -93,5 +95,3 @@ def slices(sections: Sequence[Section]) -> tuple[Slice, ...]:
             )
         )
     return tuple(found)
-
-

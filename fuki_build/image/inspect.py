@@ -24,7 +24,7 @@ def inspect(path: Path) -> Layout:
         headers = pe.decode(file.read_at(0, pe.HEAD_SIZE), file.size)
     except FormatError as error:
         raise error.at(str(path)) from error
-    sections = tuple(_sections(headers, file, str(path)))
+    sections = tuple(_sections(headers, file))
     return Layout(
         kind=_kind(headers),
         name=path.name,
@@ -37,7 +37,7 @@ def inspect(path: Path) -> Layout:
     )
 
 
-def _sections(headers: PeHeaders, file: Blob, source: str) -> Iterator[PlacedSection]:
+def _sections(headers: PeHeaders, file: Blob) -> Iterator[PlacedSection]:
     """Sections with the profile that each belongs to: `.profile` starts the next one."""
     profile: int | None = None
     for header in headers.sections:
@@ -45,7 +45,7 @@ def _sections(headers: PeHeaders, file: Blob, source: str) -> Iterator[PlacedSec
             profile = 0 if profile is None else profile + 1
         content = file.slice(header.raw_offset, header.content_size) if header.raw_size else Blob()
         origin = Origin.STUB if header.name in STUB_OWN else Origin.RECIPE
-        yield PlacedSection(Section(header.name, content, source, profile, origin), header)
+        yield PlacedSection(Section(header.name, content, "", profile, origin), header)
 
 
 def _kind(headers: PeHeaders) -> ImageKind:

@@ -1,6 +1,8 @@
 """The kernel that goes into `.linux`: what it is for, what it says of itself, and what of it the image needs."""
 
+import hashlib
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +18,15 @@ _MAX_SBAT = sbat.MAX_SIZE
 class Kernel:
     """`content` is what firmware can start: the file itself, or its decompressed content.
 
-    `headers` is None when that is no EFI executable; `where` is the recipe key that named it.
+    `headers` is None when that is no EFI executable; `packed_sha256` is the digest of a file that had to be
+    decompressed; `where` is the recipe key that named it.
     """
 
     path: Path
     content: Blob
     headers: PeHeaders | None
     sbat: bytes
-    decompressed: bool
+    packed_sha256: str | None
     where: str
 
     @property
@@ -41,29 +44,41 @@ def read_kernel(path: Path, workspace: Path, where: str) -> Kernel:
     Raises `FukiError` when the file cannot be read or its compression is damaged or unknown.
     """
     content = Blob.of_file(path)
-    decompressed = False
+    packed_sha256 = None
     packed_with = compression.detect(content.read_at(0, 8))
     if packed_with is not None:
-        content = _decompress(content, packed_with, workspace)
-        decompressed = True
+        content, packed_sha256 = _decompress(content, packed_with, workspace)
     try:
         headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
     except FormatError:
-        return Kernel(path, content, None, b"", decompressed, where)
-    return Kernel(path, content, headers, _sbat(content, headers), decompressed, where)
+        return Kernel(path, content, None, b"", packed_sha256, where)
+    return Kernel(path, content, headers, _sbat(content, headers), packed_sha256, where)
 
 
-def _decompress(packed: Blob, name: str, workspace: Path) -> Blob:
+def _decompress(packed: Blob, name: str, workspace: Path) -> tuple[Blob, str]:
+    """The content, and the SHA-256 of what it was packed in."""
+    digest = hashlib.sha256()
+
+    def hashed() -> Iterator[bytes]:
+        for piece in kernel.pieces(packed.reader):
+            digest.update(piece)
+            yield piece
+
     with tempfile.NamedTemporaryFile(dir=workspace, prefix="linux-", delete=False) as file:
-        for piece in compression.decompress(name, kernel.pieces(packed.reader)):
-            file.write(piece)
-    return Blob.of_file(Path(file.name))
+        pieces = hashed()
+        for content in compression.decompress(name, pieces):
+            file.write(content)
+        for _ in pieces:  # what follows the compressed stream
+            pass
+    return Blob.of_file(Path(file.name)), digest.hexdigest()
 
 
 def _sbat(content: Blob, headers: PeHeaders) -> bytes:
     for section in headers.sections:
         if section.name == ".sbat":
-            return content.slice(section.raw_offset, section.content_size).read_small(_MAX_SBAT, "the kernel's .sbat")
+            return content.slice(section.raw_offset, section.content_size).read_small(
+                _MAX_SBAT, "the kernel's .sbat"
+            )
     return b""
 
 

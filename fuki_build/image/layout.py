@@ -76,7 +76,9 @@ def plan(image: Image) -> Layout:
     """
     headers, sections = _stub_sections(image)
     alignment = headers.optional.file_alignment
-    end = max([headers.optional.size_of_headers, *(s.header.raw_offset + s.header.raw_size for s in sections)])
+    end = max(
+        [headers.optional.size_of_headers, *(s.header.raw_offset + s.header.raw_size for s in sections)]
+    )
     for section in image.sections:
         if _replace(sections, section):
             continue
@@ -101,7 +103,7 @@ def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:
     stub = image.stub
     placed = [
         PlacedSection(
-            Section(header.name, Blob.of_bytes(content[: header.content_size]), str(stub.path), origin=Origin.STUB),
+            Section(header.name, Blob.of_bytes(content[: header.content_size]), "stub", origin=Origin.STUB),
             header,
         )
         for header, content in zip(stub.headers.sections, stub.contents, strict=True)
@@ -119,7 +121,9 @@ def _replace(sections: list[PlacedSection], section: Section) -> bool:
     return False
 
 
-def _append(headers: PeHeaders, sections: list[PlacedSection], section: Section, offset: int) -> PlacedSection:
+def _append(
+    headers: PeHeaders, sections: list[PlacedSection], section: Section, offset: int
+) -> PlacedSection:
     last = max((s.header.virtual_address + s.header.virtual_size for s in sections), default=1)
     size = section.content.size
     address = pe.align(last, headers.optional.section_alignment)

@@ -1,0 +1,41 @@
+# 'make demo' and 'make test' work on a fresh machine; both set up .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint bench fuzz clean
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable . --group dev
+	touch $@
+
+# Real stub, kernel and firmware, then an F-UKI of them.
+demo: $(READY)
+	$(BIN)/python tools/parts.py --quickstart examples/quickstart/parts
+	$(BIN)/fuki plan examples/quickstart
+	$(BIN)/fuki build examples/quickstart
+	$(BIN)/fuki inspect examples/quickstart/out/quickstart_1.efi
+
+test: $(READY)
+	tools/install-peers
+	$(BIN)/pytest -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python tools/bench.py --write docs/benchmarks.md
+
+FUZZ_SECONDS ?= 20
+fuzz: $(READY)
+	$(BIN)/pip install --quiet --group fuzz
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
+clean:
+	rm -rf $(VENV) .parts build dist examples/*/out examples/*/parts

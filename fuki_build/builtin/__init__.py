@@ -1,0 +1,1 @@
+"""The plugins that ship inside the core, written against `fuki_build.hooks` like anyone's."""

@@ -1,0 +1,227 @@
+"""Debian packages through the machine's own apt: downloaded and unpacked, never installed.
+
+Other suites are asked for in an apt root of our own, whose sources are derived from the machine's; its configuration,
+lists and installed packages stay as they are.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuki_build.errors import FukiError, RecipeError
+from fuki_build.formats import env_file
+
+_SOURCES = Path("/etc/apt")
+_LISTS_AGE = 24 * 3600
+"""Seconds after which a suite's package lists are asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One line of an apt sources file."""
+
+    uri: str
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    signed_by: str = ""
+
+
+def cache_directory() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "fuki" / "apt"
+
+
+def download(
+    package: str,
+    version: str | None = None,
+    *,
+    suite: str | None = None,
+    architecture: str | None = None,
+    sha256: str | None = None,
+) -> Path:
+    """A package's .deb file in the cache. With version and digest given, one that is there is used as it is.
+
+    Raises `FukiError` when apt is missing or has no such package, and `RecipeError` on another digest.
+    """
+    if version and sha256:
+        for path in sorted((cache_directory() / "packages").glob(f"{package}_*.deb")):
+            if _sha256(path) == sha256 and fields(path)["Version"] == version:
+                return path
+    if not shutil.which("apt-get"):
+        raise FukiError(
+            "this machine has no apt", hint="take the firmware from a file or a directory instead"
+        )
+    root = _root(suite, architecture) if suite or architecture else None
+    path = _fetch(f"{package}={version}" if version else package, root)
+    if sha256 and _sha256(path) != sha256:
+        raise RecipeError(f"{path.name} has SHA-256 {_sha256(path)}, the recipe says {sha256}")
+    return path
+
+
+def unpack(deb: Path, into: Path) -> None:
+    """Unpack a package's files below `into`."""
+    into.mkdir(parents=True, exist_ok=True)
+    _run(["dpkg-deb", "--extract", str(deb), str(into)])
+
+
+def fields(deb: Path) -> Mapping[str, str]:
+    """Package, Version and Architecture of a .deb file."""
+    text = _run(["dpkg-deb", "--field", str(deb), "Package", "Version", "Architecture"])
+    return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+
+
+def dependency(package: str, *, suite: str | None = None, architecture: str | None = None) -> str:
+    """The first dependency of a package: what a metapackage such as linux-image-amd64 stands for."""
+    root = _root(suite, architecture) if suite or architecture else None
+    found = re.search(r"^\s*Depends: (\S+)$", _run(["apt-cache", "depends", package], root), re.MULTILINE)
+    if not found:
+        raise FukiError(f"apt knows no package {package!r}", hint="run 'apt-get update'")
+    return found[1].partition(":")[0]
+
+
+def _fetch(what: str, root: Path | None) -> Path:
+    packages = cache_directory() / "packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    uris = _run(["apt-get", "download", "--print-uris", what], root, hint=_why_missing(root))
+    found = re.search(r"^'[^']+' (\S+) ", uris, re.MULTILINE)
+    if not found:
+        raise FukiError(f"apt does not say where {what} is")
+    path = packages / found[1]
+    if not path.exists():
+        # apt writes into the current directory, and checks what is there against its lists.
+        partial = packages / f".{os.getpid()}"
+        partial.mkdir()
+        try:
+            _run(["apt-get", "--quiet", "download", what], root, cwd=partial)
+            (partial / found[1]).rename(path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return path
+
+
+def _why_missing(root: Path | None) -> str:
+    return (
+        "check name and version" if root else "check name and version; 'apt-get update' refreshes apt's lists"
+    )
+
+
+def _root(suite: str | None, architecture: str | None) -> Path:
+    """An apt root for one suite and architecture, its lists at most a day old."""
+    host = _run(["dpkg", "--print-architecture"]).strip()
+    source = _machine_source()
+    suite = suite or source.suites[0]
+    root = cache_directory() / f"{suite}-{architecture or host}"
+    for name in ("lists/partial", "archives/partial", "parts"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    signed = f"[signed-by={source.signed_by}] " if source.signed_by else ""
+    (root / "sources.list").write_text(f"deb {signed}{source.uri} {suite} main\n")
+    (root / "apt.conf").write_text(_configuration(root, architecture or host))
+    stamp = root / "updated"
+    if not stamp.exists() or _age(stamp) > _LISTS_AGE:
+        _run(["apt-get", "--quiet", "update"], root, hint=f"does the archive have a suite {suite!r}?")
+        stamp.write_text("")
+    return root
+
+
+def _configuration(root: Path, architecture: str) -> str:
+    """Only what differs from the machine's: proxies and certificates stay in force."""
+    return f"""\
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
+APT::Sandbox::User "root";
+Acquire::Check-Valid-Until "false";
+Acquire::Languages "none";
+Dir::State::lists "{root}/lists";
+Dir::Cache::archives "{root}/archives";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+Dir::Etc::sourcelist "{root}/sources.list";
+Dir::Etc::sourceparts "{root}/parts";
+Dir::Etc::preferences "{root}/preferences";
+Dir::Etc::preferencesparts "{root}/parts";
+"""
+
+
+def _age(stamp: Path) -> float:
+    import time  # noqa: PLC0415 - the one place that asks for the time: how old lists are
+
+    return time.time() - stamp.stat().st_mtime
+
+
+def _machine_source() -> Source:
+    """The archive that this release of Debian is installed from."""
+    release = env_file.decode(Path("/etc/os-release").read_bytes()).get("VERSION_CODENAME", "")
+    sources = list(_machine_sources())
+    for source in sources:
+        if "main" in source.components and (release in source.suites or (not release and source.suites)):
+            return source
+    raise FukiError("apt's sources name no Debian archive", hint=f"looked below {_SOURCES}")
+
+
+def _machine_sources() -> Iterator[Source]:
+    for path in [_SOURCES / "sources.list", *sorted((_SOURCES / "sources.list.d").glob("*"))]:
+        if path.suffix not in (".list", ".sources") or not path.is_file():
+            continue
+        parse = _parse_stanzas if path.suffix == ".sources" else _parse_lines
+        yield from parse(path.read_text())
+
+
+def _parse_stanzas(text: str) -> Iterator[Source]:
+    """deb822 form (sources.list(5))."""
+    for stanza in re.split(r"\n\s*\n", text):
+        lines = [line for line in stanza.splitlines() if not line.startswith("#")]
+        values = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines if ":" in line)}
+        if "deb" in values.get("Types", "").split() and values.get("Enabled", "yes") != "no":
+            for uri in values.get("URIs", "").split():
+                signed = values.get("Signed-By", "")
+                yield Source(
+                    uri,
+                    tuple(values.get("Suites", "").split()),
+                    tuple(values.get("Components", "").split()),
+                    signed if signed.startswith("/") else "",
+                )
+
+
+def _parse_lines(text: str) -> Iterator[Source]:
+    """One-line form (sources.list(5))."""
+    for line in text.splitlines():
+        found = re.match(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.*)", line)
+        if found:
+            options = dict(word.partition("=")[::2] for word in (found[1] or "").split())
+            yield Source(found[2], (found[3],), tuple(found[4].split()), options.get("signed-by", ""))
+
+
+def _run(
+    command: Sequence[str], root: Path | None = None, *, cwd: Path | None = None, hint: str | None = None
+) -> str:
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    if root:
+        environment["APT_CONFIG"] = str(root / "apt.conf")
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise FukiError(f"cannot run {command[0]}: {error.strerror}") from error
+    if done.returncode:
+        problems = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg"))]
+        raise FukiError(
+            f"{' '.join(command[:2])} failed: {'; '.join(problems) or done.stderr.strip()}", hint=hint
+        )
+    return done.stdout
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

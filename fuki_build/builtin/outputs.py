@@ -1,0 +1,104 @@
+"""Output formats: the image, its addons, a manifest, and any text from a template."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fuki_build.errors import RecipeError
+from fuki_build.hooks import Build, BuiltImage, OutputContext, OutputFormat, hookimpl
+from fuki_build.image.describe import describe
+from fuki_build.image.layout import Layout
+
+MANIFEST_VERSION = 1
+
+
+class UkiOutput(OutputFormat):
+    """The image itself.
+
+    >>> UkiOutput.suffix
+    '.efi'
+    """
+
+    name = "uki"
+    suffix = ".efi"
+
+    def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:
+        return {path: uki}
+
+
+class AddonOutput(OutputFormat):
+    """Every addon as `<name>.addon.efi` in one directory, by default where the stub looks for them.
+
+    >>> AddonOutput.suffix
+    '.efi.extra.d'
+    """
+
+    name = "addon"
+    suffix = ".efi.extra.d"
+
+    def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:
+        return {path / f"{addon.name}.addon.efi": addon for addon in addons}
+
+
+class ManifestOutput(OutputFormat):
+    """JSON: every input with its digest, the tools' versions, layouts, hardware ids and digests.
+
+    >>> ManifestOutput.suffix
+    '.manifest.json'
+    """
+
+    name = "manifest"
+    suffix = ".manifest.json"
+
+    def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
+        data = msgspec.json.encode(manifest(build))
+        context.write(context.path, msgspec.json.format(data, indent=2) + b"\n")
+
+
+class TemplateOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    template: Annotated[str, Meta(description="a file relative to the recipe, or the name of a template")]
+
+
+class TemplateOutput(OutputFormat):
+    """Any text: a Jinja2 template that sees what the manifest has, as `build`.
+
+    >>> TemplateOutput.Options(template="notes.txt.j2").template
+    'notes.txt.j2'
+    """
+
+    name = "template"
+    Options = TemplateOptions
+
+    def emit(self, options: TemplateOptions, build: Build, context: OutputContext) -> None:
+        if not context.path.suffix:
+            raise RecipeError("a template output needs a path with a suffix", hint='add path = "…" to it')
+        text = context.render(options.template, {**build.variables, "build": manifest(build)})
+        context.write(context.path, text.encode())
+
+
+def manifest(build: Build) -> dict[str, Any]:
+    """The facts of a build as plain data: what the manifest format writes, and templates see."""
+    return {
+        "version": MANIFEST_VERSION,
+        "name": build.name,
+        "image-version": build.version,
+        "tools": dict(sorted(build.tools.items())),
+        "inputs": [{"name": i.name, "where": i.where, "sha256": i.sha256} for i in build.inputs],
+        "firmware": {
+            fwid: dict(sorted(origin.items())) for fwid, origin in sorted(build.firmware_origins.items())
+        },
+        "images": [_image(image) for image in (build.uki, *build.addons)],
+        "findings": [msgspec.to_builtins(finding) for finding in build.findings],
+    }
+
+
+def _image(image: BuiltImage) -> Any:  # noqa: ANN401 - plain data
+    return msgspec.to_builtins(describe(image.layout, image.assembly.sections, image.assembly.authenticode))
+
+
+@hookimpl
+def fuki_outputs() -> Sequence[type[OutputFormat]]:
+    return [UkiOutput, AddonOutput, ManifestOutput, TemplateOutput]

@@ -1,0 +1,183 @@
+"""Firmware sources: a file, a directory that holds one, a program that makes one, a Debian package."""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from fuki_build.builtin import apt
+from fuki_build.errors import FukiError, RecipeError
+from fuki_build.hooks import FirmwareFile, FirmwareSource, SourceContext, hookimpl
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in hex")]
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """Base of the options here; unknown keys are errors."""
+
+
+class PathOptions(Options, frozen=True):
+    path: Annotated[str, Meta(min_length=1, description="relative to the recipe")]
+
+
+class FileSource(FirmwareSource):
+    """A firmware file; the recipe gives the id.
+
+    >>> FileSource.Options(path="firmware/OVMF.fd").path
+    'firmware/OVMF.fd'
+    """
+
+    name = "file"
+    Options = PathOptions
+
+    def fetch(self, options: PathOptions, context: SourceContext) -> FirmwareFile:
+        return FirmwareFile(context.directory / options.path)
+
+
+class DirectorySource(FirmwareSource):
+    """A directory that holds exactly one file; its name is the id (ukify's rule).
+
+    >>> DirectorySource.Options(path="firmware/ovmf-aws").path
+    'firmware/ovmf-aws'
+    """
+
+    name = "directory"
+    Options = PathOptions
+
+    def fetch(self, options: PathOptions, context: SourceContext) -> FirmwareFile:
+        path = context.directory / options.path
+        try:
+            entries = sorted(path.iterdir())
+        except OSError as error:
+            raise RecipeError(f"cannot list {path}: {error.strerror}") from error
+        if len(entries) != 1 or not entries[0].is_file():
+            found = ", ".join(entry.name + "/" * entry.is_dir() for entry in entries[:5]) or "nothing"
+            raise RecipeError(
+                f"{path} must hold exactly one file, there is: {found}", hint="move the others away"
+            )
+        # A path like "." has no name of its own.
+        return FirmwareFile(entries[0], id=path.resolve().name, inputs=(path,))
+
+
+class CommandOptions(Options, frozen=True):
+    command: Annotated[
+        tuple[str, ...],
+        Meta(min_length=1, description="program and arguments; {output} stands for the file to write"),
+    ]
+    sha256: Annotated[Sha256 | None, Meta(description="what the image must have")] = None
+    inputs: Annotated[tuple[str, ...], Meta(description="files that the program reads, for depfiles")] = ()
+
+
+class CommandSource(FirmwareSource):
+    """A program that prints the image, or writes it where its argument `{output}` says.
+
+    It runs in the recipe's directory, with PATH, HOME, SOURCE_DATE_EPOCH and a fixed locale and nothing else.
+
+    >>> CommandSource.Options(command=("make-firmware", "{output}")).sha256 is None
+    True
+    """
+
+    name = "command"
+    Options = CommandOptions
+
+    def fetch(self, options: CommandOptions, context: SourceContext) -> FirmwareFile:
+        output = _fresh_file(context.workspace)
+        arguments = [word.replace("{output}", str(output)) for word in options.command]
+        self._run(arguments, options.command, output, context)
+        digest = _sha256(output)
+        if options.sha256 not in (None, digest):
+            raise RecipeError(
+                f"{options.command[0]} made an image with SHA-256 {digest}, the recipe says {options.sha256}",
+                hint="if the new image is right, put its digest into the recipe",
+            )
+        inputs = tuple(context.directory / path for path in options.inputs)
+        return FirmwareFile(output, inputs=inputs, origin={"command": options.command[0], "sha256": digest})
+
+    def _run(
+        self, arguments: list[str], command: Sequence[str], output: Path, context: SourceContext
+    ) -> None:
+        kept = {key: os.environ[key] for key in ("PATH", "HOME", "SOURCE_DATE_EPOCH") if key in os.environ}
+        prints = not any("{output}" in word for word in command)
+        with output.open("wb") as file:
+            try:
+                done = subprocess.run(
+                    arguments,
+                    cwd=context.directory,
+                    env={**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=file if prints else subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    check=False,
+                )
+            except OSError as error:
+                raise RecipeError(f"cannot run {command[0]}: {error.strerror}") from error
+        if done.returncode:
+            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            raise RecipeError(
+                f"{command[0]} failed with exit code {done.returncode}", hint="; ".join(last) or None
+            )
+
+
+class DebOptions(Options, frozen=True):
+    package: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9+.-]+$", description="name of the package")]
+    path: Annotated[str, Meta(min_length=1, description="of the firmware inside the package")]
+    version: Annotated[str | None, Meta(description="of the package; by default apt's candidate")] = None
+    sha256: Annotated[Sha256 | None, Meta(description="of the .deb file")] = None
+    suite: Annotated[
+        str | None, Meta(description="of the archive that this machine's apt uses, such as 'sid'")
+    ] = None
+
+
+class DebSource(FirmwareSource):
+    """A file out of a Debian package, downloaded through this machine's apt and unpacked, not installed.
+
+    Packages are kept below XDG_CACHE_HOME; one that the recipe pins by version and digest needs no network again.
+
+    >>> DebSource.Options(package="ovmf", path="usr/share/ovmf/OVMF.fd").suite is None
+    True
+    """
+
+    name = "deb"
+    Options = DebOptions
+
+    def fetch(self, options: DebOptions, context: SourceContext) -> FirmwareFile:
+        deb = apt.download(options.package, options.version, suite=options.suite, sha256=options.sha256)
+        into = _fresh_file(context.workspace).with_suffix(".d")
+        apt.unpack(deb, into)
+        path = into / options.path.lstrip("/")
+        if not path.resolve().is_relative_to(into.resolve()) or not path.is_file():
+            raise RecipeError(f"{deb.name} has no file {options.path}", hint=_similar(into, path.suffix))
+        fields = apt.fields(deb)
+        return FirmwareFile(
+            path,
+            id=options.package,
+            origin={"package": options.package, "version": fields["Version"], "sha256": _sha256(deb)},
+        )
+
+
+def _similar(directory: Path, suffix: str) -> str:
+    found = sorted(str(p.relative_to(directory)) for p in directory.rglob(f"*{suffix}") if p.is_file())
+    return f"there are: {', '.join(found[:8]) or 'no files of that kind'}"
+
+
+def _fresh_file(workspace: Path) -> Path:
+    """A name in the workspace that is not taken yet; numbers keep names the same from run to run."""
+    number = sum(1 for _ in workspace.iterdir())
+    return workspace / f"firmware-{number}"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FukiError(f"cannot read {path}: {error.strerror}") from error
+
+
+@hookimpl
+def fuki_firmware_sources() -> Sequence[type[FirmwareSource]]:
+    return [FileSource, DirectorySource, CommandSource, DebSource]

@@ -1,0 +1,121 @@
+"""Rules about firmware images: `.efifw` sections."""
+
+from collections.abc import Iterator
+
+from fuki_build.formats.firmware import Kind
+from fuki_build.formats.hwids import DeviceType
+from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.image.firmware import FirmwareImage, Slice, slices
+
+_ROM_BLOCK = 64 * 1024
+
+
+def _images(subject: Subject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
+    """Each firmware image with its slice and a name for people."""
+    for part in slices(subject.layout.plain_sections):
+        at = "" if part.profile is None else f"@{part.profile} "
+        for index, image in enumerate(part.firmware):
+            yield part, image, f"{at}.efifw {image.fwid or index}"
+
+
+def broken_header(subject: Subject) -> Problems:
+    for _, image, where in _images(subject):
+        if image.flaw:
+            yield Problem(image.flaw.message, where=where, hint=image.flaw.hint)
+
+
+def duplicate_id(subject: Subject) -> Problems:
+    for part in slices(subject.layout.plain_sections):
+        ids = [image.fwid for image in part.firmware if image.fwid]
+        for fwid in dict.fromkeys(i for i in ids if ids.count(i) > 1):
+            yield Problem(
+                f"{ids.count(fwid)} firmware images have the id {fwid!r}; only the first can be selected",
+                where=".efifw",
+                hint="give each its own id",
+            )
+
+
+def never_selected(subject: Subject) -> Problems:
+    for part, image, where in _images(subject):
+        if image.fwid and part.table is not None and image.fwid not in part.table.keys(DeviceType.UEFI_FW):
+            yield Problem(
+                "no hardware id selects this firmware", where=where, hint="give it platforms, hwids or chids"
+            )
+        elif image.fwid and part.table is None and part.profile is None:
+            yield Problem(
+                "no hardware id selects this firmware: there is no .hwids",
+                where=where,
+                hint="give it platforms, hwids or chids",
+            )
+
+
+def not_firmware(subject: Subject) -> Problems:
+    for _, image, where in _images(subject):
+        if image.content is None:
+            continue
+        if image.content.flaw:
+            yield Problem(f"the payload is damaged: {image.content.flaw}", where=where)
+        elif image.content.kind is Kind.VARIABLES:
+            yield Problem(
+                "the payload is a UEFI variable store, which has no code to start",
+                where=where,
+                hint="take the whole image (OVMF.fd), or the one with the code (OVMF_CODE…)",
+            )
+        elif image.content.kind is Kind.UNKNOWN:
+            yield Problem(
+                "the payload is not known to be firmware: no OVMF or edk2 volume, no IGVM, no capsule",
+                where=where,
+                hint="check the file; silence this if you know that it is firmware",
+            )
+
+
+def odd_size(subject: Subject) -> Problems:
+    for _, image, where in _images(subject):
+        raw = image.content and image.content.kind in (Kind.OVMF, Kind.EDK2)
+        if raw and image.payload.size % _ROM_BLOCK:
+            yield Problem(
+                f"the ROM has {image.payload.size} bytes, which is no multiple of 64 KiB",
+                where=where,
+                hint="take the image with code and variables (OVMF.fd)",
+            )
+
+
+RULES = (
+    Rule(
+        "firmware-header",
+        Severity.ERROR,
+        "Every .efifw section has a header that the stub accepts",
+        "The stub passes over a section whose magic, lengths or id do not fit, so its machines get no firmware. "
+        "ukify of systemd 262 (not 262.1) wrote a header of 13 bytes that its own stub rejects.",
+        broken_header,
+    ),
+    Rule(
+        "firmware-duplicate-id",
+        Severity.ERROR,
+        "No two firmware images share an id",
+        "Of several .efifw sections with the selected id the stub takes the first; the others are dead weight.",
+        duplicate_id,
+    ),
+    Rule(
+        "firmware-never-selected",
+        Severity.WARNING,
+        "Some hardware id selects every firmware image",
+        "The stub finds firmware only through .hwids. An image that no record names is carried but never used.",
+        never_selected,
+    ),
+    Rule(
+        "firmware-unknown",
+        Severity.ERROR,
+        "Every payload is firmware",
+        "A payload should be an OVMF or edk2 image, an IGVM file or a UEFI capsule. Anything else would stop the "
+        "guest at its reset into it.",
+        not_firmware,
+    ),
+    Rule(
+        "firmware-rom-size",
+        Severity.WARNING,
+        "A raw ROM's size is a multiple of 64 KiB",
+        "Hypervisors map a ROM so that it ends at 4 GiB, in blocks of 64 KiB; QEMU refuses other sizes.",
+        odd_size,
+    ),
+)

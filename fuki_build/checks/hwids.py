@@ -1,0 +1,134 @@
+"""Rules about the hardware id table: `.hwids` sections."""
+
+from uuid import UUID
+
+from fuki_build.formats.hwids import DeviceType
+from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
+from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.image.firmware import Slice, slices
+
+
+def _name(part: Slice) -> str:
+    return ".hwids" if part.profile is None else f"@{part.profile} .hwids"
+
+
+def broken_table(subject: Subject) -> Problems:
+    for part in slices(subject.layout.plain_sections):
+        if part.table and part.table.flaw:
+            yield Problem(f"the stub refuses the whole table: {part.table.flaw.message}", where=_name(part))
+
+
+def ambiguous_id(subject: Subject) -> Problems:
+    for part in slices(subject.layout.plain_sections):
+        owners: dict[tuple[DeviceType, UUID], list[str]] = {}
+        for record in part.table.records if part.table else ():
+            keys = owners.setdefault((record.type, record.chid), [])
+            if record.key not in keys:
+                keys.append(record.key)
+        for (_, id_), keys in owners.items():
+            if len(keys) > 1:
+                yield Problem(
+                    f"the hardware id {id_} selects {' and '.join(map(repr, keys))}; the stub takes the first",
+                    where=_name(part),
+                    hint="list each hardware id under one firmware or devicetree",
+                )
+
+
+def missing_firmware(subject: Subject) -> Problems:
+    for part in slices(subject.layout.plain_sections):
+        present = {image.fwid for image in part.firmware}
+        for fwid in part.table.keys(DeviceType.UEFI_FW) if part.table else ():
+            if fwid not in present:
+                yield Problem(
+                    f"the table selects firmware {fwid!r}, which is not there",
+                    where=_name(part),
+                    hint="add it, or drop its ids",
+                )
+
+
+def empty_table(subject: Subject) -> Problems:
+    for part in slices(subject.layout.plain_sections):
+        if part.table and not part.table.flaw and not part.table.records:
+            yield Problem("the table has no records: no machine matches", where=_name(part))
+
+
+def never_tried(subject: Subject) -> Problems:
+    useless: dict[UUID, str] = {}
+    useful: set[UUID] = set()
+    for machine in subject.machines:
+        for kind in FIELDS:
+            for dialect in Dialect:
+                found = chid(machine, kind, dialect)
+                if found and kind in STUB_ORDER:
+                    useful.add(found)
+                elif found:
+                    useless[found] = f"type {kind} of {machine.name}"
+    for part in slices(subject.layout.plain_sections):
+        for record in part.table.records if part.table else ():
+            if record.chid in useless and record.chid not in useful:
+                yield Problem(
+                    f"the stub never tries {record.chid} ({useless[record.chid]})",
+                    where=_name(part),
+                    hint=f"it tries the types {', '.join(map(str, sorted(STUB_ORDER)))}",
+                )
+
+
+def profile_without_table(subject: Subject) -> Problems:
+    for part in slices(subject.layout.plain_sections):
+        if part.profile is None or part.table is not None:
+            continue
+        names = [".efifw"] * bool(part.firmware) + [".dtbauto"] * bool(part.devicetrees)
+        if names:
+            yield Problem(
+                f"the profile brings {' and '.join(names)} but no .hwids, so none of them is selected by hardware id",
+                where=f"@{part.profile}",
+                hint="give the profile's firmware platforms, hwids or chids of its own",
+            )
+
+
+RULES = (
+    Rule(
+        "hwids-broken",
+        Severity.ERROR,
+        "The stub accepts the hardware id table",
+        "One record of an unknown type, or that points outside the section, makes the stub refuse the whole table.",
+        broken_table,
+    ),
+    Rule(
+        "hwids-ambiguous",
+        Severity.ERROR,
+        "No hardware id selects two things",
+        "The first record that matches wins, so a second one with the same id and another target never does.",
+        ambiguous_id,
+    ),
+    Rule(
+        "hwids-missing-firmware",
+        Severity.ERROR,
+        "The table selects only firmware that is there",
+        "A machine that matches such a record gets no firmware, although others further down might match it.",
+        missing_firmware,
+    ),
+    Rule(
+        "hwids-empty",
+        Severity.WARNING,
+        "The table has records",
+        "An empty table is measured, and matches no machine.",
+        empty_table,
+    ),
+    Rule(
+        "hwids-never-tried",
+        Severity.WARNING,
+        "Every hardware id is of a type that the stub tries",
+        "systemd-stub tries the CHID types 17, 16, 15, 3, 6, 8, 10, 4, 5, 7, 9 and 11. Those of types 0, 1, 2, 12, "
+        "13 and 14 of the loaded platforms' machines are recognised and reported; ids of other machines cannot be.",
+        never_tried,
+    ),
+    Rule(
+        "profile-without-hwids",
+        Severity.ERROR,
+        "A profile with firmware or devicetrees of its own brings a table of its own",
+        "Within a profile the stub matches .efifw and .dtbauto only through the .hwids of that same profile; the "
+        "base's table does not count for them.",
+        profile_without_table,
+    ),
+)

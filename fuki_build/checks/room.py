@@ -1,0 +1,66 @@
+"""Rules about room: in the header, in sections that already exist, and in the firmware that loads the image."""
+
+from fuki_build.formats import pe
+from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+
+_TWO_GIB = 2 * 1024**3
+
+
+def header_room(subject: Subject) -> Problems:
+    headers = subject.layout.headers
+    end = headers.section_table_offset + len(headers.sections) * pe.SECTION_HEADER_SIZE
+    first = min((s.raw_offset for s in headers.sections if s.raw_size), default=end)
+    missing = end - min(headers.optional.size_of_headers, first)
+    if missing > 0:
+        count = -(-missing // pe.SECTION_HEADER_SIZE)
+        yield Problem(
+            f"{len(headers.sections)} section headers do not fit into the header, by {count}",
+            hint="use fewer sections, or a stub with more room (262 has 497 free slots)",
+        )
+
+
+def image_size(subject: Subject) -> Problems:
+    layout = subject.layout
+    size = max(layout.file_size, layout.headers.optional.size_of_image)
+    if size >= _TWO_GIB:
+        yield Problem(
+            f"the image has {size} bytes", hint="make the initrd smaller, or move content to the disk"
+        )
+
+
+def sbat_room(subject: Subject) -> Problems:
+    for placed in subject.layout.sections:
+        header = placed.header
+        if placed.name == ".sbat" and header.virtual_size > header.raw_size:
+            yield Problem(
+                f"the SBAT table has {header.virtual_size} bytes, the stub has room for {header.raw_size}",
+                where=".sbat",
+                hint="use fewer or shorter components, or a stub with more room (262 has 1024 bytes)",
+            )
+
+
+RULES = (
+    Rule(
+        "header-room",
+        Severity.ERROR,
+        "All section headers fit between the section table and SizeOfHeaders",
+        "Section headers can only stand in the room that the stub's linker left before the first section's data. "
+        "What does not fit cannot be written.",
+        header_room,
+    ),
+    Rule(
+        "image-size",
+        Severity.ERROR,
+        "The image is smaller than 2 GiB",
+        "EFI firmware has been seen refusing images of 2 GiB and more, and all firmware loads the whole image into "
+        "memory below 4 GiB before it starts it.",
+        image_size,
+    ),
+    Rule(
+        "sbat-room",
+        Severity.ERROR,
+        "The SBAT table fits where the stub has its own",
+        "A UKI's .sbat replaces the stub's in place, so its size is bounded by that section's raw size.",
+        sbat_room,
+    ),
+)

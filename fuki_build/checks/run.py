@@ -1,0 +1,42 @@
+"""Hold layouts against all rules."""
+
+from collections.abc import Sequence
+
+from fuki_build.errors import CheckError, RecipeError
+from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.hooks.records import Finding, Severity, Subject
+from fuki_build.image.layout import Layout
+
+
+def check(host: PluginHost, layouts: Sequence[Layout], silence: Sequence[str] = ()) -> tuple[Finding, ...]:
+    """Findings, errors first. Raises `RecipeError` when a rule is to be silenced that does not exist."""
+    rules = host.rules()
+    known = {rule.thing.id for rule in rules}
+    for index, name in enumerate(silence):
+        if name not in known:
+            raise RecipeError(
+                f"there is no check {name!r}",
+                where=f"fuki.silence[{index}]",
+                hint="'fuki check --list' shows them all",
+            )
+    machines = []
+    for platform in host.all("fuki_platforms"):
+        with blame(platform.plugin, f"failed in platform {platform.thing.name!r}"):
+            machines += platform.thing.machines()
+    found: list[Finding] = []
+    for layout in layouts:
+        for rule in rules:
+            if rule.thing.id not in silence:
+                with blame(rule.plugin, f"failed in check {rule.thing.id!r}"):
+                    found += rule.thing.findings(Subject(layout, machines))
+    return tuple(sorted(found, key=lambda finding: list(Severity).index(finding.severity)))
+
+
+def refuse_errors(findings: Sequence[Finding]) -> None:
+    """Raise `CheckError` for the first error among findings, counting the others."""
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    if errors:
+        first = errors[0]
+        more = f" (and {len(errors) - 1} more errors)" if errors[1:] else ""
+        hint = "; ".join(filter(None, (first.hint, f"'fuki check --explain {first.rule}' tells more")))
+        raise CheckError(f"{first.message}{more}", where=first.where, hint=hint)

@@ -1,0 +1,60 @@
+"""`fuki build`: write what was planned."""
+
+from pathlib import Path
+
+import click
+
+from fuki_build import pipeline
+from fuki_build.cli.options import json_option, output_type, recipe_argument
+from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.progress import progress_bar
+from fuki_build.cli.render.sizes import human_size
+from fuki_build.emit import depfile as depfiles
+from fuki_build.emit.plan import Result
+from fuki_build.hooks.records import Severity
+from fuki_build.image.output_file import OutputFile
+
+
+@click.command()
+@recipe_argument
+@click.option("-o", "--output", type=output_type, help="Where to write the image (or the only output).")
+@click.option(
+    "--only", metavar="FORMAT", multiple=True, help="Write only outputs of this format (repeatable)."
+)
+@click.option("--depfile", type=output_type, help="Write what the output depends on, in Make's syntax.")
+@json_option
+@click.pass_obj
+def build(
+    plugins: tuple[str, ...],
+    recipe: Path | None,
+    output: Path | None,
+    only: tuple[str, ...],
+    depfile: Path | None,
+    as_json: bool,
+) -> None:
+    """Build RECIPE's outputs: all of them, or none.
+
+    RECIPE is a fuki.toml or mkosi.conf, or a directory that holds one; by default the current one.
+    """
+    with pipeline.plan(recipe, plugins) as planned:
+        show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
+        with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
+            result = pipeline.build(planned, only=only, output=output, progress=progress)
+        if depfile:
+            _write_depfile(depfile, result)
+        if as_json:
+            from fuki_build.cli.render.json import build_json, print_json  # noqa: PLC0415
+
+            print_json(build_json(result))
+        else:
+            for artifact in result.artifacts:
+                size = human_size(artifact.path.stat().st_size)
+                click.echo(f"wrote {artifact.path} ({artifact.format}, {size})", err=True)
+
+
+def _write_depfile(path: Path, result: Result) -> None:
+    # ninja knows an output by its first name, and wants no other in a depfile.
+    targets = [artifact.path for artifact in result.artifacts][:1]
+    with OutputFile(path) as file:
+        file.write(depfiles.encode(targets, result.dependencies).encode())
+        file.commit()

@@ -1,0 +1,103 @@
+"""`fuki inspect`: what any UKI or addon is made of."""
+
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from fuki_build.cli.options import json_option, output_type
+from fuki_build.cli.render.progress import progress_bar
+from fuki_build.errors import RecipeError
+from fuki_build.image import inspect as images
+from fuki_build.image.assemble import read_pieces
+from fuki_build.image.blob import Blob
+from fuki_build.image.describe import describe
+from fuki_build.image.firmware import read_firmware
+from fuki_build.image.layout import Layout
+from fuki_build.image.output_file import OutputFile
+from fuki_build.image.section import Section
+
+_SPEC = re.compile(r"(?P<name>\.?[A-Za-z0-9_]+)(?::(?P<fwid>[^@]+))?(?:@(?P<profile>.+))?")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--digests", is_flag=True, help="Add SHA-256 of every section, and the Authenticode digest.")
+@click.option(
+    "--extract",
+    metavar="SECTION[:FWID][@PROFILE]",
+    help="Write one section's content; of .efifw, the firmware.",
+)
+@click.option("-o", "--output", type=output_type, help="Where --extract writes to; '-' is standard output.")
+@json_option
+def inspect(file: Path, digests: bool, extract: str | None, output: Path | None, as_json: bool) -> None:
+    """Show the sections, firmware and hardware ids of FILE, a UKI or addon made by anyone."""
+    layout = images.inspect(file)
+    if extract is not None:
+        if output is None:
+            raise click.UsageError("--extract needs --output.")
+        _write(find_content(layout, extract), output)
+        return
+    view = describe(layout)
+    if digests:
+        with progress_bar(layout.file_size) as progress:
+            view = describe(layout, *images.digest(layout, progress))
+    if as_json:
+        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+
+        print_json(view)
+    else:
+        from fuki_build.cli.render.tables import show_view  # noqa: PLC0415
+
+        show_view(view)
+
+
+def find_content(layout: Layout, spec: str) -> Blob:
+    """The content that `SECTION[:FWID][@PROFILE]` names; `RecipeError` says what there is instead."""
+    found = _SPEC.fullmatch(spec)
+    if not found:
+        raise click.UsageError(f"{spec!r} is not SECTION[:FWID][@PROFILE].")
+    name = "." + found["name"].lstrip(".")
+    profile = _profile_number(layout, found["profile"])
+    sections = layout.find(name, profile)
+    if found["fwid"]:
+        sections = [s for s in sections if name == ".efifw" and read_firmware(s).fwid == found["fwid"]]
+    if len(sections) != 1:
+        names = ", ".join(_spec_of(section) for section in layout.plain_sections)
+        problem = "is not there" if not sections else f"is there {len(sections)} times: name one by its fwid"
+        raise RecipeError(f"{spec} {problem}", where=str(layout.path), hint=f"there are: {names}")
+    (section,) = sections
+    firmware = read_firmware(section) if name == ".efifw" else None
+    return firmware.payload if firmware and firmware.header else section.content
+
+
+def _profile_number(layout: Layout, text: str | None) -> int | None:
+    """A profile's number, given as such or by its id."""
+    if text is None:
+        return None
+    if text.isdecimal() and int(text) in layout.profiles:
+        return int(text)
+    profiles = describe(layout).profiles
+    number = next((p.number for p in profiles if p.id == text), None)
+    if number is None:
+        ids = ", ".join(f"{p.number} ({p.id})" for p in profiles) or "none"
+        raise RecipeError(f"there is no profile {text!r}", where=str(layout.path), hint=f"there are: {ids}")
+    return number
+
+
+def _spec_of(section: Section) -> str:
+    fwid = read_firmware(section).fwid if section.name == ".efifw" else None
+    at = "" if section.profile is None else f"@{section.profile}"
+    return f"{section.name}{f':{fwid}' if fwid else ''}{at}"
+
+
+def _write(content: Blob, output: Path) -> None:
+    if str(output) == "-":
+        for piece in read_pieces(content):
+            sys.stdout.buffer.write(piece)
+        return
+    with OutputFile(output) as file:
+        for piece in read_pieces(content):
+            file.write(piece)
+        file.commit()

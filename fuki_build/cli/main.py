@@ -1,0 +1,115 @@
+"""The entry point: global options, verbs on demand, errors for people."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from fuki_build import __version__
+from fuki_build.errors import FukiError
+
+VERBS = ("build", "check", "init", "inspect", "plan", "plugins", "schema")
+"""Each is a module here with a click command of its name; it is imported when it is used."""
+
+
+class Verbs(click.Group):
+    """Built-in verbs by module name, then those of loaded plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*VERBS, *_plugin_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in VERBS:
+            command = getattr(import_module(f"fuki_build.cli.{cmd_name}"), cmd_name)
+            return command if isinstance(command, click.Command) else None
+        return _plugin_commands(ctx).get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(f"{error.message} {_hint(args[0])}", ctx) from None
+
+
+def _plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
+    names: Sequence[str] = ctx.params.get("plugin", ())
+    if not names:
+        return {}
+    from fuki_build.pipeline import new_host  # noqa: PLC0415 - starts fast without it
+
+    return {c.thing.name: c.thing for c in new_host(names).all("fuki_commands")}
+
+
+def _hint(verb: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    near = get_close_matches(verb, VERBS, n=1)
+    return f"Did you mean {near[0]!r}?" if near else "A plugin's verbs need --plugin NAME before them."
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fuki")
+@click.option(
+    "--plugin",
+    metavar="NAME",
+    multiple=True,
+    envvar="FUKI_PLUGINS",
+    help="Load an installed plugin (repeatable).",
+)
+@click.pass_context
+def fuki(ctx: click.Context, plugin: tuple[str, ...]) -> None:
+    """Build Unified Kernel Images that carry the guest's own firmware."""
+    ctx.obj = plugin
+
+
+def main() -> None:
+    """Run the command line; whatever a user can cause ends in one clear error and its exit code."""
+    # Turned into an exception, so that scratch files are cleaned up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code."""
+    try:
+        code = fuki.main(list(arguments), prog_name="fuki", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("fuki: interrupted", err=True)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader went away; without this, Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except FukiError as error:
+        _show(error, error.hint, error.where)
+        return error.exit_code
+    except OSError as error:
+        _show(error, None, error.filename if isinstance(error.filename, str) else None)
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug must not spill a traceback over a user
+        _show(error, "this is a bug in fuki; FUKI_DEBUG=1 shows where", "internal error")
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _show(error: Exception, hint: str | None, where: str | None) -> None:
+    message = (
+        error.message if isinstance(error, FukiError) else getattr(error, "strerror", None) or repr(error)
+    )
+    click.echo(f"fuki: error: {f'{where}: ' if where else ''}{message}", err=True)
+    if hint:
+        click.echo(f"  hint: {hint}", err=True)
+    if os.environ.get("FUKI_DEBUG"):
+        traceback.print_exception(error)

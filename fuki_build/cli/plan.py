@@ -1,0 +1,42 @@
+"""`fuki plan`: the exact layout, without building."""
+
+from pathlib import Path
+
+import click
+
+from fuki_build import pipeline
+from fuki_build.cli.options import json_option, recipe_argument
+from fuki_build.cli.render.findings import show_findings
+from fuki_build.hooks.records import Severity
+
+
+@click.command()
+@recipe_argument
+@json_option
+@click.option("--svg", "picture", flag_value="svg", help="Print a picture of the layout, SVG.")
+@click.option("--html", "picture", flag_value="html", help="Print a picture of the layout, HTML.")
+@click.pass_obj
+def plan(plugins: tuple[str, ...], recipe: Path | None, as_json: bool, picture: str | None) -> int:
+    """Show every section that RECIPE's image will have, and where.
+
+    RECIPE is a fuki.toml or mkosi.conf, or a directory that holds one; by default the current one.
+    Reads headers only. Exits with 1 if the checks find errors, as 'fuki build' would.
+    """
+    if as_json and picture:
+        raise click.UsageError("--json and a picture cannot be had at once.")
+    with pipeline.plan(recipe, plugins) as planned:
+        if as_json:
+            from fuki_build.cli.render.json import plan_json, print_json  # noqa: PLC0415
+
+            print_json(plan_json(planned))
+        elif picture:
+            from fuki_build.cli.render.picture import picture_of  # noqa: PLC0415
+
+            click.echo(picture_of(planned, picture), nl=False)
+        else:
+            from fuki_build.cli.render.tables import show_layout  # noqa: PLC0415
+
+            for layout in planned.layouts:
+                show_layout(layout)
+        show_findings(planned.findings)
+        return int(any(finding.severity is Severity.ERROR for finding in planned.findings))

@@ -1,0 +1,18 @@
+"""Findings on standard error."""
+
+from collections.abc import Iterable
+
+import click
+
+from fuki_build.hooks.records import Finding, Severity
+
+_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        label = click.style(finding.severity.value, fg=_COLOURS[finding.severity], bold=True)
+        where = f"{finding.where}: " if finding.where else ""
+        click.echo(f"{label}: {where}{finding.message} [{finding.rule}]", err=True)
+        if finding.hint:
+            click.echo(f"  hint: {finding.hint}", err=True)

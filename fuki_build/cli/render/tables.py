@@ -1,0 +1,127 @@
+"""Tables on standard output."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fuki_build.cli.render.sizes import human_size
+from fuki_build.image.describe import DeviceView, FirmwareView, LayoutView, SectionView, describe
+from fuki_build.image.layout import Layout
+
+_WIDE = 160
+"""Columns where there is no terminal to ask."""
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False, markup=False, emoji=False)
+
+
+def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def show_layout(layout: Layout) -> None:
+    show_view(describe(layout))
+
+
+def show_view(view: LayoutView) -> None:
+    """The sections, then what the image says of firmware, machines, SBAT and signatures."""
+    console = _console()
+    stub = f"{view.stub.program} {view.stub.version}" if view.stub else "no known stub"
+    title = f"{view.name}: {view.kind} for {view.machine}, {stub}, {human_size(view.file_size)} ({view.file_size} bytes)"
+    console.print(Text(title, style="bold"))
+    console.print(_sections(view.sections, {p.number: p.id for p in view.profiles}))
+    console.print(f"{view.header_slots_left} section headers left")
+    if view.firmware:
+        console.print()
+        console.print(_firmware(view.firmware))
+    if view.devices:
+        console.print()
+        console.print(_devices(view.devices))
+    if view.sbat:
+        console.print(Text("\nSBAT", style="bold"))
+        for line in view.sbat[1:]:
+            console.print(f"  {line}", overflow="fold")
+    if view.kind != "addon" and view.signatures:
+        console.print(Text("\nSignatures", style="bold"))
+    for signature in view.signatures:
+        kind = "Authenticode" if signature.authenticode else "of another kind"
+        console.print(f"  {kind}, {signature.size} bytes at {signature.offset:#x}")
+    if view.authenticode:
+        console.print(f"\nAuthenticode SHA-256 {view.authenticode}")
+    for flaw in view.flaws:
+        console.print(f"flaw: {flaw}")
+    console.print()
+
+
+def _sections(sections: Sequence[SectionView], profiles: dict[int, str | None]) -> Table:
+    """A finished image has no sources to show, a planned one no digests."""
+    table = _table(
+        "Profile", "Section", "Address", "Offset", "Size", "Share", "Measured", "What",
+        right=("Address", "Offset", "Size", "Share"),
+    )  # fmt: skip
+    with_source = any(section.source for section in sections)
+    with_digest = any(section.sha256 for section in sections)
+    if with_source:
+        table.add_column("Source", overflow="fold")
+    if with_digest:
+        table.add_column("SHA-256", no_wrap=True)
+    before: int | None = None
+    for section in sections:
+        name = "" if section.profile is None else f"@{section.profile} {profiles.get(section.profile) or ''}"
+        row = [
+            name if section.profile != before else "",
+            section.name,
+            f"{section.address:#x}",
+            f"{section.offset:#x}",
+            human_size(section.size),
+            f"{section.share:.1%}",
+            section.measured,
+            _shorten(section.what),
+        ]
+        table.add_row(*row, *[section.source] * with_source, *[section.sha256 or ""] * with_digest)
+        before = section.profile
+    return table
+
+
+def _shorten(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _firmware(images: Sequence[FirmwareView]) -> Table:
+    table = _table(
+        "Firmware", "Profile", "Kind", "Has", "Size", "Hardware ids", right=("Size", "Hardware ids")
+    )
+    for image in images:
+        has = ", ".join(image.features) + (f" (flaw: {image.flaw})" if image.flaw else "")
+        kind = f"{image.kind} {image.version}" if image.version else image.kind
+        at = "" if image.profile is None else f"@{image.profile}"
+        table.add_row(image.fwid or "?", at, kind, has, human_size(image.size), str(len(image.chids)))
+    return table
+
+
+def _devices(devices: Sequence[DeviceView]) -> Table:
+    table = _table("Machine", "Profile", "Selects", "Hardware id")
+    for device in devices:
+        at = "" if device.profile is None else f"@{device.profile}"
+        missing = "" if device.present else " (not in the image)"
+        for index, chid in enumerate(device.chids):
+            row = (device.name, at, f"{device.type} {device.key}{missing}") if index == 0 else ("", "", "")
+            table.add_row(*row, chid)
+    return table
+
+
+def show_plugins(rows: Sequence[dict[str, Any]]) -> None:
+    console = _console()
+    table = _table("Plugin", "Distribution", "Version", "State", "Gives")
+    for row in rows:
+        gives = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in row["gives"].items())
+        table.add_row(row["name"], row["distribution"], row["version"], row["state"], row["error"] or gives)
+    console.print(table)

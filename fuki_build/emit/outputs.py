@@ -1,0 +1,90 @@
+"""`[[fuki.output]]` tables: which formats, with which options, to which paths."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fuki_build.emit.plan import Plan
+from fuki_build.errors import FukiError, RecipeError
+from fuki_build.hooks.host import Contribution, blame
+from fuki_build.hooks.records import NoOptions, OutputFormat
+from fuki_build.image.layout import Layout
+from fuki_build.recipe.convert import convert, convert_options, split
+from fuki_build.recipe.model import OutputTable
+
+_DEFAULT: tuple[dict[str, Any], ...] = ({"format": "uki"}, {"format": "addon"})
+_FROM_COMMAND_LINE = "--only"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output: its format, options and path, and the images that it writes."""
+
+    format: OutputFormat
+    plugin: Contribution[type[OutputFormat]]
+    options: Any
+    path: Path
+    where: str
+    images: Mapping[Path, Layout]
+
+
+def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = None) -> tuple[Output, ...]:
+    """The recipe's outputs, or the image and its addons; `only` limits them to formats.
+
+    `path` is where the image goes, or the only output if that is another. What has no path of its own stands beside
+    the image. Raises `RecipeError`.
+    """
+    tables = [(data, f"fuki.output[{i}]") for i, data in enumerate(plan.loaded.recipe.output or _DEFAULT)]
+    image = path or _image_path(plan, tables)
+    if only:
+        tables = [(data, where) for data, where in tables if data.get("format") in only]
+        present = {data["format"] for data, _ in tables}
+        tables += [({"format": name}, _FROM_COMMAND_LINE) for name in only if name not in present]
+    found = [_output(plan, data, where, image) for data, where in tables]
+    if path is not None:
+        found = _move(found, path)
+    return tuple(_with_images(output, plan) for output in found)
+
+
+def _image_path(plan: Plan, tables: Sequence[tuple[dict[str, Any], str]]) -> Path:
+    recipe = plan.loaded.recipe
+    stem = f"{recipe.name}_{recipe.version}" if recipe.version else recipe.name
+    paths = [
+        data["path"]
+        for data, _ in tables
+        if data.get("format") == "uki" and isinstance(data.get("path"), str)
+    ]
+    return plan.loaded.directory / (paths[0] if paths else f"{stem}.efi")
+
+
+def _output(plan: Plan, data: dict[str, Any], where: str, image: Path) -> Output:
+    if not isinstance(data.get("format"), str):
+        convert(split(data, OutputTable, NoOptions)[0], OutputTable, where)
+    try:
+        plugin = plan.host.output(data["format"])
+    except FukiError as error:
+        raise error.at(where if where == _FROM_COMMAND_LINE else f"{where}.format") from error
+    kind = plugin.thing
+    common, rest = split(data, OutputTable, kind.Options)
+    table = convert(common, OutputTable, where)
+    options = convert_options(rest, kind.Options, OutputTable, where)
+    beside = image.with_name(image.name.removesuffix(".efi") + kind.suffix)
+    return Output(
+        kind(), plugin, options, plan.loaded.directory / table.path if table.path else beside, where, {}
+    )
+
+
+def _move(outputs: list[Output], path: Path) -> list[Output]:
+    """Put the image at `path`, or the only output if the image is not among them."""
+    index = next((i for i, output in enumerate(outputs) if output.format.name == "uki"), 0)
+    if outputs[index].format.name != "uki" and len(outputs) > 1:
+        raise RecipeError(
+            "several outputs cannot go to one path", where="--output", hint="choose one with --only"
+        )
+    return [replace(output, path=path) if i == index else output for i, output in enumerate(outputs)]
+
+
+def _with_images(output: Output, plan: Plan) -> Output:
+    with blame(output.plugin.plugin, f"failed in output format {output.format.name!r}"):
+        return replace(output, images=output.format.images(output.path, plan.uki, plan.addons))

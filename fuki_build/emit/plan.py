@@ -1,0 +1,37 @@
+"""What a build would write, decided; and what a build wrote."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuki_build.hooks.host import PluginHost
+from fuki_build.hooks.records import Artifact, Build, Finding
+from fuki_build.image.layout import Layout
+from fuki_build.recipe.load import LoadedRecipe
+from fuki_build.recipe.resolve import Resolved
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The layouts of a recipe's images, and the findings about them. `workspace` lives as long as the plan."""
+
+    loaded: LoadedRecipe
+    host: PluginHost
+    resolved: Resolved
+    uki: Layout
+    addons: tuple[Layout, ...]
+    findings: tuple[Finding, ...]
+    workspace: Path
+
+    @property
+    def layouts(self) -> Sequence[Layout]:
+        return (self.uki, *self.addons)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The files that a build wrote, its facts, and every file that decided what it wrote."""
+
+    artifacts: tuple[Artifact, ...]
+    build: Build
+    dependencies: tuple[Path, ...]

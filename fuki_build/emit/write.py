@@ -1,0 +1,132 @@
+"""Write all outputs, or none."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from fuki_build.emit.outputs import Output
+from fuki_build.emit.plan import Plan, Result
+from fuki_build.errors import RecipeError
+from fuki_build.hooks.host import blame
+from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
+from fuki_build.image.assemble import Assembly, Progress, assemble
+from fuki_build.image.layout import Layout
+from fuki_build.image.output_file import OutputFile
+from fuki_build.recipe.text import render_template, template_directory
+
+
+def write_outputs(plan: Plan, outputs: Sequence[Output], progress: Progress | None = None) -> Result:
+    """Assemble the images, let every output tell about them, and give all files their names at the end."""
+    with ExitStack() as stack:
+        files = _Files(stack)
+        images = {id(layout): _assemble(plan, layout, outputs, files, progress) for layout in plan.layouts}
+        build = _record(plan, images)
+        templates: list[Path] = []
+        for output in outputs:
+            _emit(plan, output, build, files, templates)
+        artifacts = files.commit()
+    return Result(artifacts, build, _dependencies(plan, templates))
+
+
+class _Files:
+    """The files in the making."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._open: dict[Path, tuple[OutputFile, str]] = {}
+
+    def open(self, path: Path, output: Output) -> OutputFile:
+        if path in self._open:
+            raise RecipeError(
+                f"two outputs write {path}", where=output.where, hint="give each a path of its own"
+            )
+        file = self._stack.enter_context(OutputFile(path))
+        self._open[path] = (file, output.format.name)
+        return file
+
+    def commit(self) -> tuple[Artifact, ...]:
+        for file, _ in self._open.values():
+            file.commit()
+        return tuple(Artifact(path, name) for path, (_, name) in self._open.items())
+
+
+def _assemble(
+    plan: Plan, layout: Layout, outputs: Sequence[Output], files: _Files, progress: Progress | None
+) -> BuiltImage:
+    """Assemble an image everywhere an output wants it; if none does, only for its digests."""
+    built = None
+    for output in outputs:
+        for path, wanted in output.images.items():
+            if wanted is layout:
+                file = files.open(path, output)
+                built = BuiltImage(layout, assemble(layout, file, progress), file.readable_path)
+    if built is None and layout is plan.uki and any(output.format.needs_image_file for output in outputs):
+        path = plan.workspace / "image.efi"
+        with OutputFile(path) as file:
+            assembly = assemble(layout, file, progress)
+            file.commit()
+        built = BuiltImage(layout, assembly, path)
+    return built or BuiltImage(layout, assemble(layout, None, progress), None)
+
+
+def _record(plan: Plan, images: Mapping[int, BuiltImage]) -> Build:
+    recipe = plan.loaded.recipe
+    return Build(
+        name=recipe.name,
+        version=recipe.version,
+        variables=plan.loaded.variables,
+        uki=images[id(plan.uki)],
+        addons=tuple(images[id(addon)] for addon in plan.addons),
+        inputs=tuple(_inputs(plan, [image.assembly for image in images.values()])),
+        tools=plan.host.versions(),
+        findings=plan.findings,
+        firmware_origins=plan.resolved.firmware_origins,
+    )
+
+
+def _inputs(plan: Plan, assemblies: Sequence[Assembly]) -> list[InputFile]:
+    """Every input once per place that names it; what was too large to read while planning has its digest by now."""
+    read: dict[tuple[Path, int], str] = {}
+    for assembly in assemblies:
+        for part, digest in assembly.inputs:
+            read[part.path, part.offset] = digest
+    return [
+        InputFile(item.name, item.where, item.sha256 or read[item.path, 0])
+        for item in plan.resolved.inputs.files
+    ]
+
+
+def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: list[Path]) -> None:
+    directory = plan.loaded.directory
+
+    def write(path: Path, data: bytes) -> None:
+        files.open(path, output).write(data)
+
+    def render(name: str, variables: Mapping[str, Any]) -> str:
+        text, used = render_template(name, variables, template_directories(plan), output.where)
+        templates.extend(used)
+        return text
+
+    context = OutputContext(output.path, directory, write, render)
+    with blame(output.plugin.plugin, f"failed in output format {output.format.name!r}"):
+        output.format.emit(output.options, build, context)
+
+
+def template_directories(plan: Plan) -> list[Path]:
+    """Where templates are looked for: the recipe's own first, the shipped ones last."""
+    directory = plan.loaded.directory
+    own = [directory, *(directory / name for name in plan.loaded.recipe.templates)]
+    return [*own, *plan.host.template_directories(), template_directory()]
+
+
+def _dependencies(plan: Plan, templates: Sequence[Path]) -> tuple[Path, ...]:
+    inputs = plan.resolved.inputs
+    kept = (
+        *plan.loaded.files,
+        *(i.path for i in inputs.files),
+        *inputs.dependencies,
+        *plan.host.module_files(),
+        *templates,
+    )
+    return tuple(path for path in dict.fromkeys(kept) if not path.is_relative_to(plan.workspace))

@@ -1,0 +1,52 @@
+"""What a plugin sees: hook specifications and the records that pass through them.
+
+A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
+"""
+
+from fuki_build.hooks.records import (
+    Artifact,
+    Build,
+    BuiltImage,
+    FileSigner,
+    Finding,
+    FirmwareFile,
+    FirmwareSource,
+    KeySigner,
+    LaunchDigest,
+    LaunchModel,
+    LaunchParameters,
+    OutputContext,
+    OutputFormat,
+    Platform,
+    Problem,
+    Problems,
+    Rule,
+    Severity,
+    SourceContext,
+    Subject,
+)
+from fuki_build.hooks.specs import hookimpl
+
+__all__ = [
+    "Artifact",
+    "Build",
+    "BuiltImage",
+    "FileSigner",
+    "Finding",
+    "FirmwareFile",
+    "FirmwareSource",
+    "KeySigner",
+    "LaunchDigest",
+    "LaunchModel",
+    "LaunchParameters",
+    "OutputContext",
+    "OutputFormat",
+    "Platform",
+    "Problem",
+    "Problems",
+    "Rule",
+    "Severity",
+    "SourceContext",
+    "Subject",
+    "hookimpl",
+]

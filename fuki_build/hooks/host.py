@@ -1,0 +1,220 @@
+"""The plugin host: finds plugins, loads those that are allowed, and knows whom to blame.
+
+Plugins see keys, so nothing loads by accident: only the built-ins and what is named.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+import pluggy
+
+from fuki_build import __version__
+from fuki_build.errors import FukiError, PluginError
+from fuki_build.hooks import specs
+from fuki_build.hooks.records import FirmwareSource, LaunchModel, OutputFormat, Platform, Rule
+
+GROUP = "fuki"
+T = TypeVar("T")
+
+HOOKS: dict[str, str] = {
+    "fuki_firmware_sources": "firmware source",
+    "fuki_platforms": "platform",
+    "fuki_signers": "signing backend",
+    "fuki_outputs": "output format",
+    "fuki_launch_models": "launch model",
+    "fuki_checks": "check",
+    "fuki_template_dirs": "template directory",
+    "fuki_commands": "command",
+}
+"""Each hook, and what to call one thing that it gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """An installed plugin by its entry-point name, with the distribution that errors blame."""
+
+    name: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.name!r} (distribution {self.distribution} {self.version})"
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution(Generic[T]):
+    thing: T
+    plugin: PluginInfo
+
+
+@dataclass
+class Loaded:
+    info: PluginInfo
+    module: Any
+    gives: dict[str, list[str]] = field(default_factory=dict)
+
+
+class PluginHost:
+    """Loads plugins and keeps what they contribute, by hook and name."""
+
+    def __init__(self, builtins: Iterable[ModuleType]) -> None:
+        self._manager = pluggy.PluginManager(specs.PROJECT)
+        self._manager.add_hookspecs(specs)
+        self.loaded: dict[str, Loaded] = {}
+        self._contributions: dict[str, dict[str, Contribution[Any]]] = {hook: {} for hook in HOOKS}
+        for module in builtins:
+            name = module.__name__.rpartition(".")[2]
+            self._register(PluginInfo(name, "fuki-build", __version__), module)
+
+    def load(self, names: Iterable[str], where: str = "fuki.plugins") -> None:
+        """Load installed plugins by name. Raises `PluginError` for an unknown or broken one."""
+        for index, name in enumerate(names):
+            if name not in self.loaded:
+                try:
+                    self._load(name)
+                except PluginError as error:
+                    raise error.at(f"{where}[{index}]") from error
+
+    def _load(self, name: str) -> None:
+        points = installed()
+        if name not in points:
+            near = get_close_matches(name, points, n=1)
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else f"install it, for instance with: pip install fuki-{name}"
+            )
+            raise PluginError(f"no plugin {name!r} is installed", hint=hint)
+        if len(points[name]) > 1:
+            owners = " and ".join(str(info_of(point)) for point in points[name])
+            raise PluginError(f"{owners} have one name", hint="uninstall one of them")
+        point = points[name][0]
+        info = info_of(point)
+        try:
+            module = point.load()
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"{info} cannot be imported: {_describe(error)}") from error
+        self._register(info, module)
+
+    def _register(self, info: PluginInfo, module: Any) -> None:  # noqa: ANN401 - pluggy takes any object
+        with blame(info, "cannot be registered"):
+            self._manager.register(module, name=info.name)
+            self._manager.check_pending()
+        loaded = Loaded(info, module)
+        found: dict[str, dict[str, Contribution[Any]]] = {}
+        for hook in HOOKS:
+            for name, thing in self._call(info, hook):
+                other = self._contributions[hook].get(name) or found.get(hook, {}).get(name)
+                if other is not None:
+                    raise PluginError(
+                        f"the {HOOKS[hook]} {name!r} is given twice, by {other.plugin} and by {info}",
+                        hint="load only one of them",
+                    )
+                found.setdefault(hook, {})[name] = Contribution(thing, info)
+                loaded.gives.setdefault(hook, []).append(name)
+        for hook, things in found.items():
+            self._contributions[hook].update(things)
+        self.loaded[info.name] = loaded
+
+    def _call(self, info: PluginInfo, hook: str) -> list[tuple[str, Any]]:
+        """One plugin's contributions through one hook, sorted by name."""
+        others = [p for p in self._manager.get_plugins() if self._manager.get_name(p) != info.name]
+        with blame(info, f"failed in {hook}"):
+            answers = self._manager.subset_hook_caller(hook, others)()
+            things = [(_name_of(thing), thing) for answer in answers for thing in answer]
+        return sorted(things, key=lambda pair: pair[0])
+
+    def names(self, hook: str) -> list[str]:
+        return sorted(self._contributions[hook])
+
+    def get(self, hook: str, name: str) -> Contribution[Any]:
+        """The contribution of that name. `PluginError` says what there is, and which plugin may have it."""
+        found = self._contributions[hook].get(name)
+        if found is not None:
+            return found
+        near = get_close_matches(name, self.names(hook), n=1)
+        if near:
+            hint = f"did you mean {near[0]!r}?"
+        elif name in installed():
+            hint = f"add {name!r} to plugins in [fuki] to load the installed plugin of that name"
+        else:
+            hint = f"there are: {', '.join(self.names(hook)) or 'none'}"
+        raise PluginError(f"there is no {HOOKS[hook]} {name!r}", hint=hint)
+
+    def all(self, hook: str) -> list[Contribution[Any]]:
+        """All contributions, sorted by name: entry-point order must not reach the output."""
+        return [self._contributions[hook][name] for name in self.names(hook)]
+
+    def firmware_source(self, name: str) -> Contribution[type[FirmwareSource]]:
+        return self.get("fuki_firmware_sources", name)
+
+    def platform(self, name: str) -> Contribution[Platform]:
+        return self.get("fuki_platforms", name)
+
+    def output(self, name: str) -> Contribution[type[OutputFormat]]:
+        return self.get("fuki_outputs", name)
+
+    def launch_models(self) -> list[Contribution[LaunchModel]]:
+        return self.all("fuki_launch_models")
+
+    def rules(self) -> list[Contribution[Rule]]:
+        return self.all("fuki_checks")
+
+    def template_directories(self) -> list[Path]:
+        return [contribution.thing for contribution in self.all("fuki_template_dirs")]
+
+    def versions(self) -> dict[str, str]:
+        """Distribution and version of everything loaded, for manifests."""
+        return {loaded.info.distribution: loaded.info.version for loaded in self.loaded.values()}
+
+    def module_files(self) -> list[Path]:
+        """The files of loaded plugins: outputs depend on them."""
+        files = (getattr(loaded.module, "__file__", None) for loaded in self.loaded.values())
+        return sorted(Path(file) for file in files if file)
+
+
+def installed() -> dict[str, list[EntryPoint]]:
+    """Entry points by plugin name, sorted; nothing is imported."""
+    found: dict[str, list[EntryPoint]] = {}
+    for point in sorted(set(entry_points(group=GROUP)), key=lambda p: (p.name, p.value)):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+def info_of(point: EntryPoint) -> PluginInfo:
+    if point.dist is None:
+        return PluginInfo(point.name, "unknown", "?")
+    return PluginInfo(point.name, point.dist.name, point.dist.version)
+
+
+@contextmanager
+def blame(info: PluginInfo, what: str) -> Iterator[None]:
+    """Turn whatever a plugin's code raises into a `PluginError` that names the plugin; `FukiError` passes."""
+    try:
+        yield
+    except FukiError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{info} {what}: {_describe(error)}",
+            hint="report this to the plugin's authors; FUKI_DEBUG=1 shows where",
+        ) from error
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _name_of(thing: Any) -> str:  # noqa: ANN401 - rules, classes, commands and paths
+    if isinstance(thing, Path):
+        return str(thing)
+    name = thing.id if isinstance(thing, Rule) else getattr(thing, "name", None)
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"{thing!r} has no name")
+    return name

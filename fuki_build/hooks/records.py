@@ -1,0 +1,312 @@
+"""The records and protocols that plugins use."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from fuki_build.hardware.machine import Machine
+from fuki_build.image.assemble import Assembly
+from fuki_build.image.layout import Layout
+
+
+class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For what takes no options."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a firmware source may use: paths are relative to `directory`, the recipe's.
+
+    `workspace` is a scratch directory that lives until the command ends.
+    """
+
+    directory: Path
+    workspace: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwareFile:
+    """A firmware image on disk.
+
+    `id` is the fwid that the source suggests, `inputs` every file that decided what it is (for depfiles), `origin`
+    facts for the manifest, such as a package's version.
+    """
+
+    path: Path
+    id: str | None = None
+    inputs: tuple[Path, ...] = ()
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+
+class FirmwareSource(ABC):
+    """Turns the options of a `[[fuki.firmware]]` table into a firmware image.
+
+    >>> class Vendor(FirmwareSource):
+    ...     name = "vendor"
+    ...     class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    ...         board: str
+    ...     def fetch(self, options, context):
+    ...         return FirmwareFile(context.directory / f"{options.board}.fd", id=options.board)
+    >>> options = Vendor.Options(board="q35")
+    >>> Vendor().fetch(options, SourceContext(Path("/recipe"), Path("/tmp"))).path.name
+    'q35.fd'
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[msgspec.Struct]] = NoOptions
+
+    @abstractmethod
+    def fetch(self, options: Any, context: SourceContext) -> FirmwareFile:  # noqa: ANN401 - an instance of Options
+        """Find or make the image; raises `FukiError` when there is none."""
+
+
+class Platform(ABC):
+    """A cloud or hypervisor: its machines, and the CHID types that tell them from others.
+
+    >>> class Acme(Platform):
+    ...     name = "acme"
+    ...     title = "Acme Cloud"
+    ...     chid_types = (9,)
+    ...     def machines(self, selector=None):
+    ...         return [Machine("acme", manufacturer="Acme", product="VM")]
+    >>> [machine.product for machine in Acme().machines()]
+    ['VM']
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    chid_types: ClassVar[tuple[int, ...]]
+    """The CHID types, in systemd-stub's dialect, under which a recipe's firmware is listed for each machine."""
+
+    @abstractmethod
+    def machines(self, selector: str | None = None) -> Sequence[Machine]:
+        """All machines, or those that `selector` (behind the colon of `acme:selector`) names.
+
+        Raises `FukiError` for a selector that selects nothing.
+        """
+
+
+class KeySigner(ABC):
+    """Signs digests with one key: serves images and PCR policies alike.
+
+    >>> class Remote(KeySigner):
+    ...     name = "remote"
+    ...     def certificates(self): return [b"DER"]
+    ...     def sign(self, digest, algorithm): return digest[::-1]
+    >>> Remote().sign(b"12", "sha256")
+    b'21'
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[msgspec.Struct]] = NoOptions
+
+    @abstractmethod
+    def certificates(self) -> Sequence[bytes]:
+        """The signer's certificate and its intermediates, in DER, the signer's first."""
+
+    @abstractmethod
+    def sign(self, digest: bytes, algorithm: str) -> bytes:
+        """The signature over `digest`, which was made with hashlib's `algorithm`. Raises `SigningError`."""
+
+
+class FileSigner(ABC):
+    """Hands the finished file to a program that signs it in place.
+
+    >>> class Program(FileSigner):
+    ...     name = "program"
+    ...     def sign_file(self, path, options, context):
+    ...         _ = path.write_bytes(path.read_bytes() + b"signed")
+    >>> Program.name
+    'program'
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[msgspec.Struct]] = NoOptions
+
+    @abstractmethod
+    def sign_file(self, path: Path, options: Any, context: SourceContext) -> None:  # noqa: ANN401
+        """Sign the image at `path`, which no one else sees yet. Raises `SigningError`."""
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule found: `where` is a section or a place in the recipe."""
+
+    rule: str
+    severity: Severity
+    message: str
+    where: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong: `where` is a section or a place in the recipe, `hint` what to do."""
+
+    message: str
+    where: str | None = None
+    hint: str | None = None
+
+
+Problems = Iterator[Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What rules look at: a layout, planned or read, and all machines of the loaded platforms."""
+
+    layout: Layout
+    machines: Sequence[Machine] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A check: `check` yields a `Problem` for each thing that is wrong.
+
+    >>> def no_splash(subject):
+    ...     if not subject.layout.find(".splash"):
+    ...         yield Problem("there is no .splash")
+    >>> rule = Rule("no-splash", Severity.NOTE, "An image has a splash screen", "It is pretty.", no_splash)
+    >>> rule.id
+    'no-splash'
+    """
+
+    id: str
+    severity: Severity
+    summary: str
+    explanation: str
+    check: Callable[[Subject], Iterable[Problem]]
+
+    def findings(self, subject: Subject) -> list[Finding]:
+        return [Finding(self.id, self.severity, p.message, p.where, p.hint) for p in self.check(subject)]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image that was assembled: `path` is where it can be read now (None if nothing asked for the file)."""
+
+    layout: Layout
+    assembly: Assembly
+    path: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that the build read; `where` is the recipe key that named it, `name` what the recipe calls it."""
+
+    name: str
+    where: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Everything an output format may tell about: the images, what they were made from, and by what."""
+
+    name: str
+    version: str
+    variables: Mapping[str, Any]
+    uki: BuiltImage
+    addons: tuple[BuiltImage, ...]
+    inputs: tuple[InputFile, ...]
+    tools: Mapping[str, str]
+    findings: tuple[Finding, ...]
+    firmware_origins: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that an output format wrote, under its final name."""
+
+    path: Path
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputContext:
+    """Where an output goes: `path`, under the recipe's `directory` unless the command line says otherwise.
+
+    `write(path, data)` makes a file that appears when the whole build has succeeded; `render(template, variables)`
+    renders a template, given by its file (relative to the recipe) or its name.
+    """
+
+    path: Path
+    directory: Path
+    write: Callable[[Path, bytes], None]
+    render: Callable[[str, Mapping[str, Any]], str]
+
+
+class OutputFormat(ABC):
+    """Writes one kind of file: images, through `images`, or something that tells about them, through `emit`.
+
+    >>> class Digest(OutputFormat):
+    ...     name = "digest"
+    ...     suffix = ".sha256"
+    ...     def emit(self, options, build, context):
+    ...         context.write(context.path, build.uki.assembly.authenticode.encode())
+    >>> Digest.needs_image_file
+    False
+    """
+
+    name: ClassVar[str]
+    suffix: ClassVar[str] = ""
+    """Behind `<name>_<version>` when the recipe gives no path."""
+    Options: ClassVar[type[msgspec.Struct]] = NoOptions
+    needs_image_file: ClassVar[bool] = False
+    """Whether `build.uki.path` must be readable even if no output writes the image."""
+
+    def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:
+        """The images to write, and where; by default none."""
+        return {}
+
+    def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, B027 - optional
+        """Write files through `context.write`, after the images. Raises `FukiError`. By default nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchParameters:
+    """How a guest is started: numbers of vCPUs to predict for, CPU model, and the hashes of a direct boot."""
+
+    vcpus: int = 1
+    vcpu_model: str | None = None
+    kernel: bytes | None = None
+    initrd: bytes | None = None
+    cmdline: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchDigest:
+    """A launch measurement in hex; `variant` names what decides between several (such as the MRTD order)."""
+
+    technology: str
+    digest: str
+    variant: str = ""
+
+
+class LaunchModel(ABC):
+    """Predicts launch measurements of a firmware image on one kind of hypervisor.
+
+    >>> class Plain(LaunchModel):
+    ...     name = "plain"
+    ...     def predict(self, firmware, parameters):
+    ...         return [LaunchDigest("plain", firmware.hex())]
+    >>> Plain().predict(b"AB", LaunchParameters())[0].digest
+    '4142'
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Sequence[LaunchDigest]:
+        """The digests of a guest that starts with `firmware`. Raises `FukiError` where that cannot be."""

@@ -1,0 +1,112 @@
+"""The hook specifications. Each hook contributes named things; the recipe picks them by name.
+
+A plugin is a module (or object) with functions of these names, marked with `hookimpl`:
+
+>>> from fuki_build.hooks import hookimpl
+>>> @hookimpl
+... def fuki_platforms():
+...     return []
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from fuki_build.hooks.records import (
+    FileSigner,
+    FirmwareSource,
+    KeySigner,
+    LaunchModel,
+    OutputFormat,
+    Platform,
+    Rule,
+)
+
+if TYPE_CHECKING:
+    import click
+
+PROJECT = "fuki"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def fuki_firmware_sources() -> Sequence[type[FirmwareSource]]:  # type: ignore[empty-body]
+    """Firmware sources, picked by `[[fuki.firmware]] source = "…"`.
+
+    >>> @hookimpl
+    ... def fuki_firmware_sources():
+    ...     return [VendorSource]
+    """
+
+
+@hookspec
+def fuki_platforms() -> Sequence[Platform]:  # type: ignore[empty-body]
+    """Platforms with their machines, picked by `platforms = ["…"]`.
+
+    >>> @hookimpl
+    ... def fuki_platforms():
+    ...     return [AcmeCloud()]
+    """
+
+
+@hookspec
+def fuki_signers() -> Sequence[type[KeySigner] | type[FileSigner]]:  # type: ignore[empty-body]
+    """Signing backends, picked by `[fuki.sign] backend = "…"`.
+
+    >>> @hookimpl
+    ... def fuki_signers():
+    ...     return [SbsignSigner]
+    """
+
+
+@hookspec
+def fuki_outputs() -> Sequence[type[OutputFormat]]:  # type: ignore[empty-body]
+    """Output formats, picked by `[[fuki.output]] format = "…"`.
+
+    >>> @hookimpl
+    ... def fuki_outputs():
+    ...     return [DigestOutput]
+    """
+
+
+@hookspec
+def fuki_launch_models() -> Sequence[LaunchModel]:  # type: ignore[empty-body]
+    """Launch-measurement predictors, picked by a platform or on the command line.
+
+    >>> @hookimpl
+    ... def fuki_launch_models():
+    ...     return [SevSnp()]
+    """
+
+
+@hookspec
+def fuki_checks() -> Sequence[Rule]:  # type: ignore[empty-body]
+    """Rules that every layout is held against; the recipe silences them by id.
+
+    >>> @hookimpl
+    ... def fuki_checks():
+    ...     return [Rule("acme-no-splash", Severity.NOTE, "…", "…", find_splash)]
+    """
+
+
+@hookspec
+def fuki_template_dirs() -> Sequence[Path]:  # type: ignore[empty-body]
+    """Directories with Jinja2 templates, picked by template name.
+
+    >>> @hookimpl
+    ... def fuki_template_dirs():
+    ...     return [Path(__file__).parent / "templates"]
+    """
+
+
+@hookspec
+def fuki_commands() -> "Sequence[click.Command]":  # type: ignore[empty-body]
+    """Verbs of the command line.
+
+    >>> @hookimpl
+    ... def fuki_commands():
+    ...     return [boot_command]
+    """

@@ -1,0 +1,251 @@
+"""A layout in plain, typed words: what `--json`, manifests, templates and tables show."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import authenticode, compression, env_file, pe
+from fuki_build.formats.hwids import DeviceType, group
+from fuki_build.image.blob import Blob
+from fuki_build.image.firmware import FirmwareImage, Slice, slices
+from fuki_build.image.image import ImageKind
+from fuki_build.image.layout import Layout, PlacedSection
+from fuki_build.image.section import Origin, Section, measured
+
+FORMAT_VERSION = 1
+"""Of everything below; raised when a field changes its meaning or goes away."""
+
+_MAX_TEXT = 64 * 1024
+_MAX_TABLE = 1024 * 1024
+
+
+class View(Struct, frozen=True, rename="kebab"):
+    pass
+
+
+class SectionView(View, frozen=True):
+    """Addresses, offsets and sizes in bytes; `profile` is null in the base; `sha256` only where it was computed."""
+
+    name: str
+    profile: int | None
+    address: int
+    offset: int
+    size: int
+    raw_size: int
+    share: float
+    source: str
+    what: str
+    measured: str
+    sha256: str | None = None
+
+
+class FirmwareView(View, frozen=True):
+    profile: int | None
+    fwid: str | None
+    kind: str
+    features: tuple[str, ...]
+    version: str | None
+    size: int
+    chids: tuple[str, ...]
+    flaw: str | None
+
+
+class DeviceView(View, frozen=True):
+    """`present` tells whether the image has the firmware or devicetree that the ids select."""
+
+    profile: int | None
+    type: str
+    name: str
+    key: str
+    chids: tuple[str, ...]
+    present: bool
+
+
+class ProfileView(View, frozen=True):
+    number: int
+    id: str | None
+    title: str | None
+
+
+class SignatureView(View, frozen=True):
+    offset: int
+    size: int
+    authenticode: bool
+
+
+class StubView(View, frozen=True):
+    program: str
+    version: str
+
+
+class LayoutView(View, frozen=True):
+    version: int
+    kind: str
+    name: str
+    machine: str
+    stub: StubView | None
+    file_size: int
+    header_slots_left: int
+    profiles: tuple[ProfileView, ...]
+    sections: tuple[SectionView, ...]
+    firmware: tuple[FirmwareView, ...]
+    devices: tuple[DeviceView, ...]
+    sbat: tuple[str, ...]
+    signatures: tuple[SignatureView, ...]
+    flaws: tuple[str, ...] = ()
+    authenticode: str | None = None
+
+
+def describe(
+    layout: Layout, digests: Sequence[str] | None = None, image_digest: str | None = None
+) -> LayoutView:
+    """Describe a layout, reading headers and small sections only."""
+    parts = slices(layout.plain_sections)
+    images = {id(f.section): f for part in parts for f in part.firmware}
+    signatures, flaws = _signatures(layout)
+    return LayoutView(
+        version=FORMAT_VERSION,
+        kind=layout.kind.value,
+        name=layout.name,
+        machine=layout.machine,
+        stub=StubView(layout.stub.program, layout.stub.version) if layout.stub else None,
+        file_size=layout.file_size,
+        header_slots_left=layout.headers.free_slots,
+        profiles=tuple(_profile(s) for s in layout.plain_sections if s.name == ".profile"),
+        sections=tuple(
+            _section(layout, placed, images.get(id(placed.section)), digests[i] if digests else None)
+            for i, placed in enumerate(layout.sections)
+        ),
+        firmware=tuple(_firmware(part, image) for part in parts for image in part.firmware),
+        devices=tuple(device for part in parts for device in _devices(part)),
+        sbat=_sbat(layout),
+        signatures=signatures,
+        flaws=(*flaws, *(str(p.table.flaw.message) for p in parts if p.table and p.table.flaw)),
+        authenticode=image_digest,
+    )
+
+
+def _section(
+    layout: Layout, placed: PlacedSection, image: FirmwareImage | None, sha256: str | None
+) -> SectionView:
+    section, header = placed.section, placed.header
+    return SectionView(
+        name=section.name,
+        profile=section.profile,
+        address=header.virtual_address,
+        offset=header.raw_offset,
+        size=section.content.size,
+        raw_size=header.raw_size,
+        share=round(header.raw_size / layout.file_size, 6) if layout.file_size else 0.0,
+        source=section.source,
+        what=_what(section, image),
+        measured=measured(section, addon=layout.kind is ImageKind.ADDON)
+        if layout.kind is not ImageKind.OTHER
+        else "",
+        sha256=sha256,
+    )
+
+
+def _what(section: Section, image: FirmwareImage | None) -> str:
+    """A few words on a section's content."""
+    if section.origin is Origin.STUB:
+        return "stub"
+    if image is not None:
+        return f"{image.fwid}: {image.content}" if image.content else f"broken: {image.flaw}"
+    if section.name == ".linux":
+        return _kernel_words(section.content)
+    if section.name == ".osrel":
+        values = _assignments(section)
+        return values.get("PRETTY_NAME") or values.get("ID", "")
+    if section.name == ".profile":
+        return _assignments(section).get("TITLE", "")
+    if section.name in (".cmdline", ".uname"):
+        return small_text(section)
+    return _archive_words(section.content) if section.name in (".initrd", ".ucode") else ""
+
+
+def _archive_words(content: Blob) -> str:
+    head = content.read_at(0, 8)
+    return "cpio" if head.startswith(b"0707") else compression.detect(head) or ""
+
+
+def _kernel_words(content: Blob) -> str:
+    try:
+        headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
+    except FormatError:
+        return "no EFI executable"
+    return f"kernel for {headers.machine_name}" + (", signed" if headers.security.size else "")
+
+
+def small_text(section: Section) -> str:
+    """The start of a text section, on one line, without control characters."""
+    text = section.content.read_at(0, _MAX_TEXT).rstrip(b"\0").decode("utf-8", "replace")
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _assignments(section: Section) -> dict[str, str]:
+    try:
+        return env_file.decode(section.content.read_at(0, _MAX_TEXT))
+    except FormatError:
+        return {}
+
+
+def _profile(section: Section) -> ProfileView:
+    values = _assignments(section)
+    return ProfileView(section.profile or 0, values.get("ID"), values.get("TITLE"))
+
+
+def _firmware(part: Slice, image: FirmwareImage) -> FirmwareView:
+    table = part.table.keys(DeviceType.UEFI_FW) if part.table else {}
+    content = image.content
+    return FirmwareView(
+        profile=part.profile,
+        fwid=image.fwid,
+        kind=content.kind.value if content else "broken",
+        features=content.features if content else (),
+        version=content.version if content else None,
+        size=image.payload.size,
+        chids=tuple(str(c) for c in table.get(image.fwid, ())) if image.fwid else (),
+        flaw=image.flaw.message if image.flaw else content.flaw if content else None,
+    )
+
+
+def _devices(part: Slice) -> list[DeviceView]:
+    if part.table is None:
+        return []
+    fwids = {image.fwid for image in part.firmware}
+    return [
+        DeviceView(
+            profile=part.profile,
+            type=device.type.json_name,
+            name=device.name,
+            key=device.key,
+            chids=tuple(str(c) for c in sorted(device.chids)),
+            present=device.key in fwids if device.type is DeviceType.UEFI_FW else bool(part.devicetrees),
+        )
+        for device in group(part.table.records)
+    ]
+
+
+def _sbat(layout: Layout) -> tuple[str, ...]:
+    found = layout.find(".sbat")
+    return (
+        tuple(found[0].content.read_at(0, _MAX_TEXT).rstrip(b"\0").decode("utf-8", "replace").splitlines())
+        if found
+        else ()
+    )
+
+
+def _signatures(layout: Layout) -> tuple[tuple[SignatureView, ...], tuple[str, ...]]:
+    place = layout.headers.security
+    if not place.size or layout.path is None:
+        return (), ()
+    if place.size > _MAX_TABLE:
+        return (), (f"the certificate table has {place.size} bytes, too many to believe",)
+    table = Blob.of_file(layout.path).read_at(place.address, place.size)
+    try:
+        found = authenticode.certificates(table, place.address)
+    except FormatError as error:
+        return (), (error.message,)
+    return tuple(SignatureView(c.offset, c.size, c.kind == authenticode.AUTHENTICODE) for c in found), ()

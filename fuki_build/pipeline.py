@@ -1,0 +1,56 @@
+"""The way through: recipe → image → layout → findings → file and digests → artifacts."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fuki_build.builtin import outputs, platforms, rules, sources
+from fuki_build.checks.run import check, refuse_errors
+from fuki_build.emit.outputs import choose_outputs
+from fuki_build.emit.plan import Plan, Result
+from fuki_build.emit.write import write_outputs
+from fuki_build.hooks.host import PluginHost
+from fuki_build.image import layout
+from fuki_build.image.assemble import Progress
+from fuki_build.recipe.load import load_recipe
+from fuki_build.recipe.resolve import resolve
+
+BUILTINS = (outputs, platforms, rules, sources)
+
+
+def new_host(plugins: Sequence[str] = ()) -> PluginHost:
+    """A plugin host with the built-ins, and with plugins that the command line names."""
+    host = PluginHost(BUILTINS)
+    host.load(plugins, "--plugin")
+    return host
+
+
+@contextmanager
+def plan(path: Path | None = None, plugins: Sequence[str] = ()) -> Iterator[Plan]:
+    """Plan a recipe: everything but the writing. What it yields can be built while the `with` lasts.
+
+    `path` is a recipe or a directory that holds one; `plugins` are loaded beside those that it names.
+    Raises `FukiError`; findings, even errors, are only part of the plan.
+    """
+    host = new_host(plugins)
+    loaded = load_recipe(path)
+    host.load(loaded.recipe.plugins)
+    with tempfile.TemporaryDirectory(prefix="fuki-") as workspace:
+        resolved = resolve(loaded, host, Path(workspace))
+        uki = layout.plan(resolved.uki)
+        addons = tuple(layout.plan(addon) for addon in resolved.addons)
+        findings = check(host, [uki, *addons], loaded.recipe.silence)
+        yield Plan(loaded, host, resolved, uki, addons, findings, Path(workspace))
+
+
+def build(
+    planned: Plan, *, only: Sequence[str] = (), output: Path | None = None, progress: Progress | None = None
+) -> Result:
+    """Write what was planned: all artifacts, or none.
+
+    `only` limits the output formats, `output` is where the image goes. Raises `CheckError` on findings that are
+    errors, and `FukiError` for what goes wrong on the way.
+    """
+    refuse_errors(planned.findings)
+    return write_outputs(planned, choose_outputs(planned, only, output), progress)

@@ -1,0 +1,1 @@
+"""Recipes: what a user declares, and how it becomes an image."""

@@ -1,0 +1,156 @@
+"""The content keys of an image, profile or addon as sections."""
+
+from dataclasses import dataclass
+
+from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.formats import hwids, sbat
+from fuki_build.image.blob import Blob
+from fuki_build.image.kernel import Kernel, read_kernel, release
+from fuki_build.image.section import IMAGE_ORDER, STUB_MEASURED, STUB_OWN, Section
+from fuki_build.recipe.firmware import FirmwareSet
+from fuki_build.recipe.hwids import read_devices
+from fuki_build.recipe.inputs import Inputs
+from fuki_build.recipe.model import Contents, InlineText, TextFile
+
+_INITRD_ALIGNMENT = 4
+"""The kernel wants each of several concatenated archives to start at such an offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The sections of the base, a profile or an addon, in file order, without `.sbat` and `.profile`."""
+
+    sections: tuple[Section, ...]
+    kernel: Kernel | None
+
+
+def resolve_contents(
+    contents: Contents, firmware: FirmwareSet, profile: int | None, inputs: Inputs, where: str
+) -> Slice:
+    """Everything that `contents` names, as sections whose bytes stay where they are."""
+    kernel = _kernel(contents, inputs, where)
+    found: dict[str, list[tuple[Blob, str]]] = {}
+
+    def add(name: str, blob: Blob, source: str) -> None:
+        if blob.size:
+            found.setdefault(name, []).append((blob, source))
+
+    if kernel:
+        add(".linux", kernel.content, contents.linux or "")
+    for name, key in ((".splash", "splash"), (".dtb", "dtb"), (".ucode", "ucode"), (".pcrpkey", "pcrpkey")):
+        value = getattr(contents, key)
+        if value is not None:
+            add(name, inputs.file(value, f"{where}.{key}"), value)
+    if contents.os_release is not None:
+        add(
+            ".osrel",
+            inputs.file_or_text(contents.os_release, f"{where}.os-release"),
+            _file(contents.os_release),
+        )
+    if contents.cmdline is not None:
+        add(".cmdline", _cmdline(contents, inputs, where), _text_file(contents.cmdline))
+    add(".initrd", *_initrd(contents, inputs, where))
+    add(".uname", *_uname(contents, kernel, where))
+    for index, path in enumerate(contents.dtbauto):
+        add(".dtbauto", inputs.file(path, f"{where}.dtbauto[{index}]"), path)
+    add(".hwids", *_hwids(contents, firmware, inputs, where))
+    sections = [Section(name, *item, profile) for name in IMAGE_ORDER for item in found.get(name, [])]
+    sections = _insert_firmware(sections, firmware)
+    return Slice((*sections, *_extra(contents, profile, inputs, where)), kernel)
+
+
+def _kernel(contents: Contents, inputs: Inputs, where: str) -> Kernel | None:
+    if contents.linux is None:
+        return None
+    place = f"{where}.linux"
+    path = inputs.path(contents.linux, place)
+    try:
+        kernel = read_kernel(path, inputs.workspace, place)
+    except FukiError as error:
+        raise RecipeError(error.message, where=place, hint=error.hint) from error
+    inputs.note(path, place, kernel.packed_sha256)
+    return kernel
+
+
+def _file(value: str | InlineText) -> str:
+    return value if isinstance(value, str) else "recipe"
+
+
+def _text_file(value: str | TextFile) -> str:
+    return value.file if isinstance(value, TextFile) else "recipe"
+
+
+def _cmdline(contents: Contents, inputs: Inputs, where: str) -> Blob:
+    value = contents.cmdline
+    if isinstance(value, TextFile):
+        return Blob.of_bytes(inputs.text(value, f"{where}.cmdline"))
+    # Line breaks and indentation in a recipe are for its readers, not for the kernel.
+    return Blob.of_bytes(" ".join((value or "").split()).encode())
+
+
+def _initrd(contents: Contents, inputs: Inputs, where: str) -> tuple[Blob, str]:
+    if isinstance(contents.initrd, str):
+        return inputs.file(contents.initrd, f"{where}.initrd"), contents.initrd
+    blobs = [inputs.file(path, f"{where}.initrd[{i}]") for i, path in enumerate(contents.initrd)]
+    if len(blobs) > 1:
+        blobs = [blob + Blob.of_bytes(bytes(-blob.size % _INITRD_ALIGNMENT)) for blob in blobs]
+    return sum(blobs, Blob()), ", ".join(contents.initrd)
+
+
+def _uname(contents: Contents, kernel: Kernel | None, where: str) -> tuple[Blob, str]:
+    if contents.uname is not None and contents.uname != "auto":
+        return Blob.of_bytes(contents.uname.encode()), "recipe"
+    if kernel is None:
+        return Blob(), ""
+    try:
+        text = release(kernel) or ""
+    except FormatError as error:
+        raise RecipeError(
+            f"the kernel's release cannot be read: {error.message}", where=f"{where}.linux", hint=error.hint
+        ) from error
+    return Blob.of_bytes(text.encode()), contents.linux or ""
+
+
+def _hwids(contents: Contents, firmware: FirmwareSet, inputs: Inputs, where: str) -> tuple[Blob, str]:
+    devices = [*read_devices(contents.hwids, inputs, f"{where}.hwids"), *firmware.devices]
+    if not devices:
+        return Blob(), ""
+    names = ", ".join(dict.fromkeys(device.key for device in devices))
+    try:
+        return Blob.of_bytes(hwids.encode(devices)), names
+    except FormatError as error:
+        raise RecipeError(error.message, where=where) from error
+
+
+def _insert_firmware(sections: list[Section], firmware: FirmwareSet) -> list[Section]:
+    place = IMAGE_ORDER.index(".efifw")
+    before = [s for s in sections if IMAGE_ORDER.index(s.name) < place]
+    return [*before, *firmware.sections, *sections[len(before) :]]
+
+
+def _extra(contents: Contents, profile: int | None, inputs: Inputs, where: str) -> list[Section]:
+    taken = {*STUB_MEASURED, *STUB_OWN}
+    found = []
+    for name, value in contents.sections.items():
+        place = f"{where}.sections.{name}"
+        if name in taken:
+            raise RecipeError(
+                f"{name} is not a section to name yourself",
+                where=place,
+                hint="it has a key of its own, or is the stub's",
+            )
+        found.append(Section(name, inputs.file_or_text(value, place), _file(value), profile))
+    return found
+
+
+def sbat_lines(contents: Contents, default: str, inputs: Inputs, where: str) -> tuple[str, ...]:
+    """The recipe's own SBAT components, or the default one."""
+    place = f"{where}.sbat"
+    if isinstance(contents.sbat, TextFile):
+        data = inputs.text(contents.sbat, place)
+    else:
+        data = "\n".join((sbat.HEADER, *(contents.sbat or (default,)))).encode()
+    try:
+        return sbat.parse(data)
+    except FormatError as error:
+        raise RecipeError(error.message, where=place, hint=error.hint) from error

@@ -1,0 +1,118 @@
+"""Plain data into typed tables, with errors that name the place, the problem and the nearest known key."""
+
+import re
+from difflib import get_close_matches
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from fuki_build.errors import RecipeError
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_AT = re.compile(r"^(.*?)(?: - at `(?:key in )?\$(.*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"unknown field `(.+)`")
+_MISSING = re.compile(r"missing required field `(.+)`")
+_STEP = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
+
+
+def convert(data: object, to: type[T], place: str) -> T:
+    """`data` as a table of type `to`; `RecipeError` names the place below `place`."""
+    try:
+        return msgspec.convert(data, to)
+    except msgspec.ValidationError as error:
+        raise _explain(error, to, place) from None
+
+
+def split(
+    data: dict[str, Any], common: type[T], options: type[msgspec.Struct]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A table's keys apart: those that all such tables have, and the options of what it names.
+
+    Unknown keys go with the options, whose conversion then finds them.
+    """
+    shared = set(keys(common)) - set(keys(options))
+    return (
+        {key: value for key, value in data.items() if key in shared},
+        {key: value for key, value in data.items() if key not in shared},
+    )
+
+
+def keys(table: type[msgspec.Struct]) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(table)]
+
+
+def convert_options(data: object, to: type[T], common: type[msgspec.Struct], place: str) -> T:
+    """As `convert`, with the keys of `common` among those that an unknown key may have meant."""
+    try:
+        return msgspec.convert(data, to)
+    except msgspec.ValidationError as error:
+        raise _explain(error, to, place, keys(common)) from None
+
+
+def _explain(
+    error: msgspec.ValidationError, to: type[msgspec.Struct], place: str, more_keys: list[str] | None = None
+) -> RecipeError:
+    found = _AT.match(str(error))
+    text, path = (found[1], found[2] or "") if found else (str(error), "")
+    where = place + path
+    unknown = _UNKNOWN.search(text)
+    if unknown:
+        key = unknown[1]
+        table = _struct_at(to, path)
+        known = [*(keys(table) if table else []), *((more_keys or []) if table is to else [])]
+        near = get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
+        return RecipeError(f"unknown key {key!r}", where=f"{where}.{key}", hint=hint)
+    missing = _MISSING.search(text)
+    if missing:
+        return RecipeError(f"{missing[1]!r} is missing", where=where, hint=f"add {missing[1]} = … there")
+    return RecipeError(_plain(text), where=where, hint="see 'fuki schema' for what each key takes")
+
+
+def _plain(text: str) -> str:
+    """msgspec's words for types, in TOML's."""
+    for word, plain in (
+        ("`object`", "a table"),
+        ("`array`", "a list"),
+        ("`str`", "a string"),
+        ("`null`", "nothing"),
+    ):
+        text = text.replace(word, plain)
+    text = re.sub(
+        r"`([^`]*)`",
+        lambda m: (
+            m[1]
+            .replace("object", "table")
+            .replace("array", "list")
+            .replace("str", "string")
+            .replace(" | ", " or ")
+        ),
+        text,
+    )
+    return text[:1].lower() + text[1:]
+
+
+def _struct_at(table: type[msgspec.Struct], path: str) -> type[msgspec.Struct] | None:
+    """The struct type that stands at msgspec's error path, if one does."""
+    found: Any = table
+    for step in _STEP.finditer(path):
+        if step[1] is not None:
+            fields = {field.encode_name: field.type for field in msgspec.structs.fields(found)}
+            found = fields.get(step[1])
+        found = _struct_in(found)
+        if found is None:
+            return None
+    return found if isinstance(found, type) else None
+
+
+def _struct_in(annotation: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - any annotation
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType) or get_args(annotation):
+        for argument in get_args(annotation):
+            found = _struct_in(argument)
+            if found is not None:
+                return found
+    return None

@@ -1,0 +1,86 @@
+"""`[[fuki.firmware]]` tables as `.efifw` sections, and the devices that select them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.formats import efifw
+from fuki_build.formats.hwids import Device
+from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.hooks.records import FirmwareFile, NoOptions, SourceContext
+from fuki_build.image.blob import Blob
+from fuki_build.image.section import Section
+from fuki_build.recipe.convert import convert, convert_options, split
+from fuki_build.recipe.hwids import firmware_devices
+from fuki_build.recipe.inputs import Inputs
+from fuki_build.recipe.model import FirmwareTable
+
+
+@dataclass
+class FirmwareSet:
+    """The firmware of one slice: sections in the recipe's order, devices, and where each came from."""
+
+    sections: list[Section] = field(default_factory=list)
+    devices: list[Device] = field(default_factory=list)
+    origins: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def resolve_firmware(
+    tables: tuple[dict[str, Any], ...], profile: int | None, inputs: Inputs, host: PluginHost, where: str
+) -> FirmwareSet:
+    """Fetch every table's firmware from its source. Errors name the table."""
+    found = FirmwareSet()
+    for index, data in enumerate(tables):
+        place = f"{where}[{index}]"
+        try:
+            _resolve_one(data, profile, inputs, host, place, found)
+        except FukiError as error:
+            raise error.at(place) from error
+    return found
+
+
+def _resolve_one(
+    data: dict[str, Any],
+    profile: int | None,
+    inputs: Inputs,
+    host: PluginHost,
+    where: str,
+    found: FirmwareSet,
+) -> None:
+    table, file = _fetch(data, inputs, host, where)
+    fwid = table.id or file.id
+    if not fwid:
+        raise RecipeError("this firmware has no id", where=where, hint='add id = "…" there')
+    blob = Blob.of_file(file.path)
+    if not blob.size:
+        raise RecipeError(f"the firmware {file.path} is empty", where=where)
+    # What a source keeps in a cache or workspace of its own has no name that means anything elsewhere.
+    local = file.path.is_relative_to(inputs.recipe.directory)
+    name = inputs.name(file.path) if local else f"{table.source}:{fwid}/{file.path.name}"
+    inputs.note(file.path, where, name=name)
+    inputs.dependencies.extend(file.inputs)
+    try:
+        header = Blob.of_bytes(efifw.encode_header(fwid, blob.size))
+    except FormatError as error:
+        raise RecipeError(error.message, where=f"{where}.id") from error
+    found.sections.append(Section(".efifw", header + blob, name, profile))
+    found.devices.extend(firmware_devices(table, fwid, inputs, host, where))
+    found.origins[fwid] = {"source": table.source, **file.origin}
+
+
+def _fetch(
+    data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str
+) -> tuple[FirmwareTable, FirmwareFile]:
+    if not isinstance(data.get("source"), str):
+        convert(split(data, FirmwareTable, NoOptions)[0], FirmwareTable, where)
+    try:
+        source, plugin = (found := host.firmware_source(data["source"])).thing, found.plugin
+    except FukiError as error:
+        raise error.at(f"{where}.source") from error
+    common, rest = split(data, FirmwareTable, source.Options)
+    table = convert(common, FirmwareTable, where)
+    options = convert_options(rest, source.Options, FirmwareTable, where)
+    context = SourceContext(inputs.recipe.directory, inputs.workspace)
+    with blame(plugin, f"failed in firmware source {source.name!r}"):
+        return table, source().fetch(options, context)

@@ -1,0 +1,108 @@
+"""systemd's JSON form of hardware ids, and platforms, as devices of a `.hwids` table."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from fuki_build.errors import FukiError, RecipeError
+from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.hardware.chid import Dialect, chid
+from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.recipe.inputs import Inputs
+from fuki_build.recipe.model import FirmwareTable
+
+
+class HwidsFile(msgspec.Struct, frozen=True):
+    """One machine's file, as in /usr/lib/systemd/boot/hwids; further keys are passed over."""
+
+    type: str
+    name: str
+    hwids: tuple[str, ...]
+    compatible: str | None = None
+    fwid: str | None = None
+
+
+def read_devices(value: str | tuple[str, ...], inputs: Inputs, where: str) -> Iterator[Device]:
+    """The devices of JSON files, or of all `*.json` below directories, in the order of their paths."""
+    for index, text in enumerate((value,) if isinstance(value, str) else value):
+        place = where if isinstance(value, str) else f"{where}[{index}]"
+        path = inputs.path(text, place)
+        for file in _json_files(path, inputs, place):
+            yield _decode(inputs.read(file, place), f"{place} ({file})")
+
+
+def _json_files(path: Path, inputs: Inputs, where: str) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    inputs.dependencies.extend([path, *(p for p in path.rglob("*") if p.is_dir())])
+    files = sorted(path.rglob("*.json"))
+    if not files:
+        raise RecipeError(
+            f"{path} holds no *.json", where=where, hint="hardware ids come as one JSON file a machine"
+        )
+    return files
+
+
+def _decode(data: bytes, where: str) -> Device:
+    try:
+        found = msgspec.json.decode(data, type=HwidsFile)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RecipeError(f"this is not systemd's hwids JSON: {error}", where=where) from None
+    kinds = {kind.json_name: kind for kind in DeviceType}
+    if found.type not in kinds:
+        raise RecipeError(
+            f"unknown type {found.type!r}", where=where, hint=f"known types: {', '.join(kinds)}"
+        )
+    kind = kinds[found.type]
+    wanted, other = ("compatible", "fwid") if kind is DeviceType.DEVICETREE else ("fwid", "compatible")
+    key = getattr(found, wanted)
+    if not key or getattr(found, other) is not None:
+        raise RecipeError(f"a file of type {found.type!r} has {wanted!r} and no {other!r}", where=where)
+    return Device(kind, found.name, key, parse_chids(found.hwids, where))
+
+
+def parse_chids(texts: tuple[str, ...], where: str) -> frozenset[UUID]:
+    """UUIDs, at least one. Raises `RecipeError`."""
+    if not texts:
+        raise RecipeError(
+            "the list of hardware ids is empty", where=where, hint="no machine would ever match"
+        )
+    found = set()
+    for index, text in enumerate(texts):
+        try:
+            found.add(UUID(text))
+        except ValueError:
+            raise RecipeError(f"{text!r} is not a hardware id (UUID)", where=f"{where}[{index}]") from None
+    return frozenset(found)
+
+
+def firmware_devices(
+    table: FirmwareTable, fwid: str, inputs: Inputs, host: PluginHost, where: str
+) -> Iterator[Device]:
+    """The devices that select one firmware: from its JSON, its platforms, and its own ids."""
+    for device in read_devices(table.hwids, inputs, f"{where}.hwids"):
+        if device.type is not DeviceType.UEFI_FW or device.key != fwid:
+            raise RecipeError(
+                f"the hardware ids are for {device.type.json_name} {device.key!r}, this firmware's id is {fwid!r}",
+                where=f"{where}.hwids",
+            )
+        yield device
+    for index, name in enumerate(table.platforms):
+        yield from _platform_devices(name, fwid, host, f"{where}.platforms[{index}]")
+    if table.chids:
+        yield Device(DeviceType.UEFI_FW, table.name or fwid, fwid, parse_chids(table.chids, f"{where}.chids"))
+
+
+def _platform_devices(text: str, fwid: str, host: PluginHost, where: str) -> Iterator[Device]:
+    name, _, selector = text.partition(":")
+    try:
+        found = host.platform(name)
+        with blame(found.plugin, f"failed in platform {name!r}"):
+            machines = list(found.thing.machines(selector or None))
+    except FukiError as error:
+        raise error.at(where) from error
+    for machine in machines:
+        ids = (chid(machine, kind, Dialect.STUB) for kind in found.thing.chid_types)
+        yield Device(DeviceType.UEFI_FW, machine.name, fwid, frozenset(i for i in ids if i is not None))

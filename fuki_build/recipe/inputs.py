@@ -1,0 +1,84 @@
+"""The input files of a recipe: found relative to it, and remembered for manifests and depfiles."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fuki_build.errors import FukiError, RecipeError
+from fuki_build.image.blob import Blob
+from fuki_build.recipe.load import LoadedRecipe
+from fuki_build.recipe.model import InlineText, TextFile
+
+_MAX_TEXT = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file that the recipe leads to, under the name that the recipe has for it.
+
+    `sha256` is None for one that is only read when the image is assembled.
+    """
+
+    path: Path
+    where: str
+    name: str
+    sha256: str | None = None
+
+
+@dataclass
+class Inputs:
+    """Opens the recipe's files; errors name the place that asked for them."""
+
+    recipe: LoadedRecipe
+    workspace: Path
+    files: list[Input] = field(default_factory=list)
+    dependencies: list[Path] = field(default_factory=list)
+    """What else decides the output: directories, and files that only tools read."""
+
+    def path(self, text: str, where: str) -> Path:
+        if not text:
+            raise RecipeError("the path is empty", where=where)
+        return self.recipe.directory / text
+
+    def note(self, path: Path, where: str, sha256: str | None = None, name: str | None = None) -> None:
+        self.files.append(Input(path, where, name or self.name(path), sha256))
+
+    def name(self, path: Path) -> str:
+        """Relative to the recipe where it lies below it: names must not depend on where the recipe lies."""
+        try:
+            return str(path.relative_to(self.recipe.directory))
+        except ValueError:
+            return str(path)
+
+    def file(self, text: str, where: str) -> Blob:
+        """A file to be copied into the image."""
+        path = self.path(text, where)
+        try:
+            blob = Blob.of_file(path)
+        except FukiError as error:
+            raise self._refuse(error, where) from error
+        self.note(path, where)
+        return blob
+
+    def read(self, path: Path, where: str) -> bytes:
+        """A small file's content."""
+        try:
+            data = Blob.of_file(path).read_small(_MAX_TEXT, str(path))
+        except FukiError as error:
+            raise self._refuse(error, where) from error
+        self.note(path, where, hashlib.sha256(data).hexdigest())
+        return data
+
+    def _refuse(self, error: FukiError, where: str) -> RecipeError:
+        hint = error.hint or "paths are relative to the recipe"
+        return RecipeError(error.message, where=where, hint=hint)
+
+    def file_or_text(self, value: str | InlineText, where: str) -> Blob:
+        if isinstance(value, InlineText):
+            return Blob.of_bytes(value.text.encode())
+        return self.file(value, where)
+
+    def text(self, value: str | TextFile, where: str) -> bytes:
+        if isinstance(value, TextFile):
+            return self.read(self.path(value.file, f"{where}.file"), f"{where}.file")
+        return value.encode()

@@ -1,0 +1,124 @@
+"""Find a recipe, read it in whichever syntax, and make it typed."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fuki_build.errors import RecipeError
+from fuki_build.image.blob import Blob
+from fuki_build.recipe import mkosi
+from fuki_build.recipe.convert import convert
+from fuki_build.recipe.model import Recipe
+from fuki_build.recipe.text import render_text, render_tree
+
+NAMES = ("fuki.toml", "mkosi.conf")
+_MAX_SIZE = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRecipe:
+    """A recipe, the directory that its paths are relative to, the files it was read from, and its texts' names."""
+
+    recipe: Recipe
+    directory: Path
+    files: tuple[Path, ...]
+    variables: Mapping[str, Any]
+
+
+def find_recipe(path: Path | None) -> Path:
+    """The file to read: `path` itself, or the recipe in that directory (the current one by default)."""
+    if path is not None and not path.is_dir():
+        return path
+    directory = path or Path()
+    for name in NAMES:
+        candidate = directory / name
+        if candidate.is_file() and (name == "fuki.toml" or mkosi.has_section(_read(candidate))):
+            return candidate
+    raise RecipeError(
+        f"there is no recipe in {directory.resolve()}",
+        hint="write one with 'fuki init', or name it: fuki plan path/to/fuki.toml",
+    )
+
+
+def load_recipe(path: Path | None = None) -> LoadedRecipe:
+    """Load a recipe from `fuki.toml`, or from the `[Fuki]` section of an `mkosi.conf`.
+
+    Raises `RecipeError` with the place for everything that is wrong in it.
+    """
+    path = find_recipe(path)
+    if path.suffix == ".conf":
+        data, files = _load_mkosi(path)
+    else:
+        data, files = _load_toml(path), (path,)
+    recipe, variables = _build(data)
+    return LoadedRecipe(recipe, path.parent, files, variables)
+
+
+def _read(path: Path) -> str:
+    data = Blob.of_file(path).read_small(_MAX_SIZE, f"the recipe {path}")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"it is not UTF-8 text (byte {error.start})", where=str(path)) from None
+
+
+def _load_toml(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(_read(path))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"it is not valid TOML: {error}", where=str(path)) from None
+    others = sorted(set(document) - {"fuki"})
+    if others:
+        raise RecipeError(
+            f"unknown table [{others[0]}]", where=str(path), hint="everything of fuki's stands below [fuki]"
+        )
+    data = document.get("fuki")
+    if not isinstance(data, dict):
+        raise RecipeError(
+            "there is no table [fuki]", where=str(path), hint="'fuki init' writes a recipe to start from"
+        )
+    return data
+
+
+def _load_mkosi(path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
+    section = mkosi.parse(_read(path), str(path))
+    base: dict[str, Any] = {}
+    files = (path,)
+    if section.recipe is not None:
+        other = path.parent / section.recipe
+        if other.parent.resolve() != path.parent.resolve():
+            raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{path}: Recipe=")
+        base, files = _load_toml(other), (path, other)
+    return mkosi.merge(base, section), files
+
+
+def _build(data: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
+    """Render the texts, those that others may use first, then convert."""
+    env = {}
+    for index, name in enumerate(_strings(data.get("environment", []))):
+        if name not in os.environ:
+            raise RecipeError(f"the environment has no {name}", where=f"fuki.environment[{index}]")
+        env[name] = os.environ[name]
+    variables: dict[str, Any] = {"env": env}
+    own = data.get("variables", {})
+    if isinstance(own, dict):
+        for key, value in own.items():
+            if isinstance(value, str):
+                variables[key] = render_text(value, variables, f"fuki.variables.{key}")
+    for key in ("version", "name"):
+        if isinstance(data.get(key, ""), str):
+            variables[key] = render_text(data.get(key, ""), variables, f"fuki.{key}")
+    kept = {key: data[key] for key in ("variables", "name", "version") if key in data}
+    rest = {key: value for key, value in data.items() if key not in kept}
+    rendered = {**kept, **render_tree(rest, variables, "fuki")}
+    for key in ("name", "version"):
+        if key in kept and isinstance(kept[key], str):
+            rendered[key] = variables[key]
+    return convert(rendered, Recipe, "fuki"), variables
+
+
+def _strings(data: object) -> list[str]:
+    return [item for item in data if isinstance(item, str)] if isinstance(data, list) else []

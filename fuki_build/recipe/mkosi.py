@@ -1,0 +1,155 @@
+"""The `[Fuki]` section of an mkosi.conf: mkosi passes over sections that it does not know.
+
+Keys are the recipe's in mkosi's CamelCase. `[fuki]`'s and `[fuki.image]`'s stand side by side (`Name=`, `Linux=`,
+`OsRelease=`); a list's items are separated by white space or given by repeating the key; a table of an array is one
+line of words `key=value` (`Firmware=source=directory path=firmware/ovmf platforms=qemu`). What is longer goes into
+a fuki.toml beside it, named by `Recipe=`, over which the keys here then stand.
+"""
+
+import re
+import shlex
+import tomllib
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, get_args
+
+import msgspec
+
+from fuki_build.errors import RecipeError
+from fuki_build.recipe.model import AddonTable, FirmwareTable, ImageTable, OutputTable, ProfileTable, Recipe
+
+SECTION = "Fuki"
+_HEADER = re.compile(r"^\[(.+)\]\s*$")
+_ARRAYS: dict[str, type[msgspec.Struct]] = {
+    "firmware": FirmwareTable,
+    "profile": ProfileTable,
+    "addon": AddonTable,
+    "output": OutputTable,
+}
+_MAPPINGS = ("variables", "sections")
+
+
+@dataclass
+class Section:
+    """What the section says: the recipe's own keys, `[fuki.image]`'s, and the file that `Recipe=` names."""
+
+    recipe: str | None = None
+    top: dict[str, Any] = field(default_factory=dict)
+    image: dict[str, Any] = field(default_factory=dict)
+
+
+def has_section(text: str) -> bool:
+    return any(_HEADER.match(line) and line.strip() == f"[{SECTION}]" for line in text.splitlines())
+
+
+def _camel(key: str) -> str:
+    return "".join(word.capitalize() for word in key.split("-"))
+
+
+def _fields(table: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {_camel(f.encode_name): f for f in msgspec.structs.fields(table)}
+
+
+def parse(text: str, file: str) -> Section:
+    """Parse the section. Raises `RecipeError` naming file, line and the nearest known key."""
+    top, image = _fields(Recipe), _fields(ImageTable)
+    del top["Image"]
+    section = Section()
+    for number, key, value in _assignments(text, file):
+        where = f"{file}:{number}: {key}="
+        if key == "Recipe":
+            section.recipe = value
+        elif key in top:
+            _assign(section.top, top[key], value, where)
+        elif key in image:
+            _assign(section.image, image[key], value, where)
+        else:
+            known = ["Recipe", *top, *image]
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}=?" if near else f"known keys: {', '.join(sorted(known))}"
+            raise RecipeError(f"unknown key {key!r} in [{SECTION}]", where=where, hint=hint)
+    return section
+
+
+def merge(base: dict[str, Any], section: Section) -> dict[str, Any]:
+    """The section's keys over a recipe's; arrays of tables are added to."""
+    data = {**base, **section.top}
+    for key in _ARRAYS:
+        if key in base and key in section.top:
+            data[key] = [*base[key], *section.top[key]]
+    if section.image or "image" in base:
+        data["image"] = {**base.get("image", {}), **section.image}
+    return data
+
+
+def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
+    """Line number, key and value of each assignment; indented lines continue the one before."""
+    found: list[tuple[int, str, str]] = []
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.match(line)
+        if header:
+            inside = header[1] == SECTION
+        elif not inside or not line.strip() or line.lstrip().startswith(("#", ";")):
+            continue
+        elif line[0].isspace() and found:
+            at, key, value = found[-1]
+            found[-1] = (at, key, f"{value}\n{line.strip()}".strip())
+        elif "=" in line:
+            key, _, value = line.partition("=")
+            found.append((number, key.strip(), value.strip()))
+        else:
+            raise RecipeError(f"{line.strip()!r} is not Key=Value", where=f"{file}:{number}")
+    return found
+
+
+def _assign(data: dict[str, Any], info: msgspec.structs.FieldInfo, value: str, where: str) -> None:
+    key = info.encode_name
+    if key in _ARRAYS:
+        data.setdefault(key, []).extend(
+            _table(line, _ARRAYS[key], where) for line in value.splitlines() if line
+        )
+    elif key in _MAPPINGS:
+        data.setdefault(key, {}).update(_pairs(value, where))
+    elif _is_list(info.type):
+        # As in mkosi, an empty assignment clears what was there.
+        data[key] = [*data.get(key, []), *_words(value, where)] if value else []
+    else:
+        data[key] = value
+
+
+def _is_list(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
+    origin = getattr(annotation, "__origin__", None)
+    return origin is tuple or any(_is_list(argument) for argument in get_args(annotation))
+
+
+def _words(value: str, where: str) -> list[str]:
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise RecipeError(f"the quotes do not match: {error}", where=where) from None
+
+
+def _pairs(value: str, where: str) -> dict[str, str]:
+    pairs = {}
+    for word in _words(value, where):
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise RecipeError(f"{word!r} is not key=value", where=where, hint="quote values that hold spaces")
+        pairs[key] = text
+    return pairs
+
+
+def _table(line: str, table: type[msgspec.Struct], where: str) -> dict[str, Any]:
+    lists = {f.encode_name for f in msgspec.structs.fields(table) if _is_list(f.type)}
+    return {
+        key: _value(text, where) if text[:1] in ("[", "{") else text.split(",") if key in lists else text
+        for key, text in _pairs(line, where).items()
+    }
+
+
+def _value(text: str, where: str) -> Any:  # noqa: ANN401 - TOML data
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{text!r} is not a TOML value: {error}", where=where) from None

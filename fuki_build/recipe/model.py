@@ -1,0 +1,136 @@
+"""The recipe as typed tables. Field names are the recipe's keys, in kebab-case there."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+
+class Table(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A table of the recipe; keys that are not listed are errors."""
+
+
+class TextFile(Table, frozen=True):
+    """Text that is read from a file, as it is: `{ file = "cmdline.txt" }`."""
+
+    file: str
+
+
+class InlineText(Table, frozen=True):
+    """A file's content given in the recipe: `{ text = "ID=acme\\n" }`."""
+
+    text: str
+
+
+SectionName = Annotated[
+    str, Meta(pattern=r"^\.[A-Za-z0-9_.-]{1,7}$", description="a section name: a dot and 1 to 7 characters")
+]
+
+
+class Contents(Table, frozen=True):
+    """Content of an image, of a profile (overriding the image's) or of an addon. Paths are relative to the recipe."""
+
+    linux: Annotated[
+        str | None, Meta(description="kernel: an EFI executable, or one compressed as a whole")
+    ] = None
+    os_release: Annotated[str | InlineText | None, Meta(description="os-release file, or { text = … }")] = (
+        None
+    )
+    cmdline: Annotated[str | TextFile | None, Meta(description="kernel command line, or { file = … }")] = None
+    initrd: Annotated[str | tuple[str, ...], Meta(description="initrds, concatenated in this order")] = ()
+    ucode: Annotated[str | None, Meta(description="uncompressed initrd with CPU microcode")] = None
+    splash: Annotated[str | None, Meta(description="boot picture, a BMP file")] = None
+    dtb: Annotated[str | None, Meta(description="devicetree for every machine")] = None
+    dtbauto: Annotated[tuple[str, ...], Meta(description="devicetrees to choose from by hardware id")] = ()
+    hwids: Annotated[
+        str | tuple[str, ...], Meta(description="systemd's hardware id JSON: files, or directories of them")
+    ] = ()
+    uname: Annotated[
+        str | None, Meta(description="kernel release; by default read from the kernel, '' leaves it out")
+    ] = None
+    pcrpkey: Annotated[str | None, Meta(description="public key of PCR policies, PEM")] = None
+    sbat: Annotated[
+        tuple[str, ...] | TextFile, Meta(description="SBAT components, a line each; by default that of UKIs")
+    ] = ()
+    sections: Annotated[
+        dict[SectionName, str | InlineText],
+        Meta(description="further sections by name: a path, or { text = … }"),
+    ] = {}
+
+
+class ImageTable(Contents, frozen=True):
+    """`[fuki.image]`: the base, which every profile shares."""
+
+    stub: Annotated[
+        str | None,
+        Meta(description="systemd-stub's linux<arch>.efi.stub, or 'auto' for the one installed here"),
+    ] = None
+    arch: Annotated[
+        str | None, Meta(description="x64, aa64, ia32, arm, riscv64 or loongarch64; by default the stub's")
+    ] = None
+    id: Annotated[str, Meta(description="ID of profile @0, which adds nothing to the base")] = "main"
+    title: Annotated[str | None, Meta(description="TITLE of profile @0")] = None
+
+
+class FirmwareTable(Table, frozen=True):
+    """`[[fuki.firmware]]`: one firmware image; the keys that its source takes stand beside these."""
+
+    source: Annotated[
+        str, Meta(description="where it comes from: directory, file, command, deb, or a plugin's")
+    ]
+    id: Annotated[str | None, Meta(description="the fwid; by default what the source suggests")] = None
+    name: Annotated[str | None, Meta(description="name of the machines in .hwids; by default the fwid")] = (
+        None
+    )
+    platforms: Annotated[
+        tuple[str, ...], Meta(description="platforms that use it, 'name' or 'name:selector'")
+    ] = ()
+    hwids: Annotated[str | tuple[str, ...], Meta(description="systemd's hardware id JSON for it")] = ()
+    chids: Annotated[tuple[str, ...], Meta(description="hardware ids of its machines, as UUIDs")] = ()
+
+
+class ProfileTable(Contents, frozen=True, kw_only=True):
+    """`[[fuki.profile]]`: sections over those of the base."""
+
+    id: Annotated[str, Meta(min_length=1, description="ID of the profile")]
+    title: Annotated[str | None, Meta(description="TITLE, shown in boot menus")] = None
+    firmware: Annotated[tuple[dict[str, Any], ...], Meta(description="firmware of this profile alone")] = ()
+
+
+class AddonTable(Contents, frozen=True, kw_only=True):
+    """`[[fuki.addon]]`: a file of its own that extends the image at boot."""
+
+    name: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="becomes <name>.addon.efi")
+    ]
+    stub: Annotated[
+        str | None,
+        Meta(description="systemd's addon<arch>.efi.stub; by default the addon is made without one"),
+    ] = None
+
+
+class OutputTable(Table, frozen=True):
+    """`[[fuki.output]]`: a file to write; the keys that its format takes stand beside these."""
+
+    format: Annotated[str, Meta(description="uki, addon, manifest, template, or a plugin's")]
+    path: Annotated[str | None, Meta(description="where to, relative to the recipe")] = None
+
+
+class Recipe(Table, frozen=True):
+    """`[fuki]`: a recipe."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$", description="name of the image")]
+    image: ImageTable
+    version: Annotated[str, Meta(description="version of the image")] = ""
+    plugins: Annotated[tuple[str, ...], Meta(description="installed plugins to load")] = ()
+    variables: Annotated[dict[str, str], Meta(description="names for use in the recipe's texts")] = {}
+    environment: Annotated[
+        tuple[str, ...], Meta(description="environment variables that texts may use as {{ env.NAME }}")
+    ] = ()
+    templates: Annotated[tuple[str, ...], Meta(description="directories with templates of your own")] = ()
+    silence: Annotated[tuple[str, ...], Meta(description="ids of checks whose findings are left out")] = ()
+    firmware: Annotated[tuple[dict[str, Any], ...], Meta(description="firmware images for the machines")] = ()
+    profile: tuple[ProfileTable, ...] = ()
+    addon: tuple[AddonTable, ...] = ()
+    output: Annotated[
+        tuple[dict[str, Any], ...], Meta(description="files to write; by default the image")
+    ] = ()

@@ -1,0 +1,219 @@
+"""Recipe to images: every input found, every section made, nothing placed yet."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.formats import env_file, sbat
+from fuki_build.formats.pe import Machine
+from fuki_build.hooks.host import PluginHost
+from fuki_build.image.blob import Blob
+from fuki_build.image.image import Image, ImageKind
+from fuki_build.image.kernel import Kernel
+from fuki_build.image.section import ADDON_PAYLOAD, Section
+from fuki_build.image.stub import Stub, read_stub
+from fuki_build.recipe.contents import Slice, resolve_contents, sbat_lines
+from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
+from fuki_build.recipe.inputs import Inputs
+from fuki_build.recipe.load import LoadedRecipe
+from fuki_build.recipe.model import AddonTable, ImageTable, ProfileTable
+
+SYSTEM_STUBS = Path("/usr/lib/systemd/boot/efi")
+_ID = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The images that a recipe describes, with what they were made from."""
+
+    uki: Image
+    addons: tuple[Image, ...]
+    inputs: Inputs
+    firmware_origins: Mapping[str, Mapping[str, str]]
+
+
+def resolve(loaded: LoadedRecipe, host: PluginHost, workspace: Path) -> Resolved:
+    """Resolve a recipe whose plugins are loaded. Reads headers and small files; raises `RecipeError` with the place."""
+    inputs = Inputs(loaded, workspace)
+    uki, origins = _resolve_uki(loaded, host, inputs)
+    addons = tuple(
+        _resolve_addon(addon, uki.machine, inputs, f"fuki.addon[{i}]")
+        for i, addon in enumerate(loaded.recipe.addon)
+    )
+    _check_unique([a.name for a in addons], "fuki.addon", "name")
+    return Resolved(uki, addons, inputs, origins)
+
+
+def _resolve_uki(
+    loaded: LoadedRecipe, host: PluginHost, inputs: Inputs
+) -> tuple[Image, Mapping[str, Mapping[str, str]]]:
+    recipe = loaded.recipe
+    table = recipe.image
+    if table.linux is None:
+        raise RecipeError(
+            "the image has no kernel", where="fuki.image.linux", hint='add linux = "path/to/vmlinuz"'
+        )
+    firmware = resolve_firmware(recipe.firmware, None, inputs, host, "fuki.firmware")
+    base = resolve_contents(table, firmware, None, inputs, "fuki.image")
+    stub = _find_stub(table, base.kernel, inputs)
+    sections = [*base.sections, _uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image")]
+    kernels = [base.kernel] if base.kernel else []
+    origins = dict(firmware.origins)
+    if recipe.profile:
+        _check_profile_ids(table, recipe.profile)
+        sections.append(_profile_section(table.id, table.title, 0, "fuki.image"))
+    for number, profile in enumerate(recipe.profile, 1):
+        where = f"fuki.profile[{number - 1}]"
+        own_firmware = resolve_firmware(profile.firmware, number, inputs, host, f"{where}.firmware")
+        own = _resolve_profile(profile, own_firmware, number, inputs, where)
+        sections += own.sections
+        if profile.sbat:
+            sections.append(_uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))
+        kernels += [own.kernel] if own.kernel else []
+        origins.update(own_firmware.origins)
+    machine = Machine(stub.headers.coff.machine)
+    return Image(ImageKind.UKI, recipe.name, machine, stub, tuple(sections), tuple(kernels)), origins
+
+
+def _resolve_profile(
+    profile: ProfileTable, firmware: FirmwareSet, number: int, inputs: Inputs, where: str
+) -> Slice:
+    found = resolve_contents(profile, firmware, number, inputs, where)
+    return Slice((_profile_section(profile.id, profile.title, number, where), *found.sections), found.kernel)
+
+
+def _check_profile_ids(table: ImageTable, profiles: Sequence[ProfileTable]) -> None:
+    for index, profile in enumerate(profiles):
+        if profile.id == table.id:
+            raise RecipeError(
+                f"{table.id!r} is the id of the base's own profile, @0",
+                where=f"fuki.profile[{index}].id",
+                hint="choose another id, or set fuki.image.id",
+            )
+    _check_unique([profile.id for profile in profiles], "fuki.profile", "id")
+
+
+def _profile_section(id_: str, title: str | None, number: int, where: str) -> Section:
+    if not _ID.fullmatch(id_):
+        raise RecipeError(
+            f"{id_!r} is not a profile id", where=f"{where}.id", hint="letters, digits and ._- make one"
+        )
+    values = [("ID", id_), *([("TITLE", title)] if title else [])]
+    try:
+        content = env_file.encode(values)
+    except FormatError as error:
+        raise RecipeError(error.message, where=f"{where}.title") from error
+    return Section(".profile", Blob.of_bytes(content), "recipe", number)
+
+
+def _find_stub(table: ImageTable, kernel: Kernel | None, inputs: Inputs) -> Stub:
+    where = "fuki.image.stub"
+    if table.stub is None:
+        raise RecipeError(
+            "the image has no stub",
+            where=where,
+            hint="give the path of linux<arch>.efi.stub, or 'auto' for this machine's",
+        )
+    if table.stub == "auto":
+        arch = table.arch or (kernel.headers.machine_name if kernel and kernel.headers else "x64")
+        path = SYSTEM_STUBS / f"linux{arch}.efi.stub"
+        if not path.exists():
+            raise RecipeError(
+                f"this machine has no {path}",
+                where=where,
+                hint="install systemd-boot-efi (Fedora: systemd-boot-unsigned)",
+            )
+    else:
+        path = inputs.path(table.stub, where)
+    stub = _read_stub(path, inputs, where)
+    _check_arch(table.arch, stub, where)
+    return stub
+
+
+def _read_stub(path: Path, inputs: Inputs, where: str) -> Stub:
+    try:
+        stub = read_stub(path)
+        name = stub.headers.machine_name
+        Machine[name]
+    except KeyError:
+        raise RecipeError(
+            f"{path} is for the machine {name}, which no UKI is made for", where=where
+        ) from None
+    except FukiError as error:
+        raise RecipeError(error.message, where=where, hint=error.hint) from error
+    inputs.read(path, where)
+    return stub
+
+
+def _check_arch(arch: str | None, stub: Stub, where: str) -> None:
+    if arch is None:
+        return
+    if arch not in Machine.__members__:
+        raise RecipeError(
+            f"unknown architecture {arch!r}",
+            where="fuki.image.arch",
+            hint=f"known: {', '.join(Machine.__members__)}",
+        )
+    if stub.headers.machine_name != arch:
+        raise RecipeError(
+            f"{stub.path} is for {stub.headers.machine_name}, the recipe says {arch}", where=where
+        )
+
+
+def _uki_sbat(
+    contents: ImageTable | ProfileTable,
+    stub: Stub,
+    kernel: Kernel | None,
+    profile: int | None,
+    inputs: Inputs,
+    where: str,
+) -> Section:
+    """Stub's, kernel's and the recipe's components, so that each can be revoked."""
+    tables = [_sbat_of(stub.section(".sbat"), f"stub {stub.path}")]
+    if kernel:
+        tables.append(_sbat_of(kernel.sbat, f"kernel {kernel.path}"))
+    tables.append(sbat_lines(contents, sbat.UKI_COMPONENT, inputs, where))
+    sources = "stub, kernel, recipe" if kernel and kernel.sbat else "stub, recipe"
+    return Section(".sbat", Blob.of_bytes(sbat.merge(tables)), sources, profile)
+
+
+def _sbat_of(data: bytes, owner: str) -> tuple[str, ...]:
+    try:
+        return sbat.parse(data) if data.strip(b"\0") else ()
+    except FormatError as error:
+        raise FukiError(f"the {owner} has a broken .sbat: {error.message}") from error
+
+
+def _resolve_addon(addon: AddonTable, machine: Machine, inputs: Inputs, where: str) -> Image:
+    if addon.linux is not None:
+        raise RecipeError("an addon has no kernel of its own", where=f"{where}.linux", hint="remove it there")
+    found = resolve_contents(addon, FirmwareSet(), None, inputs, where)
+    if not {s.name for s in found.sections} & set(ADDON_PAYLOAD):
+        keys = ", ".join(name.removeprefix(".") for name in ADDON_PAYLOAD)
+        raise RecipeError(
+            "the stub ignores an addon that brings nothing", where=where, hint=f"give one of {keys}"
+        )
+    stub = None
+    if addon.stub is not None:
+        path = (
+            SYSTEM_STUBS / f"addon{machine.name}.efi.stub"
+            if addon.stub == "auto"
+            else inputs.path(addon.stub, f"{where}.stub")
+        )
+        stub = _read_stub(path, inputs, f"{where}.stub")
+        if stub.headers.coff.machine != machine:
+            raise RecipeError(
+                f"the addon's stub is for {stub.headers.machine_name}, the image for {machine.name}",
+                where=f"{where}.stub",
+            )
+    lines = sbat_lines(addon, sbat.ADDON_COMPONENT, inputs, where)
+    table = Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe")
+    return Image(ImageKind.ADDON, addon.name, machine, stub, (*found.sections, table), where=where)
+
+
+def _check_unique(names: Sequence[str], where: str, key: str) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise RecipeError(f"the {key} {name!r} is given twice", where=f"{where}[{index}].{key}")

@@ -1,0 +1,55 @@
+"""The JSON Schema of recipes, with the options of everything that is loaded."""
+
+from typing import Any
+
+import msgspec
+
+from fuki_build import __version__
+from fuki_build.hooks.host import PluginHost
+from fuki_build.recipe.model import FirmwareTable, OutputTable, Recipe
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema(host: PluginHost) -> dict[str, Any]:
+    """The schema of a whole fuki.toml."""
+    (recipe,), definitions = msgspec.json.schema_components([Recipe], ref_template="#/$defs/{name}")
+    firmware = _choice(host, "fuki_firmware_sources", FirmwareTable, "source", definitions)
+    definitions["Firmware"] = firmware
+    for name in ("Recipe", "ProfileTable"):
+        definitions[name]["properties"]["firmware"]["items"] = {"$ref": "#/$defs/Firmware"}
+    outputs = _choice(host, "fuki_outputs", OutputTable, "format", definitions)
+    definitions["Output"] = outputs
+    definitions["Recipe"]["properties"]["output"]["items"] = {"$ref": "#/$defs/Output"}
+    return {
+        "$schema": DIALECT,
+        "title": f"fuki recipe ({__version__})",
+        "type": "object",
+        "properties": {"fuki": recipe},
+        "required": ["fuki"],
+        "additionalProperties": False,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _choice(
+    host: PluginHost, hook: str, common: type[msgspec.Struct], key: str, definitions: dict[str, Any]
+) -> dict[str, Any]:
+    """One object schema per named thing: the common keys, its own options, and its name under `key`."""
+    variants = []
+    for contribution in host.all(hook):
+        thing = contribution.thing
+        components = msgspec.json.schema_components([common, thing.Options], ref_template="#/$defs/{name}")[1]
+        shared, options = components.pop(common.__name__), components.pop(thing.Options.__name__)
+        definitions.update(components)
+        variants.append(
+            {
+                "title": f"{key} {thing.name!r}",
+                "description": (thing.__doc__ or "").partition("\n")[0],
+                "type": "object",
+                "properties": {**shared["properties"], **options["properties"], key: {"const": thing.name}},
+                "required": sorted({key, *shared.get("required", []), *options.get("required", [])}),
+                "additionalProperties": False,
+            }
+        )
+    return {"oneOf": variants}

@@ -1,0 +1,65 @@
+"""What all tests share: real parts, a directory with a recipe of them, and the command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import parts
+import pytest
+
+Fuki = Callable[..., subprocess.CompletedProcess[str]]
+
+RECIPE = """\
+[fuki]
+name = "acme"
+version = "41.3"
+
+[fuki.image]
+stub = "stub"
+linux = "vmlinuz"
+initrd = ["initrd.img"]
+cmdline = "root=LABEL=root ro"
+os-release = "os-release"
+"""
+
+
+@pytest.fixture(scope="session")
+def part() -> Callable[[str], Path]:
+    """`part("stub-x64")` is the path of a real one; names are those of tools/parts.py."""
+    return parts.get
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Path:
+    """A directory with a recipe (`RECIPE`) and real parts: stub, vmlinuz, initrd.img, os-release."""
+    directory = tmp_path / "workshop"
+    directory.mkdir()
+    for name, source in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64")):
+        (directory / name).symlink_to(parts.get(source))
+    (directory / "initrd.img").write_bytes(parts.initrd({"init": b"#!/bin/sh\n"}))
+    (directory / "os-release").write_text('ID=acme\nPRETTY_NAME="Acme 41"\n')
+    (directory / "fuki.toml").write_text(RECIPE)
+    return directory
+
+
+@pytest.fixture
+def fuki(workshop: Path) -> Fuki:
+    """Run the command line in the workshop; `code` is the exit code to expect."""
+
+    def run(*arguments: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "fuki_build", *map(str, arguments)],
+            cwd=workshop,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run

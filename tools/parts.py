@@ -1,0 +1,154 @@
+"""Get real parts to build images from: stubs, kernels, firmware, and the tools to compare with.
+
+    python tools/parts.py NAME…              print where each part is, downloading what is not there
+    python tools/parts.py --quickstart DIR   lay out what examples/quickstart builds from
+
+On Debian, parts come from the distribution's packages, which are downloaded and unpacked below .parts/, not
+installed. Elsewhere the quickstart uses the machine's own stub, kernel and firmware.
+"""
+
+import argparse
+import gzip
+import platform
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuki_build.builtin import apt
+from fuki_build.errors import FukiError
+from fuki_build.image.stub import read_stub
+
+CHECKOUT = Path(__file__).parent.parent
+PARTS = CHECKOUT / ".parts"
+OLDEST_STUB = (262, 1)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file (or directory) in a package; `depends` follows a metapackage to the package that it stands for."""
+
+    package: str
+    path: str
+    suite: str = "sid"
+    architecture: str = "amd64"
+    depends: bool = False
+
+
+def _stub(name: str, suite: str = "sid", architecture: str = "amd64") -> Part:
+    return Part("systemd-boot-efi", f"usr/lib/systemd/boot/efi/{name}", suite, architecture)
+
+
+ALL: Mapping[str, Part] = {
+    "stub-x64": _stub("linuxx64.efi.stub"),
+    "stub-aa64": _stub("linuxaa64.efi.stub", architecture="arm64"),
+    "addon-stub-x64": _stub("addonx64.efi.stub"),
+    "addon-stub-aa64": _stub("addonaa64.efi.stub", architecture="arm64"),
+    "stub-257-x64": _stub("linuxx64.efi.stub", "trixie"),
+    "ukify": Part("systemd-ukify", "usr/bin/ukify"),
+    "ukify-257": Part("systemd-ukify", "usr/bin/ukify", "trixie"),
+    "kernel-x64": Part("linux-image-cloud-amd64", "boot/vmlinuz-*", "trixie", depends=True),
+    "kernel-aa64": Part("linux-image-cloud-arm64", "boot/vmlinuz-*", "trixie", "arm64", depends=True),
+    "ovmf-generic": Part("ovmf-generic", "usr/share/ovmf/OVMF.fd"),
+    "ovmf-amdsev": Part("ovmf-amdsev", "usr/share/ovmf/OVMF.amdsev.fd"),
+    "ovmf-inteltdx": Part("ovmf-inteltdx", "usr/share/ovmf/OVMF.inteltdx.ms.fd"),
+    "ovmf-2025": Part("ovmf", "usr/share/ovmf/OVMF.fd", "trixie"),
+    "ovmf-vars": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.fd"),
+    "ovmf-code": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.fd"),
+    "aavmf": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),
+}
+
+
+def get(name: str) -> Path:
+    """Where a part is; downloads and unpacks its package the first time."""
+    part = ALL[name]
+    place = PARTS / f"{part.package}-{part.suite}-{part.architecture}"
+    if not place.exists():
+        package = part.package
+        if part.depends:
+            package = apt.dependency(package, suite=part.suite, architecture=part.architecture)
+        partial = place.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        apt.unpack(apt.download(package, suite=part.suite, architecture=part.architecture), partial)
+        partial.rename(place)
+    found = sorted(place.glob(part.path))
+    if not found:
+        raise FukiError(f"the package {part.package} of {part.suite} has no {part.path}")
+    return found[0]
+
+
+def initrd(files: Mapping[str, bytes]) -> bytes:
+    """A gzipped cpio archive (newc; Documentation/driver-api/early-userspace/buffer-format.rst)."""
+    archive = b""
+    for inode, (name, content) in enumerate([*files.items(), ("TRAILER!!!", b"")], 1):
+        mode = 0o100644 if content else 0
+        fields = (inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+        for piece in (head, content):
+            archive += piece + bytes(-len(piece) % 4)
+    return gzip.compress(archive, mtime=0)
+
+
+_EFI_ARCH = {"x86_64": "x64", "aarch64": "aa64"}
+_SYSTEM_FIRMWARE: Mapping[str, tuple[str, ...]] = {
+    "ovmf-generic": ("ovmf/OVMF.fd", "edk2/ovmf/OVMF_CODE.fd", "edk2/x64/OVMF.4m.fd", "qemu/ovmf-x86_64.bin"),
+    "ovmf-amdsev": ("ovmf/OVMF.amdsev.fd", "edk2/ovmf/OVMF.amdsev.fd", "qemu/ovmf-x86_64-sev.bin"),
+}
+
+
+def _system_stub() -> Path | None:
+    """The machine's own stub, if it is new enough to select firmware."""
+    path = Path(f"/usr/lib/systemd/boot/efi/linux{_EFI_ARCH.get(platform.machine(), 'x64')}.efi.stub")
+    try:
+        version = read_stub(path).version
+    except FukiError:
+        return None
+    return path if version and version.numbers >= OLDEST_STUB else None
+
+
+def _system_kernel() -> Path | None:
+    release = platform.release()
+    paths = (Path(f"/usr/lib/modules/{release}/vmlinuz"), Path(f"/boot/vmlinuz-{release}"))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _system_firmware(name: str) -> Path | None:
+    share = Path("/usr/share")
+    return next((share / path for path in _SYSTEM_FIRMWARE[name] if (share / path).is_file()), None)
+
+
+def quickstart(directory: Path) -> None:
+    """Lay out the parts of examples/quickstart, from this machine where it has them."""
+    parts = {
+        "linux.efi.stub": _system_stub() or get("stub-x64"),
+        "vmlinuz": _system_kernel() or get("kernel-x64"),
+        "firmware/ovmf-generic/OVMF.fd": _system_firmware("ovmf-generic") or get("ovmf-generic"),
+        "firmware/ovmf-amdsev/OVMF.fd": _system_firmware("ovmf-amdsev") or get("ovmf-amdsev"),
+    }
+    for name, source in parts.items():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        print(f"{target}  from {source}")
+    (directory / "initrd.img").write_bytes(initrd({"etc/initrd-release": b"ID=quickstart\nVERSION_ID=1\n"}))
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description="Get real stubs, kernels and firmware.")
+    parser.add_argument("names", nargs="*", choices=[[], *ALL], metavar="NAME", help=", ".join(ALL))
+    parser.add_argument("--quickstart", type=Path, metavar="DIR")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.quickstart:
+            quickstart(chosen.quickstart)
+        for name in chosen.names:
+            print(get(name))
+    except FukiError as error:
+        print(f"parts: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
