@@ -53,9 +53,7 @@ def download(
             if _sha256(path) == sha256 and fields(path)["Version"] == version:
                 return path
     if not shutil.which("apt-get"):
-        raise FukiError(
-            "this machine has no apt", hint="take the firmware from a file or a directory instead"
-        )
+        raise FukiError("this machine has no apt", hint="take the firmware from a file or a directory instead")
     root = _root(suite, architecture) if suite or architecture else None
     path = _fetch(f"{package}={version}" if version else package, root)
     if sha256 and _sha256(path) != sha256:
@@ -105,9 +103,7 @@ def _fetch(what: str, root: Path | None) -> Path:
 
 
 def _why_missing(root: Path | None) -> str:
-    return (
-        "check name and version" if root else "check name and version; 'apt-get update' refreshes apt's lists"
-    )
+    return "check name and version" if root else "check name and version; 'apt-get update' refreshes apt's lists"
 
 
 def _root(suite: str | None, architecture: str | None) -> Path:
@@ -196,9 +192,7 @@ def _parse_lines(text: str) -> Iterator[Source]:
             yield Source(found[2], (found[3],), tuple(found[4].split()), options.get("signed-by", ""))
 
 
-def _run(
-    command: Sequence[str], root: Path | None = None, *, cwd: Path | None = None, hint: str | None = None
-) -> str:
+def _run(command: Sequence[str], root: Path | None = None, *, cwd: Path | None = None, hint: str | None = None) -> str:
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     if root:
         environment["APT_CONFIG"] = str(root / "apt.conf")
@@ -216,9 +210,7 @@ def _run(
         raise FukiError(f"cannot run {command[0]}: {error.strerror}") from error
     if done.returncode:
         problems = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg"))]
-        raise FukiError(
-            f"{' '.join(command[:2])} failed: {'; '.join(problems) or done.stderr.strip()}", hint=hint
-        )
+        raise FukiError(f"{' '.join(command[:2])} failed: {'; '.join(problems) or done.stderr.strip()}", hint=hint)
     return done.stdout
 
 

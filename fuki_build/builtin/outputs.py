@@ -25,7 +25,7 @@ class UkiOutput(OutputFormat):
     name = "uki"
     suffix = ".efi"
 
-    def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:
+    def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:  # noqa: ARG002
         return {path: uki}
 
 
@@ -39,7 +39,7 @@ class AddonOutput(OutputFormat):
     name = "addon"
     suffix = ".efi.extra.d"
 
-    def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:
+    def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:  # noqa: ARG002
         return {path / f"{addon.name}.addon.efi": addon for addon in addons}
 
 
@@ -87,9 +87,7 @@ def manifest(build: Build) -> dict[str, Any]:
         "image-version": build.version,
         "tools": dict(sorted(build.tools.items())),
         "inputs": [{"name": i.name, "where": i.where, "sha256": i.sha256} for i in build.inputs],
-        "firmware": {
-            fwid: dict(sorted(origin.items())) for fwid, origin in sorted(build.firmware_origins.items())
-        },
+        "firmware": {fwid: dict(sorted(origin.items())) for fwid, origin in sorted(build.firmware_origins.items())},
         "images": [_image(image) for image in (build.uki, *build.addons)],
         "findings": [msgspec.to_builtins(finding) for finding in build.findings],
     }

@@ -56,9 +56,7 @@ class DirectorySource(FirmwareSource):
             raise RecipeError(f"cannot list {path}: {error.strerror}") from error
         if len(entries) != 1 or not entries[0].is_file():
             found = ", ".join(entry.name + "/" * entry.is_dir() for entry in entries[:5]) or "nothing"
-            raise RecipeError(
-                f"{path} must hold exactly one file, there is: {found}", hint="move the others away"
-            )
+            raise RecipeError(f"{path} must hold exactly one file, there is: {found}", hint="move the others away")
         # A path like "." has no name of its own.
         return FirmwareFile(entries[0], id=path.resolve().name, inputs=(path,))
 
@@ -97,9 +95,7 @@ class CommandSource(FirmwareSource):
         inputs = tuple(context.directory / path for path in options.inputs)
         return FirmwareFile(output, inputs=inputs, origin={"command": options.command[0], "sha256": digest})
 
-    def _run(
-        self, arguments: list[str], command: Sequence[str], output: Path, context: SourceContext
-    ) -> None:
+    def _run(self, arguments: list[str], command: Sequence[str], output: Path, context: SourceContext) -> None:
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "SOURCE_DATE_EPOCH") if key in os.environ}
         prints = not any("{output}" in word for word in command)
         with output.open("wb") as file:
@@ -117,9 +113,7 @@ class CommandSource(FirmwareSource):
                 raise RecipeError(f"cannot run {command[0]}: {error.strerror}") from error
         if done.returncode:
             last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise RecipeError(
-                f"{command[0]} failed with exit code {done.returncode}", hint="; ".join(last) or None
-            )
+            raise RecipeError(f"{command[0]} failed with exit code {done.returncode}", hint="; ".join(last) or None)
 
 
 class DebOptions(Options, frozen=True):
@@ -127,9 +121,7 @@ class DebOptions(Options, frozen=True):
     path: Annotated[str, Meta(min_length=1, description="of the firmware inside the package")]
     version: Annotated[str | None, Meta(description="of the package; by default apt's candidate")] = None
     sha256: Annotated[Sha256 | None, Meta(description="of the .deb file")] = None
-    suite: Annotated[
-        str | None, Meta(description="of the archive that this machine's apt uses, such as 'sid'")
-    ] = None
+    suite: Annotated[str | None, Meta(description="of the archive that this machine's apt uses, such as 'sid'")] = None
 
 
 class DebSource(FirmwareSource):

@@ -49,9 +49,7 @@ def repeated(subject: Subject) -> Problems:
     for profile in (None, *layout.profiles):
         names = [s.name for s in layout.plain_sections if s.profile == profile and s.name.startswith(".")]
         for name in dict.fromkeys(n for n in names if n not in MATCHED and names.count(n) > 1):
-            yield Problem(
-                f"{name} is there {names.count(name)} times; the stub uses one", where=_at(name, profile)
-            )
+            yield Problem(f"{name} is there {names.count(name)} times; the stub uses one", where=_at(name, profile))
 
 
 def profile_without_kernel(subject: Subject) -> Problems:

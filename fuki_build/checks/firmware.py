@@ -38,9 +38,7 @@ def duplicate_id(subject: Subject) -> Problems:
 def never_selected(subject: Subject) -> Problems:
     for part, image, where in _images(subject):
         if image.fwid and part.table is not None and image.fwid not in part.table.keys(DeviceType.UEFI_FW):
-            yield Problem(
-                "no hardware id selects this firmware", where=where, hint="give it platforms, hwids or chids"
-            )
+            yield Problem("no hardware id selects this firmware", where=where, hint="give it platforms, hwids or chids")
         elif image.fwid and part.table is None and part.profile is None:
             yield Problem(
                 "no hardware id selects this firmware: there is no .hwids",

@@ -23,9 +23,7 @@ def image_size(subject: Subject) -> Problems:
     layout = subject.layout
     size = max(layout.file_size, layout.headers.optional.size_of_image)
     if size >= _TWO_GIB:
-        yield Problem(
-            f"the image has {size} bytes", hint="make the initrd smaller, or move content to the disk"
-        )
+        yield Problem(f"the image has {size} bytes", hint="make the initrd smaller, or move content to the disk")
 
 
 def sbat_room(subject: Subject) -> Problems:

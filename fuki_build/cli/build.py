@@ -18,9 +18,7 @@ from fuki_build.image.output_file import OutputFile
 @click.command()
 @recipe_argument
 @click.option("-o", "--output", type=output_type, help="Where to write the image (or the only output).")
-@click.option(
-    "--only", metavar="FORMAT", multiple=True, help="Write only outputs of this format (repeatable)."
-)
+@click.option("--only", metavar="FORMAT", multiple=True, help="Write only outputs of this format (repeatable).")
 @click.option("--depfile", type=output_type, help="Write what the output depends on, in Make's syntax.")
 @json_option
 @click.pass_obj

@@ -22,9 +22,7 @@ from fuki_build.image.inspect import inspect
 @click.option("--explain", metavar="ID", help="Explain one rule.")
 @json_option
 @click.pass_obj
-def check(
-    plugins: tuple[str, ...], file: Path | None, list_rules: bool, explain: str | None, as_json: bool
-) -> int:
+def check(plugins: tuple[str, ...], file: Path | None, list_rules: bool, explain: str | None, as_json: bool) -> int:
     """Check FILE, a recipe or a finished image. Exits with 1 if there are errors."""
     if list_rules or explain is not None:
         _explain(pipeline.new_host(plugins), explain)
@@ -58,6 +56,4 @@ def _explain(host: PluginHost, rule_id: str | None) -> None:
     rule = rules[rule_id]
     click.echo(f"{rule.id} ({rule.severity}): {rule.summary}\n")
     click.echo(textwrap.fill(rule.explanation, 88))
-    click.echo(
-        f'\nTo leave its findings out, write into the recipe:\n\n    [fuki]\n    silence = ["{rule.id}"]'
-    )
+    click.echo(f'\nTo leave its findings out, write into the recipe:\n\n    [fuki]\n    silence = ["{rule.id}"]')

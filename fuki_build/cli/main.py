@@ -80,34 +80,39 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = fuki.main(list(arguments), prog_name="fuki", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("fuki: interrupted", err=True)
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # The reader went away; without this, Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except FukiError as error:
-        _show(error, error.hint, error.where)
-        return error.exit_code
-    except OSError as error:
-        _show(error, None, error.filename if isinstance(error.filename, str) else None)
-        return 1
-    except Exception as error:  # noqa: BLE001 - the last resort: a bug must not spill a traceback over a user
-        _show(error, "this is a bug in fuki; FUKI_DEBUG=1 shows where", "internal error")
-        return 1
+    except BaseException as error:  # noqa: BLE001 - the last resort: nothing may spill a traceback over a user
+        return _explain(error)
     return code if isinstance(code, int) else 0
 
 
-def _show(error: Exception, hint: str | None, where: str | None) -> None:
-    message = (
-        error.message if isinstance(error, FukiError) else getattr(error, "strerror", None) or repr(error)
-    )
+def _explain(error: BaseException) -> int:
+    """Say in one message what ended the command; returns the exit code."""
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 1
+        case click.Abort() | KeyboardInterrupt():
+            click.echo("fuki: interrupted", err=True)
+            return 128 + signal.SIGINT
+        case BrokenPipeError():
+            # The reader went away; without this, Python would complain once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
+        case FukiError():
+            _show(error, error.message, error.where, error.hint)
+            return error.exit_code
+        case OSError():
+            _show(error, error.strerror or repr(error), str(error.filename or ""), None)
+        case _:
+            _show(error, repr(error), "internal error", "this is a bug in fuki; FUKI_DEBUG=1 shows where")
+    return 1
+
+
+def _show(error: BaseException, message: str, where: str | None, hint: str | None) -> None:
     click.echo(f"fuki: error: {f'{where}: ' if where else ''}{message}", err=True)
     if hint:
         click.echo(f"  hint: {hint}", err=True)

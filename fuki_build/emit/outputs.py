@@ -50,11 +50,7 @@ def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = Non
 def _image_path(plan: Plan, tables: Sequence[tuple[dict[str, Any], str]]) -> Path:
     recipe = plan.loaded.recipe
     stem = f"{recipe.name}_{recipe.version}" if recipe.version else recipe.name
-    paths = [
-        data["path"]
-        for data, _ in tables
-        if data.get("format") == "uki" and isinstance(data.get("path"), str)
-    ]
+    paths = [data["path"] for data, _ in tables if data.get("format") == "uki" and isinstance(data.get("path"), str)]
     return plan.loaded.directory / (paths[0] if paths else f"{stem}.efi")
 
 
@@ -70,18 +66,14 @@ def _output(plan: Plan, data: dict[str, Any], where: str, image: Path) -> Output
     table = convert(common, OutputTable, where)
     options = convert_options(rest, kind.Options, OutputTable, where)
     beside = image.with_name(image.name.removesuffix(".efi") + kind.suffix)
-    return Output(
-        kind(), plugin, options, plan.loaded.directory / table.path if table.path else beside, where, {}
-    )
+    return Output(kind(), plugin, options, plan.loaded.directory / table.path if table.path else beside, where, {})
 
 
 def _move(outputs: list[Output], path: Path) -> list[Output]:
     """Put the image at `path`, or the only output if the image is not among them."""
     index = next((i for i, output in enumerate(outputs) if output.format.name == "uki"), 0)
     if outputs[index].format.name != "uki" and len(outputs) > 1:
-        raise RecipeError(
-            "several outputs cannot go to one path", where="--output", hint="choose one with --only"
-        )
+        raise RecipeError("several outputs cannot go to one path", where="--output", hint="choose one with --only")
     return [replace(output, path=path) if i == index else output for i, output in enumerate(outputs)]
 
 

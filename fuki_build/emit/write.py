@@ -38,9 +38,7 @@ class _Files:
 
     def open(self, path: Path, output: Output) -> OutputFile:
         if path in self._open:
-            raise RecipeError(
-                f"two outputs write {path}", where=output.where, hint="give each a path of its own"
-            )
+            raise RecipeError(f"two outputs write {path}", where=output.where, hint="give each a path of its own")
         file = self._stack.enter_context(OutputFile(path))
         self._open[path] = (file, output.format.name)
         return file
@@ -91,10 +89,7 @@ def _inputs(plan: Plan, assemblies: Sequence[Assembly]) -> list[InputFile]:
     for assembly in assemblies:
         for part, digest in assembly.inputs:
             read[part.path, part.offset] = digest
-    return [
-        InputFile(item.name, item.where, item.sha256 or read[item.path, 0])
-        for item in plan.resolved.inputs.files
-    ]
+    return [InputFile(item.name, item.where, item.sha256 or read[item.path, 0]) for item in plan.resolved.inputs.files]
 
 
 def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: list[Path]) -> None:

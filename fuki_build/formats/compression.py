@@ -31,17 +31,20 @@ def detect(head: bytes) -> str | None:
 
 def decompress(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The content in pieces of at most some MiB. `FormatError` for damage, bombs and missing decompressors."""
-    if name not in _DECOMPRESSORS:
-        raise FormatError(
-            f"kernels compressed with {name} cannot be read", hint="give the uncompressed kernel"
-        )
     total = 0
+    for piece in _guarded(name, pieces):
+        total += len(piece)
+        if total > MAX_CONTENT:
+            raise FormatError(f"the {name} data is larger than any kernel (over {MAX_CONTENT} bytes)")
+        yield piece
+
+
+def _guarded(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Turn what decompressors raise about damage into `FormatError`."""
+    if name not in _DECOMPRESSORS:
+        raise FormatError(f"kernels compressed with {name} cannot be read", hint="give the uncompressed kernel")
     try:
-        for piece in _DECOMPRESSORS[name](pieces):
-            total += len(piece)
-            if total > MAX_CONTENT:
-                raise FormatError(f"the {name} data is larger than any kernel (over {MAX_CONTENT} bytes)")
-            yield piece
+        yield from _DECOMPRESSORS[name](pieces)
     except FormatError:
         raise
     except (OSError, EOFError, zlib.error, lzma.LZMAError, RuntimeError, ValueError) as error:

@@ -53,13 +53,9 @@ def decode(head: bytes, size: int) -> EfiFw:
     if magic != MAGIC:
         raise FormatError(f"not a firmware section (magic {magic:#010x}, expected {MAGIC:#010x})")
     if header_len < _HEADER.size:
-        raise FormatError(
-            f"the firmware header claims {header_len} bytes, at least {_HEADER.size} are needed"
-        )
+        raise FormatError(f"the firmware header claims {header_len} bytes, at least {_HEADER.size} are needed")
     if header_len + fwid_len + payload_size > size:
-        raise FormatError(
-            f"the firmware needs {header_len + fwid_len + payload_size} bytes, the section has {size}"
-        )
+        raise FormatError(f"the firmware needs {header_len + fwid_len + payload_size} bytes, the section has {size}")
     if fwid_len > MAX_FWID or header_len + fwid_len > len(head):
         raise FormatError(f"the fwid is too long or too far away ({fwid_len} bytes at {header_len})")
     fwid = head[header_len : header_len + fwid_len]
@@ -69,7 +65,8 @@ def decode(head: bytes, size: int) -> EfiFw:
         text = fwid[:-1].decode()
     except UnicodeDecodeError:
         raise FormatError("the fwid is not UTF-8") from None
-    chid = UUID(bytes_le=head[16:32]) if _CHID_HEADER_LEN <= header_len and len(head) >= 32 else None
+    extended = min(header_len, len(head)) >= _CHID_HEADER_LEN
+    chid = UUID(bytes_le=head[_HEADER.size : _CHID_HEADER_LEN]) if extended else None
     return EfiFw(text, header_len + fwid_len, payload_size, chid)
 
 

@@ -57,9 +57,7 @@ _VERSION = re.compile(
 def recognise(payload: Reader) -> Firmware:
     """Say what a payload is. Reads a few KiB at both ends; never fails: damage becomes the `flaw`."""
     try:
-        return (
-            _capsule(payload) or _igvm(payload) or _ovmf(payload) or _edk2(payload) or Firmware(Kind.UNKNOWN)
-        )
+        return _capsule(payload) or _igvm(payload) or _ovmf(payload) or _edk2(payload) or Firmware(Kind.UNKNOWN)
     except FormatError as error:
         return Firmware(Kind.UNKNOWN, flaw=error.message)
 

@@ -79,18 +79,16 @@ def decode(data: bytes) -> tuple[Record, ...]:
     """Decode a table; refuses, with `FormatError`, every table that the stub refuses as a whole."""
     if len(data) > MAX_SIZE:
         raise FormatError(f"a hardware id table of {len(data)} bytes is beyond belief (limit {MAX_SIZE})")
-    rows = []
+    rows: list[tuple[int, bytes, int, int]] = []
     offset = 0
     while data[offset : offset + _RECORD.size] != _END:
-        rows.append(unpack(_RECORD, data, offset, f"hardware id record {len(rows)} (or the end mark)"))
+        rows.append(unpack(_RECORD, data, offset, "a hardware id record, or the end mark,"))
         offset += _RECORD.size
     texts: dict[int, str] = {0: ""}
     return tuple(_decode_record(data, row, index, texts) for index, row in enumerate(rows))
 
 
-def _decode_record(
-    data: bytes, row: tuple[int, bytes, int, int], index: int, texts: dict[int, str]
-) -> Record:
+def _decode_record(data: bytes, row: tuple[int, bytes, int, int], index: int, texts: dict[int, str]) -> Record:
     descriptor, chid, name, key = row
     kind = descriptor >> 28
     if descriptor & 0x0FFFFFFF != _RECORD.size or kind not in _TYPES:
@@ -104,9 +102,7 @@ def _decode_record(
 def _decode_string(data: bytes, offset: int, index: int) -> str:
     end = data.find(b"\0", offset, offset + MAX_STRING + 1)
     if end < 0:
-        raise FormatError(
-            f"hardware id record {index} points at {offset:#x}, where no string of sensible length is"
-        )
+        raise FormatError(f"hardware id record {index} points at {offset:#x}, where no string of sensible length is")
     try:
         return data[offset:end].decode()
     except UnicodeDecodeError:

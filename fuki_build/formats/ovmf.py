@@ -92,9 +92,7 @@ def _decode_entries(image: Reader, footer_at: int, length: int) -> dict[UUID, by
     entries = {}
     end = size
     while end > 0:
-        entry_size, guid = unpack(
-            _ENTRY_TAIL, table, end - _ENTRY_TAIL.size, "an entry of the OVMF GUID table"
-        )
+        entry_size, guid = unpack(_ENTRY_TAIL, table, end - _ENTRY_TAIL.size, "an entry of the OVMF GUID table")
         if not _ENTRY_TAIL.size <= entry_size <= end:
             raise FormatError(f"an entry of the OVMF GUID table claims {entry_size} bytes, {end} are left")
         entries[UUID(bytes_le=guid)] = table[end - entry_size : end - _ENTRY_TAIL.size]
@@ -119,9 +117,7 @@ def _decode_sev(image: Reader, entries: dict[UUID, bytes]) -> tuple[SevSection, 
     head = image.read(offset, _SEV_HEADER.size, "the SEV metadata")
     magic, _, version, count = _SEV_HEADER.unpack(head)
     if magic != b"ASEV" or version != 1 or count > _MAX_SECTIONS:
-        raise FormatError(
-            f"the SEV metadata are not understood (magic {magic!r}, version {version}, {count} sections)"
-        )
+        raise FormatError(f"the SEV metadata are not understood (magic {magic!r}, version {version}, {count} sections)")
     data = image.read(offset + _SEV_HEADER.size, count * _SEV_SECTION.size, "the SEV sections")
     return tuple(SevSection._make(row) for row in _SEV_SECTION.iter_unpack(data))
 
@@ -133,8 +129,6 @@ def _decode_tdx(image: Reader, entries: dict[UUID, bytes]) -> tuple[TdxSection, 
     head = image.read(offset, _TDX_HEADER.size, "the TDX metadata")
     magic, _, version, count = _TDX_HEADER.unpack(head)
     if magic != b"TDVF" or version != 1 or count > _MAX_SECTIONS:
-        raise FormatError(
-            f"the TDX metadata are not understood (magic {magic!r}, version {version}, {count} sections)"
-        )
+        raise FormatError(f"the TDX metadata are not understood (magic {magic!r}, version {version}, {count} sections)")
     data = image.read(offset + _TDX_HEADER.size, count * _TDX_SECTION.size, "the TDX sections")
     return tuple(TdxSection._make(row) for row in _TDX_SECTION.iter_unpack(data))

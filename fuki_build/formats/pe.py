@@ -146,11 +146,7 @@ class PeHeaders:
     @property
     def security(self) -> Directory:
         """The certificate table's place in the file; zeros where there is none."""
-        return (
-            self.directories[SECURITY_DIRECTORY]
-            if len(self.directories) > SECURITY_DIRECTORY
-            else Directory(0, 0)
-        )
+        return self.directories[SECURITY_DIRECTORY] if len(self.directories) > SECURITY_DIRECTORY else Directory(0, 0)
 
     @property
     def free_slots(self) -> int:
@@ -231,9 +227,7 @@ def _decode_directories(
             f"{optional.number_of_directories} data directories are declared, the header has room for {room}"
         )
     return tuple(
-        Directory._make(
-            unpack(_DIRECTORY, head, optional_offset + start + i * _DIRECTORY.size, "a data directory")
-        )
+        Directory._make(unpack(_DIRECTORY, head, optional_offset + start + i * _DIRECTORY.size, "a data directory"))
         for i in range(optional.number_of_directories)
     )
 
@@ -242,9 +236,7 @@ def _section_offsets(coff_offset: int, coff: CoffHeader, head_size: int) -> rang
     start = coff_offset + _COFF.size + coff.size_of_optional_header
     end = start + coff.number_of_sections * _SECTION.size
     if end > head_size:
-        raise FormatError(
-            f"the table of {coff.number_of_sections} sections ends at {end:#x}, beyond the headers"
-        )
+        raise FormatError(f"the table of {coff.number_of_sections} sections ends at {end:#x}, beyond the headers")
     return range(start, end, _SECTION.size)
 
 
@@ -255,9 +247,7 @@ def _check_places(headers: PeHeaders, file_size: int) -> None:
             raise FormatError(f"the {name} alignment {value:#x} is not a sensible power of two")
     table_end = headers.section_table_offset + len(headers.sections) * _SECTION.size
     if not table_end <= optional.size_of_headers <= file_size:
-        raise FormatError(
-            f"SizeOfHeaders {optional.size_of_headers:#x} does not hold the headers or exceeds the file"
-        )
+        raise FormatError(f"SizeOfHeaders {optional.size_of_headers:#x} does not hold the headers or exceeds the file")
     for section in headers.sections:
         if section.raw_size and section.raw_offset + section.raw_size > file_size:
             raise FormatError(

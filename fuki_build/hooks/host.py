@@ -85,11 +85,7 @@ class PluginHost:
         points = installed()
         if name not in points:
             near = get_close_matches(name, points, n=1)
-            hint = (
-                f"did you mean {near[0]!r}?"
-                if near
-                else f"install it, for instance with: pip install fuki-{name}"
-            )
+            hint = f"did you mean {near[0]!r}?" if near else f"install it, for instance with: pip install fuki-{name}"
             raise PluginError(f"no plugin {name!r} is installed", hint=hint)
         if len(points[name]) > 1:
             owners = " and ".join(str(info_of(point)) for point in points[name])
@@ -108,12 +104,12 @@ class PluginHost:
             self._manager.check_pending()
         loaded = Loaded(info, module)
         found: dict[str, dict[str, Contribution[Any]]] = {}
-        for hook in HOOKS:
+        for hook, kind in HOOKS.items():
             for name, thing in self._call(info, hook):
                 other = self._contributions[hook].get(name) or found.get(hook, {}).get(name)
                 if other is not None:
                     raise PluginError(
-                        f"the {HOOKS[hook]} {name!r} is given twice, by {other.plugin} and by {info}",
+                        f"the {kind} {name!r} is given twice, by {other.plugin} and by {info}",
                         hint="load only one of them",
                     )
                 found.setdefault(hook, {})[name] = Contribution(thing, info)

@@ -266,7 +266,7 @@ class OutputFormat(ABC):
     needs_image_file: ClassVar[bool] = False
     """Whether `build.uki.path` must be readable even if no output writes the image."""
 
-    def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:
+    def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:  # noqa: ARG002
         """The images to write, and where; by default none."""
         return {}
 

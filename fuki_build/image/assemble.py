@@ -19,8 +19,10 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The digests of one pass, SHA-256 in hex: of each section's content in the layout's order, of each input file
-    part as it went in, and the Authenticode digest of the image."""
+    """The digests of one pass, SHA-256 in hex.
+
+    Of each section's content in the layout's order, of each input file part as it went in, and Authenticode's.
+    """
 
     sections: tuple[str, ...]
     inputs: tuple[tuple[FilePart, str], ...]
@@ -81,9 +83,7 @@ def _stream(layout: Layout) -> Iterator[memoryview]:
         yield from _zeros(placed.header.raw_offset - at)
         size = placed.section.content.size
         if size > placed.header.raw_size:
-            raise FormatError(
-                f"section {placed.name} has {size} bytes, there is room for {placed.header.raw_size}"
-            )
+            raise FormatError(f"section {placed.name} has {size} bytes, there is room for {placed.header.raw_size}")
         yield from read_pieces(placed.section.content)
         yield from _zeros(placed.header.raw_size - size)
         at = placed.header.raw_offset + placed.header.raw_size
@@ -121,6 +121,4 @@ def _read_file(part: FilePart) -> Iterator[memoryview]:
             raise FukiError(f"cannot read {part.path}: {error.strerror}") from error
         part.check_unchanged(os.fstat(file.fileno()))
         if at != end:
-            raise FukiError(
-                f"{part.path} became shorter while it was being read", hint="run the command again"
-            )
+            raise FukiError(f"{part.path} became shorter while it was being read", hint="run the command again")

@@ -1,6 +1,6 @@
 """A layout in plain, typed words: what `--json`, manifests, templates and tables show."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -97,9 +97,7 @@ class LayoutView(View, frozen=True):
     authenticode: str | None = None
 
 
-def describe(
-    layout: Layout, digests: Sequence[str] | None = None, image_digest: str | None = None
-) -> LayoutView:
+def describe(layout: Layout, digests: Sequence[str] | None = None, image_digest: str | None = None) -> LayoutView:
     """Describe a layout, reading headers and small sections only."""
     parts = slices(layout.plain_sections)
     images = {id(f.section): f for part in parts for f in part.firmware}
@@ -126,9 +124,7 @@ def describe(
     )
 
 
-def _section(
-    layout: Layout, placed: PlacedSection, image: FirmwareImage | None, sha256: str | None
-) -> SectionView:
+def _section(layout: Layout, placed: PlacedSection, image: FirmwareImage | None, sha256: str | None) -> SectionView:
     section, header = placed.section, placed.header
     return SectionView(
         name=section.name,
@@ -140,9 +136,7 @@ def _section(
         share=round(header.raw_size / layout.file_size, 6) if layout.file_size else 0.0,
         source=section.source,
         what=_what(section, image),
-        measured=measured(section, addon=layout.kind is ImageKind.ADDON)
-        if layout.kind is not ImageKind.OTHER
-        else "",
+        measured=measured(section, addon=layout.kind is ImageKind.ADDON) if layout.kind is not ImageKind.OTHER else "",
         sha256=sha256,
     )
 
@@ -153,24 +147,12 @@ def _what(section: Section, image: FirmwareImage | None) -> str:
         return "stub"
     if image is not None:
         return f"{image.fwid}: {image.content}" if image.content else f"broken: {image.flaw}"
-    if section.name == ".linux":
-        return _kernel_words(section.content)
-    if section.name == ".osrel":
-        values = _assignments(section)
-        return values.get("PRETTY_NAME") or values.get("ID", "")
-    if section.name == ".profile":
-        return _assignments(section).get("TITLE", "")
-    if section.name in (".cmdline", ".uname"):
-        return small_text(section)
-    return _archive_words(section.content) if section.name in (".initrd", ".ucode") else ""
+    words = _WORDS.get(section.name)
+    return words(section) if words else ""
 
 
-def _archive_words(content: Blob) -> str:
-    head = content.read_at(0, 8)
-    return "cpio" if head.startswith(b"0707") else compression.detect(head) or ""
-
-
-def _kernel_words(content: Blob) -> str:
+def _kernel_words(section: Section) -> str:
+    content = section.content
     try:
         headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
     except FormatError:
@@ -178,7 +160,17 @@ def _kernel_words(content: Blob) -> str:
     return f"kernel for {headers.machine_name}" + (", signed" if headers.security.size else "")
 
 
-def small_text(section: Section) -> str:
+def _archive_words(section: Section) -> str:
+    head = section.content.read_at(0, 8)
+    return "cpio" if head.startswith(b"0707") else compression.detect(head) or ""
+
+
+def _release_words(section: Section) -> str:
+    values = _assignments(section)
+    return values.get("PRETTY_NAME") or values.get("ID", "")
+
+
+def _text_words(section: Section) -> str:
     """The start of a text section, on one line, without control characters."""
     text = section.content.read_at(0, _MAX_TEXT).rstrip(b"\0").decode("utf-8", "replace")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -189,6 +181,17 @@ def _assignments(section: Section) -> dict[str, str]:
         return env_file.decode(section.content.read_at(0, _MAX_TEXT))
     except FormatError:
         return {}
+
+
+_WORDS: dict[str, Callable[[Section], str]] = {
+    ".linux": _kernel_words,
+    ".initrd": _archive_words,
+    ".ucode": _archive_words,
+    ".osrel": _release_words,
+    ".cmdline": _text_words,
+    ".uname": _text_words,
+    ".profile": lambda section: _assignments(section).get("TITLE", ""),
+}
 
 
 def _profile(section: Section) -> ProfileView:

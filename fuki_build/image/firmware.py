@@ -59,9 +59,7 @@ class HardwareTable:
 
 def read_hardware_table(section: Section) -> HardwareTable:
     try:
-        return HardwareTable(
-            section, hwids.decode(section.content.read_small(hwids.MAX_SIZE, "the .hwids section"))
-        )
+        return HardwareTable(section, hwids.decode(section.content.read_small(hwids.MAX_SIZE, "the .hwids section")))
     except FormatError as error:
         return HardwareTable(section, (), error)
 

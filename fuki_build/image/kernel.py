@@ -76,9 +76,7 @@ def _decompress(packed: Blob, name: str, workspace: Path) -> tuple[Blob, str]:
 def _sbat(content: Blob, headers: PeHeaders) -> bytes:
     for section in headers.sections:
         if section.name == ".sbat":
-            return content.slice(section.raw_offset, section.content_size).read_small(
-                _MAX_SBAT, "the kernel's .sbat"
-            )
+            return content.slice(section.raw_offset, section.content_size).read_small(_MAX_SBAT, "the kernel's .sbat")
     return b""
 
 

@@ -76,9 +76,7 @@ def plan(image: Image) -> Layout:
     """
     headers, sections = _stub_sections(image)
     alignment = headers.optional.file_alignment
-    end = max(
-        [headers.optional.size_of_headers, *(s.header.raw_offset + s.header.raw_size for s in sections)]
-    )
+    end = max([headers.optional.size_of_headers, *(s.header.raw_offset + s.header.raw_size for s in sections)])
     for section in image.sections:
         if _replace(sections, section):
             continue
@@ -121,9 +119,7 @@ def _replace(sections: list[PlacedSection], section: Section) -> bool:
     return False
 
 
-def _append(
-    headers: PeHeaders, sections: list[PlacedSection], section: Section, offset: int
-) -> PlacedSection:
+def _append(headers: PeHeaders, sections: list[PlacedSection], section: Section, offset: int) -> PlacedSection:
     last = max((s.header.virtual_address + s.header.virtual_size for s in sections), default=1)
     size = section.content.size
     address = pe.align(last, headers.optional.section_alignment)

@@ -24,9 +24,7 @@ IMAGE_ORDER = (
 )  # fmt: skip
 """File order, as ukify 262.1 has it: tools that compare images see the same sequence."""
 
-STUB_OWN = frozenset(
-    (".text", ".rodata", ".data", ".reloc", ".sdmagic", ".bss", ".dynamic", ".dynsym", ".rela")
-)
+STUB_OWN = frozenset((".text", ".rodata", ".data", ".reloc", ".sdmagic", ".bss", ".dynamic", ".dynsym", ".rela"))
 """The stub's code and data, by the names that its linkers give them. `.sbat` is the stub's only until replaced."""
 NAME_SIZE = 8
 
@@ -40,8 +38,10 @@ class Origin(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Named content. `profile` is None in the base, else the number after `@`; `source` says where a recipe
-    has it from, for people; it is empty in a finished image."""
+    """Named content. `profile` is None in the base, else the number after `@`.
+
+    `source` says where a recipe has it from, for people; it is empty in a finished image.
+    """
 
     name: str
     content: Blob

@@ -112,8 +112,5 @@ def _check_usable(headers: PeHeaders) -> None:
         if section.virtual_address < end:
             raise FormatError(f"its section {section.name} overlaps the one before it in memory")
         end = section.virtual_address + section.virtual_size
-        if (
-            section.raw_offset % headers.optional.file_alignment
-            or section.raw_size % headers.optional.file_alignment
-        ):
+        if section.raw_offset % headers.optional.file_alignment or section.raw_size % headers.optional.file_alignment:
             raise FormatError(f"its section {section.name} is not aligned, as in stubs of systemd before 253")

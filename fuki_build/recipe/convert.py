@@ -72,7 +72,7 @@ def _explain(
 
 
 def _plain(text: str) -> str:
-    """msgspec's words for types, in TOML's."""
+    """Types by TOML's names instead of msgspec's."""
     for word, plain in (
         ("`object`", "a table"),
         ("`array`", "a list"),
@@ -83,11 +83,7 @@ def _plain(text: str) -> str:
     text = re.sub(
         r"`([^`]*)`",
         lambda m: (
-            m[1]
-            .replace("object", "table")
-            .replace("array", "list")
-            .replace("str", "string")
-            .replace(" | ", " or ")
+            m[1].replace("object", "table").replace("array", "list").replace("str", "string").replace(" | ", " or ")
         ),
         text,
     )

@@ -69,9 +69,7 @@ def _resolve_one(
     found.origins[fwid] = {"source": table.source, **file.origin}
 
 
-def _fetch(
-    data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str
-) -> tuple[FirmwareTable, FirmwareFile]:
+def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -> tuple[FirmwareTable, FirmwareFile]:
     if not isinstance(data.get("source"), str):
         convert(split(data, FirmwareTable, NoOptions)[0], FirmwareTable, where)
     try:

@@ -39,9 +39,7 @@ def _json_files(path: Path, inputs: Inputs, where: str) -> list[Path]:
     inputs.dependencies.extend([path, *(p for p in path.rglob("*") if p.is_dir())])
     files = sorted(path.rglob("*.json"))
     if not files:
-        raise RecipeError(
-            f"{path} holds no *.json", where=where, hint="hardware ids come as one JSON file a machine"
-        )
+        raise RecipeError(f"{path} holds no *.json", where=where, hint="hardware ids come as one JSON file a machine")
     return files
 
 
@@ -52,9 +50,7 @@ def _decode(data: bytes, where: str) -> Device:
         raise RecipeError(f"this is not systemd's hwids JSON: {error}", where=where) from None
     kinds = {kind.json_name: kind for kind in DeviceType}
     if found.type not in kinds:
-        raise RecipeError(
-            f"unknown type {found.type!r}", where=where, hint=f"known types: {', '.join(kinds)}"
-        )
+        raise RecipeError(f"unknown type {found.type!r}", where=where, hint=f"known types: {', '.join(kinds)}")
     kind = kinds[found.type]
     wanted, other = ("compatible", "fwid") if kind is DeviceType.DEVICETREE else ("fwid", "compatible")
     key = getattr(found, wanted)
@@ -66,9 +62,7 @@ def _decode(data: bytes, where: str) -> Device:
 def parse_chids(texts: tuple[str, ...], where: str) -> frozenset[UUID]:
     """UUIDs, at least one. Raises `RecipeError`."""
     if not texts:
-        raise RecipeError(
-            "the list of hardware ids is empty", where=where, hint="no machine would ever match"
-        )
+        raise RecipeError("the list of hardware ids is empty", where=where, hint="no machine would ever match")
     found = set()
     for index, text in enumerate(texts):
         try:
@@ -78,9 +72,7 @@ def parse_chids(texts: tuple[str, ...], where: str) -> frozenset[UUID]:
     return frozenset(found)
 
 
-def firmware_devices(
-    table: FirmwareTable, fwid: str, inputs: Inputs, host: PluginHost, where: str
-) -> Iterator[Device]:
+def firmware_devices(table: FirmwareTable, fwid: str, inputs: Inputs, host: PluginHost, where: str) -> Iterator[Device]:
     """The devices that select one firmware: from its JSON, its platforms, and its own ids."""
     for device in read_devices(table.hwids, inputs, f"{where}.hwids"):
         if device.type is not DeviceType.UEFI_FW or device.key != fwid:

@@ -49,10 +49,7 @@ def load_recipe(path: Path | None = None) -> LoadedRecipe:
     Raises `RecipeError` with the place for everything that is wrong in it.
     """
     path = find_recipe(path)
-    if path.suffix == ".conf":
-        data, files = _load_mkosi(path)
-    else:
-        data, files = _load_toml(path), (path,)
+    data, files = _load_mkosi(path) if path.suffix == ".conf" else (_load_toml(path), (path,))
     recipe, variables = _build(data)
     return LoadedRecipe(recipe, path.parent, files, variables)
 
@@ -77,22 +74,18 @@ def _load_toml(path: Path) -> dict[str, Any]:
         )
     data = document.get("fuki")
     if not isinstance(data, dict):
-        raise RecipeError(
-            "there is no table [fuki]", where=str(path), hint="'fuki init' writes a recipe to start from"
-        )
+        raise RecipeError("there is no table [fuki]", where=str(path), hint="'fuki init' writes a recipe to start from")
     return data
 
 
 def _load_mkosi(path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
     section = mkosi.parse(_read(path), str(path))
-    base: dict[str, Any] = {}
-    files = (path,)
-    if section.recipe is not None:
-        other = path.parent / section.recipe
-        if other.parent.resolve() != path.parent.resolve():
-            raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{path}: Recipe=")
-        base, files = _load_toml(other), (path, other)
-    return mkosi.merge(base, section), files
+    if section.recipe is None:
+        return mkosi.merge({}, section), (path,)
+    other = path.parent / section.recipe
+    if other.parent.resolve() != path.parent.resolve():
+        raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{path}: Recipe=")
+    return mkosi.merge(_load_toml(other), section), (path, other)
 
 
 def _build(data: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:

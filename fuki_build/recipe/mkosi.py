@@ -106,9 +106,7 @@ def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
 def _assign(data: dict[str, Any], info: msgspec.structs.FieldInfo, value: str, where: str) -> None:
     key = info.encode_name
     if key in _ARRAYS:
-        data.setdefault(key, []).extend(
-            _table(line, _ARRAYS[key], where) for line in value.splitlines() if line
-        )
+        data.setdefault(key, []).extend(_table(line, _ARRAYS[key], where) for line in value.splitlines() if line)
     elif key in _MAPPINGS:
         data.setdefault(key, {}).update(_pairs(value, where))
     elif _is_list(info.type):

@@ -16,7 +16,7 @@ class TextFile(Table, frozen=True):
 
 
 class InlineText(Table, frozen=True):
-    """A file's content given in the recipe: `{ text = "ID=acme\\n" }`."""
+    """A file's content given in the recipe: `{ text = "ID=acme" }`."""
 
     text: str
 
@@ -29,12 +29,8 @@ SectionName = Annotated[
 class Contents(Table, frozen=True):
     """Content of an image, of a profile (overriding the image's) or of an addon. Paths are relative to the recipe."""
 
-    linux: Annotated[
-        str | None, Meta(description="kernel: an EFI executable, or one compressed as a whole")
-    ] = None
-    os_release: Annotated[str | InlineText | None, Meta(description="os-release file, or { text = … }")] = (
-        None
-    )
+    linux: Annotated[str | None, Meta(description="kernel: an EFI executable, or one compressed as a whole")] = None
+    os_release: Annotated[str | InlineText | None, Meta(description="os-release file, or { text = … }")] = None
     cmdline: Annotated[str | TextFile | None, Meta(description="kernel command line, or { file = … }")] = None
     initrd: Annotated[str | tuple[str, ...], Meta(description="initrds, concatenated in this order")] = ()
     ucode: Annotated[str | None, Meta(description="uncompressed initrd with CPU microcode")] = None
@@ -74,16 +70,10 @@ class ImageTable(Contents, frozen=True):
 class FirmwareTable(Table, frozen=True):
     """`[[fuki.firmware]]`: one firmware image; the keys that its source takes stand beside these."""
 
-    source: Annotated[
-        str, Meta(description="where it comes from: directory, file, command, deb, or a plugin's")
-    ]
+    source: Annotated[str, Meta(description="where it comes from: directory, file, command, deb, or a plugin's")]
     id: Annotated[str | None, Meta(description="the fwid; by default what the source suggests")] = None
-    name: Annotated[str | None, Meta(description="name of the machines in .hwids; by default the fwid")] = (
-        None
-    )
-    platforms: Annotated[
-        tuple[str, ...], Meta(description="platforms that use it, 'name' or 'name:selector'")
-    ] = ()
+    name: Annotated[str | None, Meta(description="name of the machines in .hwids; by default the fwid")] = None
+    platforms: Annotated[tuple[str, ...], Meta(description="platforms that use it, 'name' or 'name:selector'")] = ()
     hwids: Annotated[str | tuple[str, ...], Meta(description="systemd's hardware id JSON for it")] = ()
     chids: Annotated[tuple[str, ...], Meta(description="hardware ids of its machines, as UUIDs")] = ()
 
@@ -99,9 +89,7 @@ class ProfileTable(Contents, frozen=True, kw_only=True):
 class AddonTable(Contents, frozen=True, kw_only=True):
     """`[[fuki.addon]]`: a file of its own that extends the image at boot."""
 
-    name: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="becomes <name>.addon.efi")
-    ]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="becomes <name>.addon.efi")]
     stub: Annotated[
         str | None,
         Meta(description="systemd's addon<arch>.efi.stub; by default the addon is made without one"),
@@ -131,6 +119,4 @@ class Recipe(Table, frozen=True):
     firmware: Annotated[tuple[dict[str, Any], ...], Meta(description="firmware images for the machines")] = ()
     profile: tuple[ProfileTable, ...] = ()
     addon: tuple[AddonTable, ...] = ()
-    output: Annotated[
-        tuple[dict[str, Any], ...], Meta(description="files to write; by default the image")
-    ] = ()
+    output: Annotated[tuple[dict[str, Any], ...], Meta(description="files to write; by default the image")] = ()

@@ -39,8 +39,7 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, workspace: Path) -> Resolved
     inputs = Inputs(loaded, workspace)
     uki, origins = _resolve_uki(loaded, host, inputs)
     addons = tuple(
-        _resolve_addon(addon, uki.machine, inputs, f"fuki.addon[{i}]")
-        for i, addon in enumerate(loaded.recipe.addon)
+        _resolve_addon(addon, uki.machine, inputs, f"fuki.addon[{i}]") for i, addon in enumerate(loaded.recipe.addon)
     )
     _check_unique([a.name for a in addons], "fuki.addon", "name")
     return Resolved(uki, addons, inputs, origins)
@@ -52,9 +51,7 @@ def _resolve_uki(
     recipe = loaded.recipe
     table = recipe.image
     if table.linux is None:
-        raise RecipeError(
-            "the image has no kernel", where="fuki.image.linux", hint='add linux = "path/to/vmlinuz"'
-        )
+        raise RecipeError("the image has no kernel", where="fuki.image.linux", hint='add linux = "path/to/vmlinuz"')
     firmware = resolve_firmware(recipe.firmware, None, inputs, host, "fuki.firmware")
     base = resolve_contents(table, firmware, None, inputs, "fuki.image")
     stub = _find_stub(table, base.kernel, inputs)
@@ -77,9 +74,7 @@ def _resolve_uki(
     return Image(ImageKind.UKI, recipe.name, machine, stub, tuple(sections), tuple(kernels)), origins
 
 
-def _resolve_profile(
-    profile: ProfileTable, firmware: FirmwareSet, number: int, inputs: Inputs, where: str
-) -> Slice:
+def _resolve_profile(profile: ProfileTable, firmware: FirmwareSet, number: int, inputs: Inputs, where: str) -> Slice:
     found = resolve_contents(profile, firmware, number, inputs, where)
     return Slice((_profile_section(profile.id, profile.title, number, where), *found.sections), found.kernel)
 
@@ -97,9 +92,7 @@ def _check_profile_ids(table: ImageTable, profiles: Sequence[ProfileTable]) -> N
 
 def _profile_section(id_: str, title: str | None, number: int, where: str) -> Section:
     if not _ID.fullmatch(id_):
-        raise RecipeError(
-            f"{id_!r} is not a profile id", where=f"{where}.id", hint="letters, digits and ._- make one"
-        )
+        raise RecipeError(f"{id_!r} is not a profile id", where=f"{where}.id", hint="letters, digits and ._- make one")
     values = [("ID", id_), *([("TITLE", title)] if title else [])]
     try:
         content = env_file.encode(values)
@@ -138,9 +131,7 @@ def _read_stub(path: Path, inputs: Inputs, where: str) -> Stub:
         name = stub.headers.machine_name
         Machine[name]
     except KeyError:
-        raise RecipeError(
-            f"{path} is for the machine {name}, which no UKI is made for", where=where
-        ) from None
+        raise RecipeError(f"{path} is for the machine {name}, which no UKI is made for", where=where) from None
     except FukiError as error:
         raise RecipeError(error.message, where=where, hint=error.hint) from error
     inputs.read(path, where)
@@ -157,9 +148,7 @@ def _check_arch(arch: str | None, stub: Stub, where: str) -> None:
             hint=f"known: {', '.join(Machine.__members__)}",
         )
     if stub.headers.machine_name != arch:
-        raise RecipeError(
-            f"{stub.path} is for {stub.headers.machine_name}, the recipe says {arch}", where=where
-        )
+        raise RecipeError(f"{stub.path} is for {stub.headers.machine_name}, the recipe says {arch}", where=where)
 
 
 def _uki_sbat(
@@ -192,9 +181,7 @@ def _resolve_addon(addon: AddonTable, machine: Machine, inputs: Inputs, where: s
     found = resolve_contents(addon, FirmwareSet(), None, inputs, where)
     if not {s.name for s in found.sections} & set(ADDON_PAYLOAD):
         keys = ", ".join(name.removeprefix(".") for name in ADDON_PAYLOAD)
-        raise RecipeError(
-            "the stub ignores an addon that brings nothing", where=where, hint=f"give one of {keys}"
-        )
+        raise RecipeError("the stub ignores an addon that brings nothing", where=where, hint=f"give one of {keys}")
     stub = None
     if addon.stub is not None:
         path = (

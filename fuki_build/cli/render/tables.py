@@ -35,7 +35,9 @@ def show_view(view: LayoutView) -> None:
     """The sections, then what the image says of firmware, machines, SBAT and signatures."""
     console = _console()
     stub = f"{view.stub.program} {view.stub.version}" if view.stub else "no known stub"
-    title = f"{view.name}: {view.kind} for {view.machine}, {stub}, {human_size(view.file_size)} ({view.file_size} bytes)"
+    title = (
+        f"{view.name}: {view.kind} for {view.machine}, {stub}, {human_size(view.file_size)} ({view.file_size} bytes)"
+    )
     console.print(Text(title, style="bold"))
     console.print(_sections(view.sections, {p.number: p.id for p in view.profiles}))
     console.print(f"{view.header_slots_left} section headers left")
@@ -96,9 +98,7 @@ def _shorten(text: str, limit: int = 60) -> str:
 
 
 def _firmware(images: Sequence[FirmwareView]) -> Table:
-    table = _table(
-        "Firmware", "Profile", "Kind", "Has", "Size", "Hardware ids", right=("Size", "Hardware ids")
-    )
+    table = _table("Firmware", "Profile", "Kind", "Has", "Size", "Hardware ids", right=("Size", "Hardware ids"))
     for image in images:
         has = ", ".join(image.features) + (f" (flaw: {image.flaw})" if image.flaw else "")
         kind = f"{image.kind} {image.version}" if image.version else image.kind
