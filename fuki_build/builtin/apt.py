@@ -10,8 +10,9 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats import env_file
@@ -21,8 +22,7 @@ _LISTS_AGE = 24 * 3600
 """Seconds after which a suite's package lists are asked for again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """One line of an apt sources file."""
 
     uri: str

@@ -1,9 +1,11 @@
 """`[[fuki.output]]` tables: which formats, with which options, to which paths."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fuki_build.emit.plan import Plan
 from fuki_build.errors import FukiError, RecipeError
@@ -17,8 +19,7 @@ _DEFAULT: tuple[dict[str, Any], ...] = ({"format": "uki"}, {"format": "addon"})
 _FROM_COMMAND_LINE = "--only"
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(Struct, frozen=True):
     """One output: its format, options and path, and the images that it writes."""
 
     format: OutputFormat

@@ -1,8 +1,9 @@
 """What a build would write, decided; and what a build wrote."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Artifact, Build, Finding
@@ -11,8 +12,7 @@ from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.resolve import Resolved
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The layouts of a recipe's images, and the findings about them. `workspace` lives as long as the plan."""
 
     loaded: LoadedRecipe
@@ -28,8 +28,7 @@ class Plan:
         return (self.uki, *self.addons)
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Struct, frozen=True):
     """The files that a build wrote, its facts, and every file that decided what it wrote."""
 
     artifacts: tuple[Artifact, ...]

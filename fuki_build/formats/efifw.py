@@ -1,8 +1,9 @@
 """`.efifw`: one firmware image and its fwid (systemd's efi-firmware.h, stub 262.1)."""
 
-from dataclasses import dataclass
 from struct import Struct
 from uuid import UUID
+
+import msgspec
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.reader import unpack
@@ -15,8 +16,7 @@ MAX_FWID = 4096
 """Longest fwid that is decoded; a directory name, the usual source, has at most 255 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class EfiFw:
+class EfiFw(msgspec.Struct, frozen=True):
     """Where things are in a `.efifw` section.
 
     `chid` is set by the extended header of systemd pull request 43235: the payload is a capsule to be applied

@@ -1,10 +1,11 @@
 """What a firmware payload is: an edk2 image with or without OVMF's GUID table, IGVM, a UEFI capsule."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from struct import Struct
 from uuid import UUID
+
+import msgspec
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import ovmf
@@ -20,8 +21,7 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Firmware:
+class Firmware(msgspec.Struct, frozen=True):
     """A payload's kind, what it has (SEV, TDX, IGVM metadata …), its version if it says one, and its flaw if any."""
 
     kind: Kind

@@ -1,10 +1,11 @@
 """`.hwids`: the table from hardware ids to devicetrees and firmware (systemd's chid.h, stub 262.1)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
 from uuid import UUID
+
+import msgspec
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.reader import unpack
@@ -31,8 +32,7 @@ class DeviceType(IntEnum):
 _TYPES = frozenset(DeviceType)
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(msgspec.Struct, frozen=True):
     """One thing to select, and the machines that select it.
 
     `key` is the devicetree's first compatible string, or the firmware's fwid.
@@ -44,8 +44,7 @@ class Device:
     chids: frozenset[UUID]
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One row of an encoded table. Absent strings (offset 0) are empty."""
 
     type: DeviceType

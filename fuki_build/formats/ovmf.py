@@ -4,10 +4,11 @@ Sources: OvmfPkg/ResetVector/Ia16/ResetVectorVtf0.asm, OvmfPkg/ResetVector/X64/O
 IntelTdxMetadata.asm, MdePkg/Include/Pi/PiFirmwareVolume.h.
 """
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.reader import Reader, unpack
@@ -58,8 +59,7 @@ class TdxSection(NamedTuple):
     attributes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ovmf:
+class Ovmf(msgspec.Struct, frozen=True):
     """The table's entries (GUID to data), and the metadata of the confidential technologies, if present."""
 
     entries: dict[UUID, bytes]

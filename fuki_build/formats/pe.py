@@ -4,10 +4,12 @@ Each header is a `NamedTuple` whose fields stand in file order, beside the `Stru
 Only headers are ever in memory: section contents are somebody else's business.
 """
 
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.reader import unpack
@@ -117,11 +119,10 @@ SECTION_HEADER_SIZE = _SECTION.size
 _CHECKSUM_OFFSET = 64  # in the optional header, both forms
 
 
-@dataclass(frozen=True, slots=True)
-class PeHeaders:
+class PeHeaders(msgspec.Struct, frozen=True):
     """All headers of an image. `dos` is what precedes the PE signature, kept as it is."""
 
-    dos: bytes = field(repr=False)
+    dos: bytes
     coff: CoffHeader
     optional: OptionalHeader
     directories: tuple[Directory, ...]

@@ -1,15 +1,15 @@
 """Bounded access to bytes that may be hostile."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import Struct
 from typing import Any
+
+import msgspec
 
 from fuki_build.errors import FormatError
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(msgspec.Struct, frozen=True):
     """Random access to `size` bytes, whatever holds them.
 
     `read_at(offset, length)` may return fewer bytes than asked for only at the end.

@@ -1,10 +1,9 @@
 """A machine: the SMBIOS strings by which firmware, fwupd and systemd-stub tell hardware apart."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """One hardware identity. A string that SMBIOS leaves out, or has empty, is empty here."""
 
     name: str

@@ -5,7 +5,6 @@ Plugins see keys, so nothing loads by accident: only the built-ins and what is n
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 import pluggy
+from msgspec import Struct
 
 from fuki_build import __version__
 from fuki_build.errors import FukiError, PluginError
@@ -35,8 +35,7 @@ HOOKS: dict[str, str] = {
 """Each hook, and what to call one thing that it gives."""
 
 
-@dataclass(frozen=True, slots=True)
-class PluginInfo:
+class PluginInfo(Struct, frozen=True):
     """An installed plugin by its entry-point name, with the distribution that errors blame."""
 
     name: str
@@ -47,17 +46,15 @@ class PluginInfo:
         return f"plugin {self.name!r} (distribution {self.distribution} {self.version})"
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution(Generic[T]):
+class Contribution(Struct, Generic[T], frozen=True):
     thing: T
     plugin: PluginInfo
 
 
-@dataclass
-class Loaded:
+class Loaded(Struct):
     info: PluginInfo
     module: Any
-    gives: dict[str, list[str]] = field(default_factory=dict)
+    gives: dict[str, list[str]] = {}
 
 
 class PluginHost:

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import Assembly
@@ -18,8 +18,7 @@ class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For what takes no options."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceContext:
+class SourceContext(Struct, frozen=True):
     """What a firmware source may use: paths are relative to `directory`, the recipe's.
 
     `workspace` is a scratch directory that lives until the command ends.
@@ -29,8 +28,7 @@ class SourceContext:
     workspace: Path
 
 
-@dataclass(frozen=True, slots=True)
-class FirmwareFile:
+class FirmwareFile(Struct, frozen=True):
     """A firmware image on disk.
 
     `id` is the fwid that the source suggests, `inputs` every file that decided what it is (for depfiles), `origin`
@@ -40,7 +38,7 @@ class FirmwareFile:
     path: Path
     id: str | None = None
     inputs: tuple[Path, ...] = ()
-    origin: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = {}
 
 
 class FirmwareSource(ABC):
@@ -139,8 +137,7 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What a rule found: `where` is a section or a place in the recipe."""
 
     rule: str
@@ -150,8 +147,7 @@ class Finding:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """What is wrong: `where` is a section or a place in the recipe, `hint` what to do."""
 
     message: str
@@ -162,16 +158,14 @@ class Problem:
 Problems = Iterator[Problem]
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What rules look at: a layout, planned or read, and all machines of the loaded platforms."""
 
     layout: Layout
     machines: Sequence[Machine] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A check: `check` yields a `Problem` for each thing that is wrong.
 
     >>> def no_splash(subject):
@@ -192,8 +186,7 @@ class Rule:
         return [Finding(self.id, self.severity, p.message, p.where, p.hint) for p in self.check(subject)]
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltImage:
+class BuiltImage(Struct, frozen=True):
     """An image that was assembled: `path` is where it can be read now (None if nothing asked for the file)."""
 
     layout: Layout
@@ -201,8 +194,7 @@ class BuiltImage:
     path: Path | None
 
 
-@dataclass(frozen=True, slots=True)
-class InputFile:
+class InputFile(Struct, frozen=True):
     """A file that the build read; `where` is the recipe key that named it, `name` what the recipe calls it."""
 
     name: str
@@ -210,8 +202,7 @@ class InputFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
+class Build(Struct, frozen=True):
     """Everything an output format may tell about: the images, what they were made from, and by what."""
 
     name: str
@@ -225,16 +216,14 @@ class Build:
     firmware_origins: Mapping[str, Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(Struct, frozen=True):
     """A file that an output format wrote, under its final name."""
 
     path: Path
     format: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutputContext:
+class OutputContext(Struct, frozen=True):
     """Where an output goes: `path`, under the recipe's `directory` unless the command line says otherwise.
 
     `write(path, data)` makes a file that appears when the whole build has succeeded; `render(template, variables)`
@@ -274,8 +263,7 @@ class OutputFormat(ABC):
         """Write files through `context.write`, after the images. Raises `FukiError`. By default nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchParameters:
+class LaunchParameters(Struct, frozen=True):
     """How a guest is started: numbers of vCPUs to predict for, CPU model, and the hashes of a direct boot."""
 
     vcpus: int = 1
@@ -285,8 +273,7 @@ class LaunchParameters:
     cmdline: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LaunchDigest:
+class LaunchDigest(Struct, frozen=True):
     """A launch measurement in hex; `variant` names what decides between several (such as the MRTD order)."""
 
     technology: str

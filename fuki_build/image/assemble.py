@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import authenticode, pe
@@ -17,8 +18,7 @@ Progress = Callable[[int], None]
 """Called with the number of bytes just done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assembly:
+class Assembly(Struct, frozen=True):
     """The digests of one pass, SHA-256 in hex.
 
     Of each section's content in the layout's order, of each input file part as it went in, and Authenticode's.

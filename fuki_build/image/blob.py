@@ -3,8 +3,9 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.reader import Reader
@@ -32,8 +33,7 @@ def identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-@dataclass(frozen=True, slots=True)
-class FilePart:
+class FilePart(Struct, frozen=True):
     """`size` bytes of a file, from `offset`; `identity` is the file as it was when planned."""
 
     path: Path
@@ -57,8 +57,7 @@ class FilePart:
             raise FukiError(f"{self.path} changed while it was being used", hint="run the command again")
 
 
-@dataclass(frozen=True, slots=True)
-class BytesPart:
+class BytesPart(Struct, frozen=True):
     data: bytes
 
     @property
@@ -72,8 +71,7 @@ class BytesPart:
 Part = FilePart | BytesPart
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(Struct, frozen=True):
     """Content as a sequence of parts, with its total size in bytes known and nothing read."""
 
     parts: tuple[Part, ...] = ()

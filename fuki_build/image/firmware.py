@@ -1,8 +1,9 @@
 """The firmware images in an image's `.efifw` sections, and the table that machines find them by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
+
+from msgspec import Struct
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import efifw, firmware, hwids
@@ -15,8 +16,7 @@ from fuki_build.image.section import Section
 _HEAD = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class FirmwareImage:
+class FirmwareImage(Struct, frozen=True):
     """One `.efifw` section: its header, payload and what that is; or the flaw that makes it useless."""
 
     section: Section
@@ -40,8 +40,7 @@ def read_firmware(section: Section) -> FirmwareImage:
     return FirmwareImage(section, header, payload, firmware.recognise(payload.reader))
 
 
-@dataclass(frozen=True, slots=True)
-class HardwareTable:
+class HardwareTable(Struct, frozen=True):
     """One `.hwids` section's records; or the flaw for which the stub refuses it as a whole."""
 
     section: Section
@@ -64,8 +63,7 @@ def read_hardware_table(section: Section) -> HardwareTable:
         return HardwareTable(section, (), error)
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """The base (`profile` None) or one profile's own sections: what the stub matches together.
 
     The stub matches a slice's `.efifw` and `.dtbauto` only through the `.hwids` of that same slice (pe.c, 262.1).

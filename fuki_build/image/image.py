@@ -1,8 +1,9 @@
 """An image: everything that will be in the file, resolved, before anything has an address."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from fuki_build.formats.pe import Machine
 from fuki_build.image.kernel import Kernel
@@ -17,8 +18,7 @@ class ImageKind(StrEnum):
     """A PE image that is neither, such as a stub or a kernel; only ever read, never built."""
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """Sections in file order, `.sbat` among them; `stub` is None for an addon made from scratch."""
 
     kind: ImageKind

@@ -3,8 +3,9 @@
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import compression, kernel, pe, sbat
@@ -14,8 +15,7 @@ from fuki_build.image.blob import Blob
 _MAX_SBAT = sbat.MAX_SIZE
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
+class Kernel(Struct, frozen=True):
     """`content` is what firmware can start: the file itself, or its decompressed content.
 
     `headers` is None when that is no EFI executable; `packed_sha256` is the digest of a file that had to be

@@ -1,8 +1,9 @@
 """Layout: an image with every offset, address and size decided, and no byte written yet."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 from fuki_build.errors import FukiError
 from fuki_build.formats import pe
@@ -21,8 +22,7 @@ _SPARE_SLOTS = 15
 """Section headers that an image made without a stub leaves room for, as systemd's addon stub does."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedSection:
+class PlacedSection(Struct, frozen=True):
     """A section and its header; `header.virtual_size` is the content's size."""
 
     section: Section
@@ -33,8 +33,7 @@ class PlacedSection:
         return self.section.name
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Struct, frozen=True, dict=True):
     """A planned image, or one that was read from `path`; both look the same from here on."""
 
     kind: ImageKind

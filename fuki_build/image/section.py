@@ -1,8 +1,9 @@
 """Sections of a UKI or addon (UAPI.5), and what systemd-stub does with each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from fuki_build.image.blob import Blob
 
@@ -36,8 +37,7 @@ class Origin(Enum):
     RECIPE = "recipe"
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """Named content. `profile` is None in the base, else the number after `@`.
 
     `source` says where a recipe has it from, for people; it is empty in a finished image.

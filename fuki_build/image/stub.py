@@ -1,7 +1,8 @@
 """Stubs: the EFI programs that images start as, and what each version of them does."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import loader_info, pe
@@ -12,8 +13,7 @@ MAX_SIZE = 64 * 1024 * 1024
 """Largest stub, in bytes, that is held in memory; the largest known has 0.2 MB."""
 
 
-@dataclass(frozen=True, slots=True)
-class StubModel:
+class StubModel(Struct, frozen=True):
     """What a stub does, from version `since` on (major, minor)."""
 
     since: tuple[int, int]
@@ -47,8 +47,7 @@ def model_of(version: tuple[int, int]) -> StubModel:
     return next(model for model in reversed(MODELS) if model.since <= version)
 
 
-@dataclass(frozen=True, slots=True)
-class StubVersion:
+class StubVersion(Struct, frozen=True):
     """Which of systemd's programs a stub is, and its version as it says it (`262.1-1`)."""
 
     program: str
@@ -69,8 +68,7 @@ def decode_version(magic: bytes) -> StubVersion | None:
     return None if info is None else StubVersion(info.program, info.version, info.numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class Stub:
+class Stub(Struct, frozen=True):
     """A stub file: its headers, and its sections' raw contents in the same order."""
 
     path: Path

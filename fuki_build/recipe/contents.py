@@ -1,6 +1,6 @@
 """The content keys of an image, profile or addon as sections."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError, RecipeError
 from fuki_build.formats import hwids, sbat
@@ -16,8 +16,7 @@ _INITRD_ALIGNMENT = 4
 """The kernel wants each of several concatenated archives to start at such an offset."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """The sections of the base, a profile or an addon, in file order, without `.sbat` and `.profile`."""
 
     sections: tuple[Section, ...]

@@ -1,8 +1,9 @@
 """`[[fuki.firmware]]` tables as `.efifw` sections, and the devices that select them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError, RecipeError
 from fuki_build.formats import efifw
@@ -17,13 +18,12 @@ from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import FirmwareTable
 
 
-@dataclass
-class FirmwareSet:
+class FirmwareSet(Struct):
     """The firmware of one slice: sections in the recipe's order, devices, and where each came from."""
 
-    sections: list[Section] = field(default_factory=list)
-    devices: list[Device] = field(default_factory=list)
-    origins: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    sections: list[Section] = []
+    devices: list[Device] = []
+    origins: dict[str, Mapping[str, str]] = {}
 
 
 def resolve_firmware(

@@ -1,8 +1,9 @@
 """The input files of a recipe: found relative to it, and remembered for manifests and depfiles."""
 
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
 
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.image.blob import Blob
@@ -12,8 +13,7 @@ from fuki_build.recipe.model import InlineText, TextFile
 _MAX_TEXT = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """A file that the recipe leads to, under the name that the recipe has for it.
 
     `sha256` is None for one that is only read when the image is assembled.
@@ -25,14 +25,13 @@ class Input:
     sha256: str | None = None
 
 
-@dataclass
-class Inputs:
+class Inputs(Struct):
     """Opens the recipe's files; errors name the place that asked for them."""
 
     recipe: LoadedRecipe
     workspace: Path
-    files: list[Input] = field(default_factory=list)
-    dependencies: list[Path] = field(default_factory=list)
+    files: list[Input] = []
+    dependencies: list[Path] = []
     """What else decides the output: directories, and files that only tools read."""
 
     def path(self, text: str, where: str) -> Path:

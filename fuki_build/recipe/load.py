@@ -3,9 +3,10 @@
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from fuki_build.errors import RecipeError
 from fuki_build.image.blob import Blob
@@ -18,8 +19,7 @@ NAMES = ("fuki.toml", "mkosi.conf")
 _MAX_SIZE = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedRecipe:
+class LoadedRecipe(Struct, frozen=True):
     """A recipe, the directory that its paths are relative to, the files it was read from, and its texts' names."""
 
     recipe: Recipe

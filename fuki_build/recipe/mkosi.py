@@ -9,11 +9,11 @@ a fuki.toml beside it, named by `Recipe=`, over which the keys here then stand.
 import re
 import shlex
 import tomllib
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, get_args
 
 import msgspec
+from msgspec import Struct
 
 from fuki_build.errors import RecipeError
 from fuki_build.recipe.model import AddonTable, FirmwareTable, ImageTable, OutputTable, ProfileTable, Recipe
@@ -29,13 +29,12 @@ _ARRAYS: dict[str, type[msgspec.Struct]] = {
 _MAPPINGS = ("variables", "sections")
 
 
-@dataclass
-class Section:
+class Section(Struct):
     """What the section says: the recipe's own keys, `[fuki.image]`'s, and the file that `Recipe=` names."""
 
     recipe: str | None = None
-    top: dict[str, Any] = field(default_factory=dict)
-    image: dict[str, Any] = field(default_factory=dict)
+    top: dict[str, Any] = {}
+    image: dict[str, Any] = {}
 
 
 def has_section(text: str) -> bool:

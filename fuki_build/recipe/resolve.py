@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError, RecipeError
 from fuki_build.formats import env_file, sbat
@@ -24,8 +25,7 @@ SYSTEM_STUBS = Path("/usr/lib/systemd/boot/efi")
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """The images that a recipe describes, with what they were made from."""
 
     uki: Image

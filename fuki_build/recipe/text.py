@@ -1,6 +1,7 @@
 """Texts of a recipe and templates: Jinja2 in a sandbox, an undefined name being an error."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ def template_directory() -> Path:
     return inside if inside.is_dir() else package.parent / "templates"
 
 
-def _environment(directories: Sequence[Path] = (), *, autoescape: bool = False) -> "SandboxedEnvironment":
+@cache
+def _environment(directories: tuple[Path, ...] = (), *, autoescape: bool = False) -> "SandboxedEnvironment":
     # Imported late: most recipes have no template in them, and start faster for it.
     from jinja2 import FileSystemLoader, StrictUndefined  # noqa: PLC0415
     from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
@@ -69,7 +71,7 @@ def render_template(
     from jinja2 import TemplateError, TemplateNotFound  # noqa: PLC0415
 
     autoescape = name.removesuffix(".j2").endswith((".html", ".svg", ".xml"))
-    environment = _environment(directories, autoescape=autoescape)
+    environment = _environment(tuple(directories), autoescape=autoescape)
     try:
         text = environment.get_template(name).render(variables)
         # Everything that it included or extended is in the environment's cache by now.

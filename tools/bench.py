@@ -1,0 +1,184 @@
+"""Measure fuki against ukify and against the floor: `cp` of the initrd and one SHA-256 pass over it.
+
+All figures are of whole processes, taken in turns (fuki, ukify, floor, fuki, …), so that ratios hold on a noisy
+machine. Quoted are medians, and medians of the ratios round by round.
+
+    python tools/bench.py [--write docs/benchmarks.md] [--sizes 30,300,1000] [--rounds 5]
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import parts
+
+MIB = 1024 * 1024
+FIRMWARE = {"ovmf-generic": "qemu:q35", "ovmf-amdsev": "qemu:i440fx", "ovmf-inteltdx": None}
+CHID = "c7352a90-6932-5bb7-b916-d272f6e71955"
+START, END = "<!-- measured -->", "<!-- /measured -->"
+
+
+class Usage(NamedTuple):
+    """Wall and CPU time in seconds, peak resident memory of the largest process in MiB."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def measure(*commands: Sequence[str], cwd: Path) -> Usage:
+    """Run commands one after the other; sums of times, maximum of memory."""
+    wall = cpu = memory = 0.0
+    for command in commands:
+        start = os.times().elapsed
+        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            message = process.stderr.read().decode() if process.stderr else ""
+            raise SystemExit(f"{command[0]} failed: {message}")
+        if process.stderr:
+            process.stderr.close()
+        wall += os.times().elapsed - start
+        cpu += usage.ru_utime + usage.ru_stime
+        memory = max(memory, usage.ru_maxrss / 1024)
+    return Usage(wall, cpu, memory)
+
+
+def prepare(directory: Path, megabytes: int) -> None:
+    """A recipe and the same input for ukify, with an initrd of incompressible bytes."""
+    shutil.copyfile(parts.get("stub-x64"), directory / "stub")
+    shutil.copyfile(parts.get("kernel-x64"), directory / "vmlinuz")
+    (directory / "os-release").write_text("ID=bench\n")
+    with (directory / "initrd").open("wb") as file:
+        for _ in range(megabytes):
+            file.write(os.urandom(1_000_000))
+    hwids = directory / "hwids"
+    hwids.mkdir(exist_ok=True)
+    recipe = [
+        '[fuki]\nname = "bench"\n[fuki.image]\nstub = "stub"\nlinux = "vmlinuz"\ninitrd = "initrd"',
+        'cmdline = "ro"\nos-release = "os-release"',
+    ]
+    for number, name in enumerate(FIRMWARE):
+        place = directory / name
+        place.mkdir(exist_ok=True)
+        shutil.copyfile(parts.get(name), place / "OVMF.fd")
+        chid = f"{number:08x}{CHID[8:]}"
+        (hwids / f"{name}.json").write_text(
+            f'{{"type": "uefi-fw", "name": "{name}", "fwid": "{name}", "hwids": ["{chid}"]}}'
+        )
+        recipe.append(f'[[fuki.firmware]]\nsource = "directory"\npath = "{name}"\nhwids = "hwids/{name}.json"')
+    (directory / "fuki.toml").write_text("\n".join(recipe))
+
+
+def fuki_command(*arguments: str) -> list[str]:
+    return [str(Path(sys.executable).with_name("fuki")), *arguments]
+
+
+def ukify_command() -> list[str]:
+    firmware = [f"--efifw={name}" for name in FIRMWARE]
+    return [
+        sys.executable,
+        str(parts.get("ukify")),
+        "build",
+        *("--stub=stub", "--linux=vmlinuz", "--initrd=initrd", "--cmdline=ro", "--os-release=@os-release"),
+        *(*firmware, "--hwids=hwids", "--output=ukify.efi"),
+    ]
+
+
+FLOOR = (["cp", "initrd", "floor"], ["openssl", "dgst", "-sha256", "initrd"])
+
+
+def contest(directory: Path, rounds: int) -> dict[str, list[Usage]]:
+    """Run the three in turns, after one round that warms the page cache and is not counted."""
+    runners: Mapping[str, Callable[[], Usage]] = {
+        "fuki": lambda: measure(fuki_command("build", "-o", "fuki.efi"), cwd=directory),
+        "ukify": lambda: measure(ukify_command(), cwd=directory),
+        "floor": lambda: measure(*FLOOR, cwd=directory),
+    }
+    found: dict[str, list[Usage]] = {name: [] for name in runners}
+    for number in range(rounds + 1):
+        for name, runner in runners.items():
+            for output in ("fuki.efi", "ukify.efi", "floor"):
+                (directory / output).unlink(missing_ok=True)
+            usage = runner()
+            if number:
+                found[name].append(usage)
+    return found
+
+
+def ratio(found: dict[str, list[Usage]], above: str, below: str, field: str) -> float:
+    pairs = zip(found[above], found[below], strict=True)
+    return statistics.median(getattr(a, field) / getattr(b, field) for a, b in pairs)
+
+
+def median(usages: Sequence[Usage], field: str) -> float:
+    return statistics.median(getattr(usage, field) for usage in usages)
+
+
+def build_table(sizes: Sequence[int], rounds: int, directory: Path) -> list[str]:
+    lines = [
+        "| initrd | | wall s | CPU s | peak MiB | ukify/fuki wall | ukify/fuki CPU | ukify/fuki memory | fuki/floor wall |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for size in sizes:
+        place = directory / str(size)
+        place.mkdir()
+        prepare(place, size)
+        found = contest(place, rounds)
+        for name, usages in found.items():
+            values = [f"{median(usages, field):.2f}" for field in ("wall", "cpu")]
+            row = [f"{size} MB" if name == "fuki" else "", name, *values, f"{median(usages, 'memory'):.0f}"]
+            ratios = [f"{ratio(found, 'ukify', 'fuki', field):.1f}" for field in Usage._fields]
+            ratios.append(f"{ratio(found, 'fuki', 'floor', 'wall'):.2f}")
+            lines.append("| " + " | ".join(row + (ratios if name == "fuki" else [""] * 4)) + " |")
+        shutil.rmtree(place)
+    return lines
+
+
+def start_table(rounds: int, directory: Path) -> list[str]:
+    lines = ["| command | CPU s | peak MiB |", "|---|---|---|"]
+    for size in (1, 1000):
+        place = directory / f"plan-{size}"
+        place.mkdir()
+        prepare(place, size)
+        commands = {f"fuki plan ({size} MB initrd)": fuki_command("plan")}
+        if size == 1:
+            commands["fuki --version"] = fuki_command("--version")
+        for name, command in commands.items():
+            usages = [measure(command, cwd=place) for _ in range(rounds * 2 + 1)][1:]
+            lines.append(f"| {name} | {median(usages, 'cpu'):.3f} | {median(usages, 'memory'):.0f} |")
+        shutil.rmtree(place)
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure fuki against ukify and the floor.")
+    parser.add_argument("--write", type=Path, help="replace the tables in this page")
+    parser.add_argument("--sizes", default="30,300,1000", help="of the initrd, in MB")
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    work = parts.CHECKOUT / "build"
+    work.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=work, prefix="bench-") as directory:
+        sizes = [int(size) for size in chosen.sizes.split(",")]
+        lines = build_table(sizes, chosen.rounds, Path(directory))
+        lines += ["", *start_table(chosen.rounds, Path(directory))]
+    text = "\n".join(lines)
+    print(text)
+    if chosen.write:
+        page = chosen.write.read_text()
+        before, _, rest = page.partition(START)
+        after = rest.partition(END)[2]
+        chosen.write.write_text(f"{before}{START}\n\n{text}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
