@@ -1,5 +1,6 @@
 """Errors meant for people: what is wrong, where, and what to do about it."""
 
+from collections.abc import Iterable
 from typing import Self
 
 
@@ -59,3 +60,11 @@ class PluginError(FukiError):
     """A plugin is missing, broken or misbehaves; the message names its distribution and version."""
 
     exit_code = 5
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint with the nearest of the known names, None where none is near."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only when something is wrong
+
+    near = get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else None

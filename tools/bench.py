@@ -116,18 +116,17 @@ def contest(directory: Path, rounds: int) -> dict[str, list[Usage]]:
 
 def ratio(found: dict[str, list[Usage]], above: str, below: str, field: str) -> float:
     pairs = zip(found[above], found[below], strict=True)
-    return statistics.median(getattr(a, field) / getattr(b, field) for a, b in pairs)
+    return float(statistics.median(getattr(a, field) / getattr(b, field) for a, b in pairs))
 
 
 def median(usages: Sequence[Usage], field: str) -> float:
-    return statistics.median(getattr(usage, field) for usage in usages)
+    return float(statistics.median(getattr(usage, field) for usage in usages))
 
 
 def build_table(sizes: Sequence[int], rounds: int, directory: Path) -> list[str]:
-    lines = [
-        "| initrd | | wall s | CPU s | peak MiB | ukify/fuki wall | ukify/fuki CPU | ukify/fuki memory | fuki/floor wall |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    columns = ["initrd", "", "wall s", "CPU s", "peak MiB"]
+    columns += ["ukify/fuki wall", "ukify/fuki CPU", "ukify/fuki memory", "fuki/floor wall"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for size in sizes:
         place = directory / str(size)
         place.mkdir()

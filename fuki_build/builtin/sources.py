@@ -9,7 +9,6 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from fuki_build.builtin import apt
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks import FirmwareFile, FirmwareSource, SourceContext, hookimpl
 
@@ -137,6 +136,8 @@ class DebSource(FirmwareSource):
     Options = DebOptions
 
     def fetch(self, options: DebOptions, context: SourceContext) -> FirmwareFile:
+        from fuki_build.builtin import apt  # noqa: PLC0415 - only those pay for it who use it
+
         deb = apt.download(options.package, options.version, suite=options.suite, sha256=options.sha256)
         into = _fresh_file(context.workspace).with_suffix(".d")
         apt.unpack(deb, into)

@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from fuki_build import __version__
-from fuki_build.errors import FukiError
+from fuki_build.errors import FukiError, did_you_mean
 
 VERBS = ("build", "check", "init", "inspect", "plan", "plugins", "schema")
 """Each is a module here with a click command of its name; it is imported when it is used."""
@@ -47,10 +47,8 @@ def _plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
 
 
 def _hint(verb: str) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415
-
-    near = get_close_matches(verb, VERBS, n=1)
-    return f"Did you mean {near[0]!r}?" if near else "A plugin's verbs need --plugin NAME before them."
+    hint = did_you_mean(verb, VERBS) or "a plugin's verbs need --plugin NAME before them."
+    return hint[0].upper() + hint[1:]
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,7 +1,5 @@
 """Compressed kernels: which compression, and the content as a stream of bounded pieces."""
 
-import bz2
-import lzma
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
@@ -47,11 +45,11 @@ def _guarded(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from _DECOMPRESSORS[name](pieces)
     except FormatError:
         raise
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, RuntimeError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, RuntimeError, ValueError) as error:
         raise FormatError(f"the {name} data is damaged: {error}") from error
     except Exception as error:
-        # zstandard's own error class is only known where that package is installed.
-        if type(error).__name__ != "ZstdError":
+        # The classes are only known once their modules are loaded, and one of these may not be installed.
+        if type(error).__name__ not in ("LZMAError", "ZstdError"):
             raise
         raise FormatError(f"the {name} data is damaged: {error}") from error
 
@@ -112,6 +110,14 @@ def _lz4_frame() -> Any:  # noqa: ANN401 - lz4 has no types
     return _import("lz4.frame", "lz4").LZ4FrameDecompressor()
 
 
+def _lzma() -> Any:  # noqa: ANN401 - as the others
+    return _import("lzma", "lzma").LZMADecompressor()
+
+
+def _bzip2() -> Any:  # noqa: ANN401 - as the others
+    return _import("bz2", "bz2").BZ2Decompressor()
+
+
 def _lz4_legacy(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Blocks of a length and that many bytes, each 8 MiB when decompressed (Linux's scripts/Makefile.lib)."""
     block = _import("lz4.block", "lz4")
@@ -128,9 +134,9 @@ def _lz4_legacy(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 _DECOMPRESSORS: dict[str, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
     "gzip": _gzip,
-    "bzip2": _incremental(bz2.BZ2Decompressor),
-    "xz": _incremental(lzma.LZMADecompressor),
-    "lzma": _incremental(lzma.LZMADecompressor),
+    "bzip2": _incremental(_bzip2),
+    "xz": _incremental(_lzma),
+    "lzma": _incremental(_lzma),
     "lz4": _incremental(_lz4_frame),
     "lz4-legacy": _lz4_legacy,
     "zstd": _zstd,

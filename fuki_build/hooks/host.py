@@ -5,7 +5,6 @@ Plugins see keys, so nothing loads by accident: only the built-ins and what is n
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +14,7 @@ import pluggy
 from msgspec import Struct
 
 from fuki_build import __version__
-from fuki_build.errors import FukiError, PluginError
+from fuki_build.errors import FukiError, PluginError, did_you_mean
 from fuki_build.hooks import specs
 from fuki_build.hooks.records import FirmwareSource, LaunchModel, OutputFormat, Platform, Rule
 
@@ -81,8 +80,7 @@ class PluginHost:
     def _load(self, name: str) -> None:
         points = installed()
         if name not in points:
-            near = get_close_matches(name, points, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"install it, for instance with: pip install fuki-{name}"
+            hint = did_you_mean(name, points) or f"install it, for instance with: pip install fuki-{name}"
             raise PluginError(f"no plugin {name!r} is installed", hint=hint)
         if len(points[name]) > 1:
             owners = " and ".join(str(info_of(point)) for point in points[name])
@@ -131,13 +129,9 @@ class PluginHost:
         found = self._contributions[hook].get(name)
         if found is not None:
             return found
-        near = get_close_matches(name, self.names(hook), n=1)
-        if near:
-            hint = f"did you mean {near[0]!r}?"
-        elif name in installed():
+        hint = did_you_mean(name, self.names(hook)) or f"there are: {', '.join(self.names(hook)) or 'none'}"
+        if name in installed():
             hint = f"add {name!r} to plugins in [fuki] to load the installed plugin of that name"
-        else:
-            hint = f"there are: {', '.join(self.names(hook)) or 'none'}"
         raise PluginError(f"there is no {HOOKS[hook]} {name!r}", hint=hint)
 
     def all(self, hook: str) -> list[Contribution[Any]]:

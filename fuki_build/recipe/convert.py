@@ -1,13 +1,12 @@
 """Plain data into typed tables, with errors that name the place, the problem and the nearest known key."""
 
 import re
-from difflib import get_close_matches
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from fuki_build.errors import RecipeError
+from fuki_build.errors import RecipeError, did_you_mean
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -62,8 +61,7 @@ def _explain(
         key = unknown[1]
         table = _struct_at(to, path)
         known = [*(keys(table) if table else []), *((more_keys or []) if table is to else [])]
-        near = get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(sorted(known))}"
+        hint = did_you_mean(key, known) or f"known keys: {', '.join(sorted(known))}"
         return RecipeError(f"unknown key {key!r}", where=f"{where}.{key}", hint=hint)
     missing = _MISSING.search(text)
     if missing:

@@ -9,13 +9,12 @@ a fuki.toml beside it, named by `Recipe=`, over which the keys here then stand.
 import re
 import shlex
 import tomllib
-from difflib import get_close_matches
 from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
-from fuki_build.errors import RecipeError
+from fuki_build.errors import RecipeError, did_you_mean
 from fuki_build.recipe.model import AddonTable, FirmwareTable, ImageTable, OutputTable, ProfileTable, Recipe
 
 SECTION = "Fuki"
@@ -64,8 +63,7 @@ def parse(text: str, file: str) -> Section:
             _assign(section.image, image[key], value, where)
         else:
             known = ["Recipe", *top, *image]
-            near = get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}=?" if near else f"known keys: {', '.join(sorted(known))}"
+            hint = did_you_mean(key, known) or f"known keys: {', '.join(sorted(known))}"
             raise RecipeError(f"unknown key {key!r} in [{SECTION}]", where=where, hint=hint)
     return section
 
