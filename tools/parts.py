@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fuki_build.builtin import apt
 from fuki_build.errors import FukiError
-from fuki_build.image.stub import read_stub
+from fuki_build.image.stub import decode_stub
 
 CHECKOUT = Path(__file__).parent.parent
 PARTS = CHECKOUT / ".parts"
@@ -48,8 +48,13 @@ ALL: Mapping[str, Part] = {
     "stub-257-x64": _stub("linuxx64.efi.stub", "trixie"),
     "ukify": Part("systemd-ukify", "usr/bin/ukify"),
     "ukify-257": Part("systemd-ukify", "usr/bin/ukify", "trixie"),
+    "hwids-aa64": Part("systemd-ukify", "usr/lib/systemd/boot/hwids/aa64"),
+    "bootctl": Part("systemd-boot-tools", "usr/bin/bootctl"),
+    "libsystemd-shared": Part("libsystemd-shared", "usr/lib/*/systemd/libsystemd-shared-*.so"),
+    "mkosi": Part("mkosi", "usr/lib/python3/dist-packages/mkosi"),
     "kernel-x64": Part("linux-image-cloud-amd64", "boot/vmlinuz-*", "trixie", depends=True),
     "kernel-aa64": Part("linux-image-cloud-arm64", "boot/vmlinuz-*", "trixie", "arm64", depends=True),
+    "dtbs-aa64": Part("linux-image-cloud-arm64", "usr/lib/linux-image-*", "trixie", "arm64", depends=True),
     "ovmf-generic": Part("ovmf-generic", "usr/share/ovmf/OVMF.fd"),
     "ovmf-amdsev": Part("ovmf-amdsev", "usr/share/ovmf/OVMF.amdsev.fd"),
     "ovmf-inteltdx": Part("ovmf-inteltdx", "usr/share/ovmf/OVMF.inteltdx.ms.fd"),
@@ -101,8 +106,8 @@ def _system_stub() -> Path | None:
     """The machine's own stub, if it is new enough to select firmware."""
     path = Path(f"/usr/lib/systemd/boot/efi/linux{_EFI_ARCH.get(platform.machine(), 'x64')}.efi.stub")
     try:
-        version = read_stub(path).version
-    except FukiError:
+        version = decode_stub(path, path.read_bytes()).version
+    except (FukiError, OSError):
         return None
     return path if version and version.numbers >= OLDEST_STUB else None
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from fuki_build.formats.firmware import Kind
 from fuki_build.formats.hwids import DeviceType
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
-from fuki_build.image.firmware import FirmwareImage, Slice, slices
+from fuki_build.image.firmware import FirmwareImage, Slice
 
 _ROM_BLOCK = 64 * 1024
 
 
 def _images(subject: Subject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
     """Each firmware image with its slice and a name for people."""
-    for part in slices(subject.layout.plain_sections):
+    for part in subject.slices:
         at = "" if part.profile is None else f"@{part.profile} "
         for index, image in enumerate(part.firmware):
             yield part, image, f"{at}.efifw {image.fwid or index}"
@@ -25,7 +25,7 @@ def broken_header(subject: Subject) -> Problems:
 
 
 def duplicate_id(subject: Subject) -> Problems:
-    for part in slices(subject.layout.plain_sections):
+    for part in subject.slices:
         ids = [image.fwid for image in part.firmware if image.fwid]
         for fwid in dict.fromkeys(i for i in ids if ids.count(i) > 1):
             yield Problem(

@@ -5,7 +5,7 @@ from uuid import UUID
 from fuki_build.formats.hwids import DeviceType
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
-from fuki_build.image.firmware import Slice, slices
+from fuki_build.image.firmware import Slice
 
 
 def _name(part: Slice) -> str:
@@ -13,13 +13,13 @@ def _name(part: Slice) -> str:
 
 
 def broken_table(subject: Subject) -> Problems:
-    for part in slices(subject.layout.plain_sections):
+    for part in subject.slices:
         if part.table and part.table.flaw:
             yield Problem(f"the stub refuses the whole table: {part.table.flaw.message}", where=_name(part))
 
 
 def ambiguous_id(subject: Subject) -> Problems:
-    for part in slices(subject.layout.plain_sections):
+    for part in subject.slices:
         owners: dict[tuple[DeviceType, UUID], list[str]] = {}
         for record in part.table.records if part.table else ():
             keys = owners.setdefault((record.type, record.chid), [])
@@ -35,7 +35,7 @@ def ambiguous_id(subject: Subject) -> Problems:
 
 
 def missing_firmware(subject: Subject) -> Problems:
-    for part in slices(subject.layout.plain_sections):
+    for part in subject.slices:
         present = {image.fwid for image in part.firmware}
         for fwid in part.table.keys(DeviceType.UEFI_FW) if part.table else ():
             if fwid not in present:
@@ -47,7 +47,7 @@ def missing_firmware(subject: Subject) -> Problems:
 
 
 def empty_table(subject: Subject) -> Problems:
-    for part in slices(subject.layout.plain_sections):
+    for part in subject.slices:
         if part.table and not part.table.flaw and not part.table.records:
             yield Problem("the table has no records: no machine matches", where=_name(part))
 
@@ -63,7 +63,7 @@ def never_tried(subject: Subject) -> Problems:
                     useful.add(found)
                 elif found:
                     useless[found] = f"type {kind} of {machine.name}"
-    for part in slices(subject.layout.plain_sections):
+    for part in subject.slices:
         for record in part.table.records if part.table else ():
             if record.chid in useless and record.chid not in useful:
                 yield Problem(
@@ -74,7 +74,7 @@ def never_tried(subject: Subject) -> Problems:
 
 
 def profile_without_table(subject: Subject) -> Problems:
-    for part in slices(subject.layout.plain_sections):
+    for part in subject.slices:
         if part.profile is None or part.table is not None:
             continue
         names = [".efifw"] * bool(part.firmware) + [".dtbauto"] * bool(part.devicetrees)

@@ -24,11 +24,11 @@ def check(host: PluginHost, layouts: Sequence[Layout], silence: Sequence[str] = 
         with blame(platform.plugin, f"failed in platform {platform.thing.name!r}"):
             machines += platform.thing.machines()
     found: list[Finding] = []
-    for layout in layouts:
+    for subject in [Subject(layout, machines) for layout in layouts]:
         for rule in rules:
             if rule.thing.id not in silence:
                 with blame(rule.plugin, f"failed in check {rule.thing.id!r}"):
-                    found += rule.thing.findings(Subject(layout, machines))
+                    found += rule.thing.findings(subject)
     return tuple(sorted(found, key=lambda finding: list(Severity).index(finding.severity)))
 
 

@@ -11,7 +11,7 @@ from fuki_build.formats.pe import SECURITY_DIRECTORY, PeHeaders
 from fuki_build.formats.reader import unpack
 
 PADDING = 8
-"""The digest's last block is padded with zeros to this many bytes."""
+"""An image is hashed as if zeros filled it up to a multiple of this many bytes, as signing tools do to the file."""
 
 
 def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], ...]:
@@ -45,8 +45,9 @@ def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], 
     return tuple((start, end) for start, end in ranges if start < end)
 
 
-def padding(hashed: int) -> bytes:
-    return bytes(-hashed % PADDING)
+def padding(end: int) -> bytes:
+    """The zeros that are hashed behind an image whose last hashed byte stands before offset `end`."""
+    return bytes(-end % PADDING)
 
 
 class Certificate(NamedTuple):

@@ -33,9 +33,8 @@ ENTRY_NAMES = {
 _FOOTER_END = 32  # the footer's GUID ends this many bytes before the end of the file
 _ENTRY_TAIL = Struct("<H16s")  # an entry's whole length, its GUID; its data stand before them
 _METADATA_OFFSET = Struct("<I")
-_SEV_HEADER = Struct("<4sIII")  # ASEV, size, version, number of sections
+_METADATA_HEADER = Struct("<4sIII")  # ASEV or TDVF, length, version, number of sections
 _SEV_SECTION = Struct("<III")
-_TDX_HEADER = Struct("<4sIII")  # TDVF, length, version, number of sections
 _TDX_SECTION = Struct("<IIQQII")
 _MAX_SECTIONS = 1024
 
@@ -80,7 +79,13 @@ def decode(image: Reader) -> Ovmf | None:
     if UUID(bytes_le=guid) != FOOTER:
         return None
     entries = _decode_entries(image, footer_at, length)
-    return Ovmf(entries, _decode_sev(image, entries), _decode_tdx(image, entries))
+    sev = _decode_metadata(image, entries, SEV_METADATA, b"ASEV", _SEV_SECTION)
+    tdx = _decode_metadata(image, entries, TDX_METADATA, b"TDVF", _TDX_SECTION)
+    return Ovmf(
+        entries,
+        None if sev is None else tuple(SevSection._make(row) for row in sev),
+        None if tdx is None else tuple(TdxSection._make(row) for row in tdx),
+    )
 
 
 def _decode_entries(image: Reader, footer_at: int, length: int) -> dict[UUID, bytes]:
@@ -110,25 +115,16 @@ def _metadata_offset(image: Reader, entries: dict[UUID, bytes], guid: UUID) -> i
     return int(image.size - distance)
 
 
-def _decode_sev(image: Reader, entries: dict[UUID, bytes]) -> tuple[SevSection, ...] | None:
-    offset = _metadata_offset(image, entries, SEV_METADATA)
+def _decode_metadata(
+    image: Reader, entries: dict[UUID, bytes], guid: UUID, magic: bytes, section: Struct
+) -> list[tuple[int, ...]] | None:
+    """The rows of one technology's metadata; None where the image has none."""
+    offset = _metadata_offset(image, entries, guid)
     if offset is None:
         return None
-    head = image.read(offset, _SEV_HEADER.size, "the SEV metadata")
-    magic, _, version, count = _SEV_HEADER.unpack(head)
-    if magic != b"ASEV" or version != 1 or count > _MAX_SECTIONS:
-        raise FormatError(f"the SEV metadata are not understood (magic {magic!r}, version {version}, {count} sections)")
-    data = image.read(offset + _SEV_HEADER.size, count * _SEV_SECTION.size, "the SEV sections")
-    return tuple(SevSection._make(row) for row in _SEV_SECTION.iter_unpack(data))
-
-
-def _decode_tdx(image: Reader, entries: dict[UUID, bytes]) -> tuple[TdxSection, ...] | None:
-    offset = _metadata_offset(image, entries, TDX_METADATA)
-    if offset is None:
-        return None
-    head = image.read(offset, _TDX_HEADER.size, "the TDX metadata")
-    magic, _, version, count = _TDX_HEADER.unpack(head)
-    if magic != b"TDVF" or version != 1 or count > _MAX_SECTIONS:
-        raise FormatError(f"the TDX metadata are not understood (magic {magic!r}, version {version}, {count} sections)")
-    data = image.read(offset + _TDX_HEADER.size, count * _TDX_SECTION.size, "the TDX sections")
-    return tuple(TdxSection._make(row) for row in _TDX_SECTION.iter_unpack(data))
+    name = ENTRY_NAMES[guid]
+    found, _, version, count = _METADATA_HEADER.unpack(image.read(offset, _METADATA_HEADER.size, f"the {name}"))
+    if found != magic or version != 1 or count > _MAX_SECTIONS:
+        raise FormatError(f"the {name} are not understood (magic {found!r}, version {version}, {count} sections)")
+    rows = image.read(offset + _METADATA_HEADER.size, count * section.size, f"the sections of the {name}")
+    return list(section.iter_unpack(rows))

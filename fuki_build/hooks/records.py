@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import Assembly
+from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
 
 
@@ -158,11 +160,16 @@ class Problem(Struct, frozen=True):
 Problems = Iterator[Problem]
 
 
-class Subject(Struct, frozen=True):
+class Subject(Struct, frozen=True, dict=True):
     """What rules look at: a layout, planned or read, and all machines of the loaded platforms."""
 
     layout: Layout
     machines: Sequence[Machine] = ()
+
+    @cached_property
+    def slices(self) -> tuple[Slice, ...]:
+        """The base and each profile with their firmware and hardware id tables decoded."""
+        return slices(self.layout.plain_sections)
 
 
 class Rule(Struct, frozen=True):

@@ -62,7 +62,7 @@ def content_request(placed: PlacedSection) -> Request:
 
 def authenticode_request(layout: Layout) -> Request:
     ranges = layout.authenticode_ranges
-    return Request(ranges, suffix=authenticode.padding(sum(end - start for start, end in ranges)))
+    return Request(ranges, suffix=authenticode.padding(ranges[-1][1]))
 
 
 def _file_parts(layout: Layout) -> Iterator[tuple[FilePart, Request]]:

@@ -8,7 +8,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats import authenticode, compression, env_file, pe
 from fuki_build.formats.hwids import DeviceType, group
 from fuki_build.image.blob import Blob
-from fuki_build.image.firmware import FirmwareImage, Slice, slices
+from fuki_build.image.firmware import FirmwareImage, Slice, read_hardware_table, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import Origin, Section, measured
@@ -183,7 +183,23 @@ def _assignments(section: Section) -> dict[str, str]:
         return {}
 
 
+def _table_words(section: Section) -> str:
+    count = len(read_hardware_table(section).records)
+    return f"{count} hardware id{'s' * (count != 1)}"
+
+
+def _sbat_words(section: Section) -> str:
+    lines = [line.partition(",")[0] for line in _sbat_lines(section)[1:]]
+    return ", ".join(lines)
+
+
+def _sbat_lines(section: Section) -> list[str]:
+    return section.content.read_at(0, _MAX_TEXT).rstrip(b"\0").decode("utf-8", "replace").splitlines()
+
+
 _WORDS: dict[str, Callable[[Section], str]] = {
+    ".hwids": _table_words,
+    ".sbat": _sbat_words,
     ".linux": _kernel_words,
     ".initrd": _archive_words,
     ".ucode": _archive_words,
@@ -233,11 +249,7 @@ def _devices(part: Slice) -> list[DeviceView]:
 
 def _sbat(layout: Layout) -> tuple[str, ...]:
     found = layout.find(".sbat")
-    return (
-        tuple(found[0].content.read_at(0, _MAX_TEXT).rstrip(b"\0").decode("utf-8", "replace").splitlines())
-        if found
-        else ()
-    )
+    return tuple(_sbat_lines(found[0])) if found else ()
 
 
 def _signatures(layout: Layout) -> tuple[tuple[SignatureView, ...], tuple[str, ...]]:

@@ -7,10 +7,6 @@ from msgspec import Struct
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import loader_info, pe
 from fuki_build.formats.pe import PeHeaders
-from fuki_build.image.blob import Blob
-
-MAX_SIZE = 64 * 1024 * 1024
-"""Largest stub, in bytes, that is held in memory; the largest known has 0.2 MB."""
 
 
 class StubModel(Struct, frozen=True):
@@ -84,9 +80,11 @@ class Stub(Struct, frozen=True):
         return b""
 
 
-def read_stub(path: Path) -> Stub:
-    """Read a stub whole. `FukiError` if it is none, is signed, or is laid out in a way that nothing can be appended."""
-    data = Blob.of_file(path).read_small(MAX_SIZE, f"the stub {path}")
+def decode_stub(path: Path, data: bytes) -> Stub:
+    """Decode a stub file's content.
+
+    `FukiError` if it is none, is signed, or is laid out in a way that nothing can be appended.
+    """
     try:
         headers = pe.decode(data[: pe.HEAD_SIZE], len(data))
         _check_usable(headers)

@@ -14,14 +14,14 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.kernel import Kernel
 from fuki_build.image.section import ADDON_PAYLOAD, Section
-from fuki_build.image.stub import Stub, read_stub
+from fuki_build.image.stub import Stub
 from fuki_build.recipe.contents import Slice, resolve_contents, sbat_lines
 from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.model import AddonTable, ImageTable, ProfileTable
+from fuki_build.recipe.stubs import find_stub, read_stub
 
-SYSTEM_STUBS = Path("/usr/lib/systemd/boot/efi")
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -54,7 +54,7 @@ def _resolve_uki(
         raise RecipeError("the image has no kernel", where="fuki.image.linux", hint='add linux = "path/to/vmlinuz"')
     firmware = resolve_firmware(recipe.firmware, None, inputs, host, "fuki.firmware")
     base = resolve_contents(table, firmware, None, inputs, "fuki.image")
-    stub = _find_stub(table, base.kernel, inputs)
+    stub = find_stub(table, base.kernel, inputs)
     sections = [*base.sections, _uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image")]
     kernels = [base.kernel] if base.kernel else []
     origins = dict(firmware.origins)
@@ -101,56 +101,6 @@ def _profile_section(id_: str, title: str | None, number: int, where: str) -> Se
     return Section(".profile", Blob.of_bytes(content), "recipe", number)
 
 
-def _find_stub(table: ImageTable, kernel: Kernel | None, inputs: Inputs) -> Stub:
-    where = "fuki.image.stub"
-    if table.stub is None:
-        raise RecipeError(
-            "the image has no stub",
-            where=where,
-            hint="give the path of linux<arch>.efi.stub, or 'auto' for this machine's",
-        )
-    if table.stub == "auto":
-        arch = table.arch or (kernel.headers.machine_name if kernel and kernel.headers else "x64")
-        path = SYSTEM_STUBS / f"linux{arch}.efi.stub"
-        if not path.exists():
-            raise RecipeError(
-                f"this machine has no {path}",
-                where=where,
-                hint="install systemd-boot-efi (Fedora: systemd-boot-unsigned)",
-            )
-    else:
-        path = inputs.path(table.stub, where)
-    stub = _read_stub(path, inputs, where)
-    _check_arch(table.arch, stub, where)
-    return stub
-
-
-def _read_stub(path: Path, inputs: Inputs, where: str) -> Stub:
-    try:
-        stub = read_stub(path)
-        name = stub.headers.machine_name
-        Machine[name]
-    except KeyError:
-        raise RecipeError(f"{path} is for the machine {name}, which no UKI is made for", where=where) from None
-    except FukiError as error:
-        raise RecipeError(error.message, where=where, hint=error.hint) from error
-    inputs.read(path, where)
-    return stub
-
-
-def _check_arch(arch: str | None, stub: Stub, where: str) -> None:
-    if arch is None:
-        return
-    if arch not in Machine.__members__:
-        raise RecipeError(
-            f"unknown architecture {arch!r}",
-            where="fuki.image.arch",
-            hint=f"known: {', '.join(Machine.__members__)}",
-        )
-    if stub.headers.machine_name != arch:
-        raise RecipeError(f"{stub.path} is for {stub.headers.machine_name}, the recipe says {arch}", where=where)
-
-
 def _uki_sbat(
     contents: ImageTable | ProfileTable,
     stub: Stub,
@@ -184,17 +134,10 @@ def _resolve_addon(addon: AddonTable, machine: Machine, inputs: Inputs, where: s
         raise RecipeError("the stub ignores an addon that brings nothing", where=where, hint=f"give one of {keys}")
     stub = None
     if addon.stub is not None:
-        path = (
-            SYSTEM_STUBS / f"addon{machine.name}.efi.stub"
-            if addon.stub == "auto"
-            else inputs.path(addon.stub, f"{where}.stub")
-        )
-        stub = _read_stub(path, inputs, f"{where}.stub")
+        stub = read_stub(addon.stub, f"addon{machine.name}.efi.stub", inputs, f"{where}.stub")
         if stub.headers.coff.machine != machine:
-            raise RecipeError(
-                f"the addon's stub is for {stub.headers.machine_name}, the image for {machine.name}",
-                where=f"{where}.stub",
-            )
+            problem = f"the addon's stub is for {stub.headers.machine_name}, the image for {machine.name}"
+            raise RecipeError(problem, where=f"{where}.stub")
     lines = sbat_lines(addon, sbat.ADDON_COMPONENT, inputs, where)
     table = Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe")
     return Image(ImageKind.ADDON, addon.name, machine, stub, (*found.sections, table), where=where)

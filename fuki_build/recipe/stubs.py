@@ -1,0 +1,44 @@
+"""The stub that an image or addon starts from: named by the recipe, or the machine's own where it says so."""
+
+from pathlib import Path
+
+from fuki_build.errors import FukiError, RecipeError, did_you_mean
+from fuki_build.formats.pe import Machine
+from fuki_build.image.kernel import Kernel
+from fuki_build.image.stub import Stub, decode_stub
+from fuki_build.recipe.inputs import Inputs
+from fuki_build.recipe.model import ImageTable
+
+SYSTEM_STUBS = Path("/usr/lib/systemd/boot/efi")
+
+
+def find_stub(table: ImageTable, kernel: Kernel | None, inputs: Inputs) -> Stub:
+    """The UKI's stub; `RecipeError` if the recipe names none, or one of another architecture than it says."""
+    where = "fuki.image.stub"
+    if table.stub is None:
+        hint = "give the path of linux<arch>.efi.stub, or 'auto' for this machine's"
+        raise RecipeError("the image has no stub", where=where, hint=hint)
+    if table.arch is not None and table.arch not in Machine.__members__:
+        hint = did_you_mean(table.arch, Machine.__members__) or f"known: {', '.join(Machine.__members__)}"
+        raise RecipeError(f"unknown architecture {table.arch!r}", where="fuki.image.arch", hint=hint)
+    arch = table.arch or (kernel.headers.machine_name if kernel and kernel.headers else "x64")
+    stub = read_stub(table.stub, f"linux{arch}.efi.stub", inputs, where)
+    if table.arch not in (None, stub.headers.machine_name):
+        raise RecipeError(f"{stub.path} is for {stub.headers.machine_name}, the recipe says {table.arch}", where=where)
+    return stub
+
+
+def read_stub(value: str, system_name: str, inputs: Inputs, where: str) -> Stub:
+    """The stub at a path, or for `auto` the machine's own of that name."""
+    path = SYSTEM_STUBS / system_name if value == "auto" else inputs.path(value, where)
+    if value == "auto" and not path.exists():
+        hint = "install systemd-boot-efi (Fedora: systemd-boot-unsigned, Arch: systemd)"
+        raise RecipeError(f"this machine has no {path}", where=where, hint=hint)
+    data = inputs.read(path, where)
+    try:
+        stub = decode_stub(path, data)
+    except FukiError as error:
+        raise error.at(where) from error
+    if stub.headers.machine_name not in Machine.__members__:
+        raise RecipeError(f"{path} is for machine {stub.headers.machine_name}, which no UKI is made for", where=where)
+    return stub
