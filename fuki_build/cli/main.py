@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from fuki_build import __version__
+from fuki_build.cli.render.plain import plain
 from fuki_build.errors import FukiError, did_you_mean
 
 VERBS = ("build", "check", "init", "inspect", "plan", "plugins", "schema")
@@ -111,8 +112,8 @@ def _explain(error: BaseException) -> int:
 
 
 def _show(error: BaseException, message: str, where: str | None, hint: str | None) -> None:
-    click.echo(f"fuki: error: {f'{where}: ' if where else ''}{message}", err=True)
+    click.echo(f"fuki: error: {plain(f'{where}: ' if where else '')}{plain(message)}", err=True)
     if hint:
-        click.echo(f"  hint: {hint}", err=True)
+        click.echo(f"  hint: {plain(hint)}", err=True)
     if os.environ.get("FUKI_DEBUG"):
         traceback.print_exception(error)

@@ -13,13 +13,14 @@ from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, Out
 from fuki_build.image.assemble import Assembly, Progress, assemble
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
+from fuki_build.recipe.inputs import Input
 from fuki_build.recipe.text import render_template, template_directory
 
 
 def write_outputs(plan: Plan, outputs: Sequence[Output], progress: Progress | None = None) -> Result:
     """Assemble the images, let every output tell about them, and give all files their names at the end."""
     with ExitStack() as stack:
-        files = _Files(stack)
+        files = _Files(stack, plan.resolved.inputs.files)
         images = {id(layout): _assemble(plan, layout, outputs, files, progress) for layout in plan.layouts}
         build = _record(plan, images)
         templates: list[Path] = []
@@ -32,21 +33,25 @@ def write_outputs(plan: Plan, outputs: Sequence[Output], progress: Progress | No
 class _Files:
     """The files in the making."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, inputs: Sequence[Input]) -> None:
         self._stack = stack
+        self._inputs = {item.path.resolve() for item in inputs}
         self._open: dict[Path, tuple[OutputFile, str]] = {}
 
     def open(self, path: Path, output: Output) -> OutputFile:
-        if path in self._open:
+        target = path.resolve()
+        if target in self._open:
             raise RecipeError(f"two outputs write {path}", where=output.where, hint="give each a path of its own")
+        if target in self._inputs:
+            raise RecipeError(f"the output would replace the input {path}", where=output.where)
         file = self._stack.enter_context(OutputFile(path))
-        self._open[path] = (file, output.format.name)
+        self._open[target] = (file, output.format.name)
         return file
 
     def commit(self) -> tuple[Artifact, ...]:
         for file, _ in self._open.values():
             file.commit()
-        return tuple(Artifact(path, name) for path, (_, name) in self._open.items())
+        return tuple(Artifact(file.path, name) for file, name in self._open.values())
 
 
 def _assemble(

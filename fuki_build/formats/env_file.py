@@ -1,13 +1,14 @@
 """`KEY=value` texts: os-release(5), which `.osrel` and `.profile` hold (UAPI.5)."""
 
 import re
-import shlex
 from collections.abc import Iterable
 
 from fuki_build.errors import FormatError
 
 _PLAIN = re.compile(r"[A-Za-z0-9._+-]*")
 _SPECIAL = re.compile(r'(["\\$`])')
+_ESCAPED = re.compile(r'\\(["\\$`])')
+_PARTS = re.compile(r""""((?:[^"\\]|\\.)*)"|'([^']*)'|\\(.)|([^"'\\]+)""")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -21,7 +22,7 @@ def decode(data: bytes) -> dict[str, str]:
     except UnicodeDecodeError:
         raise FormatError("the text is not UTF-8") from None
     values = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         key, equals, value = line.strip().partition("=")
         if equals and _KEY.fullmatch(key):
             values[key] = _unquote(value)
@@ -29,10 +30,16 @@ def decode(data: bytes) -> dict[str, str]:
 
 
 def _unquote(value: str) -> str:
-    try:
-        return "".join(shlex.split(value))
-    except ValueError:
-        return value.strip("\"'")
+    """The value as a shell would take it; one whose quotes do not match, without those at its ends."""
+    parts = []
+    at = 0
+    for found in _PARTS.finditer(value):
+        if found.start() != at:
+            break
+        at = found.end()
+        double, single, escaped, plain = found.groups()
+        parts.append(_ESCAPED.sub(r"\1", double) if double is not None else single or escaped or plain or "")
+    return "".join(parts) if at == len(value) else value.strip("\"'")
 
 
 def encode(values: Iterable[tuple[str, str]]) -> bytes:

@@ -24,7 +24,7 @@ def parse(data: bytes) -> tuple[str, ...]:
     components = tuple(line for line in lines[1:] if line.strip())
     for line in components:
         fields = line.split(",")
-        if len(fields) < 2 or not fields[1].isdigit():
+        if len(fields) < 2 or not (fields[1].isascii() and fields[1].isdigit()):
             raise FormatError(f"the SBAT line {line[:80]!r} has no component and generation number")
     return components
 

@@ -14,7 +14,7 @@ import pluggy
 from msgspec import Struct
 
 from fuki_build import __version__
-from fuki_build.errors import FukiError, PluginError, did_you_mean
+from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean
 from fuki_build.hooks import specs
 from fuki_build.hooks.records import FirmwareSource, LaunchModel, OutputFormat, Platform, Rule
 
@@ -125,14 +125,14 @@ class PluginHost:
         return sorted(self._contributions[hook])
 
     def get(self, hook: str, name: str) -> Contribution[Any]:
-        """The contribution of that name. `PluginError` says what there is, and which plugin may have it."""
+        """The contribution of that name. `RecipeError` says what there is, and which plugin may have it."""
         found = self._contributions[hook].get(name)
         if found is not None:
             return found
         hint = did_you_mean(name, self.names(hook)) or f"there are: {', '.join(self.names(hook)) or 'none'}"
         if name in installed():
             hint = f"add {name!r} to plugins in [fuki] to load the installed plugin of that name"
-        raise PluginError(f"there is no {HOOKS[hook]} {name!r}", hint=hint)
+        raise RecipeError(f"there is no {HOOKS[hook]} {name!r}", hint=hint)
 
     def all(self, hook: str) -> list[Contribution[Any]]:
         """All contributions, sorted by name: entry-point order must not reach the output."""

@@ -63,6 +63,7 @@ def _kernel(contents: Contents, inputs: Inputs, where: str) -> Kernel | None:
         return None
     place = f"{where}.linux"
     path = inputs.path(contents.linux, place)
+    inputs.blob(path, place)
     try:
         kernel = read_kernel(path, inputs.workspace, place)
     except FukiError as error:

@@ -10,7 +10,7 @@ from fuki_build.errors import RecipeError, did_you_mean
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_AT = re.compile(r"^(.*?)(?: - at `(?:key in )?\$(.*)`)?$", re.DOTALL)
+_AT = re.compile(r"^(.*?)(?: - at (?:`key` in )?`\$(.*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `(.+)`")
 _MISSING = re.compile(r"missing required field `(.+)`")
 _STEP = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")

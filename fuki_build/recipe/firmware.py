@@ -52,7 +52,7 @@ def _resolve_one(
     fwid = table.id or file.id
     if not fwid:
         raise RecipeError("this firmware has no id", where=where, hint='add id = "…" there')
-    blob = Blob.of_file(file.path)
+    blob = inputs.blob(file.path, where)
     if not blob.size:
         raise RecipeError(f"the firmware {file.path} is empty", where=where)
     # What a source keeps in a cache or workspace of its own has no name that means anything elsewhere.

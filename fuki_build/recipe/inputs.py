@@ -52,12 +52,17 @@ class Inputs(Struct):
     def file(self, text: str, where: str) -> Blob:
         """A file to be copied into the image."""
         path = self.path(text, where)
+        blob = self.blob(path, where)
+        # What is empty makes no section, so nothing will read it later.
+        self.note(path, where, None if blob.size else hashlib.sha256().hexdigest())
+        return blob
+
+    def blob(self, path: Path, where: str) -> Blob:
+        """A regular file that can be opened; `RecipeError` otherwise."""
         try:
-            blob = Blob.of_file(path)
+            return Blob.of_file(path)
         except FukiError as error:
             raise self._refuse(error, where) from error
-        self.note(path, where)
-        return blob
 
     def read(self, path: Path, where: str) -> bytes:
         """A small file's content."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from fuki_build.errors import RecipeError
+from fuki_build.errors import FukiError, RecipeError
 from fuki_build.image.blob import Blob
 from fuki_build.recipe import mkosi
 from fuki_build.recipe.convert import convert
@@ -55,7 +55,10 @@ def load_recipe(path: Path | None = None) -> LoadedRecipe:
 
 
 def _read(path: Path) -> str:
-    data = Blob.of_file(path).read_small(_MAX_SIZE, f"the recipe {path}")
+    try:
+        data = Blob.of_file(path).read_small(_MAX_SIZE, f"the recipe {path}")
+    except FukiError as error:
+        raise RecipeError(error.message, hint=error.hint) from error
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -99,8 +102,10 @@ def _build(data: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
     own = data.get("variables", {})
     if isinstance(own, dict):
         for key, value in own.items():
-            if isinstance(value, str):
-                variables[key] = render_text(value, variables, f"fuki.variables.{key}")
+            where = f"fuki.variables.{key}"
+            if not isinstance(value, str):
+                raise RecipeError("expected a string", where=where, hint="put quotes around it")
+            variables[key] = render_text(value, variables, where)
     for key in ("version", "name"):
         if isinstance(data.get(key, ""), str):
             variables[key] = render_text(data.get(key, ""), variables, f"fuki.{key}")

@@ -108,7 +108,7 @@ class Recipe(Table, frozen=True):
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$", description="name of the image")]
     image: ImageTable
-    version: Annotated[str, Meta(description="version of the image")] = ""
+    version: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._+~^:-]*$", description="version of the image")] = ""
     plugins: Annotated[tuple[str, ...], Meta(description="installed plugins to load")] = ()
     variables: Annotated[dict[str, str], Meta(description="names for use in the recipe's texts")] = {}
     environment: Annotated[

@@ -10,6 +10,11 @@ from fuki_build.errors import RecipeError
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
+_FAILURES = (
+    TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError,
+)  # fmt: skip
+"""What a text that Jinja2 accepts can still raise while it is rendered."""
+
 
 def template_directory() -> Path:
     """The shipped templates: inside the package in a wheel, beside it in a checkout."""
@@ -40,13 +45,15 @@ def is_template(text: str) -> bool:
 
 def render_text(text: str, variables: Mapping[str, Any], where: str) -> str:
     """Render one string of a recipe; `RecipeError` at `where` for undefined names and syntax errors."""
+    if "\0" in text:
+        raise RecipeError("a text cannot hold a NUL character", where=where, hint="remove the \\u0000")
     if not is_template(text):
         return text
     from jinja2 import TemplateError  # noqa: PLC0415
 
     try:
         return _environment().from_string(text).render(variables)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+    except (TemplateError, *_FAILURES) as error:
         raise _explain(error, variables, where) from None
 
 
@@ -72,10 +79,11 @@ def render_template(
 
     autoescape = name.removesuffix(".j2").endswith((".html", ".svg", ".xml"))
     environment = _environment(tuple(directories), autoescape=autoescape)
+    cache = environment.cache or {}
+    cache.clear()
     try:
         text = environment.get_template(name).render(variables)
         # Everything that it included or extended is in the environment's cache by now.
-        cache = environment.cache or {}
         files = {Path(template.filename) for _, template in cache.items() if template.filename}
         return text, sorted(files)
     except TemplateNotFound as error:
@@ -84,7 +92,7 @@ def render_template(
             where=where,
             hint=f"looked in {', '.join(str(d) for d in directories)}",
         ) from None
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+    except (TemplateError, *_FAILURES) as error:
         raise _explain(error, variables, where) from None
 
 

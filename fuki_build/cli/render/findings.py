@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import click
 
+from fuki_build.cli.render.plain import plain
 from fuki_build.hooks.records import Finding, Severity
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
@@ -13,6 +14,6 @@ def show_findings(findings: Iterable[Finding]) -> None:
     for finding in findings:
         label = click.style(finding.severity.value, fg=_COLOURS[finding.severity], bold=True)
         where = f"{finding.where}: " if finding.where else ""
-        click.echo(f"{label}: {where}{finding.message} [{finding.rule}]", err=True)
+        click.echo(f"{label}: {plain(where + finding.message)} [{finding.rule}]", err=True)
         if finding.hint:
-            click.echo(f"  hint: {finding.hint}", err=True)
+            click.echo(f"  hint: {plain(finding.hint)}", err=True)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.image.describe import DeviceView, FirmwareView, LayoutView, SectionView, describe
 from fuki_build.image.layout import Layout
@@ -27,6 +28,10 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
     return table
 
 
+def _add_row(table: Table, *cells: str) -> None:
+    table.add_row(*map(plain, cells))
+
+
 def show_layout(layout: Layout) -> None:
     show_view(describe(layout))
 
@@ -38,7 +43,7 @@ def show_view(view: LayoutView) -> None:
     title = (
         f"{view.name}: {view.kind} for {view.machine}, {stub}, {human_size(view.file_size)} ({view.file_size} bytes)"
     )
-    console.print(Text(title, style="bold"))
+    console.print(Text(plain(title), style="bold"))
     console.print(_sections(view.sections, {p.number: p.id for p in view.profiles}))
     console.print(f"{view.header_slots_left} section headers left")
     if view.firmware:
@@ -50,7 +55,7 @@ def show_view(view: LayoutView) -> None:
     if view.sbat:
         console.print(Text("\nSBAT", style="bold"))
         for line in view.sbat[1:]:
-            console.print(f"  {line}", overflow="fold")
+            console.print(f"  {plain(line)}", overflow="fold")
     if view.kind != "addon" and view.signatures:
         console.print(Text("\nSignatures", style="bold"))
     for signature in view.signatures:
@@ -59,7 +64,7 @@ def show_view(view: LayoutView) -> None:
     if view.authenticode:
         console.print(f"\nAuthenticode SHA-256 {view.authenticode}")
     for flaw in view.flaws:
-        console.print(f"flaw: {flaw}")
+        console.print(f"flaw: {plain(flaw)}")
     console.print()
 
 
@@ -88,7 +93,7 @@ def _sections(sections: Sequence[SectionView], profiles: dict[int, str | None]) 
             section.measured,
             _shorten(section.what),
         ]
-        table.add_row(*row, *[section.source] * with_source, *[section.sha256 or ""] * with_digest)
+        _add_row(table, *row, *[section.source] * with_source, *[section.sha256 or ""] * with_digest)
         before = section.profile
     return table
 
@@ -103,7 +108,7 @@ def _firmware(images: Sequence[FirmwareView]) -> Table:
         has = ", ".join(image.features) + (f" (flaw: {image.flaw})" if image.flaw else "")
         kind = f"{image.kind} {image.version}" if image.version else image.kind
         at = "" if image.profile is None else f"@{image.profile}"
-        table.add_row(image.fwid or "?", at, kind, has, human_size(image.size), str(len(image.chids)))
+        _add_row(table, image.fwid or "?", at, kind, has, human_size(image.size), str(len(image.chids)))
     return table
 
 
@@ -114,7 +119,7 @@ def _devices(devices: Sequence[DeviceView]) -> Table:
         missing = "" if device.present else " (not in the image)"
         for index, chid in enumerate(device.chids):
             row = (device.name, at, f"{device.type} {device.key}{missing}") if index == 0 else ("", "", "")
-            table.add_row(*row, chid)
+            _add_row(table, *row, chid)
     return table
 
 
@@ -123,5 +128,5 @@ def show_plugins(rows: Sequence[dict[str, Any]]) -> None:
     table = _table("Plugin", "Distribution", "Version", "State", "Gives")
     for row in rows:
         gives = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in row["gives"].items())
-        table.add_row(row["name"], row["distribution"], row["version"], row["state"], row["error"] or gives)
+        _add_row(table, row["name"], row["distribution"], row["version"], row["state"], row["error"] or gives)
     console.print(table)

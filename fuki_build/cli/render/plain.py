@@ -1,0 +1,6 @@
+"""Text from files that anyone may have made, safe to print on a terminal."""
+
+
+def plain(text: str) -> str:
+    """Control characters as escapes, so that an image cannot steer the terminal of who inspects it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
