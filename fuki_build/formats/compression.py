@@ -18,6 +18,10 @@ _MAGICS = {
     b"\x89LZO": "lzo",
 }
 _PIECE = 1024 * 1024
+_MEMORY = 160 * 1024 * 1024
+"""Bytes that a decompressor may need; kernels are packed with dictionaries of at most 128 MiB."""
+_LEGACY_BLOCK = 8 * 1024 * 1024
+_LEGACY_BLOCK_BOUND = _LEGACY_BLOCK + _LEGACY_BLOCK // 255 + 16
 MAX_CONTENT = 1024 * 1024 * 1024
 """Most bytes that a kernel may have when decompressed; the largest known has a tenth."""
 
@@ -93,17 +97,8 @@ def _import(module: str, distribution: str) -> Any:  # noqa: ANN401 - a module w
         ) from None
 
 
-def _zstd(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    zstandard = _import("zstandard", "zstandard")
-    stream = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-    for piece in pieces:
-        # Small inputs bound what one call can expand to.
-        for at in range(0, len(piece), 4096):
-            if stream.eof:
-                return
-            yield stream.decompress(piece[at : at + 4096])
-    if not stream.eof:
-        raise EOFError("it ends too early")
+def _zstd() -> Any:  # noqa: ANN401 - from 3.14 on, the standard library has it
+    return _import("backports.zstd", "backports.zstd").ZstdDecompressor()
 
 
 def _lz4_frame() -> Any:  # noqa: ANN401 - lz4 has no types
@@ -111,7 +106,7 @@ def _lz4_frame() -> Any:  # noqa: ANN401 - lz4 has no types
 
 
 def _lzma() -> Any:  # noqa: ANN401 - as the others
-    return _import("lzma", "lzma").LZMADecompressor()
+    return _import("lzma", "lzma").LZMADecompressor(memlimit=_MEMORY)
 
 
 def _bzip2() -> Any:  # noqa: ANN401 - as the others
@@ -119,17 +114,25 @@ def _bzip2() -> Any:  # noqa: ANN401 - as the others
 
 
 def _lz4_legacy(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Blocks of a length and that many bytes, each 8 MiB when decompressed (Linux's scripts/Makefile.lib)."""
+    """Blocks of a length and that many bytes, each 8 MiB when decompressed (lz4_Frame_format.md, "Legacy frame")."""
     block = _import("lz4.block", "lz4")
-    data = b"".join(pieces)
-    at = 4
-    while at + 4 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "little")
-        at += 4
-        if size == 0 or at + size > len(data):
-            return  # the kernel's build appends the uncompressed size, which is no block
-        yield block.decompress(data[at : at + size], uncompressed_size=8 * _PIECE)
-        at += size
+    waiting = b""
+    start = 4
+    for piece in pieces:
+        waiting += piece
+        # Four bytes alone at the end are no block: the kernel's build appends the uncompressed size.
+        while len(waiting) > start + 4:
+            size = int.from_bytes(waiting[start : start + 4], "little")
+            end = start + 4 + size
+            if not 0 < size <= _LEGACY_BLOCK_BOUND:
+                raise ValueError(f"a block claims {size} bytes")
+            if len(waiting) < end:
+                break
+            yield block.decompress(waiting[start + 4 : end], uncompressed_size=_LEGACY_BLOCK)
+            waiting = waiting[end:]
+            start = 0
+    if start or len(waiting) not in (0, 4):
+        raise EOFError("it ends too early")
 
 
 _DECOMPRESSORS: dict[str, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
@@ -139,5 +142,5 @@ _DECOMPRESSORS: dict[str, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
     "lzma": _incremental(_lzma),
     "lz4": _incremental(_lz4_frame),
     "lz4-legacy": _lz4_legacy,
-    "zstd": _zstd,
+    "zstd": _incremental(_zstd),
 }

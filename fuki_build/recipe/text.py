@@ -100,4 +100,8 @@ def _explain(error: Exception, variables: Mapping[str, Any], where: str) -> Reci
     line = getattr(error, "lineno", None)
     at_line = f" (line {line})" if line else ""
     names = ", ".join(sorted(variables))
-    return RecipeError(f"this text cannot be rendered: {error}{at_line}", where=where, hint=f"known names: {names}")
+    return RecipeError(
+        f"this text cannot be rendered: {str(error) or type(error).__name__}{at_line}",
+        where=where,
+        hint=f"known names: {names}",
+    )
