@@ -27,11 +27,16 @@ def image_size(subject: Subject) -> Problems:
 
 
 def sbat_room(subject: Subject) -> Problems:
+    headers = [placed.header for placed in subject.layout.sections]
     for placed in subject.layout.sections:
-        header = placed.header
-        if placed.name == ".sbat" and header.virtual_size > header.raw_size:
+        if placed.name != ".sbat":
+            continue
+        address, size = placed.header.virtual_address, placed.header.virtual_size
+        behind = [h.virtual_address - address for h in headers if h.virtual_address > address]
+        room = min([placed.header.raw_size, *behind])
+        if size > room:
             yield Problem(
-                f"the SBAT table has {header.virtual_size} bytes, the stub has room for {header.raw_size}",
+                f"the SBAT table has {size} bytes, the stub has room for {room}",
                 where=".sbat",
                 hint="use fewer or shorter components, or a stub with more room (262 has 1024 bytes)",
             )
@@ -58,7 +63,8 @@ RULES = (
         "sbat-room",
         Severity.ERROR,
         "The SBAT table fits where the stub has its own",
-        "A UKI's .sbat replaces the stub's in place, so its size is bounded by that section's raw size.",
+        "A UKI's .sbat replaces the stub's in place. Its size is bounded by that section's size in the file, and by "
+        "the address of the next section: those of systemd 252 stand only 256 bytes apart.",
         sbat_room,
     ),
 )
