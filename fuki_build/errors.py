@@ -37,6 +37,10 @@ class FormatError(FukiError):
 class CheckError(FukiError):
     """The image would not do what its recipe promises; the findings say why."""
 
+    def __init__(self, count: int, first: str) -> None:
+        errors = "an error" if count == 1 else f"{count} errors"
+        super().__init__(f"the checks found {errors}", hint=f"'fuki check --explain {first}' tells more")
+
 
 class RecipeError(FukiError):
     """The recipe, or the command line, asks for something that cannot be done."""

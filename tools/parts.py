@@ -8,6 +8,7 @@ installed. Elsewhere the quickstart uses the machine's own stub, kernel and firm
 """
 
 import argparse
+import fcntl
 import gzip
 import platform
 import shutil
@@ -40,17 +41,24 @@ def _stub(name: str, suite: str = "sid", architecture: str = "amd64") -> Part:
     return Part("systemd-boot-efi", f"usr/lib/systemd/boot/efi/{name}", suite, architecture)
 
 
+_OTHERS = {"ia32": "i386", "arm": "armhf", "riscv64": "riscv64", "loongarch64": "loong64"}
+"""Machines for which there are stubs but no kernel here, with Debian's names of them."""
+
 ALL: Mapping[str, Part] = {
     "stub-x64": _stub("linuxx64.efi.stub"),
     "stub-aa64": _stub("linuxaa64.efi.stub", architecture="arm64"),
     "addon-stub-x64": _stub("addonx64.efi.stub"),
     "addon-stub-aa64": _stub("addonaa64.efi.stub", architecture="arm64"),
+    **{f"stub-{efi}": _stub(f"linux{efi}.efi.stub", architecture=debian) for efi, debian in _OTHERS.items()},
+    **{f"addon-stub-{efi}": _stub(f"addon{efi}.efi.stub", architecture=debian) for efi, debian in _OTHERS.items()},
+    **{f"boot-{efi}": _stub(f"systemd-boot{efi}.efi", architecture=debian) for efi, debian in _OTHERS.items()},
     "stub-257-x64": _stub("linuxx64.efi.stub", "trixie"),
     "ukify": Part("systemd-ukify", "usr/bin/ukify"),
     "ukify-257": Part("systemd-ukify", "usr/bin/ukify", "trixie"),
     "hwids-aa64": Part("systemd-ukify", "usr/lib/systemd/boot/hwids/aa64"),
     "bootctl": Part("systemd-boot-tools", "usr/bin/bootctl"),
     "libsystemd-shared": Part("libsystemd-shared", "usr/lib/*/systemd/libsystemd-shared-*.so"),
+    "objdump-multiarch": Part("binutils-multiarch", "usr/bin/x86_64-linux-gnu-objdump", "bookworm"),
     "mkosi": Part("mkosi", "usr/lib/python3/dist-packages/mkosi"),
     "kernel-x64": Part("linux-image-cloud-amd64", "boot/vmlinuz-*", "trixie", depends=True),
     "kernel-aa64": Part("linux-image-cloud-arm64", "boot/vmlinuz-*", "trixie", "arm64", depends=True),
@@ -69,18 +77,26 @@ def get(name: str) -> Path:
     """Where a part is; downloads and unpacks its package the first time."""
     part = ALL[name]
     place = PARTS / f"{part.package}-{part.suite}-{part.architecture}"
-    if not place.exists():
-        package = part.package
-        if part.depends:
-            package = apt.dependency(package, suite=part.suite, architecture=part.architecture)
-        partial = place.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        apt.unpack(apt.download(package, suite=part.suite, architecture=part.architecture), partial)
-        partial.rename(place)
+    PARTS.mkdir(exist_ok=True)
+    with (PARTS / ".lock").open("w") as lock:
+        # Tests run side by side, and apt is not made for that.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            _unpack(part, place)
     found = sorted(place.glob(part.path))
     if not found:
         raise FukiError(f"the package {part.package} of {part.suite} has no {part.path}")
     return found[0]
+
+
+def _unpack(part: Part, place: Path) -> None:
+    package = part.package
+    if part.depends:
+        package = apt.dependency(package, suite=part.suite, architecture=part.architecture)
+    partial = place.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    apt.unpack(apt.download(package, suite=part.suite, architecture=part.architecture), partial)
+    partial.rename(place)
 
 
 def initrd(files: Mapping[str, bytes]) -> bytes:
@@ -118,9 +134,17 @@ def _system_kernel() -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _system_firmware(name: str) -> Path | None:
+def _firmware(name: str) -> Path:
+    """From a package where there is apt, so that every such machine builds the same; else the machine's own."""
+    if shutil.which("apt-get"):
+        return get(name)
     share = Path("/usr/share")
-    return next((share / path for path in _SYSTEM_FIRMWARE[name] if (share / path).is_file()), None)
+    found = next((share / path for path in _SYSTEM_FIRMWARE[name] if (share / path).is_file()), None)
+    if found is None:
+        raise FukiError(
+            f"this machine has no {name}", hint="install your distribution's OVMF package (edk2-ovmf, ovmf)"
+        )
+    return found
 
 
 def quickstart(directory: Path) -> None:
@@ -128,8 +152,8 @@ def quickstart(directory: Path) -> None:
     parts = {
         "linux.efi.stub": _system_stub() or get("stub-x64"),
         "vmlinuz": _system_kernel() or get("kernel-x64"),
-        "firmware/ovmf-generic/OVMF.fd": _system_firmware("ovmf-generic") or get("ovmf-generic"),
-        "firmware/ovmf-amdsev/OVMF.fd": _system_firmware("ovmf-amdsev") or get("ovmf-amdsev"),
+        "firmware/ovmf-generic/OVMF.fd": _firmware("ovmf-generic"),
+        "firmware/ovmf-amdsev/OVMF.fd": _firmware("ovmf-amdsev"),
     }
     for name, source in parts.items():
         target = directory / name

@@ -4,12 +4,14 @@ Other suites are asked for in an apt root of our own, whose sources are derived 
 lists and installed packages stay as they are.
 """
 
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -54,8 +56,9 @@ def download(
                 return path
     if not shutil.which("apt-get"):
         raise FukiError("this machine has no apt", hint="take the firmware from a file or a directory instead")
-    root = _root(suite, architecture) if suite or architecture else None
-    path = _fetch(f"{package}={version}" if version else package, root)
+    with _alone():
+        root = _root(suite, architecture) if suite or architecture else None
+        path = _fetch(f"{package}={version}" if version else package, root)
     if sha256 and _sha256(path) != sha256:
         raise RecipeError(f"{path.name} has SHA-256 {_sha256(path)}, the recipe says {sha256}")
     return path
@@ -75,11 +78,22 @@ def fields(deb: Path) -> Mapping[str, str]:
 
 def dependency(package: str, *, suite: str | None = None, architecture: str | None = None) -> str:
     """The first dependency of a package: what a metapackage such as linux-image-amd64 stands for."""
-    root = _root(suite, architecture) if suite or architecture else None
+    with _alone():
+        root = _root(suite, architecture) if suite or architecture else None
     found = re.search(r"^\s*Depends: (\S+)$", _run(["apt-cache", "depends", package], root), re.MULTILINE)
     if not found:
         raise FukiError(f"apt knows no package {package!r}", hint="run 'apt-get update'")
     return found[1].partition(":")[0]
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Builds run side by side, and two runs of apt on one root do not."""
+    directory = cache_directory()
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _fetch(what: str, root: Path | None) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.errors import FukiError, RecipeError, did_you_mean
 from fuki_build.hooks import FirmwareFile, FirmwareSource, SourceContext, hookimpl
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in hex")]
@@ -85,6 +85,8 @@ class CommandSource(FirmwareSource):
         output = _fresh_file(context.workspace)
         arguments = [word.replace("{output}", str(output)) for word in options.command]
         self._run(arguments, options.command, output, context)
+        if not output.is_file():
+            raise RecipeError(f"{options.command[0]} left no image")
         digest = _sha256(output)
         if options.sha256 not in (None, digest):
             raise RecipeError(
@@ -143,7 +145,7 @@ class DebSource(FirmwareSource):
         apt.unpack(deb, into)
         path = into / options.path.lstrip("/")
         if not path.resolve().is_relative_to(into.resolve()) or not path.is_file():
-            raise RecipeError(f"{deb.name} has no file {options.path}", hint=_similar(into, path.suffix))
+            raise RecipeError(f"{deb.name} has no file {options.path}", hint=_similar(into, options.path))
         fields = apt.fields(deb)
         return FirmwareFile(
             path,
@@ -152,9 +154,10 @@ class DebSource(FirmwareSource):
         )
 
 
-def _similar(directory: Path, suffix: str) -> str:
+def _similar(directory: Path, wanted: str) -> str:
+    suffix = Path(wanted).suffix
     found = sorted(str(p.relative_to(directory)) for p in directory.rglob(f"*{suffix}") if p.is_file())
-    return f"there are: {', '.join(found[:8]) or 'no files of that kind'}"
+    return did_you_mean(wanted, found) or f"there are: {', '.join(found[:8]) or 'no files of that kind'}"
 
 
 def _fresh_file(workspace: Path) -> Path:

@@ -33,10 +33,7 @@ def check(host: PluginHost, layouts: Sequence[Layout], silence: Sequence[str] = 
 
 
 def refuse_errors(findings: Sequence[Finding]) -> None:
-    """Raise `CheckError` for the first error among findings, counting the others."""
+    """Raise `CheckError` if there are errors among findings."""
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
-        first = errors[0]
-        more = f" (and {len(errors) - 1} more errors)" if errors[1:] else ""
-        hint = "; ".join(filter(None, (first.hint, f"'fuki check --explain {first.rule}' tells more")))
-        raise CheckError(f"{first.message}{more}", where=first.where, hint=hint)
+        raise CheckError(len(errors), errors[0].rule)

@@ -6,12 +6,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fuki_build import __version__
 from fuki_build.cli.render.plain import plain
 from fuki_build.errors import FukiError, did_you_mean
+
+if TYPE_CHECKING:
+    from fuki_build.hooks.host import Contribution
 
 VERBS = ("build", "check", "init", "inspect", "plan", "plugins", "schema")
 """Each is a module here with a click command of its name; it is imported when it is used."""
@@ -21,13 +25,29 @@ class Verbs(click.Group):
     """Built-in verbs by module name, then those of loaded plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*VERBS, *_plugin_commands(ctx)})
+        return sorted({*VERBS, *_plugin_verbs(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in VERBS:
             command = getattr(import_module(f"fuki_build.cli.{cmd_name}"), cmd_name)
             return command if isinstance(command, click.Command) else None
-        return _plugin_commands(ctx).get(cmd_name)
+        verb = _plugin_verbs(ctx).get(cmd_name)
+        return verb.thing if verb else None
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click has it
+        """Run a verb; a plugin's that raises is blamed."""
+        try:
+            return super().invoke(ctx)
+        except (FukiError, OSError, click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:
+            verb = _plugin_verbs(ctx).get(ctx.invoked_subcommand or "")
+            if verb is None:
+                raise
+            from fuki_build.hooks.host import blame  # noqa: PLC0415 - starts fast without it
+
+            with blame(verb.plugin, f"failed in verb {verb.thing.name!r}"):
+                raise
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -38,13 +58,14 @@ class Verbs(click.Group):
             raise click.UsageError(f"{error.message} {_hint(args[0])}", ctx) from None
 
 
-def _plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
-    names: Sequence[str] = ctx.params.get("plugin", ())
+def _plugin_verbs(ctx: click.Context) -> "dict[str, Contribution[click.Command]]":
+    # --help comes before click looks at the environment.
+    names: Sequence[str] = ctx.params.get("plugin") or os.environ.get("FUKI_PLUGINS", "").split()
     if not names:
         return {}
     from fuki_build.pipeline import new_host  # noqa: PLC0415 - starts fast without it
 
-    return {c.thing.name: c.thing for c in new_host(names).all("fuki_commands")}
+    return {c.thing.name: c for c in new_host(names).all("fuki_commands")}
 
 
 def _hint(verb: str) -> str:
@@ -58,6 +79,7 @@ def _hint(verb: str) -> str:
     "--plugin",
     metavar="NAME",
     multiple=True,
+    is_eager=True,  # so that --help shows what they bring
     envvar="FUKI_PLUGINS",
     help="Load an installed plugin (repeatable).",
 )

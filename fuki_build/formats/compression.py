@@ -22,8 +22,8 @@ _MEMORY = 160 * 1024 * 1024
 """Bytes that a decompressor may need; kernels are packed with dictionaries of at most 128 MiB."""
 _LEGACY_BLOCK = 8 * 1024 * 1024
 _LEGACY_BLOCK_BOUND = _LEGACY_BLOCK + _LEGACY_BLOCK // 255 + 16
-MAX_CONTENT = 1024 * 1024 * 1024
-"""Most bytes that a kernel may have when decompressed; the largest known has a tenth."""
+MAX_CONTENT = 256 * 1024 * 1024
+"""Most bytes that a kernel may have when decompressed; the largest known has less than half. Limits a bomb's time."""
 
 
 def detect(head: bytes) -> str | None:
@@ -53,7 +53,7 @@ def _guarded(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
         raise FormatError(f"the {name} data is damaged: {error}") from error
     except Exception as error:
         # The classes are only known once their modules are loaded, and one of these may not be installed.
-        if type(error).__name__ not in ("LZMAError", "ZstdError"):
+        if type(error).__name__ not in ("LZ4BlockError", "LZMAError", "ZstdError"):
             raise
         raise FormatError(f"the {name} data is damaged: {error}") from error
 
@@ -116,22 +116,22 @@ def _bzip2() -> Any:  # noqa: ANN401 - as the others
 def _lz4_legacy(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Blocks of a length and that many bytes, each 8 MiB when decompressed (lz4_Frame_format.md, "Legacy frame")."""
     block = _import("lz4.block", "lz4")
-    waiting = b""
-    start = 4
+    waiting, at, full = b"", 4, True
     for piece in pieces:
-        waiting += piece
+        done = min(at, len(waiting))
+        waiting, at = waiting[done:] + piece, at - done
         # Four bytes alone at the end are no block: the kernel's build appends the uncompressed size.
-        while len(waiting) > start + 4:
-            size = int.from_bytes(waiting[start : start + 4], "little")
-            end = start + 4 + size
-            if not 0 < size <= _LEGACY_BLOCK_BOUND:
-                raise ValueError(f"a block claims {size} bytes")
-            if len(waiting) < end:
+        while len(waiting) > at + 4:
+            size = int.from_bytes(waiting[at : at + 4], "little")
+            if not full or not 0 < size <= _LEGACY_BLOCK_BOUND:
+                raise ValueError("something follows its last block")
+            if len(waiting) < at + 4 + size:
                 break
-            yield block.decompress(waiting[start + 4 : end], uncompressed_size=_LEGACY_BLOCK)
-            waiting = waiting[end:]
-            start = 0
-    if start or len(waiting) not in (0, 4):
+            content = block.decompress(waiting[at + 4 : at + 4 + size], uncompressed_size=_LEGACY_BLOCK)
+            yield content
+            full = len(content) == _LEGACY_BLOCK
+            at += 4 + size
+    if len(waiting) - at not in (0, 4):
         raise EOFError("it ends too early")
 
 

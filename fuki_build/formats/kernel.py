@@ -15,9 +15,11 @@ from fuki_build.formats.reader import Reader, unpack
 _BZIMAGE_RELEASE = re.compile(rb"([A-Za-z0-9._+~-]{1,127}) \([^)]*\) #")
 _BANNER = re.compile(rb"Linux version (\d\.[!-~]{1,126}) \(")
 _BANNER_REACH = 256
+_NOTE_RELEASE = re.compile(rb"[!-~]{1,127}")
 _PIECE = 1024 * 1024
 _NOTE_LINUX_VERSION = 0x100
 _MAX_NOTES = 64 * 1024
+"""Most bytes of notes that are read; sections may overlap, so their number is no limit."""
 
 _ZBOOT = Struct("<2sxx4sII8x6s")  # MZ, zimg, payload offset, payload size, compression
 _ELF_HEADER = Struct("<4sBB10xHHIQQQIHHHHHH")
@@ -88,10 +90,13 @@ def _elf_release(kernel: Reader) -> str | None:
     if (elf_class, encoding) != (2, 1) or entry_size != _ELF_SECTION.size:
         raise FormatError("only 64-bit little-endian ELF kernels can be read", hint='give the release with uname = "…"')
     sections = kernel.read(table, entry_size * count, "the ELF section table")
+    left = _MAX_NOTES
     for index in range(count):
         _, kind, _, _, offset, size, *_ = _ELF_SECTION.unpack_from(sections, index * entry_size)
-        if kind == _SHT_NOTE:
-            found = _note_release(kernel.read(offset, min(size, _MAX_NOTES), "an ELF note section"))
+        if kind == _SHT_NOTE and min(size, left):
+            notes = kernel.read(offset, min(size, left), "an ELF note section")
+            left -= len(notes)
+            found = _note_release(notes)
             if found:
                 return found
     return None
@@ -105,7 +110,8 @@ def _note_release(notes: bytes) -> str | None:
         name_at = at + header.size
         data_at = name_at + -(-name_size // 4) * 4
         if kind == _NOTE_LINUX_VERSION and notes[name_at : name_at + name_size] == b"Linux\0":
-            return notes[data_at : data_at + data_size].rstrip(b"\0").decode("ascii", "backslashreplace")
+            found = _NOTE_RELEASE.fullmatch(notes[data_at : data_at + data_size].rstrip(b"\0"))
+            return found[0].decode() if found else None
         at = data_at + -(-data_size // 4) * 4
     return None
 

@@ -65,7 +65,8 @@ class PluginHost:
         self.loaded: dict[str, Loaded] = {}
         self._contributions: dict[str, dict[str, Contribution[Any]]] = {hook: {} for hook in HOOKS}
         for module in builtins:
-            name = module.__name__.rpartition(".")[2]
+            # With the dot, an installed plugin's name cannot be the same by accident.
+            name = f"builtin.{module.__name__.rpartition('.')[2]}"
             self._register(PluginInfo(name, "fuki-build", __version__), module)
 
     def load(self, names: Iterable[str], where: str = "fuki.plugins") -> None:
@@ -94,10 +95,24 @@ class PluginHost:
         self._register(info, module)
 
     def _register(self, info: PluginInfo, module: Any) -> None:  # noqa: ANN401 - pluggy takes any object
-        with blame(info, "cannot be registered"):
-            self._manager.register(module, name=info.name)
-            self._manager.check_pending()
-        loaded = Loaded(info, module)
+        try:
+            with blame(info, "cannot be registered"):
+                self._manager.register(module, name=info.name)
+                self._manager.check_pending()
+            found = self._collect(info)
+        except FukiError as error:
+            # What is broken must not stand in the way of the plugins after it.
+            if self._manager.has_plugin(info.name):
+                self._manager.unregister(name=info.name)
+            if isinstance(error, PluginError):
+                raise
+            raise PluginError(f"{info} cannot be registered: {error.message}", hint=error.hint) from error
+        for hook, things in found.items():
+            self._contributions[hook].update(things)
+        self.loaded[info.name] = Loaded(info, module, {hook: list(things) for hook, things in found.items()})
+
+    def _collect(self, info: PluginInfo) -> dict[str, dict[str, Contribution[Any]]]:
+        """One plugin's contributions by hook and name; `PluginError` for a name that is taken."""
         found: dict[str, dict[str, Contribution[Any]]] = {}
         for hook, kind in HOOKS.items():
             for name, thing in self._call(info, hook):
@@ -108,10 +123,7 @@ class PluginHost:
                         hint="load only one of them",
                     )
                 found.setdefault(hook, {})[name] = Contribution(thing, info)
-                loaded.gives.setdefault(hook, []).append(name)
-        for hook, things in found.items():
-            self._contributions[hook].update(things)
-        self.loaded[info.name] = loaded
+        return found
 
     def _call(self, info: PluginInfo, hook: str) -> list[tuple[str, Any]]:
         """One plugin's contributions through one hook, sorted by name."""
@@ -161,9 +173,16 @@ class PluginHost:
         return {loaded.info.distribution: loaded.info.version for loaded in self.loaded.values()}
 
     def module_files(self) -> list[Path]:
-        """The files of loaded plugins: outputs depend on them."""
-        files = (getattr(loaded.module, "__file__", None) for loaded in self.loaded.values())
-        return sorted(Path(file) for file in files if file)
+        """The files of loaded plugins, and the data beside a package's code: outputs depend on them."""
+        found: set[Path] = set()
+        for loaded in self.loaded.values():
+            file = getattr(loaded.module, "__file__", None)
+            if file and hasattr(loaded.module, "__path__"):
+                inside = Path(file).parent.rglob("*")
+                found.update(p for p in inside if p.is_file() and "__pycache__" not in p.parts)
+            elif file:
+                found.add(Path(file))
+        return sorted(found)
 
 
 def installed() -> dict[str, list[EntryPoint]]:

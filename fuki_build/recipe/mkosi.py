@@ -71,10 +71,11 @@ def parse(text: str, file: str) -> Section:
 def merge(base: dict[str, Any], section: Section) -> dict[str, Any]:
     """The section's keys over a recipe's; arrays of tables are added to."""
     data = {**base, **section.top}
+    # What is no list or table is left as it is, for the conversion to complain about.
     for key in _ARRAYS:
         if key in base and key in section.top:
-            data[key] = [*base[key], *section.top[key]]
-    if section.image or "image" in base:
+            data[key] = [*base[key], *section.top[key]] if isinstance(base[key], list) else base[key]
+    if section.image and isinstance(base.get("image", {}), dict):
         data["image"] = {**base.get("image", {}), **section.image}
     return data
 
@@ -83,11 +84,13 @@ def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
     """Line number, key and value of each assignment; indented lines continue the one before."""
     found: list[tuple[int, str, str]] = []
     inside = False
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, whole in enumerate(text.splitlines(), 1):
+        # As in mkosi, a comment may start anywhere in a line.
+        line = whole.partition("#")[0].rstrip()
         header = _HEADER.match(line)
         if header:
             inside = header[1] == SECTION
-        elif not inside or not line.strip() or line.lstrip().startswith(("#", ";")):
+        elif not inside or not line.strip() or line.lstrip().startswith(";"):
             continue
         elif line[0].isspace() and found:
             at, key, value = found[-1]

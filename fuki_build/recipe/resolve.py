@@ -69,7 +69,7 @@ def _resolve_uki(
         if profile.sbat:
             sections.append(_uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))
         kernels += [own.kernel] if own.kernel else []
-        origins.update(own_firmware.origins)
+        origins.update({f"{fwid}@{number}": origin for fwid, origin in own_firmware.origins.items()})
     machine = Machine(stub.headers.coff.machine)
     return Image(ImageKind.UKI, recipe.name, machine, stub, tuple(sections), tuple(kernels)), origins
 

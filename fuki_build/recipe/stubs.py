@@ -38,7 +38,7 @@ def read_stub(value: str, system_name: str, inputs: Inputs, where: str) -> Stub:
     try:
         stub = decode_stub(path, data)
     except FukiError as error:
-        raise error.at(where) from error
+        raise RecipeError(error.message, where=where, hint=error.hint) from error
     if stub.headers.machine_name not in Machine.__members__:
         raise RecipeError(f"{path} is for machine {stub.headers.machine_name}, which no UKI is made for", where=where)
     return stub

@@ -1,0 +1,164 @@
+"""The parts of the reference that the program itself tells, between `<!-- generated: NAME -->` and `<!-- end -->`.
+
+python tests/docs/reference.py    bring them up to date
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fuki_build import pipeline
+from fuki_build.cli.main import VERBS
+from fuki_build.hooks.host import HOOKS, PluginHost
+from fuki_build.image.stub import MODELS, NEWEST_KNOWN
+from fuki_build.recipe import model
+
+REFERENCE = Path(__file__).parent.parent.parent / "docs" / "reference"
+_BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+Schema = dict[str, Any]
+
+
+def update(text: str) -> str:
+    """A page with its generated parts as they should be."""
+    return _BLOCK.sub(lambda found: f"{found[1]}{generate(found[2])}{found[3]}", text)
+
+
+def generate(name: str) -> str:
+    kind, _, rest = name.partition(" ")
+    return _KINDS[kind](rest).strip("\n") + "\n"
+
+
+def _keys(name: str) -> str:
+    """A table of a recipe; of several named, the keys that the first has and the others lack."""
+    own, *others = name.split(" without ")
+    left_out = {key for other in others for key in _schema(getattr(model, other))["properties"]}
+    return _table(_schema(getattr(model, own)), left_out)
+
+
+def _schema(table: type[msgspec.Struct]) -> Schema:
+    (root,), definitions = msgspec.json.schema_components([table], ref_template="#/$defs/{name}")
+    return definitions[root["$ref"].rpartition("/")[2]]
+
+
+def _options(name: str) -> str:
+    """What a firmware source or output format takes beside the common keys."""
+    hook, _, thing = name.partition(" ")
+    host = pipeline.new_host()
+    contribution = host.get(hook, thing).thing
+    table = _schema(contribution.Options)
+    doc = (contribution.__doc__ or "").partition("\n")[0]
+    return f"{doc}\n\n{_table(table, set())}" if table["properties"] else doc
+
+
+def _table(schema: Schema, left_out: set[str]) -> str:
+    rows = [
+        (f"`{key}`", _type(value), _default(key, value, schema), value.get("description", ""))
+        for key, value in schema["properties"].items()
+        if key not in left_out
+    ]
+    return _markdown(("key", "takes", "by default", "is"), rows)
+
+
+def _type(schema: Schema) -> str:
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_type(one) for one in schema["anyOf"] if one.get("type") != "null"))
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return {"TextFile": "`{ file = … }`", "InlineText": "`{ text = … }`"}.get(name, "table")
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items']).replace('string', 'strings').replace('table', 'tables')}"
+    return {"object": "table"}.get(schema.get("type", ""), schema.get("type", "anything"))
+
+
+def _default(key: str, value: Schema, table: Schema) -> str:
+    if key in table.get("required", []):
+        return "required"
+    default = value.get("default")
+    return f"`{default}`" if default else ""
+
+
+def _command(verb: str) -> str:
+    command = [sys.executable, "-m", "fuki_build", *([verb] if verb else []), "--help"]
+    environment = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return f"```text\n{done.stdout.strip()}\n```"
+
+
+def _commands(_: str) -> str:
+    return "\n\n".join(f"## fuki {verb}\n\n{_command(verb)}" for verb in VERBS)
+
+
+def _rules(_: str) -> str:
+    rules = [contribution.thing for contribution in pipeline.new_host().rules()]
+    parts = [
+        _markdown(("id", "severity", "holds that"), [(f"[`{r.id}`](#{r.id})", r.severity, r.summary) for r in rules])
+    ]
+    parts += [f"## {rule.id}\n\n{rule.summary} ({rule.severity}).\n\n{rule.explanation}" for rule in rules]
+    return "\n\n".join(parts)
+
+
+def _hooks(_: str) -> str:
+    host = pipeline.new_host()
+    return _markdown(
+        ("hook", "gives", "in the core"), [(f"`{hook}`", what, _given(host, hook)) for hook, what in HOOKS.items()]
+    )
+
+
+def _given(host: PluginHost, hook: str) -> str:
+    names = [f"`{name}`" for name in host.names(hook)]
+    return "[all of these](checks.md)" if hook == "fuki_checks" else ", ".join(names)
+
+
+def _stubs(_: str) -> str:
+    words = {
+        "profiles": "profiles",
+        "matches_devicetree": "`.dtbauto` by hardware id",
+        "microcode": "`.ucode`",
+        "matches_firmware": "`.efifw` by hardware id",
+        "hands_firmware_over": "starts the firmware",
+    }
+    rows = [(_since(one.since), *("yes" if getattr(one, name) else "" for name in words)) for one in MODELS]
+    table = _markdown(("systemd-stub from", *words.values()), rows)
+    return f"{table}\n\nThe newest version whose behaviour is known is {NEWEST_KNOWN}."
+
+
+def _since(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version)).removesuffix(".0") if any(version) else "any"
+
+
+def _markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    def line(cells: tuple[str, ...]) -> str:
+        plain = [cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells]
+        return f"| {' | '.join(plain)} |"
+
+    return "\n".join([line(head), f"|{'---|' * len(head)}", *(line(row) for row in rows)])
+
+
+_KINDS: dict[str, Callable[[str], str]] = {
+    "checks": _rules,
+    "commands": _commands,
+    "help": _command,
+    "hooks": _hooks,
+    "keys": _keys,
+    "options": _options,
+    "stubs": _stubs,
+}
+
+
+def stale() -> Iterator[Path]:
+    for page in sorted(REFERENCE.glob("*.md")):
+        text = page.read_text()
+        if update(text) != text:
+            yield page
+
+
+if __name__ == "__main__":
+    for page in stale():
+        page.write_text(update(page.read_text()))
+        sys.stdout.write(f"updated {page}\n")

@@ -1,0 +1,198 @@
+"""Every command in the documentation is run, and shows what the page shows; every recipe in it is one."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import parts
+import pytest
+
+from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
+
+Prepare = Callable[[str], Path]
+PROGRAMS = Path(sys.executable).parent
+SHELLS = {"sh", "bash", "shell"}
+EXAMPLES = ("quickstart", "meson", "mkosi", "template")
+
+
+@pytest.fixture
+def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
+    """`prepare(name)` makes a fresh directory as a page's `<!-- in: name -->` asks for it."""
+
+    def prepare(name: str) -> Path:
+        directory = tmp_path / f"{sum(1 for _ in tmp_path.iterdir())}" / name
+        if name == "checkout":
+            copy_checkout(directory)
+        elif name in EXAMPLES:
+            ignored = shutil.ignore_patterns("parts", "out")
+            shutil.copytree(CHECKOUT / "examples" / name, directory, ignore=ignored)
+            lay_out(directory / "parts")
+        elif name == "parts":
+            lay_out(directory / "parts")
+        elif name == "foreign":
+            make_foreign_image(directory, lay_out)
+        elif name == "empty":
+            directory.mkdir(parents=True)
+        else:
+            pytest.fail(f"no directory is prepared as {name!r}")
+        return directory
+
+    return prepare
+
+
+def copy_checkout(directory: Path) -> None:
+    """A checkout of its own, with the parts of this one and an environment that counts as ready: `make` must never
+    install the copy into the environment that runs the tests."""
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "parts", "out")
+    shutil.copytree(CHECKOUT, directory, ignore=ignored)
+    parts.PARTS.mkdir(exist_ok=True)
+    (directory / ".parts").symlink_to(parts.PARTS)
+    environment = directory / ".venv"
+    environment.mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (environment / name).symlink_to(Path(sys.prefix) / name)
+    (environment / ".ready").write_text("")
+
+
+def make_foreign_image(directory: Path, lay_out: Callable[[Path], None]) -> None:
+    """`foreign.efi`, made by ukify."""
+    lay_out(directory / "parts")
+    command = [sys.executable, str(parts.get("ukify")), "build", "--output=foreign.efi"]
+    command += ["--stub=parts/linux.efi.stub", "--linux=parts/vmlinuz", "--initrd=parts/initrd.img"]
+    command += ["--cmdline=root=LABEL=root ro", "--os-release=ID=foreign\nPRETTY_NAME=Foreign\n"]
+    # Without it, ukify takes the hardware ids of the machine that it runs on.
+    command += ["--efifw=parts/firmware/ovmf-generic", "--hwids=hwids"]
+    (directory / "hwids").mkdir()
+    machine = {
+        "type": "uefi-fw",
+        "name": "QEMU q35",
+        "fwid": "ovmf-generic",
+        "hwids": ["817fca52-ae83-52f5-8642-9497f79d49d0"],
+    }
+    (directory / "hwids/q35.json").write_text(json.dumps(machine))
+    subprocess.run(command, cwd=directory, check=True, capture_output=True)
+
+
+class Session:
+    """One page's commands in its directories."""
+
+    def __init__(self, prepare: Prepare) -> None:
+        self.prepare = prepare
+        self.directory: Path | None = None
+        self.plugins: list[Path] = []
+
+    def play(self, block: Block) -> None:
+        if "in" in block.directives:
+            self.directory = self.prepare(block.directives["in"])
+        if "file" in block.directives:
+            path = self.here / block.directives["file"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+        elif block.language == "console":
+            if "not run" in block.directives:
+                self.stand_in(block)
+            else:
+                self.run(block)
+
+    @property
+    def here(self) -> Path:
+        assert self.directory is not None, "the page does not say where, with <!-- in: … -->"
+        return self.directory
+
+    def run(self, block: Block) -> None:
+        steps = list(commands(block))
+        assert steps, "a console block without a command"
+        for number, step in enumerate(steps, 1):
+            done = subprocess.run(
+                ["/bin/sh", "-c", step.command],
+                cwd=self.here,
+                env=self.environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+            expected = int(block.directives.get("exit", 0)) if number == len(steps) else 0
+            place = f"line {block.line}: $ {step.command}\n{done.stdout}"
+            assert done.returncode == expected, place
+            assert not step.output or matches(step.output, done.stdout, varies="varies" in block.directives), place
+
+    def environment(self) -> dict[str, str]:
+        dropped = ("NO_COLOR", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "VENV")
+        kept = {key: value for key, value in os.environ.items() if key not in dropped}
+        path = os.pathsep.join((str(PROGRAMS), os.environ["PATH"]))
+        return {**kept, "PATH": path, "PYTHONPATH": os.pathsep.join(map(str, self.plugins))}
+
+    def stand_in(self, block: Block) -> None:
+        """For an editable install of a plugin that the page wrote: put it and its entry points on the path."""
+        for step in commands(block):
+            folder = self.directory / step.command.split()[-1] if self.directory else None
+            if "install --editable" in step.command and folder and (folder / "pyproject.toml").is_file():
+                project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+                info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+                info.mkdir()
+                points = [EntryPoint(name, value, "fuki") for name, value in project["entry-points"]["fuki"].items()]
+                lines = ["[fuki]", *(f"{point.name} = {point.value}" for point in points)]
+                (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+                head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+                (info / "METADATA").write_text(head)
+                self.plugins.append(folder)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "console" for b in blocks(page))])
+def test_the_commands_of_the_page_do_what_it_shows(page: str, prepare: Prepare):
+    session = Session(prepare)
+    for block in blocks(page):
+        session.play(block)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_s_commands_stand_in_console_blocks(page: str):
+    assert not [block.line for block in blocks(page) if block.language in SHELLS]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_says_why_for_what_is_not_run(page: str):
+    assert all(block.directives.get("not run", "why") for block in blocks(page))
+
+
+@pytest.fixture(scope="session")
+def schema() -> dict[str, Any]:
+    command = [sys.executable, "-m", "fuki_build", "--plugin", "gcp", "schema"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def fragments(page: str) -> list[Block]:
+    found = [block for block in blocks(page) if block.language == "toml"]
+    return [block for block in found if block.directives.get("file", "fuki.toml").endswith("fuki.toml")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if fragments(page)])
+def test_the_recipes_of_the_page_fit_the_schema(page: str, schema: dict[str, Any]):
+    for block in fragments(page):
+        table = tomllib.loads(block.text).get("fuki", {})
+        # What a fragment leaves out is required, but not what it shows.
+        recipe = {"fuki": {"name": "acme", "image": {}, **table}}
+        jsonschema.validate(recipe, schema)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if links(page)])
+def test_the_links_of_the_page_lead_somewhere(page: str):
+    for link in links(page):
+        target, _, anchor = link.partition("#")
+        if "://" in target:
+            continue
+        path = (CHECKOUT / page).parent / target if target else CHECKOUT / page
+        assert path.exists(), link
+        if anchor:
+            assert anchor in headings(path.resolve().relative_to(CHECKOUT.resolve()).as_posix()), link
