@@ -18,20 +18,25 @@ def broken_table(subject: Subject) -> Problems:
             yield Problem(f"the stub refuses the whole table: {part.table.flaw.message}", where=_name(part))
 
 
-def ambiguous_id(subject: Subject) -> Problems:
+def _ambiguous(subject: Subject, kind: DeviceType, hint: str) -> Problems:
     for part in subject.slices:
-        owners: dict[tuple[DeviceType, UUID], list[str]] = {}
+        owners: dict[UUID, list[str]] = {}
         for record in part.table.records if part.table else ():
-            keys = owners.setdefault((record.type, record.chid), [])
+            keys = owners.setdefault(record.chid, []) if record.type is kind else [record.key]
             if record.key not in keys:
                 keys.append(record.key)
-        for (_, id_), keys in owners.items():
+        for id_, keys in owners.items():
             if len(keys) > 1:
-                yield Problem(
-                    f"the hardware id {id_} selects {' and '.join(map(repr, keys))}; the stub takes the first",
-                    where=_name(part),
-                    hint="list each hardware id under one firmware or devicetree",
-                )
+                message = f"the hardware id {id_} selects {' and '.join(map(repr, keys))}; the stub takes the first"
+                yield Problem(message, where=_name(part), hint=hint)
+
+
+def ambiguous_firmware(subject: Subject) -> Problems:
+    return _ambiguous(subject, DeviceType.UEFI_FW, "list each hardware id under one firmware")
+
+
+def ambiguous_devicetree(subject: Subject) -> Problems:
+    return _ambiguous(subject, DeviceType.DEVICETREE, "list the one that is meant first")
 
 
 def missing_firmware(subject: Subject) -> Problems:
@@ -97,9 +102,17 @@ RULES = (
     Rule(
         "hwids-ambiguous",
         Severity.ERROR,
-        "No hardware id selects two things",
+        "No hardware id selects two firmware images",
         "The first record that matches wins, so a second one with the same id and another target never does.",
-        ambiguous_id,
+        ambiguous_firmware,
+    ),
+    Rule(
+        "hwids-ambiguous-devicetree",
+        Severity.NOTE,
+        "No hardware id selects two devicetrees",
+        "systemd's own collection has laptops that differ only in ids of narrower types, which are tried first; "
+        "the ids that they share then never decide.",
+        ambiguous_devicetree,
     ),
     Rule(
         "hwids-missing-firmware",

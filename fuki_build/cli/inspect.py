@@ -13,12 +13,12 @@ from fuki_build.image import inspect as images
 from fuki_build.image.assemble import read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.describe import describe
-from fuki_build.image.firmware import read_firmware
+from fuki_build.image.firmware import read_compatible, read_firmware
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.section import Section
 
-_SPEC = re.compile(r"(?P<name>\.?[A-Za-z0-9_]+)(?::(?P<fwid>[^@]+))?(?:@(?P<profile>.+))?")
+_SPEC = re.compile(r"(?P<name>\.?[A-Za-z0-9_.-]+)(?::(?P<key>[^@]+))?(?:@(?P<profile>.+))?")
 
 
 @click.command()
@@ -26,8 +26,8 @@ _SPEC = re.compile(r"(?P<name>\.?[A-Za-z0-9_]+)(?::(?P<fwid>[^@]+))?(?:@(?P<prof
 @click.option("--digests", is_flag=True, help="Add SHA-256 of every section, and the Authenticode digest.")
 @click.option(
     "--extract",
-    metavar="SECTION[:FWID][@PROFILE]",
-    help="Write one section's content; of .efifw, the firmware.",
+    metavar="SECTION[:KEY][@PROFILE]",
+    help="Write one section's content; of .efifw, the firmware. KEY is a fwid, a compatible string or a number.",
 )
 @click.option("-o", "--output", type=output_type, help="Where --extract writes to; '-' is standard output.")
 @json_option
@@ -54,22 +54,33 @@ def inspect(file: Path, digests: bool, extract: str | None, output: Path | None,
 
 
 def find_content(layout: Layout, spec: str) -> Blob:
-    """The content that `SECTION[:FWID][@PROFILE]` names; `RecipeError` says what there is instead."""
+    """The content that `SECTION[:KEY][@PROFILE]` names; `RecipeError` says what there is instead."""
     found = _SPEC.fullmatch(spec)
     if not found:
-        raise click.UsageError(f"{spec!r} is not SECTION[:FWID][@PROFILE].")
+        raise click.UsageError(f"{spec!r} is not SECTION[:KEY][@PROFILE].")
     name = "." + found["name"].lstrip(".")
-    profile = _profile_number(layout, found["profile"])
-    sections = layout.find(name, profile)
-    if found["fwid"]:
-        sections = [s for s in sections if name == ".efifw" and read_firmware(s).fwid == found["fwid"]]
-    if len(sections) != 1:
-        names = ", ".join(_spec_of(section) for section in layout.plain_sections)
-        problem = "is not there" if not sections else f"is there {len(sections)} times: name one by its fwid"
+    sections = layout.find(name, _profile_number(layout, found["profile"]))
+    chosen = _with_key(sections, found["key"]) if found["key"] else sections
+    if len(chosen) != 1:
+        names = ", ".join(dict.fromkeys(_spec_of(section) for section in layout.plain_sections))
+        problem = "is not there" if not chosen else f"is there {len(chosen)} times; name one, or count it: {name}:1"
         raise RecipeError(f"{spec} {problem}", where=str(layout.path), hint=f"there are: {names}")
-    (section,) = sections
-    firmware = read_firmware(section) if name == ".efifw" else None
-    return firmware.payload if firmware and firmware.header else section.content
+    firmware = read_firmware(chosen[0]) if name == ".efifw" else None
+    return firmware.payload if firmware and firmware.header else chosen[0].content
+
+
+def _with_key(sections: list[Section], key: str) -> list[Section]:
+    """The sections of that fwid or compatible string; or the one of that number, counted from 1."""
+    named = [section for section in sections if _key_of(section) == key]
+    if not named and key.isdecimal() and 0 < int(key) <= len(sections):
+        return [sections[int(key) - 1]]
+    return named
+
+
+def _key_of(section: Section) -> str | None:
+    if section.name == ".efifw":
+        return read_firmware(section).fwid
+    return read_compatible(section) if section.name == ".dtbauto" else None
 
 
 def _profile_number(layout: Layout, text: str | None) -> int | None:
@@ -87,9 +98,9 @@ def _profile_number(layout: Layout, text: str | None) -> int | None:
 
 
 def _spec_of(section: Section) -> str:
-    fwid = read_firmware(section).fwid if section.name == ".efifw" else None
+    key = _key_of(section)
     at = "" if section.profile is None else f"@{section.profile}"
-    return f"{section.name}{f':{fwid}' if fwid else ''}{at}"
+    return f"{section.name}{f':{key}' if key else ''}{at}"
 
 
 def _write(content: Blob, output: Path) -> None:

@@ -8,7 +8,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats import authenticode, compression, env_file, pe
 from fuki_build.formats.hwids import DeviceType, group
 from fuki_build.image.blob import Blob
-from fuki_build.image.firmware import FirmwareImage, Slice, read_hardware_table, slices
+from fuki_build.image.firmware import FirmwareImage, Slice, read_compatible, read_hardware_table, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import Origin, Section, measured
@@ -198,6 +198,8 @@ def _sbat_lines(section: Section) -> list[str]:
 
 
 _WORDS: dict[str, Callable[[Section], str]] = {
+    ".dtb": lambda section: read_compatible(section) or "",
+    ".dtbauto": lambda section: read_compatible(section) or "",
     ".hwids": _table_words,
     ".sbat": _sbat_words,
     ".linux": _kernel_words,
@@ -233,7 +235,10 @@ def _firmware(part: Slice, image: FirmwareImage) -> FirmwareView:
 def _devices(part: Slice) -> list[DeviceView]:
     if part.table is None:
         return []
-    fwids = {image.fwid for image in part.firmware}
+    present = {
+        DeviceType.UEFI_FW: {image.fwid for image in part.firmware},
+        DeviceType.DEVICETREE: {read_compatible(section) for section in part.devicetrees},
+    }
     return [
         DeviceView(
             profile=part.profile,
@@ -241,7 +246,7 @@ def _devices(part: Slice) -> list[DeviceView]:
             name=device.name,
             key=device.key,
             chids=tuple(str(c) for c in sorted(device.chids)),
-            present=device.key in fwids if device.type is DeviceType.UEFI_FW else bool(part.devicetrees),
+            present=device.key in present[device.type],
         )
         for device in group(part.table.records)
     ]

@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import efifw, firmware, hwids
+from fuki_build.formats import efifw, fdt, firmware, hwids
 from fuki_build.formats.efifw import EfiFw
 from fuki_build.formats.firmware import Firmware
 from fuki_build.formats.hwids import DeviceType, Record
@@ -61,6 +61,14 @@ def read_hardware_table(section: Section) -> HardwareTable:
         return HardwareTable(section, hwids.decode(section.content.read_small(hwids.MAX_SIZE, "the .hwids section")))
     except FormatError as error:
         return HardwareTable(section, (), error)
+
+
+def read_compatible(section: Section) -> str | None:
+    """The string by which a devicetree is selected; None where it has none, or is no devicetree."""
+    try:
+        return fdt.compatible(section.content.reader)
+    except FormatError:
+        return None
 
 
 class Slice(Struct, frozen=True):

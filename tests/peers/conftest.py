@@ -1,0 +1,235 @@
+"""People's own tools, and images as pefile reads them."""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from struct import pack
+from typing import Any
+
+import parts
+import pefile
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+Run = Callable[..., str]
+
+
+@dataclass(frozen=True)
+class PeSection:
+    name: str
+    sha256: str
+    virtual_size: int
+    address: int
+    offset: int
+    raw_size: int
+    flags: int
+
+    @property
+    def as_loaded(self) -> tuple[str, str, int]:
+        """What a stub sees of it; the digest is that of the first `VirtualSize` bytes."""
+        return self.name, self.sha256, self.virtual_size
+
+
+@dataclass(frozen=True)
+class PeFile:
+    """Headers by pefile's names, and sections in the order of the file."""
+
+    headers: Mapping[str, int]
+    sections: tuple[PeSection, ...]
+    profiles: tuple[int | None, ...]
+    contents: tuple[bytes, ...]
+
+    def content(self, name: str, profile: int | None = None) -> bytes:
+        """The only section of that name in the base or a profile."""
+        found = [
+            content
+            for section, owner, content in zip(self.sections, self.profiles, self.contents, strict=True)
+            if (section.name, owner) == (name, profile)
+        ]
+        assert len(found) == 1, f"{len(found)} sections {name}"
+        return found[0]
+
+    def slice(self, profile: int | None = None) -> list[tuple[str, str, int]]:
+        """What a stub sees of the base or a profile, its own sections apart."""
+        own = {".text", ".rodata", ".data", ".reloc", ".sdmagic"}
+        pairs = zip(self.sections, self.profiles, strict=True)
+        return [section.as_loaded for section, owner in pairs if owner == profile and section.name not in own]
+
+    def names(self, profile: int | None = None) -> list[str]:
+        return [name for name, _, _ in self.slice(profile)]
+
+
+def read_pe(path: Path) -> PeFile:
+    """Read an image with pefile, cut at `.profile` as UAPI.5 says."""
+    with pefile.PE(str(path), fast_load=True) as pe:
+        headers = {
+            key: value["Value"]
+            for structure in (pe.FILE_HEADER, pe.OPTIONAL_HEADER)
+            for key, value in structure.dump_dict().items()
+            if key not in {"Structure", "TimeDateStamp"}
+        }
+        directories = [(d.VirtualAddress, d.Size) for d in pe.OPTIONAL_HEADER.DATA_DIRECTORY]
+        found, profiles, contents = [], [], []
+        profile: int | None = None
+        for section in pe.sections:
+            name = section.Name.rstrip(b"\0").decode()
+            if name == ".profile":
+                profile = 0 if profile is None else profile + 1
+            content = section.get_data()[: section.Misc_VirtualSize]
+            profiles.append(profile)
+            contents.append(content)
+            found.append(
+                PeSection(
+                    name=name,
+                    sha256=hashlib.sha256(content).hexdigest(),
+                    virtual_size=section.Misc_VirtualSize,
+                    address=section.VirtualAddress,
+                    offset=section.PointerToRawData,
+                    raw_size=section.SizeOfRawData,
+                    flags=section.Characteristics,
+                )
+            )
+    headers["Directories"] = tuple(directories)
+    return PeFile(headers, tuple(found), tuple(profiles), tuple(contents))
+
+
+@pytest.fixture(scope="session")
+def pe() -> Callable[[Path], PeFile]:
+    return read_pe
+
+
+@pytest.fixture(scope="session")
+def tool() -> Run:
+    """Run a program; what it prints, or a failure that shows what it complained about."""
+
+    def run(*command: object, cwd: Path | None = None, **environment: str) -> str:
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def ukify(tool: Run) -> Run:
+    """Run ukify; `release` chooses among those of tools/parts.py."""
+
+    def run(*arguments: object, cwd: Path | None = None, release: str = "ukify") -> str:
+        return tool(sys.executable, parts.get(release), *arguments, cwd=cwd)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def bootctl(tool: Run) -> Run:
+    """Run systemd's bootctl out of its unpacked package."""
+
+    def run(*arguments: object) -> str:
+        library = parts.get("libsystemd-shared").parent
+        return tool(parts.get("bootctl"), *arguments, LD_LIBRARY_PATH=str(library))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def inspect(tool: Run) -> Callable[..., Any]:
+    """What `fuki inspect` tells of an image, as plain data."""
+
+    def run(*arguments: object) -> Any:  # noqa: ANN401 - JSON
+        return json.loads(tool(sys.executable, "-m", "fuki_build", "inspect", "--json", *arguments))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def build(tool: Run) -> Callable[[Path], Path]:
+    """Build the recipe in a directory with fuki; gives the image, which is named image.efi."""
+
+    def run(directory: Path) -> Path:
+        tool(sys.executable, "-m", "fuki_build", "build", "-o", "image.efi", cwd=directory)
+        return directory / "image.efi"
+
+    return run
+
+
+MACHINES = {
+    "a.json": '{"type": "uefi-fw", "name": "MSI MS-7D70", "fwid": "ovmf-amdsev",'
+    ' "hwids": ["c12c1f4a-332d-5d72-aa36-7a3d413b479a", "01e09b32-de05-56ca-b9d1-9486ad5f381d"]}',
+    "b.json": '{"type": "uefi-fw", "name": "Any other", "fwid": "ovmf-generic",'
+    ' "hwids": ["50af5797-a2f2-58b1-9a1a-453bcbb2e025"]}',
+    "c.json": '{"type": "uefi-fw", "name": "Any other", "fwid": "ovmf-generic",'
+    ' "hwids": ["0dc0ffee-0000-5000-8000-000000000001"]}',
+}
+
+
+def splash() -> bytes:
+    """A BMP picture of 3 by 2 pixels, 24 bits each."""
+    pixels = b"".join(bytes(range(row, row + 9)) + bytes(3) for row in (10, 100))
+    header = pack("<IiiHHIIiiII", 40, 3, 2, 1, 24, 0, len(pixels), 2835, 2835, 0, 0)
+    return pack("<2sIHHI", b"BM", 14 + len(header) + len(pixels), 0, 0, 14 + len(header)) + header + pixels
+
+
+def _lay_out(directory: Path) -> Path:
+    noise = random.Random(2)  # noqa: S311 - the same bytes in every run
+    devicetrees = sorted(parts.get("dtbs-aa64").rglob("*.dtb"))
+    links = {
+        "stub": parts.get("stub-x64"),
+        "stub-257": parts.get("stub-257-x64"),
+        "addon-stub": parts.get("addon-stub-x64"),
+        "vmlinuz": parts.get("kernel-x64"),
+        "hwids": parts.get("hwids-aa64"),
+        "machine.dtb": devicetrees[0],
+        "first.dtb": devicetrees[1],
+        "second.dtb": devicetrees[2],
+    }
+    for name, target in links.items():
+        (directory / name).symlink_to(target)
+    for name in ("ovmf-generic", "ovmf-amdsev"):
+        (directory / "firmware" / name).mkdir(parents=True)
+        (directory / "firmware" / name / "OVMF.fd").symlink_to(parts.get(name))
+    (directory / "machines").mkdir()
+    for name, text in MACHINES.items():
+        (directory / "machines" / name).write_text(text)
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    contents = {
+        "early.img": parts.initrd({"init": b"#!/bin/sh\n"}),
+        "odd.img": noise.randbytes(70_001),
+        "late.img": noise.randbytes(4099),
+        "ucode.img": b"070701" + noise.randbytes(5000),
+        "splash.bmp": splash(),
+        "blob": noise.randbytes(4096),
+        "pcr.pem": key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        "os-release": b'ID=acme\nPRETTY_NAME="Acme \xc3\xa9dition"\n',
+        "cmdline.txt": b"  kept as  it is\n\n",
+        "sbat.csv": b"sbat,1,SBAT Version,sbat,1,https://example.org\nacme,7,Acme,acme,41.3,https://example.org\n",
+    }
+    for name, content in contents.items():
+        (directory / name).write_bytes(content)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def lay_out() -> Callable[[Path], Path]:
+    """Put all the input that the recipes here have into a directory, side by side."""
+    return _lay_out
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with all input and no recipe yet."""
+    return _lay_out(tmp_path)
