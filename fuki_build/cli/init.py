@@ -7,6 +7,7 @@ import click
 
 from fuki_build.errors import RecipeError
 from fuki_build.image.output_file import OutputFile
+from fuki_build.recipe.model import NAME
 from fuki_build.recipe.text import render_template, template_directory
 
 
@@ -19,7 +20,9 @@ def init(directory: Path, name: str | None, force: bool) -> None:
     path = directory / "fuki.toml"
     if path.exists() and not force:
         raise RecipeError(f"{path} is there already", hint="--force replaces it")
-    name = name or re.sub(r"[^A-Za-z0-9._+~-]+", "-", directory.resolve().name).strip("-.") or "image"
+    name = name or re.sub(r"[^A-Za-z0-9._+~-]+", "-", directory.resolve().name).strip("-._+~") or "image"
+    if not re.fullmatch(NAME, name):
+        raise RecipeError(f"{name!r} cannot name an image", where="--name", hint="use letters, digits and ._+~-")
     text, _ = render_template("fuki.toml.j2", {"name": name}, [template_directory()], str(path))
     with OutputFile(path) as file:
         file.write(text.encode())

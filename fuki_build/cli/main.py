@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 VERBS = ("build", "check", "init", "inspect", "plan", "plugins", "schema")
 """Each is a module here with a click command of its name; it is imported when it is used."""
 
+_PIPE = 128 + signal.SIGPIPE
+
 
 class Verbs(click.Group):
     """Built-in verbs by module name, then those of loaded plugins."""
@@ -38,6 +40,9 @@ class Verbs(click.Group):
         """Run a verb; a plugin's that raises is blamed."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would end with 1 on its own.
+            raise click.exceptions.Exit(_PIPE) from error
         except (FukiError, OSError, click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception:
@@ -114,15 +119,15 @@ def _explain(error: BaseException) -> int:
     match error:
         case click.exceptions.Exit():
             return error.exit_code
+        case BrokenPipeError():
+            # The reader went away; without this, Python would complain once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _PIPE
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
         case click.Abort() | KeyboardInterrupt():
             click.echo("fuki: interrupted", err=True)
             return 128 + signal.SIGINT
-        case BrokenPipeError():
-            # The reader went away; without this, Python would complain once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 128 + signal.SIGPIPE
         case FukiError():
             _show(error, error.message, error.where, error.hint)
             return error.exit_code

@@ -13,7 +13,7 @@ from fuki_build.formats import compression
 from fuki_build.formats.reader import Reader, unpack
 
 _BZIMAGE_RELEASE = re.compile(rb"([A-Za-z0-9._+~-]{1,127}) \([^)]*\) #")
-_BANNER = re.compile(rb"Linux version (\d\.[!-~]{1,126}) \(")
+_BANNER = re.compile(rb"Linux version (\d\.[!-~]{1,125}) \(")
 _BANNER_REACH = 256
 _NOTE_RELEASE = re.compile(rb"[!-~]{1,127}")
 _PIECE = 1024 * 1024

@@ -1,6 +1,6 @@
 """A layout in plain, typed words: what `--json`, manifests, templates and tables show."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -115,7 +115,7 @@ def describe(layout: Layout, digests: Sequence[str] | None = None, image_digest:
             _section(layout, placed, images.get(id(placed.section)), digests[i] if digests else None)
             for i, placed in enumerate(layout.sections)
         ),
-        firmware=tuple(_firmware(part, image) for part in parts for image in part.firmware),
+        firmware=tuple(image for part in parts for image in _firmware(part)),
         devices=tuple(device for part in parts for device in _devices(part)),
         sbat=_sbat(layout),
         signatures=signatures,
@@ -217,19 +217,21 @@ def _profile(section: Section) -> ProfileView:
     return ProfileView(section.profile or 0, values.get("ID"), values.get("TITLE"))
 
 
-def _firmware(part: Slice, image: FirmwareImage) -> FirmwareView:
+def _firmware(part: Slice) -> Iterator[FirmwareView]:
+    """Of several images with one fwid the stub takes the first: no id selects the others."""
     table = part.table.keys(DeviceType.UEFI_FW) if part.table else {}
-    content = image.content
-    return FirmwareView(
-        profile=part.profile,
-        fwid=image.fwid,
-        kind=content.kind.value if content else "broken",
-        features=content.features if content else (),
-        version=content.version if content else None,
-        size=image.payload.size,
-        chids=tuple(str(c) for c in table.get(image.fwid, ())) if image.fwid else (),
-        flaw=image.flaw.message if image.flaw else content.flaw if content else None,
-    )
+    for image in part.firmware:
+        content = image.content
+        yield FirmwareView(
+            profile=part.profile,
+            fwid=image.fwid,
+            kind=content.kind.value if content else "broken",
+            features=content.features if content else (),
+            version=content.version if content else None,
+            size=image.payload.size,
+            chids=tuple(str(c) for c in table.pop(image.fwid, ())) if image.fwid else (),
+            flaw=image.flaw.message if image.flaw else content.flaw if content else None,
+        )
 
 
 def _devices(part: Slice) -> list[DeviceView]:

@@ -22,6 +22,7 @@ def inspect(path: Path) -> Layout:
     file = Blob.of_file(path)
     try:
         headers = pe.decode(file.read_at(0, pe.HEAD_SIZE), file.size)
+        _check_claims(headers, file.size)
     except FormatError as error:
         raise error.at(str(path)) from error
     sections = tuple(_sections(headers, file))
@@ -35,6 +36,13 @@ def inspect(path: Path) -> Layout:
         path=path,
         where=str(path),
     )
+
+
+def _check_claims(headers: PeHeaders, size: int) -> None:
+    """Sections that share bytes can be shown, but not so many that a small file has gigabytes of content."""
+    claimed = sum(section.raw_size for section in headers.sections)
+    if claimed > 2 * size:
+        raise FormatError(f"its sections claim {claimed} bytes, the file has {size}")
 
 
 def _sections(headers: PeHeaders, file: Blob) -> Iterator[PlacedSection]:

@@ -27,6 +27,9 @@ class OutputFile:
     def __enter__(self) -> Self:
         if self.path.is_dir():
             raise FukiError(f"cannot write {self.path}: it is a directory")
+        if self.path.exists() and not self.path.is_file():
+            # Renaming would put a file in the place of a device.
+            raise FukiError(f"cannot write {self.path}: it is not a regular file")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.descriptor = self._open()
@@ -64,23 +67,27 @@ class OutputFile:
         """Make the content durable and give it its name, replacing what had it."""
         try:
             os.fsync(self.descriptor)
+            if self._temporary is None and self._link(self.path):
+                return
             if self._temporary is None:
-                self._temporary = self._give_name()
+                self._temporary = self._unused_name()
+                self._link(self._temporary)
             os.rename(self._temporary, self.path)  # noqa: PTH104 - same call, plainer here
             self._temporary = None
         except OSError as error:
             raise self._error(error) from error
 
-    def _give_name(self) -> Path:
-        """Link the nameless file; rename can then replace an existing one, which linking cannot."""
-        name = self._unused_name()
+    def _link(self, name: Path) -> bool:
+        """Name the nameless file; False if the name is taken: rename can replace what has it, linking cannot."""
         descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # Only with a directory descriptor does Python call linkat(), which can follow the link.
             os.link(str(self.descriptor), name, src_dir_fd=descriptors, follow_symlinks=True)
+        except FileExistsError:
+            return False
         finally:
             os.close(descriptors)
-        return name
+        return True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

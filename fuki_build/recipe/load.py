@@ -50,7 +50,10 @@ def load_recipe(path: Path | None = None) -> LoadedRecipe:
     """
     path = find_recipe(path)
     data, files = _load_mkosi(path) if path.suffix == ".conf" else (_load_toml(path), (path,))
-    recipe, variables = _build(data)
+    try:
+        recipe, variables = _build(data)
+    except RecursionError:
+        raise RecipeError("its tables are nested too deeply", where=str(path)) from None
     return LoadedRecipe(recipe, path.parent, files, variables)
 
 
@@ -60,15 +63,18 @@ def _read(path: Path) -> str:
     except FukiError as error:
         raise RecipeError(error.message, hint=error.hint) from error
     try:
-        return data.decode()
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise RecipeError(f"it is not UTF-8 text (byte {error.start})", where=str(path)) from None
+    if "\0" in text:
+        raise RecipeError(f"it is not text (NUL at byte {data.index(0)})", where=str(path))
+    return text
 
 
 def _load_toml(path: Path) -> dict[str, Any]:
     try:
         document = tomllib.loads(_read(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"it is not valid TOML: {error}", where=str(path)) from None
     others = sorted(set(document) - {"fuki"})
     if others:

@@ -149,5 +149,5 @@ def _table(line: str, table: type[msgspec.Struct], where: str) -> dict[str, Any]
 def _value(text: str, where: str) -> Any:  # noqa: ANN401 - TOML data
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{text!r} is not a TOML value: {error}", where=where) from None

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$"
+
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """A table of the recipe; keys that are not listed are errors."""
@@ -106,7 +108,7 @@ class OutputTable(Table, frozen=True):
 class Recipe(Table, frozen=True):
     """`[fuki]`: a recipe."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$", description="name of the image")]
+    name: Annotated[str, Meta(pattern=NAME, description="name of the image")]
     image: ImageTable
     version: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._+~^:-]*$", description="version of the image")] = ""
     plugins: Annotated[tuple[str, ...], Meta(description="installed plugins to load")] = ()

@@ -79,7 +79,7 @@ def render_template(
 
     autoescape = name.removesuffix(".j2").endswith((".html", ".svg", ".xml"))
     environment = _environment(tuple(directories), autoescape=autoescape)
-    cache = environment.cache or {}
+    cache = {} if environment.cache is None else environment.cache
     cache.clear()
     try:
         text = environment.get_template(name).render(variables)

@@ -1,9 +1,11 @@
 """Findings on standard error."""
 
+import sys
 from collections.abc import Iterable
 
 import click
 
+from fuki_build.cli.render import colour
 from fuki_build.cli.render.plain import plain
 from fuki_build.hooks.records import Finding, Severity
 
@@ -11,9 +13,10 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "c
 
 
 def show_findings(findings: Iterable[Finding]) -> None:
+    styled = colour.wanted(sys.stderr)
     for finding in findings:
         label = click.style(finding.severity.value, fg=_COLOURS[finding.severity], bold=True)
         where = f"{finding.where}: " if finding.where else ""
-        click.echo(f"{label}: {plain(where + finding.message)} [{finding.rule}]", err=True)
+        click.echo(f"{label}: {plain(where + finding.message)} [{finding.rule}]", err=True, color=styled)
         if finding.hint:
             click.echo(f"  hint: {plain(finding.hint)}", err=True)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fuki_build.cli.render import colour
 from fuki_build.image.assemble import Progress
 
 _WORTH_SHOWING = 64 * 1024 * 1024
@@ -25,7 +26,7 @@ def progress_bar(total: int) -> Iterator[Progress | None]:
         BarColumn(),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, color_system=colour.system(sys.stderr)),
         transient=True,
     ) as bar:
         task = bar.add_task("", total=total)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fuki_build.cli.render import colour
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.image.describe import DeviceView, FirmwareView, LayoutView, SectionView, describe
@@ -17,8 +18,15 @@ _WIDE = 160
 """Columns where there is no terminal to ask."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave the answer to the command line, which has one for all output."""
+        raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False, markup=False, emoji=False)
+    width = None if sys.stdout.isatty() else _WIDE
+    return _Console(width=width, color_system=colour.system(sys.stdout), highlight=False, markup=False, emoji=False)
 
 
 def _table(*columns: str, right: Sequence[str] = ()) -> Table:

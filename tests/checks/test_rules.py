@@ -1,0 +1,327 @@
+"""Every rule finds what it is for, and is silent about an image that is right."""
+
+import json
+import os
+import re
+import struct
+from collections.abc import Callable
+from hashlib import sha1
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.support.command import Outcome, invoke, refused, succeed
+
+CHID = "01e09b32-de05-56ca-b9d1-9486ad5f381d"
+
+RIGHT = """\
+[fuki]
+name = "acme"
+
+[fuki.image]
+stub = "stub"
+linux = "vmlinuz"
+initrd = ["initrd.img"]
+cmdline = "quiet"
+os-release = "os-release"
+splash = "splash.bmp"
+uname = "auto"
+sbat = ["acme,1,Acme,acme,1,https://example.com/"]
+
+[[fuki.firmware]]
+source = "file"
+id = "one"
+path = "one.fd"
+platforms = ["qemu:q35"]
+
+[[fuki.profile]]
+id = "debug"
+
+[[fuki.profile.firmware]]
+source = "file"
+id = "two"
+path = "two.fd"
+platforms = ["qemu:i440fx"]
+"""
+
+EXPECTED = {"firmware-not-handed-over"}
+"""What even the right image gets: stubs of 262 do not start the firmware."""
+
+
+@pytest.fixture
+def shop(workshop, part):
+    (workshop / "one.fd").symlink_to(part("ovmf-generic"))
+    (workshop / "two.fd").symlink_to(part("ovmf-amdsev"))
+    # A bitmap of no pixels is enough of one.
+    (workshop / "splash.bmp").write_bytes(struct.pack("<2sIHHI", b"BM", 14, 0, 0, 14))
+    (workshop / "empty").write_bytes(b"")
+    (workshop / "fuki.toml").write_text(RIGHT)
+    return workshop
+
+
+def found(shop: Path, *target: str) -> dict[str, dict]:
+    """The findings of `fuki check --json`, by rule."""
+    findings = json.loads(invoke(shop, "check", "--json", *target).out)["findings"]
+    return {finding["rule"]: finding for finding in findings}
+
+
+def swap(old: str, new: str) -> Callable[[Path, object], tuple[str, ...]]:
+    """A recipe that is wrong in one place."""
+
+    def prepare(shop: Path, _: object) -> tuple[str, ...]:
+        assert old in RIGHT
+        (shop / "fuki.toml").write_text(RIGHT.replace(old, new, 1))
+        return ()
+
+    return prepare
+
+
+def patch(section: str, change: Callable[[bytearray, int, int], None]) -> Callable[[Path, object], tuple[str, ...]]:
+    """The right image, changed behind the back of whoever made it; `change` gets its bytes and the section's place."""
+
+    def prepare(shop: Path, _: object) -> tuple[str, ...]:
+        succeed(shop, "build")
+        data = bytearray((shop / "acme.efi").read_bytes())
+        views = json.loads(succeed(shop, "inspect", "--json", "acme.efi").out)["sections"]
+        view = next(view for view in views if view["name"] == section)
+        change(data, view["offset"], view["size"])
+        (shop / "wrong.efi").write_bytes(data)
+        return ("wrong.efi",)
+
+    return prepare
+
+
+def rename(old: bytes, new: bytes) -> Callable[[bytearray, int, int], None]:
+    def change(data: bytearray, _offset: int, _size: int) -> None:
+        at = data.index(old.ljust(8, b"\0"), 0x78, 0x1000)
+        data[at : at + 8] = new.ljust(8, b"\0")
+
+    return change
+
+
+def put(where: int, value: bytes) -> Callable[[bytearray, int, int], None]:
+    def change(data: bytearray, offset: int, _size: int) -> None:
+        data[offset + where : offset + where + len(value)] = value
+
+    return change
+
+
+def other_firmware(name: str, cut: int = 0) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
+    def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+        (shop / "one.fd").unlink()
+        (shop / "one.fd").write_bytes(part(name).read_bytes()[cut:] if name else os.urandom(65536))
+        return ()
+
+    return prepare
+
+
+def other_part(name: str, real: str) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
+    def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+        (shop / name).unlink()
+        (shop / name).symlink_to(part(real))
+        return ()
+
+    return prepare
+
+
+def stub_version(version: bytes) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
+    def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+        data = part("stub-x64").read_bytes()
+        changed = re.sub(rb"LoaderInfo: systemd-stub \d+\.\d+", lambda m: version.ljust(len(m[0]), b"9"), data)
+        assert changed != data
+        assert len(changed) == len(data)
+        (shop / "stub").unlink()
+        (shop / "stub").write_bytes(changed)
+        return ()
+
+    return prepare
+
+
+def huge_initrd(shop: Path, _: object) -> tuple[str, ...]:
+    os.truncate(shop / "initrd.img", 2 * 1024**3)
+    return ()
+
+
+def profiles_for_a_small_header(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    other_part("stub", "stub-257-x64")(shop, part)
+    base = RIGHT.partition("[[fuki.firmware]]")[0]
+    profiles = "".join(f'[[fuki.profile]]\nid = "p{i}"\ncmdline = "{i}"\n' for i in range(15))
+    (shop / "fuki.toml").write_text(base + profiles)
+    return ()
+
+
+def never_tried_chid() -> str:
+    """Type 14 of QEMU: the manufacturer alone, as Microsoft's rules hash it."""
+    namespace = UUID("70ffd812-4c7f-4c7d-0000-000000000000")
+    digest = sha1(namespace.bytes + "QEMU".encode("utf-16-le"), usedforsecurity=False).digest()
+    return str(UUID(bytes=digest[:16], version=5))
+
+
+def ghost(shop: Path, _: object) -> tuple[str, ...]:
+    (shop / "ghost.json").write_text(json.dumps({"type": "uefi-fw", "name": "G", "fwid": "ghost", "hwids": [CHID]}))
+    (shop / "fuki.toml").write_text(RIGHT.replace('uname = "auto"', 'hwids = "ghost.json"'))
+    return ()
+
+
+def two_devicetrees(shop: Path, _: object) -> tuple[str, ...]:
+    (shop / "hw").mkdir()
+    for name in ("a", "b"):
+        device = {"type": "devicetree", "name": name, "compatible": f"acme,{name}", "hwids": [CHID]}
+        (shop / f"hw/{name}.json").write_text(json.dumps(device))
+    (shop / "fuki.toml").write_text(RIGHT.replace('uname = "auto"', 'hwids = "hw"\ndtbauto = ["os-release"]'))
+    return ()
+
+
+ABOUT_THE_WHOLE = {"os-release-missing", "uname-missing", "image-size", "header-room", "stub-unknown"}
+ONE = 'platforms = ["qemu:q35"]'
+
+WRONG = {
+    "os-release-missing": swap('os-release = "os-release"\n', ""),
+    "uname-missing": swap('uname = "auto"', 'uname = ""'),
+    "kernel-not-startable": swap('"vmlinuz"', '"os-release"'),
+    "kernel-not-startable of another machine": other_part("vmlinuz", "kernel-aa64"),
+    "kernel-missing": swap('"vmlinuz"', '"empty"'),
+    "splash-format": swap('"splash.bmp"', '"os-release"'),
+    "section-repeated": patch(".uname", rename(b".uname", b".osrel")),
+    "firmware-header": patch(".efifw", put(0, b"\0")),
+    "firmware-header with an id that ends early": patch(".efifw", put(17, b"\0")),
+    "firmware-duplicate-id": swap(
+        "[[fuki.profile]]", f'[[fuki.firmware]]\nsource = "file"\nid = "one"\npath = "two.fd"\n{ONE}\n[[fuki.profile]]'
+    ),
+    "firmware-never-selected": swap(
+        "[[fuki.profile]]", '[[fuki.firmware]]\nsource = "file"\nid = "lost"\npath = "two.fd"\n[[fuki.profile]]'
+    ),
+    "firmware-never-selected without a table": swap(ONE, ""),
+    "firmware-unknown": other_firmware(""),
+    "firmware-unknown for a variable store": other_firmware("ovmf-vars"),
+    "firmware-rom-size": other_firmware("ovmf-generic", 1000),
+    "hwids-broken by a type": patch(".hwids", put(0, b"\x1c\0\0\x30")),
+    "hwids-broken by an offset": patch(".hwids", put(24, b"\xff\xff\0\0")),
+    "hwids-ambiguous": swap(
+        "[[fuki.profile]]", f'[[fuki.firmware]]\nsource = "file"\nid = "x"\npath = "two.fd"\n{ONE}\n[[fuki.profile]]'
+    ),
+    "hwids-ambiguous-devicetree": two_devicetrees,
+    "hwids-missing-firmware": ghost,
+    "hwids-empty": patch(".hwids", put(0, bytes(28))),
+    "hwids-never-tried": swap(ONE, f'chids = ["{never_tried_chid()}"]'),
+    "profile-without-hwids": swap('platforms = ["qemu:i440fx"]', ""),
+    "header-room": profiles_for_a_small_header,
+    "image-size": huge_initrd,
+    "sbat-room": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
+    "stub-too-old": other_part("stub", "stub-257-x64"),
+    "stub-unknown when newer": stub_version(b"LoaderInfo: systemd-stub 9"),
+    "stub-unknown when of others": stub_version(b"LoaderInfo: another-stub 9"),
+}
+
+
+@pytest.mark.parametrize(("name", "prepare"), WRONG.items(), ids=WRONG)
+def test_the_wrong_image_is_found_by(shop, part, name, prepare):
+    target = prepare(shop, part)
+    findings = found(shop, *target)
+    rule = name.split()[0]
+    assert rule in findings
+    assert findings[rule]["message"]
+    assert findings[rule]["where"] or rule in ABOUT_THE_WHOLE
+
+
+def test_the_right_recipe_has_no_findings(shop):
+    assert set(found(shop)) == EXPECTED
+
+
+def test_the_right_image_has_no_findings(shop):
+    succeed(shop, "build")
+    assert set(found(shop, "acme.efi")) == EXPECTED
+
+
+def test_firmware_that_is_not_handed_over_is_only_a_matter_of_images_with_firmware(shop):
+    (shop / "fuki.toml").write_text(RIGHT.partition("[[fuki.firmware]]")[0])
+    assert set(found(shop)) == set()
+
+
+def listed(shop: Path) -> list[tuple[str, str]]:
+    lines = succeed(shop, "check", "--list").out.splitlines()
+    return [(line.split()[0], line.split()[1]) for line in lines]
+
+
+def test_every_rule_of_the_core_has_a_wrong_image_here(shop):
+    assert {rule for rule, _ in listed(shop)} == {name.split()[0] for name in WRONG} | EXPECTED
+
+
+def test_the_list_gives_severities(shop):
+    assert {severity for _, severity in listed(shop)} == {"error", "warning", "note"}
+
+
+def test_every_rule_is_explained_with_the_way_to_silence_it(shop):
+    for rule, severity in listed(shop):
+        text = succeed(shop, "check", "--explain", rule).out
+        assert text.startswith(f"{rule} ({severity}): ")
+        assert f'silence = ["{rule}"]' in text
+
+
+def test_an_unknown_rule_cannot_be_explained(shop):
+    assert "there is no check 'nope'" in refused(shop, "check", "--explain", "nope")
+
+
+def check(shop: Path) -> Outcome:
+    return invoke(shop, "check")
+
+
+def test_a_silenced_rule_says_nothing_and_no_longer_stops_a_build(shop, part):
+    other_firmware("")(shop, part)
+    assert check(shop).code == 1
+    (shop / "fuki.toml").write_text(RIGHT.replace("[fuki.image]", 'silence = ["firmware-unknown"]\n[fuki.image]'))
+    assert check(shop).code == 0
+    assert "firmware-unknown" not in check(shop).err
+    succeed(shop, "build")
+
+
+def test_a_warning_does_not_make_check_fail(shop, part):
+    swap('os-release = "os-release"\n', "")(shop, part)
+    assert check(shop).code == 0
+    assert "warning: " in check(shop).err
+
+
+def test_findings_come_with_a_hint_and_their_id(shop, part):
+    swap('os-release = "os-release"\n', "")(shop, part)
+    assert "[os-release-missing]\n  hint: add os-release" in check(shop).err
+
+
+def test_errors_come_before_warnings_and_notes(shop, part):
+    other_firmware("")(shop, part)
+    swap('os-release = "os-release"\n', "")(shop, part)
+    findings = json.loads(invoke(shop, "check", "--json").out)["findings"]
+    order = ["error", "warning", "note"]
+    severities = [order.index(finding["severity"]) for finding in findings]
+    assert severities == sorted(severities)
+    assert set(severities) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", ["header-room", "sbat-room", "image-size", "kernel-not-startable", "stub-too-old"])
+def test_an_error_stops_a_build_before_anything_is_written(shop, part, name):
+    WRONG[name](shop, part)
+    before = sorted(shop.rglob("*"))
+    outcome = invoke(shop, "build", "-o", "new/out.efi", "--depfile", "d")
+    assert outcome.code == 1
+    assert f"[{name}]" in outcome.err
+    assert f"fuki check --explain {name}" in outcome.err
+    assert sorted(shop.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["header-room", "sbat-room", "image-size"])
+def test_a_plan_with_errors_is_still_shown(shop, part, name):
+    WRONG[name](shop, part)
+    outcome = invoke(shop, "plan")
+    assert outcome.code == 1
+    assert ".initrd" in outcome.out
+    assert f"[{name}]" in outcome.err
+
+
+def test_people_are_told_when_there_is_nothing_to_find(shop, tmp_path):
+    (shop / "fuki.toml").write_text(RIGHT.partition("[[fuki.firmware]]")[0])
+    succeed(shop, "build", "-o", tmp_path / "x.efi")
+    assert invoke(shop, "check", tmp_path / "x.efi").err == "nothing to complain about\n"
+
+
+def test_a_file_that_is_not_there_is_refused(shop):
+    assert "nope.efi" in refused(shop, "check", "nope.efi")

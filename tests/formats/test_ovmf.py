@@ -1,0 +1,166 @@
+"""Facts about the builds: Debian's packages of edk2 2025.02 and 2026.08, as sections of their metadata show them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from struct import pack, pack_into
+
+import pytest
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import ovmf
+from fuki_build.formats.reader import Reader
+
+Part = Callable[[str], Path]
+
+BUILDS = ("ovmf-generic", "ovmf-amdsev", "ovmf-inteltdx", "ovmf-2025")
+SECRETS, CPUID, HASHES = 2, 3, 0x10
+BFV, CFV, TD_HOB = 0, 1, 2
+
+
+def decode_file(path: Path) -> ovmf.Ovmf:
+    image = ovmf.decode(Reader.of(path.read_bytes()))
+    assert image is not None
+    return image
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_real_builds_have_sev_and_tdx_metadata(part: Part, name: str):
+    image = decode_file(part(name))
+    assert image.sev
+    assert image.tdx
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("ovmf-generic", True), ("ovmf-amdsev", True), ("ovmf-inteltdx", False), ("ovmf-2025", False)],
+)
+def test_only_some_builds_have_a_page_for_kernel_hashes(part: Part, name: str, expected: bool):
+    sev = decode_file(part(name)).sev
+    assert sev is not None
+    assert (HASHES in [section.kind for section in sev]) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("ovmf-generic", True), ("ovmf-amdsev", True), ("ovmf-inteltdx", True), ("ovmf-2025", False)],
+)
+def test_igvm_metadata_came_after_2025(part: Part, name: str, expected: bool):
+    assert (ovmf.IGVM_METADATA in decode_file(part(name)).entries) is expected
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_an_snp_launch_has_one_secrets_page_and_one_cpuid_page(part: Part, name: str):
+    sev = decode_file(part(name)).sev
+    assert sev is not None
+    for kind in (SECRETS, CPUID):
+        assert [section.size for section in sev if section.kind == kind] == [0x1000]
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_an_snp_launch_covers_whole_pages(part: Part, name: str):
+    sev = decode_file(part(name)).sev
+    assert sev is not None
+    assert all(section.address % 0x1000 == section.size % 0x1000 == 0 for section in sev)
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_the_volumes_of_a_td_are_the_file(part: Part, name: str):
+    tdx = decode_file(part(name)).tdx
+    assert tdx is not None
+    volumes = sorted((s.offset, s.raw_size) for s in tdx if s.kind in (BFV, CFV))
+    assert volumes[0][0] == 0
+    assert sum(size for _, size in volumes) == part(name).stat().st_size
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_the_volumes_of_a_td_end_at_4_gib(part: Part, name: str):
+    tdx = decode_file(part(name)).tdx
+    assert tdx is not None
+    assert max(s.address + s.memory_size for s in tdx if s.kind in (BFV, CFV)) == 1 << 32
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_td_has_one_hob_page_range(part: Part, name: str):
+    tdx = decode_file(part(name)).tdx
+    assert tdx is not None
+    assert [s.raw_size for s in tdx if s.kind == TD_HOB] == [0]
+
+
+@pytest.mark.parametrize("name", ["ovmf-vars", "aavmf"])
+def test_images_without_the_table_have_none(part: Part, name: str):
+    assert ovmf.decode(Reader.of(part(name).read_bytes())) is None
+
+
+@pytest.mark.parametrize("data", [b"", bytes(49), bytes(50), bytes(4096)])
+def test_data_without_the_footer_have_no_table(data: bytes):
+    assert ovmf.decode(Reader.of(data)) is None
+
+
+def entry(guid: object, data: bytes) -> bytes:
+    return data + pack("<H", len(data) + 18) + guid.bytes_le  # type: ignore[attr-defined]
+
+
+def image(*entries: bytes, head: bytes = b"", length: int | None = None) -> Reader:
+    table = b"".join(reversed(entries))
+    footer = pack("<H", len(table) + 18 if length is None else length) + ovmf.FOOTER.bytes_le
+    return Reader.of(head + table + footer + bytes(32))
+
+
+def test_entries_are_found_by_their_guids():
+    found = ovmf.decode(image(entry(ovmf.SEV_ES_RESET, b"\x04\xb0\x80\0"), entry(ovmf.SVSM_INFO, b"12345678")))
+    assert found is not None
+    assert found.entries == {ovmf.SEV_ES_RESET: b"\x04\xb0\x80\0", ovmf.SVSM_INFO: b"12345678"}
+    assert (found.sev, found.tdx) == (None, None)
+
+
+def test_an_empty_table_has_no_entries():
+    found = ovmf.decode(image())
+    assert found is not None
+    assert found.entries == {}
+
+
+def test_entries_are_named():
+    found = ovmf.decode(image(entry(ovmf.SEV_HASH_TABLE, bytes(8))))
+    assert found is not None
+    assert found.entry_names == ("SEV kernel hash table",)
+
+
+def metadata(guid: object, content: bytes, distance: int | None = None) -> Reader:
+    """An image whose one entry points at `content`, which stands first in it."""
+    size = len(content) + 22 + 18 + 32
+    return image(entry(guid, pack("<I", size if distance is None else distance)), head=content)
+
+
+LIES = {
+    "a table of less than its footer": image(length=17),
+    "a table longer than the file": image(length=0xFFFF),
+    "an entry smaller than its own tail": image(bytes(16 + 2)),
+    "an entry longer than the table": image(pack("<H", 19) + ovmf.SEV_ES_RESET.bytes_le),
+    "an entry cut short": image(b"abc"),
+    "a distance cut short": image(entry(ovmf.SEV_METADATA, b"\1\2\3")),
+    "SEV metadata before the file": metadata(ovmf.SEV_METADATA, b"", 0xFFFFFFFF),
+    "SEV metadata at the end": metadata(ovmf.SEV_METADATA, b"", 4),
+    "SEV metadata without magic": metadata(ovmf.SEV_METADATA, pack("<4sIII", b"AAAA", 16, 1, 0)),
+    "SEV metadata of an unknown version": metadata(ovmf.SEV_METADATA, pack("<4sIII", b"ASEV", 16, 2, 0)),
+    "a million SEV sections": metadata(ovmf.SEV_METADATA, pack("<4sIII", b"ASEV", 16, 1, 1_000_000)),
+    "a thousand SEV sections": metadata(ovmf.SEV_METADATA, pack("<4sIII", b"ASEV", 16, 1, 1025) + bytes(1025 * 12)),
+    "a thousand TDX sections": metadata(ovmf.TDX_METADATA, pack("<4sIII", b"TDVF", 16, 1, 1025) + bytes(1025 * 32)),
+    "more SEV sections than bytes": metadata(ovmf.SEV_METADATA, pack("<4sIII", b"ASEV", 16, 1, 20)),
+    "TDX metadata at the end": metadata(ovmf.TDX_METADATA, b"", 4),
+    "TDX metadata without magic": metadata(ovmf.TDX_METADATA, pack("<4sIII", b"AAAA", 16, 1, 0)),
+    "a million TDX sections": metadata(ovmf.TDX_METADATA, pack("<4sIII", b"TDVF", 16, 1, 1_000_000)),
+    "more TDX sections than bytes": metadata(ovmf.TDX_METADATA, pack("<4sIII", b"TDVF", 16, 1, 20)),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_table_that_lies_is_refused(lie: str):
+    with pytest.raises(FormatError):
+        ovmf.decode(LIES[lie])
+
+
+def test_a_real_table_with_a_wrong_length_is_refused(part: Part):
+    data = bytearray(part("ovmf-generic").read_bytes())
+    pack_into("<H", data, len(data) - 50, 19)
+    with pytest.raises(FormatError):
+        ovmf.decode(Reader.of(bytes(data)))

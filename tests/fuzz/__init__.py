@@ -1,0 +1,1 @@
+"""Fuzz targets, one a parser: `seeds()` gives real or realistic inputs, `run(data)` must return for every input."""

@@ -1,0 +1,17 @@
+from collections.abc import Iterator
+from contextlib import suppress
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import sbat
+
+
+def seeds() -> Iterator[bytes]:
+    yield sbat.merge([])
+    yield sbat.merge([[sbat.UKI_COMPONENT], [sbat.ADDON_COMPONENT, "systemd,1,The systemd Developers,systemd,262,x"]])
+    yield b"sbat,1\r\na,1\r\n\0\0"
+
+
+def run(data: bytes) -> None:
+    with suppress(FormatError):
+        lines = sbat.parse(data)
+        assert sbat.parse(sbat.merge([lines])) == tuple(dict.fromkeys(lines))

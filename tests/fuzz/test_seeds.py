@@ -1,0 +1,18 @@
+from itertools import chain
+
+import pytest
+
+from .helper import NAMES, load
+
+
+def test_every_parser_has_a_target():
+    assert {"pe", "efifw", "hwids", "sbat", "env_file", "firmware", "kernel", "inspect", "mkosi", "toml"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_survives_its_seeds_and_their_halves(name: str):
+    target = load(name)
+    seeds = list(target.seeds())
+    assert seeds
+    for data in chain(seeds, (seed[: len(seed) // 2] for seed in seeds), [b""]):
+        target.run(data)

@@ -1,0 +1,178 @@
+"""Whatever the bytes, a decoder gives a value or a `FormatError`, and nothing else."""
+
+import bz2
+import gzip
+import lzma
+from contextlib import suppress
+from struct import pack
+from uuid import UUID
+
+import lz4.block
+import lz4.frame
+import pytest
+from backports import zstd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import (
+    authenticode,
+    compression,
+    efifw,
+    env_file,
+    firmware,
+    hwids,
+    kernel,
+    loader_info,
+    ovmf,
+    pe,
+    sbat,
+)
+from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.reader import Reader
+
+from .strategies import mutated, mutations
+
+ANY = st.binary(max_size=600)
+IMAGES = ("stub-x64", "stub-257-x64", "addon-stub-aa64", "kernel-x64", "kernel-aa64")
+FIRMWARE = ("ovmf-generic", "ovmf-inteltdx", "ovmf-2025", "ovmf-vars", "aavmf")
+FILE_SIZE = 32 << 20
+"""Larger than the real files that the headers are from."""
+
+
+@given(st.one_of(ANY, ANY.map(lambda data: b"MZ" + data), mutations(*IMAGES)))
+def test_pe_headers(data: bytes):
+    for size in (len(data), FILE_SIZE):
+        with suppress(FormatError):
+            headers = pe.decode(data, size)
+            assert all(s.raw_offset + s.raw_size <= size for s in headers.sections if s.raw_size)
+            assert headers.optional.size_of_headers <= size
+
+
+@given(mutations(*IMAGES))
+def test_authenticode_ranges_lie_in_the_file_and_leave_the_checksum_out(data: bytes):
+    with suppress(FormatError):
+        headers = pe.decode(data, FILE_SIZE)
+        ranges = authenticode.digest_ranges(headers, FILE_SIZE)
+        hashed = 0
+        for start, end in ranges:
+            assert hashed <= start < end <= FILE_SIZE
+            assert not start <= headers.checksum_offset < end
+            hashed = end
+
+
+@given(st.one_of(ANY, mutated(pack("<IHH", 16, 0x200, 2) + bytes(8) + pack("<IHH", 11, 0x200, 2) + bytes(8))))
+def test_certificate_tables(data: bytes):
+    with suppress(FormatError):
+        assert all(c.offset + c.size <= len(data) for c in authenticode.certificates(data, 0))
+
+
+FIRMWARE_SECTION = pack("<IIII", efifw.MAGIC, 32, 5, 8) + bytes(16) + b"ovmf\0" + bytes(8)
+
+
+@given(st.one_of(ANY, mutated(FIRMWARE_SECTION)), st.integers(0, 0xFFFFFFFF))
+def test_firmware_sections(data: bytes, more: int):
+    for size in (len(data), len(data) + more):
+        with suppress(FormatError):
+            found = efifw.decode(data, size)
+            assert found.payload_offset + found.payload_size <= size
+            assert found.fwid
+
+
+TABLE = hwids.encode(
+    [
+        Device(DeviceType.UEFI_FW, "name", "fwid", frozenset({UUID(int=1), UUID(int=2)})),
+        Device(DeviceType.DEVICETREE, "name", "acme,board", frozenset({UUID(int=3)})),
+    ]
+)
+
+
+@given(st.one_of(ANY, mutated(TABLE)))
+def test_hardware_id_tables(data: bytes):
+    with suppress(FormatError):
+        assert len(hwids.group(hwids.decode(data))) <= len(data) // 28
+
+
+@given(st.one_of(ANY, mutated(sbat.merge([[sbat.UKI_COMPONENT]]))))
+def test_sbat_tables(data: bytes):
+    with suppress(FormatError):
+        lines = sbat.parse(data)
+        assert sbat.parse(sbat.merge([lines])) == tuple(dict.fromkeys(lines))
+
+
+QUOTES = st.text(st.sampled_from("A=\"'\\$` \n\t\rb\0é"), max_size=60).map(str.encode)
+
+
+@given(st.one_of(ANY, QUOTES))
+def test_assignments(data: bytes):
+    with suppress(FormatError):
+        values = env_file.decode(data)
+        assert env_file.decode(env_file.encode(values.items())) == values
+
+
+@given(st.one_of(ANY, mutated(b"#### LoaderInfo: systemd-stub 262.1-1 ####")))
+def test_loader_information(data: bytes):
+    found = loader_info.decode(data)
+    assert found is None or min(found.numbers) >= 0
+
+
+@given(st.one_of(ANY, mutations(*FIRMWARE)))
+def test_firmware_is_always_called_something(data: bytes):
+    assert str(firmware.recognise(Reader.of(data)))
+
+
+@given(mutations("ovmf-generic", "ovmf-inteltdx", "ovmf-2025"))
+def test_ovmf_tables(data: bytes):
+    with suppress(FormatError):
+        found = ovmf.decode(Reader.of(data))
+        assert found is None or sum(map(len, found.entries.values())) < len(data)
+
+
+CONTENT = b"Linux version 6.12.1 (a@b)\n" * 20
+BLOCK = lz4.block.compress(CONTENT, store_size=False)
+PACKED = {
+    "gzip": gzip.compress(CONTENT, mtime=0),
+    "bzip2": bz2.compress(CONTENT),
+    "xz": lzma.compress(CONTENT),
+    "lzma": lzma.compress(CONTENT, lzma.FORMAT_ALONE),
+    "lz4": lz4.frame.compress(CONTENT, content_checksum=True),
+    "lz4-legacy": b"\x02\x21\x4c\x18" + pack("<I", len(BLOCK)) + BLOCK,
+    "zstd": zstd.compress(CONTENT),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+@settings(max_examples=100)
+@given(st.data())
+def test_compressed_data(name: str, data: st.DataObject):
+    packed = data.draw(st.one_of(ANY, mutated(PACKED[name])))
+    with suppress(FormatError):
+        assert sum(map(len, compression.decompress(name, [packed]))) <= compression.MAX_CONTENT
+
+
+def zboot(name: str) -> bytes:
+    return pack("<2sxx4sII8x32s", b"MZ", b"zimg", 56, len(PACKED[name]), name.encode()) + PACKED[name]
+
+
+def elf() -> bytes:
+    """A header, one section header and one note."""
+    ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+    note = pack("<III8s12s", 6, 10, 0x100, b"Linux", b"6.12-acme")
+    header = pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 0, 64, 0, 64, 0, 0, 64, 1, 0)
+    return ident + header + pack("<IIQQQQIIQQ", 0, 7, 0, 0, 128, len(note), 0, 0, 4, 0) + note
+
+
+KERNELS = st.one_of(
+    ANY,
+    mutations("kernel-x64", "kernel-aa64"),
+    mutated(elf()),
+    st.sampled_from(sorted(PACKED)).flatmap(lambda name: mutated(PACKED[name])),
+    st.sampled_from(sorted(PACKED)).flatmap(lambda name: mutated(zboot(name))),
+)
+
+
+@given(KERNELS)
+def test_releases_are_short_and_printable(data: bytes):
+    with suppress(FormatError):
+        release = kernel.release(Reader.of(data))
+        assert release is None or (release.isascii() and release.isprintable() and len(release) < 128)
