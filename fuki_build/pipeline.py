@@ -40,7 +40,7 @@ def plan(path: Path | None = None, plugins: Sequence[str] = ()) -> Iterator[Plan
         resolved = resolve(loaded, host, Path(workspace))
         uki = layout.plan(resolved.uki)
         addons = tuple(layout.plan(addon) for addon in resolved.addons)
-        findings = check(host, [uki, *addons], loaded.recipe.silence)
+        findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
         yield Plan(loaded, host, resolved, uki, addons, findings, Path(workspace))
 
 

@@ -28,13 +28,17 @@ OLDEST_STUB = (262, 1)
 
 @dataclass(frozen=True)
 class Part:
-    """A file (or directory) in a package; `depends` follows a metapackage to the package that it stands for."""
+    """A file (or directory) in a package; `depends` follows a metapackage to the package that it stands for.
+
+    `libraries` are packages that are unpacked into the same place.
+    """
 
     package: str
     path: str
     suite: str = "sid"
     architecture: str = "amd64"
     depends: bool = False
+    libraries: tuple[str, ...] = ()
 
 
 def _stub(name: str, suite: str = "sid", architecture: str = "amd64") -> Part:
@@ -43,6 +47,27 @@ def _stub(name: str, suite: str = "sid", architecture: str = "amd64") -> Part:
 
 _OTHERS = {"ia32": "i386", "arm": "armhf", "riscv64": "riscv64", "loongarch64": "loong64"}
 """Machines for which there are stubs but no kernel here, with Debian's names of them."""
+
+_FWUPD_LIBRARIES = (
+    "libfwupd3",
+    "libflashrom1",
+    "libftdi1-2",
+    "libjaylink0",
+    "libpci3",
+    "libgpgme11",
+    "libjson-glib-1.0-0",
+    "libjcat1",
+    "libprotobuf-c1",
+    "libtss2-mu0",
+    "libtss2-sys1",
+    "libtss2-esys-3.0.2-0",
+    "libtss2-tcti-cmd0",
+    "libtss2-tcti-device0",
+    "libtss2-tcti-mssim0",
+    "libtss2-tcti-swtpm0",
+    "libxmlb2",
+)
+"""What fwupdtool is linked with and few machines have; tools/install-peers sees to the others."""
 
 ALL: Mapping[str, Part] = {
     "stub-x64": _stub("linuxx64.efi.stub"),
@@ -57,6 +82,8 @@ ALL: Mapping[str, Part] = {
     "ukify-257": Part("systemd-ukify", "usr/bin/ukify", "trixie"),
     "hwids-aa64": Part("systemd-ukify", "usr/lib/systemd/boot/hwids/aa64"),
     "bootctl": Part("systemd-boot-tools", "usr/bin/bootctl"),
+    "systemd-analyze": Part("systemd", "usr/bin/systemd-analyze"),
+    "fwupdtool": Part("fwupd", "usr/bin/fwupdtool", "bookworm", libraries=_FWUPD_LIBRARIES),
     "libsystemd-shared": Part("libsystemd-shared", "usr/lib/*/systemd/libsystemd-shared-*.so"),
     "objdump-multiarch": Part("binutils-multiarch", "usr/bin/x86_64-linux-gnu-objdump", "bookworm"),
     "mkosi": Part("mkosi", "usr/lib/python3/dist-packages/mkosi"),
@@ -95,7 +122,8 @@ def _unpack(part: Part, place: Path) -> None:
         package = apt.dependency(package, suite=part.suite, architecture=part.architecture)
     partial = place.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    apt.unpack(apt.download(package, suite=part.suite, architecture=part.architecture), partial)
+    for name in (package, *part.libraries):
+        apt.unpack(apt.download(name, suite=part.suite, architecture=part.architecture), partial)
     partial.rename(place)
 
 

@@ -17,6 +17,9 @@ class Qemu(Platform):
     """QEMU's PC machines.
 
     Oracle's and IBM's clouds leave the same strings in place, so they match too.
+
+    >>> [machine.product for machine in Qemu().machines("q35")]
+    ['Standard PC (Q35 + ICH9, 2009)']
     """
 
     name = "qemu"

@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 
 from fuki_build.errors import CheckError, RecipeError
-from fuki_build.hooks.host import PluginHost, blame
-from fuki_build.hooks.records import Finding, Severity, Subject
+from fuki_build.hooks.host import PluginHost, blame, loaded_machines
+from fuki_build.hooks.records import Expectation, Finding, Severity, Subject
 from fuki_build.image.layout import Layout
 
 
-def check(host: PluginHost, layouts: Sequence[Layout], silence: Sequence[str] = ()) -> tuple[Finding, ...]:
+def check(
+    host: PluginHost,
+    layouts: Sequence[Layout],
+    silence: Sequence[str] = (),
+    expectations: Sequence[Expectation] = (),
+) -> tuple[Finding, ...]:
     """Findings, errors first. Raises `RecipeError` when a rule is to be silenced that does not exist."""
     rules = host.rules()
     known = {rule.thing.id for rule in rules}
@@ -19,12 +24,9 @@ def check(host: PluginHost, layouts: Sequence[Layout], silence: Sequence[str] = 
                 where=f"fuki.silence[{index}]",
                 hint="'fuki check --list' shows them all",
             )
-    machines = []
-    for platform in host.all("fuki_platforms"):
-        with blame(platform.plugin, f"failed in platform {platform.thing.name!r}"):
-            machines += platform.thing.machines()
+    machines = loaded_machines(host)
     found: list[Finding] = []
-    for subject in [Subject(layout, machines) for layout in layouts]:
+    for subject in [Subject(layout, machines, expectations) for layout in layouts]:
         for rule in rules:
             if rule.thing.id not in silence:
                 with blame(rule.plugin, f"failed in check {rule.thing.id!r}"):

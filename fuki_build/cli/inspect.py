@@ -64,7 +64,7 @@ def find_content(layout: Layout, spec: str) -> Blob:
     if len(chosen) != 1:
         names = ", ".join(dict.fromkeys(_spec_of(section) for section in layout.plain_sections))
         problem = "is not there" if not chosen else f"is there {len(chosen)} times; name one, or count it: {name}:1"
-        raise RecipeError(f"{spec} {problem}", where=str(layout.path), hint=f"there are: {names}")
+        raise RecipeError(f"{spec} {problem}", where=layout.where, hint=f"there are: {names}")
     firmware = read_firmware(chosen[0]) if name == ".efifw" else None
     return firmware.payload if firmware and firmware.header else chosen[0].content
 
@@ -93,7 +93,7 @@ def _profile_number(layout: Layout, text: str | None) -> int | None:
     number = next((p.number for p in profiles if p.id == text), None)
     if number is None:
         ids = ", ".join(f"{p.number} ({p.id})" for p in profiles) or "none"
-        raise RecipeError(f"there is no profile {text!r}", where=str(layout.path), hint=f"there are: {ids}")
+        raise RecipeError(f"there is no profile {text!r}", where=layout.where, hint=f"there are: {ids}")
     return number
 
 

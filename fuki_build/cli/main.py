@@ -17,10 +17,22 @@ from fuki_build.errors import FukiError, did_you_mean
 if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
-VERBS = ("build", "check", "init", "inspect", "plan", "plugins", "schema")
+VERBS = ("build", "check", "hwids", "init", "inspect", "machine", "match", "plan", "plugins", "schema")
 """Each is a module here with a click command of its name; it is imported when it is used."""
 
 _PIPE = 128 + signal.SIGPIPE
+
+
+class _Terminated(BaseException):
+    """A signal asks the program to end; no plugin may take it for an error of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def _terminate(number: int, _: object) -> None:
+    raise _Terminated(number)
 
 
 class Verbs(click.Group):
@@ -97,7 +109,8 @@ def fuki(ctx: click.Context, plugin: tuple[str, ...]) -> None:
 def main() -> None:
     """Run the command line; whatever a user can cause ends in one clear error and its exit code."""
     # Turned into an exception, so that scratch files are cleaned up.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -109,6 +122,8 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except _Terminated as signalled:
+        return 128 + signalled.number
     except BaseException as error:  # noqa: BLE001 - the last resort: nothing may spill a traceback over a user
         return _explain(error)
     return code if isinstance(code, int) else 0

@@ -34,9 +34,9 @@ def plan(plugins: tuple[str, ...], recipe: Path | None, as_json: bool, picture: 
 
             click.echo(picture_of(planned, picture), nl=False)
         else:
-            from fuki_build.cli.render.tables import show_layout  # noqa: PLC0415
+            from fuki_build.cli.render.tables import show_view  # noqa: PLC0415
 
-            for layout in planned.layouts:
-                show_layout(layout)
+            for view in planned.views:
+                show_view(view)
         show_findings(planned.findings)
         return int(any(finding.severity is Severity.ERROR for finding in planned.findings))

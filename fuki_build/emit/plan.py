@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Artifact, Build, Finding
+from fuki_build.image.describe import LayoutView, describe
 from fuki_build.image.layout import Layout
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.resolve import Resolved
@@ -22,6 +23,12 @@ class Plan(Struct, frozen=True):
     addons: tuple[Layout, ...]
     findings: tuple[Finding, ...]
     workspace: Path
+
+    @property
+    def views(self) -> Sequence[LayoutView]:
+        """The layouts in words, with the types of hardware ids that the recipe's machines tell."""
+        machines = [expectation.machine for expectation in self.resolved.expectations]
+        return [describe(layout, machines=machines) for layout in self.layouts]
 
     @property
     def layouts(self) -> Sequence[Layout]:

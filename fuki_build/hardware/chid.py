@@ -2,10 +2,14 @@
 
 Two dialects exist. Microsoft's ("Specifying Hardware IDs for a Computer"), which fwupd and
 `systemd-analyze chid` speak, has no id of a type when one of its fields is missing. systemd-stub's (chid.c in
-262.1) strips fields and hashes missing ones as empty strings, and tries only some types, in an order of its own.
+262.1) hashes missing fields as empty strings, only not the display panel, and tries only some types, in an order
+of its own. The stub and fwupd strip fields, after asking whether they are there; `systemd-analyze chid` does not,
+so it differs from fwupd where a vendor has padded a string.
 """
 
+from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from hashlib import sha1
 from uuid import UUID
 
@@ -47,6 +51,13 @@ FIELDS: dict[int, tuple[str, ...]] = {
 STUB_ORDER = (17, 16, 15, 3, 6, 8, 10, 4, 5, 7, 9, 11)
 """The types that systemd-stub tries, first to last; it never tries the others."""
 
+WIDE_TO_NARROW = (11, 7, 9, 5, 10, 4, 6, 8, 3)
+"""The types that the stub tries and that need no display panel, from those that the most machines share on."""
+
+
+_NUMBERS = ("bios_major", "bios_minor", "enclosure_type", "panel_id")
+"""Fields that are no strings of SMBIOS, and are not stripped: releases keep their leading zero."""
+
 
 class Dialect(Enum):
     MICROSOFT = "microsoft"
@@ -54,16 +65,24 @@ class Dialect(Enum):
 
 
 def chid(machine: Machine, kind: int, dialect: Dialect) -> UUID | None:
-    """The machine's CHID of type `kind` (0 to 17); None where Microsoft's dialect has none."""
-    fields = [str(getattr(machine, name)) for name in FIELDS[kind]]
-    if dialect is Dialect.STUB:
-        fields = [_strip(field) for field in fields]
-    elif not all(fields):
+    """The machine's CHID of type `kind` (0 to 17); None where there is none, as in Microsoft's dialect."""
+    if machine.chids:
+        return dict(machine.chids).get(kind)
+    fields = {name: str(getattr(machine, name)) for name in FIELDS[kind]}
+    needed = fields if dialect is Dialect.MICROSOFT else fields.keys() & {"panel_id"}
+    if not all(fields[name] for name in needed):
         return None
-    name = "&".join(fields).encode("utf-16-le")
+    name = "&".join(text if key in _NUMBERS else _strip(text) for key, text in fields.items()).encode("utf-16-le")
     return UUID(bytes=sha1(_NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16], version=5)
 
 
 def _strip(field: str) -> str:
-    """As the stub does: leading spaces, then leading zeros, then trailing spaces."""
+    """As the stub and fwupd do: leading spaces, then leading zeros, then trailing spaces."""
     return field.lstrip(" ").lstrip("0").rstrip(" ")
+
+
+@cache
+def stub_chids(machine: Machine) -> Mapping[int, UUID]:
+    """The CHIDs that the stub would try on a machine, by type, in its order."""
+    found = {kind: chid(machine, kind, Dialect.STUB) for kind in STUB_ORDER}
+    return {kind: value for kind, value in found.items() if value is not None}

@@ -1,10 +1,21 @@
 """A machine: the SMBIOS strings by which firmware, fwupd and systemd-stub tell hardware apart."""
 
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
 from msgspec import Struct
+
+from fuki_build.errors import FormatError, did_you_mean
 
 
 class Machine(Struct, frozen=True):
-    """One hardware identity. A string that SMBIOS leaves out, or has empty, is empty here."""
+    """One hardware identity. A string that SMBIOS leaves out, or has empty, is empty here.
+
+    `chids` are pairs of type and id, known where the strings are not; they stand in for computed ones.
+    """
 
     name: str
     manufacturer: str = ""
@@ -19,3 +30,73 @@ class Machine(Struct, frozen=True):
     baseboard_product: str = ""
     enclosure_type: str = ""
     panel_id: str = ""
+    chids: tuple[tuple[int, UUID], ...] = ()
+
+    def renamed(self, name: str) -> "Machine":
+        return msgspec.structs.replace(self, name=name)
+
+
+STRINGS = tuple(name for name in Machine.__struct_fields__ if name not in ("name", "chids"))
+"""The fields that hold SMBIOS strings; files write them with hyphens."""
+
+
+LAST_TYPE = 17
+"""The highest type of CHID; 0 is the lowest."""
+
+
+def from_table(table: Mapping[str, Any], name: str = "") -> Machine:
+    """A machine from a TOML table with `name` and strings. `FormatError` names an unknown key."""
+    known = ["name", *(field.replace("_", "-") for field in STRINGS), "chids"]
+    for key, value in table.items():
+        if key not in known:
+            raise FormatError(
+                f"unknown key {key!r} in a machine", hint=did_you_mean(key, known) or f"known: {', '.join(known)}"
+            )
+        if not isinstance(value, str) and key != "chids":
+            raise FormatError(f"the machine's {key!r} is not a string")
+    values = {key.replace("-", "_"): value for key, value in table.items() if key != "chids"}
+    values.setdefault("name", name)
+    try:
+        chids = tuple((int(kind), UUID(text)) for kind, text in table.get("chids", {}).items())
+    except (ValueError, AttributeError, TypeError):
+        raise FormatError("the machine's 'chids' are not a table of UUIDs by type") from None
+    wrong = [kind for kind, _ in chids if not 0 <= kind <= LAST_TYPE]
+    if wrong:
+        raise FormatError(f"there is no CHID type {wrong[0]}", hint=f"the types are 0 to {LAST_TYPE}")
+    return Machine(**values, chids=chids)
+
+
+def decode_file(data: bytes, name: str) -> Machine:
+    """A machine file: TOML with one table `[machine]`. Raises `FormatError`."""
+    try:
+        document = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(f"this is not a machine file: {error}") from None
+    table = document.get("machine")
+    if set(document) != {"machine"} or not isinstance(table, dict):
+        raise FormatError("a machine file has exactly one table, [machine]")
+    machine = from_table(table, name)
+    if not machine.chids and not any(getattr(machine, field) for field in STRINGS):
+        raise FormatError("the machine has no strings", hint="give its manufacturer and product, or its chids")
+    return machine
+
+
+def encode_file(machine: Machine) -> bytes:
+    """The machine file of a machine, in TOML."""
+    strings = {field.replace("_", "-"): getattr(machine, field) for field in STRINGS}
+    lines = ["[machine]", f"name = {_quote(machine.name)}"]
+    lines += [f"{key} = {_quote(value)}" for key, value in strings.items() if value]
+    if machine.chids:
+        pairs = ", ".join(f'{kind} = "{chid}"' for kind, chid in sorted(machine.chids))
+        lines.append(f"chids = {{ {pairs} }}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _quote(text: str) -> str:
+    """A TOML basic string; JSON's escapes are among TOML's, which wants DEL escaped too."""
+    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
+
+
+def from_strings(name: str, strings: Mapping[str, str]) -> Machine:
+    """A machine from strings by field name."""
+    return msgspec.structs.replace(Machine(name), **strings)

@@ -7,6 +7,7 @@ from fuki_build.hooks.records import (
     Artifact,
     Build,
     BuiltImage,
+    Expectation,
     FileSigner,
     Finding,
     FirmwareFile,
@@ -26,11 +27,13 @@ from fuki_build.hooks.records import (
     Subject,
 )
 from fuki_build.hooks.specs import hookimpl
+from fuki_build.hooks.tables import TablePlatform
 
 __all__ = [
     "Artifact",
     "Build",
     "BuiltImage",
+    "Expectation",
     "FileSigner",
     "Finding",
     "FirmwareFile",
@@ -48,5 +51,6 @@ __all__ = [
     "Severity",
     "SourceContext",
     "Subject",
+    "TablePlatform",
     "hookimpl",
 ]

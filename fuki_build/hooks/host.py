@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from fuki_build import __version__
 from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean
+from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import specs
 from fuki_build.hooks.records import FirmwareSource, LaunchModel, OutputFormat, Platform, Rule
 
@@ -206,11 +207,20 @@ def blame(info: PluginInfo, what: str) -> Iterator[None]:
         yield
     except FukiError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{info} {what}: {_describe(error)}",
             hint="report this to the plugin's authors; FUKI_DEBUG=1 shows where",
         ) from error
+
+
+def loaded_machines(host: PluginHost) -> list[Machine]:
+    """All machines of all loaded platforms."""
+    found: list[Machine] = []
+    for platform in host.all("fuki_platforms"):
+        with blame(platform.plugin, f"failed in platform {platform.thing.name!r}"):
+            found += platform.thing.machines()
+    return found
 
 
 def _describe(error: BaseException) -> str:

@@ -80,8 +80,8 @@ class Platform(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    chid_types: ClassVar[tuple[int, ...]]
-    """The CHID types, in systemd-stub's dialect, under which a recipe's firmware is listed for each machine."""
+    chid_types: tuple[int, ...]
+    """The CHID types, in systemd-stub's dialect, that can stand for its machines, the widest first."""
 
     @abstractmethod
     def machines(self, selector: str | None = None) -> Sequence[Machine]:
@@ -160,11 +160,26 @@ class Problem(Struct, frozen=True):
 Problems = Iterator[Problem]
 
 
+class Expectation(Struct, frozen=True):
+    """What a machine is to select: a firmware by its fwid, or none.
+
+    `profile` is the number of the slice that says so (None: the base, and so every profile without a word of its own);
+    `explicit` tells `[[fuki.expect]]` from what follows from `[[fuki.firmware]]`.
+    """
+
+    machine: Machine
+    fwid: str | None
+    profile: int | None
+    where: str
+    explicit: bool = False
+
+
 class Subject(Struct, frozen=True, dict=True):
-    """What rules look at: a layout, planned or read, and all machines of the loaded platforms."""
+    """What rules look at: a layout, planned or read, all machines of the loaded platforms, and what is expected."""
 
     layout: Layout
     machines: Sequence[Machine] = ()
+    expectations: Sequence[Expectation] = ()
 
     @cached_property
     def slices(self) -> tuple[Slice, ...]:

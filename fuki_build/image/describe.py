@@ -1,13 +1,15 @@
 """A layout in plain, typed words: what `--json`, manifests, templates and tables show."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from uuid import UUID
 
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import authenticode, compression, env_file, pe
 from fuki_build.formats.hwids import DeviceType, group
-from fuki_build.image.blob import Blob
+from fuki_build.hardware.chid import stub_chids
+from fuki_build.hardware.machine import Machine
 from fuki_build.image.firmware import FirmwareImage, Slice, read_compatible, read_hardware_table, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
@@ -52,13 +54,17 @@ class FirmwareView(View, frozen=True):
 
 
 class DeviceView(View, frozen=True):
-    """`present` tells whether the image has the firmware or devicetree that the ids select."""
+    """`present` tells whether the image has the firmware or devicetree that the ids select.
+
+    `types` are the CHID types of the ids, in their order, where the machines are known; else null.
+    """
 
     profile: int | None
     type: str
     name: str
     key: str
     chids: tuple[str, ...]
+    types: tuple[int | None, ...]
     present: bool
 
 
@@ -97,8 +103,17 @@ class LayoutView(View, frozen=True):
     authenticode: str | None = None
 
 
-def describe(layout: Layout, digests: Sequence[str] | None = None, image_digest: str | None = None) -> LayoutView:
-    """Describe a layout, reading headers and small sections only."""
+def describe(
+    layout: Layout,
+    digests: Sequence[str] | None = None,
+    image_digest: str | None = None,
+    machines: Sequence[Machine] = (),
+) -> LayoutView:
+    """Describe a layout, reading headers and small sections only. `machines` tell the types of their hardware ids."""
+    types: dict[UUID, int] = {}
+    for machine in machines:
+        for kind, chid in stub_chids(machine).items():
+            types.setdefault(chid, kind)
     parts = slices(layout.plain_sections)
     images = {id(f.section): f for part in parts for f in part.firmware}
     signatures, flaws = _signatures(layout)
@@ -116,7 +131,7 @@ def describe(layout: Layout, digests: Sequence[str] | None = None, image_digest:
             for i, placed in enumerate(layout.sections)
         ),
         firmware=tuple(image for part in parts for image in _firmware(part)),
-        devices=tuple(device for part in parts for device in _devices(part)),
+        devices=tuple(device for part in parts for device in _devices(part, types)),
         sbat=_sbat(layout),
         signatures=signatures,
         flaws=(*flaws, *(str(p.table.flaw.message) for p in parts if p.table and p.table.flaw)),
@@ -234,7 +249,7 @@ def _firmware(part: Slice) -> Iterator[FirmwareView]:
         )
 
 
-def _devices(part: Slice) -> list[DeviceView]:
+def _devices(part: Slice, types: Mapping[UUID, int]) -> list[DeviceView]:
     if part.table is None:
         return []
     present = {
@@ -248,6 +263,7 @@ def _devices(part: Slice) -> list[DeviceView]:
             name=device.name,
             key=device.key,
             chids=tuple(str(c) for c in sorted(device.chids)),
+            types=tuple(types.get(c) for c in sorted(device.chids)),
             present=device.key in present[device.type],
         )
         for device in group(part.table.records)
@@ -261,11 +277,11 @@ def _sbat(layout: Layout) -> tuple[str, ...]:
 
 def _signatures(layout: Layout) -> tuple[tuple[SignatureView, ...], tuple[str, ...]]:
     place = layout.headers.security
-    if not place.size or layout.path is None:
+    if not place.size or layout.file is None:
         return (), ()
     if place.size > _MAX_TABLE:
         return (), (f"the certificate table has {place.size} bytes, too many to believe",)
-    table = Blob.of_file(layout.path).read_at(place.address, place.size)
+    table = layout.file.read_at(place.address, place.size)
     try:
         found = authenticode.certificates(table, place.address)
     except FormatError as error:

@@ -1,6 +1,7 @@
 """The firmware images in an image's `.efifw` sections, and the table that machines find them by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from uuid import UUID
 
 from msgspec import Struct
@@ -40,12 +41,20 @@ def read_firmware(section: Section) -> FirmwareImage:
     return FirmwareImage(section, header, payload, firmware.recognise(payload.reader))
 
 
-class HardwareTable(Struct, frozen=True):
+class HardwareTable(Struct, frozen=True, dict=True):
     """One `.hwids` section's records; or the flaw for which the stub refuses it as a whole."""
 
     section: Section
     records: tuple[Record, ...]
     flaw: FormatError | None = None
+
+    @cached_property
+    def first(self) -> Mapping[tuple[DeviceType, UUID], Record]:
+        """The record that matches each id: the first of its type."""
+        found: dict[tuple[DeviceType, UUID], Record] = {}
+        for record in self.records:
+            found.setdefault((record.type, record.chid), record)
+        return found
 
     def keys(self, kind: DeviceType) -> dict[str, list[UUID]]:
         """The CHIDs of each fwid or compatible string, in the table's order."""

@@ -33,7 +33,7 @@ def inspect(path: Path) -> Layout:
         sections=sections,
         file_size=file.size,
         stub=_stub_version(sections),
-        path=path,
+        file=file,
         where=str(path),
     )
 
@@ -71,15 +71,15 @@ def _stub_version(sections: tuple[PlacedSection, ...]) -> StubVersion | None:
 def digest(layout: Layout, progress: Progress | None = None) -> tuple[tuple[str, ...], str]:
     """SHA-256 of each section's content, and the Authenticode digest, in hex, in one read of the file.
 
-    Raises `FormatError` when sections overlap or the file has changed since it was inspected.
+    Raises `FormatError` when sections overlap, `FukiError` when the file has changed since it was inspected.
     """
-    if layout.path is None:
+    if layout.file is None:
         raise ValueError("only an inspected image has a file to digest")
     image = authenticode_request(layout)
     sections = [content_request(placed) for placed in layout.sections]
     with Digests([image, *sections]) as digests:
         at = 0
-        for piece in read_pieces(Blob.of_file(layout.path)):
+        for piece in read_pieces(layout.file):
             digests.feed(at, piece)
             at += len(piece)
             if progress:

@@ -1,7 +1,6 @@
 """Layout: an image with every offset, address and size decided, and no byte written yet."""
 
 from functools import cached_property
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -34,7 +33,7 @@ class PlacedSection(Struct, frozen=True):
 
 
 class Layout(Struct, frozen=True, dict=True):
-    """A planned image, or one that was read from `path`; both look the same from here on."""
+    """A planned image, or one that was read from `file`; both look the same from here on."""
 
     kind: ImageKind
     name: str
@@ -42,7 +41,7 @@ class Layout(Struct, frozen=True, dict=True):
     sections: tuple[PlacedSection, ...]
     file_size: int
     stub: StubVersion | None
-    path: Path | None = None
+    file: Blob | None = None
     where: str | None = None
 
     @property

@@ -8,21 +8,23 @@ from msgspec import Struct
 from fuki_build.errors import FormatError, FukiError, RecipeError
 from fuki_build.formats import efifw
 from fuki_build.formats.hwids import Device
-from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.hooks.host import PluginHost, blame, loaded_machines
 from fuki_build.hooks.records import FirmwareFile, NoOptions, SourceContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.section import Section
 from fuki_build.recipe.convert import convert, convert_options, split
-from fuki_build.recipe.hwids import firmware_devices
+from fuki_build.recipe.hwids import listed_devices
 from fuki_build.recipe.inputs import Inputs
+from fuki_build.recipe.machines import Declared, choose_devices, declared_machines
 from fuki_build.recipe.model import FirmwareTable
 
 
 class FirmwareSet(Struct):
-    """The firmware of one slice: sections in the recipe's order, devices, and where each came from."""
+    """The firmware of one slice: sections in the recipe's order, what selects each, and where each came from."""
 
     sections: list[Section] = []
     devices: list[Device] = []
+    declared: list[Declared] = []
     origins: dict[str, Mapping[str, str]] = {}
 
 
@@ -37,6 +39,7 @@ def resolve_firmware(
             _resolve_one(data, profile, inputs, host, place, found)
         except FukiError as error:
             raise error.at(place) from error
+    found.devices += choose_devices(found.declared, loaded_machines(host))
     return found
 
 
@@ -65,7 +68,8 @@ def _resolve_one(
     except FormatError as error:
         raise RecipeError(error.message, where=f"{where}.id") from error
     found.sections.append(Section(".efifw", header + blob, name, profile))
-    found.devices.extend(firmware_devices(table, fwid, inputs, host, where))
+    found.devices += listed_devices(table, fwid, inputs, where)
+    found.declared += declared_machines(table, fwid, profile, inputs, host, where)
     found.origins[fwid] = {"source": table.source, **file.origin}
 
 

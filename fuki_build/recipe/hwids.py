@@ -1,4 +1,4 @@
-"""systemd's JSON form of hardware ids, and platforms, as devices of a `.hwids` table."""
+"""systemd's JSON form of hardware ids, and bare ids, as devices of a `.hwids` table."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,10 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.errors import RecipeError
 from fuki_build.formats.hwids import Device, DeviceType
-from fuki_build.hardware.chid import Dialect, chid
-from fuki_build.hooks.host import PluginHost, blame
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import FirmwareTable
 
@@ -66,14 +64,18 @@ def parse_chids(texts: tuple[str, ...], where: str) -> frozenset[UUID]:
     found = set()
     for index, text in enumerate(texts):
         try:
-            found.add(UUID(text))
+            chid = UUID(text)
         except ValueError:
             raise RecipeError(f"{text!r} is not a hardware id (UUID)", where=f"{where}[{index}]") from None
+        if not chid.int:
+            hint = "the stub takes it for the id that a machine without a display panel lacks"
+            raise RecipeError("an id of zeros would match almost every machine", where=f"{where}[{index}]", hint=hint)
+        found.add(chid)
     return frozenset(found)
 
 
-def firmware_devices(table: FirmwareTable, fwid: str, inputs: Inputs, host: PluginHost, where: str) -> Iterator[Device]:
-    """The devices that select one firmware: from its JSON, its platforms, and its own ids."""
+def listed_devices(table: FirmwareTable, fwid: str, inputs: Inputs, where: str) -> Iterator[Device]:
+    """The devices of a firmware whose ids the recipe gives: in systemd's JSON, or bare."""
     for device in read_devices(table.hwids, inputs, f"{where}.hwids"):
         if device.type is not DeviceType.UEFI_FW or device.key != fwid:
             raise RecipeError(
@@ -81,20 +83,5 @@ def firmware_devices(table: FirmwareTable, fwid: str, inputs: Inputs, host: Plug
                 where=f"{where}.hwids",
             )
         yield device
-    for index, name in enumerate(table.platforms):
-        yield from _platform_devices(name, fwid, host, f"{where}.platforms[{index}]")
     if table.chids:
         yield Device(DeviceType.UEFI_FW, table.name or fwid, fwid, parse_chids(table.chids, f"{where}.chids"))
-
-
-def _platform_devices(text: str, fwid: str, host: PluginHost, where: str) -> Iterator[Device]:
-    name, _, selector = text.partition(":")
-    try:
-        found = host.platform(name)
-        with blame(found.plugin, f"failed in platform {name!r}"):
-            machines = list(found.thing.machines(selector or None))
-    except FukiError as error:
-        raise error.at(where) from error
-    for machine in machines:
-        ids = (chid(machine, kind, Dialect.STUB) for kind in found.thing.chid_types)
-        yield Device(DeviceType.UEFI_FW, machine.name, fwid, frozenset(i for i in ids if i is not None))

@@ -15,7 +15,15 @@ import msgspec
 from msgspec import Struct
 
 from fuki_build.errors import RecipeError, did_you_mean
-from fuki_build.recipe.model import AddonTable, FirmwareTable, ImageTable, OutputTable, ProfileTable, Recipe
+from fuki_build.recipe.model import (
+    AddonTable,
+    ExpectTable,
+    FirmwareTable,
+    ImageTable,
+    OutputTable,
+    ProfileTable,
+    Recipe,
+)
 
 SECTION = "Fuki"
 _HEADER = re.compile(r"^\[(.+)\]\s*$")
@@ -24,6 +32,7 @@ _ARRAYS: dict[str, type[msgspec.Struct]] = {
     "profile": ProfileTable,
     "addon": AddonTable,
     "output": OutputTable,
+    "expect": ExpectTable,
 }
 _MAPPINGS = ("variables", "sections")
 
@@ -139,11 +148,21 @@ def _pairs(value: str, where: str) -> dict[str, str]:
 
 
 def _table(line: str, table: type[msgspec.Struct], where: str) -> dict[str, Any]:
-    lists = {f.encode_name for f in msgspec.structs.fields(table) if _is_list(f.type)}
-    return {
-        key: _value(text, where) if text[:1] in ("[", "{") else text.split(",") if key in lists else text
-        for key, text in _pairs(line, where).items()
-    }
+    fields = {f.encode_name: f.type for f in msgspec.structs.fields(table)}
+    data: dict[str, Any] = {}
+    for key, text in _pairs(line, where).items():
+        if text[:1] in ("[", "{"):
+            data[key] = _value(text, where)
+        elif _is_list(fields.get(key)):
+            numbers = _of_ints(fields[key])
+            data[key] = [int(i) if numbers and i.isascii() and i.isdigit() else i for i in text.split(",")]
+        else:
+            data[key] = text
+    return data
+
+
+def _of_ints(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
+    return annotation is int or any(_of_ints(argument) for argument in get_args(annotation))
 
 
 def _value(text: str, where: str) -> Any:  # noqa: ANN401 - TOML data

@@ -76,6 +76,12 @@ class FirmwareTable(Table, frozen=True):
     id: Annotated[str | None, Meta(description="the fwid; by default what the source suggests")] = None
     name: Annotated[str | None, Meta(description="name of the machines in .hwids; by default the fwid")] = None
     platforms: Annotated[tuple[str, ...], Meta(description="platforms that use it, 'name' or 'name:selector'")] = ()
+    machines: Annotated[tuple[str, ...], Meta(description="machine files or SMBIOS dumps of its machines")] = ()
+    match: Annotated[dict[str, str], Meta(description="SMBIOS strings that its machines share")] = {}
+    chid_types: Annotated[
+        tuple[int, ...],
+        Meta(description="CHID types to list machines under; by default the widest unambiguous one"),
+    ] = ()
     hwids: Annotated[str | tuple[str, ...], Meta(description="systemd's hardware id JSON for it")] = ()
     chids: Annotated[tuple[str, ...], Meta(description="hardware ids of its machines, as UUIDs")] = ()
 
@@ -96,6 +102,14 @@ class AddonTable(Contents, frozen=True, kw_only=True):
         str | None,
         Meta(description="systemd's addon<arch>.efi.stub; by default the addon is made without one"),
     ] = None
+
+
+class ExpectTable(Table, frozen=True):
+    """`[[fuki.expect]]`: what a machine is to select, held against the image by checks and 'fuki match'."""
+
+    machine: Annotated[str, Meta(description="a machine file, or 'platform' or 'platform:selector'")]
+    firmware: Annotated[str | None, Meta(description="the fwid; left out, the machine is to select none")] = None
+    profile: Annotated[str | None, Meta(description="the id of one profile; by default all")] = None
 
 
 class OutputTable(Table, frozen=True):
@@ -121,4 +135,5 @@ class Recipe(Table, frozen=True):
     firmware: Annotated[tuple[dict[str, Any], ...], Meta(description="firmware images for the machines")] = ()
     profile: tuple[ProfileTable, ...] = ()
     addon: tuple[AddonTable, ...] = ()
+    expect: Annotated[tuple[ExpectTable, ...], Meta(description="what machines are to select")] = ()
     output: Annotated[tuple[dict[str, Any], ...], Meta(description="files to write; by default the image")] = ()

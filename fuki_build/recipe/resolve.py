@@ -10,12 +10,14 @@ from fuki_build.errors import FormatError, FukiError, RecipeError
 from fuki_build.formats import env_file, sbat
 from fuki_build.formats.pe import Machine
 from fuki_build.hooks.host import PluginHost
+from fuki_build.hooks.records import Expectation
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.kernel import Kernel
 from fuki_build.image.section import ADDON_PAYLOAD, Section
 from fuki_build.image.stub import Stub
 from fuki_build.recipe.contents import Slice, resolve_contents, sbat_lines
+from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.load import LoadedRecipe
@@ -32,46 +34,51 @@ class Resolved(Struct, frozen=True):
     addons: tuple[Image, ...]
     inputs: Inputs
     firmware_origins: Mapping[str, Mapping[str, str]]
+    expectations: tuple[Expectation, ...] = ()
 
 
 def resolve(loaded: LoadedRecipe, host: PluginHost, workspace: Path) -> Resolved:
     """Resolve a recipe whose plugins are loaded. Reads headers and small files; raises `RecipeError` with the place."""
     inputs = Inputs(loaded, workspace)
-    uki, origins = _resolve_uki(loaded, host, inputs)
+    uki, firmware = _resolve_uki(loaded, host, inputs)
     addons = tuple(
         _resolve_addon(addon, uki.machine, inputs, f"fuki.addon[{i}]") for i, addon in enumerate(loaded.recipe.addon)
     )
     _check_unique([a.name for a in addons], "fuki.addon", "name")
-    return Resolved(uki, addons, inputs, origins)
+    # The base's firmware under its fwid, a profile's as `fwid@number`.
+    origins = {
+        f"{fwid}@{number}" if number else fwid: origin
+        for number, found in enumerate(firmware)
+        for fwid, origin in found.origins.items()
+    }
+    declared = [Expectation(d.machine, d.fwid, d.profile, d.where) for found in firmware for d in found.declared]
+    expected = explicit_expectations(loaded.recipe, loaded.directory, host, inputs.dependencies)
+    return Resolved(uki, addons, inputs, origins, (*declared, *expected))
 
 
-def _resolve_uki(
-    loaded: LoadedRecipe, host: PluginHost, inputs: Inputs
-) -> tuple[Image, Mapping[str, Mapping[str, str]]]:
+def _resolve_uki(loaded: LoadedRecipe, host: PluginHost, inputs: Inputs) -> tuple[Image, list[FirmwareSet]]:
     recipe = loaded.recipe
     table = recipe.image
     if table.linux is None:
         raise RecipeError("the image has no kernel", where="fuki.image.linux", hint='add linux = "path/to/vmlinuz"')
-    firmware = resolve_firmware(recipe.firmware, None, inputs, host, "fuki.firmware")
-    base = resolve_contents(table, firmware, None, inputs, "fuki.image")
+    firmware = [resolve_firmware(recipe.firmware, None, inputs, host, "fuki.firmware")]
+    base = resolve_contents(table, firmware[0], None, inputs, "fuki.image")
     stub = find_stub(table, base.kernel, inputs)
     sections = [*base.sections, _uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image")]
     kernels = [base.kernel] if base.kernel else []
-    origins = dict(firmware.origins)
     if recipe.profile:
         _check_profile_ids(table, recipe.profile)
         sections.append(_profile_section(table.id, table.title, 0, "fuki.image"))
     for number, profile in enumerate(recipe.profile, 1):
         where = f"fuki.profile[{number - 1}]"
-        own_firmware = resolve_firmware(profile.firmware, number, inputs, host, f"{where}.firmware")
-        own = _resolve_profile(profile, own_firmware, number, inputs, where)
+        firmware.append(resolve_firmware(profile.firmware, number, inputs, host, f"{where}.firmware"))
+        own = _resolve_profile(profile, firmware[-1], number, inputs, where)
         sections += own.sections
         if profile.sbat:
             sections.append(_uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))
         kernels += [own.kernel] if own.kernel else []
-        origins.update({f"{fwid}@{number}": origin for fwid, origin in own_firmware.origins.items()})
     machine = Machine(stub.headers.coff.machine)
-    return Image(ImageKind.UKI, recipe.name, machine, stub, tuple(sections), tuple(kernels)), origins
+    return Image(ImageKind.UKI, recipe.name, machine, stub, tuple(sections), tuple(kernels)), firmware
 
 
 def _resolve_profile(profile: ProfileTable, firmware: FirmwareSet, number: int, inputs: Inputs, where: str) -> Slice:

@@ -245,7 +245,9 @@ def listed(shop: Path) -> list[tuple[str, str]]:
 
 
 def test_every_rule_of_the_core_has_a_wrong_image_here(shop):
-    assert {rule for rule, _ in listed(shop)} == {name.split()[0] for name in WRONG} | EXPECTED
+    # Those about machines have a file of their own, test_matching.py.
+    rules = {rule for rule, _ in listed(shop) if not rule.startswith("match-")}
+    assert rules == {name.split()[0] for name in WRONG} | EXPECTED
 
 
 def test_the_list_gives_severities(shop):

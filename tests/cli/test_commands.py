@@ -12,7 +12,7 @@ import pytest
 from fuki_build import load_recipe
 from tests.support.command import invoke, refused, succeed
 
-VERBS = ("build", "check", "init", "inspect", "plan", "plugins", "schema")
+VERBS = ("build", "check", "hwids", "init", "inspect", "machine", "match", "plan", "plugins", "schema")
 
 
 class TestInit:

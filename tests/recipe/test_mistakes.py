@@ -495,9 +495,9 @@ def test_toml_nested_without_end_is_refused(shop):
 
 
 def test_a_plugin_that_is_not_installed_is_refused(shop):
-    (shop / "fuki.toml").write_text(top('plugins = ["awz"]'))
+    (shop / "fuki.toml").write_text(top('plugins = ["zenith"]'))
     error = refused(shop, "build", code=5)
-    assert error.startswith("fuki: error: fuki.plugins[0]: no plugin 'awz' is installed")
+    assert error.startswith("fuki: error: fuki.plugins[0]: no plugin 'zenith' is installed")
     assert "pip install" in error
 
 

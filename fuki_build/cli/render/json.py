@@ -9,7 +9,6 @@ import msgspec
 from fuki_build.builtin.outputs import manifest
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.hooks.records import Finding
-from fuki_build.image.describe import describe
 
 PLAN_VERSION = 1
 BUILD_VERSION = 1
@@ -25,7 +24,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "version": PLAN_VERSION,
         "name": plan.loaded.recipe.name,
         "image-version": plan.loaded.recipe.version,
-        "images": [describe(layout) for layout in plan.layouts],
+        "images": plan.views,
         "findings": [msgspec.to_builtins(finding) for finding in plan.findings],
     }
 

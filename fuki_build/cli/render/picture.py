@@ -7,7 +7,6 @@ import msgspec
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.write import template_directories
-from fuki_build.image.describe import describe
 from fuki_build.recipe.text import render_template
 
 _COLOURS = {
@@ -20,7 +19,7 @@ _OTHER = "#bab0ac"
 def picture_of(plan: Plan, form: str) -> str:
     """SVG, or an HTML page with it."""
     variables: dict[str, Any] = {
-        "images": [msgspec.to_builtins(describe(layout)) for layout in plan.layouts],
+        "images": [msgspec.to_builtins(view) for view in plan.views],
         "colours": _COLOURS,
         "other_colour": _OTHER,
         "human_size": human_size,

@@ -11,8 +11,7 @@ from rich.text import Text
 from fuki_build.cli.render import colour
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.sizes import human_size
-from fuki_build.image.describe import DeviceView, FirmwareView, LayoutView, SectionView, describe
-from fuki_build.image.layout import Layout
+from fuki_build.image.describe import DeviceView, FirmwareView, LayoutView, SectionView
 
 _WIDE = 160
 """Columns where there is no terminal to ask."""
@@ -24,29 +23,25 @@ class _Console(Console):
         raise  # noqa: PLE0704 - rich calls this while it handles the error
 
 
-def _console() -> Console:
+def new_console() -> Console:
     width = None if sys.stdout.isatty() else _WIDE
     return _Console(width=width, color_system=colour.system(sys.stdout), highlight=False, markup=False, emoji=False)
 
 
-def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+def new_table(*columns: str, right: Sequence[str] = ()) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return table
 
 
-def _add_row(table: Table, *cells: str) -> None:
+def add_row(table: Table, *cells: str) -> None:
     table.add_row(*map(plain, cells))
-
-
-def show_layout(layout: Layout) -> None:
-    show_view(describe(layout))
 
 
 def show_view(view: LayoutView) -> None:
     """The sections, then what the image says of firmware, machines, SBAT and signatures."""
-    console = _console()
+    console = new_console()
     stub = f"{view.stub.program} {view.stub.version}" if view.stub else "no known stub"
     title = (
         f"{view.name}: {view.kind} for {view.machine}, {stub}, {human_size(view.file_size)} ({view.file_size} bytes)"
@@ -78,7 +73,7 @@ def show_view(view: LayoutView) -> None:
 
 def _sections(sections: Sequence[SectionView], profiles: dict[int, str | None]) -> Table:
     """A finished image has no sources to show, a planned one no digests."""
-    table = _table(
+    table = new_table(
         "Profile", "Section", "Address", "Offset", "Size", "Share", "Measured", "What",
         right=("Address", "Offset", "Size", "Share"),
     )  # fmt: skip
@@ -101,7 +96,7 @@ def _sections(sections: Sequence[SectionView], profiles: dict[int, str | None]) 
             section.measured,
             _shorten(section.what),
         ]
-        _add_row(table, *row, *[section.source] * with_source, *[section.sha256 or ""] * with_digest)
+        add_row(table, *row, *[section.source] * with_source, *[section.sha256 or ""] * with_digest)
         before = section.profile
     return table
 
@@ -111,30 +106,32 @@ def _shorten(text: str, limit: int = 60) -> str:
 
 
 def _firmware(images: Sequence[FirmwareView]) -> Table:
-    table = _table("Firmware", "Profile", "Kind", "Has", "Size", "Hardware ids", right=("Size", "Hardware ids"))
+    table = new_table("Firmware", "Profile", "Kind", "Has", "Size", "Hardware ids", right=("Size", "Hardware ids"))
     for image in images:
         has = ", ".join(image.features) + (f" (flaw: {image.flaw})" if image.flaw else "")
         kind = f"{image.kind} {image.version}" if image.version else image.kind
         at = "" if image.profile is None else f"@{image.profile}"
-        _add_row(table, image.fwid or "?", at, kind, has, human_size(image.size), str(len(image.chids)))
+        add_row(table, image.fwid or "?", at, kind, has, human_size(image.size), str(len(image.chids)))
     return table
 
 
 def _devices(devices: Sequence[DeviceView]) -> Table:
-    table = _table("Machine", "Profile", "Selects", "Hardware id")
+    """The hardware ids; their types where the machines are known, as in a plan."""
+    typed = any(kind is not None for device in devices for kind in device.types)
+    table = new_table("Machine", "Profile", "Selects", "Hardware id", *["Type"] * typed, right=("Type",))
     for device in devices:
         at = "" if device.profile is None else f"@{device.profile}"
         missing = "" if device.present else " (not in the image)"
-        for index, chid in enumerate(device.chids):
+        for index, (chid, kind) in enumerate(zip(device.chids, device.types, strict=True)):
             row = (device.name, at, f"{device.type} {device.key}{missing}") if index == 0 else ("", "", "")
-            _add_row(table, *row, chid)
+            add_row(table, *row, chid, *["" if kind is None else str(kind)] * typed)
     return table
 
 
 def show_plugins(rows: Sequence[dict[str, Any]]) -> None:
-    console = _console()
-    table = _table("Plugin", "Distribution", "Version", "State", "Gives")
+    console = new_console()
+    table = new_table("Plugin", "Distribution", "Version", "State", "Gives")
     for row in rows:
         gives = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in row["gives"].items())
-        _add_row(table, row["name"], row["distribution"], row["version"], row["state"], row["error"] or gives)
+        add_row(table, row["name"], row["distribution"], row["version"], row["state"], row["error"] or gives)
     console.print(table)

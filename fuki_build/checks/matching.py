@@ -1,0 +1,144 @@
+"""Rules about which machine gets which firmware, held against a simulation of the stub."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from fuki_build.hardware.chid import stub_chids
+from fuki_build.hardware.machine import Machine
+from fuki_build.hooks.records import Expectation, Problem, Problems, Rule, Severity, Subject
+from fuki_build.image.image import ImageKind
+from fuki_build.image.selection import Selection, select
+from fuki_build.image.stub import MODELS
+
+_NEWEST = MODELS[-1]
+"""A stub that selects nothing is a matter of its own rule; tables are held against one that does."""
+
+
+def _identity(machine: Machine) -> frozenset[tuple[int, UUID]]:
+    return frozenset(stub_chids(machine).items())
+
+
+def _profiles(subject: Subject) -> tuple[int | None, ...]:
+    return subject.layout.profiles or (None,)
+
+
+def _cases(subject: Subject) -> Iterator[tuple[Expectation, int | None, Selection]]:
+    """Every expectation in every profile that it holds for, with what the stub does there."""
+    if subject.layout.kind is not ImageKind.UKI:
+        return
+    told: dict[tuple[bool, frozenset[tuple[int, UUID]]], set[int | None]] = {}
+    for expectation in subject.expectations:
+        told.setdefault((expectation.explicit, _identity(expectation.machine)), set()).add(expectation.profile)
+    for expectation in subject.expectations:
+        own = told[expectation.explicit, _identity(expectation.machine)]
+        for profile in _profiles(subject):
+            applies = expectation.profile == profile or (expectation.profile is None and profile not in own)
+            if applies:
+                yield (
+                    expectation,
+                    profile,
+                    select(subject.layout.plain_sections, subject.slices, _NEWEST, expectation.machine, profile),
+                )
+
+
+def _at(machine: Machine, profile: int | None) -> str:
+    return machine.name if profile is None else f"{machine.name} booting @{profile}"
+
+
+def wrong_firmware(subject: Subject) -> Problems:
+    seen = set()
+    for expectation, profile, selection in _cases(subject):
+        hit = selection.firmware
+        if expectation.explicit or hit is None or hit.record.key == expectation.fwid:
+            continue
+        key = (expectation.where, expectation.machine.name, hit.record.key)
+        if key not in seen:
+            seen.add(key)
+            yield Problem(
+                f"{_at(expectation.machine, profile)} is to select {expectation.fwid!r}, and selects "
+                f"{hit.record.key!r} through CHID type {hit.kind} ({hit.chid})",
+                where=expectation.where,
+                hint="list one machine under one firmware; 'fuki match' shows what each machine selects",
+            )
+
+
+def no_firmware(subject: Subject) -> Problems:
+    for expectation, profile, selection in _cases(subject):
+        if not expectation.explicit and expectation.fwid and selection.firmware is None:
+            yield Problem(
+                f"{_at(expectation.machine, profile)} is to select {expectation.fwid!r}, and selects none",
+                where=expectation.where,
+                hint="its hardware ids are of types that the stub does not try",
+            )
+
+
+def expectations(subject: Subject) -> Problems:
+    for expectation, profile, selection in _cases(subject):
+        hit = selection.firmware
+        selected = hit.record.key if hit and hit.section else None
+        if expectation.explicit and selected != expectation.fwid:
+            yield Problem(
+                f"{_at(expectation.machine, profile)} selects {selected or 'no firmware'}, "
+                f"expected is {expectation.fwid or 'none'}",
+                where=expectation.where,
+                hint="'fuki match' tells through which hardware id",
+            )
+
+
+def collision(subject: Subject) -> Problems:
+    """Machines of loaded platforms that get a firmware which the recipe meant for others."""
+    if subject.layout.kind is not ImageKind.UKI or not subject.expectations:
+        return
+    meant: dict[str, set[Machine]] = {}
+    for expectation in subject.expectations:
+        if expectation.fwid:
+            meant.setdefault(expectation.fwid, set()).add(expectation.machine)
+    others: dict[str, list[str]] = {}
+    for profile in _profiles(subject):
+        for machine in subject.machines:
+            hit = select(subject.layout.plain_sections, subject.slices, _NEWEST, machine, profile).firmware
+            fwid = hit.record.key if hit else ""
+            stray = fwid in meant and machine not in meant[fwid]
+            if stray and machine.name not in others.setdefault(fwid, []):
+                others[fwid].append(machine.name)
+    for fwid, machines in others.items():
+        shown = ", ".join(machines[:5]) + (f" and {len(machines) - 5} more" if machines[5:] else "")
+        yield Problem(
+            f"{fwid!r} is also selected by {shown}, for which the recipe does not name it",
+            where=".hwids",
+            hint="their SMBIOS strings do not differ where it counts; name the platforms too if that is meant",
+        )
+
+
+RULES = (
+    Rule(
+        "match-wrong-firmware",
+        Severity.ERROR,
+        "Every declared machine selects the firmware that is meant for it",
+        "The stub tries a machine's hardware ids in a fixed order of types and takes the first record that matches. "
+        "This rule simulates that search for every machine of the recipe's platforms, machine files and matches.",
+        wrong_firmware,
+    ),
+    Rule(
+        "match-no-firmware",
+        Severity.ERROR,
+        "Every declared machine selects some firmware",
+        "A machine that matches no record starts with the firmware that the cloud gave it.",
+        no_firmware,
+    ),
+    Rule(
+        "match-collision",
+        Severity.WARNING,
+        "No firmware is selected by machines of platforms that it is not meant for",
+        "Some platforms cannot be told apart by hardware ids: Azure and Hyper-V; Oracle Cloud, IBM Cloud and QEMU. "
+        "Only machines of loaded platforms are looked at.",
+        collision,
+    ),
+    Rule(
+        "match-expectation",
+        Severity.ERROR,
+        "Every [[fuki.expect]] of the recipe holds",
+        "An expectation names a machine and the firmware that it is to select: a regression test for a fleet.",
+        expectations,
+    ),
+)

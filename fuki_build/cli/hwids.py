@@ -1,0 +1,118 @@
+"""`fuki hwids`: hardware id tables of images, decoded, compared, and exported for other tools."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from fuki_build.cli.options import json_option
+from fuki_build.errors import FormatError, MismatchError
+from fuki_build.formats import hwids as tables
+from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.image.blob import Blob
+from fuki_build.image.inspect import inspect
+from fuki_build.image.output_file import OutputFile
+
+VERSION = 1
+_JSON_KEY = {DeviceType.DEVICETREE: "compatible", DeviceType.UEFI_FW: "fwid"}
+
+image_argument = click.argument("file", type=click.Path(path_type=Path))
+profile_option = click.option("--profile", type=int, help="The table of this profile; by default the base's.")
+
+
+@click.group()
+def hwids() -> None:
+    """Hardware id tables: .hwids sections of images, or such a section on its own."""
+
+
+@hwids.command()
+@image_argument
+@profile_option
+@json_option
+def decode(file: Path, profile: int | None, as_json: bool) -> None:
+    """Show the table of FILE in its order."""
+    devices = read_devices(file, profile)
+    if as_json:
+        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+
+        print_json({"version": VERSION, "devices": [to_json(device) for device in devices]})
+        return
+    from fuki_build.cli.render.tables import add_row, new_console, new_table  # noqa: PLC0415
+
+    table = new_table("Type", "Name", "Selects", "Hardware id")
+    for device in devices:
+        for chid in sorted(device.chids):
+            add_row(table, device.type.json_name, device.name, device.key, str(chid))
+    new_console().print(table)
+
+
+@hwids.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@profile_option
+def diff(old: Path, new: Path, profile: int | None) -> None:
+    """Show what NEW selects otherwise than OLD. Exits with 3 when there is a difference."""
+    before, after = (_rows(read_devices(file, profile)) for file in (old, new))
+    changes = [("-", row) for row in before if row not in after] + [("+", row) for row in after if row not in before]
+    for sign, row in sorted(changes, key=lambda change: (change[1], change[0] == "+")):
+        click.echo(f"{sign} {'  '.join(row)}")
+    if changes:
+        raise MismatchError(f"the tables differ in {len(changes)} rows", where=str(new))
+
+
+@hwids.command()
+@image_argument
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@profile_option
+def export(file: Path, directory: Path, profile: int | None) -> None:
+    """Write the table of FILE as systemd's JSON, one machine a file, into DIRECTORY."""
+    names: set[str] = set()
+    for device in read_devices(file, profile):
+        path = directory / f"{_file_name(device, names)}.json"
+        with OutputFile(path) as output:
+            output.write(msgspec.json.format(msgspec.json.encode(to_json(device)), indent=4) + b"\n")
+            output.commit()
+    click.echo(f"wrote {len(names)} files into {directory}", err=True)
+
+
+def read_devices(file: Path, profile: int | None) -> Sequence[Device]:
+    """The devices of an image's table, or of a file that is such a table."""
+    try:
+        return tables.group(tables.decode(_read_table(file, profile)))
+    except FormatError as error:
+        raise error.at(str(file)) from error
+
+
+def _read_table(file: Path, profile: int | None) -> bytes:
+    content = Blob.of_file(file)
+    if content.read_at(0, 2) == b"MZ":
+        found = inspect(file).find(".hwids", profile)
+        if not found:
+            raise FormatError("there is no .hwids" + ("" if profile is None else f" in profile {profile}"))
+        content = found[0].content
+    return content.read_small(tables.MAX_SIZE, "the table")
+
+
+def to_json(device: Device) -> dict[str, Any]:
+    """Systemd's JSON form of a device."""
+    return {
+        "type": device.type.json_name,
+        "name": device.name,
+        _JSON_KEY[device.type]: device.key,
+        "hwids": [str(chid) for chid in sorted(device.chids)],
+    }
+
+
+def _rows(devices: Sequence[Device]) -> list[tuple[str, ...]]:
+    return [(d.type.json_name, d.name, d.key, str(chid)) for d in devices for chid in sorted(d.chids)]
+
+
+def _file_name(device: Device, taken: set[str]) -> str:
+    """A name that no other device of the table has: its own, made fit for a file."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", device.name or device.key).strip("-.") or "machine"
+    name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, 100_000))) if n not in taken)
+    taken.add(name)
+    return name

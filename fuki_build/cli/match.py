@@ -1,0 +1,186 @@
+"""`fuki match`: which machine gets which firmware from a finished image, by simulating its stub."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuki_build import pipeline
+from fuki_build.cli.machine import read_machine
+from fuki_build.cli.options import json_option
+from fuki_build.errors import MismatchError, RecipeError
+from fuki_build.hardware.chid import stub_chids
+from fuki_build.hardware.machine import Machine
+from fuki_build.hooks.host import PluginHost, loaded_machines
+from fuki_build.hooks.records import Expectation
+from fuki_build.image.describe import describe
+from fuki_build.image.firmware import slices
+from fuki_build.image.inspect import inspect
+from fuki_build.image.layout import Layout
+from fuki_build.image.selection import Hit, Selection, select
+from fuki_build.image.stub import model_of
+from fuki_build.recipe.expectations import explicit_expectations
+from fuki_build.recipe.load import load_recipe
+from fuki_build.recipe.machines import find_machines, platform_machines
+
+VERSION = 1
+_COMMAND_LINE = "--expect"
+
+
+@click.command()
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option(
+    "--machine",
+    "files",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A machine file or dump (repeatable).",
+)
+@click.option(
+    "--platform",
+    "platforms",
+    metavar="NAME",
+    multiple=True,
+    help="A loaded platform, 'name:selector', or 'all' (repeatable).",
+)
+@click.option("--this-machine", is_flag=True, help="The machine that this runs on.")
+@click.option("--profile", help="Only this profile, by number or id; by default all.")
+@click.option(
+    "--expect",
+    "expected",
+    metavar="MACHINE=FIRMWARE",
+    multiple=True,
+    help="What a machine, named as in a recipe, is to select; empty for none.",
+)
+@click.option(
+    "--recipe", type=click.Path(path_type=Path), help="Hold the image against the [[fuki.expect]] of this recipe."
+)
+@json_option
+@click.pass_obj
+def match(  # noqa: PLR0917 - click passes them by name
+    plugins: tuple[str, ...],
+    image: Path,
+    files: tuple[Path, ...],
+    platforms: tuple[str, ...],
+    this_machine: bool,
+    profile: str | None,
+    expected: tuple[str, ...],
+    recipe: Path | None,
+    as_json: bool,
+) -> None:
+    """Tell which firmware and devicetree machines select from IMAGE, through which hardware id.
+
+    Simulates the stub of the image's own version. Exits with 3 when an expectation does not hold.
+    """
+    host = pipeline.new_host(plugins)
+    layout = inspect(image)
+    wanted = list(_expected(expected, host))
+    if recipe is not None:
+        loaded = load_recipe(recipe)
+        host.load(loaded.recipe.plugins)
+        wanted += explicit_expectations(loaded.recipe, loaded.directory, host)
+    machines = [*(read_machine(file) for file in files), *_platform_machines(platforms, host)]
+    if this_machine or not (machines or wanted):
+        machines.insert(0, read_machine(None))
+    rows = list(_rows(layout, machines, wanted, profile))
+    _show(rows, as_json)
+    wrong = [row for row in rows if row["holds"] is False]
+    if wrong:
+        first = wrong[0]
+        hit = first["firmware"]
+        selected = hit["key"] if hit and hit["present"] else "no firmware"
+        raise MismatchError(
+            f"{first['machine']} selects {selected}, expected is {first['expected'] or 'none'}"
+            + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""),
+            where=str(image),
+        )
+
+
+def _show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+
+        print_json({"version": VERSION, "matches": rows})
+    else:
+        from fuki_build.cli.render.machines import show_matches  # noqa: PLC0415
+
+        show_matches(rows)
+
+
+def _expected(texts: Sequence[str], host: PluginHost) -> Iterator[Expectation]:
+    for text in texts:
+        name, equals, fwid = text.rpartition("=")
+        if not equals:
+            raise click.UsageError(f"{text!r} is not MACHINE=FIRMWARE.")
+        for machine in find_machines(name, Path(), host, _COMMAND_LINE):
+            yield Expectation(machine, fwid or None, None, _COMMAND_LINE, explicit=True)
+
+
+def _platform_machines(names: Sequence[str], host: PluginHost) -> list[Machine]:
+    found: list[Machine] = []
+    for name in names:
+        found += loaded_machines(host) if name == "all" else platform_machines(name, host, "--platform")
+    return found
+
+
+def _rows(
+    layout: Layout, machines: Sequence[Machine], wanted: Sequence[Expectation], profile: str | None
+) -> Iterator[dict[str, Any]]:
+    parts = slices(layout.plain_sections)
+    model = model_of(layout.stub.numbers if layout.stub else (0, 0))
+    for number in _profiles(layout, profile):
+        for machine in machines:
+            yield _row(machine, select(layout.plain_sections, parts, model, machine, number))
+        for expectation in wanted:
+            if _applies(expectation, number, wanted):
+                selection = select(layout.plain_sections, parts, model, expectation.machine, number)
+                yield _row(expectation.machine, selection, expectation)
+
+
+def _applies(expectation: Expectation, number: int | None, wanted: Sequence[Expectation]) -> bool:
+    """Whether it holds for a profile: as in the checks, a recipe's word for all gives way to one for that profile."""
+    if expectation.profile == number or expectation.where == _COMMAND_LINE:
+        return True
+    own = [other for other in wanted if other.profile == number]
+    mine = stub_chids(expectation.machine)
+    return expectation.profile is None and all(stub_chids(other.machine) != mine for other in own)
+
+
+def _profiles(layout: Layout, text: str | None) -> Sequence[int | None]:
+    numbers: Sequence[int | None] = layout.profiles or (None,)
+    if text is None:
+        return numbers
+    profiles = describe(layout).profiles
+    found = [p.number for p in profiles if text in (p.id, str(p.number))]
+    if not found:
+        there = ", ".join(f"{p.number} ({p.id})" for p in profiles) or "none"
+        raise RecipeError(f"there is no profile {text!r}", where=layout.where, hint=f"there are: {there}")
+    return found
+
+
+def _row(machine: Machine, selection: Selection, expectation: Expectation | None = None) -> dict[str, Any]:
+    selected = selection.firmware.key if selection.firmware else None
+    return {
+        "machine": machine.name,
+        "profile": selection.profile,
+        "firmware": _hit(selection.firmware),
+        "devicetree": _hit(selection.devicetree),
+        "measured": [{"name": s.name, "profile": s.profile, "size": s.content.size} for s in selection.measured],
+        "expected": expectation.fwid if expectation else None,
+        "holds": selected == expectation.fwid if expectation else None,
+    }
+
+
+def _hit(hit: Hit | None) -> dict[str, Any] | None:
+    if hit is None:
+        return None
+    return {
+        "key": hit.record.key,
+        "name": hit.record.name,
+        "type": hit.kind,
+        "chid": str(hit.chid),
+        "slice": hit.profile,
+        "present": hit.section is not None,
+    }

@@ -1,0 +1,53 @@
+"""Machines, and what they select, on standard output."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from fuki_build.cli.render.plain import plain
+from fuki_build.cli.render.tables import add_row, new_console, new_table
+
+
+def show_machine(data: dict[str, Any]) -> None:
+    """Strings, then all ids in both dialects, those that the stub tries in its order first."""
+    console = new_console()
+    console.print(Text(plain(data["name"]), style="bold"))
+    strings = new_table("String", "Value")
+    for key, value in data["strings"].items():
+        add_row(strings, key, value)
+    console.print(strings)
+    console.print()
+    ids = new_table("Tried", "Type", "systemd-stub", "Microsoft, fwupd", "Made of", right=("Tried", "Type"))
+    for row in sorted(data["chids"], key=lambda row: (row["tried"] or 99, row["type"])):
+        tried = str(row["tried"]) if row["tried"] else "never"
+        fields = " + ".join(row["fields"])
+        add_row(ids, tried, str(row["type"]), row["stub"] or "-", row["microsoft"] or "-", fields)
+    console.print(ids)
+
+
+def show_matches(rows: Sequence[dict[str, Any]]) -> None:
+    """One row for each machine and profile."""
+    console = new_console()
+    table = new_table("Machine", "Profile", "Firmware", "Devicetree", "Through", "Hardware id", "Expected")
+    for row in rows:
+        hit = row["firmware"] or row["devicetree"]
+        through = f"type {hit['type']} ({hit['name']})" if hit else ""
+        expected = "" if row["holds"] is None else "as expected" if row["holds"] else f"not {row['expected'] or 'none'}"
+        add_row(
+            table,
+            row["machine"],
+            "" if row["profile"] is None else f"@{row['profile']}",
+            _key(row["firmware"]),
+            _key(row["devicetree"]),
+            through,
+            hit["chid"] if hit else "",
+            expected,
+        )
+    console.print(table)
+
+
+def _key(hit: dict[str, Any] | None) -> str:
+    if hit is None:
+        return "-"
+    return hit["key"] if hit["present"] else f"{hit['key']} (not in the image)"

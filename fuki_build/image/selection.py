@@ -1,0 +1,92 @@
+"""What a stub selects on a machine: an exact simulation of its search (chid.c and pe.c, systemd 262.1)."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import Struct
+
+from fuki_build.formats.hwids import DeviceType, Record
+from fuki_build.hardware.chid import STUB_ORDER, stub_chids
+from fuki_build.hardware.machine import Machine
+from fuki_build.image.firmware import Slice, read_compatible
+from fuki_build.image.section import MATCHED, STUB_MEASURED, Section, effective
+from fuki_build.image.stub import StubModel
+
+_NO_CHID = UUID(int=0)
+"""What the stub compares with where a machine has no id of a type: a record of all zeros matches it."""
+
+
+class Hit(Struct, frozen=True):
+    """The record that matched: through which CHID, in which slice, and the section that it selects.
+
+    `section` is None when the slice has nothing of that key: the machine then gets nothing.
+    """
+
+    kind: int
+    chid: UUID
+    record: Record
+    profile: int | None
+    section: Section | None
+
+    @property
+    def key(self) -> str | None:
+        """The fwid or compatible string of what the machine gets; None where it gets nothing."""
+        return self.record.key if self.section else None
+
+
+class Selection(Struct, frozen=True):
+    """What the stub uses on one machine in one profile, and the sections that it measures into PCR 11, in order."""
+
+    profile: int | None
+    firmware: Hit | None
+    devicetree: Hit | None
+    measured: tuple[Section, ...]
+
+
+def select(
+    sections: Sequence[Section], parts: Sequence[Slice], model: StubModel, machine: Machine, profile: int | None = None
+) -> Selection:
+    """Simulate the stub on `machine` booting `profile` (None: an image without profiles).
+
+    `parts` are the image's slices, decoded once for many machines.
+    """
+    # The base is searched first; what the profile's own slice finds stands over it.
+    searched = [part for part in parts if part.profile is None or part.profile == profile]
+    firmware = devicetree = None
+    for part in searched:
+        if model.matches_firmware:
+            firmware = _over(firmware, find(part, machine, DeviceType.UEFI_FW))
+        if model.matches_devicetree:
+            devicetree = _over(devicetree, find(part, machine, DeviceType.DEVICETREE))
+    chosen = [hit.section for hit in (firmware, devicetree) if hit and hit.section]
+    return Selection(profile, firmware, devicetree, _measured(effective(sections, profile), chosen))
+
+
+def _over(base: Hit | None, own: Hit | None) -> Hit | None:
+    """A profile's hit stands over the base's, unless it selects a section that the profile does not have."""
+    return own if own and (own.section or not (base and base.section)) else base
+
+
+def find(part: Slice, machine: Machine, kind: DeviceType) -> Hit | None:
+    """The first record that matches: in the stub's order of CHID types, then in the table's."""
+    if part.table is None:
+        return None
+    own = stub_chids(machine)
+    for chid_type in STUB_ORDER:
+        chid = own.get(chid_type, _NO_CHID)
+        record = part.table.first.get((kind, chid))
+        if record is not None:
+            return Hit(chid_type, chid, record, part.profile, _section(part, record))
+    return None
+
+
+def _section(part: Slice, record: Record) -> Section | None:
+    if record.type is DeviceType.UEFI_FW:
+        return next((image.section for image in part.firmware if image.fwid == record.key), None)
+    return next((section for section in part.devicetrees if read_compatible(section) == record.key), None)
+
+
+def _measured(sections: Sequence[Section], chosen: Sequence[Section]) -> tuple[Section, ...]:
+    """Of sections that may repeat, only the chosen one is measured."""
+    kept = [s for s in sections if s.name in STUB_MEASURED and s.name not in MATCHED]
+    return tuple(sorted([*kept, *chosen], key=lambda s: STUB_MEASURED.index(s.name)))

@@ -1,0 +1,30 @@
+"""`[[fuki.expect]]`: what machines are to select."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fuki_build.errors import RecipeError, did_you_mean
+from fuki_build.hooks.host import PluginHost
+from fuki_build.hooks.records import Expectation
+from fuki_build.recipe.machines import find_machines
+from fuki_build.recipe.model import Recipe
+
+
+def explicit_expectations(
+    recipe: Recipe, directory: Path, host: PluginHost, read: list[Path] | None = None
+) -> Sequence[Expectation]:
+    """One expectation for each machine that a table names; files are added to `read`.
+
+    Raises `RecipeError` at its place.
+    """
+    ids = [recipe.image.id, *(profile.id for profile in recipe.profile)]
+    found: list[Expectation] = []
+    for index, table in enumerate(recipe.expect):
+        where = f"fuki.expect[{index}]"
+        if table.profile is not None and table.profile not in ids:
+            hint = did_you_mean(table.profile, ids) or f"there are: {', '.join(ids)}"
+            raise RecipeError(f"there is no profile {table.profile!r}", where=f"{where}.profile", hint=hint)
+        profile = ids.index(table.profile) if table.profile is not None and recipe.profile else None
+        machines = find_machines(table.machine, directory, host, f"{where}.machine", read)
+        found += [Expectation(machine, table.firmware, profile, where, explicit=True) for machine in machines]
+    return found

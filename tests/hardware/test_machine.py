@@ -1,0 +1,89 @@
+from uuid import UUID
+
+import pytest
+
+from fuki_build.errors import FormatError
+from fuki_build.hardware.machine import STRINGS, Machine, decode_file, encode_file, from_table
+
+FILE = b"""\
+[machine]
+name = "lab"
+manufacturer = "QEMU"
+product = "Standard PC (Q35 + ICH9, 2009)"
+baseboard-manufacturer = "Acme \\"Boards\\""
+bios-major = "02"
+panel-id = "BOE0b66"
+"""
+LAB = Machine(
+    "lab",
+    manufacturer="QEMU",
+    product="Standard PC (Q35 + ICH9, 2009)",
+    baseboard_manufacturer='Acme "Boards"',
+    bios_major="02",
+    panel_id="BOE0b66",
+)
+
+
+def test_a_machine_file_is_toml_with_one_table():
+    assert decode_file(FILE, "file") == LAB
+
+
+def test_a_machine_without_a_name_is_called_as_its_file():
+    assert decode_file(b'[machine]\nmanufacturer = "QEMU"\n', "lab-7").name == "lab-7"
+
+
+def test_a_machine_file_can_hold_ids_instead_of_strings():
+    text = b'[machine]\nchids = { 11 = "7f5dbe14-cfc8-595a-95fd-0fda870d7b52" }\n'
+    assert decode_file(text, "x").chids == ((11, UUID("7f5dbe14-cfc8-595a-95fd-0fda870d7b52")),)
+
+
+def test_what_is_written_is_what_was_read():
+    everything = Machine("all", **{field: f"{field} \t\n\r\x00\x1f\x7f\x85\u2028 \"'\\ ü 🖥" for field in STRINGS})
+    assert decode_file(encode_file(everything), "other") == everything
+
+
+def test_what_is_written_has_only_what_is_known():
+    assert encode_file(Machine("x", manufacturer="QEMU")) == b'[machine]\nname = "x"\nmanufacturer = "QEMU"\n'
+
+
+MISTAKES = {
+    "no TOML": (b"[machine", "not a machine file", None),
+    "no text": (b"\xff[machine]", "not a machine file", None),
+    "deep nesting": (b"a = " + b"[" * 100_000, "not a machine file", None),
+    "nothing": (b"", "exactly one table, [machine]", None),
+    "a value": (b"machine = 1", "exactly one table, [machine]", None),
+    "several machines": (b"[[machine]]\n", "exactly one table, [machine]", None),
+    "another table": (b"[machine]\n[other]\n", "exactly one table, [machine]", None),
+    "a misspelt key": (b'[machine]\nmanufacurer = "QEMU"\n', "unknown key 'manufacurer'", "'manufacturer'"),
+    "a key as Python has it": (b'[machine]\nbios_vendor = "x"\n', "unknown key 'bios_vendor'", "'bios-vendor'"),
+    "an odd key": (b'[machine]\nzzz = "x"\n', "unknown key 'zzz'", "known: name, manufacturer"),
+    "a number": (b"[machine]\nbios-major = 2\n", "'bios-major' is not a string", None),
+    "a name that is no string": (b"[machine]\nname = 2\n", "'name' is not a string", None),
+    "no strings at all": (b'[machine]\nname = "x"\n', "has no strings", "manufacturer"),
+    "a list of ids": (b'[machine]\nchids = ["x"]\n', "not a table of UUIDs by type", None),
+    "an id that is none": (b'[machine]\nchids = { 11 = "x" }\n', "not a table of UUIDs by type", None),
+    "an id that is a number": (b"[machine]\nchids = { 11 = 7 }\n", "not a table of UUIDs by type", None),
+    "a type that is none": (
+        b'[machine]\nchids = { x = "7f5dbe14-cfc8-595a-95fd-0fda870d7b52" }\n',
+        "not a table of UUIDs by type",
+        None,
+    ),
+    "a type that does not exist": (
+        b'[machine]\nchids = { 18 = "7f5dbe14-cfc8-595a-95fd-0fda870d7b52" }\n',
+        "no CHID type 18",
+        "0 to 17",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "problem", "remedy"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_in_a_machine_file_is_told(data: bytes, problem: str, remedy: str | None):
+    with pytest.raises(FormatError) as caught:
+        decode_file(data, "x")
+    assert problem in caught.value.message
+    if remedy:
+        assert remedy in (caught.value.hint or "")
+
+
+def test_a_machine_of_a_table_takes_the_name_that_stands_in_it():
+    assert from_table({"name": "one", "manufacturer": "QEMU"}, "two").name == "one"

@@ -1,0 +1,348 @@
+"""The simulation of systemd-stub's search (chid.c and pe.c, 262.1)."""
+
+from itertools import pairwise
+from struct import pack
+from uuid import UUID
+
+import pytest
+
+from fuki_build.formats import efifw
+from fuki_build.formats.hwids import DeviceType
+from fuki_build.hardware.chid import Dialect, chid
+from fuki_build.hardware.machine import Machine
+from fuki_build.image.blob import Blob
+from fuki_build.image.firmware import slices
+from fuki_build.image.section import Section
+from fuki_build.image.selection import Selection, select
+from fuki_build.image.stub import MODELS, model_of
+
+FIRMWARE, DEVICETREE = DeviceType.UEFI_FW, DeviceType.DEVICETREE
+NEWEST = MODELS[-1]
+
+BOARD = Machine(
+    "board",
+    manufacturer="Maker",
+    family="Family",
+    product="Product",
+    sku="SKU",
+    baseboard_manufacturer="Board maker",
+    baseboard_product="Board",
+    bios_vendor="Vendor",
+    bios_version="1",
+    bios_major="01",
+    bios_minor="02",
+    enclosure_type="a",
+    panel_id="BOE0b66",
+)
+OTHER = Machine("other", manufacturer="Other", product="Other")
+
+
+def own(kind: int, machine: Machine = BOARD) -> UUID:
+    found = chid(machine, kind, Dialect.STUB)
+    assert found is not None
+    return found
+
+
+def efi_firmware(fwid: str, profile: int | None = None, payload: bytes = b"payload") -> Section:
+    content = efifw.encode_header(fwid, len(payload)) + payload
+    return Section(".efifw", Blob.of_bytes(content), fwid, profile)
+
+
+def devicetree(compatible: str, profile: int | None = None) -> Section:
+    name = compatible.encode() + b"\0"
+    structure = pack(">I4xIII", 1, 3, len(name), 0) + name + bytes(-len(name) % 4) + pack(">II", 2, 9)
+    header = pack(">10I", 0xD00DFEED, 0, 40, 40 + len(structure), 40, 17, 16, 0, 11, len(structure))
+    return Section(".dtbauto", Blob.of_bytes(header + structure + b"compatible\0"), compatible, profile)
+
+
+def table(*rows: tuple[DeviceType, UUID, str], profile: int | None = None) -> Section:
+    """A table with its records in this order."""
+    records, strings = b"", b""
+    base = 28 * (len(rows) + 1)
+    for kind, value, key in rows:
+        records += pack("<I16sII", kind << 28 | 28, value.bytes_le, 0, base + len(strings))
+        strings += key.encode() + b"\0"
+    return Section(".hwids", Blob.of_bytes(records + bytes(28) + strings), "", profile)
+
+
+def plain(name: str, profile: int | None = None) -> Section:
+    return Section(name, Blob.of_bytes(name.encode()), "", profile)
+
+
+def run(*sections: Section, machine: Machine = BOARD, profile: int | None = None, model=NEWEST) -> Selection:
+    return select(sections, slices(sections), model, machine, profile)
+
+
+def selected(selection: Selection) -> tuple[str, int] | None:
+    """The fwid and the type of the id that led to it."""
+    hit = selection.firmware
+    return (hit.record.key, hit.kind) if hit else None
+
+
+DOCUMENTED_ORDER = [17, 16, 15, 3, 6, 8, 10, 4, 5, 7, 9, 11]
+
+
+@pytest.mark.parametrize(("first", "second"), list(pairwise(DOCUMENTED_ORDER)))
+def test_a_type_comes_before_the_next_one_wherever_its_record_stands(first: int, second: int):
+    found = run(
+        efi_firmware("late"),
+        efi_firmware("early"),
+        table((FIRMWARE, own(second), "late"), (FIRMWARE, own(first), "early")),
+    )
+    assert selected(found) == ("early", first)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2, 12, 13, 14])
+def test_a_type_is_never_tried(kind: int):
+    assert selected(run(efi_firmware("x"), table((FIRMWARE, own(kind), "x")))) is None
+
+
+def test_of_two_records_of_one_id_the_first_counts():
+    found = run(efi_firmware("b"), efi_firmware("a"), table((FIRMWARE, own(9), "a"), (FIRMWARE, own(9), "b")))
+    assert selected(found) == ("a", 9)
+
+
+def test_of_two_firmware_images_of_one_name_the_first_counts():
+    first, second = efi_firmware("x", payload=b"first"), efi_firmware("x", payload=b"second")
+    hit = run(first, second, table((FIRMWARE, own(9), "x"))).firmware
+    assert hit is not None
+    assert hit.section is first
+
+
+def test_a_firmware_image_that_the_stub_cannot_read_is_passed_over():
+    broken = Section(".efifw", Blob.of_bytes(b"\xad\xde\xed\xfe" + bytes(9)), "", None)
+    good = efi_firmware("x")
+    hit = run(broken, good, table((FIRMWARE, own(9), "x"))).firmware
+    assert hit is not None
+    assert hit.section is good
+
+
+def test_a_machine_that_is_in_no_record_selects_nothing():
+    found = run(
+        efi_firmware("x"), devicetree("d"), table((FIRMWARE, own(9), "x"), (DEVICETREE, own(9), "d")), machine=OTHER
+    )
+    assert (found.firmware, found.devicetree) == (None, None)
+
+
+def test_an_image_without_a_table_selects_nothing():
+    assert run(efi_firmware("x")).firmware is None
+
+
+def test_a_table_that_the_stub_refuses_selects_nothing():
+    good = table((FIRMWARE, own(9), "x"))
+    data = bytearray(good.content.read_at(0, good.content.size))
+    broken = Section(
+        ".hwids", Blob.of_bytes(bytes(data[:28] + pack("<I", 0x3000001C) + bytes(24) + data[28:])), "", None
+    )
+    assert run(efi_firmware("x"), broken).firmware is None
+
+
+def test_a_record_whose_firmware_is_missing_ends_the_search():
+    found = run(efi_firmware("there"), table((FIRMWARE, own(3), "gone"), (FIRMWARE, own(9), "there")))
+    assert selected(found) == ("gone", 3)
+    assert found.firmware is not None
+    assert found.firmware.section is None
+    assert ".efifw" not in [section.name for section in found.measured]
+
+
+def test_firmware_and_devicetrees_are_searched_apart():
+    found = run(
+        efi_firmware("x"),
+        devicetree("acme,board"),
+        table((DEVICETREE, own(3), "acme,board"), (FIRMWARE, own(9), "x")),
+    )
+    assert selected(found) == ("x", 9)
+    assert found.devicetree is not None
+    assert (found.devicetree.record.key, found.devicetree.kind) == ("acme,board", 3)
+
+
+def test_a_devicetree_is_found_by_its_first_compatible_string():
+    wrong, right = devicetree("acme,other"), devicetree("acme,board")
+    hit = run(wrong, right, table((DEVICETREE, own(9), "acme,board"))).devicetree
+    assert hit is not None
+    assert hit.section is right
+
+
+def test_a_record_of_zeros_matches_a_machine_without_a_display_panel():
+    """The stub compares with the id that it did not compute."""
+    sections = (efi_firmware("x"), table((FIRMWARE, UUID(int=0), "x")))
+    assert selected(run(*sections, machine=OTHER)) == ("x", 17)
+    assert selected(run(*sections)) is None
+
+
+def test_a_machine_of_which_only_ids_are_known_is_found_by_them():
+    listed = Machine("listed", chids=((9, own(9)),))
+    assert selected(run(efi_firmware("x"), table((FIRMWARE, own(9), "x")), machine=listed)) == ("x", 9)
+    assert selected(run(efi_firmware("x"), table((FIRMWARE, own(11), "x")), machine=listed)) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "firmware", "tree"),
+    [((255, 0), False, False), ((257, 3), False, True), ((261, 0), False, True), ((262, 1), True, True)],
+)
+def test_what_a_stub_of_a_version_selects(version: tuple[int, int], firmware: bool, tree: bool):
+    sections = (efi_firmware("x"), devicetree("d"), table((FIRMWARE, own(9), "x"), (DEVICETREE, own(9), "d")))
+    found = run(*sections, model=model_of(version))
+    assert (found.firmware is not None, found.devicetree is not None) == (firmware, tree)
+    names = [section.name for section in found.measured]
+    assert (".efifw" in names, ".dtbauto" in names) == (firmware, tree)
+
+
+class TestProfiles:
+    def test_a_profile_that_brings_nothing_uses_what_the_base_selects(self):
+        sections = (efi_firmware("base"), table((FIRMWARE, own(9), "base")), plain(".profile", 0), plain(".profile", 1))
+        for profile in (0, 1):
+            found = run(*sections, profile=profile)
+            assert selected(found) == ("base", 9)
+            assert found.firmware is not None
+            assert found.firmware.profile is None
+
+    def test_a_profiles_own_firmware_stands_over_the_bases(self):
+        sections = (
+            efi_firmware("base"),
+            table((FIRMWARE, own(3), "base")),
+            plain(".profile", 0),
+            plain(".profile", 1),
+            efi_firmware("own", 1),
+            table((FIRMWARE, own(11), "own"), profile=1),
+        )
+        assert selected(run(*sections, profile=0)) == ("base", 3)
+        assert selected(run(*sections, profile=1)) == ("own", 11)
+
+    def test_another_profiles_firmware_does_not_count(self):
+        sections = (
+            plain(".profile", 0),
+            plain(".profile", 1),
+            efi_firmware("own", 1),
+            table((FIRMWARE, own(9), "own"), profile=1),
+        )
+        assert run(*sections, profile=0).firmware is None
+
+    def test_a_profiles_firmware_is_not_found_through_the_bases_table(self):
+        sections = (
+            table((FIRMWARE, own(9), "own")),
+            plain(".profile", 0),
+            efi_firmware("own", 0),
+        )
+        hit = run(*sections, profile=0).firmware
+        assert hit is not None
+        assert hit.section is None
+
+    def test_the_bases_firmware_is_not_found_through_a_profiles_table(self):
+        sections = (efi_firmware("x"), plain(".profile", 0), table((FIRMWARE, own(9), "x"), profile=0))
+        hit = run(*sections, profile=0).firmware
+        assert hit is not None
+        assert hit.section is None
+
+    def test_what_the_base_selects_stays_where_the_profile_has_nothing_for_the_machine(self):
+        sections = (
+            efi_firmware("base"),
+            table((FIRMWARE, own(9), "base")),
+            plain(".profile", 0),
+            efi_firmware("own", 0),
+            table((FIRMWARE, own(9, OTHER), "own"), profile=0),
+        )
+        assert selected(run(*sections, profile=0)) == ("base", 9)
+        assert selected(run(*sections, profile=0, machine=OTHER)) == ("own", 9)
+
+    def test_what_the_base_selects_stays_where_the_profiles_record_leads_nowhere(self):
+        sections = (
+            efi_firmware("base"),
+            table((FIRMWARE, own(9), "base")),
+            plain(".profile", 0),
+            table((FIRMWARE, own(9), "gone"), profile=0),
+        )
+        found = run(*sections, profile=0)
+        assert selected(found) == ("base", 9)
+        assert [section.name for section in found.measured] == [".profile", ".hwids", ".efifw"]
+
+
+class TestMeasured:
+    ORDER = (
+        ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey",
+        ".profile", ".dtbauto", ".hwids", ".efifw",
+    )  # fmt: skip
+
+    def test_sections_are_measured_in_the_stubs_order_whatever_the_files(self):
+        sections = [plain(name) for name in self.ORDER if name not in (".dtbauto", ".hwids", ".efifw")]
+        sections += [
+            efi_firmware("x"),
+            devicetree("d"),
+            table((FIRMWARE, own(9), "x"), (DEVICETREE, own(9), "d")),
+            plain(".pcrsig"),
+            plain(".text"),
+            plain(".extra"),
+        ]
+        found = run(*reversed(sections))
+        assert tuple(section.name for section in found.measured) == self.ORDER
+
+    def test_only_what_is_selected_is_measured_of_sections_that_repeat(self):
+        wanted, tree = efi_firmware("wanted"), devicetree("wanted")
+        found = run(
+            efi_firmware("a"),
+            wanted,
+            efi_firmware("z"),
+            devicetree("a"),
+            tree,
+            table((FIRMWARE, own(9), "wanted"), (DEVICETREE, own(9), "wanted")),
+        )
+        assert [section for section in found.measured if section.name != ".hwids"] == [tree, wanted]
+
+    def test_the_table_is_measured_where_it_selects_nothing_too(self):
+        found = run(efi_firmware("x"), table((FIRMWARE, own(9), "x")), machine=OTHER)
+        assert [section.name for section in found.measured] == [".hwids"]
+
+    def test_a_profiles_section_is_measured_instead_of_the_bases(self):
+        base, own_cmdline, other = plain(".cmdline"), plain(".cmdline", 1), plain(".cmdline", 0)
+        found = run(base, plain(".profile", 0), other, plain(".profile", 1), own_cmdline, profile=1)
+        assert [section for section in found.measured if section.name == ".cmdline"] == [own_cmdline]
+
+    def test_the_bases_firmware_is_measured_with_a_profile_whose_table_stands_over_the_bases(self):
+        base_table, own_table = table((FIRMWARE, own(9), "base")), table((FIRMWARE, own(9, OTHER), "own"), profile=0)
+        base, brought = efi_firmware("base"), efi_firmware("own", 0)
+        found = run(base, base_table, plain(".profile", 0), own_table, brought, profile=0)
+        assert [section for section in found.measured if section.name in (".hwids", ".efifw")] == [own_table, base]
+
+
+# systemd, src/boot/test-chid-match.c and src/boot/hwids/test/: machines, and the ids in its table.
+SYSTEMD = {
+    "Device 1": (
+        ("First Vendor", "Laptop X", "Device 1", "KD01", "First ODM", "FODM1"),
+        DEVICETREE,
+        "test,device-1",
+        ("2bdcafa9-727c-5e8b-b13b-236f1391c25a", "c87886da-8026-5149-8c95-6d2504c1b7f9"),
+    ),
+    "Device 2": (
+        ("Second Vendor", "Laptop 2", "Device 2", "KD02", "Second ODM", "SODM2"),
+        DEVICETREE,
+        "test,device-2",
+        ("6ff16153-a32f-548a-9cd7-3574a5d0caa4", "0afb4762-c5bb-5fba-887b-d56ce73ee793"),
+    ),
+    "Device 3": (
+        ("First Vendor", "Tablet Y", "Device 3", "KD03", "First ODM", "FODM2"),
+        DEVICETREE,
+        "test,device-3",
+        ("06b74502-e5d8-5ecd-a67a-e77654cf3b17", "a8d84e4e-23d9-5629-86da-a49d859b5cde"),
+    ),
+    "Device 4": (
+        ("VMware, Inc.", "VMware", "VMware20,1", "0000000000000001", "VMware, Inc.", "VBSA"),
+        FIRMWARE,
+        "test,vmware",
+        ("208a77d5-ba4b-518a-8ea7-18eab0e50654", "4a8a248d-9e6b-5216-b83e-6cdf9bde8d0d"),
+    ),
+}
+FIELDS = ("manufacturer", "family", "product", "sku", "baseboard_manufacturer", "baseboard_product")
+
+
+@pytest.mark.parametrize("name", SYSTEMD)
+def test_systemds_own_test_machines_find_what_systemds_test_expects(name: str):
+    strings, kind, key, _ = SYSTEMD[name]
+    rows = [(kind, UUID(value), key) for _, kind, key, values in SYSTEMD.values() for value in values]
+    trees = [devicetree(key) for _, kind, key, _ in SYSTEMD.values() if kind is DEVICETREE]
+    machine = Machine(name, **dict(zip(FIELDS, strings, strict=True)))
+    found = run(efi_firmware("test,vmware"), *trees, table(*rows), machine=machine)
+    hits = {FIRMWARE: found.firmware, DEVICETREE: found.devicetree}
+    assert {k: hit.record.key for k, hit in hits.items() if hit} == {kind: key}
+    hit = hits[kind]
+    assert hit is not None
+    assert hit.section is not None
