@@ -6,10 +6,12 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test lint bench fuzz clean
 
-$(READY): pyproject.toml
+PLUGINS := $(wildcard plugins/fuki-*)
+
+$(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable . --editable plugins/fuki-gcp --group dev
+	$(BIN)/pip install --quiet --editable . $(PLUGINS:%=--editable %) --group dev
 	touch $@
 
 # Real stub, kernel and firmware, then an F-UKI of them.

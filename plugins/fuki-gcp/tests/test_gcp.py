@@ -1,6 +1,5 @@
 """The platform `gcp`. Expected ids are what systemd-stub computes from Compute Engine's SMBIOS strings."""
 
-import doctest
 import json
 import subprocess
 import sys
@@ -8,12 +7,12 @@ from pathlib import Path
 
 import parts
 import pytest
-from fuki_build import FukiError
+from fuki_build.testing import assert_platform, listed_ids
 
 import fuki_gcp
 
-IDS = {"3b3363c2-fcf4-5b8f-82ec-f4e3943032b5", "fa23da35-436a-5d5d-add2-bd549606b553"}
-"""CHIDs of types 8 and 9 in the stub's dialect, collected with the strings and not computed by fuki."""
+IDS = {8: "3b3363c2-fcf4-5b8f-82ec-f4e3943032b5", 9: "fa23da35-436a-5d5d-add2-bd549606b553"}
+"""CHIDs in the stub's dialect by type, collected with the strings and not computed by fuki."""
 
 RECIPE = """\
 [fuki]
@@ -30,6 +29,7 @@ source = "file"
 path = "OVMF.fd"
 id = "ovmf-gcp"
 platforms = ["{platform}"]
+{more}
 """
 
 
@@ -45,34 +45,32 @@ def fuki(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_recipe_that_names_gcp_gets_the_ids_that_the_stub_computes_there(recipe: Path):
-    recipe.write_text(RECIPE.format(plugins='plugins = ["gcp"]', platform="gcp"))
+def test_compute_engine_has_the_ids_that_were_seen_there():
+    assert_platform(fuki_gcp.ComputeEngine(), {"Google Compute Engine": IDS}, selectors=["Google*"])
+
+
+def test_compute_engine_is_listed_under_manufacturer_and_product():
+    assert listed_ids("gcp", plugins=["gcp"]) == {IDS[9]: "Google Compute Engine"}
+
+
+def test_a_recipe_that_forces_types_gets_the_ids_of_all_of_them(recipe: Path):
+    recipe.write_text(RECIPE.format(plugins='plugins = ["gcp"]', platform="gcp", more="chid-types = [8, 9]"))
     done = fuki("plan", "--json", recipe)
     assert done.returncode == 0, done.stderr
-    (device,) = json.loads(done.stdout)["images"][0]["devices"]
-    assert set(device["chids"]) == IDS
-    assert (device["name"], device["key"]) == ("Google Compute Engine", "ovmf-gcp")
+    devices = json.loads(done.stdout)["images"][0]["devices"]
+    assert {chid for device in devices for chid in device["chids"]} == set(IDS.values())
+    assert {(device["name"], device["key"]) for device in devices} == {("Google Compute Engine", "ovmf-gcp")}
 
 
 def test_a_recipe_that_does_not_load_the_plugin_is_told_how(recipe: Path):
-    recipe.write_text(RECIPE.format(plugins="", platform="gcp"))
+    recipe.write_text(RECIPE.format(plugins="", platform="gcp", more=""))
     done = fuki("plan", recipe)
     assert done.returncode == 2
     assert "add 'gcp' to plugins" in done.stderr
 
 
 def test_a_selector_is_refused_because_all_sizes_are_alike(recipe: Path):
-    recipe.write_text(RECIPE.format(plugins='plugins = ["gcp"]', platform="gcp:n2d-standard-2"))
+    recipe.write_text(RECIPE.format(plugins='plugins = ["gcp"]', platform="gcp:n2d-standard-2", more=""))
     done = fuki("plan", recipe)
     assert done.returncode == 2
     assert "fuki.firmware[0].platforms[0]: gcp has no machine 'n2d-standard-2'" in done.stderr
-
-
-def test_a_selector_is_refused_with_an_error_of_fuki():
-    with pytest.raises(FukiError):
-        fuki_gcp.ComputeEngine().machines("n2d-standard-2")
-
-
-def test_the_docstring_examples_hold():
-    assert doctest.testmod(fuki_gcp).failed == 0
-    assert doctest.testmod(fuki_gcp).attempted > 0
