@@ -7,19 +7,22 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 
 from fuki_build import pipeline
-from fuki_build.cli.main import VERBS
+from fuki_build.cli.main import VERBS, fuki
 from fuki_build.hooks.host import HOOKS, PluginHost
 from fuki_build.image.stub import MODELS, NEWEST_KNOWN
 from fuki_build.recipe import model
 
-REFERENCE = Path(__file__).parent.parent.parent / "docs" / "reference"
+CHECKOUT = Path(__file__).parent.parent.parent
+REFERENCE = CHECKOUT / "docs" / "reference"
 _BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 Schema = dict[str, Any]
 
@@ -72,7 +75,7 @@ def _type(schema: Schema) -> str:
         name = schema["$ref"].rpartition("/")[2]
         return {"TextFile": "`{ file = … }`", "InlineText": "`{ text = … }`"}.get(name, "table")
     if schema.get("type") == "array":
-        return f"list of {_type(schema['items']).replace('string', 'strings').replace('table', 'tables')}"
+        return f"list of {_type(schema['items'])}s"
     return {"object": "table"}.get(schema.get("type", ""), schema.get("type", "anything"))
 
 
@@ -84,14 +87,21 @@ def _default(key: str, value: Schema, table: Schema) -> str:
 
 
 def _command(verb: str) -> str:
-    command = [sys.executable, "-m", "fuki_build", *([verb] if verb else []), "--help"]
+    command = [sys.executable, "-m", "fuki_build", *verb.split(), "--help"]
     environment = {**os.environ, "COLUMNS": "80"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return f"```text\n{done.stdout.strip()}\n```"
 
 
 def _commands(_: str) -> str:
-    return "\n\n".join(f"## fuki {verb}\n\n{_command(verb)}" for verb in VERBS)
+    return "\n\n".join(f"## fuki {verb}\n\n{_command(verb)}" for verb in _verbs())
+
+
+def _verbs() -> Iterator[str]:
+    """All verbs; of one that only groups others, these."""
+    for verb in VERBS:
+        command = fuki.get_command(click.Context(fuki), verb)
+        yield from [f"{verb} {name}" for name in command.commands] if isinstance(command, click.Group) else [verb]
 
 
 def _rules(_: str) -> str:
@@ -113,6 +123,23 @@ def _hooks(_: str) -> str:
 def _given(host: PluginHost, hook: str) -> str:
     names = [f"`{name}`" for name in host.names(hook)]
     return "[all of these](checks.md)" if hook == "fuki_checks" else ", ".join(names)
+
+
+def first_party() -> list[str]:
+    """The names of the plugins in this checkout."""
+    projects = [tomllib.loads(path.read_text())["project"] for path in CHECKOUT.glob("plugins/*/pyproject.toml")]
+    return sorted(name for project in projects for name in project["entry-points"]["fuki"])
+
+
+def _platforms(_: str) -> str:
+    rows = []
+    for found in pipeline.new_host(first_party()).all("fuki_platforms"):
+        platform, plugin = found.thing, "" if found.plugin.name.startswith("builtin.") else f"`{found.plugin.name}`"
+        names = [machine.name for machine in platform.machines()]
+        machines = ", ".join(names) if len(names) <= 4 else f"{len(names)}"
+        types = ", ".join(map(str, platform.chid_types))
+        rows.append((f"`{platform.name}`", platform.title, plugin, machines, types))
+    return _markdown(("platform", "is", "plugin", "machines", "CHID types"), rows)
 
 
 def _stubs(_: str) -> str:
@@ -147,6 +174,7 @@ _KINDS: dict[str, Callable[[str], str]] = {
     "hooks": _hooks,
     "keys": _keys,
     "options": _options,
+    "platforms": _platforms,
     "stubs": _stubs,
 }
 

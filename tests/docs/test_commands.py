@@ -20,7 +20,7 @@ from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings,
 Prepare = Callable[[str], Path]
 PROGRAMS = Path(sys.executable).parent
 SHELLS = {"sh", "bash", "shell"}
-EXAMPLES = ("quickstart", "meson", "mkosi", "template")
+EXAMPLES = ("quickstart", "fleet", "meson", "mkosi", "template")
 
 
 @pytest.fixture
@@ -130,7 +130,8 @@ class Session:
         dropped = ("NO_COLOR", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "VENV")
         kept = {key: value for key, value in os.environ.items() if key not in dropped}
         path = os.pathsep.join((str(PROGRAMS), os.environ["PATH"]))
-        return {**kept, "PATH": path, "PYTHONPATH": os.pathsep.join(map(str, self.plugins))}
+        library = os.pathsep.join(filter(None, [*map(str, self.plugins), os.environ.get("PYTHONPATH")]))
+        return {**kept, "PATH": path, "PYTHONPATH": library}
 
     def stand_in(self, block: Block) -> None:
         """For an editable install of a plugin that the page wrote: put it and its entry points on the path."""

@@ -121,3 +121,28 @@ class TestTemplate:
         text = (project / "out/appliance_1.md").read_text()
         assert "| QEMU q35 | 817fca52-ae83-52f5-8642-9497f79d49d0 | ovmf-generic |" in text
         assert "| QEMU i440fx | a141acf9-eb8a-52b7-b7c8-e94b402a1590 | ovmf-amdsev |" in text
+
+
+class TestFleet:
+    def test_each_machine_selects_its_firmware_through_an_id_that_was_collected_elsewhere(self, copy: Copy):
+        project = copy("fleet")
+        run(project, "fuki", "build")
+        matched = run(project, "fuki", "match", "out/fleet_1.efi", "--recipe", "fuki.toml", "--json")
+        selected = {
+            row["machine"]: row["firmware"] and (row["firmware"]["key"], row["firmware"]["chid"])
+            for row in json.loads(matched)["matches"]
+        }
+        assert selected == {
+            "Google Compute Engine": ("ovmf-generic", "fa23da35-436a-5d5d-add2-bd549606b553"),
+            "nova": ("ovmf-generic", "3d70122a-9f43-5bcc-b223-240b79ec14e6"),
+            "workstation": ("ovmf-amdsev", "01e09b32-de05-56ca-b9d1-9486ad5f381d"),
+            "QEMU q35": None,
+            "QEMU i440fx": None,
+        }
+
+    def test_a_recipe_that_takes_a_machine_s_firmware_away_does_not_build(self, copy: Copy):
+        project = copy("fleet")
+        recipe = project / "fuki.toml"
+        recipe.write_text(recipe.read_text().replace('platforms = ["gcp"]\n', ""))
+        with pytest.raises(AssertionError, match="Google Compute Engine selects no firmware, expected is ovmf-generic"):
+            run(project, "fuki", "build")

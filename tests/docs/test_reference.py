@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 import fuki_build.hooks
+from fuki_build import Machine
 from fuki_build.hooks.host import HOOKS
 from fuki_build.image import describe
 from fuki_build.recipe import model
@@ -98,6 +99,52 @@ def test_the_fields_of_a_plugin_are_those_on_the_page(printed: Printed):
     listed = printed("plugins")
     assert sorted(listed) == ["plugins", "version"]
     assert sorted(listed["plugins"][0]) == sorted(tables()["Plugins"])
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    path = tmp_path / "acme.toml"
+    path.write_text('[machine]\nmanufacturer = "Acme"\n')
+    return path
+
+
+def test_the_fields_of_a_machine_are_those_on_the_page(printed: Printed, machine: Path):
+    shown = printed("machine", "show", str(machine))
+    assert sorted(shown) == sorted(tables()["Machine"])
+    assert sorted(shown["chids"][0]) == sorted(tables()["Machine id"])
+
+
+@pytest.fixture
+def image(printed: Printed, workshop: Path, part: Callable[[str], Path]) -> Path:
+    """An image with one firmware."""
+    source = f'source = "file"\nid = "ovmf"\npath = "{part("ovmf-generic")}"\nplatforms = ["qemu:q35"]\n'
+    with (workshop / "fuki.toml").open("a") as recipe:
+        recipe.write(f"\n[[fuki.firmware]]\n{source}")
+    return workshop / printed("build")["artifacts"][0]["path"]
+
+
+def test_the_fields_of_a_match_are_those_on_the_page(printed: Printed, image: Path):
+    (match,) = printed("match", str(image), "--platform", "qemu:q35")["matches"]
+    assert sorted(match) == sorted(tables()["Match"])
+    assert sorted(match["firmware"]) == sorted(tables()["Hit"])
+    assert sorted(match["measured"][0]) == sorted(tables()["Measured"])
+
+
+def test_the_fields_of_a_hardware_id_table_are_those_on_the_page(printed: Printed, image: Path):
+    (device,) = printed("hwids", "decode", str(image))["devices"]
+    assert sorted([*device, "compatible"]) == sorted(tables()["Hardware ids"])
+
+
+def test_the_keys_of_a_machine_file_are_those_on_the_page():
+    text = (reference.REFERENCE / "recipe.md").read_text().partition("## Machine files")[2].partition("\n## ")[0]
+    shown = re.findall(r"(?m)^\| `([\w-]+)` \|", text)
+    assert shown == [field.replace("_", "-") for field in Machine.__struct_fields__]
+
+
+def test_every_platform_of_this_checkout_is_explained():
+    text = (reference.REFERENCE / "platforms.md").read_text().partition("<!-- end -->")[2]
+    host = reference.pipeline.new_host(reference.first_party())
+    assert [name for name in host.names("fuki_platforms") if f"`{name}`" not in text] == []
 
 
 def test_every_hook_is_on_the_page_with_what_picks_it():
