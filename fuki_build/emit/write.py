@@ -49,6 +49,9 @@ class _Files:
         return file
 
     def commit(self) -> tuple[Artifact, ...]:
+        # What can still fail comes first, so that names change all together or not at all.
+        for file, _ in self._open.values():
+            file.sync()
         for file, _ in self._open.values():
             file.commit()
         return tuple(Artifact(file.path, name) for file, name in self._open.values())

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from fuki_build.errors import FukiError
+from fuki_build.image.flusher import Flusher
 
 
 class OutputFile:
@@ -35,6 +36,7 @@ class OutputFile:
             self.descriptor = self._open()
         except OSError as error:
             raise self._error(error) from error
+        self._flusher = Flusher(self.descriptor)
         return self
 
     def _open(self) -> int:
@@ -54,7 +56,9 @@ class OutputFile:
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(self.descriptor, view) :]
+                done = os.write(self.descriptor, view)
+                self._flusher.wrote(done)
+                view = view[done:]
         except OSError as error:
             raise self._error(error) from error
 
@@ -63,10 +67,17 @@ class OutputFile:
         """A path under which the unfinished file can be read by this process."""
         return self._temporary or Path(f"/proc/self/fd/{self.descriptor}")
 
+    def sync(self) -> None:
+        """Make the content durable. Raises `FukiError` when it cannot be."""
+        try:
+            self._flusher.finish()
+        except OSError as error:
+            raise self._error(error) from error
+
     def commit(self) -> None:
         """Make the content durable and give it its name, replacing what had it."""
+        self.sync()
         try:
-            os.fsync(self.descriptor)
             if self._temporary is None and self._link(self.path):
                 return
             if self._temporary is None:
@@ -96,6 +107,7 @@ class OutputFile:
             with suppress(OSError):
                 self._temporary.unlink()
         if self.descriptor >= 0:
+            self._flusher.wait()
             os.close(self.descriptor)
             self.descriptor = -1
 
