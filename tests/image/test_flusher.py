@@ -37,15 +37,14 @@ def test_little_is_not_worth_a_flush_on_the_way(monkeypatch, tmp_path: Path):
     assert not calls
 
 
-def test_a_flush_that_fails_on_the_way_fails_the_file_although_the_last_one_succeeds(
-    eager, monkeypatch, tmp_path: Path
-):
+@pytest.mark.usefixtures("eager")
+def test_a_flush_that_fails_on_the_way_fails_the_file_although_the_last_one_succeeds(monkeypatch, tmp_path: Path):
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fdatasync", fail)
     with OutputFile(tmp_path / "image") as file:
         file.write(b"content")
-        with pytest.raises(FukiError, match="cannot write .*image: No space left on device"):
+        with pytest.raises(FukiError, match=r"cannot write .*image: No space left on device"):
             file.commit()
     assert list(tmp_path.iterdir()) == []
