@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from uuid import UUID
 
 from fuki_build.errors import FukiError
-from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid, stub_chids
+from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid, identity
 from fuki_build.hardware.machine import STRINGS, Machine
 from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.records import Platform
@@ -61,8 +61,8 @@ def indistinguishable(one: Platform, other: Platform) -> list[tuple[str, str]]:
     """Names of the machines of two platforms that the stub cannot tell apart, in pairs."""
     named: dict[frozenset[tuple[int, UUID]], list[str]] = {}
     for machine in other.machines():
-        named.setdefault(_identity(machine), []).append(machine.name)
-    return [(machine.name, name) for machine in one.machines() for name in named.get(_identity(machine), ())]
+        named.setdefault(identity(machine), []).append(machine.name)
+    return [(machine.name, name) for machine in one.machines() for name in named.get(identity(machine), ())]
 
 
 def listed_ids(*platforms: str, plugins: Sequence[str] = ()) -> dict[str, str]:
@@ -121,7 +121,7 @@ def _machines(platform: Platform, machines: Sequence[Machine]) -> Iterator[str]:
 def _twins(machines: Sequence[Machine], alike: Collection[str]) -> Iterator[str]:
     seen: dict[frozenset[tuple[int, UUID]], list[str]] = {}
     for machine in machines:
-        seen.setdefault(_identity(machine), []).append(machine.name)
+        seen.setdefault(identity(machine), []).append(machine.name)
     for names in seen.values():
         if len(names) > 1 and not set(names) <= set(alike):
             yield f"the stub cannot tell these apart: {', '.join(names)}"
@@ -181,7 +181,3 @@ def _examples(platform: Platform) -> Iterator[str]:
 
 def _fits(machine: Machine, pattern: str) -> bool:
     return machine.name == pattern or fnmatchcase(machine.name, pattern)
-
-
-def _identity(machine: Machine) -> frozenset[tuple[int, UUID]]:
-    return frozenset(stub_chids(machine).items())

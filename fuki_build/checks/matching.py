@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from uuid import UUID
 
-from fuki_build.hardware.chid import stub_chids
+from fuki_build.hardware.chid import identity
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.records import Expectation, Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.image import ImageKind
@@ -12,10 +12,6 @@ from fuki_build.image.stub import MODELS
 
 _NEWEST = MODELS[-1]
 """A stub that selects nothing is a matter of its own rule; tables are held against one that does."""
-
-
-def _identity(machine: Machine) -> frozenset[tuple[int, UUID]]:
-    return frozenset(stub_chids(machine).items())
 
 
 def _profiles(subject: Subject) -> tuple[int | None, ...]:
@@ -28,9 +24,9 @@ def _cases(subject: Subject) -> Iterator[tuple[Expectation, int | None, Selectio
         return
     told: dict[tuple[bool, frozenset[tuple[int, UUID]]], set[int | None]] = {}
     for expectation in subject.expectations:
-        told.setdefault((expectation.explicit, _identity(expectation.machine)), set()).add(expectation.profile)
+        told.setdefault((expectation.explicit, identity(expectation.machine)), set()).add(expectation.profile)
     for expectation in subject.expectations:
-        own = told[expectation.explicit, _identity(expectation.machine)]
+        own = told[expectation.explicit, identity(expectation.machine)]
         for profile in _profiles(subject):
             applies = expectation.profile == profile or (expectation.profile is None and profile not in own)
             if applies:

@@ -86,3 +86,8 @@ def stub_chids(machine: Machine) -> Mapping[int, UUID]:
     """The CHIDs that the stub would try on a machine, by type, in its order."""
     found = {kind: chid(machine, kind, Dialect.STUB) for kind in STUB_ORDER}
     return {kind: value for kind, value in found.items() if value is not None}
+
+
+def identity(machine: Machine) -> frozenset[tuple[int, UUID]]:
+    """What the stub can tell of a machine: two machines with one identity are one to it."""
+    return frozenset(stub_chids(machine).items())

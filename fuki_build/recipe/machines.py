@@ -9,7 +9,7 @@ from msgspec import Struct
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.hardware import capture
-from fuki_build.hardware.chid import FIELDS, STUB_ORDER, WIDE_TO_NARROW, Dialect, chid, stub_chids
+from fuki_build.hardware.chid import FIELDS, STUB_ORDER, WIDE_TO_NARROW, Dialect, chid, identity, stub_chids
 from fuki_build.hardware.machine import Machine, from_table
 from fuki_build.hooks.host import PluginHost, blame
 from fuki_build.hooks.records import Platform
@@ -146,9 +146,9 @@ def choose_devices(declared: Sequence[Declared], loaded: Sequence[Machine]) -> I
     """
     for fwid in dict.fromkeys(item.fwid for item in declared):
         mine = [item for item in declared if item.fwid == fwid]
-        identities = {_identity(item.machine) for item in mine}
+        identities = {identity(item.machine) for item in mine}
         others = [item.machine for item in declared if item.fwid != fwid]
-        others += [machine for machine in loaded if _identity(machine) not in identities]
+        others += [machine for machine in loaded if identity(machine) not in identities]
         taken = {value for machine in others for value in stub_chids(machine).values()}
         names: dict[UUID, list[Declared]] = {}
         for item in mine:
@@ -157,10 +157,6 @@ def choose_devices(declared: Sequence[Declared], loaded: Sequence[Machine]) -> I
         for value, items in names.items():
             name = items[0].machine.name if len(items) == 1 else items[0].group
             yield Device(DeviceType.UEFI_FW, name, fwid, frozenset({value}))
-
-
-def _identity(machine: Machine) -> frozenset[tuple[int, UUID]]:
-    return frozenset(stub_chids(machine).items())
 
 
 def _ids(item: Declared, taken: set[UUID]) -> list[UUID]:
