@@ -96,6 +96,7 @@ ALL: Mapping[str, Part] = {
     "ovmf-2025": Part("ovmf", "usr/share/ovmf/OVMF.fd", "trixie"),
     "ovmf-vars": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.fd"),
     "ovmf-code": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.fd"),
+    "busybox": Part("busybox-static", "usr/bin/busybox"),
     "aavmf": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),
 }
 
@@ -128,10 +129,14 @@ def _unpack(part: Part, place: Path) -> None:
 
 
 def initrd(files: Mapping[str, bytes]) -> bytes:
-    """A gzipped cpio archive (newc; Documentation/driver-api/early-userspace/buffer-format.rst)."""
+    """A gzipped cpio archive of executable files and the directories that they stand in.
+
+    Format: newc (Documentation/driver-api/early-userspace/buffer-format.rst).
+    """
+    directories = {str(parent): b"" for name in sorted(files) for parent in reversed(Path(name).parents[:-1])}
     archive = b""
-    for inode, (name, content) in enumerate([*files.items(), ("TRAILER!!!", b"")], 1):
-        mode = 0o100644 if content else 0
+    for inode, (name, content) in enumerate([*directories.items(), *files.items(), ("TRAILER!!!", b"")], 1):
+        mode = 0o040755 if name in directories else 0o100755 if name in files else 0
         fields = (inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
         head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
         for piece in (head, content):
