@@ -135,8 +135,7 @@ def _explain(error: BaseException) -> int:
         case click.exceptions.Exit():
             return error.exit_code
         case BrokenPipeError():
-            # The reader went away; without this, Python would complain once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _abandon_output()
             return _PIPE
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
@@ -148,9 +147,18 @@ def _explain(error: BaseException) -> int:
             return error.exit_code
         case OSError():
             _show(error, error.strerror or repr(error), str(error.filename or ""), None)
+            _abandon_output()
         case _:
             _show(error, repr(error), "internal error", "this is a bug in fuki; FUKI_DEBUG=1 shows where")
     return 1
+
+
+def _abandon_output() -> None:
+    """Drop what standard output will not take: Python would try once more at exit, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show(error: BaseException, message: str, where: str | None, hint: str | None) -> None:
