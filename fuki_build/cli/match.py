@@ -57,6 +57,7 @@ _COMMAND_LINE = "--expect"
 @click.option(
     "--recipe", type=click.Path(path_type=Path), help="Hold the image against the [[fuki.expect]] of this recipe."
 )
+@click.option("--measured", is_flag=True, help="List the sections that the stub measures into PCR 11, in its order.")
 @json_option
 @click.pass_obj
 def match(  # noqa: PLR0917 - click passes them by name
@@ -68,6 +69,7 @@ def match(  # noqa: PLR0917 - click passes them by name
     profile: str | None,
     expected: tuple[str, ...],
     recipe: Path | None,
+    measured: bool,
     as_json: bool,
 ) -> None:
     """Tell which firmware and devicetree machines select from IMAGE, through which hardware id.
@@ -85,7 +87,7 @@ def match(  # noqa: PLR0917 - click passes them by name
     if this_machine or not (machines or wanted):
         machines.insert(0, read_machine(None))
     rows = list(_rows(layout, machines, wanted, profile))
-    _show(rows, as_json)
+    _show(rows, as_json, measured)
     wrong = [row for row in rows if row["holds"] is False]
     if wrong:
         first = wrong[0]
@@ -98,7 +100,7 @@ def match(  # noqa: PLR0917 - click passes them by name
         )
 
 
-def _show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+def _show(rows: Sequence[dict[str, Any]], as_json: bool, measured: bool) -> None:
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415
 
@@ -106,7 +108,7 @@ def _show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     else:
         from fuki_build.cli.render.machines import show_matches  # noqa: PLC0415
 
-        show_matches(rows)
+        show_matches(rows, measured=measured)
 
 
 def _expected(texts: Sequence[str], host: PluginHost) -> Iterator[Expectation]:

@@ -26,8 +26,8 @@ def show_machine(data: dict[str, Any]) -> None:
     console.print(ids)
 
 
-def show_matches(rows: Sequence[dict[str, Any]]) -> None:
-    """One row for each machine and profile."""
+def show_matches(rows: Sequence[dict[str, Any]], *, measured: bool = False) -> None:
+    """One row for each machine and profile; then what is measured there, if that is wanted."""
     console = new_console()
     table = new_table("Machine", "Profile", "Firmware", "Devicetree", "Through", "Hardware id", "Expected")
     for row in rows:
@@ -45,6 +45,10 @@ def show_matches(rows: Sequence[dict[str, Any]]) -> None:
             expected,
         )
     console.print(table)
+    for row in rows if measured else ():
+        at = "" if row["profile"] is None else f" booting @{row['profile']}"
+        names = " ".join(section["name"] for section in row["measured"])
+        console.print(f"\n{plain(row['machine'])}{at}: PCR 11 gets {plain(names)}", soft_wrap=True)
 
 
 def _key(hit: dict[str, Any] | None) -> str:
