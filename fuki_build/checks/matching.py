@@ -1,7 +1,6 @@
 """Rules about which machine gets which firmware, held against a simulation of the stub."""
 
-from collections.abc import Iterator
-from uuid import UUID
+from collections.abc import Iterator, Sequence
 
 from fuki_build.hardware.chid import identity
 from fuki_build.hardware.machine import Machine
@@ -18,23 +17,27 @@ def _profiles(subject: Subject) -> tuple[int | None, ...]:
     return subject.layout.profiles or (None,)
 
 
+def holding(expectations: Sequence[Expectation], profile: int | None) -> list[Expectation]:
+    """Those that hold when `profile` boots: its own, and those of the base for machines that it says nothing of.
+
+    What follows from firmware and what is explicitly expected do not stand in for each other.
+    """
+    own = {(e.explicit, identity(e.machine)) for e in expectations if e.profile == profile}
+    return [
+        e
+        for e in expectations
+        if e.profile == profile or (e.profile is None and (e.explicit, identity(e.machine)) not in own)
+    ]
+
+
 def _cases(subject: Subject) -> Iterator[tuple[Expectation, int | None, Selection]]:
     """Every expectation in every profile that it holds for, with what the stub does there."""
     if subject.layout.kind is not ImageKind.UKI:
         return
-    told: dict[tuple[bool, frozenset[tuple[int, UUID]]], set[int | None]] = {}
-    for expectation in subject.expectations:
-        told.setdefault((expectation.explicit, identity(expectation.machine)), set()).add(expectation.profile)
-    for expectation in subject.expectations:
-        own = told[expectation.explicit, identity(expectation.machine)]
-        for profile in _profiles(subject):
-            applies = expectation.profile == profile or (expectation.profile is None and profile not in own)
-            if applies:
-                yield (
-                    expectation,
-                    profile,
-                    select(subject.layout.plain_sections, subject.slices, _NEWEST, expectation.machine, profile),
-                )
+    sections = subject.layout.plain_sections
+    for profile in _profiles(subject):
+        for expectation in holding(subject.expectations, profile):
+            yield expectation, profile, select(sections, subject.slices, _NEWEST, expectation.machine, profile)
 
 
 def _at(machine: Machine, profile: int | None) -> str:

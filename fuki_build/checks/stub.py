@@ -2,7 +2,7 @@
 
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.image import ImageKind
-from fuki_build.image.stub import MODELS, NEWEST_KNOWN, StubModel
+from fuki_build.image.stub import MODELS, NEWEST_KNOWN, UNNUMBERED, StubModel
 
 _NEEDS = {
     ".efifw": ("matches_firmware", "never selects firmware"),
@@ -32,8 +32,8 @@ def unknown(subject: Subject) -> Problems:
     layout = subject.layout
     if layout.kind is not ImageKind.UKI:
         return
-    if layout.stub is None:
-        yield Problem("the stub does not say its version: it is taken for none of systemd's")
+    if layout.stub is None or layout.stub.numbers == UNNUMBERED:
+        yield Problem(f"the stub does not say its version; it is taken for {NEWEST_KNOWN}")
     elif layout.stub.numbers[0] > NEWEST_KNOWN:
         yield Problem(f"{layout.stub} is newer than this fuki knows; it is taken for {NEWEST_KNOWN}")
 

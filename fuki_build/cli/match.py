@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
+from fuki_build.checks.matching import holding
 from fuki_build.cli.machine import read_machine
 from fuki_build.cli.options import json_option
 from fuki_build.errors import MismatchError, RecipeError
-from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost, loaded_machines
 from fuki_build.hooks.records import Expectation
@@ -19,7 +19,6 @@ from fuki_build.image.firmware import slices
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.selection import Hit, Selection, select
-from fuki_build.image.stub import model_of
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.load import load_recipe
 from fuki_build.recipe.machines import find_machines, platform_machines
@@ -78,15 +77,16 @@ def match(  # noqa: PLR0917 - click passes them by name
     """
     host = pipeline.new_host(plugins)
     layout = inspect(image)
-    wanted = list(_expected(expected, host))
+    asked = list(_expected(expected, host))
+    recipes: Sequence[Expectation] = ()
     if recipe is not None:
         loaded = load_recipe(recipe)
         host.load(loaded.recipe.plugins)
-        wanted += explicit_expectations(loaded.recipe, loaded.directory, host)
+        recipes = explicit_expectations(loaded.recipe, loaded.directory, host)
     machines = [*(read_machine(file) for file in files), *_platform_machines(platforms, host)]
-    if this_machine or not (machines or wanted):
+    if this_machine or not (machines or asked or recipes):
         machines.insert(0, read_machine(None))
-    rows = list(_rows(layout, machines, wanted, profile))
+    rows = list(_rows(layout, machines, asked, recipes, profile))
     _show(rows, as_json, measured)
     wrong = [row for row in rows if row["holds"] is False]
     if wrong:
@@ -128,26 +128,20 @@ def _platform_machines(names: Sequence[str], host: PluginHost) -> list[Machine]:
 
 
 def _rows(
-    layout: Layout, machines: Sequence[Machine], wanted: Sequence[Expectation], profile: str | None
+    layout: Layout,
+    machines: Sequence[Machine],
+    asked: Sequence[Expectation],
+    recipes: Sequence[Expectation],
+    profile: str | None,
 ) -> Iterator[dict[str, Any]]:
+    """What was asked on the command line holds in every profile, a recipe's word as in the checks."""
     parts = slices(layout.plain_sections)
-    model = model_of(layout.stub.numbers if layout.stub else (0, 0))
     for number in _profiles(layout, profile):
         for machine in machines:
-            yield _row(machine, select(layout.plain_sections, parts, model, machine, number))
-        for expectation in wanted:
-            if _applies(expectation, number, wanted):
-                selection = select(layout.plain_sections, parts, model, expectation.machine, number)
-                yield _row(expectation.machine, selection, expectation)
-
-
-def _applies(expectation: Expectation, number: int | None, wanted: Sequence[Expectation]) -> bool:
-    """Whether it holds for a profile: as in the checks, a recipe's word for all gives way to one for that profile."""
-    if expectation.profile == number or expectation.where == _COMMAND_LINE:
-        return True
-    own = [other for other in wanted if other.profile == number]
-    mine = stub_chids(expectation.machine)
-    return expectation.profile is None and all(stub_chids(other.machine) != mine for other in own)
+            yield _row(machine, select(layout.plain_sections, parts, layout.model, machine, number))
+        for expectation in (*asked, *holding(recipes, number)):
+            selection = select(layout.plain_sections, parts, layout.model, expectation.machine, number)
+            yield _row(expectation.machine, selection, expectation)
 
 
 def _profiles(layout: Layout, text: str | None) -> Sequence[int | None]:

@@ -17,7 +17,7 @@ from fuki_build import __version__
 from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import specs
-from fuki_build.hooks.records import FirmwareSource, LaunchModel, OutputFormat, Platform, Rule
+from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
 
 GROUP = "fuki"
 T = TypeVar("T")
@@ -159,9 +159,6 @@ class PluginHost:
 
     def output(self, name: str) -> Contribution[type[OutputFormat]]:
         return self.get("fuki_outputs", name)
-
-    def launch_models(self) -> list[Contribution[LaunchModel]]:
-        return self.all("fuki_launch_models")
 
     def rules(self) -> list[Contribution[Rule]]:
         return self.all("fuki_checks")

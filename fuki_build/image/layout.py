@@ -11,7 +11,7 @@ from fuki_build.formats.pe import PeHeaders, SectionHeader
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.section import Origin, Section
-from fuki_build.image.stub import StubVersion
+from fuki_build.image.stub import UNNUMBERED, StubModel, StubVersion, model_of
 
 _DATA_FLAGS = pe.SCN_DATA | pe.SCN_READ
 # Kernels that use the EFI handover protocol run from where they are.
@@ -43,6 +43,11 @@ class Layout(Struct, frozen=True, dict=True):
     stub: StubVersion | None
     file: Blob | None = None
     where: str | None = None
+
+    @property
+    def model(self) -> StubModel:
+        """What the image's stub does."""
+        return model_of(self.stub.numbers if self.stub else UNNUMBERED)
 
     @property
     def machine(self) -> str:

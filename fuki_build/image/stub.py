@@ -34,12 +34,16 @@ MODELS = (
 )
 """Ascending; sources: systemd's NEWS, and its stub's pe.c and chid.c for the last two."""
 
+UNNUMBERED = (0, 0)
+"""What a version without a number reads as."""
 NEWEST_KNOWN = 262
 """Highest major version whose behaviour was established."""
 
 
 def model_of(version: tuple[int, int]) -> StubModel:
-    """The model of a version; an unknown newer one gets the newest."""
+    """The model of a version; an unknown one, newer or without a number, gets the newest."""
+    if version == UNNUMBERED:
+        return MODELS[-1]
     return next(model for model in reversed(MODELS) if model.since <= version)
 
 

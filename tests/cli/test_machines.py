@@ -1,6 +1,7 @@
 """`fuki machine`, `fuki match` and `fuki hwids` on a built image."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,13 @@ def test_a_difference_between_tables_is_shown_and_exits_with_3(image, fuki, work
 def test_an_image_without_a_table_has_nothing_to_decode(fuki):
     fuki("build", "-o", "plain.efi")
     assert "plain.efi: there is no .hwids" in fuki("hwids", "decode", "plain.efi", code=1).stderr
+
+
+def test_a_stub_without_a_version_number_is_taken_for_the_newest_with_a_warning(image, fuki, workshop):
+    magic = re.search(rb"LoaderInfo: systemd-stub (\S+) ####", image.read_bytes())
+    assert magic
+    unnumbered = re.sub(rb"\d", b"x", magic[0])
+    (workshop / "unknown.efi").write_bytes(image.read_bytes().replace(magic[0], unnumbered, 1))
+    fuki("match", "unknown.efi", "--expect", "q35.toml=one")
+    assert "[stub-unknown]" in fuki("check", "unknown.efi").stderr
+    assert "[stub-unknown]" not in fuki("check", image).stderr
