@@ -8,11 +8,9 @@ from fuki_build.hooks.records import (
     Build,
     BuiltImage,
     Expectation,
-    FileSigner,
     Finding,
     FirmwareFile,
     FirmwareSource,
-    KeySigner,
     LaunchDigest,
     LaunchModel,
     LaunchParameters,
@@ -26,6 +24,7 @@ from fuki_build.hooks.records import (
     SourceContext,
     Subject,
 )
+from fuki_build.hooks.signers import CertificateOptions, FileSigner, KeySigner, SigningContext, SigningKey
 from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
 
@@ -33,6 +32,7 @@ __all__ = [
     "Artifact",
     "Build",
     "BuiltImage",
+    "CertificateOptions",
     "Expectation",
     "FileSigner",
     "Finding",
@@ -49,6 +49,8 @@ __all__ = [
     "Problems",
     "Rule",
     "Severity",
+    "SigningContext",
+    "SigningKey",
     "SourceContext",
     "Subject",
     "TablePlatform",

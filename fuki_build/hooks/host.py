@@ -18,6 +18,7 @@ from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import specs
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
+from fuki_build.hooks.signers import FileSigner, KeySigner
 
 GROUP = "fuki"
 T = TypeVar("T")
@@ -156,6 +157,9 @@ class PluginHost:
 
     def platform(self, name: str) -> Contribution[Platform]:
         return self.get("fuki_platforms", name)
+
+    def signer(self, name: str) -> Contribution[type[KeySigner] | type[FileSigner]]:
+        return self.get("fuki_signers", name)
 
     def output(self, name: str) -> Contribution[type[OutputFormat]]:
         return self.get("fuki_outputs", name)

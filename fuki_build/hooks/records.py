@@ -91,48 +91,6 @@ class Platform(ABC):
         """
 
 
-class KeySigner(ABC):
-    """Signs digests with one key: serves images and PCR policies alike.
-
-    >>> class Remote(KeySigner):
-    ...     name = "remote"
-    ...     def certificates(self): return [b"DER"]
-    ...     def sign(self, digest, algorithm): return digest[::-1]
-    >>> Remote().sign(b"12", "sha256")
-    b'21'
-    """
-
-    name: ClassVar[str]
-    Options: ClassVar[type[msgspec.Struct]] = NoOptions
-
-    @abstractmethod
-    def certificates(self) -> Sequence[bytes]:
-        """The signer's certificate and its intermediates, in DER, the signer's first."""
-
-    @abstractmethod
-    def sign(self, digest: bytes, algorithm: str) -> bytes:
-        """The signature over `digest`, which was made with hashlib's `algorithm`. Raises `SigningError`."""
-
-
-class FileSigner(ABC):
-    """Hands the finished file to a program that signs it in place.
-
-    >>> class Program(FileSigner):
-    ...     name = "program"
-    ...     def sign_file(self, path, options, context):
-    ...         _ = path.write_bytes(path.read_bytes() + b"signed")
-    >>> Program.name
-    'program'
-    """
-
-    name: ClassVar[str]
-    Options: ClassVar[type[msgspec.Struct]] = NoOptions
-
-    @abstractmethod
-    def sign_file(self, path: Path, options: Any, context: SourceContext) -> None:  # noqa: ANN401
-        """Sign the image at `path`, which no one else sees yet. Raises `SigningError`."""
-
-
 class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from fuki_build.hooks.records import (
-    FileSigner,
     FirmwareSource,
-    KeySigner,
     LaunchModel,
     OutputFormat,
     Platform,
     Rule,
 )
+from fuki_build.hooks.signers import FileSigner, KeySigner
 
 if TYPE_CHECKING:
     import click

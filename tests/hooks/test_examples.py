@@ -9,11 +9,11 @@ import pytest
 
 import fuki_build
 import fuki_build.hooks
-from fuki_build.hooks import records, specs
+from fuki_build.hooks import records, signers, specs
 from fuki_build.hooks.host import HOOKS
 from fuki_build.pipeline import new_host
 
-NAMES = {**vars(records), "msgspec": msgspec, "Path": Path}
+NAMES = {**vars(records), **vars(signers), "msgspec": msgspec, "Path": Path}
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ NAMES = {**vars(records), "msgspec": msgspec, "Path": Path}
     [
         "FirmwareSource",
         "Platform",
+        "SigningContext",
         "KeySigner",
         "FileSigner",
         "Rule",
@@ -29,7 +30,7 @@ NAMES = {**vars(records), "msgspec": msgspec, "Path": Path}
     ],
 )
 def test_the_example_of_a_record_runs(name):
-    (test,) = doctest.DocTestFinder(recurse=False).find(getattr(records, name), name, globs=NAMES)
+    (test,) = doctest.DocTestFinder(recurse=False).find(NAMES[name], name, globs=NAMES)
     assert test.examples
     assert doctest.DocTestRunner().run(test).failed == 0
 

@@ -1,0 +1,68 @@
+"""X.509 certificates and public keys, as they come in files: PEM or DER."""
+
+import hashlib
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+
+from fuki_build.errors import FormatError
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+HASHES: dict[str, type[HashAlgorithm]] = {"sha1": SHA1, "sha256": SHA256, "sha384": SHA384, "sha512": SHA512}
+"""By hashlib's names."""
+
+
+def decode_certificates(data: bytes) -> list[bytes]:
+    """All certificates of a PEM file, or the one of a DER file, each in DER. Raises `FormatError`."""
+    try:
+        if b"-----BEGIN" in data:
+            found = x509.load_pem_x509_certificates(data)
+        else:
+            found = [x509.load_der_x509_certificate(data)]
+    except ValueError as error:
+        hint = "it holds a private key" if b"PRIVATE KEY-----" in data else "X.509 in PEM or DER is expected"
+        raise FormatError("this is not a certificate", hint=hint) from error
+    return [certificate.public_bytes(Encoding.DER) for certificate in found]
+
+
+def public_key_of(certificate: bytes) -> bytes:
+    """The public key of a DER certificate, as a SubjectPublicKeyInfo in DER. Raises `FormatError`."""
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise FormatError("the certificate's key cannot be read") from error
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def decode_public_key(der: bytes) -> PublicKey:
+    """An RSA or elliptic curve key from a SubjectPublicKeyInfo. Raises `FormatError` for anything else."""
+    try:
+        key = load_der_public_key(der)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise FormatError("this is not a public key") from error
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        raise FormatError("the key is neither an RSA nor an elliptic curve key")
+    return key
+
+
+def verifies(public_key: bytes, signature: bytes, digest: bytes, algorithm: str) -> bool:
+    """Whether a signature over a digest was made by that key: PKCS #1 v1.5 for RSA, ECDSA in DER."""
+    key = decode_public_key(public_key)
+    prehashed = Prehashed(HASHES[algorithm]())
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, digest, padding.PKCS1v15(), prehashed)
+        else:
+            key.verify(signature, digest, ec.ECDSA(prehashed))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def fingerprint(der: bytes) -> str:
+    """SHA-256 of a certificate or public key in DER, in hex."""
+    return hashlib.sha256(der).hexdigest()

@@ -1,0 +1,151 @@
+"""Signing backends: keys that sign digests, and programs that sign files."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
+
+from msgspec import Meta, Struct
+
+from fuki_build.errors import FormatError, FukiError, SigningError
+from fuki_build.hooks.records import NoOptions
+from fuki_build.hooks.secrets import read_secret
+from fuki_build.image.blob import Blob
+
+T = TypeVar("T")
+_MAX_SIZE = 1024 * 1024
+
+
+class CertificateOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """The options of every backend whose certificates are files; those of a key alone need none."""
+
+    certificate: Annotated[str | None, Meta(description="the signer's certificate: PEM or DER")] = None
+    intermediates: Annotated[
+        tuple[str, ...], Meta(description="further certificates to put into signatures: PEM or DER")
+    ] = ()
+
+
+class SigningContext:
+    """What the signers of one command share; resources that they hold are released at the end of its `with`.
+
+    `directory` is what options' paths are relative to (the recipe's), `workspace` a scratch directory that lives until
+    the command ends.
+
+    >>> with SigningContext(Path("/recipe"), Path("/tmp")) as context:
+    ...     context.once("token", lambda: ExitStack()) is context.once("token", lambda: ExitStack())
+    True
+    """
+
+    def __init__(self, directory: Path, workspace: Path) -> None:
+        self.directory = directory
+        self.workspace = workspace
+        self._stack = ExitStack()
+        self._shared: dict[Hashable, object] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._shared.clear()
+        self._stack.close()
+
+    def once(self, key: Hashable, open_: Callable[[], AbstractContextManager[T]]) -> T:
+        """What `open_()` gives, entered at the first call with `key`: one login serves all keys of a token."""
+        if key not in self._shared:
+            self._shared[key] = self._stack.enter_context(open_())
+        return cast("T", self._shared[key])
+
+    def secret(self, source: str | None, purpose: str, where: str) -> str:
+        """A passphrase or PIN; see `read_secret`. The same question is asked once."""
+        key = ("secret", source, purpose)
+        if key not in self._shared:
+            self._shared[key] = read_secret(source, self.directory, purpose, where)
+        return cast("str", self._shared[key])
+
+    def read(self, path: str, what: str, where: str) -> bytes:
+        """A small file's content. Raises `SigningError` at `where`, the option that named it."""
+        try:
+            return Blob.of_file(self.directory / path).read_small(_MAX_SIZE, what)
+        except FukiError as error:
+            raise SigningError(error.message, where=where, hint=error.hint) from error
+
+    def certificates(self, options: CertificateOptions) -> list[bytes]:
+        """The certificates that `options` name, in DER, the signer's first; none where it is not given."""
+        from fuki_build.formats import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
+
+        named = [("certificate", path) for path in (options.certificate,) if path is not None]
+        named += [(f"intermediates[{i}]", path) for i, path in enumerate(options.intermediates)]
+        found: list[bytes] = []
+        for key, path in named:
+            try:
+                found += x509.decode_certificates(self.read(path, "certificate", key))
+            except FormatError as error:
+                raise SigningError(f"{path}: {error.message}", where=key, hint=error.hint) from error
+        return found
+
+
+class SigningKey(ABC):
+    """A key that can be used now.
+
+    `certificates` are DER, the key's own first, then intermediates; without any the key signs PCR policies only.
+    `public_key` is a SubjectPublicKeyInfo in DER.
+    """
+
+    certificates: Sequence[bytes]
+    public_key: bytes
+
+    @abstractmethod
+    def sign(self, digest: bytes, algorithm: str) -> bytes:
+        """The signature over `digest`, which was made with hashlib's `algorithm`. Raises `SigningError`.
+
+        RSA keys give PKCS #1 v1.5 signatures (RFC 8017, 8.2), of the modulus' length; elliptic curve keys ECDSA's in
+        DER (RFC 3279, 2.2.3).
+        """
+
+
+class KeySigner(ABC):
+    """Signs digests with keys: serves images and PCR policies alike.
+
+    >>> class Toy(SigningKey):
+    ...     certificates, public_key = [b"DER"], b"DER"
+    ...     def sign(self, digest, algorithm): return digest[::-1]
+    >>> class Remote(KeySigner):
+    ...     name = "remote"
+    ...     def open(self, options, context): return Toy()
+    >>> with SigningContext(Path("/recipe"), Path("/tmp")) as context:
+    ...     Remote().open(NoOptions(), context).sign(b"12", "sha256")
+    b'21'
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[Struct]] = NoOptions
+
+    @abstractmethod
+    def open(self, options: Any, context: SigningContext) -> SigningKey:  # noqa: ANN401 - an instance of Options
+        """Find the key, and log in where that is needed. Raises `SigningError`, `where` being the option at fault."""
+
+
+class FileSigner(ABC):
+    """Hands the finished file to a program that signs it in place.
+
+    >>> class Program(FileSigner):
+    ...     name = "program"
+    ...     def sign_file(self, path, options, context):
+    ...         _ = path.write_bytes(path.read_bytes() + b"signed")
+    >>> Program.name
+    'program'
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[Struct]] = NoOptions
+
+    @abstractmethod
+    def sign_file(self, path: Path, options: Any, context: SigningContext) -> None:  # noqa: ANN401
+        """Add a signature to the image at `path`, which no one else sees yet. The program may replace the file.
+
+        Raises `SigningError`. What the program did is verified afterwards: it may add a signature and nothing else.
+        """
