@@ -94,7 +94,7 @@ def manifest(build: Build) -> dict[str, Any]:
 
 
 def _image(image: BuiltImage) -> Any:  # noqa: ANN401 - plain data
-    return msgspec.to_builtins(describe(image.layout, image.assembly.sections, image.assembly.authenticode))
+    return msgspec.to_builtins(describe(image.layout, image.assembly))
 
 
 @hookimpl

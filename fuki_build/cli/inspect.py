@@ -42,7 +42,7 @@ def inspect(file: Path, digests: bool, extract: str | None, output: Path | None,
     view = describe(layout)
     if digests:
         with progress_bar(layout.file_size) as progress:
-            view = describe(layout, *images.digest(layout, progress))
+            view = describe(layout, images.digest(layout, progress))
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
 """Write what was planned, byte for byte, reading every input once; or only digest it."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 
 from msgspec import Struct
@@ -19,26 +19,59 @@ Progress = Callable[[int], None]
 
 
 class Assembly(Struct, frozen=True):
-    """The digests of one pass, SHA-256 in hex.
+    """The digests of one pass, in hex, by hashlib's names of their algorithms; SHA-256 is always among them.
 
-    Of each section's content in the layout's order, of each input file part as it went in, and Authenticode's.
+    Of each section's content in the layout's order, and Authenticode's; of each input file part as it went in, SHA-256.
     """
 
-    sections: tuple[str, ...]
-    inputs: tuple[tuple[FilePart, str], ...]
-    authenticode: str
+    section_digests: Mapping[str, tuple[str, ...]]
+    image_digests: Mapping[str, str]
+    inputs: tuple[tuple[FilePart, str], ...] = ()
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        return self.section_digests["sha256"]
+
+    @property
+    def authenticode(self) -> str:
+        return self.image_digests["sha256"]
 
 
-def assemble(layout: Layout, output: OutputFile | None = None, progress: Progress | None = None) -> Assembly:
-    """Write `layout` to `output`, or nowhere, and compute its digests on the way.
+class Wanted:
+    """The digests that an `Assembly` of a layout holds, as requests of a stream of the file."""
+
+    def __init__(self, layout: Layout, algorithms: Iterable[str]) -> None:
+        names = sorted({"sha256", *algorithms})
+        self._sections = {name: [content_request(placed, name) for placed in layout.sections] for name in names}
+        self._images = {name: authenticode_request(layout, name) for name in names}
+        self._parts = list(_file_parts(layout)) if layout.file is None else []
+
+    @property
+    def requests(self) -> list[Request]:
+        sections = [request for requests in self._sections.values() for request in requests]
+        return [*self._images.values(), *sections, *(request for _, request in self._parts)]
+
+    def assembly(self, results: Mapping[Request, str]) -> Assembly:
+        return Assembly(
+            section_digests={name: tuple(results[r] for r in requests) for name, requests in self._sections.items()},
+            image_digests={name: results[request] for name, request in self._images.items()},
+            inputs=tuple((part, results[request]) for part, request in self._parts),
+        )
+
+
+def assemble(
+    layout: Layout,
+    output: OutputFile | None = None,
+    progress: Progress | None = None,
+    algorithms: Iterable[str] = (),
+) -> Assembly:
+    """Write `layout` to `output`, or nowhere, and compute its digests on the way, in `algorithms` and SHA-256.
 
     Memory does not grow with the image. Raises `FukiError` when an input has changed since it was planned, cannot
     be read, or the output cannot be written.
     """
-    sections = [content_request(placed) for placed in layout.sections]
-    parts = list(_file_parts(layout))
-    image = authenticode_request(layout)
-    with Digests([image, *sections, *(request for _, request in parts)]) as digests:
+    wanted = Wanted(layout, algorithms)
+    with Digests(wanted.requests) as digests:
         at = 0
         for piece in _stream(layout):
             digests.feed(at, piece)
@@ -47,22 +80,17 @@ def assemble(layout: Layout, output: OutputFile | None = None, progress: Progres
                 output.write(piece)
             if progress:
                 progress(len(piece))
-    results = digests.results
-    return Assembly(
-        sections=tuple(results[request] for request in sections),
-        inputs=tuple((part, results[request]) for part, request in parts),
-        authenticode=results[image],
-    )
+    return wanted.assembly(digests.results)
 
 
-def content_request(placed: PlacedSection) -> Request:
+def content_request(placed: PlacedSection, algorithm: str = "sha256") -> Request:
     start = placed.header.raw_offset
-    return Request(((start, start + placed.section.content.size),))
+    return Request(((start, start + placed.section.content.size),), algorithm)
 
 
-def authenticode_request(layout: Layout) -> Request:
+def authenticode_request(layout: Layout, algorithm: str = "sha256") -> Request:
     ranges = layout.authenticode_ranges
-    return Request(ranges, suffix=authenticode.padding(ranges[-1][1]))
+    return Request(ranges, algorithm, suffix=authenticode.padding(ranges[-1][1]))
 
 
 def _file_parts(layout: Layout) -> Iterator[tuple[FilePart, Request]]:

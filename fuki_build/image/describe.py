@@ -10,6 +10,7 @@ from fuki_build.formats import authenticode, compression, env_file, pe
 from fuki_build.formats.hwids import DeviceType, group
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
+from fuki_build.image.assemble import Assembly
 from fuki_build.image.firmware import FirmwareImage, Slice, read_compatible, read_hardware_table, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
@@ -103,13 +104,12 @@ class LayoutView(View, frozen=True):
     authenticode: str | None = None
 
 
-def describe(
-    layout: Layout,
-    digests: Sequence[str] | None = None,
-    image_digest: str | None = None,
-    machines: Sequence[Machine] = (),
-) -> LayoutView:
-    """Describe a layout, reading headers and small sections only. `machines` tell the types of their hardware ids."""
+def describe(layout: Layout, assembly: Assembly | None = None, machines: Sequence[Machine] = ()) -> LayoutView:
+    """Describe a layout, reading headers and small sections only.
+
+    `assembly` has its digests, where they were computed; `machines` tell the types of their hardware ids.
+    """
+    digests = assembly.sections if assembly else None
     types: dict[UUID, int] = {}
     for machine in machines:
         for kind, chid in stub_chids(machine).items():
@@ -135,7 +135,7 @@ def describe(
         sbat=_sbat(layout),
         signatures=signatures,
         flaws=(*flaws, *(str(p.table.flaw.message) for p in parts if p.table and p.table.flaw)),
-        authenticode=image_digest,
+        authenticode=assembly.authenticode if assembly else None,
     )
 
 

@@ -1,12 +1,12 @@
 """Read a finished image, by whomever it was made, into the same `Layout` that planning gives."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import pe
 from fuki_build.formats.pe import PeHeaders
-from fuki_build.image.assemble import Progress, authenticode_request, content_request, read_pieces
+from fuki_build.image.assemble import Assembly, Progress, Wanted, read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest import Digests
 from fuki_build.image.image import ImageKind
@@ -68,20 +68,19 @@ def _stub_version(sections: tuple[PlacedSection, ...]) -> StubVersion | None:
     return decode_version(magic.read_at(0, _MAX_MAGIC)) if magic else None
 
 
-def digest(layout: Layout, progress: Progress | None = None) -> tuple[tuple[str, ...], str]:
-    """SHA-256 of each section's content, and the Authenticode digest, in hex, in one read of the file.
+def digest(layout: Layout, progress: Progress | None = None, algorithms: Iterable[str] = ()) -> Assembly:
+    """The digests of an inspected image in SHA-256 and `algorithms`, in one read of the file.
 
     Raises `FormatError` when sections overlap, `FukiError` when the file has changed since it was inspected.
     """
     if layout.file is None:
         raise ValueError("only an inspected image has a file to digest")
-    image = authenticode_request(layout)
-    sections = [content_request(placed) for placed in layout.sections]
-    with Digests([image, *sections]) as digests:
+    wanted = Wanted(layout, algorithms)
+    with Digests(wanted.requests) as digests:
         at = 0
         for piece in read_pieces(layout.file):
             digests.feed(at, piece)
             at += len(piece)
             if progress:
                 progress(len(piece))
-    return tuple(digests.results[request] for request in sections), digests.results[image]
+    return wanted.assembly(digests.results)
