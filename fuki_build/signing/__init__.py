@@ -1,0 +1,1 @@
+"""Signing: keys, what they sign, and the firmware that trusts them."""
