@@ -96,6 +96,7 @@ ALL: Mapping[str, Part] = {
     "ovmf-2025": Part("ovmf", "usr/share/ovmf/OVMF.fd", "trixie"),
     "ovmf-vars": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.fd"),
     "ovmf-vars-ms": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
+    "ovmf-secboot": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.secboot.fd"),
     "ovmf-code": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.fd"),
     "busybox": Part("busybox-static", "usr/bin/busybox"),
     "aavmf": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),

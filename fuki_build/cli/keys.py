@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 VERSION = 1
 _TYPES = ("rsa2048", "rsa3072", "rsa4096", "p256", "p384")
 _MAX_FILE = 16 * 1024 * 1024
-_PASSPHRASE = "passphrase of the new keys"
+_PURPOSE = "passphrase of the new keys"
 
 
 @click.group()
@@ -36,7 +36,7 @@ def keys() -> None:
 @click.option("--pcr", is_flag=True, help="Make a key for PCR policies too.")
 @click.option("--pcr-type", type=click.Choice(_TYPES), default="rsa2048", show_default=True, help="Of that key.")
 @json_option
-def generate(
+def generate(  # noqa: PLR0917 - click passes them by name
     directory: Path,
     type_: str,
     name: str,
@@ -48,8 +48,8 @@ def generate(
 ) -> None:
     """Make PK, KEK and db in DIRECTORY, which must be new or empty.
 
-    Of each, NAME.key is the private key (for nobody else to read), NAME.pem the certificate, NAME.esl the signature list
-    and NAME.auth the file that firmware in setup mode enrols.
+    Of each, .key is the private key, for nobody else to read, .pem the certificate, .esl the signature list, and .auth
+    what firmware in setup mode enrols.
     """
     # cryptography is slow to load.
     from fuki_build.image.output_directory import write_directory  # noqa: PLC0415
@@ -74,10 +74,10 @@ def _new_passphrase(source: str) -> str:
     from fuki_build.hooks.secrets import read_secret  # noqa: PLC0415
 
     where = "--passphrase"
-    secret = read_secret(source, Path(), _PASSPHRASE, where)
+    secret = read_secret(source, Path(), _PURPOSE, where)
     if not secret:
-        raise SigningError(f"the {_PASSPHRASE} is empty", where=where)
-    if source == "prompt" and read_secret(source, Path(), f"{_PASSPHRASE}, once more", where) != secret:
+        raise SigningError(f"the {_PURPOSE} is empty", where=where)
+    if source == "prompt" and read_secret(source, Path(), f"{_PURPOSE}, once more", where) != secret:
         raise SigningError("these were two different passphrases", where=where)
     return secret
 
@@ -113,12 +113,12 @@ def _tell(directory: Path, owner: UUID, files: "Sequence[NewFile]", as_json: boo
     multiple=True,
     help="What to revoke: a signature list, .auth file, certificate or SHA-256 (repeatable).",
 )
-@click.option("--owner", type=click.UUID, help="GUID that marks entries as yours; by default it follows from the PK.")
+@click.option("--owner", type=click.UUID, help="GUID that marks entries as yours; by default, from the PK.")
 @click.option("--microsoft", is_flag=True, help="Put Microsoft's certificates into KEK and db too.")
 @click.option("--secure-boot/--no-secure-boot", default=True, help="Switch Secure Boot on, or leave it off.")
 @click.option("--backend", metavar="NAME", default="virt-firmware", show_default=True, help="A plugin's enroller.")
 @click.pass_obj
-def enroll(
+def enroll(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
     store: Path,
     output: Path,
@@ -136,6 +136,7 @@ def enroll(
     PK, KEK and db are replaced, dbx is added to. Needs a plugin: fuki --plugin virt-firmware keys enroll …
     """
     from fuki_build import pipeline  # noqa: PLC0415 - slow to load
+    from fuki_build.formats import secure_boot_support  # noqa: PLC0415
     from fuki_build.hooks.records import SourceContext  # noqa: PLC0415
     from fuki_build.image.blob import Blob  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
@@ -159,6 +160,9 @@ def enroll(
     with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output) as file:
         target = Path(workspace) / "enrolled.fd"
         enrollment.enroll(store, target, found, enroller, SourceContext(Path(), Path(workspace)))
-        file.write(target.read_bytes())
+        data = target.read_bytes()
+        file.write(data)
         file.commit()
+    if secure_boot_support.enforces_secure_boot(data) is False:
+        click.echo("fuki: warning: this firmware was built without Secure Boot, and ignores the keys", err=True)
     click.echo(f"wrote {output}", err=True)

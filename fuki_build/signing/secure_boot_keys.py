@@ -37,7 +37,7 @@ must be newer."""
 NOT_AFTER = datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC)
 """The last second that X.509 writes with a two-digit year."""
 MAX_COMMON_NAME = 64
-"""Of a certificate, in characters (RFC 5280, ub-common-name)."""
+"""Of a certificate, in bytes of UTF-8 (RFC 5280, ub-common-name, counts characters; cryptography counts these)."""
 
 
 class KeyType(StrEnum):
@@ -103,8 +103,10 @@ def encode_private_key(key: _Key, passphrase: str | None) -> bytes:
 
 def make_certificate(common_name: str, key: _Key, *, signs_code: bool) -> bytes:
     """A certificate in DER that signs itself. Raises `RecipeError` for a name that does not fit."""
-    if not common_name.strip() or len(common_name) > MAX_COMMON_NAME:
-        raise RecipeError(f"a certificate's name has 1 to {MAX_COMMON_NAME} characters, not {len(common_name)}")
+    if not common_name.isprintable() or len(common_name.encode()) > MAX_COMMON_NAME:
+        raise RecipeError(
+            f"{common_name!r} is no name for a certificate", hint=f"it has {MAX_COMMON_NAME} bytes at most"
+        )
     public = key.public_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     encoded = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
