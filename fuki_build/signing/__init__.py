@@ -1,1 +1,1 @@
-"""Signing: keys, what they sign, and the firmware that trusts them."""
+"""Signing images and verifying them, as UEFI Secure Boot has it; its keys, and firmware that trusts them."""
