@@ -5,7 +5,6 @@ copies counts, FindVariableEx() in MdeModulePkg/Universal/Variable/RuntimeDxe/Va
 """
 
 from collections.abc import Iterator
-from datetime import datetime
 from struct import Struct
 from uuid import UUID
 
@@ -13,6 +12,7 @@ import msgspec
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import efi_time
+from fuki_build.formats.efi_time import EfiTime
 from fuki_build.formats.reader import Reader, unpack
 
 # EFI_FIRMWARE_VOLUME_HEADER up to its block map: zero vector, file system, size, signature, attributes, header size.
@@ -38,12 +38,12 @@ MAX_SIZE = 64 * 1024 * 1024
 
 
 class Variable(msgspec.Struct, frozen=True):
-    """A variable; `timestamp` is that of the last authenticated write, None where there was none."""
+    """A variable; `timestamp` is that of the last authenticated write, or none."""
 
     name: str
     vendor: UUID
     attributes: int
-    timestamp: datetime | None
+    timestamp: EfiTime
     data: bytes
 
 
@@ -111,7 +111,7 @@ def _decode_variables(store: bytes, layout: Struct) -> Iterator[tuple[int, Varia
         if state in {_ADDED, _BEING_REPLACED}:
             what = f"the variable at {at:#x} of the store"
             name = _decode_name(store[name_at:data_at], what)
-            timestamp = efi_time.decode(time[0], 0, f"the time of {what}") if time else None
+            timestamp = efi_time.decode(time[0], 0, what) if time else efi_time.NONE
             data = store[data_at:end]
             yield state, Variable(name, UUID(bytes_le=vendor), attributes, timestamp, data)
         at = _align(end)

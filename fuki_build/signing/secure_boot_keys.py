@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fuki_build.errors import RecipeError
-from fuki_build.formats import authenticated_variable, detached_signature, efi_signature_list
+from fuki_build.formats import authenticated_variable, detached_signature, efi_signature_list, efi_time
 from fuki_build.formats.authenticated_variable import SECURE_BOOT_ATTRIBUTES, AuthenticatedPayload
 from fuki_build.formats.private_key import PrivateKey
 from fuki_build.image.output_directory import NewFile
@@ -144,9 +144,10 @@ _DIGITAL_SIGNATURE = x509.KeyUsage(
 def _authenticate(variable: str, listed: bytes, signer: _Identity) -> bytes:
     """The `.auth` file that sets a variable to the signature lists `listed`."""
     vendor = authenticated_variable.VENDORS[variable]
-    covered = authenticated_variable.to_be_signed(variable, vendor, SECURE_BOOT_ATTRIBUTES, NOT_BEFORE, listed)
+    time = efi_time.of(NOT_BEFORE)
+    covered = authenticated_variable.to_be_signed(variable, vendor, SECURE_BOOT_ATTRIBUTES, time, listed)
     digest = hashlib.new(detached_signature.ALGORITHM, covered).digest()
     signature = PrivateKey(signer.key).sign(digest, detached_signature.ALGORITHM)
     is_rsa = isinstance(signer.key, rsa.RSAPrivateKey)
     signed = detached_signature.encode(signature, signer.certificate, rsa=is_rsa)
-    return authenticated_variable.encode(AuthenticatedPayload(NOT_BEFORE, signed, listed))
+    return authenticated_variable.encode(AuthenticatedPayload(time, signed, listed))

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -78,10 +77,10 @@ def test_auth_files_are_those_of_efitools():
         assert Path("theirs.auth").read_bytes() == Path(f"{name}.auth").read_bytes()
 
 
-def verify(file: str, name: str, signer: str) -> None:
+def verify(file: str, name: str, signer: str, attributes: int = auth.SECURE_BOOT_ATTRIBUTES) -> None:
     """OpenSSL finds that the signature in a `.auth` file is the signer's, over what it is to cover."""
     found = auth.decode(Path(file).read_bytes())
-    Path("covered").write_bytes(found.covered(name, auth.VENDORS[name]))
+    Path("covered").write_bytes(found.covered(name, auth.VENDORS[name], attributes))
     oid = bytes.fromhex("06092a864886f70d010702")
     Path("signature.der").write_bytes(der.wrap(der.SEQUENCE, oid + der.wrap(0xA0, found.signature)))
     options = ("-inform", "DER", "-in", "signature.der", "-content", "covered", "-binary", "-out", "/dev/null")
@@ -103,10 +102,11 @@ def test_auth_files_of_other_tools_are_read():
     lay_out()
     run("sign-efi-sig-list", "-t", "2026-11-25 18:40:09", "-k", "KEK.key", "-c", "KEK.pem", "db", "db.esl", "e.auth")
     run("sbvarsign", "--key", "KEK.key", "--cert", "KEK.pem", "--output", "s.auth", "db", "db.esl")
-    for file in ("e.auth", "s.auth"):
+    append = auth.SECURE_BOOT_ATTRIBUTES | auth.Attributes.APPEND_WRITE
+    for file, attributes in (("e.auth", auth.SECURE_BOOT_ATTRIBUTES), ("s.auth", append)):
         assert auth.decode(Path(file).read_bytes()).payload == Path("db.esl").read_bytes()
-        verify(file, "db", "KEK.pem")
-    assert auth.decode(Path("e.auth").read_bytes()).timestamp == datetime(2026, 11, 25, 18, 40, 9, tzinfo=UTC)
+        verify(file, "db", "KEK.pem", attributes)
+    assert auth.decode(Path("e.auth").read_bytes()).timestamp == (2026, 11, 25, 18, 40, 9)
 
 
 def test_an_append_of_efitools_is_read_and_covers_what_is_said_here():
@@ -148,7 +148,7 @@ def test_virt_fw_vars_reads_the_same_variables(part, name: str):
             "guid": str(one.vendor),
             "attr": one.attributes,
             "data": one.data.hex(),
-            **({"time": efi_time.encode(one.timestamp).hex()} if one.timestamp else {}),
+            **({"time": efi_time.encode(one.timestamp).hex()} if one.timestamp != efi_time.NONE else {}),
         }
         for one in found
     ]

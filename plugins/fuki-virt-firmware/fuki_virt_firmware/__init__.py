@@ -4,16 +4,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from fuki_build.errors import FukiError, PluginError
 from fuki_build.formats import authenticated_variable, efi_signature_list
 from fuki_build.formats.authenticated_variable import AuthenticatedPayload
+from fuki_build.formats.efi_time import EfiTime
 from fuki_build.hooks import Enroller, SecureBootKeys, SourceContext, hookimpl
 
 PROGRAM = "virt-fw-vars"
-_REVOKED_AT = datetime(2010, 1, 1, tzinfo=UTC)
+_REVOKED_AT = EfiTime(2010, 1, 1, 0, 0, 0)
 """The time of dbx: older than any update that is sent to it later. The program would take the clock's for hashes."""
 
 
