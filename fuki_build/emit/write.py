@@ -10,9 +10,10 @@ from fuki_build.emit.plan import Plan, Result
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.host import blame
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
-from fuki_build.image.assemble import Assembly, Progress, assemble
+from fuki_build.image.assemble import Progress, assemble
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
+from fuki_build.image.wanted import Assembly
 from fuki_build.recipe.inputs import Input
 from fuki_build.recipe.text import render_template, template_directory
 

@@ -1,62 +1,20 @@
 """Write what was planned, byte for byte, reading every input once; or only digest it."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
-from msgspec import Struct
-
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import authenticode, pe
+from fuki_build.formats import pe
 from fuki_build.image.blob import Blob, FilePart, open_regular
-from fuki_build.image.digest import Digests, Request
-from fuki_build.image.layout import Layout, PlacedSection
+from fuki_build.image.digest import Digests
+from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
+from fuki_build.image.wanted import Assembly, Wanted
 
 _PIECE = 1024 * 1024
 Progress = Callable[[int], None]
 """Called with the number of bytes just done."""
-
-
-class Assembly(Struct, frozen=True):
-    """The digests of one pass, in hex, by hashlib's names of their algorithms; SHA-256 is always among them.
-
-    Of each section's content in the layout's order, and Authenticode's; of each input file part as it went in, SHA-256.
-    """
-
-    section_digests: Mapping[str, tuple[str, ...]]
-    image_digests: Mapping[str, str]
-    inputs: tuple[tuple[FilePart, str], ...] = ()
-
-    @property
-    def sections(self) -> tuple[str, ...]:
-        return self.section_digests["sha256"]
-
-    @property
-    def authenticode(self) -> str:
-        return self.image_digests["sha256"]
-
-
-class Wanted:
-    """The digests that an `Assembly` of a layout holds, as requests of a stream of the file."""
-
-    def __init__(self, layout: Layout, algorithms: Iterable[str]) -> None:
-        names = sorted({"sha256", *algorithms})
-        self._sections = {name: [content_request(placed, name) for placed in layout.sections] for name in names}
-        self._images = {name: authenticode_request(layout, name) for name in names}
-        self._parts = list(_file_parts(layout)) if layout.file is None else []
-
-    @property
-    def requests(self) -> list[Request]:
-        sections = [request for requests in self._sections.values() for request in requests]
-        return [*self._images.values(), *sections, *(request for _, request in self._parts)]
-
-    def assembly(self, results: Mapping[Request, str]) -> Assembly:
-        return Assembly(
-            section_digests={name: tuple(results[r] for r in requests) for name, requests in self._sections.items()},
-            image_digests={name: results[request] for name, request in self._images.items()},
-            inputs=tuple((part, results[request]) for part, request in self._parts),
-        )
 
 
 def assemble(
@@ -65,8 +23,9 @@ def assemble(
     progress: Progress | None = None,
     algorithms: Iterable[str] = (),
 ) -> Assembly:
-    """Write `layout` to `output`, or nowhere, and compute its digests on the way, in `algorithms` and SHA-256.
+    """Write `layout` to `output`, or nowhere, and compute its digests on the way.
 
+    With `algorithms` (hashlib's names), everything that booting it measures can be told from the result in these.
     Memory does not grow with the image. Raises `FukiError` when an input has changed since it was planned, cannot
     be read, or the output cannot be written.
     """
@@ -81,24 +40,6 @@ def assemble(
             if progress:
                 progress(len(piece))
     return wanted.assembly(digests.results)
-
-
-def content_request(placed: PlacedSection, algorithm: str = "sha256") -> Request:
-    start = placed.header.raw_offset
-    return Request(((start, start + placed.section.content.size),), algorithm)
-
-
-def authenticode_request(layout: Layout, algorithm: str = "sha256") -> Request:
-    ranges = layout.authenticode_ranges
-    return Request(ranges, algorithm, suffix=authenticode.padding(ranges[-1][1]))
-
-
-def _file_parts(layout: Layout) -> Iterator[tuple[FilePart, Request]]:
-    for placed in layout.sections:
-        for at, part in placed.section.content.placed():
-            if isinstance(part, FilePart):
-                start = placed.header.raw_offset + at
-                yield part, Request(((start, start + part.size),))
 
 
 def _stream(layout: Layout) -> Iterator[memoryview]:

@@ -10,11 +10,11 @@ from fuki_build.formats import authenticode, compression, env_file, pe
 from fuki_build.formats.hwids import DeviceType, group
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
-from fuki_build.image.assemble import Assembly
 from fuki_build.image.firmware import FirmwareImage, Slice, read_compatible, read_hardware_table, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import Origin, Section, measured
+from fuki_build.image.wanted import Assembly
 
 FORMAT_VERSION = 1
 """Of everything below; raised when a field changes its meaning or goes away."""

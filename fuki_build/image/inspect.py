@@ -6,13 +6,14 @@ from pathlib import Path
 from fuki_build.errors import FormatError
 from fuki_build.formats import pe
 from fuki_build.formats.pe import PeHeaders
-from fuki_build.image.assemble import Assembly, Progress, Wanted, read_pieces
+from fuki_build.image.assemble import Progress, read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest import Digests
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import ADDON_PAYLOAD, STUB_OWN, Origin, Section
 from fuki_build.image.stub import StubVersion, decode_version
+from fuki_build.image.wanted import Assembly, Wanted
 
 _MAX_MAGIC = 4096
 
@@ -69,7 +70,7 @@ def _stub_version(sections: tuple[PlacedSection, ...]) -> StubVersion | None:
 
 
 def digest(layout: Layout, progress: Progress | None = None, algorithms: Iterable[str] = ()) -> Assembly:
-    """The digests of an inspected image in SHA-256 and `algorithms`, in one read of the file.
+    """The digests of an inspected image in one read of the file; `algorithms` as for `assemble`.
 
     Raises `FormatError` when sections overlap, `FukiError` when the file has changed since it was inspected.
     """
