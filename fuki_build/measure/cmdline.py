@@ -14,8 +14,8 @@ from fuki_build.measure.subject import Subject
 class CommandLine(Struct, frozen=True):
     """What the stub measures of it, and what the kernel gets: None where there is none.
 
-    `options` are those passed, as far as the stub takes them. `unknown` says why `text` cannot be told in advance;
-    the others can be told all the same.
+    `options` are those passed, as far as the stub takes them. `unknown` says why `text` cannot be told in advance,
+    `addons_unknown` why the addons cannot; the rest can be told all the same.
     """
 
     options: str | None
@@ -23,6 +23,7 @@ class CommandLine(Struct, frozen=True):
     smbios: str | None
     text: str | None
     unknown: str = ""
+    addons_unknown: str = ""
 
 
 def mangle(text: str) -> str:
@@ -36,26 +37,31 @@ def encode(text: str) -> bytes:
 
 
 def settle(subject: Subject, boot: Boot) -> CommandLine:
-    """The command line in this boot. Raises `FormatError` for text that the stub does not keep as it is."""
+    """The command line in this boot."""
     own = subject.find(".cmdline")
     options = mangle(boot.options or "")
     if boot.secure_boot and own is not None:
         options = ""
-    text = options or (read_text(subject.contents, own) if own else "")
-    addons = tuple(_addons(subject, boot))
+    unknown = addons_unknown = text = ""
+    addons: tuple[tuple[str, str], ...] = ()
+    try:
+        text = options or (read_text(subject.contents, own) if own else "")
+    except FormatError as error:
+        unknown = error.message
+    try:
+        addons = tuple(_addons(subject, boot))
+    except FormatError as error:
+        addons_unknown = error.message
     smbios = mangle(boot.smbios or "")
-    for extra in (*(line for _, line in addons), smbios):
-        text = f"{text} {extra}" if text and extra else text or extra
-    unknown = ""
-    if not text and own is None:
-        unknown = "without any command line the kernel gets whatever options the firmware passes"
-    if subject.model.adds_console and not f" {text}".count(" console="):
+    text = " ".join(part for part in (text, *(line for _, line in addons), smbios) if part)
+    unknown = unknown or addons_unknown
+    if not unknown and subject.model.adds_console and " console=" not in f" {text}":
         if boot.console is None:
             unknown = "without console= in it, the stub adds one that depends on the machine's hardware"
-        elif boot.console:
-            text = f"{text} {boot.console}" if text else boot.console
-            unknown = ""
-    return CommandLine(options or None, addons, smbios or None, text or None, unknown)
+        text = f"{text} {boot.console or ''}".strip(" ")
+    if not unknown and not text:
+        unknown = "without a command line, the kernel gets whatever options the firmware passes"
+    return CommandLine(options or None, addons, smbios or None, text or None, unknown, addons_unknown)
 
 
 def read_text(contents: Contents, section: Section) -> str:

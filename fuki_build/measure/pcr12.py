@@ -23,7 +23,10 @@ def parameter_events(subject: Subject, line: CommandLine, boot: Boot) -> Iterato
     extra = [] if line.smbios is None else [("options from SMBIOS", line.smbios)]
     for source, text in (*passed, *added, *extra):
         yield Event(PCR, "EV_IPL", f"{source}: {text}", source, Who.STUB, digests(encode(text), banks))
-    yield from _addons(subject, boot)
+    if line.addons_unknown:
+        yield Event(PCR, "EV_IPL", "what addons add", "addons", Who.STUB, {}, line.addons_unknown)
+    else:
+        yield from _addons(subject, boot)
 
 
 def _addons(subject: Subject, boot: Boot) -> Iterator[Event]:
