@@ -17,7 +17,7 @@ from fuki_build.errors import FukiError, did_you_mean
 if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
-VERBS = ("build", "check", "hwids", "init", "inspect", "machine", "match", "plan", "plugins", "schema")
+VERBS = ("build", "check", "hwids", "init", "inspect", "machine", "match", "measure", "plan", "plugins", "schema")
 """Each is a module here with a click command of its name; it is imported when it is used."""
 
 _PIPE = 128 + signal.SIGPIPE

@@ -8,7 +8,7 @@ from fuki_build.image.layout import Layout
 from fuki_build.image.wanted import Assembly
 
 
-class Path(StrEnum):
+class Way(StrEnum):
     """How the firmware comes by the image."""
 
     DISK = "disk"
@@ -36,7 +36,7 @@ class Boot(Struct, frozen=True):
     `addons` the image's own.
     """
 
-    path: Path = Path.DISK
+    way: Way = Way.DISK
     options: str | None = None
     smbios: str | None = None
     secure_boot: bool = False

@@ -7,7 +7,7 @@ QemuLoadImageLib; the stub's linux.c.
 from collections.abc import Iterator
 
 from fuki_build.formats import authenticode
-from fuki_build.measure.boot import Boot, Path
+from fuki_build.measure.boot import Boot, Way
 from fuki_build.measure.contents import Contents
 from fuki_build.measure.events import Event, Who
 from fuki_build.measure.registers import Digests, digests
@@ -22,7 +22,7 @@ def program_events(subject: Subject, boot: Boot) -> Iterator[Event]:
     """What firmware measures from its announcement that it boots to the kernel's start."""
     announcement = _announcement(subject.contents.banks)
     outer = _program(subject.contents, "the image", "the image")
-    if boot.path is Path.DIRECT:
+    if boot.way is Way.DIRECT:
         yield outer
         yield from announcement
     else:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fuki_build.errors import FormatError
 from fuki_build.formats import cpio
 from fuki_build.image.blob import Blob
-from fuki_build.measure.boot import Boot, Path
+from fuki_build.measure.boot import Boot, Way
 from fuki_build.measure.cmdline import CommandLine, encode, usable_addons
 from fuki_build.measure.events import Event, Who
 from fuki_build.measure.registers import digests
@@ -41,7 +41,7 @@ def _initrd(subject: Subject, boot: Boot) -> Iterator[Event]:
     own = [found for name in (".ucode", ".initrd") if (found := subject.find(name))]
     parts = [part for part in own if part.name not in subject.model.unmeasured]
     what = "the initrd, as the stub joins it"
-    if subject.model.adds_secret and boot.secret and boot.path is Path.DISK:
+    if subject.model.adds_secret and boot.secret and boot.way is Way.DISK:
         yield Event(PCR, "EV_EVENT_TAG", what, "initrd", Who.KERNEL, {}, _UNKNOWN)
         return
     try:

@@ -24,6 +24,10 @@ _MAX_CASES = 4096
 """Most combinations of firmware and devicetree that are told apart without machines."""
 
 
+REGISTERS = (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)
+"""Registers that are always predicted."""
+
+
 class Case(Struct, frozen=True):
     """One thing that can happen: a profile, and the firmware and devicetree that the machine selects.
 
@@ -46,7 +50,8 @@ class Prediction(Struct, frozen=True, dict=True):
 
     @property
     def registers(self) -> tuple[int, ...]:
-        return tuple(sorted({event.pcr for event in self.events}))
+        """The registers that are predicted; one without events keeps its zeros."""
+        return tuple(sorted({*REGISTERS, *(event.pcr for event in self.events)}))
 
     @cached_property
     def _values(self) -> dict[tuple[int, str], bytes | None]:
