@@ -19,8 +19,9 @@ from fuki_build.cli.selecting import (
 )
 from fuki_build.errors import FukiError
 from fuki_build.hooks.records import Subject
+from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
-from fuki_build.image.inspect import digest, inspect
+from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.measure.contents import Contents
 from fuki_build.measure.predict import cases, predict
@@ -75,7 +76,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
     found = cases(layout, machines, chosen_profiles(layout, profile))
     how = read_boot(chosen, **boot)
-    predictions = predict(Contents(layout, digest(layout, algorithms=chosen), chosen), found, how)
+    predictions = predict(Contents(layout, assemble(layout, algorithms=chosen, measured=True), chosen), found, how)
     view = predictions_view(layout, predictions, words, how, registers)
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415

@@ -10,8 +10,9 @@ from fuki_build.cli.machine import read_machine
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost, loaded_machines
+from fuki_build.image.assemble import assemble
 from fuki_build.image.describe import describe
-from fuki_build.image.inspect import digest, inspect
+from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Addon, Boot, Way
 from fuki_build.recipe.machines import platform_machines
@@ -133,6 +134,6 @@ def read_boot(
 def _program(path: Path, banks: Sequence[str]) -> Addon:
     try:
         layout = inspect(path)
-        return Addon(path.name, layout, digest(layout, algorithms=banks))
+        return Addon(path.name, layout, assemble(layout, algorithms=banks, measured=True))
     except FukiError as error:
         raise error.at(str(path)) from error

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
+from fuki_build.image.assemble import Assembly
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
-from fuki_build.image.wanted import Assembly
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,7 +167,10 @@ class Rule(Struct, frozen=True):
 
 
 class BuiltImage(Struct, frozen=True):
-    """An image that was assembled: `path` is where it can be read now (None if nothing asked for the file)."""
+    """An image that was assembled: `path` is where it can be read now (None if nothing asked for the file).
+
+    `layout` has the certificate table, if it was signed.
+    """
 
     layout: Layout
     assembly: Assembly

@@ -1,20 +1,50 @@
 """Write what was planned, byte for byte, reading every input once; or only digest it."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 
+from msgspec import Struct
+
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import pe
+from fuki_build.formats import authenticode, pe
 from fuki_build.image.blob import Blob, FilePart, open_regular
 from fuki_build.image.digest import Digests
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
-from fuki_build.image.wanted import Assembly, Wanted
+from fuki_build.image.wanted import Hashes, Wanted
 
 _PIECE = 1024 * 1024
 Progress = Callable[[int], None]
 """Called with the number of bytes just done."""
+
+
+class Assembly(Struct, frozen=True):
+    """What one pass over an image gave, by hashlib's names of algorithms; SHA-256 is always among them.
+
+    `inputs` are the input file parts and the SHA-256, in hex, of each as it went in.
+    """
+
+    hashes: Mapping[str, Hashes]
+    inputs: tuple[tuple[FilePart, str], ...] = ()
+
+    @property
+    def section_digests(self) -> Mapping[str, tuple[str, ...]]:
+        """The digests of sections' contents in the layout's order, in hex, by algorithm."""
+        return {name: tuple(h.hexdigest() for h in hashes.sections) for name, hashes in self.hashes.items()}
+
+    @property
+    def image_digests(self) -> Mapping[str, str]:
+        """The image's Authenticode digests in hex, by algorithm."""
+        return {name: hashes.image.hexdigest() for name, hashes in self.hashes.items()}
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        return self.section_digests["sha256"]
+
+    @property
+    def authenticode(self) -> str:
+        return self.image_digests["sha256"]
 
 
 def assemble(
@@ -22,14 +52,17 @@ def assemble(
     output: OutputFile | None = None,
     progress: Progress | None = None,
     algorithms: Iterable[str] = (),
+    *,
+    measured: bool = False,
 ) -> Assembly:
     """Write `layout` to `output`, or nowhere, and compute its digests on the way.
 
-    With `algorithms` (hashlib's names), everything that booting it measures can be told from the result in these.
-    Memory does not grow with the image. Raises `FukiError` when an input has changed since it was planned, cannot
-    be read, or the output cannot be written.
+    They are in SHA-256 and `algorithms` (hashlib's names); with `measured`, what booting measures can be told of them.
+    What is written has no certificate table: signatures of an image that was read are left out, and its end is padded
+    as they want it. Memory does not grow with the image. Raises `FukiError` when an input has changed since it was
+    planned, cannot be read, or the output cannot be written.
     """
-    wanted = Wanted(layout, algorithms)
+    wanted = Wanted(layout, algorithms, measured=measured)
     with Digests(wanted.requests) as digests:
         at = 0
         for piece in _stream(layout):
@@ -39,11 +72,15 @@ def assemble(
                 output.write(piece)
             if progress:
                 progress(len(piece))
-    return wanted.assembly(digests.results)
+    return Assembly(wanted.hashes(digests.results), wanted.inputs(digests.results))
 
 
 def _stream(layout: Layout) -> Iterator[memoryview]:
-    """The file's bytes from first to last."""
+    """The file's bytes from first to last, without a certificate table."""
+    if layout.file is not None:
+        yield from read_pieces(layout.file.slice(0, layout.unsigned_size))
+        yield from _zeros(-layout.unsigned_size % authenticode.PADDING)
+        return
     yield memoryview(pe.encode(layout.headers))
     at = layout.headers.optional.size_of_headers
     for placed in sorted(layout.sections, key=lambda s: s.header.raw_offset):

@@ -7,20 +7,21 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import authenticode, compression, env_file, pe
+from fuki_build.formats.authenticode import Certificate
 from fuki_build.formats.hwids import DeviceType, group
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
+from fuki_build.image.assemble import Assembly
 from fuki_build.image.firmware import FirmwareImage, Slice, read_compatible, read_hardware_table, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import Origin, Section, measured
-from fuki_build.image.wanted import Assembly
+from fuki_build.image.signatures import certificates, read_certificate
 
 FORMAT_VERSION = 1
 """Of everything below; raised when a field changes its meaning or goes away."""
 
 _MAX_TEXT = 64 * 1024
-_MAX_TABLE = 1024 * 1024
 
 
 class View(Struct, frozen=True, rename="kebab"):
@@ -76,9 +77,13 @@ class ProfileView(View, frozen=True):
 
 
 class SignatureView(View, frozen=True):
+    """`signer` is the subject of its certificate; null, as `algorithm`, where the signature cannot be read."""
+
     offset: int
     size: int
     authenticode: bool
+    signer: str | None = None
+    algorithm: str | None = None
 
 
 class StubView(View, frozen=True):
@@ -276,14 +281,22 @@ def _sbat(layout: Layout) -> tuple[str, ...]:
 
 
 def _signatures(layout: Layout) -> tuple[tuple[SignatureView, ...], tuple[str, ...]]:
-    place = layout.headers.security
-    if not place.size or layout.file is None:
-        return (), ()
-    if place.size > _MAX_TABLE:
-        return (), (f"the certificate table has {place.size} bytes, too many to believe",)
-    table = layout.file.read_at(place.address, place.size)
     try:
-        found = authenticode.certificates(table, place.address)
+        found = certificates(layout)
     except FormatError as error:
         return (), (error.message,)
-    return tuple(SignatureView(c.offset, c.size, c.kind == authenticode.AUTHENTICODE) for c in found), ()
+    return tuple(_signature(layout, entry) for entry in found), ()
+
+
+def _signature(layout: Layout, entry: Certificate) -> SignatureView:
+    if entry.kind != authenticode.AUTHENTICODE:
+        return SignatureView(entry.offset, entry.size, authenticode=False)
+    from fuki_build.formats import signed_data, x509  # noqa: PLC0415 - cryptography is slow to load
+
+    try:
+        signature = signed_data.decode(read_certificate(layout, entry))
+        own = [signature.certificate_of(signer) for signer in signature.signers]
+        subject = ", ".join(x509.subject(certificate) for certificate in own if certificate is not None)
+    except FormatError:
+        return SignatureView(entry.offset, entry.size, authenticode=True)
+    return SignatureView(entry.offset, entry.size, True, subject or None, signature.algorithm)

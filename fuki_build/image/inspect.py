@@ -1,32 +1,34 @@
 """Read a finished image, by whomever it was made, into the same `Layout` that planning gives."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import pe
 from fuki_build.formats.pe import PeHeaders
-from fuki_build.image.assemble import Progress, read_pieces
 from fuki_build.image.blob import Blob
-from fuki_build.image.digest import Digests
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import ADDON_PAYLOAD, STUB_OWN, Origin, Section
 from fuki_build.image.stub import StubVersion, decode_version
-from fuki_build.image.wanted import Assembly, Wanted
 
 _MAX_MAGIC = 4096
 
 
 def inspect(path: Path) -> Layout:
     """Read an image's headers and nothing else. Raises `FukiError` when it cannot be read or is no PE image."""
-    file = Blob.of_file(path)
+    return read_layout(Blob.of_file(path), path)
+
+
+def read_layout(file: Blob, path: Path) -> Layout:
+    """The layout of an image that is content already; `path` names it."""
     try:
         headers = pe.decode(file.read_at(0, pe.HEAD_SIZE), file.size)
         _check_claims(headers, file.size)
     except FormatError as error:
         raise error.at(str(path)) from error
     sections = tuple(_sections(headers, file))
+    place = headers.security
     return Layout(
         kind=_kind(headers),
         name=path.name,
@@ -36,6 +38,7 @@ def inspect(path: Path) -> Layout:
         stub=_stub_version(sections),
         file=file,
         where=str(path),
+        certificate_table=file.slice(place.address, place.size) if place.size else Blob(),
     )
 
 
@@ -67,21 +70,3 @@ def _kind(headers: PeHeaders) -> ImageKind:
 def _stub_version(sections: tuple[PlacedSection, ...]) -> StubVersion | None:
     magic = next((s.section.content for s in sections if s.name == ".sdmagic"), None)
     return decode_version(magic.read_at(0, _MAX_MAGIC)) if magic else None
-
-
-def digest(layout: Layout, progress: Progress | None = None, algorithms: Iterable[str] = ()) -> Assembly:
-    """The digests of an inspected image in one read of the file; `algorithms` as for `assemble`.
-
-    Raises `FormatError` when sections overlap, `FukiError` when the file has changed since it was inspected.
-    """
-    if layout.file is None:
-        raise ValueError("only an inspected image has a file to digest")
-    wanted = Wanted(layout, algorithms)
-    with Digests(wanted.requests) as digests:
-        at = 0
-        for piece in read_pieces(layout.file):
-            digests.feed(at, piece)
-            at += len(piece)
-            if progress:
-                progress(len(piece))
-    return wanted.assembly(digests.results)

@@ -1,8 +1,10 @@
 """Layout: an image with every offset, address and size decided, and no byte written yet."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fuki_build.errors import FukiError
 from fuki_build.formats import pe
@@ -43,6 +45,7 @@ class Layout(Struct, frozen=True, dict=True):
     stub: StubVersion | None
     file: Blob | None = None
     where: str | None = None
+    certificate_table: Blob = Blob()
 
     @property
     def model(self) -> StubModel:
@@ -61,6 +64,11 @@ class Layout(Struct, frozen=True, dict=True):
     def profiles(self) -> tuple[int, ...]:
         """The numbers after `@`; empty for an image without profiles."""
         return tuple(sorted({s.profile for s in self.plain_sections if s.profile is not None}))
+
+    @property
+    def unsigned_size(self) -> int:
+        """The size without certificate table: where a new one goes, once that is a multiple of 8."""
+        return self.file_size - self.certificate_table.size
 
     @property
     def authenticode_ranges(self) -> tuple[tuple[int, int], ...]:
@@ -96,6 +104,19 @@ def plan(image: Image) -> Layout:
         stub=image.stub.version if image.stub else None,
         where=image.where,
     )
+
+
+def with_contents(layout: Layout, contents: Mapping[int, Blob]) -> Layout:
+    """The layout with other contents of the same sizes, given by the identity of those that they replace."""
+    if not contents:
+        return layout
+    sections = tuple(
+        replace(placed, section=replace(placed.section, content=contents[id(placed.section.content)]))
+        if id(placed.section.content) in contents
+        else placed
+        for placed in layout.sections
+    )
+    return replace(layout, sections=sections)
 
 
 def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:

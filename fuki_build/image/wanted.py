@@ -29,34 +29,6 @@ class Hashes(Struct, frozen=True):
     initrds: Mapping[tuple[int, int], Hash]
 
 
-class Assembly(Struct, frozen=True):
-    """What one pass over an image gave, by hashlib's names of algorithms; SHA-256 is always among them.
-
-    `inputs` are the input file parts and the SHA-256, in hex, of each as it went in.
-    """
-
-    hashes: Mapping[str, Hashes]
-    inputs: tuple[tuple[FilePart, str], ...] = ()
-
-    @property
-    def section_digests(self) -> Mapping[str, tuple[str, ...]]:
-        """The digests of sections' contents in the layout's order, in hex, by algorithm."""
-        return {name: tuple(h.hexdigest() for h in hashes.sections) for name, hashes in self.hashes.items()}
-
-    @property
-    def image_digests(self) -> Mapping[str, str]:
-        """The image's Authenticode digests in hex, by algorithm."""
-        return {name: hashes.image.hexdigest() for name, hashes in self.hashes.items()}
-
-    @property
-    def sections(self) -> tuple[str, ...]:
-        return self.section_digests["sha256"]
-
-    @property
-    def authenticode(self) -> str:
-        return self.image_digests["sha256"]
-
-
 class _Requests(Struct, frozen=True):
     """The requests whose results are one `Hashes`."""
 
@@ -81,20 +53,19 @@ class _Requests(Struct, frozen=True):
 class Wanted:
     """The hashes that an `Assembly` of a layout has, as requests of a stream of the file.
 
-    With `algorithms`, what is measured when the image boots is among them; `Assembly` then has those and SHA-256.
+    With `measured`, those are among them that only measurements need. SHA-256 is always one of the algorithms.
     """
 
-    def __init__(self, layout: Layout, algorithms: Iterable[str]) -> None:
-        measured = set(algorithms)
+    def __init__(self, layout: Layout, algorithms: Iterable[str], *, measured: bool) -> None:
         kernels = dict(_kernels(layout)) if measured else {}
         pairs = _microcode_pairs(layout) if measured else ()
         self._requests: dict[str, _Requests] = {}
-        for name in sorted({"sha256", *measured}):
+        for name in sorted({"sha256", *algorithms}):
             self._requests[name] = _Requests(
                 authenticode_request(layout, name),
                 tuple(content_request(placed, name) for placed in layout.sections),
-                {index: Request(ranges, name) for index, ranges in kernels.items()} if name in measured else {},
-                dict(_initrds(layout, pairs, name)) if name in measured else {},
+                {index: Request(ranges, name) for index, ranges in kernels.items()},
+                dict(_initrds(layout, pairs, name)),
             )
         self._parts = list(_file_parts(layout)) if layout.file is None else []
 
@@ -102,11 +73,12 @@ class Wanted:
     def requests(self) -> list[Request]:
         return [*(r for group in self._requests.values() for r in group), *(request for _, request in self._parts)]
 
-    def assembly(self, results: Mapping[Request, Hash]) -> Assembly:
-        return Assembly(
-            hashes={name: group.hashes(results) for name, group in self._requests.items()},
-            inputs=tuple((part, results[request].hexdigest()) for part, request in self._parts),
-        )
+    def hashes(self, results: Mapping[Request, Hash]) -> Mapping[str, Hashes]:
+        return {name: group.hashes(results) for name, group in self._requests.items()}
+
+    def inputs(self, results: Mapping[Request, Hash]) -> tuple[tuple[FilePart, str], ...]:
+        """Each file part and its SHA-256 in hex."""
+        return tuple((part, results[request].hexdigest()) for part, request in self._parts)
 
 
 def content_request(placed: PlacedSection, algorithm: str = "sha256") -> Request:

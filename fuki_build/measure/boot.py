@@ -4,8 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from fuki_build.image.assemble import Assembly
 from fuki_build.image.layout import Layout
-from fuki_build.image.wanted import Assembly
 
 
 class Way(StrEnum):

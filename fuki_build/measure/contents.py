@@ -7,11 +7,12 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import pe
+from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest import Hash, new_hash
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import STUB_MEASURED, Section
-from fuki_build.image.wanted import ARCHIVE_ALIGNMENT, Assembly
+from fuki_build.image.wanted import ARCHIVE_ALIGNMENT
 from fuki_build.measure.registers import Digests
 
 MAX_TEXT = 1024 * 1024
