@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 VERBS = (
     "attach", "build", "check", "digests", "hwids", "init", "inspect", "keys", "machine", "match", "measure", "plan",
     "plugins", "schema", "sign", "verify",
-    "schema", "sign", "verify",
 )  # fmt: skip
 """Each is a module here with a click command of its name; it is imported when it is used."""
 
