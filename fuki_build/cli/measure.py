@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
+from fuki_build.booting import find_profiles
 from fuki_build.checks.stub import unknown as unknown_stub
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import (
     boot_options,
     chosen_machines,
-    chosen_profiles,
     machine_options,
     profile_option,
     read_boot,
@@ -74,7 +74,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
     machines = None
     if files or platforms or this_machine:
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
-    found = cases(layout, machines, chosen_profiles(layout, profile))
+    found = cases(layout, machines, find_profiles(layout, profile))
     how = read_boot(chosen, **boot)
     predictions = predict(Contents(layout, assemble(layout, algorithms=chosen, measured=True), chosen), found, how)
     view = predictions_view(layout, predictions, words, how, registers)

@@ -6,15 +6,11 @@ from typing import Any, TypeVar
 
 import click
 
+from fuki_build.booting import read_program
 from fuki_build.cli.machine import read_machine
-from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost, loaded_machines
-from fuki_build.image.assemble import assemble
-from fuki_build.image.describe import describe
-from fuki_build.image.inspect import inspect
-from fuki_build.image.layout import Layout
-from fuki_build.measure.boot import Addon, Boot, Way
+from fuki_build.measure.boot import Boot, Way
 from fuki_build.recipe.machines import platform_machines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,19 +85,6 @@ def chosen_machines(
     return found
 
 
-def chosen_profiles(layout: Layout, text: str | None) -> Sequence[int | None]:
-    """The profiles that `--profile` names. Raises `RecipeError` where there is none."""
-    numbers: Sequence[int | None] = layout.profiles or (None,)
-    if text is None:
-        return numbers
-    profiles = describe(layout).profiles
-    found = [p.number for p in profiles if text in (p.id, str(p.number))]
-    if not found:
-        there = ", ".join(f"{p.number} ({p.id})" for p in profiles) or "none"
-        raise RecipeError(f"there is no profile {text!r}", where=layout.where, hint=f"there are: {there}")
-    return found
-
-
 def read_boot(
     banks: Sequence[str],
     *,
@@ -125,15 +108,7 @@ def read_boot(
         shim=shim,
         secret=not no_boot_secret,
         console=console,
-        loaders=tuple(_program(path, banks) for path in loaders),
-        global_addons=tuple(_program(path, banks) for path in global_addons),
-        addons=tuple(_program(path, banks) for path in addons),
+        loaders=tuple(read_program(path, banks) for path in loaders),
+        global_addons=tuple(read_program(path, banks) for path in global_addons),
+        addons=tuple(read_program(path, banks) for path in addons),
     )
-
-
-def _program(path: Path, banks: Sequence[str]) -> Addon:
-    try:
-        layout = inspect(path)
-        return Addon(path.name, layout, assemble(layout, algorithms=banks, measured=True))
-    except FukiError as error:
-        raise error.at(str(path)) from error
