@@ -7,7 +7,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from msgspec import Struct, structs
 
-from fuki_build.errors import FormatError, PluginError, RecipeError
+from fuki_build.errors import FormatError, FukiError, PluginError, RecipeError
 from fuki_build.formats import authenticated_variable, efi_signature_list, variable_store, x509
 from fuki_build.formats.authenticated_variable import VENDORS
 from fuki_build.formats.efi_signature_list import Kind, SignatureList
@@ -117,14 +117,19 @@ def enroll(
     whole = structs.replace(keys, dbx=revoked)
     with blame(enroller.plugin, f"failed in enroller {enroller.thing.name!r}"):
         enroller.thing().enroll(source, target, whole, context)
-    wrong = "a file of another size" if _size(target) != _size(source) else None
-    wrong = wrong or _difference(before, read_variables(target), whole)
+    wrong = _wrong(source, target, before, whole)
     if wrong:
         raise PluginError(f"{enroller.plugin} was to enrol Secure Boot keys in {source.name}, and wrote {wrong}")
 
 
-def _size(path: Path) -> int:
-    return Blob.of_file(path).size
+def _wrong(source: Path, target: Path, before: Sequence[Variable], keys: SecureBootKeys) -> str | None:
+    """What is wrong with the image that was written, in words; None for nothing."""
+    try:
+        if Blob.of_file(target).size != Blob.of_file(source).size:
+            return "a file of another size"
+        return _difference(before, read_variables(target), keys)
+    except FukiError as error:
+        return f"no firmware ({error.message})"
 
 
 def read_variables(path: Path) -> tuple[Variable, ...]:
