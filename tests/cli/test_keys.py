@@ -11,7 +11,7 @@ import pytest
 from fuki_build.formats import efi_signature_list, variable_store
 from fuki_build.formats.efi_signature_list import Kind
 from fuki_build.formats.reader import Reader
-from tests.support.command import Outcome, refused, succeed
+from tests.support.command import Outcome, invoke, refused, succeed
 
 OWNER = "77fa9abd-0359-4d32-bd60-28f4e78f784b"
 MADE = {f"{name}.{kind}" for name in ("PK", "KEK", "db") for kind in ("key", "pem", "esl", "auth")} | {"owner.txt"}
@@ -211,3 +211,33 @@ def test_more_than_the_store_holds_is_refused(shop):
     (shop / "many.esl").write_bytes(efi_signature_list.encode([many]))
     error = refused(shop, *ENROL, "vars.fd", "-o", "out.fd", *KEYS, "--dbx", "many.esl", code=1)
     assert "too small" in error
+
+
+KEK = ("--key", "keys/KEK.key", "--certificate", "keys/KEK.pem")
+UPDATES = {
+    "no key": (("dbx", "ab" * 32), 2, "'key' is missing", ""),
+    "no certificate": (("dbx", "ab" * 32, "--key", "keys/KEK.key"), 4, "no certificate for the key", ""),
+    "the certificate of another": (
+        ("dbx", "ab" * 32, *KEK[:2], "--certificate", "keys/PK.pem"),
+        4,
+        "is not that of the key",
+        "",
+    ),
+    "a key that is not there": (("dbx", "ab" * 32, "--key", "nope", *KEK[2:]), 4, "cannot open nope", ""),
+    "nothing of the kind": (("dbx", "text", *KEK), 2, "dbx[0]: text", ".esl"),
+    "half a hash": (("dbx", "abcd", *KEK), 2, "dbx[0]: cannot open abcd", ""),
+    "an unknown backend": (("dbx", "ab" * 32, *KEK, "--backend", "nope"), 2, "no signing backend 'nope'", "local"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "problem", "remedy"), UPDATES.values(), ids=UPDATES)
+def test_a_mistake_in_an_update_is_one_error_and_writes_nothing(shop, arguments, code, problem, remedy):
+    error = refused(shop, "keys", "update", *arguments, "-o", "out.auth", code=code)
+    assert problem in error
+    assert remedy in error
+
+
+def test_an_update_without_entries_is_wrong_usage(shop):
+    outcome = invoke(shop, "keys", "update", "dbx", "-o", "out.auth", *KEK)
+    assert outcome.code == 2
+    assert not (shop / "out.auth").exists()
