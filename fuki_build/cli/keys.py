@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -13,6 +14,7 @@ from fuki_build.errors import FukiError, RecipeError, SigningError
 
 if TYPE_CHECKING:
     from fuki_build.image.output_directory import NewFile
+    from fuki_build.signing.request import SignRequest
 
 VERSION = 1
 _TYPES = ("rsa2048", "rsa3072", "rsa4096", "p256", "p384")
@@ -101,6 +103,15 @@ def _tell(directory: Path, owner: UUID, files: "Sequence[NewFile]", as_json: boo
         click.echo(f"wrote {len(files)} files into {directory}", err=True)
 
 
+def _read(path: str, where: str) -> bytes:
+    from fuki_build.image.blob import Blob  # noqa: PLC0415
+
+    try:
+        return Blob.of_file(Path(path)).read_small(_MAX_FILE, path)
+    except FukiError as error:
+        raise RecipeError(error.message, where=where, hint=error.hint) from error
+
+
 @keys.command()
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=output_type, required=True, help="Where to write the image with the keys.")
@@ -138,15 +149,8 @@ def enroll(  # noqa: PLR0917 - click passes them by name
     from fuki_build import pipeline  # noqa: PLC0415 - slow to load
     from fuki_build.formats import secure_boot_support  # noqa: PLC0415
     from fuki_build.hooks.records import SourceContext  # noqa: PLC0415
-    from fuki_build.image.blob import Blob  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
     from fuki_build.signing import enrollment  # noqa: PLC0415
-
-    def read(path: str, where: str) -> bytes:
-        try:
-            return Blob.of_file(Path(path)).read_small(_MAX_FILE, path)
-        except FukiError as error:
-            raise RecipeError(error.message, where=where, hint=error.hint) from error
 
     host = pipeline.new_host(plugins)
     try:
@@ -156,7 +160,7 @@ def enroll(  # noqa: PLR0917 - click passes them by name
             error.hint = f"load a plugin that has it: fuki --plugin {backend} keys enroll …"
         raise error.at("--backend") from error
     wanted = enrollment.Wanted(pk, kek, db, dbx, owner, microsoft, secure_boot)
-    found = enrollment.load_keys(wanted, read, lambda key: f"--{key.partition('[')[0]}")
+    found = enrollment.load_keys(wanted, _read, lambda key: f"--{key.partition('[')[0]}")
     with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output) as file:
         target = Path(workspace) / "enrolled.fd"
         enrollment.enroll(store, target, found, enroller, SourceContext(Path(), Path(workspace)))
@@ -166,3 +170,72 @@ def enroll(  # noqa: PLR0917 - click passes them by name
     if secure_boot_support.enforces_secure_boot(data) is False:
         click.echo("fuki: warning: this firmware was built without Secure Boot, and ignores the keys", err=True)
     click.echo(f"wrote {output}", err=True)
+
+
+@keys.command()
+@click.argument("variable", type=click.Choice(("PK", "KEK", "db", "dbx")))
+@click.argument("entries", metavar="FILE|HASH…", nargs=-1, required=True)
+@click.option("-o", "--output", type=output_type, required=True, help="Where to write the .auth file.")
+@click.option("--append", is_flag=True, help="Add to the variable instead of setting it.")
+@click.option("--owner", type=click.UUID, default=UUID(int=0), help="GUID that marks the entries as yours.")
+@click.option("--backend", metavar="NAME", help="Sign with this backend; by default local.")
+@click.option("--key", help="The backend's option 'key': for local, a file.")
+@click.option("--certificate", metavar="FILE", help="The backend's option 'certificate'.")
+@click.option(
+    "-O", "--option", "options", metavar="KEY=VALUE", multiple=True, help="Another option of it (repeatable)."
+)
+@click.pass_obj
+def update(  # noqa: PLR0917 - click passes them by name
+    plugins: tuple[str, ...],
+    variable: str,
+    entries: tuple[str, ...],
+    output: Path,
+    append: bool,
+    owner: UUID,
+    backend: str | None,
+    key: str | None,
+    certificate: str | None,
+    options: tuple[str, ...],
+) -> None:
+    """Sign a new value of VARIABLE, as an .auth file: certificates, signature lists and SHA-256 hashes.
+
+    The key is that of PK for PK and KEK, and of KEK for db and dbx. Firmware takes a value only if its time is later
+    than that of the last one: the time is now, or SOURCE_DATE_EPOCH. An .auth file made with --append must be written
+    with that attribute (efi-updatevar -a).
+    """
+    from fuki_build import pipeline  # noqa: PLC0415 - slow to load
+    from fuki_build.cli.sign import signer_table  # noqa: PLC0415
+    from fuki_build.formats import efi_signature_list  # noqa: PLC0415
+    from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
+    from fuki_build.recipe.signing import resolve_signer  # noqa: PLC0415
+    from fuki_build.signing import enrollment  # noqa: PLC0415
+
+    table = signer_table(backend, key, certificate, options, "sha256") or {"backend": "local"}
+    request = resolve_signer(table, pipeline.new_host(plugins), "sign")
+    value = efi_signature_list.encode(enrollment.load_lists(variable, entries, owner, _read, lambda place: place))
+    data = _authenticate(request, variable, value, append=append)
+    with OutputFile(output) as file:
+        file.write(data)
+        file.commit()
+    click.echo(f"wrote {output}", err=True)
+
+
+def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append: bool) -> bytes:
+    from fuki_build.formats import efi_time  # noqa: PLC0415
+    from fuki_build.hooks.signers import SigningContext  # noqa: PLC0415
+    from fuki_build.signing import authenticode, variable_update  # noqa: PLC0415
+    from fuki_build.signing.request import errors_at, open_signers  # noqa: PLC0415
+    from fuki_build.signing.suitability import source_date  # noqa: PLC0415
+
+    time = efi_time.of(source_date() or datetime.now(UTC))
+    with (
+        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
+        SigningContext(Path(), Path(workspace)) as context,
+    ):
+        (signer,) = open_signers([request], context)
+        authenticode.check_key(signer)
+        with errors_at(request):
+            if signer.key is None:
+                raise SigningError(f"{signer.name} signs images only", where="backend", hint="take one that has a key")
+            own = signer.key.certificates[0]
+            return variable_update.authenticate(variable, value, time, signer.key.sign, own, append=append)

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from msgspec import Struct, structs
 
-from fuki_build.errors import FormatError, PluginError, RecipeError
+from fuki_build.errors import FormatError, FukiError, PluginError, RecipeError
 from fuki_build.formats import authenticated_variable, efi_signature_list, variable_store, x509
 from fuki_build.formats.authenticated_variable import VENDORS
 from fuki_build.formats.efi_signature_list import Kind, SignatureList
@@ -59,7 +59,7 @@ def load_keys(wanted: Wanted, read: Callable[[str, str], bytes], place: Callable
         pk,
         tuple(certificates("kek", wanted.kek)),
         tuple(certificates("db", wanted.db)),
-        tuple(_revocations(wanted.dbx, owner, read, place)),
+        tuple(load_lists("dbx", wanted.dbx, owner, read, place)),
         wanted.microsoft,
         wanted.secure_boot,
     )
@@ -76,25 +76,26 @@ def _only_certificate(path: str, data: bytes, where: str) -> bytes:
     return found[0]
 
 
-def _revocations(
-    items: Sequence[str], owner: UUID, read: Callable[[str, str], bytes], place: Callable[[str], str]
+def load_lists(
+    key: str, items: Sequence[str], owner: UUID, read: Callable[[str, str], bytes], place: Callable[[str], str]
 ) -> Iterator[SignatureList]:
+    """The signature lists that `items` lead to: files of several kinds, and SHA-256 hashes. As `load_keys`."""
     for index, item in enumerate(items):
-        where = place(f"dbx[{index}]")
+        where = place(f"{key}[{index}]")
         if _SHA256.fullmatch(item):
             yield efi_signature_list.hash_list(Kind.SHA256, [bytes.fromhex(item)], owner)
             continue
         try:
-            yield from _decode_revocations(read(item, where), owner)
+            yield from _decode_lists(read(item, where), owner)
         except FormatError as error:
             raise RecipeError(
                 f"{item}: {error.message}",
                 where=where,
-                hint="dbx takes signature lists (.esl), .auth files, certificates, and SHA-256 hashes",
+                hint="signature lists (.esl), .auth files, certificates and SHA-256 hashes do",
             ) from error
 
 
-def _decode_revocations(data: bytes, owner: UUID) -> Iterator[SignatureList]:
+def _decode_lists(data: bytes, owner: UUID) -> Iterator[SignatureList]:
     if authenticated_variable.is_authenticated(data):
         yield from efi_signature_list.decode(authenticated_variable.decode(data).payload)
     elif data.startswith((b"-----", b"\x30")):
@@ -117,14 +118,19 @@ def enroll(
     whole = structs.replace(keys, dbx=revoked)
     with blame(enroller.plugin, f"failed in enroller {enroller.thing.name!r}"):
         enroller.thing().enroll(source, target, whole, context)
-    wrong = "a file of another size" if _size(target) != _size(source) else None
-    wrong = wrong or _difference(before, read_variables(target), whole)
+    wrong = _wrong(source, target, before, whole)
     if wrong:
         raise PluginError(f"{enroller.plugin} was to enrol Secure Boot keys in {source.name}, and wrote {wrong}")
 
 
-def _size(path: Path) -> int:
-    return Blob.of_file(path).size
+def _wrong(source: Path, target: Path, before: Sequence[Variable], keys: SecureBootKeys) -> str | None:
+    """What is wrong with the image that was written, in words; None for nothing."""
+    try:
+        if Blob.of_file(target).size != Blob.of_file(source).size:
+            return "a file of another size"
+        return _difference(before, read_variables(target), keys)
+    except FukiError as error:
+        return f"no firmware ({error.message})"
 
 
 def read_variables(path: Path) -> tuple[Variable, ...]:

@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fuki_build.errors import RecipeError
-from fuki_build.formats import authenticated_variable, detached_signature, efi_signature_list, efi_time
-from fuki_build.formats.authenticated_variable import SECURE_BOOT_ATTRIBUTES, AuthenticatedPayload
+from fuki_build.formats import efi_signature_list, efi_time
 from fuki_build.formats.private_key import PrivateKey
 from fuki_build.image.output_directory import NewFile
+from fuki_build.signing.variable_update import SIGNED_BY, authenticate
 
 _Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -56,8 +56,7 @@ _MAKERS: Mapping[KeyType, Callable[[], _Key]] = {
     KeyType.P384: partial(ec.generate_private_key, ec.SECP384R1()),
 }
 
-SIGNED_BY = {"PK": "PK", "KEK": "PK", "db": "KEK"}
-"""Each variable, and whose key signs what it is set to (UEFI 2.10, section 32.3.5)."""
+_VARIABLES = ("PK", "KEK", "db")
 
 
 class _Identity(NamedTuple):
@@ -72,18 +71,23 @@ def make_secure_boot_keys(name: str, type_: KeyType, owner: UUID, passphrase: st
     empty or too long.
     """
     identities = {}
-    for variable in SIGNED_BY:
+    for variable in _VARIABLES:
         key = _MAKERS[type_]()
         identities[variable] = _Identity(key, make_certificate(f"{name} {variable}", key, signs_code=variable == "db"))
     found = [NewFile("owner.txt", f"{owner}\n".encode())]
-    for variable, signer in SIGNED_BY.items():
+    time = efi_time.of(NOT_BEFORE)
+    for variable in _VARIABLES:
         key, certificate = identities[variable]
+        signer = identities[SIGNED_BY[variable]]
         listed = efi_signature_list.encode([efi_signature_list.certificate_list(certificate, owner)])
         found += [
             NewFile(f"{variable}.key", encode_private_key(key, passphrase), secret=True),
             NewFile(f"{variable}.pem", x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)),
             NewFile(f"{variable}.esl", listed),
-            NewFile(f"{variable}.auth", _authenticate(variable, listed, identities[signer])),
+            NewFile(
+                f"{variable}.auth",
+                authenticate(variable, listed, time, PrivateKey(signer.key).sign, signer.certificate),
+            ),
         ]
     return found
 
@@ -139,15 +143,3 @@ _DIGITAL_SIGNATURE = x509.KeyUsage(
     encipher_only=False,
     decipher_only=False,
 )
-
-
-def _authenticate(variable: str, listed: bytes, signer: _Identity) -> bytes:
-    """The `.auth` file that sets a variable to the signature lists `listed`."""
-    vendor = authenticated_variable.VENDORS[variable]
-    time = efi_time.of(NOT_BEFORE)
-    covered = authenticated_variable.to_be_signed(variable, vendor, SECURE_BOOT_ATTRIBUTES, time, listed)
-    digest = hashlib.new(detached_signature.ALGORITHM, covered).digest()
-    signature = PrivateKey(signer.key).sign(digest, detached_signature.ALGORITHM)
-    is_rsa = isinstance(signer.key, rsa.RSAPrivateKey)
-    signed = detached_signature.encode(signature, signer.certificate, rsa=is_rsa)
-    return authenticated_variable.encode(AuthenticatedPayload(time, signed, listed))

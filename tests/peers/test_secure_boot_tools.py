@@ -13,6 +13,7 @@ from fuki_build.formats import efi_signature_list as esl
 from fuki_build.formats.efi_signature_list import Kind
 from fuki_build.formats.reader import Reader
 from fuki_build.signing.secure_boot_keys import NOT_BEFORE, KeyType, make_secure_boot_keys
+from tests.support.command import succeed
 from tests.support.secure_boot import make_identity, write_certificates, write_key
 
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
@@ -96,6 +97,28 @@ def test_openssl_verifies_auth_files_with_the_keys_that_must_have_signed_them(ty
         verify("db.auth", "db", "PK.pem")
     with pytest.raises(AssertionError):
         verify("db.auth", "dbx", "KEK.pem")
+
+
+def test_updates_are_those_of_efitools(directory, monkeypatch):
+    lay_out()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1795632009")
+    monkeypatch.setenv("TZ", "UTC")
+    for name, signer in (("dbx", "KEK"), ("db", "KEK"), ("KEK", "PK")):
+        keys = ("--key", f"{signer}.key", "--certificate", f"{signer}.pem")
+        succeed(directory, "keys", "update", name, "db.pem", "-o", "ours.auth", "--owner", OWNER, *keys)
+        options = ("-g", OWNER, "-t", "2026-11-25 18:40:09", "-k", f"{signer}.key", "-c", f"{signer}.pem")
+        run("sign-efi-sig-list", *options, name, "db.esl", "theirs.auth")
+        assert Path("theirs.auth").read_bytes() == Path("ours.auth").read_bytes()
+        verify("ours.auth", name, f"{signer}.pem")
+
+
+def test_openssl_verifies_what_is_appended(directory):
+    lay_out(KeyType.P384)
+    keys = ("--key", "KEK.key", "--certificate", "KEK.pem")
+    succeed(directory, "keys", "update", "dbx", "ab" * 32, "db.esl", "db.auth", "-o", "a.auth", "--append", *keys)
+    verify("a.auth", "dbx", "KEK.pem", auth.SECURE_BOOT_ATTRIBUTES | auth.Attributes.APPEND_WRITE)
+    value = auth.decode(Path("a.auth").read_bytes()).payload
+    assert [Kind(str(one.type)) for one in esl.decode(value)] == [Kind.SHA256, Kind.X509, Kind.X509]
 
 
 def test_auth_files_of_other_tools_are_read():
