@@ -134,20 +134,19 @@ def decode(data: bytes, kind: LogKind | None = None) -> EventLog:
     if len(data) > MAX_SIZE:
         raise FormatError(f"an event log of {len(data)} bytes is beyond belief (limit {MAX_SIZE})")
     register, kind_number, _digest, size = unpack(_LEGACY, data, 0, "the first event")
+    if kind_number not in TYPES:
+        raise FormatError("not an event log (its first event has an unknown type)")
     content = _content(data, _LEGACY.size, size, 0)
-    if kind_number == EV_NO_ACTION and content.startswith(_SPEC_SIGNATURE):
+    crypto_agile = kind_number == EV_NO_ACTION and content.startswith(_SPEC_SIGNATURE)
+    if crypto_agile:
         sizes = _decode_spec(content)
         first = LoggedEvent(register, kind_number, {}, content)
         events = (first, *_agile_events(data, _LEGACY.size + size, sizes))
         banks = tuple(_name(algorithm) for algorithm in sizes)
-    elif kind_number not in TYPES:
-        raise FormatError("not an event log (its first event has an unknown type)")
     else:
         events = tuple(_legacy_events(data))
         banks = ("sha1",)
-    return EventLog(
-        kind or _guess(banks, events), banks, events, crypto_agile=banks != ("sha1",) or events[0].digests == {}
-    )
+    return EventLog(kind or _guess(banks, events), banks, events, crypto_agile)
 
 
 def _guess(banks: tuple[str, ...], events: tuple[LoggedEvent, ...]) -> LogKind:

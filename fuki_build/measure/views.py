@@ -96,7 +96,7 @@ def predictions_view(
         stub=image.stub,
         banks=predictions[0].banks if predictions else (),
         phases=[":".join(words) for words in phases],
-        boot=_boot(boot),
+        boot=boot_view(boot),
         predictions=[_case(prediction, names, phases, registers) for prediction in predictions],
     )
 
@@ -131,7 +131,7 @@ def event_view(event: Event) -> EventView:
     )
 
 
-def _boot(boot: Boot) -> BootView:
+def boot_view(boot: Boot) -> BootView:
     return BootView(
         way=boot.way.value,
         options=boot.options,
