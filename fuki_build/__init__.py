@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fuki_build.booting import enrol_directory, find_profiles, predict_boot, read_program
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
+    from fuki_build.hooks.host import PluginHost
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
     from fuki_build.measure.boot import Boot, Way
@@ -26,6 +27,7 @@ _HOMES = {
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
     "Machine": "fuki_build.hardware.machine",
+    "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
     "Way": "fuki_build.measure.boot",
     "build": "fuki_build.pipeline",
@@ -45,6 +47,7 @@ __all__ = [
     "FukiError",
     "Layout",
     "Machine",
+    "PluginHost",
     "Prediction",
     "Way",
     "__version__",

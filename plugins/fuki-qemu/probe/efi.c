@@ -1,7 +1,7 @@
-/* A kernel's stand-in: an EFI program that tells what was measured, and ends the machine.
+/* A kernel's stand-in: an EFI program that measures what a kernel would, tells what was measured, and ends the machine.
  *
  * It has no relocations and no variables outside functions, so that any loader can place it. Structures are declared as
- * far as they are used; sources: UEFI 2.10, 4.3, 4.4, 4.5, 4.6 and 9.1; TCG, "EFI Protocol Specification", 6. */
+ * far as they are used; sources: UEFI 2.10, 4.3 to 4.6, 9.1 and 13.2; TCG, "EFI Protocol Specification", 6. */
 
 #include "report.h"
 
@@ -17,9 +17,13 @@ typedef struct {
 
 struct boot_services {
 	u8 header[24];
-	void *before_handle_protocol[16];
+	void *before_allocate_pool[5];
+	status(EFIAPI *allocate_pool)(u32 type, u64 size, void **buffer);
+	void *before_handle_protocol[10];
 	status(EFIAPI *handle_protocol)(void *handle, const guid *protocol, void **interface);
-	void *before_locate_protocol[20];
+	void *before_locate_device_path[3];
+	status(EFIAPI *locate_device_path)(const guid *protocol, const void **path, void **handle);
+	void *before_locate_protocol[16];
 	status(EFIAPI *locate_protocol)(const guid *protocol, void *registration, void **interface);
 };
 
@@ -53,10 +57,21 @@ struct loaded_image {
 	void *options;
 };
 
+struct load_file {
+	status(EFIAPI *load)(struct load_file *, const void *path, u8 boot_policy, u64 *size, void *buffer);
+};
+
+struct tcg2_event {
+	u32 size, header_size;
+	u16 header_version;
+	u32 pcr, type, tag, data_size;
+	char data[32];
+} __attribute__((packed));
+
 struct tcg2 {
 	void *get_capability;
 	status(EFIAPI *get_event_log)(struct tcg2 *, u32 format, u64 *first, u64 *last, u8 *truncated);
-	void *hash_log_extend_event;
+	status(EFIAPI *hash_log_extend_event)(struct tcg2 *, u64 flags, u64 data, u64 size, struct tcg2_event *);
 	status(EFIAPI *submit_command)(struct tcg2 *, u32 size, const u8 *command, u32 answer_size, u8 *answer);
 };
 
@@ -186,21 +201,68 @@ static void tell_variables(struct report *report, struct runtime_services *runti
 	}
 }
 
+/* Measures into PCR 9 as Linux does (drivers/firmware/efi/libstub/efi-stub-helper.c). */
+static void measure(struct tcg2 *tpm, const void *data, u64 size, u32 tag, const char *words)
+{
+	struct tcg2_event event = {0};
+
+	append(event.data, words, sizeof event.data);
+	event.header_size = 14;
+	event.header_version = 1;
+	event.pcr = 9;
+	event.type = 6; /* EV_EVENT_TAG */
+	event.tag = tag;
+	event.data_size = length(words) + 1;
+	event.size = 4 + event.header_size + 8 + event.data_size;
+	tpm->hash_log_extend_event(tpm, 0, (u64)data, size, &event);
+}
+
+/* The initrd that the stub offers (Linux, Documentation/arch/x86/boot.rst, and LINUX_EFI_INITRD_MEDIA_GUID). */
+static void measure_initrd(struct boot_services *boot, struct tcg2 *tpm)
+{
+	const guid load_file2 = {0x4006C0C1, 0xFCB3, 0x403E, {0x99, 0x6D, 0x4A, 0x6C, 0x87, 0x24, 0xE0, 0x6D}};
+	const struct {
+		u8 type, subtype, size, high;
+		guid vendor;
+		u8 end[4];
+	} path = {4, 3, 20, 0, {0x5568E427, 0x68FC, 0x4F3D, {0xAC, 0x74, 0xCA, 0x55, 0x52, 0x31, 0xCC, 0x68}},
+		  {0x7F, 0xFF, 4, 0}};
+	const void *rest = &path;
+	struct load_file *file;
+	void *handle, *initrd;
+	u64 size = 0;
+
+	if (boot->locate_device_path(&load_file2, &rest, &handle) ||
+	    boot->handle_protocol(handle, &load_file2, (void **)&file))
+		return;
+	file->load(file, rest, 0, &size, 0);
+	if (!size || boot->allocate_pool(2, size, &initrd) || file->load(file, rest, 0, &size, initrd))
+		return;
+	measure(tpm, initrd, size, 0x8F3B22EC, "Linux initrd");
+}
+
 status EFIAPI efi_main(void *handle, struct system_table *system)
 {
 	const guid image_protocol = {0x5B1B31A1, 0x9562, 0x11D2, {0x8E, 0x3F, 0, 0xA0, 0xC9, 0x69, 0x72, 0x3B}};
 	const guid tcg2_protocol = {0x607F766C, 0x7455, 0x42BE, {0x93, 0x0B, 0xE4, 0xD7, 0x6D, 0xB2, 0x72, 0x0F}};
 	struct report report = {0};
-	struct loaded_image *image;
-	struct tcg2 *tpm;
+	struct loaded_image *image = 0;
+	struct tcg2 *tpm = 0;
 
+	if (system->boot->locate_protocol(&tcg2_protocol, 0, (void **)&tpm))
+		tpm = 0;
 	begin(&report);
 	record(&report, "program", "efi", 3);
-	if (!system->boot->handle_protocol(handle, &image_protocol, (void **)&image))
+	if (!system->boot->handle_protocol(handle, &image_protocol, (void **)&image)) {
 		record(&report, "options", image->options, image->options_size);
+		if (tpm && image->options_size)
+			measure(tpm, image->options, image->options_size, 0x8F3B22ED, "LOADED_IMAGE::LoadOptions");
+	}
+	if (tpm)
+		measure_initrd(system->boot, tpm);
 	tell_smbios(&report, system);
 	tell_variables(&report, system->runtime);
-	if (!system->boot->locate_protocol(&tcg2_protocol, 0, (void **)&tpm)) {
+	if (tpm) {
 		tell_log(&report, tpm);
 		tell_registers(&report, tpm);
 	}
