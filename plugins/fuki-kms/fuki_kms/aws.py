@@ -16,9 +16,7 @@ from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT, RemoteKey, 
 
 _ARN = re.compile(r"arn:[^:]+:kms:([^:]+):")
 _ALGORITHMS = {
-    f"{scheme}_SHA_{size}": f"sha{size}"
-    for scheme in ("RSASSA_PKCS1_V1_5", "ECDSA")
-    for size in (256, 384, 512)
+    f"{scheme}_SHA_{size}": f"sha{size}" for scheme in ("RSASSA_PKCS1_V1_5", "ECDSA") for size in (256, 384, 512)
 }
 """The service's signing algorithms that images use, and the digests of each."""
 
@@ -149,7 +147,7 @@ def _of_client(error: exceptions.BotoCoreError) -> SigningError:
             hint = "'aws configure list-profiles' lists them"
             return SigningError("AWS's configuration has no such profile", where="profile", hint=hint)
         case exceptions.NoRegionError() | exceptions.InvalidRegionError():
-            return SigningError("the key's region is not known", where="region", hint="add region = \"…\"")
+            return SigningError("the key's region is not known", where="region", hint='add region = "…"')
         case exceptions.SSLError():
             return _SERVICE.untrusted("AWS_CA_BUNDLE")
         case exceptions.ConnectionError() | exceptions.HTTPClientError():

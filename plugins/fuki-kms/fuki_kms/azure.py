@@ -84,7 +84,7 @@ class AzureKey(RemoteKey):
     def request_signature(self, digest: bytes, algorithm: str) -> bytes:
         with _problems(self.name):
             signature = self._client.sign(self._algorithms[algorithm], digest).signature
-        return _to_der(signature) if self._algorithms is not _RSA else signature
+            return signature if self._algorithms is _RSA else _to_der(signature)
 
 
 def open_key(options: AzureOptions, context: SigningContext) -> AzureKey:
@@ -131,7 +131,7 @@ def _public_key(key: KeyVaultKey) -> tuple[bytes, dict[str, SignatureAlgorithm]]
             curve, algorithms = _CURVES[web_key.crv]
             point = ec.EllipticCurvePublicNumbers(_integer(web_key.x), _integer(web_key.y), curve())
             return _der(point.public_key()), algorithms
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # numbers that are missing, or make no key
         raise _SERVICE.garbled() from None
     raise _SERVICE.not_for_signing(str(key.id))
 
@@ -162,8 +162,9 @@ def _problems(key: str) -> Iterator[None]:
         raise _of_answer(error, key) from None
     except (ServiceRequestError, ServiceResponseError) as error:
         raise _of_transport(error) from None
-    except (AzureError, ValueError):
-        # A ValueError is a challenge for a token that is not the vault's, or a body that is not JSON.
+    except (AzureError, AttributeError, TypeError, ValueError):
+        # The clients trip over an answer without the fields that it should have; a ValueError may also be a challenge
+        # for a token that is not the vault's.
         raise _SERVICE.garbled() from None
 
 
@@ -179,6 +180,8 @@ def _of_answer(error: HttpResponseError, key: str) -> SigningError:
             return _SERVICE.absent(key)
         case int(status) if status in _OF_STATUS:
             return _OF_STATUS[status](_SERVICE)
+        case 200:
+            return _SERVICE.garbled()
     return _SERVICE.refused(codes[0] if codes else str(error.status_code))
 
 

@@ -41,20 +41,20 @@ _SERVICE = Service(
 )
 
 
-class _PublicKey(msgspec.Struct, rename="camel"):
+class _PublicKey(msgspec.Struct):
     """What is looked at of the answer. 64-bit integers are strings in its JSON."""
 
     name: str
     pem: str
     algorithm: str
-    pem_crc32c: str
+    pem_checksum: str = msgspec.field(name="pemCrc32c")
 
 
-class _Signature(msgspec.Struct, rename="camel"):
+class _Signature(msgspec.Struct):
     name: str
     signature: bytes
-    signature_crc32c: str
-    verified_digest_crc32c: bool = False
+    signature_checksum: str = msgspec.field(name="signatureCrc32c")
+    digest_arrived: bool = msgspec.field(name="verifiedDigestCrc32c", default=False)
 
 
 class _Detail(msgspec.Struct):
@@ -97,7 +97,7 @@ class GcpKey(RemoteKey):
         self._session = session
         self._url = f"{endpoint}/v1/{name}"
         answer = _ask(session, "GET", f"{self._url}/publicKey", None, name, _PublicKey)
-        if answer.name != name or not _is_intact(answer.pem.encode(), answer.pem_crc32c):
+        if answer.name != name or not _is_intact(answer.pem.encode(), answer.pem_checksum):
             raise _SERVICE.garbled()
         algorithm = _ALGORITHM.fullmatch(answer.algorithm)
         if algorithm is None:
@@ -110,7 +110,7 @@ class GcpKey(RemoteKey):
             "digestCrc32c": str(google_crc32c.value(digest)),
         }
         answer = _ask(self._session, "POST", f"{self._url}:asymmetricSign", body, self.name, _Signature)
-        intact = answer.verified_digest_crc32c and _is_intact(answer.signature, answer.signature_crc32c)
+        intact = answer.digest_arrived and _is_intact(answer.signature, answer.signature_checksum)
         if answer.name != self.name or not intact:
             raise _SERVICE.garbled()
         return answer.signature

@@ -26,9 +26,9 @@ class GcpOptions(CertificateOptions, frozen=True, kw_only=True):
             description="projects/…/locations/…/keyRings/…/cryptoKeys/…/cryptoKeyVersions/…, the name of a key version",
         ),
     ]
-    endpoint: Annotated[
-        str, Meta(description="another address of the service: https, or http on this machine")
-    ] = "https://cloudkms.googleapis.com"
+    endpoint: Annotated[str, Meta(description="another address of the service: https, or http on this machine")] = (
+        "https://cloudkms.googleapis.com"
+    )
 
 
 class AzureOptions(CertificateOptions, frozen=True, kw_only=True):

@@ -151,6 +151,7 @@ class Internet:
 def _handler(internet: Internet) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
         host = ""
 
         def do_CONNECT(self) -> None:  # noqa: N802 - the name that http.server asks for
