@@ -1,6 +1,7 @@
 """X.509 certificates and public keys, as they come in files: PEM or DER."""
 
 import hashlib
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -8,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from msgspec import Struct
 
 from fuki_build.errors import FormatError
 
@@ -32,7 +34,7 @@ def decode_certificates(data: bytes) -> list[bytes]:
 def public_key_of(certificate: bytes) -> bytes:
     """The public key of a DER certificate, as a SubjectPublicKeyInfo in DER. Raises `FormatError`."""
     try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
+        key = _certificate(certificate).public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
         raise FormatError("the certificate's key cannot be read") from error
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -66,3 +68,69 @@ def verifies(public_key: bytes, signature: bytes, digest: bytes, algorithm: str)
 def fingerprint(der: bytes) -> str:
     """SHA-256 of a certificate or public key in DER, in hex."""
     return hashlib.sha256(der).hexdigest()
+
+
+def _certificate(der: bytes) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except ValueError as error:
+        raise FormatError("the certificate cannot be read") from error
+
+
+def subject(certificate: bytes) -> str:
+    """The subject of a DER certificate as text (RFC 4514). Raises `FormatError`."""
+    try:
+        return _certificate(certificate).subject.rfc4514_string() or "without a name"
+    except ValueError as error:
+        raise FormatError("the certificate's subject cannot be read") from error
+
+
+def expires(certificate: bytes) -> datetime:
+    """The last moment at which a DER certificate is valid. Raises `FormatError`."""
+    return _certificate(certificate).not_valid_after_utc
+
+
+def to_be_signed_hash(certificate: bytes, algorithm: str) -> bytes:
+    """The digest of a certificate's to-be-signed part, by which dbx may list it (UEFI 2.10, 32.4.1)."""
+    return hashlib.new(algorithm, _certificate(certificate).tbs_certificate_bytes).digest()
+
+
+def issued(issuer: bytes, certificate: bytes) -> bool:
+    """Whether `issuer`, which may issue certificates, signed `certificate`. False for one that cannot be read."""
+    try:
+        authority = _certificate(issuer)
+        _certificate(certificate).verify_directly_issued_by(authority)
+        return bool(authority.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except x509.ExtensionNotFound:
+        return True  # version 1 had no extensions
+    except (FormatError, InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+
+
+class Facts(Struct, frozen=True, rename="kebab"):
+    """What people ask of a certificate; `fingerprint` is SHA-256 of its DER in hex."""
+
+    subject: str
+    issuer: str
+    serial: str
+    not_before: datetime
+    not_after: datetime
+    fingerprint: str
+
+
+def facts(certificate: bytes) -> Facts:
+    """Raises `FormatError` for what cannot be read."""
+    decoded = _certificate(certificate)
+    try:
+        issuer = decoded.issuer.rfc4514_string()
+        serial = f"{decoded.serial_number:x}"
+    except ValueError as error:
+        raise FormatError("the certificate's issuer cannot be read") from error
+    return Facts(
+        subject=subject(certificate),
+        issuer=issuer,
+        serial=serial,
+        not_before=decoded.not_valid_before_utc,
+        not_after=decoded.not_valid_after_utc,
+        fingerprint=fingerprint(certificate),
+    )
