@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from fuki_build.errors import PluginError
-from fuki_build.hooks import FileSigner, KeySigner, SigningContext, SigningKey, hookimpl
+from fuki_build.hooks import CertificateOptions, FileSigner, KeySigner, SigningContext, SigningKey, hookimpl
+
 from fuki_kms.options import AwsOptions, AzureOptions, GcpOptions
 
 
@@ -21,7 +22,14 @@ def _client(backend: str, extra: str) -> Iterator[None]:
         raise PluginError(message, where="backend", hint=f"pip install 'fuki-kms[{extra}]'") from error
 
 
-class AwsKms(KeySigner):
+class CloudSigner(KeySigner):
+    """A preview needs no more than the certificates; nothing is asked for them."""
+
+    def certificates(self, options: CertificateOptions, context: SigningContext) -> Sequence[bytes]:
+        return context.certificates(options)
+
+
+class AwsKms(CloudSigner):
     """A key in AWS KMS, with the credentials that AWS's own tools find.
 
     >>> AwsKms.Options(key="alias/secure-boot", certificate="db.crt", region="eu-central-1").key
@@ -37,7 +45,7 @@ class AwsKms(KeySigner):
         return aws.open_key(options, context)
 
 
-class GcpKms(KeySigner):
+class GcpKms(CloudSigner):
     """A key version in Google Cloud KMS, with Application Default Credentials.
 
     >>> ring = "projects/acme/locations/europe-west3/keyRings/images"
@@ -54,7 +62,7 @@ class GcpKms(KeySigner):
         return gcp.open_key(options, context)
 
 
-class AzureKeyVault(KeySigner):
+class AzureKeyVault(CloudSigner):
     """A key in Azure Key Vault or a Managed HSM, with the credentials that Azure's libraries find.
 
     >>> AzureKeyVault.Options(key="https://acme.vault.azure.net/keys/secure-boot", certificate="db.crt").certificate

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import boto3
 from botocore import exceptions
 from botocore.config import Config
-
 from fuki_build.errors import SigningError
 from fuki_build.hooks import SigningContext
+
 from fuki_kms.options import AwsOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT, RemoteKey, Service, check_endpoint
 

@@ -21,11 +21,14 @@ from azure.keyvault.keys.crypto import CryptographyClient, SignatureAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from fuki_build.errors import RecipeError, SigningError
 from fuki_build.hooks import SigningContext
+
 from fuki_kms.options import AzureOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, MAX_PAUSE, READ_TIMEOUT, RemoteKey, Service
+
+# Each credential that is tried in vain is a warning, which would go to standard error.
+logging.getLogger("azure").addHandler(logging.NullHandler())
 
 _IDENTIFIER = re.compile(r"(https://[\w.-]+(?::\d+)?)/keys/([0-9A-Za-z-]{1,127})(?:/([0-9A-Za-z]+))?/?")
 
@@ -65,7 +68,7 @@ _OF_STATUS: dict[int, Callable[[Service], SigningError]] = {
 }
 
 
-class _Retries(RetryPolicy):
+class _Retries(RetryPolicy[Any, Any]):
     """A vault that is busy says when to come back; fuki does not wait for hours."""
 
     def get_retry_after(self, response: Any) -> float | None:  # noqa: ANN401 - a response of azure-core
@@ -93,8 +96,6 @@ def open_key(options: AzureOptions, context: SigningContext) -> AzureKey:
         hint = "give https://VAULT.vault.azure.net/keys/NAME/VERSION"
         raise RecipeError("this is not the identifier of a key", where="key", hint=hint)
     vault, name, version = identifier.groups()
-    # Each credential that is tried in vain would be a warning on standard error.
-    logging.getLogger("azure").addHandler(logging.NullHandler())
     credential = context.once("azure-key-vault", _log_in)
     with _problems(options.key):
         keys = context.once(("azure-key-vault", vault), lambda: KeyClient(vault, credential, **_limits()))
@@ -121,7 +122,7 @@ def _limits() -> dict[str, Any]:
 
 def _public_key(key: KeyVaultKey) -> tuple[bytes, dict[str, SignatureAlgorithm]]:
     """A SubjectPublicKeyInfo in DER, and the service's algorithms by digest."""
-    web_key = key.key
+    web_key: Any = key.key  # a JSON Web Key, with attributes by the names of RFC 7517
     operations = web_key.key_ops or ()
     try:
         if web_key.kty in ("RSA", "RSA-HSM") and "sign" in operations:

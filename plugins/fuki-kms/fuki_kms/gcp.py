@@ -5,6 +5,7 @@ the checksums to its caller, too. Source: the API's reference and discovery docu
 """
 
 import base64
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,15 +17,18 @@ import msgspec
 import requests
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from fuki_build.errors import RecipeError, SigningError
+from fuki_build.hooks import SigningContext
 from google.auth import exceptions
 from google.auth.transport.requests import AuthorizedSession
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from fuki_build.errors import RecipeError, SigningError
-from fuki_build.hooks import SigningContext
 from fuki_kms.options import GcpOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT, RemoteKey, Service, check_endpoint
+
+# A metadata server that is not there is a warning, which would go to standard error.
+logging.getLogger("google").addHandler(logging.NullHandler())
 
 _NAME = re.compile(r"projects/[^/?#]+/locations/[^/?#]+/keyRings/[^/?#]+/cryptoKeys/[^/?#]+/cryptoKeyVersions/[0-9]+")
 _ALGORITHM = re.compile(r"(?:RSA_SIGN_PKCS1_[0-9]+|EC_SIGN_P(?:256|384))_SHA(256|384|512)")

@@ -2,9 +2,8 @@
 
 from typing import Annotated
 
-from msgspec import Meta
-
 from fuki_build.hooks import CertificateOptions
+from msgspec import Meta
 
 
 class AwsOptions(CertificateOptions, frozen=True, kw_only=True):

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from msgspec import Struct
-
 from fuki_build.errors import FormatError, RecipeError, SigningError
 from fuki_build.formats import x509
 from fuki_build.hooks import SigningKey
+from msgspec import Struct
 
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 from azure.keyvault.keys._shared import http_challenge_cache
-from kms_fakes import aws, azure, gcp
-from kms_fakes.internet import Internet
-
 from fuki_build.errors import FukiError
 from fuki_build.hooks import SigningContext
+from kms_fakes import aws, azure, gcp
+from kms_fakes.internet import Internet
 
 _SECRETS = (aws.SECRET_KEY, azure.SECRET, azure.TOKEN, gcp.TOKEN, "PRIVATE KEY", "Bearer ", "AWS4-HMAC-SHA256")
 _FOREIGN = ("AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "IDENTITY_", "MSI_")
@@ -83,7 +82,7 @@ def key_vault(internet: Internet, monkeypatch: pytest.MonkeyPatch) -> azure.KeyV
 
 @pytest.fixture
 def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., FukiError]:
-    """`refused(act, …)` is the one error that `act(…)` ends in: with a hint, without a secret, and nothing is printed."""
+    """`refused(act, …)` is the one error that `act(…)` ends in: with a hint, and no secret in it."""
 
     def refused(act: Callable[..., object], *arguments: object, code: int = 4) -> FukiError:
         with pytest.raises(FukiError) as raised:

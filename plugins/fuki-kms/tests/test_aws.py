@@ -2,24 +2,21 @@
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from kms_fakes import aws
-from kms_fakes.internet import Internet, Request, Response
-from kms_fakes.keys import public_key
-
-from fuki_build.errors import FukiError
 from fuki_build.formats import x509
 from fuki_build.hooks import SigningContext, SigningKey
+from kms_fakes import aws
+from kms_fakes.internet import Request, Response
+from kms_fakes.keys import public_key
+
 from fuki_kms import AwsKms
 
-Refused = Callable[..., FukiError]
 DIGESTS = {name: hashlib.new(name, b"an image").digest() for name in ("sha256", "sha384", "sha512")}
 
 
 @pytest.fixture
-def opened(aws_kms: aws.AwsKms, context: SigningContext) -> Callable[..., SigningKey]:
+def opened(aws_kms: aws.AwsKms, context: SigningContext) -> Callable[..., SigningKey]:  # noqa: ARG001 - the service must be there
     """`opened(key, …)` is the key of a recipe with these options."""
     return lambda key, **options: AwsKms().open(AwsKms.Options(key=key, **options), context)
 
@@ -80,7 +77,7 @@ def test_another_endpoint_is_spoken_to_if_one_is_given(opened, aws_kms, internet
     assert opened("alias/rsa", endpoint_url="https://kms.example.com").public_key
 
 
-def test_keys_of_one_region_share_a_client(opened, context, monkeypatch):
+def test_keys_of_one_region_share_a_client(opened, monkeypatch):
     import boto3
 
     made = []
@@ -228,7 +225,7 @@ def test_an_answer_that_is_none_of_the_service_s_is_told(opened, internet, refus
     assert refused(opened, "alias/rsa").exit_code == 4
 
 
-def test_a_signature_that_the_key_did_not_make_is_refused(opened, aws_kms, internet, refused):
+def test_a_signature_that_the_key_did_not_make_is_refused(opened, aws_kms, refused):
     key = opened("alias/rsa")
     aws_kms["alias/rsa"].private = aws_kms["alias/p256"].private
     assert refused(key.sign, DIGESTS["sha256"], "sha256").message == "AWS KMS gave an answer that cannot be right"

@@ -5,19 +5,19 @@ from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from fuki_build.formats import x509
+from fuki_build.hooks import SigningContext, SigningKey
 from kms_fakes import azure
 from kms_fakes.internet import Response
 from kms_fakes.keys import private_key, public_key
 
-from fuki_build.formats import x509
-from fuki_build.hooks import SigningContext, SigningKey
 from fuki_kms import AzureKeyVault
 
 DIGESTS = {name: hashlib.new(name, b"an image").digest() for name in ("sha256", "sha384", "sha512")}
 
 
 @pytest.fixture
-def opened(key_vault: azure.KeyVault, context: SigningContext) -> Callable[..., SigningKey]:
+def opened(key_vault: azure.KeyVault, context: SigningContext) -> Callable[..., SigningKey]:  # noqa: ARG001 - the service must be there
     """`opened(key, …)` is a version of the vault's key of that name."""
 
     def opened(key: str, version: str = azure.VERSION, **options: str) -> SigningKey:
@@ -73,7 +73,7 @@ def test_keys_share_one_login(opened, internet):
     assert len([request for request in internet.asked(azure.LOGIN) if request.path.endswith("/token")]) == 1
 
 
-def test_a_key_without_a_version_stays_the_one_that_was_found(opened, key_vault, internet):
+def test_a_key_without_a_version_stays_the_one_that_was_found(opened, internet):
     key = opened("rsa", version="")
     key.sign(DIGESTS["sha256"], "sha256")
     assert internet.asked(azure.VAULT)[-1].path == f"/keys/rsa/{azure.VERSION}/sign"
@@ -263,7 +263,8 @@ def test_an_answer_that_is_none_of_the_vault_s_is_told(opened, internet, refused
         f"https://{azure.VAULT}/keys/rsa?x=y",
     ],
 )
-def test_what_is_not_the_identifier_of_a_key_is_refused(key_vault, context, internet, refused, key):
+@pytest.mark.usefixtures("key_vault")
+def test_what_is_not_the_identifier_of_a_key_is_refused(context, internet, refused, key):
     error = refused(lambda: AzureKeyVault().open(AzureKeyVault.Options(key=key), context), code=2)
     assert (error.where, error.message) == ("key", "this is not the identifier of a key")
     assert "word" not in str(error)

@@ -1,23 +1,22 @@
 """Google Cloud KMS, with a service account whose token the issuer gives for a signed assertion."""
 
 import hashlib
-import zlib
 from collections.abc import Callable
 
 import pytest
+from fuki_build.formats import x509
+from fuki_build.hooks import SigningContext, SigningKey
 from kms_fakes import gcp
 from kms_fakes.internet import Response
 from kms_fakes.keys import private_key, public_key
 
-from fuki_build.formats import x509
-from fuki_build.hooks import SigningContext, SigningKey
 from fuki_kms import GcpKms
 
 DIGESTS = {name: hashlib.new(name, b"an image").digest() for name in ("sha256", "sha384", "sha512")}
 
 
 @pytest.fixture
-def opened(gcp_kms: gcp.GcpKms, context: SigningContext) -> Callable[..., SigningKey]:
+def opened(gcp_kms: gcp.GcpKms, context: SigningContext) -> Callable[..., SigningKey]:  # noqa: ARG001 - the service must be there
     """`opened(key, …)` is the first version of a key, with these options."""
 
     def opened(key: str, **options: str) -> SigningKey:
@@ -146,7 +145,7 @@ def test_an_error_without_a_name_in_fuki_is_told_by_its_code(opened, internet, r
     assert refused(opened, "rsa").message == "Google Cloud KMS refuses the request: INVALID_ARGUMENT"
 
 
-def test_a_token_that_is_not_accepted_is_told(opened, internet, monkeypatch, refused):
+def test_a_token_that_is_not_accepted_is_told(opened, internet, refused):
     unauthenticated = gcp.error("UNAUTHENTICATED", f"Bearer {gcp.TOKEN} is not valid")
     internet.fail(gcp.HOST, *[unauthenticated] * 5)
     assert refused(opened, "rsa").message == "the credentials for Google Cloud KMS are not accepted"
@@ -244,7 +243,8 @@ def test_an_answer_that_is_none_of_the_service_s_is_told(opened, internet, refus
 @pytest.mark.parametrize(
     "name", ["secure-boot", f"{gcp.RING}/cryptoKeys/rsa", gcp.version("rsa") + "/../..", gcp.version("r?a"), " "]
 )
-def test_what_is_not_the_name_of_a_version_is_refused(gcp_kms, context, internet, refused, name):
+@pytest.mark.usefixtures("gcp_kms")
+def test_what_is_not_the_name_of_a_version_is_refused(context, internet, refused, name):
     error = refused(lambda: GcpKms().open(GcpKms.Options(key=name), context), code=2)
     assert (error.where, error.message) == ("key", "this is not the resource name of a key version")
     assert not internet.requests

@@ -12,6 +12,7 @@ from typing import Any
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import validate_parameters
+
 from kms_fakes.internet import Request, Response
 from kms_fakes.keys import PrivateKey, private_key, public_key, sign
 

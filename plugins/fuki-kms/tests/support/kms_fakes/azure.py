@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
 from kms_fakes.internet import Request, Response
 from kms_fakes.keys import PrivateKey, private_key, sign
 

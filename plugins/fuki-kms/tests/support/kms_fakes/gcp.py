@@ -15,6 +15,7 @@ import google_crc32c
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from kms_fakes.internet import Request, Response
 from kms_fakes.keys import PrivateKey, private_key, public_key, sign
 

@@ -4,7 +4,7 @@ The proxy takes `CONNECT host:443`, goes on with TLS under a certificate that it
 gives requests to the fake that stands for it. Hosts without one cannot be reached.
 """
 
-import datetime
+import datetime as dt
 import json
 import ssl
 import threading
@@ -34,7 +34,7 @@ class Request:
     body: bytes
 
     @property
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 - as its sender made it
         return json.loads(self.body)
 
 
@@ -92,15 +92,15 @@ class Authority:
         return context
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(hours=1))
         )
 
 
@@ -115,7 +115,7 @@ class Internet:
         self.hosts: dict[str, Answer] = {}
         self.requests: list[Request] = []
         self.faults: dict[str, list[Answer]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 
@@ -148,60 +148,63 @@ class Internet:
         return (faults.pop(0) if faults else self.hosts[request.host])(request)
 
 
-def _handler(internet: Internet) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        host = ""
+class _Handler(BaseHTTPRequestHandler):
+    """One connection to the proxy: requests in the clear, or CONNECT and then requests under TLS."""
 
-        def do_CONNECT(self) -> None:  # noqa: N802 - the name that http.server asks for
-            host = self.path.rpartition(":")[0]
-            if host not in internet.hosts:
-                self.send_error(502, "no such host")
-                return
-            self.send_response(200)
-            self.end_headers()
-            context = internet.authority.context(host)
-            try:
-                self.connection = context.wrap_socket(self.connection, server_side=True)
-            except (ssl.SSLError, OSError):  # the client does not trust the authority
-                self.close_connection = True
-                return
-            self.rfile.close()
-            self.rfile = self.connection.makefile("rb", -1)
-            self.wfile = self.connection.makefile("wb", 0)
-            self.host = host
-            self.close_connection = False
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: "_Server"
+    host = ""
 
-        def finish(self) -> None:
-            with suppress(OSError):
-                super().finish()
-            self.connection.close()
+    def do_CONNECT(self) -> None:
+        host = self.path.rpartition(":")[0]
+        if host not in self.server.internet.hosts:
+            self.send_error(502, "no such host")
+            return
+        self.send_response(200)
+        self.end_headers()
+        context = self.server.internet.authority.context(host)
+        try:
+            self.connection = context.wrap_socket(self.connection, server_side=True)
+        except OSError:  # the client does not trust the authority
+            self.close_connection = True
+            return
+        self.rfile.close()
+        self.rfile = self.connection.makefile("rb", -1)
+        self.wfile = self.connection.makefile("wb", 0)
+        self.host = host
+        self.close_connection = False
 
-        def do_GET(self) -> None:  # noqa: N802
-            self.reply()
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        host = self.host or parts.hostname or ""
+        if host not in self.server.internet.hosts:
+            self.send_error(502, "no such host")
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(host, self.command, parts.path, parts.query, headers, body)
+        response = self.server.internet.answer(request)
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(response.content)))
+        self.end_headers()
+        self.wfile.write(response.content)
 
-        def do_POST(self) -> None:  # noqa: N802
-            self.reply()
+    def do_POST(self) -> None:
+        self.do_GET()
 
-        def reply(self) -> None:
-            parts = urlsplit(self.path)
-            host = self.host or parts.hostname or ""
-            if host not in internet.hosts:
-                self.send_error(502, "no such host")
-                return
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            request = Request(host, self.command, parts.path, parts.query, headers, body)
-            response = internet.answer(request)
-            self.send_response(response.status)
-            for name, value in response.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(response.content)))
-            self.end_headers()
-            self.wfile.write(response.content)
+    def finish(self) -> None:
+        with suppress(OSError):  # the client may be gone
+            super().finish()
+        self.connection.close()
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
-    return Handler
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, internet: "Internet") -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.internet = internet
