@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import boto3
 from botocore import exceptions
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 from fuki_build.errors import SigningError
 from fuki_build.hooks import SigningContext
 
@@ -28,6 +30,7 @@ _SERVICE = Service(
     place="its spelling, its region and its account",
 )
 
+_HINT = "look at AWS's configuration files and at environment variables that begin with AWS_"
 _OF_KEY: dict[str, Callable[[Service, str], SigningError]] = {
     "AccessDeniedException": Service.denied,
     "DisabledException": Service.disabled,
@@ -38,11 +41,6 @@ _OF_KEY: dict[str, Callable[[Service, str], SigningError]] = {
     "NotFoundException": Service.absent,
 }
 _OF_SERVICE: dict[str, Callable[[Service], SigningError]] = {
-    "DependencyTimeoutException": Service.broken,
-    "InternalFailure": Service.broken,
-    "KeyUnavailableException": Service.broken,
-    "KMSInternalException": Service.broken,
-    "ServiceUnavailable": Service.broken,
     "ExpiredTokenException": Service.bad_credentials,
     "IncompleteSignatureException": Service.bad_credentials,
     "InvalidClientTokenId": Service.bad_credentials,
@@ -75,15 +73,16 @@ class AwsKey(RemoteKey):
     def __init__(self, client: _Client, name: str, certificates: list[bytes]) -> None:
         with _problems(name):
             answer = client.get_public_key(KeyId=name)
+            # An alias may be given to another key at any time; signed is with the one whose public key is known.
+            self._id: str = answer["KeyId"]
+            public_key: bytes = answer["PublicKey"]
         self._client = client
-        # An alias may be given to another key at any time; signed is with the one whose public key is known.
-        self._id: str = answer["KeyId"]
         self._algorithms = {
             _ALGORITHMS[algorithm]: algorithm
             for algorithm in answer.get("SigningAlgorithms", ())
             if algorithm in _ALGORITHMS
         }
-        super().__init__(name, answer["PublicKey"], tuple(sorted(self._algorithms)), certificates)
+        super().__init__(name, public_key, tuple(sorted(self._algorithms)), certificates)
 
     def request_signature(self, digest: bytes, algorithm: str) -> bytes:
         with _problems(self.name):
@@ -93,7 +92,7 @@ class AwsKey(RemoteKey):
                 MessageType="DIGEST",
                 SigningAlgorithm=self._algorithms[algorithm],
             )
-        return bytes(answer["Signature"])
+            return bytes(answer["Signature"])
 
 
 def open_key(options: AwsOptions, context: SigningContext) -> AwsKey:
@@ -128,6 +127,9 @@ def _problems(key: str) -> Iterator[None]:
         raise _of_answer(error, key) from None
     except exceptions.BotoCoreError as error:
         raise _of_client(error) from None
+    except (AttributeError, KeyError, TypeError, ValueError, ResponseParserError):
+        # boto3 trips over an answer of another form, and does not ask for the fields that it should have.
+        raise _SERVICE.garbled() from None
 
 
 def _of_answer(error: exceptions.ClientError, key: str) -> SigningError:
@@ -138,6 +140,8 @@ def _of_answer(error: exceptions.ClientError, key: str) -> SigningError:
         return _OF_KEY[code](_SERVICE, key)
     if code in _OF_SERVICE:
         return _OF_SERVICE[code](_SERVICE)
+    if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _SERVICE.broken()
     return _SERVICE.refused(code)
 
 
@@ -154,4 +158,4 @@ def _of_client(error: exceptions.BotoCoreError) -> SigningError:
             return _SERVICE.unreachable()
     if isinstance(error, _WITHOUT_CREDENTIALS):
         return _SERVICE.without_credentials()
-    return _SERVICE.refused(type(error).__name__)
+    return SigningError(f"boto3 cannot be used as it is configured: {type(error).__name__}", hint=_HINT)

@@ -30,7 +30,7 @@ from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, MAX_PAUSE, READ_TIMEOUT, 
 # Each credential that is tried in vain is a warning, which would go to standard error.
 logging.getLogger("azure").addHandler(logging.NullHandler())
 
-_IDENTIFIER = re.compile(r"(https://[\w.-]+(?::\d+)?)/keys/([0-9A-Za-z-]{1,127})(?:/([0-9A-Za-z]+))?/?")
+_IDENTIFIER = re.compile(r"(https://[\w.-]+(?::\d+)?)/keys/([0-9A-Za-z-]{1,127})(?:/([0-9A-Za-z]+))?/?", re.ASCII)
 
 _RSA = {
     "sha256": SignatureAlgorithm.rs256,
@@ -96,7 +96,7 @@ def open_key(options: AzureOptions, context: SigningContext) -> AzureKey:
         hint = "give https://VAULT.vault.azure.net/keys/NAME/VERSION"
         raise RecipeError("this is not the identifier of a key", where="key", hint=hint)
     vault, name, version = identifier.groups()
-    credential = context.once("azure-key-vault", _log_in)
+    credential = context.once("azure-key-vault", _identity)
     with _problems(options.key):
         keys = context.once(("azure-key-vault", vault), lambda: KeyClient(vault, credential, **_limits()))
         key = keys.get_key(name, version)
@@ -106,10 +106,12 @@ def open_key(options: AzureOptions, context: SigningContext) -> AzureKey:
     return AzureKey(key, client, context.certificates(options))
 
 
-def _log_in() -> DefaultAzureCredential:
-    return DefaultAzureCredential(
-        connection_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retry_total=ATTEMPTS - 1
-    )
+def _identity() -> DefaultAzureCredential:
+    limits = {"connection_timeout": CONNECT_TIMEOUT, "read_timeout": READ_TIMEOUT, "retry_total": ATTEMPTS - 1}
+    try:
+        return DefaultAzureCredential(**limits)
+    except (OSError, ValueError):  # a variable with a value that cannot be, or the name of a file that cannot be read
+        raise _SERVICE.without_credentials() from None
 
 
 def _limits() -> dict[str, Any]:

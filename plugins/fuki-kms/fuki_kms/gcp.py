@@ -82,10 +82,14 @@ class _Failure(msgspec.Struct):
 T = TypeVar("T")
 
 _OF_KEY: dict[str, Callable[[Service, str], SigningError]] = {
-    "FAILED_PRECONDITION": Service.disabled,
     "NOT_FOUND": Service.absent,
     "PERMISSION_DENIED": Service.denied,
 }
+_OF_PRECONDITION: dict[str, Callable[[Service, str], SigningError]] = {
+    "has incorrect key purpose": Service.not_for_signing,
+    "is not enabled": Service.disabled,
+}
+"""By what the message says; the details of such an error are not documented."""
 _OF_SERVICE: dict[str, Callable[[Service], SigningError]] = {
     "INTERNAL": Service.broken,
     "RESOURCE_EXHAUSTED": Service.throttled,
@@ -166,8 +170,10 @@ def _ask(session: AuthorizedSession, method: str, url: str, body: object, key: s
 
 
 def _of_answer(status: _Status, key: str) -> SigningError:
-    if "incorrect key purpose" in status.message:
-        return _SERVICE.not_for_signing(key)
+    if status.status == "FAILED_PRECONDITION":
+        for text, problem in _OF_PRECONDITION.items():
+            if text in status.message:
+                return problem(_SERVICE, key)
     if any(detail.reason == "SERVICE_DISABLED" for detail in status.details):
         hint = "enable cloudkms.googleapis.com in the project that is charged for the requests"
         return SigningError("the API of Google Cloud KMS is not enabled", hint=hint)

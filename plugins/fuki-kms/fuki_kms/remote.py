@@ -19,8 +19,8 @@ MAX_PAUSE = 5
 """Seconds between two attempts, whatever the service asks for."""
 
 _CURVES = ("secp256r1", "secp384r1")
-_ENDPOINT = re.compile(r"https://[\w.-]+(:\d+)?/?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/?")
-_CODE = re.compile(r"[\w.:-]{1,80}")
+_ENDPOINT = re.compile(r"https://[\w.-]+(:\d+)?/?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/?", re.ASCII)
+_CODE = re.compile(r"[\w.:-]{1,80}", re.ASCII)
 
 
 def check_endpoint(url: str, where: str) -> str:
@@ -59,8 +59,8 @@ class Service(Struct, frozen=True):
         return SigningError(f"{self.name} denies the use of the key {key}", where="key", hint=hint)
 
     def disabled(self, key: str) -> SigningError:
-        hint = "enable it there, or name another key"
-        return SigningError(f"the key {key} is disabled in {self.name}, or about to be deleted", where="key", hint=hint)
+        hint = "it may be disabled, about to be deleted, or not ready yet; enable it, or name another one"
+        return SigningError(f"the key {key} is not enabled in {self.name}", where="key", hint=hint)
 
     def not_for_signing(self, key: str) -> SigningError:
         return SigningError(f"the key {key} is not one to sign images with", where="key", hint=self.usage)

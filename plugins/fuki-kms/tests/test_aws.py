@@ -128,7 +128,7 @@ def test_a_key_that_is_disabled_between_opening_and_signing_is_told(opened, aws_
     key = opened("alias/rsa")
     aws_kms["alias/rsa"].state = state
     error = refused(key.sign, DIGESTS["sha256"], "sha256")
-    assert error.message == "the key alias/rsa is disabled in AWS KMS, or about to be deleted"
+    assert error.message == "the key alias/rsa is not enabled in AWS KMS"
 
 
 def quoting(name: str, status: int = 400) -> Callable[[Request], Response]:
@@ -143,13 +143,18 @@ def quoting(name: str, status: int = 400) -> Callable[[Request], Response]:
         ("ExpiredTokenException", "the credentials for AWS KMS are not accepted"),
         ("IncompleteSignatureException", "the credentials for AWS KMS are not accepted"),
         ("InvalidSignatureException", "the credentials for AWS KMS are not accepted"),
-        ("KeyUnavailableException", "AWS KMS has a failure of its own"),
         ("ValidationException", "AWS KMS refuses the request: ValidationException"),
     ],
 )
 def test_an_error_is_told_in_fuki_s_words(opened, internet, refused, name, message):
     internet.fail(aws.HOST, quoting(name))
     assert refused(opened, "alias/rsa").message == message
+
+
+@pytest.mark.parametrize("name", ["DependencyTimeoutException", "KeyUnavailableException", "KMSInternalException"])
+def test_a_failure_of_the_service_is_told(opened, internet, refused, name):
+    internet.fail(aws.HOST, *[quoting(name, 500)] * 3)
+    assert refused(opened, "alias/rsa").message == "AWS KMS has a failure of its own"
 
 
 def test_wrong_credentials_are_told(opened, monkeypatch, refused):
@@ -220,15 +225,44 @@ def test_an_authority_that_nobody_trusts_is_told(opened, monkeypatch, refused):
     assert "AWS_CA_BUNDLE" in error.hint
 
 
-def test_an_answer_that_is_none_of_the_service_s_is_told(opened, internet, refused):
+DAMAGED = "AWS KMS gave an answer that cannot be right"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(200, b"<html>Log in to the hotel</html>"),
+        Response.of_json(200, {}),
+        Response.of_json(200, []),
+    ],
+)
+def test_an_answer_that_is_none_of_the_service_s_is_told(opened, internet, refused, answer):
+    internet.fail(aws.HOST, answer)
+    assert refused(opened, "alias/rsa").message == DAMAGED
+
+
+@pytest.mark.parametrize("answer", [{}, {"Signature": "!"}, {"Signature": ""}, {"Signature": "AAAA"}])
+def test_what_is_no_signature_is_refused(opened, internet, refused, answer):
+    key = opened("alias/rsa")
+    internet.fail(aws.HOST, Response.of_json(200, answer))
+    assert refused(key.sign, DIGESTS["sha256"], "sha256").message == DAMAGED
+
+
+def test_a_proxy_that_fails_is_told(opened, internet, refused):
     internet.fail(aws.HOST, *[Response(502, b"<html>Bad gateway</html>")] * 3)
-    assert refused(opened, "alias/rsa").exit_code == 4
+    assert refused(opened, "alias/rsa").message == "AWS KMS has a failure of its own"
+
+
+def test_a_configuration_that_cannot_be_read_is_told(opened, monkeypatch, refused, tmp_path):
+    (tmp_path / "config").write_text("not a configuration")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert refused(opened, "alias/rsa").message == "boto3 cannot be used as it is configured: ConfigParseError"
 
 
 def test_a_signature_that_the_key_did_not_make_is_refused(opened, aws_kms, refused):
     key = opened("alias/rsa")
     aws_kms["alias/rsa"].private = aws_kms["alias/p256"].private
-    assert refused(key.sign, DIGESTS["sha256"], "sha256").message == "AWS KMS gave an answer that cannot be right"
+    assert refused(key.sign, DIGESTS["sha256"], "sha256").message == DAMAGED
 
 
 @pytest.mark.parametrize(

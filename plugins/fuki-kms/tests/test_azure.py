@@ -123,7 +123,7 @@ def test_an_absent_key_is_told(opened, refused, name, version):
 def test_a_disabled_key_is_told(opened, key_vault, refused):
     key_vault.keys["rsa"].enabled = False
     error = refused(opened, "rsa")
-    assert error.message == f"the key {azure.identifier('rsa')} is disabled in Azure Key Vault, or about to be deleted"
+    assert error.message == f"the key {azure.identifier('rsa')} is not enabled in Azure Key Vault"
 
 
 @pytest.mark.parametrize("inner", ["AccessDenied", "ForbiddenByFirewall", "ForbiddenByPolicy", "ForbiddenByRbac"])
@@ -172,6 +172,20 @@ def test_without_credentials_the_ways_to_give_them_are_told(opened, monkeypatch,
     error = refused(opened, "rsa")
     assert error.message == "there are no usable credentials for Azure Key Vault"
     assert "az login" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AZURE_TOKEN_CREDENTIALS", "Nonsense"),
+        ("AZURE_TENANT_ID", "not a tenant"),
+        ("AZURE_CLIENT_CERTIFICATE_PATH", "/nonexistent.pem"),
+    ],
+)
+def test_a_variable_that_cannot_be_is_told(opened, monkeypatch, refused, name, value):
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    monkeypatch.setenv(name, value)
+    assert refused(opened, "rsa").message == "there are no usable credentials for Azure Key Vault"
 
 
 def test_a_wrong_client_secret_is_told(opened, monkeypatch, refused):

@@ -98,7 +98,7 @@ def test_an_absent_version_is_told(opened, refused):
 def test_a_version_that_is_not_enabled_is_told(opened, gcp_kms, refused, state):
     gcp_kms.versions[gcp.version("rsa")].state = state
     error = refused(opened, "rsa")
-    assert error.message == f"the key {gcp.version('rsa')} is disabled in Google Cloud KMS, or about to be deleted"
+    assert error.message == f"the key {gcp.version('rsa')} is not enabled in Google Cloud KMS"
 
 
 def test_a_denied_permission_is_told_with_the_role_that_has_it(opened, gcp_kms, refused):
@@ -140,9 +140,16 @@ def test_a_service_that_recovers_signs(opened, internet):
     assert key.sign(DIGESTS["sha256"], "sha256")
 
 
-def test_an_error_without_a_name_in_fuki_is_told_by_its_code(opened, internet, refused):
-    internet.fail(gcp.HOST, gcp.error("INVALID_ARGUMENT", f"Bearer {gcp.TOKEN}"))
-    assert refused(opened, "rsa").message == "Google Cloud KMS refuses the request: INVALID_ARGUMENT"
+@pytest.mark.parametrize("status", ["FAILED_PRECONDITION", "INVALID_ARGUMENT"])
+def test_an_error_without_a_name_in_fuki_is_told_by_its_code(opened, internet, refused, status):
+    internet.fail(gcp.HOST, gcp.error(status, f"Bearer {gcp.TOKEN}"))
+    assert refused(opened, "rsa").message == f"Google Cloud KMS refuses the request: {status}"
+
+
+def test_a_code_that_is_none_is_not_repeated(opened, internet, refused):
+    body = {"error": {"code": 400, "status": f"Bearer {gcp.TOKEN}"}}
+    internet.fail(gcp.HOST, Response.of_json(400, body))
+    assert refused(opened, "rsa").message == "Google Cloud KMS refuses the request: without a reason"
 
 
 def test_a_token_that_is_not_accepted_is_told(opened, internet, refused):
@@ -163,6 +170,13 @@ def test_without_credentials_the_ways_to_give_them_are_told(opened, monkeypatch,
     error = refused(opened, "rsa")
     assert error.message == "there are no usable credentials for Google Cloud KMS"
     assert "gcloud auth application-default login" in error.hint
+
+
+@pytest.mark.parametrize("content", ["{}", "not JSON", '{"type": "service_account", "private_key": "nope"}'])
+def test_a_file_that_holds_no_credentials_is_told(opened, monkeypatch, refused, tmp_path, content):
+    (tmp_path / "broken.json").write_text(content)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "broken.json"))
+    assert refused(opened, "rsa").message == "there are no usable credentials for Google Cloud KMS"
 
 
 def test_a_service_that_cannot_be_reached_is_told(opened, internet, refused):
