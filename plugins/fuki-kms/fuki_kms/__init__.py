@@ -22,14 +22,14 @@ def _client(backend: str, extra: str) -> Iterator[None]:
         raise PluginError(message, where="backend", hint=f"pip install 'fuki-kms[{extra}]'") from error
 
 
-class CloudSigner(KeySigner):
+class _CloudSigner(KeySigner):
     """A preview needs no more than the certificates; nothing is asked for them."""
 
     def certificates(self, options: CertificateOptions, context: SigningContext) -> Sequence[bytes]:
         return context.certificates(options)
 
 
-class AwsKms(CloudSigner):
+class AwsKms(_CloudSigner):
     """A key in AWS KMS, with the credentials that AWS's own tools find.
 
     >>> AwsKms.Options(key="alias/secure-boot", certificate="db.crt", region="eu-central-1").key
@@ -45,7 +45,7 @@ class AwsKms(CloudSigner):
         return aws.open_key(options, context)
 
 
-class GcpKms(CloudSigner):
+class GcpKms(_CloudSigner):
     """A key version in Google Cloud KMS, with Application Default Credentials.
 
     >>> ring = "projects/acme/locations/europe-west3/keyRings/images"
@@ -62,7 +62,7 @@ class GcpKms(CloudSigner):
         return gcp.open_key(options, context)
 
 
-class AzureKeyVault(CloudSigner):
+class AzureKeyVault(_CloudSigner):
     """A key in Azure Key Vault or a Managed HSM, with the credentials that Azure's libraries find.
 
     >>> AzureKeyVault.Options(key="https://acme.vault.azure.net/keys/secure-boot", certificate="db.crt").certificate

@@ -30,7 +30,6 @@ _SERVICE = Service(
     place="its spelling, its region and its account",
 )
 
-_HINT = "look at AWS's configuration files and at environment variables that begin with AWS_"
 _OF_KEY: dict[str, Callable[[Service, str], SigningError]] = {
     "AccessDeniedException": Service.denied,
     "DisabledException": Service.disabled,
@@ -158,4 +157,5 @@ def _of_client(error: exceptions.BotoCoreError) -> SigningError:
             return _SERVICE.unreachable()
     if isinstance(error, _WITHOUT_CREDENTIALS):
         return _SERVICE.without_credentials()
-    return SigningError(f"boto3 cannot be used as it is configured: {type(error).__name__}", hint=_HINT)
+    hint = "look at AWS's configuration files, and at the environment variables that begin with AWS_"
+    return SigningError(f"boto3 cannot be used as it is configured: {type(error).__name__}", hint=hint)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from fuki_build.formats import x509
@@ -70,6 +71,29 @@ def test_a_profile_gives_the_credentials(opened, monkeypatch, tmp_path):
     (tmp_path / "credentials").write_text("\n".join(lines))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     assert opened("alias/rsa", profile="release").public_key
+
+
+@pytest.fixture
+def job(aws_kms, internet, monkeypatch, tmp_path) -> Path:  # noqa: ARG001 - takes the credentials away
+    """A CI job that may be a role: no credentials, but a file with the job's token."""
+    internet.hosts[aws.STS] = aws.sts
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    (tmp_path / "token").write_text(aws.JOB_TOKEN)
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", aws.ROLE)
+    return tmp_path / "token"
+
+
+@pytest.mark.usefixtures("job")
+def test_a_job_signs_with_its_own_token(opened):
+    key = opened("alias/rsa")
+    assert key.sign(DIGESTS["sha256"], "sha256")
+
+
+def test_a_job_whose_token_is_not_accepted_is_told(opened, job, refused):
+    job.write_text("Bearer nobody")
+    assert refused(opened, "alias/rsa").message == "the credentials for AWS KMS are not accepted"
 
 
 def test_another_endpoint_is_spoken_to_if_one_is_given(opened, aws_kms, internet):

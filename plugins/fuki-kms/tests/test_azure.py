@@ -188,6 +188,14 @@ def test_a_variable_that_cannot_be_is_told(opened, monkeypatch, refused, name, v
     assert refused(opened, "rsa").message == "there are no usable credentials for Azure Key Vault"
 
 
+def test_a_job_signs_with_its_own_token(opened, monkeypatch, tmp_path):
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "WorkloadIdentityCredential")
+    (tmp_path / "token").write_text(azure.JOB_TOKEN)
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(tmp_path / "token"))
+    assert opened("rsa").sign(DIGESTS["sha256"], "sha256")
+
+
 def test_a_wrong_client_secret_is_told(opened, monkeypatch, refused):
     monkeypatch.setenv("AZURE_CLIENT_SECRET", azure.SECRET + "x")
     assert refused(opened, "rsa").message == "there are no usable credentials for Azure Key Vault"

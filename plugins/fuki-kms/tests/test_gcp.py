@@ -47,6 +47,15 @@ def test_keys_share_one_login(opened, internet):
     assert len(internet.asked(gcp.TOKENS)) == 1
 
 
+def test_a_job_signs_with_its_own_token(opened, internet, monkeypatch, tmp_path):
+    internet.hosts[gcp.EXCHANGE] = gcp.exchange
+    # google-auth asks for the project's name, and goes on without it.
+    denied = gcp.error("PERMISSION_DENIED", "Request had insufficient authentication scopes.")
+    internet.hosts["cloudresourcemanager.googleapis.com"] = lambda _: denied
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(gcp.job_credentials(tmp_path)))
+    assert opened("rsa").sign(DIGESTS["sha256"], "sha256")
+
+
 def test_another_endpoint_is_spoken_to_if_one_is_given(opened, gcp_kms, internet):
     internet.hosts["cloudkms.europe-west3.rep.googleapis.com"] = gcp_kms
     assert opened("rsa", endpoint="https://cloudkms.europe-west3.rep.googleapis.com/").public_key

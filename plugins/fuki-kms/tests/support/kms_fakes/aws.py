@@ -1,4 +1,4 @@
-"""AWS KMS: the operations GetPublicKey and Sign in AWS JSON 1.1.
+"""AWS KMS: the operations GetPublicKey and Sign in AWS JSON 1.1; and STS, which gives credentials for a job's token.
 
 Recorded from the API's reference and botocore's service model (kms, 2014-11-01): targets, fields, which exceptions an
 operation has, and the messages of the real service. Requests are held against the model.
@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
@@ -19,6 +20,9 @@ from kms_fakes.keys import PrivateKey, private_key, public_key, sign
 ACCOUNT = "111122223333"
 REGION = "eu-central-1"
 HOST = f"kms.{REGION}.amazonaws.com"
+STS = f"sts.{REGION}.amazonaws.com"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/release"
+JOB_TOKEN = "eyJhbGciOiJSUzI1NiJ9.aws-job.token"  # noqa: S105
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - the one of AWS's documentation
 
@@ -149,3 +153,23 @@ class AwsKms:
         except ValueError:
             raise Refused("ValidationException", f"Digest is invalid length for algorithm {algorithm}.") from None
         return {"KeyId": arn(f"key/{key.id}"), "Signature": signature, "SigningAlgorithm": algorithm}
+
+
+def sts(request: Request) -> Response:
+    """AssumeRoleWithWebIdentity, in AWS's query protocol."""
+    form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+    assert form["Action"] == "AssumeRoleWithWebIdentity"
+    assert form["RoleArn"] == ROLE
+    if form["WebIdentityToken"] != JOB_TOKEN:
+        fault = f"<Code>InvalidIdentityToken</Code><Message>{form['WebIdentityToken']} is not signed</Message>"
+        return Response(400, f"<ErrorResponse><Error><Type>Sender</Type>{fault}</Error></ErrorResponse>".encode())
+    credentials = (
+        f"<AccessKeyId>{ACCESS_KEY}</AccessKeyId><SecretAccessKey>{SECRET_KEY}</SecretAccessKey>"
+        "<SessionToken>AQoDYXdzEE0a8ANXXXXXXXXNO1ewxE5TijQyp</SessionToken><Expiration>2049-01-01T00:00:00Z</Expiration>"
+    )
+    result = (
+        f"<AssumeRoleWithWebIdentityResult><Credentials>{credentials}</Credentials></AssumeRoleWithWebIdentityResult>"
+    )
+    name = "AssumeRoleWithWebIdentityResponse"
+    namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
+    return Response(200, f'<{name} xmlns="{namespace}">{result}</{name}>'.encode(), {"Content-Type": "text/xml"})

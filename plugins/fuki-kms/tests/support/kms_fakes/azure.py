@@ -24,6 +24,7 @@ TENANT = "12345678-1234-1234-1234-123456789012"
 CLIENT = "00001111-aaaa-2222-bbbb-3333cccc4444"
 SECRET = "qWgdYAmab0YSkuL1qKv5bPX-example"  # noqa: S105
 TOKEN = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.example.token"  # noqa: S105
+JOB_TOKEN = "eyJhbGciOiJSUzI1NiJ9.azure-job.token"  # noqa: S105
 VERSION = "78deebed173b48e48f55abf87ed4cf71"
 _CURVES = {"secp256r1": ("P-256", 32), "secp384r1": ("P-384", 48), "secp521r1": ("P-521", 66)}
 
@@ -129,7 +130,7 @@ class KeyVault:
 
 
 def entra(request: Request) -> Response:
-    """Client credentials, as MSAL asks for them: the tenant's metadata, then a token (RFC 6749, 4.4)."""
+    """Client credentials, as MSAL asks for them: the tenant's metadata, then a token (RFC 6749, 4.4; RFC 7523)."""
     if request.path.endswith("/.well-known/openid-configuration"):
         return Response.of_json(200, _METADATA)
     if request.path == "/common/discovery/instance":
@@ -139,7 +140,9 @@ def entra(request: Request) -> Response:
     form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
     assert form["grant_type"] == "client_credentials"
     assert form["scope"] == "https://vault.azure.net/.default"
-    if (form["client_id"], form["client_secret"]) != (CLIENT, SECRET):
+    assert form.get("client_assertion_type", _ASSERTION) == _ASSERTION
+    known = form.get("client_secret") == SECRET or form.get("client_assertion") == JOB_TOKEN
+    if form["client_id"] != CLIENT or not known:
         text = "AADSTS7000215: Invalid client secret provided."
         body = {"error": "invalid_client", "error_description": text, "error_codes": [7000215]}
         return Response.of_json(401, body)
@@ -147,6 +150,7 @@ def entra(request: Request) -> Response:
     return Response(200, json.dumps(answer).encode(), {"Content-Type": "application/json", "Date": time.ctime()})
 
 
+_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _METADATA = {
     "token_endpoint": f"https://{LOGIN}/{TENANT}/oauth2/v2.0/token",
     "authorization_endpoint": f"https://{LOGIN}/{TENANT}/oauth2/v2.0/authorize",

@@ -21,6 +21,9 @@ from kms_fakes.keys import PrivateKey, private_key, public_key, sign
 
 HOST = "cloudkms.googleapis.com"
 TOKENS = "oauth2.googleapis.com"
+EXCHANGE = "sts.googleapis.com"
+POOL = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/ci/providers/ci"
+JOB_TOKEN = "eyJhbGciOiJSUzI1NiJ9.google-job.token"  # noqa: S105
 TOKEN = "ya29.c.c0ASRK0GZexampletoken"  # noqa: S105
 ACCOUNT = "builder@acme-images.iam.gserviceaccount.com"
 RING = "projects/acme-images/locations/europe-west3/keyRings/images"
@@ -169,6 +172,31 @@ class Tokens:
         assert claims["scope"] == "https://www.googleapis.com/auth/cloudkms"
         assert claims["exp"] > time.time()
         return Response.of_json(200, {"access_token": TOKEN, "expires_in": 3599, "token_type": "Bearer"})
+
+
+def job_credentials(directory: Path) -> Path:
+    """What 'gcloud iam workload-identity-pools create-cred-config' writes for a job with its token in a file."""
+    (directory / "token").write_text(JOB_TOKEN)
+    content = {
+        "type": "external_account",
+        "audience": POOL,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": f"https://{EXCHANGE}/v1/token",
+        "credential_source": {"file": str(directory / "token")},
+    }
+    (directory / "job.json").write_text(json.dumps(content))
+    return directory / "job.json"
+
+
+def exchange(request: Request) -> Response:
+    """A token of Google's for that of a job (RFC 8693)."""
+    assert (request.method, request.path) == ("POST", "/v1/token")
+    form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+    assert form["grant_type"] == "urn:ietf:params:oauth:grant-type:token-exchange"
+    assert (form["audience"], form["subject_token"]) == (POOL, JOB_TOKEN)
+    kind = "urn:ietf:params:oauth:token-type:access_token"
+    answer = {"access_token": TOKEN, "issued_token_type": kind, "token_type": "Bearer", "expires_in": 3599}
+    return Response.of_json(200, answer)
 
 
 def _decode(text: str) -> bytes:
