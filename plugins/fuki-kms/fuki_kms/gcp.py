@@ -105,7 +105,7 @@ class GcpKey(RemoteKey):
         self._session = session
         self._url = f"{endpoint}/v1/{name}"
         answer = _ask(session, "GET", f"{self._url}/publicKey", None, name, _PublicKey)
-        if answer.name != name or not _is_intact(answer.pem.encode(), answer.pem_checksum):
+        if not _is_same(answer.name, name) or not _is_intact(answer.pem.encode(), answer.pem_checksum):
             raise _SERVICE.garbled()
         algorithm = _ALGORITHM.fullmatch(answer.algorithm)
         if algorithm is None:
@@ -119,7 +119,7 @@ class GcpKey(RemoteKey):
         }
         answer = _ask(self._session, "POST", f"{self._url}:asymmetricSign", body, self.name, _Signature)
         intact = answer.digest_arrived and _is_intact(answer.signature, answer.signature_checksum)
-        if answer.name != self.name or not intact:
+        if not intact or not _is_same(answer.name, self.name):
             raise _SERVICE.garbled()
         return answer.signature
 
@@ -205,6 +205,11 @@ def _of_transport(error: BaseException) -> SigningError:
             return _SERVICE.untrusted("REQUESTS_CA_BUNDLE")
         at = at.__cause__
     return _SERVICE.unreachable()
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether names are of one key version; a project has a name and a number."""
+    return one.partition("/locations/")[2] == other.partition("/locations/")[2]
 
 
 def _is_intact(data: bytes, checksum: str) -> bool:

@@ -62,6 +62,11 @@ def test_another_endpoint_is_spoken_to_if_one_is_given(opened, gcp_kms, internet
     assert not internet.asked(gcp.HOST)
 
 
+def test_a_project_may_be_named_by_its_number(opened, gcp_kms):
+    gcp_kms.tamper = {"name": gcp.version("rsa").replace("acme-images", "123456789012")}
+    assert opened("rsa").sign(DIGESTS["sha256"], "sha256")
+
+
 def test_the_certificates_are_those_of_the_recipe(opened, internet, tmp_path):
     certificate = internet.authority.certificate.read_bytes()
     (tmp_path / "db.crt").write_bytes(certificate)
