@@ -9,11 +9,11 @@ import click
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.errors import RecipeError
-from fuki_build.image import inspect as images
-from fuki_build.image.assemble import read_pieces
+from fuki_build.image.assemble import assemble, read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.describe import describe
 from fuki_build.image.firmware import read_compatible, read_firmware
+from fuki_build.image.inspect import inspect as inspect_image
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.section import Section
@@ -33,7 +33,7 @@ _SPEC = re.compile(r"(?P<name>\.?[A-Za-z0-9_.-]+)(?::(?P<key>[^@]+))?(?:@(?P<pro
 @json_option
 def inspect(file: Path, digests: bool, extract: str | None, output: Path | None, as_json: bool) -> None:
     """Show the sections, firmware and hardware ids of FILE, a UKI or addon made by anyone."""
-    layout = images.inspect(file)
+    layout = inspect_image(file)
     if extract is not None:
         if output is None:
             raise click.UsageError("--extract needs --output.")
@@ -42,7 +42,7 @@ def inspect(file: Path, digests: bool, extract: str | None, output: Path | None,
     view = describe(layout)
     if digests:
         with progress_bar(layout.file_size) as progress:
-            view = describe(layout, images.digest(layout, progress))
+            view = describe(layout, assemble(layout, progress=progress))
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415
 

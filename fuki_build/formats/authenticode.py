@@ -13,6 +13,8 @@ from fuki_build.formats.reader import unpack
 PADDING = 8
 """An image is hashed as if zeros filled it up to a multiple of this many bytes, as signing tools do to the file."""
 
+_DIRECTORY = Struct("<II")
+
 
 def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], ...]:
     """The half-open file ranges that are hashed, ascending; the checksum and the signature itself are left out.
@@ -22,8 +24,8 @@ def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], 
     header_end = headers.optional.size_of_headers
     holes = [(headers.checksum_offset, headers.checksum_offset + 4)]
     if len(headers.directories) > SECURITY_DIRECTORY:
-        entry = headers.directories_offset + SECURITY_DIRECTORY * 8
-        holes.append((entry, entry + 8))
+        entry = headers.directories_offset + SECURITY_DIRECTORY * _DIRECTORY.size
+        holes.append((entry, entry + _DIRECTORY.size))
     ranges = []
     at = 0
     for start, end in holes:
@@ -60,7 +62,10 @@ class Certificate(NamedTuple):
 
 
 _WIN_CERTIFICATE = Struct("<IHH")
+_REVISION = 0x0200
 AUTHENTICODE = 2
+HEADER_SIZE = _WIN_CERTIFICATE.size
+"""Bytes of an entry before its signature."""
 
 
 def certificates(table: bytes, offset: int) -> tuple[Certificate, ...]:
@@ -74,3 +79,16 @@ def certificates(table: bytes, offset: int) -> tuple[Certificate, ...]:
         found.append(Certificate(offset + at, size, revision, kind))
         at += -(-size // PADDING) * PADDING
     return tuple(found)
+
+
+def encode_certificate(signature: bytes) -> bytes:
+    """An entry of the certificate table around a signature, padded so that another can follow."""
+    head = _WIN_CERTIFICATE.pack(HEADER_SIZE + len(signature), _REVISION, AUTHENTICODE)
+    return head + signature + padding(len(head) + len(signature))
+
+
+def security_patch(headers: PeHeaders, offset: int, size: int) -> tuple[int, bytes]:
+    """Where the certificate table's place stands in the file, and its content. Raises `FormatError` without room."""
+    if len(headers.directories) <= SECURITY_DIRECTORY:
+        raise FormatError("the image's header has no room for a signature's place")
+    return headers.directories_offset + SECURITY_DIRECTORY * _DIRECTORY.size, _DIRECTORY.pack(offset, size)

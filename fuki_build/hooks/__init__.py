@@ -24,6 +24,7 @@ from fuki_build.hooks.records import (
     SourceContext,
     Subject,
 )
+from fuki_build.hooks.secrets import DESCRIPTION as secret_description
 from fuki_build.hooks.signers import CertificateOptions, FileSigner, KeySigner, SigningContext, SigningKey
 from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
@@ -55,4 +56,5 @@ __all__ = [
     "Subject",
     "TablePlatform",
     "hookimpl",
+    "secret_description",
 ]

@@ -67,8 +67,9 @@ def assemble(
 ) -> Assembly:
     """Write `layout` to `output`, or nowhere, and compute its digests on the way, in `algorithms` and SHA-256.
 
-    Memory does not grow with the image. Raises `FukiError` when an input has changed since it was planned, cannot
-    be read, or the output cannot be written.
+    What is written has no certificate table: signatures of an image that was read are left out, and its end is padded
+    as they want it. Memory does not grow with the image. Raises `FukiError` when an input has changed since it was
+    planned, cannot be read, or the output cannot be written.
     """
     wanted = Wanted(layout, algorithms)
     with Digests(wanted.requests) as digests:
@@ -102,7 +103,11 @@ def _file_parts(layout: Layout) -> Iterator[tuple[FilePart, Request]]:
 
 
 def _stream(layout: Layout) -> Iterator[memoryview]:
-    """The file's bytes from first to last."""
+    """The file's bytes from first to last, without a certificate table."""
+    if layout.file is not None:
+        yield from read_pieces(layout.file.slice(0, layout.unsigned_size))
+        yield from _zeros(-layout.unsigned_size % authenticode.PADDING)
+        return
     yield memoryview(pe.encode(layout.headers))
     at = layout.headers.optional.size_of_headers
     for placed in sorted(layout.sections, key=lambda s: s.header.raw_offset):

@@ -15,12 +15,12 @@ from fuki_build.image.firmware import FirmwareImage, Slice, read_compatible, rea
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import Origin, Section, measured
+from fuki_build.image.signatures import certificates
 
 FORMAT_VERSION = 1
 """Of everything below; raised when a field changes its meaning or goes away."""
 
 _MAX_TEXT = 64 * 1024
-_MAX_TABLE = 1024 * 1024
 
 
 class View(Struct, frozen=True, rename="kebab"):
@@ -276,14 +276,8 @@ def _sbat(layout: Layout) -> tuple[str, ...]:
 
 
 def _signatures(layout: Layout) -> tuple[tuple[SignatureView, ...], tuple[str, ...]]:
-    place = layout.headers.security
-    if not place.size or layout.file is None:
-        return (), ()
-    if place.size > _MAX_TABLE:
-        return (), (f"the certificate table has {place.size} bytes, too many to believe",)
-    table = layout.file.read_at(place.address, place.size)
     try:
-        found = authenticode.certificates(table, place.address)
+        found = certificates(layout)
     except FormatError as error:
         return (), (error.message,)
     return tuple(SignatureView(c.offset, c.size, c.kind == authenticode.AUTHENTICODE) for c in found), ()

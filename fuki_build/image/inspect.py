@@ -1,14 +1,12 @@
 """Read a finished image, by whomever it was made, into the same `Layout` that planning gives."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import pe
 from fuki_build.formats.pe import PeHeaders
-from fuki_build.image.assemble import Assembly, Progress, Wanted, read_pieces
 from fuki_build.image.blob import Blob
-from fuki_build.image.digest import Digests
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import ADDON_PAYLOAD, STUB_OWN, Origin, Section
@@ -26,6 +24,7 @@ def inspect(path: Path) -> Layout:
     except FormatError as error:
         raise error.at(str(path)) from error
     sections = tuple(_sections(headers, file))
+    place = headers.security
     return Layout(
         kind=_kind(headers),
         name=path.name,
@@ -35,6 +34,7 @@ def inspect(path: Path) -> Layout:
         stub=_stub_version(sections),
         file=file,
         where=str(path),
+        certificate_table=file.slice(place.address, place.size) if place.size else Blob(),
     )
 
 
@@ -66,21 +66,3 @@ def _kind(headers: PeHeaders) -> ImageKind:
 def _stub_version(sections: tuple[PlacedSection, ...]) -> StubVersion | None:
     magic = next((s.section.content for s in sections if s.name == ".sdmagic"), None)
     return decode_version(magic.read_at(0, _MAX_MAGIC)) if magic else None
-
-
-def digest(layout: Layout, progress: Progress | None = None, algorithms: Iterable[str] = ()) -> Assembly:
-    """The digests of an inspected image in SHA-256 and `algorithms`, in one read of the file.
-
-    Raises `FormatError` when sections overlap, `FukiError` when the file has changed since it was inspected.
-    """
-    if layout.file is None:
-        raise ValueError("only an inspected image has a file to digest")
-    wanted = Wanted(layout, algorithms)
-    with Digests(wanted.requests) as digests:
-        at = 0
-        for piece in read_pieces(layout.file):
-            digests.feed(at, piece)
-            at += len(piece)
-            if progress:
-                progress(len(piece))
-    return wanted.assembly(digests.results)

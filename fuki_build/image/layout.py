@@ -43,6 +43,7 @@ class Layout(Struct, frozen=True, dict=True):
     stub: StubVersion | None
     file: Blob | None = None
     where: str | None = None
+    certificate_table: Blob = Blob()
 
     @property
     def model(self) -> StubModel:
@@ -61,6 +62,11 @@ class Layout(Struct, frozen=True, dict=True):
     def profiles(self) -> tuple[int, ...]:
         """The numbers after `@`; empty for an image without profiles."""
         return tuple(sorted({s.profile for s in self.plain_sections if s.profile is not None}))
+
+    @property
+    def unsigned_size(self) -> int:
+        """The size without certificate table: where a new one goes, once that is a multiple of 8."""
+        return self.file_size - self.certificate_table.size
 
     @property
     def authenticode_ranges(self) -> tuple[tuple[int, int], ...]:

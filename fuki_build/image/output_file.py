@@ -3,6 +3,8 @@
 import errno
 import os
 import secrets
+import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +61,30 @@ class OutputFile:
                 done = os.write(self.descriptor, view)
                 self._flusher.wrote(done)
                 view = view[done:]
+        except OSError as error:
+            raise self._error(error) from error
+
+    def patch(self, offset: int, data: bytes) -> None:
+        """Write over what was written before."""
+        try:
+            os.pwrite(self.descriptor, data, offset)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def lend(self, use: Callable[[Path], None]) -> None:
+        """Let `use` work on the unfinished file under a name; it may put another file in its place."""
+        try:
+            if self._temporary is None:
+                self._temporary = self._unused_name()
+                self._link(self._temporary)
+            mode = os.fstat(self.descriptor).st_mode
+            use(self._temporary)
+            descriptor = os.open(self._temporary, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self._flusher.wait()
+            os.close(self.descriptor)
+            self.descriptor = descriptor
+            self._flusher = Flusher(descriptor)
+            os.fchmod(descriptor, stat.S_IMODE(mode))
         except OSError as error:
             raise self._error(error) from error
 

@@ -7,8 +7,9 @@ import msgspec
 from fuki_build.errors import FukiError
 from fuki_build.formats import efifw, hwids, sbat
 from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.image.assemble import assemble
 from fuki_build.image.describe import describe
-from fuki_build.image.inspect import digest, inspect
+from fuki_build.image.inspect import inspect
 
 from .helper import head, image, tail, workspace
 
@@ -44,4 +45,4 @@ def run(data: bytes) -> None:
     with suppress(FukiError):
         layout = inspect(_FILE)
         assert msgspec.json.encode(describe(layout))
-        digest(layout)
+        assemble(layout)

@@ -1,0 +1,156 @@
+"""Signing backends: a key in a file, and any program that signs a digest."""
+
+import base64
+import binascii
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
+
+from fuki_build.errors import FormatError, RecipeError, SigningError
+from fuki_build.hooks import (
+    CertificateOptions,
+    FileSigner,
+    KeySigner,
+    SigningContext,
+    SigningKey,
+    hookimpl,
+    secret_description,
+)
+
+if TYPE_CHECKING:
+    from fuki_build.formats.private_key import PrivateKey
+
+_MAX_SIGNATURE = 64 * 1024
+
+
+class LocalOptions(CertificateOptions, frozen=True, kw_only=True):
+    key: Annotated[str, Meta(min_length=1, description="the private key: PEM, DER or PKCS #12")]
+    passphrase: Annotated[
+        str | None, Meta(description=f"for an encrypted key, {secret_description}; by default prompt")
+    ] = None
+
+
+class LocalKey(SigningKey):
+    """A key that this process holds."""
+
+    def __init__(self, key: "PrivateKey", certificates: Sequence[bytes]) -> None:
+        self._key = key
+        self.certificates = certificates
+        self.public_key = key.public_key
+
+    def sign(self, digest: bytes, algorithm: str) -> bytes:
+        return self._key.sign(digest, algorithm)
+
+
+class LocalSigner(KeySigner):
+    """A private key in a file, with its certificate in another, or both in a PKCS #12 file.
+
+    >>> LocalSigner.Options(key="keys/db.key", certificate="keys/db.crt").key
+    'keys/db.key'
+    """
+
+    name = "local"
+    Options = LocalOptions
+
+    def open(self, options: LocalOptions, context: SigningContext) -> LocalKey:
+        # Cryptography is slow to load; only what signs needs it.
+        from fuki_build.formats import private_key  # noqa: PLC0415
+
+        data = context.read(options.key, "private key", "key")
+
+        def ask() -> str:
+            return context.secret(options.passphrase, f"passphrase of {options.key}", "passphrase")
+
+        try:
+            key = private_key.decode(data, ask)
+        except FormatError as error:
+            raise SigningError(f"{options.key}: {error.message}", where="key", hint=error.hint) from error
+        return LocalKey(key, context.certificates(options) or key.certificates)
+
+
+class Encoding(StrEnum):
+    """How a program prints a signature."""
+
+    RAW = "raw"
+    BASE64 = "base64"
+    HEX = "hex"
+
+
+_DECODERS: dict[Encoding, Callable[[bytes], bytes]] = {
+    Encoding.RAW: bytes,
+    Encoding.BASE64: lambda data: base64.b64decode(b"".join(data.split()), validate=True),
+    Encoding.HEX: lambda data: binascii.unhexlify(b"".join(data.split())),
+}
+
+
+class CommandOptions(CertificateOptions, frozen=True, kw_only=True):
+    command: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1, description="program and arguments: gets the digest on standard input, prints the signature"
+        ),
+    ]
+    encoding: Annotated[Encoding, Meta(description="how the signature is printed: raw, base64 or hex")] = Encoding.RAW
+
+
+class CommandKey(SigningKey):
+    """A key behind a program that signs digests."""
+
+    def __init__(self, options: CommandOptions, context: SigningContext) -> None:
+        from fuki_build.formats import x509  # noqa: PLC0415
+
+        self._options = options
+        self._directory = context.directory
+        self.certificates = context.certificates(options)
+        if not self.certificates:
+            raise RecipeError("'certificate' is missing", hint="the program's key is known by its certificate")
+        self.public_key = x509.public_key_of(self.certificates[0])
+
+    def sign(self, digest: bytes, algorithm: str) -> bytes:
+        program = self._options.command[0]
+        try:
+            done = subprocess.run(
+                self._options.command,
+                cwd=self._directory,
+                env={**os.environ, "FUKI_DIGEST_ALGORITHM": algorithm},
+                input=digest,
+                capture_output=True,
+                check=False,
+            )
+        except OSError as error:
+            raise SigningError(f"cannot run {program}: {error.strerror}", where="command") from error
+        if done.returncode:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
+            said = f": {' / '.join(lines)}" if lines else ""
+            raise SigningError(f"{program} failed with exit code {done.returncode}{said}", where="command")
+        try:
+            return _DECODERS[self._options.encoding](done.stdout[:_MAX_SIGNATURE])
+        except ValueError as error:
+            expected = self._options.encoding.value
+            raise SigningError(f"{program} printed no signature in {expected}", where="command") from error
+
+
+class CommandSigner(KeySigner):
+    """Any program that signs a digest: the door to remote signing services.
+
+    The program runs in the recipe's directory, gets the digest's bytes on standard input and its algorithm in
+    FUKI_DIGEST_ALGORITHM, and prints the signature: PKCS #1 v1.5 for RSA keys, ECDSA in DER for others.
+
+    >>> CommandSigner.Options(command=("./sign-remotely", "key-7"), certificate="db.crt").command[0]
+    './sign-remotely'
+    """
+
+    name = "command"
+    Options = CommandOptions
+
+    def open(self, options: CommandOptions, context: SigningContext) -> CommandKey:
+        return CommandKey(options, context)
+
+
+@hookimpl
+def fuki_signers() -> Sequence[type[KeySigner] | type[FileSigner]]:
+    return [LocalSigner, CommandSigner]

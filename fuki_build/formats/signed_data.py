@@ -1,0 +1,326 @@
+"""CMS SignedData as Authenticode uses it: signatures in EFI images.
+
+Sources: RFC 2315 (PKCS #7 1.5, which Authenticode follows), and Microsoft's "Windows Authenticode Portable Executable
+Signature Format", 2008. What is read must be DER, but for the order in sets with a tag
+of their own.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+
+from cryptography.hazmat import asn1
+from cryptography.x509 import ObjectIdentifier
+from msgspec import Struct
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import der
+
+T = TypeVar("T")
+
+SIGNED_DATA = "1.2.840.113549.1.7.2"
+INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
+_PE_IMAGE_DATA = "1.3.6.1.4.1.311.2.1.15"
+_OPUS_INFO = "1.3.6.1.4.1.311.2.1.12"
+CONTENT_TYPE = "1.2.840.113549.1.9.3"
+MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
+SIGNING_TIME = "1.2.840.113549.1.9.5"
+TIMESTAMP_TOKEN = "1.3.6.1.4.1.311.3.3.1"  # noqa: S105 - an object identifier
+RSA = "1.2.840.113549.1.1.1"
+_ECDSA = {
+    "sha256": "1.2.840.10045.4.3.2",
+    "sha384": "1.2.840.10045.4.3.3",
+    "sha512": "1.2.840.10045.4.3.4",
+}
+DIGESTS = {
+    "sha1": "1.3.14.3.2.26",
+    "sha256": "2.16.840.1.101.3.4.2.1",
+    "sha384": "2.16.840.1.101.3.4.2.2",
+    "sha512": "2.16.840.1.101.3.4.2.3",
+}
+"""Object identifiers by hashlib's names."""
+_DIGEST_NAMES = {oid: name for name, oid in DIGESTS.items()}
+_UTC_TIME_ENDS = 2050
+
+Algorithm = list[asn1.TLV]
+"""AlgorithmIdentifier: an object identifier, then parameters of any type, or none."""
+
+
+@asn1.sequence
+class _Attribute:
+    type: ObjectIdentifier
+    values: asn1.SetOf[asn1.TLV]
+
+
+@asn1.sequence
+class _ContentInfo:
+    type: ObjectIdentifier
+    content: Annotated[asn1.TLV, asn1.Explicit(0)]
+
+
+@asn1.sequence
+class _IssuerAndSerial:
+    issuer: asn1.TLV
+    serial: int
+
+
+@asn1.sequence
+class _SignerInfo:
+    version: int
+    sid: _IssuerAndSerial
+    digest_algorithm: Algorithm
+    attributes: Annotated[list[asn1.TLV] | None, asn1.Implicit(0)]
+    signature_algorithm: Algorithm
+    signature: bytes
+    unsigned_attributes: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
+
+
+@asn1.sequence
+class _SignedData:
+    version: int
+    digest_algorithms: asn1.SetOf[Algorithm]
+    content_info: _ContentInfo
+    certificates: Annotated[list[asn1.TLV] | None, asn1.Implicit(0)]
+    crls: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
+    signer_infos: asn1.SetOf[_SignerInfo]
+
+
+@asn1.sequence
+class _DigestInfo:
+    algorithm: Algorithm
+    digest: bytes
+
+
+@asn1.sequence
+class _IndirectData:
+    data: list[asn1.TLV]
+    message_digest: _DigestInfo
+
+
+@asn1.sequence
+class _PeImageData:
+    flags: asn1.BitString
+    file: asn1.TLV
+
+
+@asn1.sequence
+class _TbsCertificate:
+    version: Annotated[int | None, asn1.Explicit(0)]
+    serial: int
+    signature: asn1.TLV
+    issuer: asn1.TLV
+    validity: asn1.TLV
+    subject: asn1.TLV
+    key: asn1.TLV
+    issuer_id: Annotated[asn1.BitString | None, asn1.Implicit(1)]
+    subject_id: Annotated[asn1.BitString | None, asn1.Implicit(2)]
+    extensions: Annotated[list[asn1.TLV] | None, asn1.Explicit(3)]
+
+
+@asn1.sequence
+class _Certificate:
+    tbs: _TbsCertificate
+    algorithm: asn1.TLV
+    signature: asn1.TLV
+
+
+class Signer(Struct, frozen=True):
+    """One SignerInfo. `issuer` is a Name in DER; `attributes` the DER value of each signed attribute, by identifier.
+
+    `signed` is what the signature is over: the attributes as a SET OF in DER.
+    """
+
+    issuer: bytes
+    serial: int
+    digest_algorithm: str
+    attributes: Mapping[str, bytes]
+    signed: bytes
+    signature: bytes
+    timestamp: bytes | None
+
+
+class SignedData(Struct, frozen=True):
+    """An Authenticode signature: the digest that it is about, certificates in DER, and its signers.
+
+    `content` is what the signers' messageDigest covers: the indirect data without its outer tag and length.
+    """
+
+    algorithm: str
+    digest: bytes
+    content: bytes
+    certificates: tuple[bytes, ...]
+    signers: tuple[Signer, ...]
+
+
+def indirect_data(digest: bytes, algorithm: str) -> bytes:
+    """SpcIndirectDataContent in DER: the digest of an image, made with hashlib's `algorithm`."""
+    # SpcLink of the file form, as every tool fills it in.
+    text = "<<<Obsolete>>>".encode("utf-16-be")
+    link = der.wrap(0xA0, der.wrap(0xA2, der.wrap(0x80, text)))
+    image = _PeImageData(flags=asn1.BitString(b"", 0), file=_raw(link))
+    data = [_tlv(ObjectIdentifier(_PE_IMAGE_DATA)), _tlv(image)]
+    digest_info = _DigestInfo(algorithm=_digest_algorithm(algorithm), digest=digest)
+    return asn1.encode_der(_IndirectData(data=data, message_digest=digest_info))
+
+
+def signed_attributes(content: bytes, algorithm: str, time: datetime | None = None) -> bytes:
+    """The attributes that are signed, as a SET OF in DER; `content` is what `indirect_data` gave."""
+    digest = hashlib.new(algorithm, der.value(content)).digest()
+    attributes = [
+        _attribute(CONTENT_TYPE, ObjectIdentifier(INDIRECT_DATA)),
+        _attribute(MESSAGE_DIGEST, digest),
+        # An SpcSpOpusInfo without fields.
+        _Attribute(
+            type=ObjectIdentifier(_OPUS_INFO),
+            values=asn1.SetOf([_decode(asn1.TLV, der.wrap(der.SEQUENCE, b""), "nothing")]),
+        ),
+    ]
+    if time is not None:
+        moment = time.astimezone(UTC)
+        kind = asn1.UTCTime if moment.year < _UTC_TIME_ENDS else asn1.GeneralizedTime
+        attributes.append(_attribute(SIGNING_TIME, kind(moment)))
+    return der.wrap(der.SET, b"".join(sorted(asn1.encode_der(attribute) for attribute in attributes)))
+
+
+def encode(
+    content: bytes,
+    attributes: bytes,
+    algorithm: str,
+    signature: bytes,
+    certificates: Sequence[bytes],
+    *,
+    rsa: bool,
+    timestamp: bytes | None = None,
+) -> bytes:
+    """A ContentInfo in DER with one signer, whose certificate comes first. Raises `FormatError` if that is none."""
+    issuer, serial = issuer_and_serial(certificates[0])
+    own = _tlv(ObjectIdentifier(RSA if rsa else _ECDSA[algorithm]))
+    unsigned = (
+        None
+        if timestamp is None
+        else [_tlv(_attribute(TIMESTAMP_TOKEN, _decode(asn1.TLV, timestamp, "the timestamp")))]
+    )
+    signer = _SignerInfo(
+        version=1,
+        sid=_IssuerAndSerial(issuer=_raw(issuer), serial=serial),
+        digest_algorithm=_digest_algorithm(algorithm),
+        attributes=[_raw(attribute) for attribute in der.items(der.value(attributes))],
+        signature_algorithm=[own, _tlv(asn1.Null())] if rsa else [own],
+        signature=signature,
+        unsigned_attributes=unsigned,
+    )
+    signed = _SignedData(
+        version=1,
+        digest_algorithms=asn1.SetOf([_digest_algorithm(algorithm)]),
+        content_info=_content_info(INDIRECT_DATA, content),
+        certificates=[_raw(c) for c in sorted(set(certificates))],
+        crls=None,
+        signer_infos=asn1.SetOf([signer]),
+    )
+    return asn1.encode_der(_content_info(SIGNED_DATA, asn1.encode_der(signed)))
+
+
+def decode(data: bytes) -> SignedData:
+    """Decode a signature; bytes behind its outer length are padding. Raises `FormatError` for anything else."""
+    outer = _decode(_ContentInfo, data[: der.total_size(data)], "the signature")
+    if outer.type.dotted_string != SIGNED_DATA:
+        raise FormatError("the signature is no SignedData")
+    signed = _decode(_SignedData, asn1.encode_der(outer.content), "the signature's SignedData")
+    if signed.content_info.type.dotted_string != INDIRECT_DATA:
+        raise FormatError("the signature is not about an image (no SpcIndirectDataContent)")
+    content = asn1.encode_der(signed.content_info.content)
+    about = _decode(_IndirectData, content, "the signature's digest").message_digest
+    return SignedData(
+        algorithm=_digest_name(about.algorithm),
+        digest=about.digest,
+        content=der.value(content),
+        certificates=tuple(asn1.encode_der(certificate) for certificate in signed.certificates or ()),
+        signers=tuple(_signer(info) for info in signed.signer_infos.as_list()),
+    )
+
+
+def _signer(info: _SignerInfo) -> Signer:
+    own = _attributes(info.attributes or [])
+    raw = b"".join(asn1.encode_der(attribute) for attribute in info.attributes or ())
+    return Signer(
+        issuer=asn1.encode_der(info.sid.issuer),
+        serial=info.sid.serial,
+        digest_algorithm=_digest_name(info.digest_algorithm),
+        attributes=own,
+        signed=der.wrap(der.SET, raw),
+        signature=info.signature,
+        timestamp=_attributes(info.unsigned_attributes or []).get(TIMESTAMP_TOKEN),
+    )
+
+
+def octet_string(data: bytes) -> bytes:
+    """The content of an OCTET STRING in DER, such as a messageDigest. Raises `FormatError`."""
+    return _decode(bytes, data, "an octet string")
+
+
+def object_identifier(data: bytes) -> str:
+    """An OBJECT IDENTIFIER in DER as dotted text. Raises `FormatError`."""
+    return _decode(ObjectIdentifier, data, "an object identifier").dotted_string
+
+
+def time_of(data: bytes) -> datetime:
+    """A signingTime in DER. Raises `FormatError`."""
+    if data[:1] == b"\x17":
+        return _decode(asn1.UTCTime, data, "the signing time").as_datetime()
+    return _decode(asn1.GeneralizedTime, data, "the signing time").as_datetime()
+
+
+def issuer_and_serial(certificate: bytes) -> tuple[bytes, int]:
+    """What a SignerInfo names a certificate by: its issuer's name in DER, and its serial number."""
+    tbs = _decode(_Certificate, certificate, "a certificate").tbs
+    return asn1.encode_der(tbs.issuer), tbs.serial
+
+
+def _attributes(raw: Sequence[asn1.TLV]) -> dict[str, bytes]:
+    """The first value of each attribute; `FormatError` where one stands twice or is empty."""
+    found: dict[str, bytes] = {}
+    for item in raw:
+        attribute = _decode(_Attribute, asn1.encode_der(item), "an attribute of the signature")
+        values = attribute.values.as_list()
+        name = attribute.type.dotted_string
+        if len(values) != 1 or name in found:
+            raise FormatError(f"the signature's attribute {name} does not have one value")
+        found[name] = asn1.encode_der(values[0])
+    return found
+
+
+def _attribute(name: str, value: object) -> _Attribute:
+    return _Attribute(type=ObjectIdentifier(name), values=asn1.SetOf([_tlv(value)]))
+
+
+def _content_info(name: str, content: bytes) -> _ContentInfo:
+    return _ContentInfo(type=ObjectIdentifier(name), content=_raw(content))
+
+
+def _digest_algorithm(name: str) -> Algorithm:
+    return [_tlv(ObjectIdentifier(DIGESTS[name])), _tlv(asn1.Null())]
+
+
+def _digest_name(algorithm: Algorithm) -> str:
+    if not algorithm:
+        raise FormatError("the signature does not name its digest algorithm")
+    name = object_identifier(asn1.encode_der(algorithm[0]))
+    if name not in _DIGEST_NAMES:
+        raise FormatError(f"the signature's digest algorithm {name} is not known")
+    return _DIGEST_NAMES[name]
+
+
+def _tlv(value: object) -> asn1.TLV:
+    return asn1.decode_der(asn1.TLV, asn1.encode_der(value))
+
+
+def _raw(data: bytes) -> asn1.TLV:
+    return _decode(asn1.TLV, data, "a part of the signature")
+
+
+def _decode(kind: type[T], data: bytes, what: str) -> T:
+    try:
+        return asn1.decode_der(kind, data)
+    except (ValueError, OverflowError) as error:
+        raise FormatError(f"{what} is not what DER and PKCS #7 ask for") from error
