@@ -69,6 +69,10 @@ _FWUPD_LIBRARIES = (
 )
 """What fwupdtool is linked with and few machines have; tools/install-peers sees to the others."""
 
+_PESIGN_LIBRARIES = ("libc6", "libefivar1t64", "libnspr4", "libnss3", "libpopt0", "libsqlite3-0", "zlib1g")
+_PROVIDER_LIBRARIES = ("libc6", "libssl3t64", "libzstd1", "zlib1g")
+"""What programs of sid that need a newer libc than the machine's are run with, through its own ld.so."""
+
 ALL: Mapping[str, Part] = {
     "stub-x64": _stub("linuxx64.efi.stub"),
     "stub-aa64": _stub("linuxaa64.efi.stub", architecture="arm64"),
@@ -84,6 +88,9 @@ ALL: Mapping[str, Part] = {
     "bootctl": Part("systemd-boot-tools", "usr/bin/bootctl"),
     "systemd-analyze": Part("systemd", "usr/bin/systemd-analyze"),
     "fwupdtool": Part("fwupd", "usr/bin/fwupdtool", "bookworm", libraries=_FWUPD_LIBRARIES),
+    "systemd-sbsign": Part("systemd-repart", "usr/lib/systemd/systemd-sbsign"),
+    "pesign": Part("pesign", "usr/bin/pesign", libraries=_PESIGN_LIBRARIES),
+    "pkcs11-provider": Part("pkcs11-provider", "usr/lib/*/ossl-modules/pkcs11.so", libraries=_PROVIDER_LIBRARIES),
     "libsystemd-shared": Part("libsystemd-shared", "usr/lib/*/systemd/libsystemd-shared-*.so"),
     "objdump-multiarch": Part("binutils-multiarch", "usr/bin/x86_64-linux-gnu-objdump", "bookworm"),
     "mkosi": Part("mkosi", "usr/lib/python3/dist-packages/mkosi"),

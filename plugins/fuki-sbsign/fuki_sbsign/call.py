@@ -19,16 +19,19 @@ _NOISE = re.compile(r"[0-9A-F]{8,}:error:|Enter .* pass ?phrase:|Signing .* imag
 
 
 class Call:
-    """What a program is run with; see `prepare`. `arguments` and `environment` are added to by whoever prepares it."""
+    """What a program is run with, to be filled in; see `prepare`.
+
+    `directory` is a scratch directory of this run, `hint` what to look at if the program fails.
+    """
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.arguments: list[str] = []
         self.environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-        self.directory = directory
+        self.hint: str | None = None
         self.descriptors: list[int] = []
         self._answer = ""
         self._secrets: list[str] = []
-        self.hint: str | None = None
 
     def answer(self, secret: str) -> None:
         """Type a secret on standard input; where there is no terminal, OpenSSL's prompt reads it there."""
@@ -49,13 +52,14 @@ class Call:
         path.write_text("".join(map(ssl.DER_cert_to_PEM_cert, certificates)))
         return path
 
-    def run(self, program: str) -> None:
-        """Raises `SigningError` with the program's last words, unless it ends with 0."""
+    def run(self, program: str, directory: Path) -> None:
+        """Run the program in a directory. Raises `SigningError` with its last words, unless it ends with 0."""
         try:
             done = subprocess.run(
                 [program, *self.arguments],
+                cwd=directory,
                 env=self.environment,
-                # Even empty input ends; with no input, a prompt does not wait for anyone.
+                # Where nothing is left to read, a prompt does not wait for anyone.
                 input=self._answer.encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import CertificateOptions, SigningContext, secret_description
+from fuki_build.hooks import SECRET_SOURCES, CertificateOptions, SigningContext
 from msgspec import Meta
 
 from fuki_sbsign.call import Call
@@ -17,9 +17,9 @@ class KeyOptions(ProgramOptions, frozen=True, kw_only=True):
     """What unlocks a key in a file, or in a PKCS #11 token."""
 
     passphrase: Annotated[
-        str | None, Meta(description=f"of an encrypted key file, {secret_description}; by default prompt")
+        str | None, Meta(description=f"of an encrypted key file, {SECRET_SOURCES}; by default prompt")
     ] = None
-    pin: Annotated[str | None, Meta(description=f"of the token, {secret_description}; by default none")] = None
+    pin: Annotated[str | None, Meta(description=f"of the token, {SECRET_SOURCES}; by default none")] = None
     module: Annotated[str | None, Meta(description="the PKCS #11 module, a shared library")] = None
 
 
@@ -37,18 +37,19 @@ def unlock_file(call: Call, key: str, options: KeyOptions, context: SigningConte
     data = context.read(key, "private key", "key")
     # DER does not tell; there, naming a source does.
     encrypted = b"ENCRYPTED" in data if b"-----BEGIN" in data else options.passphrase is not None
+    _refuse_pin(options)
     path = str((context.directory / key).absolute())
-    return path, passphrase(call, key, options, context) if encrypted else _no_pin(options)
+    return path, passphrase(call, key, options, context) if encrypted else None
 
 
 def passphrase(call: Call, file: str, options: KeyOptions, context: SigningContext) -> str:
     """What decrypts a file. Raises `SigningError`."""
-    _no_pin(options)
+    _refuse_pin(options)
     call.hint = "is the passphrase right?"
     return context.secret(options.passphrase, f"passphrase of {file}", "passphrase")
 
 
-def _no_pin(options: KeyOptions) -> None:
+def _refuse_pin(options: KeyOptions) -> None:
     if options.pin is not None:
         hint = "name the source of its passphrase with 'passphrase'"
         raise RecipeError("a key in a file has no PIN", where="pin", hint=hint)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from fuki_build.hooks import SigningContext, secret_description
+from fuki_build.hooks import SECRET_SOURCES, SigningContext
 from msgspec import Meta
 
 from fuki_sbsign.call import Call
@@ -16,9 +16,7 @@ class PesignOptions(ProgramOptions, frozen=True, kw_only=True):
         None
     )
     token: Annotated[str | None, Meta(description="the token with the key; by default the database itself")] = None
-    pin: Annotated[str | None, Meta(description=f"of the token or database, {secret_description}; by default none")] = (
-        None
-    )
+    pin: Annotated[str | None, Meta(description=f"of the token or database, {SECRET_SOURCES}; by default none")] = None
 
 
 class Pesign(ProgramSigner):

@@ -35,12 +35,12 @@ class ProgramSigner(FileSigner):
         image = path.absolute()
         try:
             with (
-                TemporaryDirectory(prefix=f".{image.name}.", dir=image.parent) as beside,
+                TemporaryDirectory(prefix=".fuki-", dir=image.parent) as beside,
                 prepare(context.workspace) as call,
             ):
                 output = Path(beside) / image.name
                 self.prepare(call, image, output, options, context)
-                call.run(program)
+                call.run(program, context.directory)
                 if not output.is_file():
                     raise SigningError(f"{self.name} has written nothing, and says that all went well")
                 output.replace(image)
