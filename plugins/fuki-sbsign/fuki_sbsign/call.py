@@ -13,7 +13,7 @@ from fuki_build.errors import SigningError
 
 _LAST_LINES = 3
 _LINE_WIDTH = 200
-_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\S\n]+|[^\n -~\u00a0-\uffff]")
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\n -~\u00a0-\uffff]")
 _NOISE = re.compile(r"[0-9A-F]{8,}:error:|Enter .* pass ?phrase:|Signing .* image$|(Succeeded|Failed)$")
 """Prompts that nobody sees, OpenSSL's error queue, and what is said on every run."""
 
@@ -61,8 +61,7 @@ class Call:
                 env=self.environment,
                 # Where nothing is left to read, a prompt does not wait for anyone.
                 input=self._answer.encode(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                capture_output=True,
                 pass_fds=self.descriptors,
                 # Prompts look for the terminal of the session first.
                 start_new_session=True,
@@ -71,20 +70,23 @@ class Call:
         except OSError as error:
             raise SigningError(f"cannot run {program}: {error.strerror}", where="program") from error
         if done.returncode:
-            raise SigningError(self._failure(Path(program).name, done.returncode, done.stdout), hint=self.hint)
+            raise SigningError(self._failure(Path(program).name, done), hint=self.hint)
 
-    def _failure(self, name: str, code: int, output: bytes) -> str:
+    def _failure(self, name: str, done: subprocess.CompletedProcess[bytes]) -> str:
+        code = done.returncode
         how = f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
-        return f"{name} {how}: {self.last_words(output)}"
+        # osslsigncode 2.5 complains on standard output.
+        said = self.last_words(done.stderr) or self.last_words(done.stdout) or "it said nothing"
+        return f"{name} {how}: {said}"
 
     def last_words(self, output: bytes) -> str:
         """The last lines of what a program printed, fit for an error: plain text, short, and without secrets."""
         text = output.decode(errors="replace")
         for secret in filter(None, self._secrets):
             text = text.replace(secret, "***")
-        lines = [line.strip() for line in _CONTROL.sub(" ", text).splitlines()]
+        lines = [" ".join(line.split()) for line in _CONTROL.sub(" ", text).splitlines()]
         telling = [line[:_LINE_WIDTH] for line in lines if line and not _NOISE.match(line)]
-        return " / ".join(telling[-_LAST_LINES:]) or "it said nothing"
+        return " / ".join(telling[-_LAST_LINES:])
 
 
 @contextmanager

@@ -34,10 +34,9 @@ def in_token(text: str) -> bool:
 
 def unlock_file(call: Call, key: str, options: KeyOptions, context: SigningContext) -> tuple[str, str | None]:
     """A key file's path, and the passphrase if it is encrypted. Raises `SigningError`."""
-    data = context.read(key, "private key", "key")
-    # DER does not tell; there, naming a source does.
-    encrypted = b"ENCRYPTED" in data if b"-----BEGIN" in data else options.passphrase is not None
     _refuse_pin(options)
+    # In DER, none of the programs reads an encrypted key.
+    encrypted = b"ENCRYPTED" in context.read(key, "private key", "key")
     path = str((context.directory / key).absolute())
     return path, passphrase(call, key, options, context) if encrypted else None
 
@@ -64,7 +63,7 @@ def unlock_token(call: Call, key: str, options: KeyOptions, context: SigningCont
     if options.pin is None:
         call.hint = "if the token asks for a PIN, name its source with 'pin'"
         return key, None
-    call.hint = "is the PIN right?"
+    call.hint = "is the PIN right, and the key in the token?"
     return key, context.secret(options.pin, f"PIN for {key}", "pin")
 
 

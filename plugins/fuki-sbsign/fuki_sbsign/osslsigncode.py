@@ -62,7 +62,8 @@ class Osslsigncode(ProgramSigner):
             call.arguments += ["-ts", url]
         if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
             call.arguments += ["-time", epoch]
-        if secret is not None:
+        # An empty one is none: osslsigncode does not read an empty file.
+        if secret:
             call.arguments += ["-readpass", str(call.secret_file(secret))]
         call.arguments += ["-in", str(image), "-out", str(output)]
 

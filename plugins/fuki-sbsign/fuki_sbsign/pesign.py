@@ -40,7 +40,7 @@ class Pesign(ProgramSigner):
             call.hint = "if the database or token has a password, name its source with 'pin'"
         else:
             secret = context.secret(options.pin, f"password for {options.token or options.nickname}", "pin")
-            call.hint = "is the password right?"
+            call.hint = "are password and nickname right? 'certutil -L -d' with the directory tells the nicknames"
             # pesign takes the last byte for a line break, whatever it is.
             call.arguments.append(f"--pinfile={call.secret_file(secret, end=chr(10))}")
         call.arguments += [f"--in={image}", f"--out={output}"]

@@ -87,7 +87,7 @@ def test_a_wrong_secret_is_told_without_telling_it(
     assert isinstance(error, SigningError)
     assert error.exit_code == 4
     assert re.fullmatch(rf"{program} failed with exit code \d+: .+", error.message)
-    assert re.fullmatch(r"is the (passphrase|PIN|password) right\?", error.hint or "")
+    assert re.fullmatch(r"(is the (passphrase|PIN)|are password and nickname) right.+", error.hint or "")
     assert "86420" not in str(error)
     assert secret not in str(error)
 
