@@ -9,6 +9,7 @@ import pytest
 from tests.support.command import refused, succeed
 from tests.support.secure_boot import EXPIRED, make_identity, write_certificates, write_key
 from tests.support.signing_programs import PASSPHRASE, PIN, URI, run, script
+from tests.support.timestamp_authority import timestamp_authority
 
 RECIPE = """\
 [fuki]
@@ -67,6 +68,28 @@ def test_several_backends_sign_one_image(first: str, second: str, directory: Pat
     image = build(directory, first, second)
     run("sbverify", "--cert", directory / "ca.crt", image)
     assert told(directory, image) == ["valid", "valid"]
+
+
+@pytest.mark.parametrize("backend", ["sbsign", "systemd-sbsign", "osslsigncode"])
+@pytest.mark.parametrize("kind", ["rsa3072", "rsa4096", "p256", "p384"])
+def test_signatures_of_other_kinds_of_keys_are_verified(backend: str, kind: str, directory: Path):
+    identity = make_identity("Acme other", kind)
+    write_key(directory / "other.key", identity.key)
+    write_certificates(directory / "ca.crt", identity.certificate)
+    text = RECIPE + f'[fuki.sign]\nbackend = "{backend}"\nkey = "other.key"\ncertificate = "ca.crt"\n'
+    (directory / "fuki.toml").write_text(text)
+    succeed(directory, "build", "-o", "acme.efi")
+    assert told(directory, directory / "acme.efi") == ["valid"]
+    run("osslsigncode", "verify", "-CAfile", directory / "ca.crt", directory / "acme.efi")
+
+
+@pytest.mark.parametrize("digest", ["sha384", "sha512"])
+def test_osslsigncode_s_other_digests_and_timestamps_are_verified(digest: str, directory: Path):
+    with timestamp_authority(directory) as url:
+        image = build(directory, "osslsigncode", more=f'digest = "{digest}"\ntimestamp = ["{url}"]\n')
+    report = json.loads(succeed(directory, "verify", "--json", "--certificate", "ca.crt", image).out)
+    (signature,) = report["image"]["signatures"]
+    assert (signature["verdict"], signature["algorithm"], signature["timestamp"]) == ("valid", digest, True)
 
 
 def test_addons_are_signed_too(directory: Path):

@@ -1,5 +1,7 @@
 """How programs are found and run, and what becomes of their complaints."""
 
+import doctest
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,13 @@ def refused(image: Path, sign: Sign, backend: str, /, **options: Any) -> FukiErr
 
 def test_the_plugin_gives_four_backends():
     assert sorted(kind.name for kind in fuki_signers()) == ["osslsigncode", "pesign", "sbsign", "systemd-sbsign"]
+
+
+@pytest.mark.parametrize("kind", PACKAGES, ids=lambda kind: kind.name)
+def test_the_example_of_a_backend_holds(kind: type):
+    module = sys.modules[kind.__module__]
+    assert doctest.testmod(module).attempted
+    assert not doctest.testmod(module).failed
 
 
 @pytest.mark.parametrize("kind", PACKAGES, ids=lambda kind: kind.name)
