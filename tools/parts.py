@@ -70,8 +70,8 @@ _FWUPD_LIBRARIES = (
 """What fwupdtool is linked with and few machines have; tools/install-peers sees to the others."""
 
 _PESIGN_LIBRARIES = ("libc6", "libefivar1t64", "libnspr4", "libnss3", "libpopt0", "libsqlite3-0", "zlib1g")
-_PROVIDER_LIBRARIES = ("libc6", "libssl3t64", "libzstd1", "zlib1g")
-"""What programs of sid that need a newer libc than the machine's are run with, through its own ld.so."""
+_OPENSSL_LIBRARIES = ("libc6", "libssl3t64", "libzstd1", "zlib1g")
+"""What programs that need a newer libc than the machine's are run with, through its own ld.so."""
 
 ALL: Mapping[str, Part] = {
     "stub-x64": _stub("linuxx64.efi.stub"),
@@ -89,8 +89,9 @@ ALL: Mapping[str, Part] = {
     "systemd-analyze": Part("systemd", "usr/bin/systemd-analyze"),
     "fwupdtool": Part("fwupd", "usr/bin/fwupdtool", "bookworm", libraries=_FWUPD_LIBRARIES),
     "systemd-sbsign": Part("systemd-repart", "usr/lib/systemd/systemd-sbsign"),
+    "osslsigncode": Part("osslsigncode", "usr/bin/osslsigncode", "trixie", libraries=_OPENSSL_LIBRARIES),
     "pesign": Part("pesign", "usr/bin/pesign", libraries=_PESIGN_LIBRARIES),
-    "pkcs11-provider": Part("pkcs11-provider", "usr/lib/*/ossl-modules/pkcs11.so", libraries=_PROVIDER_LIBRARIES),
+    "pkcs11-provider": Part("pkcs11-provider", "usr/lib/*/ossl-modules/pkcs11.so", libraries=_OPENSSL_LIBRARIES),
     "libsystemd-shared": Part("libsystemd-shared", "usr/lib/*/systemd/libsystemd-shared-*.so"),
     "objdump-multiarch": Part("binutils-multiarch", "usr/bin/x86_64-linux-gnu-objdump", "bookworm"),
     "mkosi": Part("mkosi", "usr/lib/python3/dist-packages/mkosi"),

@@ -63,11 +63,15 @@ def script(path: Path, text: str) -> Path:
 
 
 def install_programs(directory: Path) -> Path:
-    """Fill a directory with systemd-sbsign and pesign, for PATH; the machine has the others."""
+    """Fill a directory with systemd-sbsign, osslsigncode and pesign, for PATH; the machine has sbsign.
+
+    osslsigncode 2.5, which bookworm has, signs as well, but does not accept signatures of sbsign and systemd-sbsign.
+    """
     shared, sbsign = parts.get("libsystemd-shared").parent, parts.get("systemd-sbsign")
     script(directory / "systemd-sbsign", f'LD_LIBRARY_PATH={shared} exec {sbsign} "$@"')
-    pesign = parts.get("pesign")
-    script(directory / "pesign", _by_own_loader(pesign, pesign.parents[2]))
+    for name in ("osslsigncode", "pesign"):
+        program = parts.get(name)
+        script(directory / name, _by_own_loader(program, program.parents[2]))
     return directory
 
 

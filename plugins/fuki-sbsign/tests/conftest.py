@@ -1,6 +1,7 @@
 """Images to sign, what they are signed with, and the programs in PATH."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,9 +38,12 @@ def _token(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def softhsm(_token: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The PKCS #11 module of a token that has the key."""
-    monkeypatch.setenv("SOFTHSM2_CONF", str(_token))
+def softhsm(_token: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The PKCS #11 module of a token that has the key; what a test adds to it is its own."""
+    shutil.copytree(_token.parent / "tokens", tmp_path / "tokens")
+    configuration = tmp_path / "softhsm2.conf"
+    configuration.write_text(f"directories.tokendir = {tmp_path}/tokens\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(configuration))
     return SOFTHSM
 
 
@@ -50,7 +54,7 @@ def _programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def programs(_programs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All programs are in PATH; the directory has those that the machine has not."""
+    """All programs are in PATH; the directory has those that are not the machine's."""
     monkeypatch.setenv("PATH", f"{_programs}{os.pathsep}{os.environ['PATH']}")
     return _programs
 

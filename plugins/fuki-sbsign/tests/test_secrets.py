@@ -69,7 +69,7 @@ def test_the_secret_is_in_no_argument_environment_or_file(
 ):
     seen = tmp_path / "seen"
     real = shutil.which(program)
-    look = f'{{ printf "%s\\n" "$@"; env; find {tmp_path} -type f -size -2 -exec cat {{}} +; }} >{seen}'
+    look = f'{{ printf "%s\\n" "$@"; env; find {tmp_path}/workspace -type f -exec cat {{}} +; }} >{seen}'
     spy = script(tmp_path / "spy", f'{look}\nexec {real} "$@"')
     sign(stub, program, **options, program=str(spy))
     text = seen.read_text()
