@@ -69,6 +69,10 @@ _FWUPD_LIBRARIES = (
 )
 """What fwupdtool is linked with and few machines have; tools/install-peers sees to the others."""
 
+_PESIGN_LIBRARIES = ("libc6", "libefivar1t64", "libnspr4", "libnss3", "libpopt0", "libsqlite3-0", "zlib1g")
+_OPENSSL_LIBRARIES = ("libc6", "libssl3t64", "libzstd1", "zlib1g")
+"""What programs that need a newer libc than the machine's are run with, through its own ld.so."""
+
 _TPM_LIBRARIES = (
     "libtss2-esys-3.0.2-0t64",
     "libtss2-mu-4.0.1-0t64",
@@ -95,6 +99,10 @@ ALL: Mapping[str, Part] = {
     "bootctl": Part("systemd-boot-tools", "usr/bin/bootctl"),
     "systemd-analyze": Part("systemd", "usr/bin/systemd-analyze"),
     "fwupdtool": Part("fwupd", "usr/bin/fwupdtool", "bookworm", libraries=_FWUPD_LIBRARIES),
+    "systemd-sbsign": Part("systemd-repart", "usr/lib/systemd/systemd-sbsign"),
+    "osslsigncode": Part("osslsigncode", "usr/bin/osslsigncode", "trixie", libraries=_OPENSSL_LIBRARIES),
+    "pesign": Part("pesign", "usr/bin/pesign", libraries=_PESIGN_LIBRARIES),
+    "pkcs11-provider": Part("pkcs11-provider", "usr/lib/*/ossl-modules/pkcs11.so", libraries=_OPENSSL_LIBRARIES),
     "systemd-measure": Part("systemd-tpm", "usr/lib/systemd/systemd-measure", libraries=_TPM_LIBRARIES),
     "systemd-pcrlock": Part("systemd-tpm", "usr/lib/systemd/systemd-pcrlock", libraries=_TPM_LIBRARIES),
     "libsystemd-shared": Part("libsystemd-shared", "usr/lib/*/systemd/libsystemd-shared-*.so"),
