@@ -69,38 +69,72 @@ def test_a_pin_in_a_uri_is_refused_and_not_repeated(pin: str, before: str):
     assert secret not in str(caught.value)
 
 
-def test_the_examples_of_the_rfc_are_read():
-    # RFC 7512, section 3; what it says about each stands around it there.
-    uri = pkcs11_uri.decode("pkcs11:object=my-pubkey;type=public")
-    assert (uri.object, uri.type) == ("my-pubkey", ObjectType.PUBLIC)
-    uri = pkcs11_uri.decode("pkcs11:object=my-key;type=private?pin-source=file:/etc/token")
-    assert (uri.type, uri.pin_source) == (ObjectType.PRIVATE, "file:/etc/token")
-    uri = pkcs11_uri.decode(
-        "pkcs11:token=The%20Software%20PKCS%2311%20Softtoken;manufacturer=Snake%20Oil,%20Inc.;model=1.0;"
-        "object=my-certificate;type=cert;id=%69%95%3E%5C%F4%BD%EC%91;serial=?pin-source=file:/etc/token_pin"
-    )
-    assert (uri.token, uri.manufacturer) == ("The Software PKCS#11 Softtoken", "Snake Oil, Inc.")
-    assert (uri.type, uri.id, uri.serial) == (ObjectType.CERTIFICATE, bytes.fromhex("69953e5cf4bdec91"), "")
-    uri = pkcs11_uri.decode("pkcs11:object=my-sign-key;type=private?module-name=mypkcs11")
-    assert uri.module_name == "mypkcs11"
-    uri = pkcs11_uri.decode("pkcs11:object=my-sign-key;type=private?module-path=/mnt/libmypkcs11.so.1")
-    assert uri.module_path == "/mnt/libmypkcs11.so.1"
-    uri = pkcs11_uri.decode("pkcs11:token=Software%20PKCS%2311%20softtoken;slot-description=Sun%20Metaslot")
-    assert uri.slot_description == "Sun Metaslot"
-    uri = pkcs11_uri.decode("pkcs11:slot-id=327;library-version=3")
-    assert (uri.slot_id, uri.library_version) == (327, (3, 0))
-    uri = pkcs11_uri.decode("pkcs11:token=My%20token%25%20created%20by%20Joe;id=%01%02%03%Ba%dd%Ca%fe%04%05%06")
-    assert (uri.token, uri.id) == ("My token% created by Joe", bytes.fromhex("010203baddcafe040506"))
-    assert pkcs11_uri.decode("pkcs11:token=A%20name%20with%20a%20substring%20%25%3B").token == (
-        "A name with a substring %;"
-    )
-    assert pkcs11_uri.decode("pkcs11:token=Name%20with%20a%20small%20A%20with%20acute:%20%C3%A1").token == (
-        "Name with a small A with acute: á"
-    )
-    assert pkcs11_uri.decode("pkcs11:token=my-token;my-attribute=my-value?q=/a|b").vendor == (
-        ("my-attribute", b"my-value"),
-    )
-    assert pkcs11_uri.decode("pkcs11:") == Pkcs11Uri()
+# RFC 7512, section 3, without the two that hold a PIN.
+EXAMPLES = {
+    "pkcs11:": {},
+    "pkcs11:object=my-pubkey;type=public": {"object": "my-pubkey", "type": ObjectType.PUBLIC},
+    "pkcs11:object=my-key;type=private?pin-source=file:/etc/token": {
+        "object": "my-key",
+        "type": ObjectType.PRIVATE,
+        "pin_source": "file:/etc/token",
+    },
+    "pkcs11:token=The%20Software%20PKCS%2311%20Softtoken;manufacturer=Snake%20Oil,%20Inc.;model=1.0;"
+    "object=my-certificate;type=cert;id=%69%95%3E%5C%F4%BD%EC%91;serial=?pin-source=file:/etc/token_pin": {
+        "token": "The Software PKCS#11 Softtoken",
+        "manufacturer": "Snake Oil, Inc.",
+        "model": "1.0",
+        "object": "my-certificate",
+        "type": ObjectType.CERTIFICATE,
+        "id": bytes.fromhex("69953e5cf4bdec91"),
+        "serial": "",
+        "pin_source": "file:/etc/token_pin",
+    },
+    "pkcs11:object=my-sign-key;type=private?module-name=mypkcs11": {
+        "object": "my-sign-key",
+        "type": ObjectType.PRIVATE,
+        "module_name": "mypkcs11",
+    },
+    "pkcs11:object=my-sign-key;type=private?module-path=/mnt/libmypkcs11.so.1": {
+        "object": "my-sign-key",
+        "type": ObjectType.PRIVATE,
+        "module_path": "/mnt/libmypkcs11.so.1",
+    },
+    "pkcs11:slot-description=Sun%20Metaslot": {"slot_description": "Sun Metaslot"},
+    "pkcs11:library-manufacturer=Snake%20Oil,%20Inc.;library-description=Soft%20Token%20Library;library-version=1.23": {
+        "library_manufacturer": "Snake Oil, Inc.",
+        "library_description": "Soft Token Library",
+        "library_version": (1, 23),
+    },
+    "pkcs11:token=My%20token%25%20created%20by%20Joe;library-version=3;id=%01%02%03%Ba%dd%Ca%fe%04%05%06": {
+        "token": "My token% created by Joe",
+        "library_version": (3, 0),
+        "id": bytes.fromhex("010203baddcafe040506"),
+    },
+    "pkcs11:token=A%20name%20with%20a%20substring%20%25%3B;object=my-certificate;type=cert": {
+        "token": "A name with a substring %;",
+        "object": "my-certificate",
+        "type": ObjectType.CERTIFICATE,
+    },
+    "pkcs11:token=Name%20with%20a%20small%20A%20with%20acute:%20%C3%A1;object=my-certificate;type=cert": {
+        "token": "Name with a small A with acute: \u00e1",
+        "object": "my-certificate",
+        "type": ObjectType.CERTIFICATE,
+    },
+    "pkcs11:token=my-token;object=my-certificate;type=cert;vendor-aaa=value-a"
+    "?pin-source=file:/etc/token_pin&vendor-bbb=value-b": {
+        "token": "my-token",
+        "object": "my-certificate",
+        "type": ObjectType.CERTIFICATE,
+        "vendor": (("vendor-aaa", b"value-a"),),
+        "pin_source": "file:/etc/token_pin",
+        "vendor_query": (("vendor-bbb", b"value-b"),),
+    },
+}
+
+
+@pytest.mark.parametrize("uri", EXAMPLES)
+def test_the_examples_of_the_rfc_are_read(uri: str):
+    assert pkcs11_uri.decode(uri) == Pkcs11Uri(**EXAMPLES[uri])
 
 
 def test_vendor_attributes_may_be_repeated():
