@@ -11,6 +11,7 @@ from fuki_build.emit.outputs import choose_outputs
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.write import write_outputs
 from fuki_build.hooks.host import PluginHost
+from fuki_build.hooks.signers import SigningContext
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
 from fuki_build.recipe.load import load_recipe
@@ -27,21 +28,24 @@ def new_host(plugins: Sequence[str] = ()) -> PluginHost:
 
 
 @contextmanager
-def plan(path: Path | None = None, plugins: Sequence[str] = ()) -> Iterator[Plan]:
+def plan(path: Path | None = None, plugins: Sequence[str] = (), *, unsigned: bool = False) -> Iterator[Plan]:
     """Plan a recipe: everything but the writing. What it yields can be built while the `with` lasts.
 
-    `path` is a recipe or a directory that holds one; `plugins` are loaded beside those that it names.
-    Raises `FukiError`; findings, even errors, are only part of the plan.
+    `path` is a recipe or a directory that holds one; `plugins` are loaded beside those that it names; `unsigned` leaves
+    all signatures out. Raises `FukiError`; findings, even errors, are only part of the plan.
     """
     host = new_host(plugins)
     loaded = load_recipe(path)
     host.load(loaded.recipe.plugins)
-    with tempfile.TemporaryDirectory(prefix="fuki-") as workspace:
-        resolved = resolve(loaded, host, Path(workspace))
+    with (
+        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
+        SigningContext(loaded.directory, Path(workspace)) as signing,
+    ):
+        resolved = resolve(loaded, host, signing, unsigned=unsigned)
         uki = layout.plan(resolved.uki)
         addons = tuple(layout.plan(addon) for addon in resolved.addons)
         findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
-        yield Plan(loaded, host, resolved, uki, addons, findings, Path(workspace))
+        yield Plan(loaded, host, resolved, uki, addons, findings, signing, unsigned)
 
 
 def build(

@@ -95,6 +95,7 @@ ALL: Mapping[str, Part] = {
     "ovmf-inteltdx": Part("ovmf-inteltdx", "usr/share/ovmf/OVMF.inteltdx.ms.fd"),
     "ovmf-2025": Part("ovmf", "usr/share/ovmf/OVMF.fd", "trixie"),
     "ovmf-vars": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.fd"),
+    "ovmf-vars-ms": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
     "ovmf-code": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.fd"),
     "busybox": Part("busybox-static", "usr/bin/busybox"),
     "aavmf": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),

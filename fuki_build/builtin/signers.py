@@ -12,13 +12,13 @@ from msgspec import Meta
 
 from fuki_build.errors import FormatError, RecipeError, SigningError
 from fuki_build.hooks import (
+    SECRET_SOURCES,
     CertificateOptions,
     FileSigner,
     KeySigner,
     SigningContext,
     SigningKey,
     hookimpl,
-    secret_description,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _MAX_SIGNATURE = 64 * 1024
 class LocalOptions(CertificateOptions, frozen=True, kw_only=True):
     key: Annotated[str, Meta(min_length=1, description="the private key: PEM, DER or PKCS #12")]
     passphrase: Annotated[
-        str | None, Meta(description=f"for an encrypted key, {secret_description}; by default prompt")
+        str | None, Meta(description=f"for an encrypted key, {SECRET_SOURCES}; by default prompt")
     ] = None
 
 
@@ -70,6 +70,9 @@ class LocalSigner(KeySigner):
         except FormatError as error:
             raise SigningError(f"{options.key}: {error.message}", where="key", hint=error.hint) from error
         return LocalKey(key, context.certificates(options) or key.certificates)
+
+    def certificates(self, options: LocalOptions, context: SigningContext) -> Sequence[bytes]:
+        return context.certificates(options) or self.open(options, context).certificates
 
 
 class Encoding(StrEnum):

@@ -20,6 +20,7 @@ from fuki_build.image.output_file import OutputFile
 @click.option("-o", "--output", type=output_type, help="Where to write the image (or the only output).")
 @click.option("--only", metavar="FORMAT", multiple=True, help="Write only outputs of this format (repeatable).")
 @click.option("--depfile", type=output_type, help="Write what the output depends on, in Make's syntax.")
+@click.option("--unsigned", is_flag=True, help="Leave all signatures out, for 'fuki digests' and 'fuki attach'.")
 @json_option
 @click.pass_obj
 def build(
@@ -28,16 +29,18 @@ def build(
     output: Path | None,
     only: tuple[str, ...],
     depfile: Path | None,
+    unsigned: bool,
     as_json: bool,
 ) -> None:
     """Build RECIPE's outputs: all of them, or none.
 
     RECIPE is a fuki.toml or mkosi.conf, or a directory that holds one; by default the current one.
     """
-    with pipeline.plan(recipe, plugins) as planned:
+    with pipeline.plan(recipe, plugins, unsigned=unsigned) as planned:
         show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
             result = pipeline.build(planned, only=only, output=output, progress=progress)
+        show_findings(result.build.findings[len(planned.findings) :])
         if depfile:
             _write_depfile(depfile, result)
         if as_json:

@@ -14,13 +14,15 @@ from fuki_build.hooks.records import NoOptions, OutputFormat
 from fuki_build.image.layout import Layout
 from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.model import OutputTable
+from fuki_build.recipe.signing import refuse_kernels, resolve_signers
+from fuki_build.signing.request import SignRequest
 
 _DEFAULT: tuple[dict[str, Any], ...] = ({"format": "uki"}, {"format": "addon"})
 _FROM_COMMAND_LINE = "--only"
 
 
 class Output(Struct, frozen=True):
-    """One output: its format, options and path, and the images that it writes."""
+    """One output: its format, options and path, the images that it writes, and what signs them."""
 
     format: OutputFormat
     plugin: Contribution[type[OutputFormat]]
@@ -28,6 +30,7 @@ class Output(Struct, frozen=True):
     path: Path
     where: str
     images: Mapping[Path, Layout]
+    signers: tuple[SignRequest, ...] = ()
 
 
 def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = None) -> tuple[Output, ...]:
@@ -67,7 +70,19 @@ def _output(plan: Plan, data: dict[str, Any], where: str, image: Path) -> Output
     table = convert(common, OutputTable, where)
     options = convert_options(rest, kind.Options, OutputTable, where)
     beside = image.with_name(image.name.removesuffix(".efi") + kind.suffix)
-    return Output(kind(), plugin, options, plan.loaded.directory / table.path if table.path else beside, where, {})
+    target = plan.loaded.directory / table.path if table.path else beside
+    return Output(kind(), plugin, options, target, where, {}, _signers(plan, table, where))
+
+
+def _signers(plan: Plan, table: OutputTable, where: str) -> tuple[SignRequest, ...]:
+    """The recipe's signers, or the output's own."""
+    if plan.unsigned or table.sign is False:
+        return ()
+    if table.sign is True:
+        return plan.resolved.signers
+    own = resolve_signers(table.sign, plan.host, f"{where}.sign")
+    refuse_kernels(own)
+    return own
 
 
 def _move(outputs: list[Output], path: Path) -> list[Output]:

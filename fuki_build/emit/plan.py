@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Artifact, Build, Finding
+from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.describe import LayoutView, describe
 from fuki_build.image.layout import Layout
 from fuki_build.recipe.load import LoadedRecipe
@@ -14,7 +15,7 @@ from fuki_build.recipe.resolve import Resolved
 
 
 class Plan(Struct, frozen=True):
-    """The layouts of a recipe's images, and the findings about them. `workspace` lives as long as the plan."""
+    """The layouts of a recipe's images, and the findings about them. `signing` lives as long as the plan."""
 
     loaded: LoadedRecipe
     host: PluginHost
@@ -22,7 +23,12 @@ class Plan(Struct, frozen=True):
     uki: Layout
     addons: tuple[Layout, ...]
     findings: tuple[Finding, ...]
-    workspace: Path
+    signing: SigningContext
+    unsigned: bool = False
+
+    @property
+    def workspace(self) -> Path:
+        return self.signing.workspace
 
     @property
     def views(self) -> Sequence[LayoutView]:

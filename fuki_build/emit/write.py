@@ -5,13 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from fuki_build.emit.images import ImageWriter
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.host import blame
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
-from fuki_build.image.assemble import Assembly, Progress, assemble
-from fuki_build.image.layout import Layout
+from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.output_file import OutputFile
 from fuki_build.recipe.inputs import Input
 from fuki_build.recipe.text import render_template, template_directory
@@ -21,8 +21,9 @@ def write_outputs(plan: Plan, outputs: Sequence[Output], progress: Progress | No
     """Assemble the images, let every output tell about them, and give all files their names at the end."""
     with ExitStack() as stack:
         files = _Files(stack, plan.resolved.inputs.files)
-        images = {id(layout): _assemble(plan, layout, outputs, files, progress) for layout in plan.layouts}
-        build = _record(plan, images)
+        writer = ImageWriter(plan, outputs, progress)
+        images = {id(layout): writer.write(layout, files.open) for layout in plan.layouts}
+        build = _record(plan, images, writer)
         templates: list[Path] = []
         for output in outputs:
             _emit(plan, output, build, files, templates)
@@ -57,26 +58,7 @@ class _Files:
         return tuple(Artifact(file.path, name) for file, name in self._open.values())
 
 
-def _assemble(
-    plan: Plan, layout: Layout, outputs: Sequence[Output], files: _Files, progress: Progress | None
-) -> BuiltImage:
-    """Assemble an image everywhere an output wants it; if none does, only for its digests."""
-    built = None
-    for output in outputs:
-        for path, wanted in output.images.items():
-            if wanted is layout:
-                file = files.open(path, output)
-                built = BuiltImage(layout, assemble(layout, file, progress), file.readable_path)
-    if built is None and layout is plan.uki and any(output.format.needs_image_file for output in outputs):
-        path = plan.workspace / "image.efi"
-        with OutputFile(path) as file:
-            assembly = assemble(layout, file, progress)
-            file.commit()
-        built = BuiltImage(layout, assembly, path)
-    return built or BuiltImage(layout, assemble(layout, None, progress), None)
-
-
-def _record(plan: Plan, images: Mapping[int, BuiltImage]) -> Build:
+def _record(plan: Plan, images: Mapping[int, BuiltImage], writer: ImageWriter) -> Build:
     recipe = plan.loaded.recipe
     return Build(
         name=recipe.name,
@@ -84,20 +66,18 @@ def _record(plan: Plan, images: Mapping[int, BuiltImage]) -> Build:
         variables=plan.loaded.variables,
         uki=images[id(plan.uki)],
         addons=tuple(images[id(addon)] for addon in plan.addons),
-        inputs=tuple(_inputs(plan, [image.assembly for image in images.values()])),
+        inputs=tuple(_inputs(plan, [image.assembly for image in images.values()], writer.kernel_digests)),
         tools=plan.host.versions(),
-        findings=plan.findings,
+        findings=(*plan.findings, *writer.findings),
         firmware_origins=plan.resolved.firmware_origins,
     )
 
 
-def _inputs(plan: Plan, assemblies: Sequence[Assembly]) -> list[InputFile]:
+def _inputs(plan: Plan, assemblies: Sequence[Assembly], kernels: Mapping[Path, str]) -> list[InputFile]:
     """Every input once per place that names it; what was too large to read while planning has its digest by now."""
-    read: dict[tuple[Path, int], str] = {}
-    for assembly in assemblies:
-        for part, digest in assembly.inputs:
-            read[part.path, part.offset] = digest
-    return [InputFile(item.name, item.where, item.sha256 or read[item.path, 0]) for item in plan.resolved.inputs.files]
+    read = {part.path: digest for assembly in assemblies for part, digest in assembly.inputs if part.offset == 0}
+    read.update(kernels)
+    return [InputFile(item.name, item.where, item.sha256 or read[item.path]) for item in plan.resolved.inputs.files]
 
 
 def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: list[Path]) -> None:
@@ -129,6 +109,7 @@ def _dependencies(plan: Plan, templates: Sequence[Path]) -> tuple[Path, ...]:
         *plan.loaded.files,
         *(i.path for i in inputs.files),
         *inputs.dependencies,
+        *plan.signing.files,
         *plan.host.module_files(),
         *templates,
     )

@@ -152,6 +152,11 @@ class SignedData(Struct, frozen=True):
     certificates: tuple[bytes, ...]
     signers: tuple[Signer, ...]
 
+    def certificate_of(self, signer: Signer) -> bytes | None:
+        """The signer's certificate, None where it is not among those of the signature."""
+        wanted = (signer.issuer, signer.serial)
+        return next((c for c in self.certificates if issuer_and_serial(c) == wanted), None)
+
 
 def indirect_data(digest: bytes, algorithm: str) -> bytes:
     """SpcIndirectDataContent in DER: the digest of an image, made with hashlib's `algorithm`."""

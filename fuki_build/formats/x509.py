@@ -1,6 +1,7 @@
 """X.509 certificates and public keys, as they come in files: PEM or DER."""
 
 import hashlib
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -32,7 +33,7 @@ def decode_certificates(data: bytes) -> list[bytes]:
 def public_key_of(certificate: bytes) -> bytes:
     """The public key of a DER certificate, as a SubjectPublicKeyInfo in DER. Raises `FormatError`."""
     try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
+        key = _certificate(certificate).public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
         raise FormatError("the certificate's key cannot be read") from error
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -66,3 +67,23 @@ def verifies(public_key: bytes, signature: bytes, digest: bytes, algorithm: str)
 def fingerprint(der: bytes) -> str:
     """SHA-256 of a certificate or public key in DER, in hex."""
     return hashlib.sha256(der).hexdigest()
+
+
+def _certificate(der: bytes) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except ValueError as error:
+        raise FormatError("the certificate cannot be read") from error
+
+
+def subject(certificate: bytes) -> str:
+    """The subject of a DER certificate as text (RFC 4514). Raises `FormatError`."""
+    try:
+        return _certificate(certificate).subject.rfc4514_string() or "without a name"
+    except ValueError as error:
+        raise FormatError("the certificate's subject cannot be read") from error
+
+
+def expires(certificate: bytes) -> datetime:
+    """The last moment at which a DER certificate is valid. Raises `FormatError`."""
+    return _certificate(certificate).not_valid_after_utc

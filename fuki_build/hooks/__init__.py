@@ -24,12 +24,13 @@ from fuki_build.hooks.records import (
     SourceContext,
     Subject,
 )
-from fuki_build.hooks.secrets import DESCRIPTION as secret_description
+from fuki_build.hooks.secrets import SECRET_SOURCES
 from fuki_build.hooks.signers import CertificateOptions, FileSigner, KeySigner, SigningContext, SigningKey
 from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
 
 __all__ = [
+    "SECRET_SOURCES",
     "Artifact",
     "Build",
     "BuiltImage",
@@ -56,5 +57,4 @@ __all__ = [
     "Subject",
     "TablePlatform",
     "hookimpl",
-    "secret_description",
 ]

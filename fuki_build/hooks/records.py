@@ -167,7 +167,10 @@ class Rule(Struct, frozen=True):
 
 
 class BuiltImage(Struct, frozen=True):
-    """An image that was assembled: `path` is where it can be read now (None if nothing asked for the file)."""
+    """An image that was assembled: `path` is where it can be read now (None if nothing asked for the file).
+
+    `layout` has the certificate table, if it was signed.
+    """
 
     layout: Layout
     assembly: Assembly

@@ -8,7 +8,7 @@ from fuki_build.errors import RecipeError, SigningError
 
 _MAX_SIZE = 64 * 1024
 _SOURCES = ("file:PATH", "env:NAME", "credential:NAME", "prompt")
-DESCRIPTION = f"where it comes from: {', '.join(_SOURCES)}"
+SECRET_SOURCES = f"where it comes from: {', '.join(_SOURCES)}"
 """For the `description` of an option that names such a source."""
 
 

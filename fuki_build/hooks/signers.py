@@ -31,7 +31,7 @@ class SigningContext:
     """What the signers of one command share; resources that they hold are released at the end of its `with`.
 
     `directory` is what options' paths are relative to (the recipe's), `workspace` a scratch directory that lives until
-    the command ends.
+    the command ends, `files` what was read and decides the outcome (keys and certificates, not secrets).
 
     >>> with SigningContext(Path("/recipe"), Path("/tmp")) as context:
     ...     context.once("token", lambda: ExitStack()) is context.once("token", lambda: ExitStack())
@@ -41,6 +41,7 @@ class SigningContext:
     def __init__(self, directory: Path, workspace: Path) -> None:
         self.directory = directory
         self.workspace = workspace
+        self.files: list[Path] = []
         self._stack = ExitStack()
         self._shared: dict[Hashable, object] = {}
 
@@ -68,6 +69,7 @@ class SigningContext:
 
     def read(self, path: str, what: str, where: str) -> bytes:
         """A small file's content. Raises `SigningError` at `where`, the option that named it."""
+        self.files.append(self.directory / path)
         try:
             return Blob.of_file(self.directory / path).read_small(_MAX_SIZE, what)
         except FukiError as error:
@@ -127,6 +129,10 @@ class KeySigner(ABC):
     @abstractmethod
     def open(self, options: Any, context: SigningContext) -> SigningKey:  # noqa: ANN401 - an instance of Options
         """Find the key, and log in where that is needed. Raises `SigningError`, `where` being the option at fault."""
+
+    def certificates(self, options: Any, context: SigningContext) -> Sequence[bytes]:  # noqa: ANN401
+        """The key's certificates, for a preview: better without asking for a secret. By default the key is opened."""
+        return self.open(options, context).certificates
 
 
 class FileSigner(ABC):

@@ -17,7 +17,11 @@ _MAX_MAGIC = 4096
 
 def inspect(path: Path) -> Layout:
     """Read an image's headers and nothing else. Raises `FukiError` when it cannot be read or is no PE image."""
-    file = Blob.of_file(path)
+    return read_layout(Blob.of_file(path), path)
+
+
+def read_layout(file: Blob, path: Path) -> Layout:
+    """The layout of an image that is content already; `path` names it."""
     try:
         headers = pe.decode(file.read_at(0, pe.HEAD_SIZE), file.size)
         _check_claims(headers, file.size)

@@ -1,8 +1,10 @@
 """Layout: an image with every offset, address and size decided, and no byte written yet."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fuki_build.errors import FukiError
 from fuki_build.formats import pe
@@ -102,6 +104,19 @@ def plan(image: Image) -> Layout:
         stub=image.stub.version if image.stub else None,
         where=image.where,
     )
+
+
+def with_contents(layout: Layout, contents: Mapping[int, Blob]) -> Layout:
+    """The layout with other contents of the same sizes, given by the identity of those that they replace."""
+    if not contents:
+        return layout
+    sections = tuple(
+        replace(placed, section=replace(placed.section, content=contents[id(placed.section.content)]))
+        if id(placed.section.content) in contents
+        else placed
+        for placed in layout.sections
+    )
+    return replace(layout, sections=sections)
 
 
 def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:

@@ -14,13 +14,13 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
 
-_MAX_TABLE = 1024 * 1024
+MAX_TABLE = 1024 * 1024
 _CHECKSUM = Struct("<I")
 
 
 def certificates(layout: Layout) -> tuple[Certificate, ...]:
     """The entries of an image's certificate table. Raises `FormatError`."""
-    table = layout.certificate_table.read_small(_MAX_TABLE, "the certificate table")
+    table = layout.certificate_table.read_small(MAX_TABLE, "the certificate table")
     return authenticode.certificates(table, layout.headers.security.address)
 
 
@@ -64,6 +64,20 @@ def attach(layout: Layout, table: bytes, output: OutputFile) -> Layout:
     if headers.optional.checksum and layout.file is not None:
         output.patch(headers.checksum_offset, _CHECKSUM.pack(_checksum(layout, signed, offset, place)))
     return signed
+
+
+def signed_content(layout: Layout, table: bytes) -> Blob:
+    """An image that was read, with another certificate table, as content of another one. Its checksum becomes 0."""
+    signed = with_table(layout, table)
+    content = (layout.file or Blob()).slice(0, layout.unsigned_size)
+    content += Blob.of_bytes(bytes(-content.size % PADDING) + table)
+    for offset, new in (
+        (layout.headers.checksum_offset, bytes(4)),
+        authenticode.security_patch(signed.headers, *signed.headers.security),
+    ):
+        behind = offset + len(new)
+        content = content.slice(0, offset) + Blob.of_bytes(new) + content.slice(behind, content.size - behind)
+    return content
 
 
 def _checksum(layout: Layout, signed: Layout, offset: int, place: bytes) -> int:

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from fuki_build.signing.request import DigestAlgorithm
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$"
 
 
@@ -112,11 +114,31 @@ class ExpectTable(Table, frozen=True):
     profile: Annotated[str | None, Meta(description="the id of one profile; by default all")] = None
 
 
+class SignTable(Table, frozen=True):
+    """`[fuki.sign]`, or several `[[fuki.sign]]`: a signer; the keys that its backend takes stand beside these."""
+
+    backend: Annotated[str, Meta(description="what signs: local, command, or a plugin's")]
+    digest: Annotated[DigestAlgorithm, Meta(description="algorithm of the digest: sha256, sha384 or sha512")] = (
+        DigestAlgorithm.SHA256
+    )
+    signing_time: Annotated[
+        bool, Meta(description="whether the signature tells a time, which is SOURCE_DATE_EPOCH")
+    ] = False
+    timestamp: Annotated[str | None, Meta(description="URL of a timestamp authority (RFC 3161) to ask")] = None
+    sign_kernel: Annotated[bool, Meta(description="whether to sign kernels, too, that are not signed")] = False
+
+
+Sign = dict[str, Any] | tuple[dict[str, Any], ...]
+
+
 class OutputTable(Table, frozen=True):
     """`[[fuki.output]]`: a file to write; the keys that its format takes stand beside these."""
 
     format: Annotated[str, Meta(description="uki, addon, manifest, template, or a plugin's")]
     path: Annotated[str | None, Meta(description="where to, relative to the recipe")] = None
+    sign: Annotated[
+        bool | Sign, Meta(description="false, or signers instead of those of [fuki.sign]; for outputs that are images")
+    ] = True
 
 
 class Recipe(Table, frozen=True):
@@ -136,4 +158,5 @@ class Recipe(Table, frozen=True):
     profile: tuple[ProfileTable, ...] = ()
     addon: tuple[AddonTable, ...] = ()
     expect: Annotated[tuple[ExpectTable, ...], Meta(description="what machines are to select")] = ()
+    sign: Annotated[Sign, Meta(description="what signs the image and its addons")] = ()
     output: Annotated[tuple[dict[str, Any], ...], Meta(description="files to write; by default the image")] = ()

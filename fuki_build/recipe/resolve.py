@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -11,6 +11,7 @@ from fuki_build.formats import env_file, sbat
 from fuki_build.formats.pe import Machine
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Expectation
+from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.kernel import Kernel
@@ -22,7 +23,12 @@ from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.model import AddonTable, ImageTable, ProfileTable
+from fuki_build.recipe.signing import KernelSigning, resolve_signers
 from fuki_build.recipe.stubs import find_stub, read_stub
+from fuki_build.signing.request import SignRequest
+
+if TYPE_CHECKING:
+    from fuki_build.signing.kernel import KernelRoom
 
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -35,12 +41,20 @@ class Resolved(Struct, frozen=True):
     inputs: Inputs
     firmware_origins: Mapping[str, Mapping[str, str]]
     expectations: tuple[Expectation, ...] = ()
+    signers: tuple[SignRequest, ...] = ()
+    kernels: tuple["KernelRoom", ...] = ()
+    """Kernels of the image that are to be signed."""
 
 
-def resolve(loaded: LoadedRecipe, host: PluginHost, workspace: Path) -> Resolved:
-    """Resolve a recipe whose plugins are loaded. Reads headers and small files; raises `RecipeError` with the place."""
-    inputs = Inputs(loaded, workspace)
-    uki, firmware = _resolve_uki(loaded, host, inputs)
+def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, unsigned: bool = False) -> Resolved:
+    """Resolve a recipe whose plugins are loaded. Reads headers and small files; raises `RecipeError` with the place.
+
+    `unsigned` leaves out what signs, as if the recipe had none of it.
+    """
+    inputs = Inputs(loaded, signing.workspace)
+    signers = () if unsigned else resolve_signers(loaded.recipe.sign, host, "fuki.sign")
+    kernels = KernelSigning(tuple(signer for signer in signers if signer.sign_kernel), signing)
+    uki, firmware = _resolve_uki(loaded, host, inputs, kernels)
     addons = tuple(
         _resolve_addon(addon, uki.machine, inputs, f"fuki.addon[{i}]") for i, addon in enumerate(loaded.recipe.addon)
     )
@@ -53,16 +67,18 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, workspace: Path) -> Resolved
     }
     declared = [Expectation(d.machine, d.fwid, d.profile, d.where) for found in firmware for d in found.declared]
     expected = explicit_expectations(loaded.recipe, loaded.directory, host, inputs.dependencies)
-    return Resolved(uki, addons, inputs, origins, (*declared, *expected))
+    return Resolved(uki, addons, inputs, origins, (*declared, *expected), signers, tuple(kernels.rooms))
 
 
-def _resolve_uki(loaded: LoadedRecipe, host: PluginHost, inputs: Inputs) -> tuple[Image, list[FirmwareSet]]:
+def _resolve_uki(
+    loaded: LoadedRecipe, host: PluginHost, inputs: Inputs, kernels_to_sign: KernelSigning
+) -> tuple[Image, list[FirmwareSet]]:
     recipe = loaded.recipe
     table = recipe.image
     if table.linux is None:
         raise RecipeError("the image has no kernel", where="fuki.image.linux", hint='add linux = "path/to/vmlinuz"')
     firmware = [resolve_firmware(recipe.firmware, None, inputs, host, "fuki.firmware")]
-    base = resolve_contents(table, firmware[0], None, inputs, "fuki.image")
+    base = kernels_to_sign.reserve(resolve_contents(table, firmware[0], None, inputs, "fuki.image"))
     stub = find_stub(table, base.kernel, inputs)
     sections = [*base.sections, _uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image")]
     kernels = [base.kernel] if base.kernel else []
@@ -72,7 +88,7 @@ def _resolve_uki(loaded: LoadedRecipe, host: PluginHost, inputs: Inputs) -> tupl
     for number, profile in enumerate(recipe.profile, 1):
         where = f"fuki.profile[{number - 1}]"
         firmware.append(resolve_firmware(profile.firmware, number, inputs, host, f"{where}.firmware"))
-        own = _resolve_profile(profile, firmware[-1], number, inputs, where)
+        own = kernels_to_sign.reserve(_resolve_profile(profile, firmware[-1], number, inputs, where))
         sections += own.sections
         if profile.sbat:
             sections.append(_uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))

@@ -15,6 +15,7 @@ REAL = {
     "kernel-aa64": (0, 1024),
     "aavmf": (0, 8192),
     "ovmf-vars": (0, 512),
+    "ovmf-vars-ms": (0, 40960),
     "ovmf-generic": (-4096, None),
     "ovmf-inteltdx": (-4096, None),
     "ovmf-2025": (-4096, None),

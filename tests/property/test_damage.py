@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 from contextlib import suppress
+from datetime import UTC, datetime
 from struct import pack
 from uuid import UUID
 
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import (
+    authenticated_variable,
     authenticode,
     compression,
+    efi_signature_list,
     efifw,
     env_file,
     firmware,
@@ -27,6 +30,7 @@ from fuki_build.formats import (
     ovmf,
     pe,
     sbat,
+    variable_store,
 )
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.formats.reader import Reader
@@ -126,6 +130,43 @@ def test_ovmf_tables(data: bytes):
     with suppress(FormatError):
         found = ovmf.decode(Reader.of(data))
         assert found is None or sum(map(len, found.entries.values())) < len(data)
+
+
+LISTS = efi_signature_list.encode(
+    [
+        efi_signature_list.certificate_list(b"\x30\x82\0\0", UUID(int=1)),
+        efi_signature_list.hash_list(efi_signature_list.Kind.SHA1, [bytes(20), b"\1" * 20], UUID(int=2)),
+    ]
+)
+
+
+@given(st.one_of(ANY, mutated(LISTS)))
+def test_signature_lists(data: bytes):
+    with suppress(FormatError):
+        lists = efi_signature_list.decode(data)
+        assert sum(len(s.data) for one in lists for s in one.signatures) <= len(data)
+        assert not all(one.signatures for one in lists) or efi_signature_list.encode(lists) == data
+
+
+AUTHENTICATED = authenticated_variable.encode(
+    authenticated_variable.AuthenticatedPayload(datetime(2026, 11, 25, tzinfo=UTC), b"\x30\x82\0\0", LISTS)
+)
+
+
+@given(st.one_of(ANY, mutated(AUTHENTICATED)))
+def test_authenticated_variables(data: bytes):
+    with suppress(FormatError):
+        assert authenticated_variable.encode(authenticated_variable.decode(data)) == data
+
+
+@settings(max_examples=100)
+@given(st.one_of(ANY, mutations("ovmf-vars-ms")), st.booleans())
+def test_variable_stores(data: bytes, whole: bool):
+    """As it stands the volume claims more than is there; made to fit, its variables are reached."""
+    fitted = data[:32] + pack("<Q", len(data)) + data[40:88] + pack("<I", max(0, len(data) - 72)) + data[92:]
+    with suppress(FormatError):
+        found = variable_store.decode(Reader.of(data if whole else fitted))
+        assert found is None or sum(len(v.data) for v in found) <= len(data)
 
 
 CONTENT = b"Linux version 6.12.1 (a@b)\n" * 20

@@ -6,6 +6,7 @@ import lzma
 import shlex
 import subprocess
 from collections.abc import Callable
+from datetime import UTC
 from struct import pack
 
 import lz4.block
@@ -15,7 +16,9 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuki_build.formats import compression, efifw, env_file, hwids, kernel, pe, sbat
+from fuki_build.formats import authenticated_variable as auth
+from fuki_build.formats import compression, efi_signature_list, efifw, env_file, hwids, kernel, pe, sbat
+from fuki_build.formats.efi_signature_list import Signature, SignatureList
 from fuki_build.formats.hwids import Device, DeviceType, Record
 from fuki_build.formats.reader import Reader
 from fuki_build.hardware.chid import FIELDS, Dialect, chid
@@ -55,6 +58,31 @@ def test_hardware_ids_are_decoded_as_they_were_encoded(wanted: list[Device]):
 def test_hardware_ids_that_were_grouped_encode_to_the_same_records(wanted: list[Device]):
     records = hwids.decode(hwids.encode(wanted))
     assert hwids.decode(hwids.encode(hwids.group(records))) == records
+
+
+signature_lists = st.integers(1, 60).flatmap(
+    lambda size: st.builds(
+        SignatureList,
+        type=st.uuids().filter(lambda guid: guid not in efi_signature_list.DATA_SIZES),
+        signatures=st.lists(
+            st.builds(Signature, owner=st.uuids(), data=st.binary(min_size=size, max_size=size)), min_size=1, max_size=4
+        ).map(tuple),
+        header=st.binary(max_size=8),
+    )
+)
+
+
+@given(st.lists(signature_lists, max_size=4).map(tuple))
+def test_signature_lists_are_decoded_as_they_were_encoded(lists: tuple[SignatureList, ...]):
+    assert efi_signature_list.decode(efi_signature_list.encode(lists)) == lists
+
+
+TIMES = st.none() | st.datetimes(timezones=st.just(UTC)).map(lambda time: time.replace(microsecond=0))
+
+
+@given(st.builds(auth.AuthenticatedPayload, TIMES, st.binary(min_size=1, max_size=60), st.binary(max_size=60)))
+def test_authenticated_variables_are_decoded_as_they_were_encoded(value: auth.AuthenticatedPayload):
+    assert auth.decode(auth.encode(value)) == value
 
 
 VALUES = st.text(st.characters(exclude_characters="\0\n", exclude_categories=["Cs"]), max_size=60)

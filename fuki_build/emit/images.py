@@ -1,0 +1,98 @@
+"""The images of a build: signers made ready, then each image assembled and signed wherever an output wants it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fuki_build.emit.outputs import Output
+from fuki_build.emit.plan import Plan
+from fuki_build.hooks.records import BuiltImage, Finding
+from fuki_build.image.assemble import Assembly, Progress, assemble
+from fuki_build.image.blob import Blob, FilePart
+from fuki_build.image.layout import Layout, with_contents
+from fuki_build.image.output_file import OutputFile
+from fuki_build.signing.request import Signer, SignRequest, open_signers
+
+OpenFile = Callable[[Path, Output], OutputFile]
+
+
+class ImageWriter:
+    """Writes a plan's images. Making one opens every key that is needed, so that what is wrong with one shows first."""
+
+    def __init__(self, plan: Plan, outputs: Sequence[Output], progress: Progress | None) -> None:
+        self._plan = plan
+        self._outputs = outputs
+        self._progress = progress
+        self._needs_file = any(output.format.needs_image_file for output in outputs)
+        self._signers = {id(signer.request): signer for signer in self._open()}
+        self.findings = self._doubts()
+        self._kernels = self._sign_kernels()
+
+    def _open(self) -> tuple[Signer, ...]:
+        wanted = [output.signers for output in self._outputs if output.images]
+        wanted += [self._plan.resolved.signers] * self._needs_file
+        wanted += [room.requests for room in self._plan.resolved.kernels]
+        requests = {id(request): request for signers in wanted for request in signers}
+        signers = open_signers(tuple(requests.values()), self._plan.signing)
+        if signers:
+            from fuki_build.signing.authenticode import check_key  # noqa: PLC0415 - cryptography is slow to load
+
+            for signer in signers:
+                check_key(signer)
+        return signers
+
+    def _doubts(self) -> tuple[Finding, ...]:
+        """What firmware may not know of the signatures that are going to be made."""
+        if not self._signers:
+            return ()
+        from fuki_build.checks.signatures import doubts  # noqa: PLC0415 - cryptography is slow to load
+
+        silenced = self._plan.loaded.recipe.silence
+        found = [finding for signer in self._signers.values() for finding in doubts(signer)]
+        return tuple(finding for finding in dict.fromkeys(found) if finding.rule not in silenced)
+
+    def _sign_kernels(self) -> dict[int, Blob]:
+        """What stands for each signed kernel in the layouts, by identity, and the kernel itself."""
+        rooms = self._plan.resolved.kernels
+        if not rooms:
+            return {}
+        from fuki_build.signing.kernel import fill  # noqa: PLC0415 - cryptography is slow to load
+
+        return {id(room.content): fill(room, self._of(room.requests)) for room in rooms}
+
+    def _of(self, requests: Sequence[SignRequest]) -> list[Signer]:
+        return [self._signers[id(request)] for request in requests]
+
+    def write(self, layout: Layout, open_file: OpenFile) -> BuiltImage:
+        """Assemble an image everywhere an output wants it; if none does, only for its digests."""
+        content = with_contents(layout, self._kernels)
+        built = None
+        for output in self._outputs:
+            for path, wanted in output.images.items():
+                if wanted is layout:
+                    file = open_file(path, output)
+                    written = self._write(content, file, output.signers)
+                    built = built or BuiltImage(*written, file.readable_path)
+        if built is None and layout is self._plan.uki and self._needs_file:
+            path = self._plan.workspace / "image.efi"
+            with OutputFile(path) as file:
+                written = self._write(content, file, self._plan.resolved.signers)
+                file.commit()
+            built = BuiltImage(*written, path)
+        return built or BuiltImage(content, assemble(content, None, self._progress), None)
+
+    def _write(self, content: Layout, file: OutputFile, requests: Sequence[SignRequest]) -> tuple[Layout, Assembly]:
+        if not requests:
+            return content, assemble(content, file, self._progress)
+        from fuki_build.signing.image import write_signed  # noqa: PLC0415 - cryptography is slow to load
+
+        return write_signed(content, file, self._of(requests), self._plan.signing, progress=self._progress)
+
+    @property
+    def kernel_digests(self) -> dict[Path, str]:
+        """SHA-256 of each kernel that was signed, as it was before."""
+        return {
+            part.path: room.sha256
+            for room in self._plan.resolved.kernels
+            for part in (room.layout.file or Blob()).parts
+            if isinstance(part, FilePart)
+        }

@@ -1,0 +1,128 @@
+"""edk2's variable store: the UEFI variables in OVMF_VARS.fd, or in an image that holds code and variables.
+
+Sources: MdePkg/Include/Pi/PiFirmwareVolume.h, MdeModulePkg/Include/Guid/VariableFormat.h, and for which of several
+copies counts, FindVariableEx() in MdeModulePkg/Universal/Variable/RuntimeDxe/VariableParsing.c.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from struct import Struct
+from uuid import UUID
+
+import msgspec
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import efi_time
+from fuki_build.formats.reader import Reader, unpack
+
+# EFI_FIRMWARE_VOLUME_HEADER up to its block map: zero vector, file system, size, signature, attributes, header size.
+_VOLUME = Struct("<16x16sQ4sIH")
+_VOLUME_GUID = UUID("fff12b8d-7696-4c8b-a985-2747075b4f50")
+_VOLUME_ALIGNMENT = 4096
+_STORE = Struct("<16sIBB6x")  # GUID, size with this header, format, state
+_FORMATTED, _HEALTHY = 0x5A, 0xFE
+_ALIGNMENT = 4
+_START = 0x55AA
+_AUTHENTICATED = Struct("<HBxI8x16s4xII16s")  # start mark, state, attributes, time, name size, data size, vendor
+_PLAIN = Struct("<HBxIII16s")  # the same without time
+_PLAIN_STORE = UUID("ddcf3616-3275-4164-98b6-fe85707ffe7d")
+_AUTHENTICATED_STORE = UUID("aaf32c78-947b-439a-a180-2e144ec37792")
+_QCOW2 = b"QFI\xfb"
+
+# A variable's state: each step clears a bit, as flash can.
+_ADDED = 0x3F
+_BEING_REPLACED = 0x3E
+MAX_SIZE = 64 * 1024 * 1024
+"""Largest image that is searched, in bytes, and so the largest store."""
+
+
+class Variable(msgspec.Struct, frozen=True):
+    """A variable; `timestamp` is that of the last authenticated write, None where there was none."""
+
+    name: str
+    vendor: UUID
+    attributes: int
+    timestamp: datetime | None
+    data: bytes
+
+
+def decode(image: Reader) -> tuple[Variable, ...] | None:
+    """The variables that firmware would find, in the store's order; None where the image has no store.
+
+    Raises `FormatError` where a store is damaged, and for a disk image of QEMU's.
+    """
+    if image.read_at(0, len(_QCOW2)) == _QCOW2:
+        hint = "convert it: qemu-img convert -O raw"
+        raise FormatError("this is a qcow2 image, of which fuki reads only the raw form", hint=hint)
+    if image.size > MAX_SIZE:
+        raise FormatError(f"an image of {image.size} bytes is too large to hold a variable store")
+    for offset in range(0, image.size - _VOLUME.size, _VOLUME_ALIGNMENT):
+        guid, size, magic, _, header_size = _VOLUME.unpack(image.read(offset, _VOLUME.size, "a firmware volume"))
+        if magic == b"_FVH" and UUID(bytes_le=guid) == _VOLUME_GUID:
+            return _decode_store(image.read(offset, size, "the volume with the variable store"), header_size)
+    return None
+
+
+def _decode_store(volume: bytes, offset: int) -> tuple[Variable, ...]:
+    guid, size, form, state = unpack(_STORE, volume, offset, "the variable store")
+    if (form, state) != (_FORMATTED, _HEALTHY):
+        raise FormatError(f"the variable store is not in use (format {form:#04x}, state {state:#04x})")
+    if not _STORE.size <= size <= len(volume) - offset:
+        raise FormatError(f"the variable store claims {size} bytes, its volume has {len(volume) - offset} for it")
+    store = volume[offset : offset + size]
+    match UUID(bytes_le=guid):
+        case kind if kind == _AUTHENTICATED_STORE:
+            layout = _AUTHENTICATED
+        case kind if kind == _PLAIN_STORE:
+            layout = _PLAIN
+        case kind:
+            raise FormatError(f"the variable store is of the unknown kind {kind}")
+    return _current(_decode_variables(store, layout))
+
+
+def _current(found: Iterator[tuple[int, Variable]]) -> tuple[Variable, ...]:
+    """What counts: a variable whose replacement was not finished, only while there is no finished one."""
+    variables: dict[tuple[str, UUID], tuple[int, Variable]] = {}
+    for state, variable in found:
+        key = variable.name, variable.vendor
+        if state == _ADDED and (key not in variables or variables[key][0] == _BEING_REPLACED):
+            variables.pop(key, None)
+            variables[key] = state, variable
+        elif state == _BEING_REPLACED and key not in variables:
+            variables[key] = state, variable
+    return tuple(variable for _, variable in variables.values())
+
+
+def _decode_variables(store: bytes, layout: Struct) -> Iterator[tuple[int, Variable]]:
+    """Each variable with its state, the deleted ones too; whatever has no start mark ends the list."""
+    at = _align(_STORE.size)
+    while at + layout.size <= len(store):
+        start, state, attributes, *time, name_size, data_size, vendor = layout.unpack_from(store, at)
+        if start != _START:
+            return
+        name_at = at + layout.size
+        data_at = name_at + name_size
+        end = data_at + data_size
+        if end > len(store):
+            raise FormatError(f"the variable at {at:#x} of the store claims {name_size} + {data_size} bytes")
+        if state in {_ADDED, _BEING_REPLACED}:
+            what = f"the variable at {at:#x} of the store"
+            name = _decode_name(store[name_at:data_at], what)
+            timestamp = efi_time.decode(time[0], 0, f"the time of {what}") if time else None
+            data = store[data_at:end]
+            yield state, Variable(name, UUID(bytes_le=vendor), attributes, timestamp, data)
+        at = _align(end)
+
+
+def _decode_name(data: bytes, what: str) -> str:
+    try:
+        name, nul, rest = data.decode("utf-16-le").partition("\0")
+    except UnicodeDecodeError:
+        raise FormatError(f"{what} has a name that is not UTF-16") from None
+    if not (name and nul) or rest:
+        raise FormatError(f"{what} has a name that is empty, or whose first NUL is not its end")
+    return name
+
+
+def _align(offset: int) -> int:
+    return -(-offset // _ALIGNMENT) * _ALIGNMENT

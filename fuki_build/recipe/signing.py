@@ -1,0 +1,83 @@
+"""`[fuki.sign]` and `sign` of outputs: which backends sign, with which options."""
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from fuki_build.errors import FukiError, RecipeError
+from fuki_build.hooks.host import PluginHost
+from fuki_build.hooks.records import NoOptions
+from fuki_build.hooks.signers import SigningContext
+from fuki_build.image.inspect import read_layout
+from fuki_build.recipe.contents import Slice
+from fuki_build.recipe.convert import convert, convert_options, split
+from fuki_build.recipe.model import Sign, SignTable
+from fuki_build.signing.request import SignRequest
+
+if TYPE_CHECKING:
+    from fuki_build.signing.kernel import KernelRoom
+
+
+def resolve_signers(sign: Sign, host: PluginHost, where: str) -> tuple[SignRequest, ...]:
+    """The signers of one table, or of several. Raises `RecipeError` at its place."""
+    if isinstance(sign, dict):
+        return (resolve_signer(sign, host, where),)
+    return tuple(resolve_signer(table, host, f"{where}[{index}]") for index, table in enumerate(sign))
+
+
+def resolve_signer(data: dict[str, Any], host: PluginHost, where: str) -> SignRequest:
+    if not isinstance(data.get("backend"), str):
+        convert(split(data, SignTable, NoOptions)[0], SignTable, where)
+    try:
+        found = host.signer(data["backend"])
+    except FukiError as error:
+        raise error.at(f"{where}.backend") from error
+    backend = found.thing
+    common, rest = split(data, SignTable, backend.Options)
+    table = convert(common, SignTable, where)
+    options = convert_options(rest, backend.Options, SignTable, where)
+    return SignRequest(
+        backend=backend,
+        plugin=found.plugin,
+        options=options,
+        where=where,
+        digest=table.digest,
+        signing_time=table.signing_time,
+        timestamp=table.timestamp,
+        sign_kernel=table.sign_kernel,
+    )
+
+
+class KernelSigning:
+    """Makes room for the signatures of kernels that have none; one that is signed stays as it is."""
+
+    def __init__(self, requests: tuple[SignRequest, ...], context: SigningContext) -> None:
+        self._requests = requests
+        self._context = context
+        self.rooms: list[KernelRoom] = []
+
+    def reserve(self, found: Slice) -> Slice:
+        """The slice with the kernel as it will be, as far as that is known now."""
+        kernel = found.kernel
+        if not self._requests or kernel is None or kernel.headers is None or kernel.signed:
+            return found
+        from fuki_build.signing.kernel import reserve  # noqa: PLC0415 - cryptography is slow to load
+
+        room = reserve(read_layout(kernel.content, kernel.path), self._requests, self._context)
+        self.rooms.append(room)
+        sections = tuple(
+            replace(section, content=room.content) if section.name == ".linux" else section
+            for section in found.sections
+        )
+        return replace(found, sections=sections)
+
+
+def refuse_kernels(requests: tuple[SignRequest, ...]) -> None:
+    """A kernel is inside every output of an image, so that no single output can have it signed."""
+    for request in requests:
+        if request.sign_kernel:
+            raise RecipeError(
+                "an output cannot have its own kernel signature",
+                where=f"{request.where}.sign-kernel",
+                hint="set it in [fuki.sign]",
+            )

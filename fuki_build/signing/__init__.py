@@ -1,0 +1,1 @@
+"""Signing images and verifying them: Authenticode as UEFI Secure Boot has it."""

@@ -1,0 +1,82 @@
+"""Sign whole images: what `assemble` writes, with a certificate table behind it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from fuki_build.errors import FukiError, SigningError
+from fuki_build.formats import authenticode as table
+from fuki_build.hooks.host import blame
+from fuki_build.hooks.signers import FileSigner, SigningContext
+from fuki_build.image.assemble import Assembly, Progress, assemble
+from fuki_build.image.inspect import inspect
+from fuki_build.image.layout import Layout
+from fuki_build.image.output_file import OutputFile
+from fuki_build.image.signatures import MAX_TABLE, attach, with_table
+from fuki_build.signing.authenticode import sign
+from fuki_build.signing.request import Signer, errors_at
+
+
+class Signed(NamedTuple):
+    """What was written: the layout with its certificate table, and the digests of the pass."""
+
+    layout: Layout
+    assembly: Assembly
+
+
+def write_signed(
+    layout: Layout,
+    output: OutputFile,
+    signers: Sequence[Signer],
+    context: SigningContext,
+    *,
+    keep: bytes = b"",
+    progress: Progress | None = None,
+) -> Signed:
+    """Write `layout` to `output` in one pass, and sign it: first with keys, in their order, then through programs.
+
+    `keep` are entries of a certificate table that stay before the new ones. Raises `SigningError`.
+    """
+    keyed = [signer for signer in signers if signer.key is not None]
+    assembly = assemble(layout, output, progress, {signer.request.digest for signer in keyed})
+    entries = keep + b"".join(certificate_entry(signer, assembly) for signer in keyed)
+    signed = attach(layout, entries, output) if entries else layout
+    for signer in signers:
+        if signer.key is None:
+            signed = _sign_file(signer, context, output, signed, assembly)
+    return Signed(signed, assembly)
+
+
+def certificate_entry(signer: Signer, assembly: Assembly) -> bytes:
+    """One entry of a certificate table, made with an open key."""
+    if signer.key is None:
+        raise ValueError("a program signs files, not digests")
+    digest = bytes.fromhex(assembly.image_digests[signer.request.digest])
+    with blame(signer.request.plugin, f"failed in signing backend {signer.name!r}"):
+        return table.encode_certificate(sign(signer.key, signer.request, digest))
+
+
+def _sign_file(
+    signer: Signer, context: SigningContext, output: OutputFile, before: Layout, assembly: Assembly
+) -> Layout:
+    """Let a program sign, then look at what it did: it may add a signature and nothing else."""
+    backend = signer.request.backend()
+    if not isinstance(backend, FileSigner):
+        raise TypeError(f"{signer.name} has no key")
+
+    def use(path: Path) -> None:
+        with blame(signer.request.plugin, f"failed in signing backend {signer.name!r}"):
+            backend.sign_file(path, signer.request.options, context)
+
+    with errors_at(signer.request):
+        output.lend(use)
+        try:
+            after = inspect(output.readable_path)
+            digests = assemble(after)
+        except FukiError as error:
+            raise SigningError(f"{signer.name} left no image behind: {error.message}") from error
+        if digests.authenticode != assembly.authenticode:
+            raise SigningError(f"{signer.name} changed more of the image than its signature")
+        if after.certificate_table.size <= before.certificate_table.size:
+            raise SigningError(f"{signer.name} did not add a signature")
+    return with_table(before, after.certificate_table.read_small(MAX_TABLE, "the certificate table"))

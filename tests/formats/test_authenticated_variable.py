@@ -1,0 +1,81 @@
+"""EFI_VARIABLE_AUTHENTICATION_2 as in UEFI 2.10, section 8.2.2; other tools' files are read in tests/peers."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from struct import pack
+from uuid import UUID
+
+import pytest
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import authenticated_variable as auth
+from fuki_build.formats.authenticated_variable import AuthenticatedPayload
+
+TIME = datetime(2026, 11, 25, 18, 40, 9, tzinfo=UTC)
+TIME_BYTES = bytes.fromhex("ea07 0b 19 12 28 09 00 00000000 0000 00 00")
+PKCS7_BYTES = bytes.fromhex("9dd2af4a df68 ee49 8aa9 347d375665a7")
+HEAD = TIME_BYTES + pack("<IHH", 24 + 5, 0x0200, 0x0EF1) + PKCS7_BYTES
+
+
+def test_a_file_has_the_bytes_of_the_specification():
+    assert auth.encode(AuthenticatedPayload(TIME, b"PKCS7", b"payload")) == HEAD + b"PKCS7" + b"payload"
+
+
+def test_a_file_is_taken_apart():
+    assert auth.decode(HEAD + b"PKCS7" + b"payload") == AuthenticatedPayload(TIME, b"PKCS7", b"payload")
+    assert auth.decode(HEAD + b"PKCS7") == AuthenticatedPayload(TIME, b"PKCS7", b"")
+
+
+def test_a_time_in_another_zone_is_written_in_utc():
+    elsewhere = TIME.astimezone(timezone(timedelta(hours=2)))
+    assert auth.encode(AuthenticatedPayload(elsewhere, b"PKCS7", b"")) == HEAD + b"PKCS7"
+
+
+def test_what_is_appended_may_have_no_time():
+    data = bytes(16) + HEAD[16:] + b"PKCS7"
+    assert auth.decode(data).timestamp is None
+    assert auth.encode(auth.decode(data)) == data
+
+
+def test_a_signature_covers_name_vendor_attributes_time_and_value():
+    """The order of section 8.2.2: VariableName, VendorGuid, Attributes, TimeStamp, DataNew_variable_content."""
+    covered = AuthenticatedPayload(TIME, b"PKCS7", b"payload").covered("db", auth.VENDORS["db"])
+    vendor = bytes.fromhex("cbb219d7 3a3d 9645 a3bc dad00e67656f")
+    assert covered == b"d\0b\0" + vendor + b"\x27\0\0\0" + TIME_BYTES + b"payload"
+
+
+def test_what_is_appended_is_signed_as_such():
+    append = auth.SECURE_BOOT_ATTRIBUTES | auth.Attributes.APPEND_WRITE
+    covered = auth.to_be_signed("KEK", auth.VENDORS["KEK"], append, None, b"")
+    assert covered == b"K\0E\0K\0" + UUID(str(auth.GLOBAL_VENDOR)).bytes_le + b"\x67\0\0\0" + bytes(16)
+
+
+@pytest.mark.parametrize(("data", "expected"), [(HEAD, True), (HEAD[:39], False), (b"", False), (bytes(99), False)])
+def test_a_file_is_told_from_a_bare_list(data: bytes, expected: bool):
+    assert auth.is_authenticated(data) is expected
+
+
+def header(size: int = 29, revision: int = 0x200, kind: int = 0xEF1, guid: bytes = PKCS7_BYTES) -> bytes:
+    return TIME_BYTES + pack("<IHH", size, revision, kind) + guid + b"PKCS7"
+
+
+REFUSED = {
+    "nothing": b"",
+    "half a time": TIME_BYTES[:8],
+    "a time alone": TIME_BYTES,
+    "a thirteenth month": bytes.fromhex("ea07 0d") + HEAD[3:] + b"PKCS7",
+    "nanoseconds": TIME_BYTES[:8] + b"\1" + HEAD[9:] + b"PKCS7",
+    "a time zone": TIME_BYTES[:12] + b"\x3c" + HEAD[13:] + b"PKCS7",
+    "padding that is not zero": TIME_BYTES[:7] + b"\1" + HEAD[8:] + b"PKCS7",
+    "a signature longer than the file": header(30),
+    "a signature of less than its head": header(23),
+    "no signature": header(24),
+    "another revision": header(revision=0x100),
+    "an Authenticode signature": header(kind=2),
+    "another type": header(guid=bytes(16)),
+}
+
+
+@pytest.mark.parametrize("lie", REFUSED)
+def test_a_file_that_lies_is_refused(lie: str):
+    with pytest.raises(FormatError):
+        auth.decode(REFUSED[lie])

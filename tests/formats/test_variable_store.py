@@ -1,0 +1,129 @@
+"""Stores of Debian's edk2 packages, and built ones as MdeModulePkg/Include/Guid/VariableFormat.h lays them out."""
+
+from datetime import UTC, datetime
+from struct import pack
+from uuid import UUID
+
+import pytest
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import variable_store
+from fuki_build.formats.reader import Reader
+from fuki_build.formats.variable_store import Variable
+
+VENDOR = UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
+VOLUME = UUID("fff12b8d-7696-4c8b-a985-2747075b4f50").bytes_le
+AUTHENTICATED = UUID("aaf32c78-947b-439a-a180-2e144ec37792").bytes_le
+PLAIN = UUID("ddcf3616-3275-4164-98b6-fe85707ffe7d").bytes_le
+TIME_BYTES = bytes.fromhex("ea07 0b 19 12 28 09 00 00000000 0000 00 00")
+ADDED, REPLACING, DELETED, HALF = 0x3F, 0x3E, 0x3D, 0x7F
+
+
+def variable(name: str, data: bytes, state: int = ADDED, time: bytes = bytes(16), raw: bytes | None = None) -> bytes:
+    encoded = name.encode("utf-16-le") + b"\0\0" if raw is None else raw
+    head = pack("<HBxIQ16sIII", 0x55AA, state, 7, 0, time, 0, len(encoded), len(data))
+    found = head + VENDOR.bytes_le + encoded + data
+    return found + b"\xff" * (-len(found) % 4)
+
+
+def store(*variables: bytes, kind: bytes = AUTHENTICATED, size: int = 4000, state: int = 0xFE) -> bytes:
+    head = kind + pack("<IBBxx4x", size, 0x5A, state)
+    return (head + b"".join(variables)).ljust(4000, b"\xff")
+
+
+def volume(content: bytes, size: int | None = None) -> bytes:
+    total = 72 + len(content) if size is None else size
+    return pack("<16x16sQ4sIHHHBB", VOLUME, total, b"_FVH", 0x4FEFF, 72, 0, 0, 0, 2) + bytes(16) + content
+
+
+def names(data: bytes) -> list[str]:
+    return [found.name for found in variable_store.decode(Reader.of(data)) or ()]
+
+
+@pytest.mark.parametrize("name", ["ovmf-vars", "ovmf-generic", "ovmf-amdsev", "ovmf-2025"])
+def test_a_store_as_built_is_empty_alone_and_with_the_code(part, name: str):
+    assert variable_store.decode(Reader.of(part(name).read_bytes())) == ()
+
+
+@pytest.mark.parametrize("name", ["ovmf-code", "stub-x64"])
+def test_other_files_have_no_store(part, name: str):
+    assert variable_store.decode(Reader.of(part(name).read_bytes())) is None
+
+
+def test_debians_enrolled_store_has_secure_boots_variables(part):
+    found = {v.name: v for v in variable_store.decode(Reader.of(part("ovmf-vars-ms").read_bytes())) or ()}
+    assert {"PK", "KEK", "db", "dbx"} <= set(found)
+    assert found["PK"].vendor == VENDOR
+    assert found["db"].vendor == UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
+    assert all(found[name].attributes == 0x27 for name in ("PK", "KEK", "db", "dbx"))
+    assert all(found[name].timestamp for name in ("PK", "KEK", "db", "dbx"))
+
+
+def test_a_variable_is_read_whole():
+    data = volume(store(variable("Lang", b"en\0", time=TIME_BYTES), variable("Next", b"")))
+    time = datetime(2026, 11, 25, 18, 40, 9, tzinfo=UTC)
+    assert variable_store.decode(Reader.of(data)) == (
+        Variable("Lang", VENDOR, 7, time, b"en\0"),
+        Variable("Next", VENDOR, 7, None, b""),
+    )
+
+
+def test_a_store_without_authentication_is_read():
+    head = pack("<HBxIII", 0x55AA, ADDED, 7, 6, 2) + VENDOR.bytes_le
+    data = volume(store(head + "ab".encode("utf-16-le") + b"\0\0" + b"hi", kind=PLAIN))
+    assert variable_store.decode(Reader.of(data)) == (Variable("ab", VENDOR, 7, None, b"hi"),)
+
+
+def test_a_store_is_found_behind_other_volumes():
+    assert names(bytes(8192) + volume(store(variable("a", b"1")))) == ["a"]
+
+
+def test_deleted_and_half_written_variables_do_not_count():
+    content = [variable(name, b"", state) for name, state in (("a", DELETED), ("b", HALF), ("c", 0x3C), ("d", ADDED))]
+    assert names(volume(store(*content))) == ["d"]
+
+
+def test_a_variable_that_was_being_replaced_counts_until_it_is():
+    old, new = variable("a", b"old", REPLACING), variable("a", b"new")
+    for content, value in (((old,), b"old"), ((old, new), b"new"), ((new, old), b"new")):
+        found = variable_store.decode(Reader.of(volume(store(*content))))
+        assert [v.data for v in found or ()] == [value]
+
+
+def test_variables_end_where_flash_is_erased():
+    assert names(volume(store(variable("a", b""), b"\xff" * 64, variable("b", b"")))) == ["a"]
+
+
+def test_a_variable_may_end_with_the_store():
+    one = variable("a", b"1234")
+    content = AUTHENTICATED + pack("<IBBxx4x", 28 + len(one), 0x5A, 0xFE) + one
+    assert names(volume(content)) == ["a"]
+
+
+def test_a_disk_image_is_refused_with_the_remedy():
+    with pytest.raises(FormatError) as caught:
+        variable_store.decode(Reader.of(b"QFI\xfb" + bytes(4096)))
+    assert "qemu-img convert" in (caught.value.hint or "")
+
+
+LIES = {
+    "a volume larger than the file": volume(store(), size=1 << 40),
+    "a volume without room for a store": volume(b""),
+    "a store larger than its volume": volume(store(size=4001)),
+    "a store smaller than its head": volume(store(size=27)),
+    "a store that was never formatted": volume(store(state=0xFF)),
+    "a store of another kind": volume(store(kind=bytes(16))),
+    "a variable larger than the store": volume(store(variable("a", bytes(4000)))),
+    "a name that does not end": volume(store(variable("", b"", raw=b"a\0b\0"))),
+    "a name that ends early": volume(store(variable("", b"", raw=b"a\0\0\0b\0\0\0"))),
+    "a name of nothing": volume(store(variable("", b"", raw=b"\0\0"))),
+    "a name of three bytes": volume(store(variable("", b"", raw=b"a\0\0"))),
+    "half a surrogate pair": volume(store(variable("", b"", raw=b"\0\xd8\0\0"))),
+    "a time that never was": volume(store(variable("a", b"", time=b"\1" * 16))),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_store_that_lies_is_refused(lie: str):
+    with pytest.raises(FormatError):
+        variable_store.decode(Reader.of(LIES[lie]))
