@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from fuki_build.errors import FormatError, RecipeError, did_you_mean
 from fuki_build.formats import pkcs11_uri
 from fuki_build.formats.pkcs11_uri import ObjectType, Pkcs11Uri
-from fuki_build.hooks import CertificateOptions, KeySigner, SigningContext, SigningKey, hookimpl, secret_description
+from fuki_build.hooks import SECRET_SOURCES, CertificateOptions, KeySigner, SigningContext, SigningKey, hookimpl
 from msgspec import Meta
 
 
@@ -17,7 +17,7 @@ class Pkcs11Options(CertificateOptions, frozen=True, kw_only=True):
         str | None, Meta(min_length=1, description="the token's PKCS #11 module, a shared library; before the URI's")
     ] = None
     pin: Annotated[
-        str | None, Meta(description=f"the token's PIN, {secret_description}; before the URI's 'pin-source'")
+        str | None, Meta(description=f"the token's PIN, {SECRET_SOURCES}; before the URI's 'pin-source'")
     ] = None
 
 
@@ -43,6 +43,11 @@ class Pkcs11Signer(KeySigner):
         source, where = (options.pin, "pin") if options.pin is not None else (_pin_source(uri), "key")
         token = log_in(module, uri, source, where if source else "pin", context)
         return open_key(token, uri, options, context)
+
+    def certificates(self, options: Pkcs11Options, context: SigningContext) -> Sequence[bytes]:
+        if options.certificate is not None:
+            return context.certificates(options)
+        return self.open(options, context).certificates
 
 
 def parse_key(key: str) -> Pkcs11Uri:

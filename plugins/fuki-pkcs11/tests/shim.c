@@ -108,13 +108,18 @@ static CK_RV get_attribute_value(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE obj
             return CKR_ATTRIBUTE_TYPE_INVALID;
         }
     }
-    CK_RV answer = real.C_GetAttributeValue(session, object, attributes, count);
-    if (is("bare") && !answer && count == 1 && attributes[0].type == CKA_EC_POINT) {
-        if (attributes[0].pValue)
-            memmove(attributes[0].pValue, (char *)attributes[0].pValue + 2, attributes[0].ulValueLen - 2);
-        attributes[0].ulValueLen -= 2;
+    if (is("bare") && count == 1 && attributes[0].type == CKA_EC_POINT) {
+        unsigned char point[256];
+        CK_ATTRIBUTE whole = { CKA_EC_POINT, point, sizeof(point) };
+        CK_RV answer = real.C_GetAttributeValue(session, object, &whole, 1);
+        if (answer == CKR_OK && whole.ulValueLen > 2) {
+            attributes[0].ulValueLen = whole.ulValueLen - 2; /* the OCTET STRING's tag and length */
+            if (attributes[0].pValue)
+                memcpy(attributes[0].pValue, point + 2, whole.ulValueLen - 2);
+            return answer;
+        }
     }
-    return answer;
+    return real.C_GetAttributeValue(session, object, attributes, count);
 }
 
 static CK_RV get_slot_list(CK_BBOOL present, CK_SLOT_ID *slots, CK_ULONG *count)
