@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,6 +76,17 @@ class Hsm:
 
     def generate(self, label: str, id_: str, kind: str, *more: str) -> None:
         self.tool("--keypairgen", "--key-type", kind, "--id", id_, "--label", label, *more)
+
+    def generate_for_decryption(self, label: str, id_: bytes) -> None:
+        """OpenSC's tool leaves CKA_SIGN open, which SoftHSM takes for true."""
+        script = (
+            "import sys, pkcs11\n"
+            "module, label, pin, name, id = sys.argv[1:]\n"
+            "with pkcs11.lib(module).get_token(token_label=label).open(rw=True, user_pin=pin) as session:\n"
+            "    session.generate_keypair(pkcs11.KeyType.RSA, 2048, label=name, id=bytes.fromhex(id), store=True,\n"
+            "                             capabilities=pkcs11.MechanismFlag.DECRYPT | pkcs11.MechanismFlag.ENCRYPT)\n"
+        )
+        self.run(sys.executable, "-c", script, MODULE, LABEL, PIN, label, id_.hex())
 
     def public_key(self, label: str) -> bytes:
         """SubjectPublicKeyInfo, as GnuTLS reads it."""
