@@ -56,9 +56,9 @@ def describe(token: Token) -> Pkcs11Uri:
 
 
 def listed(uris: list[Pkcs11Uri]) -> str:
-    """For hints."""
-    more = ", …" if len(uris) > _MAX_LISTED else ""
-    return ", ".join(map(pkcs11_uri.encode, uris[:_MAX_LISTED])) + more
+    """For hints; tokens have no order of their own."""
+    texts = sorted(map(pkcs11_uri.encode, uris))
+    return ", ".join([*texts[:_MAX_LISTED], *["…"][: len(texts) > _MAX_LISTED]])
 
 
 def _serial(token: Token) -> str:
