@@ -17,7 +17,10 @@ from fuki_build.errors import FukiError, did_you_mean
 if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
-VERBS = ("build", "check", "hwids", "init", "inspect", "machine", "match", "plan", "plugins", "schema")
+VERBS = (
+    "attach", "build", "check", "digests", "hwids", "init", "inspect", "machine", "match", "plan", "plugins", "schema",
+    "sign", "verify",
+)  # fmt: skip
 """Each is a module here with a click command of its name; it is imported when it is used."""
 
 _PIPE = 128 + signal.SIGPIPE

@@ -10,6 +10,8 @@ ADDON_COMPONENT = (
     "uki-addon,1,UKI Addon,addon,1,https://www.freedesktop.org/software/systemd/man/latest/systemd-stub.html"
 )
 MAX_SIZE = 1024 * 1024
+_LONGEST = 12
+"""Digits that no generation has."""
 
 
 def parse(data: bytes) -> tuple[str, ...]:
@@ -24,7 +26,7 @@ def parse(data: bytes) -> tuple[str, ...]:
     components = tuple(line for line in lines[1:] if line.strip())
     for line in components:
         fields = line.split(",")
-        if len(fields) < 2 or not (fields[1].isascii() and fields[1].isdigit()):
+        if len(fields) < 2 or not (fields[1].isascii() and fields[1].isdigit() and len(fields[1]) < _LONGEST):
             raise FormatError(f"the SBAT line {line[:80]!r} has no component and generation number")
     return components
 
@@ -33,3 +35,18 @@ def merge(tables: Iterable[Iterable[str]]) -> bytes:
     """One table of several ones' lines, in order, without duplicates, under one header line."""
     lines = dict.fromkeys(line for table in tables for line in table)
     return "\n".join((HEADER, *lines, "")).encode()
+
+
+def revoked(components: Iterable[str], level: Iterable[str]) -> tuple[str, ...]:
+    """The components of an image that a revocation level takes back: those of a lower generation (shim's SBAT.md).
+
+    Both are lines without the first, as `parse` gives them.
+    """
+    needed = dict(_generation(line) for line in level)
+    generations = (_generation(line) for line in components)
+    return tuple(f"{name},{own} (needs {needed[name]})" for name, own in generations if own < needed.get(name, 0))
+
+
+def _generation(line: str) -> tuple[str, int]:
+    name, generation, *_ = line.split(",")
+    return name, int(generation)

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from msgspec import Struct
 
 from fuki_build.errors import FormatError
 
@@ -87,3 +88,49 @@ def subject(certificate: bytes) -> str:
 def expires(certificate: bytes) -> datetime:
     """The last moment at which a DER certificate is valid. Raises `FormatError`."""
     return _certificate(certificate).not_valid_after_utc
+
+
+def to_be_signed_hash(certificate: bytes, algorithm: str) -> bytes:
+    """The digest of a certificate's to-be-signed part, by which dbx may list it (UEFI 2.10, 32.4.1)."""
+    return hashlib.new(algorithm, _certificate(certificate).tbs_certificate_bytes).digest()
+
+
+def issued(issuer: bytes, certificate: bytes) -> bool:
+    """Whether `issuer`, which may issue certificates, signed `certificate`. False for one that cannot be read."""
+    try:
+        authority = _certificate(issuer)
+        _certificate(certificate).verify_directly_issued_by(authority)
+        return bool(authority.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except x509.ExtensionNotFound:
+        return True  # version 1 had no extensions
+    except (FormatError, InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+
+
+class Facts(Struct, frozen=True, rename="kebab"):
+    """What people ask of a certificate; `fingerprint` is SHA-256 of its DER in hex."""
+
+    subject: str
+    issuer: str
+    serial: str
+    not_before: datetime
+    not_after: datetime
+    fingerprint: str
+
+
+def facts(certificate: bytes) -> Facts:
+    """Raises `FormatError` for what cannot be read."""
+    decoded = _certificate(certificate)
+    try:
+        issuer = decoded.issuer.rfc4514_string()
+        serial = f"{decoded.serial_number:x}"
+    except ValueError as error:
+        raise FormatError("the certificate's issuer cannot be read") from error
+    return Facts(
+        subject=subject(certificate),
+        issuer=issuer,
+        serial=serial,
+        not_before=decoded.not_valid_before_utc,
+        not_after=decoded.not_valid_after_utc,
+        fingerprint=fingerprint(certificate),
+    )

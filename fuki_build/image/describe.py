@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import authenticode, compression, env_file, pe
+from fuki_build.formats.authenticode import Certificate
 from fuki_build.formats.hwids import DeviceType, group
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
@@ -15,7 +16,7 @@ from fuki_build.image.firmware import FirmwareImage, Slice, read_compatible, rea
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import Origin, Section, measured
-from fuki_build.image.signatures import certificates
+from fuki_build.image.signatures import certificates, read_certificate
 
 FORMAT_VERSION = 1
 """Of everything below; raised when a field changes its meaning or goes away."""
@@ -76,9 +77,13 @@ class ProfileView(View, frozen=True):
 
 
 class SignatureView(View, frozen=True):
+    """`signer` is the subject of its certificate; null, as `algorithm`, where the signature cannot be read."""
+
     offset: int
     size: int
     authenticode: bool
+    signer: str | None = None
+    algorithm: str | None = None
 
 
 class StubView(View, frozen=True):
@@ -280,4 +285,18 @@ def _signatures(layout: Layout) -> tuple[tuple[SignatureView, ...], tuple[str, .
         found = certificates(layout)
     except FormatError as error:
         return (), (error.message,)
-    return tuple(SignatureView(c.offset, c.size, c.kind == authenticode.AUTHENTICODE) for c in found), ()
+    return tuple(_signature(layout, entry) for entry in found), ()
+
+
+def _signature(layout: Layout, entry: Certificate) -> SignatureView:
+    if entry.kind != authenticode.AUTHENTICODE:
+        return SignatureView(entry.offset, entry.size, authenticode=False)
+    from fuki_build.formats import signed_data, x509  # noqa: PLC0415 - cryptography is slow to load
+
+    try:
+        signature = signed_data.decode(read_certificate(layout, entry))
+        own = [signature.certificate_of(signer) for signer in signature.signers]
+        subject = ", ".join(x509.subject(certificate) for certificate in own if certificate is not None)
+    except FormatError:
+        return SignatureView(entry.offset, entry.size, authenticode=True)
+    return SignatureView(entry.offset, entry.size, True, subject or None, signature.algorithm)

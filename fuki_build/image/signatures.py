@@ -30,6 +30,13 @@ def read_certificate(layout: Layout, entry: Certificate) -> bytes:
     return layout.certificate_table.read_at(start, entry.size - authenticode.HEADER_SIZE)
 
 
+def kept_table(layout: Layout, *, replace: bool) -> bytes:
+    """The entries that stay when an image is signed again: all, or none. Raises `FormatError` for a broken table."""
+    if replace or not certificates(layout):
+        return b""
+    return layout.certificate_table.read_small(MAX_TABLE, "the certificate table")
+
+
 def with_table(layout: Layout, table: bytes) -> Layout:
     """The layout with another certificate table at its end, padded as signatures want it; empty for none.
 

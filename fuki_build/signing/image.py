@@ -1,6 +1,9 @@
 """Sign whole images: what `assemble` writes, with a certificate table behind it."""
 
-from collections.abc import Sequence
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +48,24 @@ def write_signed(
         if signer.key is None:
             signed = _sign_file(signer, context, output, signed, assembly)
     return Signed(signed, assembly)
+
+
+@contextmanager
+def replacing(path: Path, layout: Layout) -> Iterator[OutputFile]:
+    """A file that becomes `path` when the `with` ends well, with the permissions of the image that was read.
+
+    What goes wrong with it is a `SigningError`.
+    """
+    try:
+        with OutputFile(path) as file:
+            if layout.where is not None:
+                os.fchmod(file.descriptor, stat.S_IMODE(Path(layout.where).stat().st_mode))
+            yield file
+            file.commit()
+    except FukiError as error:
+        if type(error) is FukiError:
+            raise SigningError(error.message, where=error.where, hint=error.hint) from error
+        raise
 
 
 def certificate_entry(signer: Signer, assembly: Assembly) -> bytes:

@@ -63,7 +63,8 @@ def show_view(view: LayoutView) -> None:
         console.print(Text("\nSignatures", style="bold"))
     for signature in view.signatures:
         kind = "Authenticode" if signature.authenticode else "of another kind"
-        console.print(f"  {kind}, {signature.size} bytes at {signature.offset:#x}")
+        by = f" by {plain(signature.signer)} over {signature.algorithm}" if signature.signer else ""
+        console.print(f"  {kind}{by}, {signature.size} bytes at {signature.offset:#x}", soft_wrap=True)
     if view.authenticode:
         console.print(f"\nAuthenticode SHA-256 {view.authenticode}")
     for flaw in view.flaws:

@@ -1,0 +1,36 @@
+"""`fuki digests`: what of an image is to be signed, for keys that are elsewhere."""
+
+from pathlib import Path
+
+import click
+
+from fuki_build.cli.options import digest_option
+from fuki_build.cli.render.progress import progress_bar
+from fuki_build.errors import SigningError
+from fuki_build.image.assemble import assemble
+from fuki_build.image.inspect import inspect
+from fuki_build.signing.request import DigestAlgorithm
+
+
+@click.command()
+@click.argument("image", type=click.Path(path_type=Path))
+@digest_option
+@click.option("--signing-time", is_flag=True, help="Let the signature tell a time, which is SOURCE_DATE_EPOCH.")
+def digests(image: Path, digest: str, signing_time: bool) -> None:
+    """Print, as JSON, every digest of IMAGE that is to be signed.
+
+    Sign them, add each signature to its item, and give the document to 'fuki attach'.
+    """
+    from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+    from fuki_build.signing import offline  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.suitability import source_date  # noqa: PLC0415
+
+    time = source_date() if signing_time else None
+    if signing_time and time is None:
+        raise SigningError("there is no time to sign with", where="--signing-time", hint="set SOURCE_DATE_EPOCH")
+    layout = inspect(image)
+    algorithm = DigestAlgorithm(digest)
+    with progress_bar(layout.file_size) as progress:
+        assembly = assemble(layout, progress=progress, algorithms=[algorithm])
+    item = offline.image_item(assembly, algorithm, time)
+    print_json(offline.Document(version=1, image=image.name, digests=(item,)))

@@ -1,0 +1,135 @@
+"""`fuki sign`: sign any PE image with any signing backend."""
+
+import tempfile
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuki_build import pipeline
+from fuki_build.checks.signatures import doubts
+from fuki_build.cli.options import digest_option, output_type
+from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.progress import progress_bar
+from fuki_build.errors import RecipeError, SigningError
+from fuki_build.hooks.signers import SigningContext
+from fuki_build.image.inspect import inspect
+from fuki_build.image.signatures import kept_table
+from fuki_build.recipe.load import load_recipe
+from fuki_build.recipe.signing import resolve_signer, resolve_signers
+from fuki_build.signing.request import Signer, SignRequest, open_signers
+
+_WHERE = "sign"
+_TOML = ("[", "{", '"', "true", "false")
+
+
+@click.command()
+@click.argument("images", metavar="IMAGE…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--recipe", type=click.Path(path_type=Path), help="Take the signers of this recipe's [fuki.sign].")
+@click.option("--backend", metavar="NAME", help="Sign with this backend; by default local, if there is a --key.")
+@click.option("--key", help="The backend's option 'key': for local, a file.")
+@click.option("--certificate", metavar="FILE", help="The backend's option 'certificate'.")
+@click.option(
+    "-O", "--option", "options", metavar="KEY=VALUE", multiple=True, help="Another option of it (repeatable)."
+)
+@digest_option
+@click.option("--replace", is_flag=True, help="Remove the signatures that an image has; by default they stay.")
+@click.option("-o", "--output", type=output_type, help="Where to write a single image; by default it is replaced.")
+@click.pass_obj
+def sign(  # noqa: PLR0917 - click passes them by name
+    plugins: tuple[str, ...],
+    images: tuple[Path, ...],
+    recipe: Path | None,
+    backend: str | None,
+    key: str | None,
+    certificate: str | None,
+    options: tuple[str, ...],
+    digest: str,
+    replace: bool,
+    output: Path | None,
+) -> None:
+    """Sign IMAGE…, any PE image: UKI, addon, boot loader or kernel.
+
+    Paths are relative to the current directory, those of a recipe to the recipe.
+    """
+    if output is not None and len(images) > 1:
+        raise click.UsageError("--output is for a single image.")
+    given = _table(backend, key, certificate, options, digest)
+    with _signers(plugins, recipe, given) as (signers, context):
+        for image in images:
+            _sign(image, output or image, signers, context, replace=replace)
+
+
+def _sign(image: Path, target: Path, signers: Sequence[Signer], context: SigningContext, *, replace: bool) -> None:
+    from fuki_build.signing.image import replacing, write_signed  # noqa: PLC0415 - cryptography is slow to load
+
+    layout = inspect(image)
+    kept = kept_table(layout, replace=replace)
+    with progress_bar(layout.file_size) as progress, replacing(target, layout) as file:
+        write_signed(layout, file, signers, context, keep=kept, progress=progress)
+    click.echo(f"wrote {target}", err=True)
+
+
+@contextmanager
+def _signers(
+    plugins: Sequence[str], recipe: Path | None, given: dict[str, Any]
+) -> Iterator[tuple[Sequence[Signer], SigningContext]]:
+    """The signers of the command line, or of the recipe, ready to sign."""
+    host = pipeline.new_host(plugins)
+    directory = Path()
+    requests: tuple[SignRequest, ...]
+    if given:
+        if recipe is not None:
+            raise click.UsageError("--recipe and options of a backend exclude each other.")
+        requests = (resolve_signer(given, host, _WHERE),)
+    else:
+        loaded = load_recipe(recipe)
+        host.load(loaded.recipe.plugins)
+        directory = loaded.directory
+        requests = resolve_signers(loaded.recipe.sign, host, "fuki.sign")
+        if not requests:
+            raise RecipeError("the recipe has no signer", where="fuki.sign", hint="add [fuki.sign], or give --key")
+    from fuki_build.signing.authenticode import check_key  # noqa: PLC0415 - cryptography is slow to load
+
+    with (
+        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
+        SigningContext(directory, Path(workspace)) as context,
+    ):
+        signers = open_signers(requests, context)
+        for signer in signers:
+            check_key(signer)
+            show_findings(doubts(signer))
+        yield signers, context
+
+
+def _table(
+    backend: str | None, key: str | None, certificate: str | None, options: Sequence[str], digest: str
+) -> dict[str, Any]:
+    """What the command line says, as a recipe would; empty where it names no backend and no key."""
+    named = {"backend": backend, "key": key, "certificate": certificate}
+    found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    for text in options:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"{name!r} is not KEY=VALUE.")
+        found[name] = _value(name, value)
+    if not found:
+        return {}
+    if "backend" not in found:
+        if "key" not in found:
+            raise SigningError("nothing says what signs", hint="give --key, or --backend with its options")
+        found["backend"] = "local"
+    return {"digest": digest, **found}
+
+
+def _value(name: str, text: str) -> Any:  # noqa: ANN401 - TOML data
+    """A string as it is; what looks like another TOML value, as that."""
+    if not text.startswith(_TOML):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise click.UsageError(f"the value of {name} is not valid TOML.") from None

@@ -1,0 +1,89 @@
+"""What verification trusts: certificates that are given, and what Secure Boot's db and dbx hold."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import authenticated_variable, efi_signature_list, variable_store, x509
+from fuki_build.formats.efi_signature_list import Kind, SignatureList
+from fuki_build.formats.reader import Reader
+
+_HASHES = {Kind.SHA1: "sha1", Kind.SHA256: "sha256", Kind.SHA384: "sha384", Kind.SHA512: "sha512"}
+_REVOCATIONS = {Kind.X509_SHA256: "sha256", Kind.X509_SHA384: "sha384", Kind.X509_SHA512: "sha512"}
+_DEPTH = 8
+"""Certificates of a chain that are looked at; real ones have three."""
+
+Hash = tuple[str, bytes]
+"""hashlib's name of the algorithm, and the digest."""
+
+
+class Database(Struct, frozen=True):
+    """db or dbx: certificates in DER, digests of images, and digests of the to-be-signed parts of certificates."""
+
+    certificates: tuple[bytes, ...] = ()
+    images: frozenset[Hash] = frozenset()
+    certificate_hashes: frozenset[Hash] = frozenset()
+
+    def __or__(self, other: "Database") -> "Database":
+        return Database(
+            self.certificates + other.certificates,
+            self.images | other.images,
+            self.certificate_hashes | other.certificate_hashes,
+        )
+
+    def lists(self, certificate: bytes) -> bool:
+        """Whether a certificate is here, as such or by its hash."""
+        names = {name for name, _ in self.certificate_hashes}
+        hashes = {(name, x509.to_be_signed_hash(certificate, name)) for name in names}
+        return certificate in self.certificates or not hashes.isdisjoint(self.certificate_hashes)
+
+
+class Trust(Struct, frozen=True):
+    """What may sign, and what is revoked. `db` None: nobody said, so signatures are only held against the image."""
+
+    db: Database | None = None
+    dbx: Database = Database()
+
+
+def decode_database(data: bytes, variable: str) -> Database:
+    """The db or dbx (`variable`) of a file: EFI signature lists, an `.auth` file, or a variable store of OVMF's.
+
+    Raises `FormatError`.
+    """
+    variables = variable_store.decode(Reader.of(data))
+    if variables is not None:
+        vendor = authenticated_variable.VENDORS[variable]
+        data = next((v.data for v in variables if (v.name, v.vendor) == (variable, vendor)), b"")
+    elif authenticated_variable.is_authenticated(data):
+        data = authenticated_variable.decode(data).payload
+    elif not data:
+        raise FormatError("the file is empty", hint="EFI signature lists, an .auth file or a variable store do")
+    return _database(efi_signature_list.decode(data))
+
+
+def _database(lists: Iterable[SignatureList]) -> Database:
+    items = [(list_.type, signature.data) for list_ in lists for signature in list_.signatures]
+    names = {kind.guid: name for kind, name in _HASHES.items()}
+    revocations = {kind.guid: name for kind, name in _REVOCATIONS.items()}
+    return Database(
+        certificates=tuple(data for type_, data in items if type_ == Kind.X509.guid),
+        images=frozenset((names[type_], data) for type_, data in items if type_ in names),
+        certificate_hashes=frozenset(
+            (revocations[type_], efi_signature_list.revocation(data)[0])
+            for type_, data in items
+            if type_ in revocations
+        ),
+    )
+
+
+def chains(certificate: bytes, others: Sequence[bytes]) -> Iterator[bytes]:
+    """The certificate, then each that issued one of these, as firmware follows them: without looking at times."""
+    seen = [certificate]
+    yield certificate
+    for _ in range(_DEPTH):
+        found = next((o for o in others if o not in seen and x509.issued(o, seen[-1])), None)
+        if found is None:
+            return
+        seen.append(found)
+        yield found
