@@ -14,7 +14,7 @@ from msgspec import Meta
 class Pkcs11Options(CertificateOptions, frozen=True, kw_only=True):
     key: Annotated[str, Meta(min_length=1, description="the private key, as a PKCS #11 URI (RFC 7512)")]
     module_path: Annotated[
-        str | None, Meta(min_length=1, description="the token's PKCS #11 module, a shared library; before the URI's")
+        str | None, Meta(description="the token's PKCS #11 module, a shared library; before the URI's")
     ] = None
     pin: Annotated[
         str | None, Meta(description=f"the token's PIN, {SECRET_SOURCES}; before the URI's 'pin-source'")

@@ -1,7 +1,7 @@
 """PKCS #11 modules: which one to load, loading it, and letting go of it."""
 
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,14 +33,15 @@ _USUAL = (
 
 def find_module(option: str | None, uri: Pkcs11Uri, directory: Path) -> Path:
     """The module that the option names, else the URI. None is ever picked up from the machine by itself."""
-    where = "module-path" if option else "key"
+    where = "key" if option is None else "module-path"
     name = uri.module_name
     if name is not None and (not name or "/" in name):
         hint = "'module-path' takes paths"
         raise RecipeError("'module-name' in the PKCS #11 URI is not a name", where="key", hint=hint)
-    if option or uri.module_path:
-        path = directory / (option or uri.module_path or "")
-        if not path.is_dir():
+    named = uri.module_path if option is None else option
+    if named is not None:
+        path = directory / named
+        if not _is(Path.is_dir, path):
             return _existing(path, where)
         directories: tuple[Path, ...] = (path,)
     else:
@@ -48,23 +49,31 @@ def find_module(option: str | None, uri: Pkcs11Uri, directory: Path) -> Path:
     if name is None:
         raise RecipeError("the PKCS #11 module of the token is not named", where="module-path", hint=_usual())
     for found in (place / file for place in directories for file in (f"{name}.so", f"lib{name}.so")):
-        if found.is_file():
+        if _is(Path.is_file, found):
             return found.resolve()
-    looked = ", ".join(map(str, dict.fromkeys(place.resolve() for place in directories if place.is_dir())))
+    looked = ", ".join(map(str, dict.fromkeys(place.resolve() for place in directories if _is(Path.is_dir, place))))
     raise SigningError(
         f"there is no PKCS #11 module {name!r} in {looked}", where=where, hint="name it by 'module-path'"
     )
 
 
 def _existing(path: Path, where: str) -> Path:
-    if not path.is_file():
+    if not _is(Path.is_file, path):
         raise SigningError(f"there is no PKCS #11 module {path}", where=where, hint=_usual())
     return path.resolve()
 
 
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Whether there is such a thing; what must not be looked at or has too long a name is not there."""
+    try:
+        return kind(path)
+    except OSError:
+        return False
+
+
 def _usual() -> str:
     paths = [Path(library, name) for name in _USUAL for library in _LIBRARIES]
-    there = list(dict.fromkeys(str(path) for path in paths if path.is_file()))
+    there = list(dict.fromkeys(str(path) for path in paths if _is(Path.is_file, path)))
     if there:
         return f"set 'module-path'; this machine has {', '.join(there)}"
     return "set 'module-path' to the library that came with the token, for instance /usr/lib/softhsm/libsofthsm2.so"

@@ -55,9 +55,14 @@ def test_no_module_is_loaded_unless_it_is_named(refused: Refused, hsm):
     assert hsm.module in error.hint
 
 
-def test_a_module_that_is_not_there(refused: Refused):
-    error = refused("there is no PKCS #11 module /nowhere.so", module_path="/nowhere.so")
+@pytest.mark.parametrize("path", ["/nowhere.so", "nowhere.so", "a" * 5000, "a\0b"])
+def test_a_module_that_is_not_there(refused: Refused, path: str):
+    error = refused("there is no PKCS #11 module", module_path=path)
     assert error.where == "module-path"
+
+
+def test_a_directory_is_no_module(refused: Refused):
+    assert refused("is not named", module_path="/usr/lib").exit_code == 2
 
 
 def test_a_module_that_is_not_there_by_the_uri(refused: Refused):
