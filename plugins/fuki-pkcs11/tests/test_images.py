@@ -138,6 +138,13 @@ def test_no_output_holds_the_pin(recipe: Path, hsm, fuki: Fuki, command: tuple[s
     assert [path for path, content in written.items() if hsm.pin.encode() in content] == []
 
 
+def test_a_plan_needs_neither_token_nor_pin(recipe: Path, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("FUKI_TEST_PIN")
+    text = (recipe / "fuki.toml").read_text()
+    (recipe / "fuki.toml").write_text(text.replace("object=certified", "object=nope"))
+    fuki("plan")
+
+
 def test_a_wrong_pin_leaves_everything_as_it_was(recipe: Path, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
     fuki("build")
     before = dict(files(recipe))

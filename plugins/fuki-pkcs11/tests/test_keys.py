@@ -103,6 +103,12 @@ def test_a_module_is_found_by_name_in_a_directory(open_key: OpenKey, hsm):
     assert key.public_key == hsm.public_key("p256")
 
 
+def test_a_token_is_found_through_the_proxy_of_p11_kit(open_key: OpenKey, hsm):
+    proxy = next(str(path) for path in Path("/usr/lib").glob("*/p11-kit-proxy.so"))
+    key = open_key("object=p256", module_path=proxy)
+    verify(hsm.public_key("p256"), key.sign(digest(), "sha256"), "sha256")
+
+
 def test_the_module_path_may_be_relative_to_the_recipe(open_key: OpenKey, hsm, tmp_path: Path):
     (tmp_path / "module.so").symlink_to(hsm.module)
     assert open_key("object=p256", module_path="module.so").public_key == hsm.public_key("p256")
