@@ -73,3 +73,5 @@ def _prompt(purpose: str, where: str) -> str:
         return getpass(f"{purpose}: ", stream=sys.stderr)
     except EOFError:
         raise SigningError(f"no {purpose} was given", where=where) from None
+    except UnicodeDecodeError:
+        raise SigningError(f"the {purpose} that was given is not UTF-8 text", where=where) from None

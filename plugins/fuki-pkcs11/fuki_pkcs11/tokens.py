@@ -1,5 +1,6 @@
 """Tokens: finding the one that a URI means, and logging in to it once."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -159,6 +160,7 @@ def _credential(token: Token, pin: Pin) -> object:
         if flags & flag:
             raise SigningError(f"the PIN of token {token.label!r} {message}", where="key", hint=hint)
     if _has_keypad(token, pin):
+        sys.stderr.write(f"token {token.label!r} waits for its PIN to be entered on the device\n")
         return PROTECTED_AUTH
     if not flags & TokenFlag.USER_PIN_INITIALIZED:
         hint = "the token's own tools set it, for instance pkcs11-tool --init-pin"

@@ -201,9 +201,10 @@ def test_a_key_that_wants_the_pin_each_time_gets_it(hsm, shim, open_key: OpenKey
     assert shim.count(CONTEXT_SPECIFIC) == 2
 
 
-def test_a_keypad_takes_the_pin_without_fuki(hsm, shim, open_key: OpenKey):
+def test_a_keypad_takes_the_pin_without_fuki(hsm, shim, open_key: OpenKey, capsys: pytest.CaptureFixture[str]):
     shim.behave("keypad")
     key = open_key(module_path=shim.module, pin=None)
+    assert capsys.readouterr().err == "token 'fuki test' waits for its PIN to be entered on the device\n"
     verify(hsm.public_key("rsa2048"), key.sign(digest(), "sha256"), "sha256")
     assert shim.count(USER) == 1
 
