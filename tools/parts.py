@@ -89,6 +89,9 @@ ALL: Mapping[str, Part] = {
     "objdump-multiarch": Part("binutils-multiarch", "usr/bin/x86_64-linux-gnu-objdump", "bookworm"),
     "mkosi": Part("mkosi", "usr/lib/python3/dist-packages/mkosi"),
     "kernel-x64": Part("linux-image-cloud-amd64", "boot/vmlinuz-*", "trixie", depends=True),
+    "efivarfs-x64": Part(
+        "linux-image-cloud-amd64", "usr/lib/modules/*/kernel/fs/efivarfs/efivarfs.ko.xz", "trixie", depends=True
+    ),
     "kernel-aa64": Part("linux-image-cloud-arm64", "boot/vmlinuz-*", "trixie", "arm64", depends=True),
     "dtbs-aa64": Part("linux-image-cloud-arm64", "usr/lib/linux-image-*", "trixie", "arm64", depends=True),
     "ovmf-generic": Part("ovmf-generic", "usr/share/ovmf/OVMF.fd"),
