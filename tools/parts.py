@@ -92,6 +92,7 @@ ALL: Mapping[str, Part] = {
     **{f"stub-{efi}": _stub(f"linux{efi}.efi.stub", architecture=debian) for efi, debian in _OTHERS.items()},
     **{f"addon-stub-{efi}": _stub(f"addon{efi}.efi.stub", architecture=debian) for efi, debian in _OTHERS.items()},
     **{f"boot-{efi}": _stub(f"systemd-boot{efi}.efi", architecture=debian) for efi, debian in _OTHERS.items()},
+    "boot-x64": _stub("systemd-bootx64.efi"),
     "stub-257-x64": _stub("linuxx64.efi.stub", "trixie"),
     "ukify": Part("systemd-ukify", "usr/bin/ukify"),
     "ukify-257": Part("systemd-ukify", "usr/bin/ukify", "trixie"),
@@ -109,6 +110,9 @@ ALL: Mapping[str, Part] = {
     "objdump-multiarch": Part("binutils-multiarch", "usr/bin/x86_64-linux-gnu-objdump", "bookworm"),
     "mkosi": Part("mkosi", "usr/lib/python3/dist-packages/mkosi"),
     "kernel-x64": Part("linux-image-cloud-amd64", "boot/vmlinuz-*", "trixie", depends=True),
+    "efivarfs-x64": Part(
+        "linux-image-cloud-amd64", "usr/lib/modules/*/kernel/fs/efivarfs/efivarfs.ko.xz", "trixie", depends=True
+    ),
     "kernel-aa64": Part("linux-image-cloud-arm64", "boot/vmlinuz-*", "trixie", "arm64", depends=True),
     "dtbs-aa64": Part("linux-image-cloud-arm64", "usr/lib/linux-image-*", "trixie", "arm64", depends=True),
     "ovmf-generic": Part("ovmf-generic", "usr/share/ovmf/OVMF.fd"),
@@ -118,6 +122,7 @@ ALL: Mapping[str, Part] = {
     "shim": Part("shim-signed", "usr/lib/shim/shimx64.efi.signed", "trixie"),
     "ovmf-vars": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.fd"),
     "ovmf-vars-ms": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
+    "ovmf-secboot": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.secboot.fd"),
     "ovmf-code": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.fd"),
     "busybox": Part("busybox-static", "usr/bin/busybox"),
     "aavmf": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),

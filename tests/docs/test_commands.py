@@ -38,6 +38,10 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
             lay_out(directory / "parts")
         elif name == "parts":
             lay_out(directory / "parts")
+        elif name == "secure-boot":
+            lay_out(directory / "parts")
+            for file, part in (("OVMF.fd", "ovmf-inteltdx"), ("OVMF_VARS.fd", "ovmf-vars")):
+                (directory / "parts" / file).symlink_to(parts.get(part))
         elif name == "foreign":
             make_foreign_image(directory, lay_out)
         elif name == "empty":
