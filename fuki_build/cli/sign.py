@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from fuki_build import pipeline
 from fuki_build.checks.signatures import doubts
@@ -28,7 +29,11 @@ _TOML = ("[", "{", '"', "true", "false")
 
 @click.command()
 @click.argument("images", metavar="IMAGE…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--recipe", type=click.Path(path_type=Path), help="Take the signers of this recipe's [fuki.sign].")
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path),
+    help="Take the signers of this recipe's [fuki.sign]; by default, without a backend, of the current directory's.",
+)
 @click.option("--backend", metavar="NAME", help="Sign with this backend; by default local, if there is a --key.")
 @click.option("--key", help="The backend's option 'key': for local, a file.")
 @click.option("--certificate", metavar="FILE", help="The backend's option 'certificate'.")
@@ -57,7 +62,11 @@ def sign(  # noqa: PLR0917 - click passes them by name
     """
     if output is not None and len(images) > 1:
         raise click.UsageError("--output is for a single image.")
-    given = _table(backend, key, certificate, options, digest)
+    given = _table(backend, key, certificate, options)
+    if given:
+        given = {"digest": digest, **given}
+    elif _is_given("digest"):
+        raise click.UsageError("--digest is for a backend that the command line names; a recipe has the key 'digest'.")
     with _signers(plugins, recipe, given) as (signers, context):
         for image in images:
             _sign(image, output or image, signers, context, replace=replace)
@@ -105,9 +114,11 @@ def _signers(
         yield signers, context
 
 
-def _table(
-    backend: str | None, key: str | None, certificate: str | None, options: Sequence[str], digest: str
-) -> dict[str, Any]:
+def _is_given(parameter: str) -> bool:
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
+
+
+def _table(backend: str | None, key: str | None, certificate: str | None, options: Sequence[str]) -> dict[str, Any]:
     """What the command line says, as a recipe would; empty where it names no backend and no key."""
     named = {"backend": backend, "key": key, "certificate": certificate}
     found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
@@ -122,7 +133,7 @@ def _table(
         if "key" not in found:
             raise SigningError("nothing says what signs", hint="give --key, or --backend with its options")
         found["backend"] = "local"
-    return {"digest": digest, **found}
+    return found
 
 
 def _value(name: str, text: str) -> Any:  # noqa: ANN401 - TOML data
