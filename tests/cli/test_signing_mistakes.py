@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import invoke
-from tests.support.secure_boot import make_identity, write_certificates, write_key
+from tests.support.secure_boot import make_identity, write_certificates, write_key, write_pkcs12
 
 SIGNER = '{ backend = "local", key = "db.key", certificate = "db.crt" }'
 
@@ -62,6 +62,22 @@ def test_signers_of_an_output_without_an_image_are_refused(directory):
     outcome = invoke(directory, "build")
     assert outcome.code == 2
     assert "fuki.output[0].sign: an output of format manifest has no image to sign" in outcome.err
+
+
+def test_intermediates_stand_behind_the_certificate_of_a_pkcs12_file(directory):
+    authority = make_identity("Acme CA", authority=True)
+    write_certificates(directory / "ca.crt", authority.certificate)
+    write_pkcs12(directory / "db.p12", make_identity("Acme signer", issuer=authority))
+    arguments = ("--key", "db.p12", "-O", 'intermediates=["ca.crt"]')
+    assert invoke(directory, "sign", "boot.efi", *arguments).code == 0
+    verified = invoke(directory, "verify", "boot.efi", "--certificate", "ca.crt")
+    assert "trusted through CN=Acme CA" in verified.out
+
+
+def test_intermediates_of_a_key_without_a_certificate_are_not_taken_for_it(directory):
+    outcome = invoke(directory, "sign", "boot.efi", "--key", "db.key", "-O", 'intermediates=["db.crt"]')
+    assert outcome.code == 4
+    assert "sign.certificate: there is no certificate for the key" in outcome.err
 
 
 def test_what_firmware_may_not_know_is_named_as_people_write_it(directory):

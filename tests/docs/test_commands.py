@@ -16,6 +16,7 @@ import parts
 import pytest
 
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
+from tests.docs.reference import first_party
 
 Prepare = Callable[[str], Path]
 PROGRAMS = Path(sys.executable).parent
@@ -168,7 +169,8 @@ def test_the_page_says_why_for_what_is_not_run(page: str):
 
 @pytest.fixture(scope="session")
 def schema() -> dict[str, Any]:
-    command = [sys.executable, "-m", "fuki_build", "--plugin", "gcp", "schema"]
+    plugins = [argument for name in first_party() for argument in ("--plugin", name)]
+    command = [sys.executable, "-m", "fuki_build", *plugins, "schema"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
