@@ -40,6 +40,10 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
             lay_out(directory / "parts")
         elif name == "foreign":
             make_foreign_image(directory, lay_out)
+        elif name == "secure-boot":
+            lay_out(directory / "parts")
+            (directory / "shimx64.efi").symlink_to(parts.get("shim"))
+            (directory / "OVMF_VARS.fd").symlink_to(parts.get("ovmf-vars-ms"))
         elif name == "empty":
             directory.mkdir(parents=True)
         else:
