@@ -13,7 +13,7 @@ from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
 from fuki_build.measure.boot import Boot, Way
 from fuki_build.measure.cmdline import encode, mangle
 from fuki_build.measure.contents import Contents
-from fuki_build.measure.events import Event, Who
+from fuki_build.measure.events import CONSTANT, Event, Who
 from fuki_build.measure.predict import Case, Prediction, predict
 from fuki_build.measure.registers import digests, replay
 
@@ -206,7 +206,7 @@ def _explain(event: LoggedEvent, found: Event | None, log: EventLog, *, image: b
         return Explained(event, verdict, described, matches)
     if found.unknown:
         return Explained(event, Verdict.UNDECIDED, f"perhaps {found.what}: {found.unknown}", matches)
-    if found.by is Who.FIRMWARE and found.source == "constant":
+    if found.by is Who.FIRMWARE and found.source == CONSTANT:
         return Explained(event, Verdict.FIRMWARE, described, matches)
     return Explained(event, Verdict.IMAGE, found.what, matches)
 
