@@ -13,7 +13,7 @@ from fuki_build.image.firmware import Slice, read_compatible, slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.section import Section
 from fuki_build.image.selection import Selection, measured_sections, select
-from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
+from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.cmdline import settle
 from fuki_build.measure.contents import Contents
@@ -178,7 +178,10 @@ def predict(contents: Contents, wanted: Sequence[Case], boot: Boot | None = None
 def _around(subject: Subject, boot: Boot) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
     """What is measured before and after the sections, the same whatever the machine selects (stub.c)."""
     line = settle(subject, boot)
-    before = (*pcr4.start_events(subject, boot), *pcr12.profile_events(subject))
+    banks = subject.contents.banks
+    variables = pcr7.variable_events(boot.policy, banks) if boot.policy else ()
+    authorities = pcr7.authority_events(boot.policy, banks) if boot.policy else ()
+    before = (*variables, *authorities, *pcr4.start_events(subject, boot), *pcr12.profile_events(subject))
     after = (
         *pcr12.passed_events(subject, line),
         *pcr4.addon_events(subject, boot),

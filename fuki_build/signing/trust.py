@@ -9,7 +9,7 @@ from fuki_build.formats import authenticated_variable, efi_signature_list, varia
 from fuki_build.formats.efi_signature_list import Kind, SignatureList
 from fuki_build.formats.reader import Reader
 
-_HASHES = {Kind.SHA1: "sha1", Kind.SHA256: "sha256", Kind.SHA384: "sha384", Kind.SHA512: "sha512"}
+HASHES = {Kind.SHA1: "sha1", Kind.SHA256: "sha256", Kind.SHA384: "sha384", Kind.SHA512: "sha512"}
 _REVOCATIONS = {Kind.X509_SHA256: "sha256", Kind.X509_SHA384: "sha384", Kind.X509_SHA512: "sha512"}
 _DEPTH = 8
 """Certificates of a chain that are looked at; real ones have three."""
@@ -64,7 +64,7 @@ def decode_database(data: bytes, variable: str) -> Database:
 
 def _database(lists: Iterable[SignatureList]) -> Database:
     items = [(list_.type, signature.data) for list_ in lists for signature in list_.signatures]
-    names = {kind.guid: name for kind, name in _HASHES.items()}
+    names = {kind.guid: name for kind, name in HASHES.items()}
     revocations = {kind.guid: name for kind, name in _REVOCATIONS.items()}
     return Database(
         certificates=tuple(data for type_, data in items if type_ == Kind.X509.guid),
