@@ -1,13 +1,18 @@
 """Rules about firmware images: `.efifw` sections."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
+from fuki_build.errors import FormatError
+from fuki_build.formats import secure_boot_support, variable_store
 from fuki_build.formats.firmware import Kind
 from fuki_build.formats.hwids import DeviceType
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.firmware import FirmwareImage, Slice
 
 _ROM_BLOCK = 64 * 1024
+_STORE_REACH = 1024 * 1024
+"""Where edk2's images for virtual machines have their variables: at the start, in up to 528 KiB."""
 
 
 def _images(subject: Subject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
@@ -78,6 +83,32 @@ def odd_size(subject: Subject) -> Problems:
             )
 
 
+def ignored_keys(subject: Subject) -> Problems:
+    for _, image, where in _images(subject):
+        raw = image.content and image.content.kind in (Kind.OVMF, Kind.EDK2)
+        if raw and _has_platform_key(image) and _ignores_keys(image):
+            yield Problem(
+                "Secure Boot keys are enrolled in this firmware, which was built without Secure Boot and ignores them",
+                where=where,
+                hint="take a build with Secure Boot, of which Debian names the files secboot or ms",
+            )
+
+
+def _has_platform_key(image: FirmwareImage) -> bool:
+    reader = image.payload.reader
+    with suppress(FormatError):
+        variables = variable_store.decode(reader.window(0, min(reader.size, _STORE_REACH))) or ()
+        return any(variable.name == "PK" for variable in variables)
+    return False
+
+
+def _ignores_keys(image: FirmwareImage) -> bool:
+    with suppress(FormatError):
+        data = image.payload.read_small(variable_store.MAX_SIZE, "the firmware")
+        return secure_boot_support.enforces_secure_boot(data) is False
+    return False
+
+
 RULES = (
     Rule(
         "firmware-header",
@@ -115,5 +146,13 @@ RULES = (
         "A raw ROM's size is a multiple of 64 KiB",
         "Hypervisors map a ROM so that it ends at 4 GiB, in blocks of 64 KiB; QEMU refuses other sizes.",
         odd_size,
+    ),
+    Rule(
+        "firmware-ignores-keys",
+        Severity.ERROR,
+        "Firmware with Secure Boot keys enforces Secure Boot",
+        "edk2 built without Secure Boot has a variable store too, and starts anything whatever keys are in it. Builds "
+        "that enforce Secure Boot hold the name of the variable SecureBootEnable in their drivers, others do not.",
+        ignored_keys,
     ),
 )

@@ -57,7 +57,7 @@ def sign(  # noqa: PLR0917 - click passes them by name
     """
     if output is not None and len(images) > 1:
         raise click.UsageError("--output is for a single image.")
-    given = _table(backend, key, certificate, options, digest)
+    given = signer_table(backend, key, certificate, options, digest)
     with _signers(plugins, recipe, given) as (signers, context):
         for image in images:
             _sign(image, output or image, signers, context, replace=replace)
@@ -105,7 +105,7 @@ def _signers(
         yield signers, context
 
 
-def _table(
+def signer_table(
     backend: str | None, key: str | None, certificate: str | None, options: Sequence[str], digest: str
 ) -> dict[str, Any]:
     """What the command line says, as a recipe would; empty where it names no backend and no key."""

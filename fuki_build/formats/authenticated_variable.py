@@ -4,7 +4,6 @@ Source: UEFI 2.10, sections 8.2.2 and 8.2.6 (EFI_VARIABLE_AUTHENTICATION_2).
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from enum import IntFlag
 from struct import Struct
 from uuid import UUID
@@ -13,6 +12,7 @@ import msgspec
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import efi_time
+from fuki_build.formats.efi_time import EfiTime
 
 GLOBAL_VENDOR = UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
 IMAGE_SECURITY_VENDOR = UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
@@ -54,10 +54,10 @@ _PKCS7 = UUID("4aafd29d-68df-49ee-8aa9-347d375665a7")
 class AuthenticatedPayload(msgspec.Struct, frozen=True):
     """A `.auth` file. `signature` is a PKCS #7 SignedData in DER, in a ContentInfo or bare; both are allowed.
 
-    The file does not say which variable it is for. `timestamp` None, sixteen zeros, only serves to append.
+    The file does not say which variable it is for. No time (all zeros) only serves to append.
     """
 
-    timestamp: datetime | None
+    timestamp: EfiTime
     signature: bytes
     payload: bytes
 
@@ -66,7 +66,7 @@ class AuthenticatedPayload(msgspec.Struct, frozen=True):
         return to_be_signed(name, vendor, attributes, self.timestamp, self.payload)
 
 
-def to_be_signed(name: str, vendor: UUID, attributes: int, timestamp: datetime | None, payload: bytes) -> bytes:
+def to_be_signed(name: str, vendor: UUID, attributes: int, timestamp: EfiTime, payload: bytes) -> bytes:
     """The bytes that a signature for a variable's new value covers; the name goes without its NUL."""
     head = name.encode("utf-16-le") + vendor.bytes_le + int(attributes).to_bytes(4, "little")
     return head + efi_time.encode(timestamp) + payload
@@ -83,7 +83,7 @@ def decode(data: bytes) -> AuthenticatedPayload:
     """Take a `.auth` file apart; the signature is not verified. Raises `FormatError`."""
     timestamp = efi_time.decode(data, 0, "the time of an authenticated variable")
     if efi_time.encode(timestamp) != data[: efi_time.SIZE]:
-        raise FormatError("the time of an authenticated variable has more than whole seconds")
+        raise FormatError("the time of an authenticated variable is not in whole seconds of UTC")
     if not is_authenticated(data):
         raise FormatError("an authenticated variable starts with a PKCS #7 signature, and this with another or none")
     size, *_ = _CERTIFICATE.unpack_from(data, efi_time.SIZE)

@@ -1,7 +1,6 @@
 """EFI signature lists: what PK, KEK, db and dbx hold (UEFI 2.10, section 32.4.1)."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from enum import StrEnum
 from struct import Struct
 from uuid import UUID
@@ -10,6 +9,7 @@ import msgspec
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import efi_time
+from fuki_build.formats.efi_time import EfiTime
 from fuki_build.formats.reader import unpack
 
 _LIST = Struct("<16sIII")  # type, size of the whole list, of the header behind this one, of each signature
@@ -78,8 +78,8 @@ def hash_list(kind: Kind, digests: Iterable[bytes], owner: UUID) -> SignatureLis
     return SignatureList(kind.guid, tuple(Signature(owner, digest) for digest in digests))
 
 
-def revocation(data: bytes) -> tuple[bytes, datetime | None]:
-    """The data of an X509_SHA… signature: hash, and when the revocation starts (None: it always was)."""
+def revocation(data: bytes) -> tuple[bytes, EfiTime]:
+    """The data of an X509_SHA… signature: hash, and when the revocation starts (no time: it always was)."""
     at = len(data) - efi_time.SIZE
     return data[:at], efi_time.decode(data, at, "the time of a revoked certificate")
 

@@ -28,7 +28,7 @@ MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 SIGNING_TIME = "1.2.840.113549.1.9.5"
 TIMESTAMP_TOKEN = "1.3.6.1.4.1.311.3.3.1"  # noqa: S105 - an object identifier
 RSA = "1.2.840.113549.1.1.1"
-_ECDSA = {
+ECDSA = {
     "sha256": "1.2.840.10045.4.3.2",
     "sha384": "1.2.840.10045.4.3.3",
     "sha512": "1.2.840.10045.4.3.4",
@@ -200,7 +200,7 @@ def encode(
 ) -> bytes:
     """A ContentInfo in DER with one signer, whose certificate comes first. Raises `FormatError` if that is none."""
     issuer, serial = issuer_and_serial(certificates[0])
-    own = _tlv(ObjectIdentifier(RSA if rsa else _ECDSA[algorithm]))
+    own = _tlv(ObjectIdentifier(RSA if rsa else ECDSA[algorithm]))
     unsigned = (
         None
         if timestamp is None

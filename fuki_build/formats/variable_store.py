@@ -5,7 +5,6 @@ copies counts, FindVariableEx() in MdeModulePkg/Universal/Variable/RuntimeDxe/Va
 """
 
 from collections.abc import Iterator
-from datetime import datetime
 from struct import Struct
 from uuid import UUID
 
@@ -13,12 +12,14 @@ import msgspec
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import efi_time
+from fuki_build.formats.efi_time import EfiTime
 from fuki_build.formats.reader import Reader, unpack
 
 # EFI_FIRMWARE_VOLUME_HEADER up to its block map: zero vector, file system, size, signature, attributes, header size.
 _VOLUME = Struct("<16x16sQ4sIH")
-_VOLUME_GUID = UUID("fff12b8d-7696-4c8b-a985-2747075b4f50")
+_VOLUME_GUID = UUID("fff12b8d-7696-4c8b-a985-2747075b4f50").bytes_le
 _VOLUME_ALIGNMENT = 4096
+_CHUNK = 1024 * 1024
 _STORE = Struct("<16sIBB6x")  # GUID, size with this header, format, state
 _FORMATTED, _HEALTHY = 0x5A, 0xFE
 _ALIGNMENT = 4
@@ -37,12 +38,12 @@ MAX_SIZE = 64 * 1024 * 1024
 
 
 class Variable(msgspec.Struct, frozen=True):
-    """A variable; `timestamp` is that of the last authenticated write, None where there was none."""
+    """A variable; `timestamp` is that of the last authenticated write, or none."""
 
     name: str
     vendor: UUID
     attributes: int
-    timestamp: datetime | None
+    timestamp: EfiTime
     data: bytes
 
 
@@ -56,10 +57,12 @@ def decode(image: Reader) -> tuple[Variable, ...] | None:
         raise FormatError("this is a qcow2 image, of which fuki reads only the raw form", hint=hint)
     if image.size > MAX_SIZE:
         raise FormatError(f"an image of {image.size} bytes is too large to hold a variable store")
-    for offset in range(0, image.size - _VOLUME.size, _VOLUME_ALIGNMENT):
-        guid, size, magic, _, header_size = _VOLUME.unpack(image.read(offset, _VOLUME.size, "a firmware volume"))
-        if magic == b"_FVH" and UUID(bytes_le=guid) == _VOLUME_GUID:
-            return _decode_store(image.read(offset, size, "the volume with the variable store"), header_size)
+    for start in range(0, image.size, _CHUNK):
+        chunk = image.read_at(start, _CHUNK)
+        for at in range(0, len(chunk) - _VOLUME.size, _VOLUME_ALIGNMENT):
+            guid, size, magic, _, header_size = _VOLUME.unpack_from(chunk, at)
+            if magic == b"_FVH" and guid == _VOLUME_GUID:
+                return _decode_store(image.read(start + at, size, "the volume with the variable store"), header_size)
     return None
 
 
@@ -108,7 +111,7 @@ def _decode_variables(store: bytes, layout: Struct) -> Iterator[tuple[int, Varia
         if state in {_ADDED, _BEING_REPLACED}:
             what = f"the variable at {at:#x} of the store"
             name = _decode_name(store[name_at:data_at], what)
-            timestamp = efi_time.decode(time[0], 0, f"the time of {what}") if time else None
+            timestamp = efi_time.decode(time[0], 0, what) if time else efi_time.NONE
             data = store[data_at:end]
             yield state, Variable(name, UUID(bytes_le=vendor), attributes, timestamp, data)
         at = _align(end)

@@ -3,6 +3,7 @@
 A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
 """
 
+from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
 from fuki_build.hooks.records import (
     Artifact,
     Build,
@@ -35,6 +36,7 @@ __all__ = [
     "Build",
     "BuiltImage",
     "CertificateOptions",
+    "Enroller",
     "Expectation",
     "FileSigner",
     "Finding",
@@ -50,6 +52,7 @@ __all__ = [
     "Problem",
     "Problems",
     "Rule",
+    "SecureBootKeys",
     "Severity",
     "SigningContext",
     "SigningKey",

@@ -17,6 +17,7 @@ from fuki_build import __version__
 from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import specs
+from fuki_build.hooks.enrollers import Enroller
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
 
@@ -27,6 +28,7 @@ HOOKS: dict[str, str] = {
     "fuki_firmware_sources": "firmware source",
     "fuki_platforms": "platform",
     "fuki_signers": "signing backend",
+    "fuki_enrollers": "enroller",
     "fuki_outputs": "output format",
     "fuki_launch_models": "launch model",
     "fuki_checks": "check",
@@ -160,6 +162,9 @@ class PluginHost:
 
     def signer(self, name: str) -> Contribution[type[KeySigner] | type[FileSigner]]:
         return self.get("fuki_signers", name)
+
+    def enroller(self, name: str) -> Contribution[type[Enroller]]:
+        return self.get("fuki_enrollers", name)
 
     def output(self, name: str) -> Contribution[type[OutputFormat]]:
         return self.get("fuki_outputs", name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from fuki_build.hooks.enrollers import Enroller
 from fuki_build.hooks.records import (
     FirmwareSource,
     LaunchModel,
@@ -58,6 +59,16 @@ def fuki_signers() -> Sequence[type[KeySigner] | type[FileSigner]]:  # type: ign
     >>> @hookimpl
     ... def fuki_signers():
     ...     return [SbsignSigner]
+    """
+
+
+@hookspec
+def fuki_enrollers() -> Sequence[type[Enroller]]:  # type: ignore[empty-body]
+    """Enrollers of Secure Boot keys, picked by `backend = "…"` in the `enroll` of a `[[fuki.firmware]]`.
+
+    >>> @hookimpl
+    ... def fuki_enrollers():
+    ...     return [StoreWriter]
     """
 
 

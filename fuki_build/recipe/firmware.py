@@ -13,6 +13,7 @@ from fuki_build.hooks.records import FirmwareFile, NoOptions, SourceContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.section import Section
 from fuki_build.recipe.convert import convert, convert_options, split
+from fuki_build.recipe.enrollment import enroll_firmware
 from fuki_build.recipe.hwids import listed_devices
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.machines import Declared, choose_devices, declared_machines
@@ -61,8 +62,15 @@ def _resolve_one(
     # What a source keeps in a cache or workspace of its own has no name that means anything elsewhere.
     local = file.path.is_relative_to(inputs.recipe.directory)
     name = inputs.name(file.path) if local else f"{table.source}:{fwid}/{file.path.name}"
-    inputs.note(file.path, where, name=name)
     inputs.dependencies.extend(file.inputs)
+    origin = {"source": table.source, **file.origin}
+    if table.enroll is None:
+        inputs.note(file.path, where, name=name)
+    else:
+        path, more = enroll_firmware(table.enroll, file.path, name, inputs, host, where)
+        blob = Blob.of_file(path)
+        name = f"{name}, with keys enrolled"
+        origin |= more
     try:
         header = Blob.of_bytes(efifw.encode_header(fwid, blob.size))
     except FormatError as error:
@@ -70,7 +78,7 @@ def _resolve_one(
     found.sections.append(Section(".efifw", header + blob, name, profile))
     found.devices += listed_devices(table, fwid, inputs, where)
     found.declared += declared_machines(table, fwid, profile, inputs, host, where)
-    found.origins[fwid] = {"source": table.source, **file.origin}
+    found.origins[fwid] = origin
 
 
 def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -> tuple[FirmwareTable, FirmwareFile]:

@@ -1,6 +1,7 @@
 """The recipe as typed tables. Field names are the recipe's keys, in kebab-case there."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from msgspec import Meta, Struct
 
@@ -71,6 +72,22 @@ class ImageTable(Contents, frozen=True):
     title: Annotated[str | None, Meta(description="TITLE of profile @0")] = None
 
 
+class EnrollTable(Table, frozen=True):
+    """`enroll` of a `[[fuki.firmware]]`: Secure Boot keys that its variable store is to hold."""
+
+    pk: Annotated[str, Meta(description="certificate of the platform key, PEM or DER")]
+    kek: Annotated[tuple[str, ...], Meta(description="certificates for KEK")] = ()
+    db: Annotated[tuple[str, ...], Meta(description="certificates for db")] = ()
+    dbx: Annotated[
+        tuple[str, ...],
+        Meta(description="what to revoke besides: signature lists, .auth files, certificates, or SHA-256 hashes"),
+    ] = ()
+    owner: Annotated[UUID | None, Meta(description="GUID of the entries' owner; by default it follows from pk")] = None
+    microsoft: Annotated[bool, Meta(description="whether KEK and db hold Microsoft's certificates too")] = False
+    secure_boot: Annotated[bool, Meta(description="whether Secure Boot is switched on")] = True
+    backend: Annotated[str, Meta(description="the enroller of a plugin")] = "virt-firmware"
+
+
 class FirmwareTable(Table, frozen=True):
     """`[[fuki.firmware]]`: one firmware image; the keys that its source takes stand beside these."""
 
@@ -86,6 +103,7 @@ class FirmwareTable(Table, frozen=True):
     ] = ()
     hwids: Annotated[str | tuple[str, ...], Meta(description="systemd's hardware id JSON for it")] = ()
     chids: Annotated[tuple[str, ...], Meta(description="hardware ids of its machines, as UUIDs")] = ()
+    enroll: Annotated[EnrollTable | None, Meta(description="Secure Boot keys to put into it")] = None
 
 
 class ProfileTable(Contents, frozen=True, kw_only=True):

@@ -1,1 +1,1 @@
-"""Signing images and verifying them: Authenticode as UEFI Secure Boot has it."""
+"""Signing images and verifying them, as UEFI Secure Boot has it; its keys, and firmware that trusts them."""

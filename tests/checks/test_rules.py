@@ -126,6 +126,13 @@ def other_part(name: str, real: str) -> Callable[[Path, Callable[[str], Path]], 
     return prepare
 
 
+def keys_without_secure_boot(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    """Debian's enrolled variables before code that was built without Secure Boot."""
+    (shop / "one.fd").unlink()
+    (shop / "one.fd").write_bytes(part("ovmf-vars-ms").read_bytes() + part("ovmf-code").read_bytes())
+    return ()
+
+
 def stub_version(version: bytes) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
     def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
         data = part("stub-x64").read_bytes()
@@ -211,6 +218,7 @@ WRONG = {
     "firmware-unknown": other_firmware(""),
     "firmware-unknown for a variable store": other_firmware("ovmf-vars"),
     "firmware-rom-size": other_firmware("ovmf-generic", 1000),
+    "firmware-ignores-keys": keys_without_secure_boot,
     "hwids-broken by a type": patch(".hwids", put(0, b"\x1c\0\0\x30")),
     "hwids-broken by an offset": patch(".hwids", put(24, b"\xff\xff\0\0")),
     "hwids-ambiguous": swap(
@@ -258,6 +266,12 @@ def test_firmware_that_is_not_handed_over_is_only_a_matter_of_images_with_firmwa
 
 def test_a_usual_signature_has_no_findings(shop, part):
     assert set(found(shop, *signed("rsa2048")(shop, part))) == EXPECTED
+
+
+def test_keys_in_firmware_with_secure_boot_are_no_finding(shop, part):
+    (shop / "one.fd").unlink()
+    (shop / "one.fd").write_bytes(part("ovmf-vars-ms").read_bytes() + part("ovmf-secboot").read_bytes())
+    assert set(found(shop)) == EXPECTED
 
 
 def listed(shop: Path) -> list[tuple[str, str]]:

@@ -82,7 +82,7 @@ def _type(schema: Schema) -> str:
 def _default(key: str, value: Schema, table: Schema) -> str:
     if key in table.get("required", []):
         return "required"
-    default = value.get("default")
+    default = "true" if (default := value.get("default")) is True else default
     return f"`{default}`" if default else ""
 
 

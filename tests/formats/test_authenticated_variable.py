@@ -8,9 +8,11 @@ import pytest
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import authenticated_variable as auth
+from fuki_build.formats import efi_time
 from fuki_build.formats.authenticated_variable import AuthenticatedPayload
 
-TIME = datetime(2026, 11, 25, 18, 40, 9, tzinfo=UTC)
+MOMENT = datetime(2026, 11, 25, 18, 40, 9, tzinfo=UTC)
+TIME = efi_time.of(MOMENT)
 TIME_BYTES = bytes.fromhex("ea07 0b 19 12 28 09 00 00000000 0000 00 00")
 PKCS7_BYTES = bytes.fromhex("9dd2af4a df68 ee49 8aa9 347d375665a7")
 HEAD = TIME_BYTES + pack("<IHH", 24 + 5, 0x0200, 0x0EF1) + PKCS7_BYTES
@@ -26,13 +28,13 @@ def test_a_file_is_taken_apart():
 
 
 def test_a_time_in_another_zone_is_written_in_utc():
-    elsewhere = TIME.astimezone(timezone(timedelta(hours=2)))
+    elsewhere = efi_time.of(MOMENT.astimezone(timezone(timedelta(hours=2))))
     assert auth.encode(AuthenticatedPayload(elsewhere, b"PKCS7", b"")) == HEAD + b"PKCS7"
 
 
 def test_what_is_appended_may_have_no_time():
     data = bytes(16) + HEAD[16:] + b"PKCS7"
-    assert auth.decode(data).timestamp is None
+    assert auth.decode(data).timestamp == efi_time.NONE
     assert auth.encode(auth.decode(data)) == data
 
 
@@ -45,8 +47,15 @@ def test_a_signature_covers_name_vendor_attributes_time_and_value():
 
 def test_what_is_appended_is_signed_as_such():
     append = auth.SECURE_BOOT_ATTRIBUTES | auth.Attributes.APPEND_WRITE
-    covered = auth.to_be_signed("KEK", auth.VENDORS["KEK"], append, None, b"")
+    covered = auth.to_be_signed("KEK", auth.VENDORS["KEK"], append, efi_time.NONE, b"")
     assert covered == b"K\0E\0K\0" + UUID(str(auth.GLOBAL_VENDOR)).bytes_le + b"\x67\0\0\0" + bytes(16)
+
+
+def test_a_month_that_does_not_exist_is_kept():
+    """sbvarsign 0.9.4 writes January as 0."""
+    data = HEAD[:2] + b"\0" + HEAD[3:] + b"PKCS7"
+    assert auth.decode(data).timestamp == TIME._replace(month=0)
+    assert auth.encode(auth.decode(data)) == data
 
 
 @pytest.mark.parametrize(("data", "expected"), [(HEAD, True), (HEAD[:39], False), (b"", False), (bytes(99), False)])
@@ -62,7 +71,6 @@ REFUSED = {
     "nothing": b"",
     "half a time": TIME_BYTES[:8],
     "a time alone": TIME_BYTES,
-    "a thirteenth month": bytes.fromhex("ea07 0d") + HEAD[3:] + b"PKCS7",
     "nanoseconds": TIME_BYTES[:8] + b"\1" + HEAD[9:] + b"PKCS7",
     "a time zone": TIME_BYTES[:12] + b"\x3c" + HEAD[13:] + b"PKCS7",
     "padding that is not zero": TIME_BYTES[:7] + b"\1" + HEAD[8:] + b"PKCS7",

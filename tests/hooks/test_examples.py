@@ -9,11 +9,11 @@ import pytest
 
 import fuki_build
 import fuki_build.hooks
-from fuki_build.hooks import records, signers, specs
+from fuki_build.hooks import enrollers, records, signers, specs
 from fuki_build.hooks.host import HOOKS
 from fuki_build.pipeline import new_host
 
-NAMES = {**vars(records), **vars(signers), "msgspec": msgspec, "Path": Path}
+NAMES = {**vars(records), **vars(signers), **vars(enrollers), "msgspec": msgspec, "Path": Path}
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,7 @@ NAMES = {**vars(records), **vars(signers), "msgspec": msgspec, "Path": Path}
         "SigningContext",
         "KeySigner",
         "FileSigner",
+        "Enroller",
         "Rule",
         "OutputFormat",
         "LaunchModel",

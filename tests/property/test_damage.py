@@ -4,7 +4,6 @@ import bz2
 import gzip
 import lzma
 from contextlib import suppress
-from datetime import UTC, datetime
 from struct import pack
 from uuid import UUID
 
@@ -32,6 +31,7 @@ from fuki_build.formats import (
     sbat,
     variable_store,
 )
+from fuki_build.formats.efi_time import EfiTime
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.formats.reader import Reader
 
@@ -149,7 +149,7 @@ def test_signature_lists(data: bytes):
 
 
 AUTHENTICATED = authenticated_variable.encode(
-    authenticated_variable.AuthenticatedPayload(datetime(2026, 11, 25, tzinfo=UTC), b"\x30\x82\0\0", LISTS)
+    authenticated_variable.AuthenticatedPayload(EfiTime(2026, 11, 25, 0, 0, 0), b"\x30\x82\0\0", LISTS)
 )
 
 

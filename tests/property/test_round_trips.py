@@ -6,7 +6,6 @@ import lzma
 import shlex
 import subprocess
 from collections.abc import Callable
-from datetime import UTC
 from struct import pack
 
 import lz4.block
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from fuki_build.formats import authenticated_variable as auth
 from fuki_build.formats import compression, efi_signature_list, efifw, env_file, hwids, kernel, pe, sbat
 from fuki_build.formats.efi_signature_list import Signature, SignatureList
+from fuki_build.formats.efi_time import EfiTime
 from fuki_build.formats.hwids import Device, DeviceType, Record
 from fuki_build.formats.reader import Reader
 from fuki_build.hardware.chid import FIELDS, Dialect, chid
@@ -77,7 +77,7 @@ def test_signature_lists_are_decoded_as_they_were_encoded(lists: tuple[Signature
     assert efi_signature_list.decode(efi_signature_list.encode(lists)) == lists
 
 
-TIMES = st.none() | st.datetimes(timezones=st.just(UTC)).map(lambda time: time.replace(microsecond=0))
+TIMES = st.builds(EfiTime, U16, *[st.integers(0, 0xFF)] * 5)
 
 
 @given(st.builds(auth.AuthenticatedPayload, TIMES, st.binary(min_size=1, max_size=60), st.binary(max_size=60)))

@@ -1,0 +1,44 @@
+"""Whether an edk2 image was built with Secure Boot, and so heeds the keys in its variable store.
+
+Measured: of Debian's builds of edk2 2025.02 and 2026.08, just those that enforce Secure Boot hold the name of the
+variable SecureBootEnable (SecurityPkg/Library/AuthVariableLib and SecureBootConfigDxe) in their compressed volume.
+"""
+
+import lzma
+from uuid import UUID
+
+# LzmaCustomDecompressGuid.h; a GUID-defined section has its size and type before the GUID (PI 1.8, volume 3, 2.2.6.2).
+_LZMA = UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf").bytes_le
+_SECTION_HEAD = 4
+_MARK = "SecureBootEnable".encode("utf-16-le")
+_MIN_VOLUME = 1024 * 1024
+_MAX_VOLUME = 64 * 1024 * 1024
+_MAX_SECTIONS = 8
+_MAX_MEMORY = 128 * 1024 * 1024
+
+
+def enforces_secure_boot(image: bytes) -> bool | None:
+    """True or False for images whose drivers can be looked at; None where there are none (a store), or cannot be."""
+    left = _MAX_VOLUME
+    found = None
+    at = image.find(_LZMA)
+    for _ in range(_MAX_SECTIONS):
+        if at < _SECTION_HEAD:
+            break
+        start = at - _SECTION_HEAD + int.from_bytes(image[at + 16 : at + 18], "little")
+        volume = _decompress(image[start:], left)
+        left -= len(volume)
+        if _MARK in volume:
+            return True
+        if len(volume) >= _MIN_VOLUME:
+            found = False
+        at = image.find(_LZMA, at + 1)
+    return found
+
+
+def _decompress(data: bytes, limit: int) -> bytes:
+    """What is at the start of `data` in LZMA's old format; empty for what is not."""
+    try:
+        return lzma.LZMADecompressor(lzma.FORMAT_ALONE, _MAX_MEMORY).decompress(data, max_length=max(0, limit))
+    except lzma.LZMAError:
+        return b""

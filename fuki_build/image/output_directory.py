@@ -1,0 +1,57 @@
+"""Directories that appear with all their files, or not at all."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from fuki_build.errors import FukiError
+
+
+class NewFile(Struct, frozen=True):
+    """A file to be written; `secret` ones are for their owner's eyes."""
+
+    name: str
+    content: bytes
+    secret: bool = False
+
+
+def write_directory(path: Path, files: Sequence[NewFile]) -> None:
+    """Make a directory of files that only its owner enters. Raises `FukiError` where there is one, unless it is empty.
+
+    A directory is named as a whole, on every file system, and a name that holds something is never taken over.
+    """
+    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+        hint = "nothing there is overwritten: name a directory that is not there yet"
+        raise FukiError(f"{path} exists", hint=hint)
+    try:
+        partial.mkdir(mode=0o700, parents=True)
+        for file in files:
+            _write(partial / file.name, file)
+        _sync(partial)
+        partial.rename(path)
+    except OSError as error:
+        raise FukiError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    _sync(path.parent)
+
+
+def _write(path: Path, file: NewFile) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if file.secret else 0o666)
+    with os.fdopen(descriptor, "wb") as output:
+        output.write(file.content)
+        output.flush()
+        os.fsync(descriptor)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

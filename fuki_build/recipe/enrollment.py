@@ -1,0 +1,45 @@
+"""`enroll` of a `[[fuki.firmware]]`: the firmware with Secure Boot keys in its variable store."""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from fuki_build.errors import FukiError
+from fuki_build.hooks.host import PluginHost
+from fuki_build.hooks.records import SourceContext
+from fuki_build.recipe.inputs import Inputs
+from fuki_build.recipe.model import EnrollTable
+
+
+def enroll_firmware(
+    table: EnrollTable, source: Path, name: str, inputs: Inputs, host: PluginHost, place: str
+) -> tuple[Path, Mapping[str, str]]:
+    """The enrolled firmware, in the workspace, and what the manifest is to say of it.
+
+    `source`, which the recipe calls `name`, and the certificates become inputs. `place` is the firmware table's.
+    """
+    # cryptography is slow to load.
+    from fuki_build.formats import x509  # noqa: PLC0415
+    from fuki_build.signing import enrollment  # noqa: PLC0415
+
+    where = f"{place}.enroll"
+    try:
+        enroller = host.enroller(table.backend)
+    except FukiError as error:
+        raise error.at(f"{where}.backend") from error
+    wanted = enrollment.Wanted(
+        table.pk, table.kek, table.db, table.dbx, table.owner, table.microsoft, table.secure_boot
+    )
+    keys = enrollment.load_keys(
+        wanted, lambda path, at: inputs.read(inputs.path(path, at), at), lambda key: f"{where}.{key}"
+    )
+    with source.open("rb") as file:
+        inputs.note(source, place, hashlib.file_digest(file, "sha256").hexdigest(), name=name)
+    workspace = Path(tempfile.mkdtemp(dir=inputs.workspace))
+    target = workspace / source.name
+    try:
+        enrollment.enroll(source, target, keys, enroller, SourceContext(inputs.recipe.directory, workspace))
+    except FukiError as error:
+        raise error.at(where) from error
+    return target, {"enrolled-by": table.backend, "pk": x509.fingerprint(keys.pk)}

@@ -1,0 +1,78 @@
+"""The enroller `virt-firmware`: Secure Boot keys into variable stores, with the program virt-fw-vars."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fuki_build.errors import FukiError, PluginError
+from fuki_build.formats import authenticated_variable, efi_signature_list
+from fuki_build.formats.authenticated_variable import AuthenticatedPayload
+from fuki_build.formats.efi_time import EfiTime
+from fuki_build.hooks import Enroller, SecureBootKeys, SourceContext, hookimpl
+
+PROGRAM = "virt-fw-vars"
+_REVOKED_AT = EfiTime(2010, 1, 1, 0, 0, 0)
+"""The time of dbx: older than any update that is sent to it later. The program would take the clock's for hashes."""
+
+
+class VirtFirmware(Enroller):
+    """virt-fw-vars of Gerd Hoffmann's virt-firmware; it knows Microsoft's certificates.
+
+    >>> VirtFirmware.name
+    'virt-firmware'
+    """
+
+    name = "virt-firmware"
+
+    def enroll(self, source: Path, target: Path, keys: SecureBootKeys, context: SourceContext) -> None:
+        command = [find_program(), "--input", str(source), "--output", str(target)]
+        _run([*command, *_arguments(keys, context.workspace)])
+
+
+def find_program() -> str:
+    """virt-fw-vars of the environment that this runs in, or else PATH's. Raises `PluginError`."""
+    found = shutil.which(PROGRAM, path=Path(sys.executable).parent) or shutil.which(PROGRAM)
+    if found is None:
+        raise PluginError(f"there is no {PROGRAM}", hint="install it: pip install virt-firmware")
+    return found
+
+
+def _arguments(keys: SecureBootKeys, workspace: Path) -> Iterator[str]:
+    """What the program is to do. Its own order is fixed: delete, Microsoft's keys, PK, KEK, db, dbx, the switch."""
+    owner = str(keys.owner)
+    for name in ("PK", "KEK", "db", "dbx"):
+        yield from ("--delete", name)
+    if keys.microsoft:
+        # With a PK of Microsoft's, which --set-pk replaces.
+        yield "--enroll-microsoft"
+    numbered = [("--set-pk", keys.pk), *(("--add-kek", der) for der in keys.kek), *(("--add-db", d) for d in keys.db)]
+    for number, (option, der) in enumerate(numbered):
+        path = workspace / f"enrol-{number}.der"
+        path.write_bytes(der)
+        yield from (option, owner, str(path))
+    if keys.dbx:
+        # The program takes the value from a file for SetVariable(), and does not look at its signature.
+        value = AuthenticatedPayload(_REVOKED_AT, b"\0", efi_signature_list.encode(keys.dbx))
+        path = workspace / "enrol-dbx.auth"
+        path.write_bytes(authenticated_variable.encode(value))
+        yield from ("--set-dbx", str(path))
+    yield from ["--secure-boot"] if keys.secure_boot else ["--set-false", "SecureBootEnable"]
+
+
+def _run(command: Sequence[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise FukiError(f"cannot run {command[0]}: {error.strerror}") from error
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise FukiError(
+            f"{PROGRAM} failed with exit code {done.returncode}: {lines[-1] if lines else 'it said nothing'}"
+        )
+
+
+@hookimpl
+def fuki_enrollers() -> Sequence[type[Enroller]]:
+    return [VirtFirmware]

@@ -1,0 +1,243 @@
+"""`fuki keys`: what is made and enrolled, and every mistake."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from fuki_build.formats import efi_signature_list, variable_store
+from fuki_build.formats.efi_signature_list import Kind
+from fuki_build.formats.reader import Reader
+from tests.support.command import Outcome, invoke, refused, succeed
+
+OWNER = "77fa9abd-0359-4d32-bd60-28f4e78f784b"
+MADE = {f"{name}.{kind}" for name in ("PK", "KEK", "db") for kind in ("key", "pem", "esl", "auth")} | {"owner.txt"}
+ENROL = ("--plugin", "virt-firmware", "keys", "enroll")
+PHRASE = "correct horse"
+
+
+class TestGenerate:
+    def test_it_makes_all_files_in_a_new_directory(self, tmp_path):
+        assert "wrote 13 files into keys" in succeed(tmp_path, "keys", "generate").err
+        assert {path.name for path in (tmp_path / "keys").iterdir()} == MADE
+
+    def test_json_names_them_and_says_which_are_secret(self, tmp_path):
+        out = succeed(tmp_path, "keys", "generate", "k", "--owner", OWNER, "--type", "p256", "--pcr", "--json").out
+        data = json.loads(out)
+        assert (data["version"], data["owner"]) == (1, OWNER)
+        assert {file["path"] for file in data["files"]} == {f"k/{name}" for name in MADE | {"pcr.key", "pcr.pub"}}
+        secret = {file["path"] for file in data["files"] if file["secret"]}
+        assert secret == {"k/PK.key", "k/KEK.key", "k/db.key", "k/pcr.key"}
+
+    def test_an_owner_of_its_own_is_a_random_one(self, tmp_path):
+        for name in ("a", "b"):
+            succeed(tmp_path, "keys", "generate", name, "--type", "p256")
+        first, second = (UUID((tmp_path / name / "owner.txt").read_text().strip()) for name in ("a", "b"))
+        assert first != second
+
+    def test_private_keys_are_for_their_owner(self, tmp_path):
+        succeed(tmp_path, "keys", "generate", "--type", "p256", "--pcr")
+        for path in (tmp_path / "keys").iterdir():
+            assert ((path.stat().st_mode & 0o077) == 0) is (path.suffix == ".key")
+
+    def test_keys_that_are_there_are_never_overwritten(self, tmp_path):
+        succeed(tmp_path, "keys", "generate", "--type", "p256")
+        assert "keys exists" in refused(tmp_path, "keys", "generate", code=1)
+
+    @pytest.mark.parametrize("source", ["file:phrase", "env:FUKI_TEST_PHRASE", "credential:phrase"])
+    def test_a_passphrase_encrypts_and_is_told_to_nobody(self, tmp_path, monkeypatch, source):
+        (tmp_path / "phrase").write_text(f"{PHRASE}\n")
+        monkeypatch.setenv("FUKI_TEST_PHRASE", PHRASE)
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+        outcome = succeed(tmp_path, "keys", "generate", "--pcr", "--type", "p256", "--passphrase", source, "--json")
+        assert PHRASE not in outcome.out + outcome.err
+        for path in (tmp_path / "keys").glob("*.key"):
+            assert b"BEGIN ENCRYPTED PRIVATE KEY" in path.read_bytes()
+            command = ["openssl", "pkey", "-in", path, "-noout", "-passin", f"pass:{PHRASE}"]
+            subprocess.run(command, check=True, capture_output=True)
+
+    @pytest.mark.parametrize(("given", "code"), [(PHRASE, 2), ("env:", 2), ("env:FUKI_NOPE", 4), ("file:nope", 4)])
+    def test_a_passphrase_that_is_not_to_be_had_is_refused_and_not_repeated(self, tmp_path, given, code):
+        error = refused(tmp_path, "keys", "generate", "--passphrase", given, code=code)
+        assert error.startswith("fuki: error: --passphrase: ")
+        assert PHRASE not in error
+
+    def test_an_empty_passphrase_is_refused(self, tmp_path):
+        (tmp_path / "phrase").write_text("\n")
+        assert "is empty" in refused(tmp_path, "keys", "generate", "--passphrase", "file:phrase", code=4)
+
+    @pytest.mark.parametrize("name", ["x" * 62, "a\nb"])
+    def test_a_name_that_fits_no_certificate_is_refused(self, tmp_path, name):
+        assert refused(tmp_path, "keys", "generate", "--name", name).startswith("fuki: error: --name: ")
+
+    def test_types_that_little_firmware_knows_come_with_a_warning(self, tmp_path):
+        outcome = succeed(tmp_path, "keys", "generate", "--type", "p256", "--pcr", "--pcr-type", "p384")
+        assert outcome.err.count("warning:") == 2
+        assert "warning:" not in succeed(tmp_path, "keys", "generate", "others", "--pcr").err
+
+
+@pytest.fixture
+def shop(tmp_path: Path, part) -> Path:
+    """Keys, and stores to put them into."""
+    succeed(tmp_path, "keys", "generate", "--type", "p256", "--owner", OWNER)
+    (tmp_path / "vars.fd").symlink_to(part("ovmf-vars"))
+    (tmp_path / "ms.fd").symlink_to(part("ovmf-vars-ms"))
+    (tmp_path / "code.fd").symlink_to(part("ovmf-code"))
+    (tmp_path / "text").write_text("plain text\n")
+    return tmp_path
+
+
+def enroll(shop: Path, store: str = "vars.fd", *more: str, output: str = "out.fd") -> Outcome:
+    given = ("--pk", "keys/PK.pem", "--kek", "keys/KEK.pem", "--db", "keys/db.pem", "--owner", OWNER)
+    return succeed(shop, *ENROL, store, "-o", output, *given, *more)
+
+
+def values(path: Path) -> dict[str, bytes]:
+    return {found.name: found.data for found in variable_store.decode(Reader.of(path.read_bytes())) or ()}
+
+
+class TestEnroll:
+    def test_a_store_holds_what_was_made(self, shop):
+        assert "wrote out.fd" in enroll(shop).err
+        found = values(shop / "out.fd")
+        for name in ("PK", "KEK", "db"):
+            assert found[name] == (shop / f"keys/{name}.esl").read_bytes()
+        assert found["SecureBootEnable"] == b"\1"
+
+    def test_the_same_store_and_keys_give_the_same_bytes(self, shop):
+        revoked = ("--dbx", "ab" * 32)
+        enroll(shop, "ms.fd", *revoked)
+        enroll(shop, "ms.fd", *revoked, output="again.fd")
+        assert (shop / "again.fd").read_bytes() == (shop / "out.fd").read_bytes()
+
+    def test_only_the_variables_of_an_image_change(self, shop, part):
+        enroll(shop, str(part("ovmf-inteltdx")))
+        before, after = part("ovmf-inteltdx").read_bytes(), (shop / "out.fd").read_bytes()
+        assert len(before) == len(after)
+        changed = [at for at in range(0, len(before), 4096) if before[at : at + 4096] != after[at : at + 4096]]
+        assert changed
+        assert max(changed) < 0x40000
+
+    def test_keys_that_were_there_go_and_revocations_stay(self, shop):
+        revoked = ("ab" * 32, "keys/KEK.pem", "keys/db.esl", "keys/PK.auth")
+        enroll(shop, "ms.fd", *(word for item in revoked for word in ("--dbx", item)))
+        before, after = values(shop / "ms.fd"), values(shop / "out.fd")
+        for name in ("PK", "KEK", "db"):
+            assert after[name] == (shop / f"keys/{name}.esl").read_bytes()
+        assert after["dbx"].startswith(before["dbx"])
+        added = efi_signature_list.decode(after["dbx"][len(before["dbx"]) :])
+        assert [one.type for one in added] == [Kind.SHA256.guid, *[Kind.X509.guid] * 3]
+        assert added[0].signatures[0].data == b"\xab" * 32
+
+    def test_what_is_revoked_already_is_not_listed_twice(self, shop):
+        enroll(shop, "vars.fd", "--dbx", "ab" * 32, "--dbx", "AB" * 32, output="one.fd")
+        enroll(shop, "one.fd", "--dbx", "ab" * 32)
+        assert values(shop / "out.fd")["dbx"] == values(shop / "one.fd")["dbx"]
+
+    def test_microsofts_certificates_come_beside_ones_own(self, shop):
+        enroll(shop, "vars.fd", "--microsoft")
+        found, debians = values(shop / "out.fd"), values(shop / "ms.fd")
+        assert found["PK"] == (shop / "keys/PK.esl").read_bytes()
+        assert (shop / "keys/db.esl").read_bytes() in found["db"]
+
+        def certificates(data: bytes) -> set[bytes]:
+            return {one.signatures[0].data for one in efi_signature_list.decode(data)}
+
+        assert certificates(debians["db"]) < certificates(found["db"])
+        assert len(certificates(found["KEK"]) & certificates(debians["KEK"])) == 2
+
+    def test_secure_boot_can_be_left_off(self, shop):
+        enroll(shop, "vars.fd", "--no-secure-boot")
+        assert values(shop / "out.fd")["SecureBootEnable"] == b"\0"
+
+    def test_without_an_owner_the_entries_get_one_that_follows_from_the_platform_key(self, shop):
+        for output in ("one.fd", "two.fd"):
+            succeed(shop, *ENROL, "vars.fd", "-o", output, "--pk", "keys/PK.pem", "--db", "keys/db.pem")
+        assert values(shop / "one.fd") == values(shop / "two.fd")
+        (found,) = efi_signature_list.decode(values(shop / "one.fd")["PK"])
+        assert found.signatures[0].owner not in {UUID(OWNER), UUID(int=0)}
+
+    def test_firmware_that_ignores_keys_comes_with_a_warning(self, shop, part):
+        assert "without Secure Boot" in enroll(shop, str(part("ovmf-generic"))).err
+        assert "warning" not in enroll(shop, str(part("ovmf-inteltdx"))).err
+
+    def test_a_store_can_be_replaced(self, shop):
+        (shop / "own.fd").write_bytes((shop / "vars.fd").read_bytes())
+        enroll(shop, "own.fd", output="own.fd")
+        assert "PK" in values(shop / "own.fd")
+
+
+KEYS = ("--pk", "keys/PK.pem", "--db", "keys/db.pem")
+MISTAKES = {
+    "a store that is not there": (("nope.fd", *KEYS), 1, "cannot open nope.fd", ""),
+    "code without variables": (("code.fd", *KEYS), 1, "code.fd has no UEFI variable store", "OVMF_VARS.fd"),
+    "no firmware at all": (("text", *KEYS), 1, "text has no UEFI variable store", "OVMF.fd"),
+    "a directory": (("keys", *KEYS), 1, "it is a directory", ""),
+    "a certificate that is not there": (("vars.fd", *KEYS, "--kek", "nope"), 2, "--kek: cannot open nope", ""),
+    "a text for a certificate": (("vars.fd", *KEYS, "--kek", "text"), 2, "--kek: text: this is not a cert", "PEM"),
+    "a key for a certificate": (("vars.fd", *KEYS, "--db", "keys/db.key"), 2, "--db: keys/db.key", "private key"),
+    "a text for the platform key": (("vars.fd", "--pk", "text", "--db", "keys/db.pem"), 2, "--pk: text", "PEM"),
+    "two platform keys": (("vars.fd", "--pk", "two.pem", "--db", "keys/db.pem"), 2, "holds 2 certificates", ""),
+    "a text to revoke": (("vars.fd", *KEYS, "--dbx", "text"), 2, "--dbx: text: ", ".esl"),
+    "an empty db": (("vars.fd", "--pk", "keys/PK.pem"), 2, "--db: with an empty db nothing would boot", "certificate"),
+    "another enroller": (
+        ("vars.fd", *KEYS, "--backend", "nope"),
+        2,
+        "--backend: there is no enroller",
+        "virt-firmware",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "problem", "remedy"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_error_with_its_remedy_and_writes_nothing(shop, arguments, code, problem, remedy):
+    (shop / "two.pem").write_bytes((shop / "keys/PK.pem").read_bytes() + (shop / "keys/db.pem").read_bytes())
+    error = refused(shop, *ENROL, *arguments, "-o", "out.fd", code=code)
+    assert problem in error
+    assert remedy in error
+
+
+def test_without_the_plugin_it_is_named(shop):
+    error = refused(shop, "keys", "enroll", "vars.fd", "-o", "out.fd", *KEYS)
+    assert "fuki --plugin virt-firmware keys enroll" in error
+
+
+def test_more_than_the_store_holds_is_refused(shop):
+    digests = [hashlib.sha256(number.to_bytes(4)).digest() for number in range(8192)]
+    many = efi_signature_list.hash_list(Kind.SHA256, digests, UUID(OWNER))
+    (shop / "many.esl").write_bytes(efi_signature_list.encode([many]))
+    error = refused(shop, *ENROL, "vars.fd", "-o", "out.fd", *KEYS, "--dbx", "many.esl", code=1)
+    assert "too small" in error
+
+
+KEK = ("--key", "keys/KEK.key", "--certificate", "keys/KEK.pem")
+UPDATES = {
+    "no key": (("dbx", "ab" * 32), 2, "'key' is missing", ""),
+    "no certificate": (("dbx", "ab" * 32, "--key", "keys/KEK.key"), 4, "no certificate for the key", ""),
+    "the certificate of another": (
+        ("dbx", "ab" * 32, *KEK[:2], "--certificate", "keys/PK.pem"),
+        4,
+        "is not that of the key",
+        "",
+    ),
+    "a key that is not there": (("dbx", "ab" * 32, "--key", "nope", *KEK[2:]), 4, "cannot open nope", ""),
+    "nothing of the kind": (("dbx", "text", *KEK), 2, "dbx[0]: text", ".esl"),
+    "half a hash": (("dbx", "abcd", *KEK), 2, "dbx[0]: cannot open abcd", ""),
+    "an unknown backend": (("dbx", "ab" * 32, *KEK, "--backend", "nope"), 2, "no signing backend 'nope'", "local"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "problem", "remedy"), UPDATES.values(), ids=UPDATES)
+def test_a_mistake_in_an_update_is_one_error_and_writes_nothing(shop, arguments, code, problem, remedy):
+    error = refused(shop, "keys", "update", *arguments, "-o", "out.auth", code=code)
+    assert problem in error
+    assert remedy in error
+
+
+def test_an_update_without_entries_is_wrong_usage(shop):
+    outcome = invoke(shop, "keys", "update", "dbx", "-o", "out.auth", *KEK)
+    assert outcome.code == 2
+    assert not (shop / "out.auth").exists()
