@@ -9,7 +9,7 @@ from fuki_build.formats import authenticated_variable, efi_signature_list, varia
 from fuki_build.formats.efi_signature_list import Kind, SignatureList
 from fuki_build.formats.reader import Reader
 
-_HASHES = {Kind.SHA1: "sha1", Kind.SHA256: "sha256", Kind.SHA384: "sha384", Kind.SHA512: "sha512"}
+HASHES = {Kind.SHA1: "sha1", Kind.SHA256: "sha256", Kind.SHA384: "sha384", Kind.SHA512: "sha512"}
 _REVOCATIONS = {Kind.X509_SHA256: "sha256", Kind.X509_SHA384: "sha384", Kind.X509_SHA512: "sha512"}
 _EXPECTED = "EFI signature lists, an .auth file or a variable store of OVMF's can be read"
 _IS_CERTIFICATE = "this is a certificate: trust it with --certificate, or make a signature list of it"
@@ -77,7 +77,7 @@ def _is_certificate(data: bytes) -> bool:
 
 def _database(lists: Iterable[SignatureList]) -> Database:
     items = [(list_.type, signature.data) for list_ in lists for signature in list_.signatures]
-    names = {kind.guid: name for kind, name in _HASHES.items()}
+    names = {kind.guid: name for kind, name in HASHES.items()}
     revocations = {kind.guid: name for kind, name in _REVOCATIONS.items()}
     return Database(
         certificates=tuple(data for type_, data in items if type_ == Kind.X509.guid),
