@@ -60,7 +60,7 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
 
 @pytest.fixture(scope="session")
 def signing_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the signing programs that are in no package of the machine's, for PATH."""
+    """A directory with the signing programs that are not the machine's own, for PATH."""
     return install_programs(tmp_path_factory.mktemp("programs"))
 
 
