@@ -8,13 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fuki_build.booting import enrol_directory, find_profiles, predict_boot, read_program
+    from fuki_build.booting import enrol_directory, find_profiles, predict_boot, read_boot, read_program
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
-    from fuki_build.measure.boot import Boot, Way
+    from fuki_build.measure.boot import Boot
     from fuki_build.measure.predict import Prediction
     from fuki_build.pipeline import build, new_host, plan
     from fuki_build.recipe.load import load_recipe
@@ -29,7 +29,6 @@ _HOMES = {
     "Machine": "fuki_build.hardware.machine",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
-    "Way": "fuki_build.measure.boot",
     "build": "fuki_build.pipeline",
     "enrol_directory": "fuki_build.booting",
     "find_machines": "fuki_build.recipe.machines",
@@ -39,6 +38,7 @@ _HOMES = {
     "new_host": "fuki_build.pipeline",
     "plan": "fuki_build.pipeline",
     "predict_boot": "fuki_build.booting",
+    "read_boot": "fuki_build.booting",
     "read_program": "fuki_build.booting",
 }
 
@@ -49,7 +49,6 @@ __all__ = [
     "Machine",
     "PluginHost",
     "Prediction",
-    "Way",
     "__version__",
     "build",
     "enrol_directory",
@@ -60,6 +59,7 @@ __all__ = [
     "new_host",
     "plan",
     "predict_boot",
+    "read_boot",
     "read_program",
 ]
 

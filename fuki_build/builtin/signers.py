@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import os
 import subprocess
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -69,10 +68,16 @@ class LocalSigner(KeySigner):
             key = private_key.decode(data, ask)
         except FormatError as error:
             raise SigningError(f"{options.key}: {error.message}", where="key", hint=error.hint) from error
-        return LocalKey(key, context.certificates(options) or key.certificates)
+        named = context.certificates(options)
+        if options.certificate is None:
+            # Intermediates stand behind the key's own certificate, or there is none of the key's.
+            named = [*key.certificates, *named] if key.certificates else []
+        return LocalKey(key, named)
 
     def certificates(self, options: LocalOptions, context: SigningContext) -> Sequence[bytes]:
-        return context.certificates(options) or self.open(options, context).certificates
+        if options.certificate is not None:
+            return context.certificates(options)
+        return self.open(options, context).certificates
 
 
 class Encoding(StrEnum):
@@ -107,7 +112,7 @@ class CommandKey(SigningKey):
         from fuki_build.formats import x509  # noqa: PLC0415
 
         self._options = options
-        self._directory = context.directory
+        self._context = context
         self.certificates = context.certificates(options)
         if not self.certificates:
             raise RecipeError("'certificate' is missing", hint="the program's key is known by its certificate")
@@ -118,8 +123,8 @@ class CommandKey(SigningKey):
         try:
             done = subprocess.run(
                 self._options.command,
-                cwd=self._directory,
-                env={**os.environ, "FUKI_DIGEST_ALGORITHM": algorithm},
+                cwd=self._context.directory,
+                env={**self._context.environment, "FUKI_DIGEST_ALGORITHM": algorithm},
                 input=digest,
                 capture_output=True,
                 check=False,

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.signatures import MAX_TABLE, attach, with_table
+from fuki_build.signing.addition import check_addition
 from fuki_build.signing.authenticode import sign
 from fuki_build.signing.request import Signer, errors_at
 
@@ -35,13 +36,16 @@ def write_signed(
     *,
     keep: bytes = b"",
     progress: Progress | None = None,
+    banks: Collection[str] = (),
 ) -> Signed:
     """Write `layout` to `output` in one pass, and sign it: first with keys, in their order, then through programs.
 
-    `keep` are entries of a certificate table that stay before the new ones. Raises `SigningError`.
+    What booting it measures is digested in `banks`. `keep` are entries of a certificate table that stay before the
+    new ones. Raises `SigningError`.
     """
     keyed = [signer for signer in signers if signer.key is not None]
-    assembly = assemble(layout, output, progress, {signer.request.digest for signer in keyed})
+    algorithms = {*banks, *(signer.request.digest for signer in keyed)}
+    assembly = assemble(layout, output, progress, algorithms, measured=bool(banks))
     entries = keep + b"".join(certificate_entry(signer, assembly) for signer in keyed)
     signed = attach(layout, entries, output) if entries else layout
     for signer in signers:
@@ -93,11 +97,9 @@ def _sign_file(
         output.lend(use)
         try:
             after = inspect(output.readable_path)
-            digests = assemble(after)
+            check_addition(signer.name, before, after, assembly.authenticode)
+        except SigningError:
+            raise
         except FukiError as error:
             raise SigningError(f"{signer.name} left no image behind: {error.message}") from error
-        if digests.authenticode != assembly.authenticode:
-            raise SigningError(f"{signer.name} changed more of the image than its signature")
-        if after.certificate_table.size <= before.certificate_table.size:
-            raise SigningError(f"{signer.name} did not add a signature")
     return with_table(before, after.certificate_table.read_small(MAX_TABLE, "the certificate table"))

@@ -3,13 +3,18 @@
 The guest has no root file system; with panic=-1 its kernel ends the machine.
 """
 
+import json
+import lzma
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import parts
 import pytest
 
+from fuki_build.formats import authenticated_variable as auth
 from fuki_build.formats import variable_store
 from fuki_build.formats.reader import Reader
 from tests.support.command import succeed
@@ -101,13 +106,58 @@ def is_booted(console: str) -> bool:
     return "secureboot: Secure boot enabled" in console and "from=tenant" in console
 
 
-def test_an_enrolled_store_starts_what_is_signed(shop, part, tmp_path):
+DBX = "/sys/firmware/efi/efivars/dbx-d719b2cb-3d3a-4596-a3bc-dad00e67656f"
+INIT = f"""#!/bin/busybox sh
+/bin/busybox mkdir -p /sys
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox insmod /efivarfs.ko
+/bin/busybox mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+/bin/busybox chattr -i {DBX}
+for key in db KEK; do
+    /bin/busybox dd if=/by-$key of={DBX} bs=64k && echo "DBX taken from $key" || echo "DBX refused from $key"
+done
+/bin/busybox reboot -f
+"""
+
+
+def updater(shop: Path, part, directory: Path) -> Path:
+    """A signed image that hands firmware two updates of dbx: one that db's key signed, which may not, and KEK's."""
+    found = json.loads(succeed(shop, "inspect", "signed.efi", "--digests", "--json").out)["authenticode"]
+    files = {"init": INIT.encode(), "bin/busybox": part("busybox").read_bytes()}
+    files["efivarfs.ko"] = lzma.decompress(part("efivarfs-x64").read_bytes())
+    for key in ("db", "KEK"):
+        keys = ("--key", f"keys/{key}.key", "--certificate", f"keys/{key}.pem")
+        succeed(shop, "keys", "update", "dbx", found, "--append", "-o", directory / "dbx.auth", *keys)
+        attributes = auth.SECURE_BOOT_ATTRIBUTES | auth.Attributes.APPEND_WRITE
+        files[f"by-{key}"] = attributes.to_bytes(4, "little") + (directory / "dbx.auth").read_bytes()
+    (directory / "initrd").write_bytes(parts.initrd(files))
+    base, _, _ = RECIPE.partition("[[fuki.firmware]]")
+    (directory / "fuki.toml").write_text(f'{base}initrd = "initrd"\n')
+    for name in ("stub", "vmlinuz", "os-release"):
+        (directory / name).symlink_to(shop / name)
+    succeed(directory, "build")
+    succeed(shop, "sign", directory / "boot.efi", "--key", "keys/db.key", "--certificate", "keys/db.pem")
+    return directory / "boot.efi"
+
+
+def test_an_enrolled_store_starts_what_is_signed_until_its_dbx_revokes_it(shop, part, tmp_path):
+    store = tmp_path / "vars.fd"
     keys = ("--pk", "keys/PK.pem", "--kek", "keys/KEK.pem", "--db", "keys/db.pem")
-    plugin = ("--plugin", "virt-firmware")
-    succeed(shop, *plugin, "keys", "enroll", part("ovmf-vars"), "-o", tmp_path / "vars.fd", *keys)
-    esp = disk(tmp_path / "esp.img", {"EFI/BOOT/BOOTX64.EFI": shop / "signed.efi"})
-    console = boot(*flash(part, tmp_path / "vars.fd"), *esp)
+    succeed(shop, "--plugin", "virt-firmware", "keys", "enroll", part("ovmf-vars"), "-o", store, *keys)
+    before = {one.name: one.data for one in variable_store.decode(Reader.of(store.read_bytes())) or ()}
+
+    image = updater(shop, part, tmp_path)
+    console = boot(*flash(part, store), *disk(tmp_path / "esp.img", {"EFI/BOOT/BOOTX64.EFI": image}))
     assert is_booted(console), console[-2000:]
+    assert re.findall(r"DBX (\w+ from \w+)", console) == ["refused from db", "taken from KEK"], console[-2000:]
+    after = {one.name: one.data for one in variable_store.decode(Reader.of(store.read_bytes())) or ()}
+    value = auth.decode((tmp_path / "dbx.auth").read_bytes()).payload
+    assert after["dbx"] == before["dbx"] + value
+
+    revoked = disk(tmp_path / "revoked.img", {"EFI/BOOT/BOOTX64.EFI": shop / "signed.efi"})
+    console = boot(*flash(part, store), *revoked, until=REFUSED)
+    assert REFUSED in console, console[-2000:]
+    assert "from=tenant" not in console
 
 
 def test_the_firmware_of_an_image_starts_what_is_signed(shop, tmp_path):

@@ -16,6 +16,8 @@ import parts
 import pytest
 
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
+from tests.docs.reference import first_party
+from tests.support.signing_programs import install_programs
 
 Prepare = Callable[[str], Path]
 PROGRAMS = Path(sys.executable).parent
@@ -37,8 +39,16 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
             lay_out(directory / "parts")
         elif name == "parts":
             lay_out(directory / "parts")
+        elif name == "secure-boot":
+            lay_out(directory / "parts")
+            for file, part in (("OVMF.fd", "ovmf-inteltdx"), ("OVMF_VARS.fd", "ovmf-vars")):
+                (directory / "parts" / file).symlink_to(parts.get(part))
         elif name == "foreign":
             make_foreign_image(directory, lay_out)
+        elif name == "distribution":
+            lay_out(directory / "parts")
+            (directory / "shimx64.efi").symlink_to(parts.get("shim"))
+            (directory / "OVMF_VARS.fd").symlink_to(parts.get("ovmf-vars-ms"))
         elif name == "empty":
             directory.mkdir(parents=True)
         else:
@@ -46,6 +56,12 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
         return directory
 
     return prepare
+
+
+@pytest.fixture(scope="session")
+def signing_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the signing programs that are not the machine's own, for PATH."""
+    return install_programs(tmp_path_factory.mktemp("programs"))
 
 
 def copy_checkout(directory: Path) -> None:
@@ -84,8 +100,9 @@ def make_foreign_image(directory: Path, lay_out: Callable[[Path], None]) -> None
 class Session:
     """One page's commands in its directories."""
 
-    def __init__(self, prepare: Prepare) -> None:
+    def __init__(self, prepare: Prepare, programs: Path) -> None:
         self.prepare = prepare
+        self.programs = programs
         self.directory: Path | None = None
         self.plugins: list[Path] = []
 
@@ -129,7 +146,7 @@ class Session:
     def environment(self) -> dict[str, str]:
         dropped = ("NO_COLOR", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "VENV")
         kept = {key: value for key, value in os.environ.items() if key not in dropped}
-        path = os.pathsep.join((str(PROGRAMS), os.environ["PATH"]))
+        path = os.pathsep.join((str(PROGRAMS), str(self.programs), os.environ["PATH"]))
         library = os.pathsep.join(filter(None, [*map(str, self.plugins), os.environ.get("PYTHONPATH")]))
         return {**kept, "PATH": path, "PYTHONPATH": library}
 
@@ -150,8 +167,8 @@ class Session:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "console" for b in blocks(page))])
-def test_the_commands_of_the_page_do_what_it_shows(page: str, prepare: Prepare):
-    session = Session(prepare)
+def test_the_commands_of_the_page_do_what_it_shows(page: str, prepare: Prepare, signing_programs: Path):
+    session = Session(prepare, signing_programs)
     for block in blocks(page):
         session.play(block)
 
@@ -168,7 +185,8 @@ def test_the_page_says_why_for_what_is_not_run(page: str):
 
 @pytest.fixture(scope="session")
 def schema() -> dict[str, Any]:
-    command = [sys.executable, "-m", "fuki_build", "--plugin", "gcp", "schema"]
+    plugins = [argument for name in first_party() for argument in ("--plugin", name)]
+    command = [sys.executable, "-m", "fuki_build", *plugins, "schema"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 

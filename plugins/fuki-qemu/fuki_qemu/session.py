@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fuki_build import Boot, Layout, Machine, PluginHost, Prediction, Way, find_profiles, inspect, predict_boot
+from fuki_build import Layout, Machine, PluginHost, Prediction, find_profiles, inspect, predict_boot, read_boot
 from fuki_build import read_program as read_addon
 from fuki_build.errors import FukiError
 from msgspec import Struct, structs
@@ -155,15 +155,19 @@ def _flash(chosen: Firmware, place: Path, options: str | None, *, trusted: bool)
     return machine.flash(chosen.code, copy) if chosen.store else machine.flash(copy, None)
 
 
-def _predict(wish: Wish, layout: Layout, is_me: Machine, profile: int | None, addons: Sequence[Path]) -> Prediction:
+def _predict(
+    wish: Wish, layout: Layout, is_me: Machine, profile: int | None, addons: Sequence[Path], store: Path | None
+) -> Prediction:
     """What this guest will measure: its disk has no partition table, so the stub makes no secret."""
-    how = Boot(
-        way=Way.DIRECT if wish.direct else Way.DISK,
+    how = read_boot(
+        BANKS,
+        direct=wish.direct,
         options=wish.options,
-        secure_boot=wish.keys is not None,
-        secret=False,
         console=machine.STUB_CONSOLE,
-        addons=tuple(read_addon(path, BANKS) for path in addons),
+        secure_boot=None if store else "off",
+        variables=store,
+        no_boot_secret=True,
+        addons=addons,
     )
     return predict_boot(layout, is_me, profile, how, BANKS)
 
