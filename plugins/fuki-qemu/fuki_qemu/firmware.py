@@ -131,6 +131,11 @@ def enrolled(firmware: Firmware, keys: Path, host: PluginHost, workspace: Path) 
     return Firmware(firmware.code, keys, firmware.smm)
 
 
+def knows_secure_boot(firmware: Firmware) -> bool:
+    """Whether the code was built with Secure Boot; what cannot be looked at is taken to be."""
+    return secure_boot_support.enforces_secure_boot(_read(firmware.code, str(firmware.code))) is not False
+
+
 def read_store(firmware: Firmware) -> bytes:
     """The image that holds the variables: it is what a guest's copy is made of."""
     return (firmware.store or firmware.code).read_bytes()

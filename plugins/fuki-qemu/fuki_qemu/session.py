@@ -6,8 +6,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fuki_build import Layout, Machine, PluginHost, Prediction, find_profiles, inspect, predict_boot, read_boot
-from fuki_build import read_program as read_addon
+from fuki_build import (
+    Layout,
+    Machine,
+    PluginHost,
+    Prediction,
+    find_profiles,
+    inspect,
+    predict_boot,
+    read_boot,
+    read_program,
+)
 from fuki_build.errors import FukiError
 from msgspec import Struct, structs
 
@@ -18,7 +27,6 @@ from fuki_qemu.machine import VirtualMachine
 from fuki_qemu.report import Report
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")
-_PROBE_NAME = "fuki-probe.addon.efi"
 _NO_MACHINE = Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
 """What a guest is that is given no strings."""
 
@@ -93,18 +101,19 @@ def _tells_by_itself(layout: Layout) -> bool:
 
 def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, place: Path) -> Booted:
     addons = {path.name: path for path in wish.addons}
-    if len(addons) != len(wish.addons):
-        raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
     if wish.verify and not _tells_by_itself(layout):
-        addons[_PROBE_NAME] = programs.ADDON
+        addons[programs.ADDON.name] = programs.ADDON
+    if len(addons) != len(wish.addons) + (programs.ADDON in addons.values()):
+        raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
     chosen = firmware.choose(wish.firmware, wish.variables, secure_boot=wish.keys is not None)
     if wish.keys is not None:
         chosen = firmware.enrolled(chosen, wish.keys, host, place)
-    is_me = wish.machine or _NO_MACHINE
-    prediction = _predict(wish, layout, is_me, profile, list(addons.values())) if wish.verify else None
     options = _options(wish, profile)
+    store = _write_store(chosen, place, None if wish.direct else options, trusted=programs.ADDON in addons.values())
+    is_me = wish.machine or _NO_MACHINE
+    prediction = _predict(wish, layout, is_me, profile, list(addons.values()), chosen, store) if wish.verify else None
     parts = VirtualMachine(
-        firmware=_flash(chosen, place, None if wish.direct else options, trusted=_PROBE_NAME in addons),
+        firmware=_flash(chosen, store),
         smbios=tuple(smbios.options(wish.machine)) if wish.machine else (),
         memory=machine.check_memory(wish.memory),
         smm=chosen.smm,
@@ -137,26 +146,38 @@ def _options(wish: Wish, profile: int | None) -> str | None:
     return " ".join(words) or None
 
 
-def _flash(chosen: Firmware, place: Path, options: str | None, *, trusted: bool) -> tuple[str, ...]:
-    """The guest's own copy of the firmware's variables, with what this boot needs; QEMU's options for both."""
+def _write_store(chosen: Firmware, place: Path, options: str | None, *, trusted: bool) -> Path | None:
+    """The guest's own copy of the firmware's variables, with what this boot needs; None where there are none."""
     if not chosen.has_store:
         if options is not None:
-            hint = "with --direct the image gets a command line without any, else give --variables"
+            hint = "name a firmware with a variable store; or with --direct, no boot option is needed"
             raise FukiError(f"{chosen.code} keeps no variables, so no boot option", where="--firmware", hint=hint)
-        return machine.rom(chosen.code)
+        return None
     store = firmware.read_store(chosen)
     if options is not None:
         store = boot_option.with_boot_option(store, "\\" + esp.LOADER.replace("/", "\\"), options)
     if trusted:
-        digest = bytes.fromhex(read_addon(programs.ADDON, ("sha256",)).assembly.authenticode)
+        digest = bytes.fromhex(read_program(programs.ADDON, ("sha256",)).assembly.authenticode)
         store = boot_option.with_trusted_hash(store, digest)
-    copy = place / "variables.fd"
-    copy.write_bytes(store)
-    return machine.flash(chosen.code, copy) if chosen.store else machine.flash(copy, None)
+    path = place / "variables.fd"
+    path.write_bytes(store)
+    return path
+
+
+def _flash(chosen: Firmware, store: Path | None) -> tuple[str, ...]:
+    if store is None:
+        return machine.rom(chosen.code)
+    return machine.flash(chosen.code, store) if chosen.store else machine.flash(store, None)
 
 
 def _predict(
-    wish: Wish, layout: Layout, is_me: Machine, profile: int | None, addons: Sequence[Path], store: Path | None
+    wish: Wish,
+    layout: Layout,
+    is_me: Machine,
+    profile: int | None,
+    addons: Sequence[Path],
+    chosen: Firmware,
+    store: Path | None,
 ) -> Prediction:
     """What this guest will measure: its disk has no partition table, so the stub makes no secret."""
     how = read_boot(
@@ -164,7 +185,7 @@ def _predict(
         direct=wish.direct,
         options=wish.options,
         console=machine.STUB_CONSOLE,
-        secure_boot=None if store else "off",
+        secure_boot=None if firmware.knows_secure_boot(chosen) else "absent",
         variables=store,
         no_boot_secret=True,
         addons=addons,

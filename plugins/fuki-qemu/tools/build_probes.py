@@ -91,7 +91,7 @@ def build(stub: Path) -> dict[str, bytes]:
     """All that is shipped, by file name."""
     with tempfile.TemporaryDirectory(prefix="fuki-") as place:
         efi, linux = build_efi(Path(place)), build_linux(Path(place))
-        return {"probe.efi": efi, "probe.addon.efi": build_addon(Path(place), stub, efi, linux)}
+        return {"probe.efi": efi, "fuki-probe.addon.efi": build_addon(Path(place), stub, efi, linux)}
 
 
 def compiler() -> str:
