@@ -11,8 +11,11 @@ from fuki_qemu.tools import QEMU
 
 PROBE_PORT = "fuki.probe"
 _DEBUG_PORT = 0xE9
-STUB_CONSOLE = "console=uart,io,0x3f8"
-"""What systemd-stub 261 and 262 append to a command line without `console=` on this machine (measured)."""
+STUB_CONSOLE = "console=uart,io,0x3f8 console=hvc0"
+"""What systemd-stub 262 appends to a command line without `console=` on this machine, with a port for the report.
+
+Measured; the second one is for the virtual serial bus that the port is on.
+"""
 # QEMU 7.2 emulates cmpxchg16b wrongly now and then on a busy host, and kernels use it to allocate memory.
 _EMULATED = ("-accel", "tcg", "-cpu", "qemu64,-cx16")
 _VIRTUALISED = ("-accel", "kvm", "-cpu", "host")
