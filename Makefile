@@ -7,11 +7,13 @@ READY := $(VENV)/.ready
 .PHONY: demo test lint bench fuzz clean
 
 PLUGINS := $(wildcard plugins/fuki-*)
+# What a plugin's tests need beyond the plugin stands in its own group 'test'.
+PLUGIN_GROUPS := $(shell grep -l '^\[dependency-groups\]' $(PLUGINS:=/pyproject.toml))
 
 $(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable . $(PLUGINS:%=--editable %) --group dev
+	$(BIN)/pip install --quiet --editable . $(PLUGINS:%=--editable %) --group dev $(PLUGIN_GROUPS:%=--group %:test)
 	touch $@
 
 # Real stub, kernel and firmware, then an F-UKI of them.

@@ -69,6 +69,21 @@ _FWUPD_LIBRARIES = (
 )
 """What fwupdtool is linked with and few machines have; tools/install-peers sees to the others."""
 
+_PESIGN_LIBRARIES = ("libc6", "libefivar1t64", "libnspr4", "libnss3", "libpopt0", "libsqlite3-0", "zlib1g")
+_OPENSSL_LIBRARIES = ("libc6", "libssl3t64", "libzstd1", "zlib1g")
+"""What programs that need a newer libc than the machine's are run with, through its own ld.so."""
+
+_TPM_LIBRARIES = (
+    "libtss2-esys-3.0.2-0t64",
+    "libtss2-mu-4.0.1-0t64",
+    "libtss2-rc0t64",
+    "libtss2-sys1t64",
+    "libtss2-tctildr0t64",
+    "libtss2-tcti-device0t64",
+    "libsystemd-shared",
+)
+"""What systemd's tools for TPMs load; all lie below usr/lib of their part."""
+
 ALL: Mapping[str, Part] = {
     "stub-x64": _stub("linuxx64.efi.stub"),
     "stub-aa64": _stub("linuxaa64.efi.stub", architecture="arm64"),
@@ -85,6 +100,12 @@ ALL: Mapping[str, Part] = {
     "bootctl": Part("systemd-boot-tools", "usr/bin/bootctl"),
     "systemd-analyze": Part("systemd", "usr/bin/systemd-analyze"),
     "fwupdtool": Part("fwupd", "usr/bin/fwupdtool", "bookworm", libraries=_FWUPD_LIBRARIES),
+    "systemd-sbsign": Part("systemd-repart", "usr/lib/systemd/systemd-sbsign"),
+    "osslsigncode": Part("osslsigncode", "usr/bin/osslsigncode", "trixie", libraries=_OPENSSL_LIBRARIES),
+    "pesign": Part("pesign", "usr/bin/pesign", libraries=_PESIGN_LIBRARIES),
+    "pkcs11-provider": Part("pkcs11-provider", "usr/lib/*/ossl-modules/pkcs11.so", libraries=_OPENSSL_LIBRARIES),
+    "systemd-measure": Part("systemd-tpm", "usr/lib/systemd/systemd-measure", libraries=_TPM_LIBRARIES),
+    "systemd-pcrlock": Part("systemd-tpm", "usr/lib/systemd/systemd-pcrlock", libraries=_TPM_LIBRARIES),
     "libsystemd-shared": Part("libsystemd-shared", "usr/lib/*/systemd/libsystemd-shared-*.so"),
     "objdump-multiarch": Part("binutils-multiarch", "usr/bin/x86_64-linux-gnu-objdump", "bookworm"),
     "mkosi": Part("mkosi", "usr/lib/python3/dist-packages/mkosi"),
@@ -98,6 +119,7 @@ ALL: Mapping[str, Part] = {
     "ovmf-amdsev": Part("ovmf-amdsev", "usr/share/ovmf/OVMF.amdsev.fd"),
     "ovmf-inteltdx": Part("ovmf-inteltdx", "usr/share/ovmf/OVMF.inteltdx.ms.fd"),
     "ovmf-2025": Part("ovmf", "usr/share/ovmf/OVMF.fd", "trixie"),
+    "shim": Part("shim-signed", "usr/lib/shim/shimx64.efi.signed", "trixie"),
     "ovmf-vars": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.fd"),
     "ovmf-vars-ms": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
     "ovmf-secboot": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.secboot.fd"),

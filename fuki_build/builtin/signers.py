@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import os
 import subprocess
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -107,7 +106,7 @@ class CommandKey(SigningKey):
         from fuki_build.formats import x509  # noqa: PLC0415
 
         self._options = options
-        self._directory = context.directory
+        self._context = context
         self.certificates = context.certificates(options)
         if not self.certificates:
             raise RecipeError("'certificate' is missing", hint="the program's key is known by its certificate")
@@ -118,8 +117,8 @@ class CommandKey(SigningKey):
         try:
             done = subprocess.run(
                 self._options.command,
-                cwd=self._directory,
-                env={**os.environ, "FUKI_DIGEST_ALGORITHM": algorithm},
+                cwd=self._context.directory,
+                env={**self._context.environment, "FUKI_DIGEST_ALGORITHM": algorithm},
                 input=digest,
                 capture_output=True,
                 check=False,

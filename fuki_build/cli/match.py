@@ -8,20 +8,19 @@ import click
 
 from fuki_build import pipeline
 from fuki_build.checks.matching import holding
-from fuki_build.cli.machine import read_machine
 from fuki_build.cli.options import json_option
-from fuki_build.errors import MismatchError, RecipeError
+from fuki_build.cli.selecting import chosen_machines, chosen_profiles, machine_options, profile_option
+from fuki_build.errors import MismatchError
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.host import PluginHost, loaded_machines
+from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Expectation
-from fuki_build.image.describe import describe
 from fuki_build.image.firmware import slices
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.selection import Hit, Selection, select
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.load import load_recipe
-from fuki_build.recipe.machines import find_machines, platform_machines
+from fuki_build.recipe.machines import find_machines
 
 VERSION = 1
 _COMMAND_LINE = "--expect"
@@ -29,23 +28,8 @@ _COMMAND_LINE = "--expect"
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option(
-    "--machine",
-    "files",
-    metavar="FILE",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A machine file or dump (repeatable).",
-)
-@click.option(
-    "--platform",
-    "platforms",
-    metavar="NAME",
-    multiple=True,
-    help="A loaded platform, 'name:selector', or 'all' (repeatable).",
-)
-@click.option("--this-machine", is_flag=True, help="The machine that this runs on.")
-@click.option("--profile", help="Only this profile, by number or id; by default all.")
+@machine_options
+@profile_option
 @click.option(
     "--expect",
     "expected",
@@ -83,9 +67,8 @@ def match(  # noqa: PLR0917 - click passes them by name
         loaded = load_recipe(recipe)
         host.load(loaded.recipe.plugins)
         recipes = explicit_expectations(loaded.recipe, loaded.directory, host)
-    machines = [*(read_machine(file) for file in files), *_platform_machines(platforms, host)]
-    if this_machine or not (machines or asked or recipes):
-        machines.insert(0, read_machine(None))
+    named = this_machine or files or platforms or asked or recipes
+    machines = chosen_machines(host, files, platforms, this_machine=this_machine or not named)
     rows = list(_rows(layout, machines, asked, recipes, profile))
     _show(rows, as_json, measured)
     wrong = [row for row in rows if row["holds"] is False]
@@ -120,13 +103,6 @@ def _expected(texts: Sequence[str], host: PluginHost) -> Iterator[Expectation]:
             yield Expectation(machine, fwid or None, None, _COMMAND_LINE, explicit=True)
 
 
-def _platform_machines(names: Sequence[str], host: PluginHost) -> list[Machine]:
-    found: list[Machine] = []
-    for name in names:
-        found += loaded_machines(host) if name == "all" else platform_machines(name, host, "--platform")
-    return found
-
-
 def _rows(
     layout: Layout,
     machines: Sequence[Machine],
@@ -136,24 +112,12 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """What was asked on the command line holds in every profile, a recipe's word as in the checks."""
     parts = slices(layout.plain_sections)
-    for number in _profiles(layout, profile):
+    for number in chosen_profiles(layout, profile):
         for machine in machines:
             yield _row(machine, select(layout.plain_sections, parts, layout.model, machine, number))
         for expectation in (*asked, *holding(recipes, number)):
             selection = select(layout.plain_sections, parts, layout.model, expectation.machine, number)
             yield _row(expectation.machine, selection, expectation)
-
-
-def _profiles(layout: Layout, text: str | None) -> Sequence[int | None]:
-    numbers: Sequence[int | None] = layout.profiles or (None,)
-    if text is None:
-        return numbers
-    profiles = describe(layout).profiles
-    found = [p.number for p in profiles if text in (p.id, str(p.number))]
-    if not found:
-        there = ", ".join(f"{p.number} ({p.id})" for p in profiles) or "none"
-        raise RecipeError(f"there is no profile {text!r}", where=layout.where, hint=f"there are: {there}")
-    return found
 
 
 def _row(machine: Machine, selection: Selection, expectation: Expectation | None = None) -> dict[str, Any]:

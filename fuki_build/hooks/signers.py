@@ -1,5 +1,6 @@
 """Signing backends: keys that sign digests, and programs that sign files."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -44,6 +45,7 @@ class SigningContext:
         self.files: list[Path] = []
         self._stack = ExitStack()
         self._shared: dict[Hashable, object] = {}
+        self._secret_variables: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +67,13 @@ class SigningContext:
         key = ("secret", source, purpose)
         if key not in self._shared:
             self._shared[key] = read_secret(source, self.directory, purpose, where)
+            self._secret_variables.add((source or "").removeprefix("env:"))
         return cast("str", self._shared[key])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What programs get: the environment without the variables that secrets were taken from."""
+        return {name: value for name, value in os.environ.items() if name not in self._secret_variables}
 
     def read(self, path: str, what: str, where: str) -> bytes:
         """A small file's content. Raises `SigningError` at `where`, the option that named it."""

@@ -9,9 +9,10 @@ from msgspec import Struct
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import authenticode, pe
 from fuki_build.image.blob import Blob, FilePart, open_regular
-from fuki_build.image.digest import Digests, Request
-from fuki_build.image.layout import Layout, PlacedSection
+from fuki_build.image.digest import Digests
+from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
+from fuki_build.image.wanted import Hashes, Wanted
 
 _PIECE = 1024 * 1024
 Progress = Callable[[int], None]
@@ -19,14 +20,23 @@ Progress = Callable[[int], None]
 
 
 class Assembly(Struct, frozen=True):
-    """The digests of one pass, in hex, by hashlib's names of their algorithms; SHA-256 is always among them.
+    """What one pass over an image gave, by hashlib's names of algorithms; SHA-256 is always among them.
 
-    Of each section's content in the layout's order, and Authenticode's; of each input file part as it went in, SHA-256.
+    `inputs` are the input file parts and the SHA-256, in hex, of each as it went in.
     """
 
-    section_digests: Mapping[str, tuple[str, ...]]
-    image_digests: Mapping[str, str]
+    hashes: Mapping[str, Hashes]
     inputs: tuple[tuple[FilePart, str], ...] = ()
+
+    @property
+    def section_digests(self) -> Mapping[str, tuple[str, ...]]:
+        """The digests of sections' contents in the layout's order, in hex, by algorithm."""
+        return {name: tuple(h.hexdigest() for h in hashes.sections) for name, hashes in self.hashes.items()}
+
+    @property
+    def image_digests(self) -> Mapping[str, str]:
+        """The image's Authenticode digests in hex, by algorithm."""
+        return {name: hashes.image.hexdigest() for name, hashes in self.hashes.items()}
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -37,41 +47,22 @@ class Assembly(Struct, frozen=True):
         return self.image_digests["sha256"]
 
 
-class Wanted:
-    """The digests that an `Assembly` of a layout holds, as requests of a stream of the file."""
-
-    def __init__(self, layout: Layout, algorithms: Iterable[str]) -> None:
-        names = sorted({"sha256", *algorithms})
-        self._sections = {name: [content_request(placed, name) for placed in layout.sections] for name in names}
-        self._images = {name: authenticode_request(layout, name) for name in names}
-        self._parts = list(_file_parts(layout)) if layout.file is None else []
-
-    @property
-    def requests(self) -> list[Request]:
-        sections = [request for requests in self._sections.values() for request in requests]
-        return [*self._images.values(), *sections, *(request for _, request in self._parts)]
-
-    def assembly(self, results: Mapping[Request, str]) -> Assembly:
-        return Assembly(
-            section_digests={name: tuple(results[r] for r in requests) for name, requests in self._sections.items()},
-            image_digests={name: results[request] for name, request in self._images.items()},
-            inputs=tuple((part, results[request]) for part, request in self._parts),
-        )
-
-
 def assemble(
     layout: Layout,
     output: OutputFile | None = None,
     progress: Progress | None = None,
     algorithms: Iterable[str] = (),
+    *,
+    measured: bool = False,
 ) -> Assembly:
-    """Write `layout` to `output`, or nowhere, and compute its digests on the way, in `algorithms` and SHA-256.
+    """Write `layout` to `output`, or nowhere, and compute its digests on the way.
 
+    They are in SHA-256 and `algorithms` (hashlib's names); with `measured`, what booting measures can be told of them.
     What is written has no certificate table: signatures of an image that was read are left out, and its end is padded
     as they want it. Memory does not grow with the image. Raises `FukiError` when an input has changed since it was
     planned, cannot be read, or the output cannot be written.
     """
-    wanted = Wanted(layout, algorithms)
+    wanted = Wanted(layout, algorithms, measured=measured)
     with Digests(wanted.requests) as digests:
         at = 0
         for piece in _stream(layout):
@@ -81,25 +72,7 @@ def assemble(
                 output.write(piece)
             if progress:
                 progress(len(piece))
-    return wanted.assembly(digests.results)
-
-
-def content_request(placed: PlacedSection, algorithm: str = "sha256") -> Request:
-    start = placed.header.raw_offset
-    return Request(((start, start + placed.section.content.size),), algorithm)
-
-
-def authenticode_request(layout: Layout, algorithm: str = "sha256") -> Request:
-    ranges = layout.authenticode_ranges
-    return Request(ranges, algorithm, suffix=authenticode.padding(ranges[-1][1]))
-
-
-def _file_parts(layout: Layout) -> Iterator[tuple[FilePart, Request]]:
-    for placed in layout.sections:
-        for at, part in placed.section.content.placed():
-            if isinstance(part, FilePart):
-                start = placed.header.raw_offset + at
-                yield part, Request(((start, start + part.size),))
+    return Assembly(wanted.hashes(digests.results), wanted.inputs(digests.results))
 
 
 def _stream(layout: Layout) -> Iterator[memoryview]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from queue import Queue
 from threading import Thread
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 _WORKERS = 2
 """Hashing threads beside the one that reads and writes; more gain nothing, as one of them hashes every byte."""
@@ -16,12 +16,26 @@ Ranges = tuple[tuple[int, int], ...]
 """Half-open, ascending."""
 
 
+class Hash(Protocol):
+    """A hash of hashlib's: it can be copied and fed further, which costs nothing of what it has seen."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
+    def copy(self) -> "Hash": ...
+    def digest(self) -> bytes: ...
+    def hexdigest(self) -> str: ...
+
+
+def new_hash(algorithm: str) -> Hash:
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
 class Request(NamedTuple):
-    """A digest over parts of the stream, and `suffix` behind them."""
+    """A digest over parts of the stream, and `suffix` behind them; `before` has seen what stands in front."""
 
     ranges: Ranges
     algorithm: str = "sha256"
     suffix: bytes = b""
+    before: Hash | None = None
 
     @property
     def weight(self) -> int:
@@ -31,7 +45,7 @@ class Request(NamedTuple):
 class _Running:
     def __init__(self, request: Request) -> None:
         self.request = request
-        self._hash = hashlib.new(request.algorithm, usedforsecurity=False)
+        self.hash = request.before.copy() if request.before else new_hash(request.algorithm)
         self._next = 0
 
     def feed(self, offset: int, piece: memoryview) -> None:
@@ -40,24 +54,24 @@ class _Running:
             start, end = ranges[self._next]
             if start >= offset + len(piece):
                 return
-            self._hash.update(piece[max(0, start - offset) : end - offset])
+            self.hash.update(piece[max(0, start - offset) : end - offset])
             if end > offset + len(piece):
                 return
             self._next += 1
 
-    def hexdigest(self) -> str:
-        self._hash.update(self.request.suffix)
-        return self._hash.hexdigest()
+    def finish(self) -> Hash:
+        self.hash.update(self.request.suffix)
+        return self.hash
 
 
 class Digests:
-    """Feed a stream from its start, piece by piece, inside a `with`; `results` has the digests afterwards, in hex.
+    """Feed a stream from its start, piece by piece, inside a `with`; `results` has the hashes afterwards.
 
     Pieces are kept until they are hashed and must not be changed after they were fed.
     """
 
     def __init__(self, requests: Iterable[Request]) -> None:
-        self.results: dict[Request, str] = {}
+        self.results: dict[Request, Hash] = {}
         self._shares: list[list[_Running]] = [[] for _ in range(_WORKERS)]
         weights = [0] * _WORKERS
         for request in sorted(set(requests), key=lambda r: r.weight, reverse=True):
@@ -87,7 +101,7 @@ class Digests:
         for thread in self._threads:
             thread.join()
         if error is None:
-            self.results = {r.request: r.hexdigest() for share in self._shares for r in share}
+            self.results = {r.request: r.finish() for share in self._shares for r in share}
 
 
 def _work(queue: "Queue[tuple[int, memoryview] | None]", share: list[_Running]) -> None:

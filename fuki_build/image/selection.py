@@ -59,7 +59,7 @@ def select(
         if model.matches_devicetree:
             devicetree = _over(devicetree, find(part, machine, DeviceType.DEVICETREE))
     chosen = [hit.section for hit in (firmware, devicetree) if hit and hit.section]
-    return Selection(profile, firmware, devicetree, _measured(effective(sections, profile), chosen))
+    return Selection(profile, firmware, devicetree, measured_sections(sections, model, profile, chosen))
 
 
 def _over(base: Hit | None, own: Hit | None) -> Hit | None:
@@ -86,7 +86,16 @@ def _section(part: Slice, record: Record) -> Section | None:
     return next((section for section in part.devicetrees if read_compatible(section) == record.key), None)
 
 
-def _measured(sections: Sequence[Section], chosen: Sequence[Section]) -> tuple[Section, ...]:
-    """Of sections that may repeat, only the chosen one is measured."""
-    kept = [s for s in sections if s.name in STUB_MEASURED and s.name not in MATCHED]
-    return tuple(sorted([*kept, *chosen], key=lambda s: STUB_MEASURED.index(s.name)))
+def measured_sections(
+    sections: Sequence[Section], model: StubModel, profile: int | None, chosen: Sequence[Section]
+) -> tuple[Section, ...]:
+    """What the stub measures into PCR 11, in its order. Of sections that may repeat, that is only the chosen one.
+
+    Of others that repeat in a slice, it is the first; an empty one counts as absent, even over the base's.
+    """
+    first: dict[str, Section] = {}
+    for section in effective(sections, profile):
+        if section.name in STUB_MEASURED and section.name not in (*MATCHED, *model.unmeasured):
+            first.setdefault(section.name, section)
+    kept = [*(section for section in first.values() if section.content.size), *chosen]
+    return tuple(sorted(kept, key=lambda s: STUB_MEASURED.index(s.name)))

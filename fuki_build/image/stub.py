@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import loader_info, pe
@@ -23,16 +24,44 @@ class StubModel(Struct, frozen=True):
     """Chooses an `.efifw` through `.hwids` and measures it."""
     hands_firmware_over: bool = False
     """Makes the hypervisor start the chosen `.efifw`."""
+    addons: bool = False
+    """Loads addons, and measures each with its command line into PCR 12."""
+    joins_addons: bool = False
+    """Measures the command lines of all addons as one; takes devicetrees from addons."""
+    archive_addons: bool = False
+    """Takes microcode and initrds from addons."""
+    passes_release: bool = False
+    """Hands `.osrel` and `.profile` over in the initrd."""
+    loads_kernel: bool = False
+    """Loads the kernel itself; before, the firmware loaded it, and measured it into PCR 4."""
+    adds_console: bool = False
+    """Appends `console=` to a command line without one, as the machine's hardware suggests."""
+    adds_secret: bool = False
+    """Adds a secret to the initrd, where the machine has a source of randomness and a writable boot partition."""
+    unmeasured: tuple[str, ...] = ()
+    """Sections that it does not know yet."""
 
 
-MODELS = (
-    StubModel((0, 0)),
-    StubModel((256, 0), microcode=True),
-    StubModel((257, 0), microcode=True, profiles=True, matches_devicetree=True),
-    # systemd pull request 42570, merged in June 2026: earlier stubs never select a uefi-fw entry.
-    StubModel((262, 0), microcode=True, profiles=True, matches_devicetree=True, matches_firmware=True),
+_252 = StubModel((0, 0), unmeasured=(".uname", ".sbat", ".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"))
+_254 = replace(_252, since=(254, 0), addons=True, unmeasured=(".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"))
+_255 = replace(_254, since=(255, 0), joins_addons=True)
+_256 = replace(_255, since=(256, 0), microcode=True, unmeasured=(".profile", ".dtbauto", ".hwids", ".efifw"))
+_257 = replace(
+    _256,
+    since=(257, 0),
+    profiles=True,
+    matches_devicetree=True,
+    archive_addons=True,
+    passes_release=True,
+    unmeasured=(".efifw",),
 )
-"""Ascending; sources: systemd's NEWS, and its stub's pe.c and chid.c for the last two."""
+_258 = replace(_257, since=(258, 0), loads_kernel=True, unmeasured=())
+_261 = replace(_258, since=(261, 0), adds_console=True, adds_secret=True)
+# systemd pull request 42570, merged in June 2026: earlier stubs never select a uefi-fw entry.
+_262 = replace(_261, since=(262, 0), matches_firmware=True)
+
+MODELS = (_252, _254, _255, _256, _257, _258, _261, _262)
+"""Ascending. Sources: systemd's NEWS; its stub.c, linux.c, pe.c and chid.c; 257 and 262.1 were booted."""
 
 UNNUMBERED = (0, 0)
 """What a version without a number reads as."""

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import NoOptions
-from fuki_build.hooks.signers import SigningContext
+from fuki_build.hooks.signers import FileSigner, SigningContext
 from fuki_build.image.inspect import read_layout
 from fuki_build.recipe.contents import Slice
 from fuki_build.recipe.convert import convert, convert_options, split
@@ -35,6 +35,8 @@ def resolve_signer(data: dict[str, Any], host: PluginHost, where: str) -> SignRe
     backend = found.thing
     common, rest = split(data, SignTable, backend.Options)
     table = convert(common, SignTable, where)
+    if issubclass(backend, FileSigner):
+        _refuse_undone(table, backend.name, where)
     options = convert_options(rest, backend.Options, SignTable, where)
     return SignRequest(
         backend=backend,
@@ -46,6 +48,16 @@ def resolve_signer(data: dict[str, Any], host: PluginHost, where: str) -> SignRe
         timestamp=table.timestamp,
         sign_kernel=table.sign_kernel,
     )
+
+
+def _refuse_undone(table: SignTable, name: str, where: str) -> None:
+    """What a program is not told, it does not do; one that can has an option of the same name."""
+    usual = SignTable(backend=name)
+    for field in fields(SignTable):
+        if field.name not in ("backend", "sign_kernel") and getattr(table, field.name) != getattr(usual, field.name):
+            hint = "leave it out, or take another backend"
+            key = field.encode_name
+            raise RecipeError(f"{name} has no option {key!r}", where=f"{where}.{key}", hint=hint)
 
 
 class KernelSigning:

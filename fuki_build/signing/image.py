@@ -16,6 +16,7 @@ from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.signatures import MAX_TABLE, attach, with_table
+from fuki_build.signing.addition import check_addition
 from fuki_build.signing.authenticode import sign
 from fuki_build.signing.request import Signer, errors_at
 
@@ -93,11 +94,9 @@ def _sign_file(
         output.lend(use)
         try:
             after = inspect(output.readable_path)
-            digests = assemble(after)
+            check_addition(signer.name, before, after, assembly.authenticode)
+        except SigningError:
+            raise
         except FukiError as error:
             raise SigningError(f"{signer.name} left no image behind: {error.message}") from error
-        if digests.authenticode != assembly.authenticode:
-            raise SigningError(f"{signer.name} changed more of the image than its signature")
-        if after.certificate_table.size <= before.certificate_table.size:
-            raise SigningError(f"{signer.name} did not add a signature")
     return with_table(before, after.certificate_table.read_small(MAX_TABLE, "the certificate table"))

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.command import Outcome, invoke, refused, succeed
+from tests.support.secure_boot import make_identity, write_certificates, write_key
 
 CHID = "01e09b32-de05-56ca-b9d1-9486ad5f381d"
 
@@ -180,6 +181,20 @@ def two_devicetrees(shop: Path, _: object) -> tuple[str, ...]:
     return ()
 
 
+def signed(kind: str, *options: str) -> Callable[[Path, object], tuple[str, ...]]:
+    """The right image with a signature."""
+
+    def prepare(shop: Path, _: object) -> tuple[str, ...]:
+        identity = make_identity("Acme", kind)
+        write_key(shop / "key", identity.key)
+        write_certificates(shop / "crt", identity.certificate)
+        succeed(shop, "build")
+        succeed(shop, "sign", "acme.efi", "--key", "key", "--certificate", "crt", *options)
+        return ("acme.efi",)
+
+    return prepare
+
+
 ABOUT_THE_WHOLE = {"os-release-missing", "uname-missing", "image-size", "header-room", "stub-unknown"}
 ONE = 'platforms = ["qemu:q35"]'
 
@@ -217,6 +232,8 @@ WRONG = {
     "header-room": profiles_for_a_small_header,
     "image-size": huge_initrd,
     "sbat-room": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
+    "signature-unusual for a curve": signed("p256"),
+    "signature-unusual for a digest": signed("rsa2048", "--digest", "sha384"),
     "stub-too-old": other_part("stub", "stub-257-x64"),
     "stub-unknown when newer": stub_version(b"LoaderInfo: systemd-stub 9"),
     "stub-unknown when of others": stub_version(b"LoaderInfo: another-stub 9"),
@@ -251,6 +268,10 @@ def test_keys_in_firmware_with_secure_boot_are_no_finding(shop, part):
     (shop / "one.fd").unlink()
     (shop / "one.fd").write_bytes(part("ovmf-vars-ms").read_bytes() + part("ovmf-secboot").read_bytes())
     assert set(found(shop)) == EXPECTED
+
+
+def test_a_usual_signature_has_no_findings(shop, part):
+    assert set(found(shop, *signed("rsa2048")(shop, part))) == EXPECTED
 
 
 def listed(shop: Path) -> list[tuple[str, str]]:

@@ -12,7 +12,10 @@ import pytest
 from fuki_build import load_recipe
 from tests.support.command import invoke, refused, succeed
 
-VERBS = ("build", "check", "hwids", "init", "inspect", "machine", "match", "plan", "plugins", "schema")
+VERBS = (
+    *("attach", "build", "check", "digests", "hwids", "init", "inspect", "machine", "match", "plan", "plugins"),
+    *("schema", "sign", "verify"),
+)
 
 
 class TestInit:

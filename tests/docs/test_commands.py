@@ -16,6 +16,7 @@ import parts
 import pytest
 
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
+from tests.support.signing_programs import install_programs
 
 Prepare = Callable[[str], Path]
 PROGRAMS = Path(sys.executable).parent
@@ -50,6 +51,12 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
         return directory
 
     return prepare
+
+
+@pytest.fixture(scope="session")
+def signing_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the signing programs that are in no package of the machine's, for PATH."""
+    return install_programs(tmp_path_factory.mktemp("programs"))
 
 
 def copy_checkout(directory: Path) -> None:
@@ -88,8 +95,9 @@ def make_foreign_image(directory: Path, lay_out: Callable[[Path], None]) -> None
 class Session:
     """One page's commands in its directories."""
 
-    def __init__(self, prepare: Prepare) -> None:
+    def __init__(self, prepare: Prepare, programs: Path) -> None:
         self.prepare = prepare
+        self.programs = programs
         self.directory: Path | None = None
         self.plugins: list[Path] = []
 
@@ -133,7 +141,7 @@ class Session:
     def environment(self) -> dict[str, str]:
         dropped = ("NO_COLOR", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "VENV")
         kept = {key: value for key, value in os.environ.items() if key not in dropped}
-        path = os.pathsep.join((str(PROGRAMS), os.environ["PATH"]))
+        path = os.pathsep.join((str(PROGRAMS), str(self.programs), os.environ["PATH"]))
         library = os.pathsep.join(filter(None, [*map(str, self.plugins), os.environ.get("PYTHONPATH")]))
         return {**kept, "PATH": path, "PYTHONPATH": library}
 
@@ -154,8 +162,8 @@ class Session:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "console" for b in blocks(page))])
-def test_the_commands_of_the_page_do_what_it_shows(page: str, prepare: Prepare):
-    session = Session(prepare)
+def test_the_commands_of_the_page_do_what_it_shows(page: str, prepare: Prepare, signing_programs: Path):
+    session = Session(prepare, signing_programs)
     for block in blocks(page):
         session.play(block)
 

@@ -176,7 +176,7 @@ class TestWhatAPluginGives:
 
     def test_plugins_lists_the_built_in_ones(self, run, acme):
         gives = {kind for row in rows(run("plugins", "--json", path=acme)).values() for kind in row["gives"]}
-        assert gives == {"firmware source", "platform", "output format", "check"}
+        assert gives == {"firmware source", "platform", "signing backend", "output format", "check"}
 
     def test_plugins_is_a_table_for_people(self, run, acme):
         lines = run("plugins", "--all", path=acme).stdout.splitlines()

@@ -33,8 +33,14 @@ KINDS: Mapping[str, Callable[[], PrivateKey]] = {
 }
 """rsa1024 is too short for any use. rsa4096 takes a second."""
 
-_UNUSED = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
-_UNUSED += ("encipher_only", "decipher_only")
+_UNUSED = (
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "encipher_only",
+    "decipher_only",
+)
 
 
 class Identity(NamedTuple):

@@ -1,0 +1,103 @@
+"""`fuki measure`: what machines will measure when they boot an image, computed from its file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuki_build import pipeline
+from fuki_build.checks.stub import unknown as unknown_stub
+from fuki_build.cli.options import json_option
+from fuki_build.cli.selecting import (
+    boot_options,
+    chosen_machines,
+    chosen_profiles,
+    machine_options,
+    profile_option,
+    read_boot,
+)
+from fuki_build.errors import FukiError
+from fuki_build.hooks.records import Subject
+from fuki_build.image.assemble import assemble
+from fuki_build.image.image import ImageKind
+from fuki_build.image.inspect import inspect
+from fuki_build.image.layout import Layout
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.predict import cases, predict
+from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
+from fuki_build.measure.views import predictions_view
+
+bank_option = click.option(
+    "--bank",
+    "banks",
+    metavar="NAME",
+    multiple=True,
+    help=f"{', '.join(BANKS)}, or 'all' (repeatable); by default sha256.",
+)
+
+
+@click.command()
+@click.argument("image", type=click.Path(path_type=Path))
+@machine_options
+@profile_option
+@click.option("--phase", "phases", metavar="PATH", multiple=True, help="A path of boot phases (repeatable).")
+@bank_option
+@click.option("--pcr", "registers", type=int, multiple=True, help="Only this register (repeatable).")
+@click.option("--events", is_flag=True, help="List the events that make the values.")
+@boot_options
+@json_option
+@click.pass_obj
+def measure(  # noqa: PLR0917 - click passes them by name
+    plugins: tuple[str, ...],
+    /,
+    image: Path,
+    files: tuple[Path, ...],
+    platforms: tuple[str, ...],
+    this_machine: bool,
+    profile: str | None,
+    phases: tuple[str, ...],
+    banks: tuple[str, ...],
+    registers: tuple[int, ...],
+    events: bool,
+    as_json: bool,
+    **boot: Any,  # noqa: ANN401 - what boot_options give
+) -> None:
+    """Predict the registers that measure IMAGE: 4, 9, 11, and 12.
+
+    For each profile, and each firmware and devicetree that machines may select; with --machine or --platform for
+    those that these machines do select.
+    """
+    chosen = chosen_banks(banks)
+    words = [split_phases(path) for path in phases or PHASES]
+    layout = inspect_uki(image)
+    machines = None
+    if files or platforms or this_machine:
+        machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
+    found = cases(layout, machines, chosen_profiles(layout, profile))
+    how = read_boot(chosen, **boot)
+    predictions = predict(Contents(layout, assemble(layout, algorithms=chosen, measured=True), chosen), found, how)
+    view = predictions_view(layout, predictions, words, how, registers)
+    if as_json:
+        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+
+        print_json(view)
+    else:
+        from fuki_build.cli.render.measure import show_predictions  # noqa: PLC0415
+
+        show_predictions(view, events=events)
+
+
+def chosen_banks(names: Sequence[str]) -> tuple[str, ...]:
+    """The banks that `--bank` names. Raises `RecipeError`."""
+    return tuple(BANKS) if "all" in names else check_banks(names or ("sha256",))
+
+
+def inspect_uki(image: Path) -> Layout:
+    """The layout of a UKI; a warning where its stub's behaviour is not known. Raises `FukiError` for other files."""
+    layout = inspect(image)
+    if layout.kind is not ImageKind.UKI:
+        raise FukiError("this is no UKI: it has no .linux section", where=str(image))
+    for problem in unknown_stub(Subject(layout)):
+        click.echo(f"fuki: warning: {problem.message}", err=True)
+    return layout

@@ -1,0 +1,94 @@
+"""Predictions and event logs on standard output."""
+
+from fuki_build.cli.render.plain import plain
+from fuki_build.cli.render.tables import add_row, new_console, new_table
+from fuki_build.formats.event_log import LogKind
+from fuki_build.measure.log_views import FitView, ReplayView, register_name
+from fuki_build.measure.views import CaseView, PredictionsView
+
+_MAX_MACHINES = 3
+
+
+def show_predictions(view: PredictionsView, *, events: bool) -> None:
+    """A table of register values for each case; with `events`, what they are made of before it."""
+    console = new_console()
+    for index, case in enumerate(view.predictions):
+        if index:
+            console.print()
+        console.print(plain(_title(case)), style="bold", soft_wrap=True)
+        if events:
+            made_of = new_table("PCR", "Event", "By", "What", "Source", right=("PCR",))
+            for event in case.events:
+                what = f"{event.what} (cannot be told: {event.unknown})" if event.unknown else event.what
+                add_row(made_of, str(event.pcr), event.type, event.by, what, event.source)
+            console.print(made_of)
+            console.print()
+        values = new_table("PCR", "Phase", "Bank", right=("PCR",))
+        values.add_column("Value", overflow="fold")
+        for register in case.registers:
+            number, phase = str(register.pcr), register.phase or ""
+            if register.unknown:
+                add_row(values, number, phase, "", f"cannot be told: {register.unknown}")
+            for bank, value in register.values.items():
+                add_row(values, number, phase, bank, value)
+        console.print(values)
+
+
+def _title(case: CaseView) -> str:
+    words = []
+    if case.profile is not None:
+        words.append(f"profile @{case.profile}" + (f" ({case.profile_id})" if case.profile_id else ""))
+    words.append(f"firmware {case.firmware}" if case.firmware else "no firmware")
+    if case.devicetree:
+        words.append(f"devicetree {case.devicetree}")
+    if case.machines:
+        shown = ", ".join(case.machines[:_MAX_MACHINES])
+        more = len(case.machines) - _MAX_MACHINES
+        words.append(f"on {shown}" + (f" and {more} more" if more > 0 else ""))
+    return ", ".join(words)
+
+
+def show_replay(view: ReplayView) -> None:
+    """Events with their verdicts, registers in one bank, then what the image does not explain and what was expected."""
+    console = new_console()
+    if view.fit:
+        console.print(plain(_fit(view.fit)), style="bold", soft_wrap=True)
+    events = new_table("No", "Register", "Event", "Explained by", "What", right=("No",))
+    for event in view.events:
+        name = register_name(LogKind(view.kind), event.register)
+        false = " (its digest is of something else)" if event.data_matches is False else ""
+        add_row(events, str(event.number), name, event.type, event.verdict, event.what + false)
+    for missing in view.missing:
+        add_row(events, "-", f"PCR {missing.pcr}", missing.type, "missing", missing.what)
+    console.print(events)
+    console.print()
+    values = new_table("Register", "Bank")
+    values.add_column("Value", overflow="fold")
+    for register in view.registers:
+        bank = "sha256" if "sha256" in register.values else next(iter(register.values))
+        add_row(values, register.name, bank, register.values[bank])
+    console.print(values)
+    for reason in view.reasons:
+        console.print(plain(f"{register_name(LogKind(view.kind), reason.register)}: {reason.text}"), soft_wrap=True)
+    for result in view.expected:
+        holds = "as expected" if result.holds else f"not the expected {result.expected}"
+        phase = f" after {result.phase}" if result.phase else ""
+        name = register_name(LogKind(view.kind), result.register)
+        console.print(plain(f"{name} of {result.bank} is {holds}{phase}"), soft_wrap=True)
+
+
+def _fit(fit: FitView) -> str:
+    words = [f"{fit.image} booted {'by the hypervisor' if fit.boot.way == 'direct' else 'from a disk'}"]
+    if fit.profile is not None:
+        words.append(f"profile @{fit.profile}")
+    words.append(f"firmware {fit.firmware}" if fit.firmware else "no firmware")
+    if fit.devicetree:
+        words.append(f"devicetree {fit.devicetree}")
+    for what, text in (
+        ("options", fit.boot.options),
+        ("from SMBIOS", fit.boot.smbios_options),
+        ("console", fit.boot.console),
+    ):
+        if text:
+            words.append(f"{what} {text!r}")
+    return ", ".join(words)

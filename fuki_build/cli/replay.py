@@ -1,0 +1,155 @@
+"""`fuki replay`: what a machine measured, out of its event log, and which of it an image explains."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuki_build.cli.measure import inspect_uki
+from fuki_build.cli.options import json_option
+from fuki_build.cli.selecting import boot_options, chosen_profiles, profile_option, read_boot
+from fuki_build.errors import FormatError, FukiError, MismatchError, RecipeError
+from fuki_build.formats import event_log, pcr_text
+from fuki_build.formats.event_log import EventLog, LogKind
+from fuki_build.image.assemble import assemble
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.explain import Explanation, explain, fits_phases, registers
+from fuki_build.measure.log_views import ExpectedView, register_name, replay_view
+from fuki_build.measure.pcr11 import PCR as PHASES_PCR
+from fuki_build.measure.predict import cases
+from fuki_build.measure.reasons import reasons
+from fuki_build.measure.registers import BANKS, PHASES
+
+_MAX_VALUES = 64 * 1024
+
+
+@click.command()
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option("--image", type=click.Path(path_type=Path), help="Hold the log against this UKI.")
+@profile_option
+@click.option("--kind", type=click.Choice([kind.value for kind in LogKind]), help="What the log is of, if not clear.")
+@click.option(
+    "--expect",
+    "expected",
+    metavar="PCR=HEX",
+    multiple=True,
+    help="What a register is to have; or a file that tpm2_pcrread wrote, or a TPM's directory in /sys (repeatable).",
+)
+@boot_options
+@json_option
+def replay(
+    log: Path,
+    image: Path | None,
+    profile: str | None,
+    kind: str | None,
+    expected: tuple[str, ...],
+    as_json: bool,
+    **boot: Any,  # noqa: ANN401 - what boot_options give
+) -> None:
+    """Recompute registers from LOG, an event log, and tell event by event what explains it.
+
+    LOG is /sys/kernel/security/tpm0/binary_bios_measurements, or /sys/firmware/acpi/tables/data/CCEL of a
+    confidential guest. With --image, its events are held against what the image predicts. Exits with 3 when a
+    register has another value than expected, or when the image leaves something unexplained.
+    """
+    decoded = _read_log(log, LogKind(kind) if kind else None)
+    wanted = dict(_expected(expected))
+    why: list[tuple[int, str]] = []
+    if image is None:
+        explanation = explain(decoded)
+    else:
+        explanation, contents = _hold(decoded, image, profile, boot)
+        why = list(reasons(explanation, contents))
+    results = [_result(decoded, bank, register, value) for (bank, register), value in sorted(wanted.items())]
+    view = replay_view(decoded, explanation, str(image) if image else None, why, results)
+    if as_json:
+        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+
+        print_json(view)
+    else:
+        from fuki_build.cli.render.measure import show_replay  # noqa: PLC0415
+
+        show_replay(view)
+    _judge(decoded, explanation, results, str(log), image)
+
+
+def _judge(
+    log: EventLog, explanation: Explanation, results: Sequence[ExpectedView], where: str, image: Path | None
+) -> None:
+    """Raise `MismatchError` for what does not hold."""
+    wrong = [result for result in results if not result.holds]
+    if wrong:
+        first = wrong[0]
+        more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
+        name = register_name(log.kind, first.register)
+        raise MismatchError(f"{name} of {first.bank} is {first.value}, expected is {first.expected}{more}", where=where)
+    if image is not None and not explanation.complete:
+        raise MismatchError(f"{image} does not explain everything in the registers that are its own", where=where)
+
+
+def _read_log(path: Path, kind: LogKind | None) -> EventLog:
+    try:
+        return event_log.decode(_read(path, event_log.MAX_SIZE), kind)
+    except FukiError as error:
+        raise error.at(str(path)) from error
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """Files below /sys say that they have no bytes, so the size is what can be read."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise FukiError(f"cannot read it: {error.strerror}", where=str(path)) from error
+    if len(data) > limit:
+        raise FormatError(f"it has more than {limit} bytes, which is beyond belief")
+    return data
+
+
+def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]) -> tuple[Explanation, Contents]:
+    banks = tuple(bank for bank in BANKS if bank in log.banks)
+    if not banks:
+        raise FukiError(f"the log has no bank that is known, only {', '.join(log.banks)}")
+    layout = inspect_uki(image)
+    contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    found = cases(layout, None, chosen_profiles(layout, profile))
+    return explain(log, contents, found, read_boot(banks, **boot)), contents
+
+
+def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:
+    for text in texts:
+        path = Path(text)
+        try:
+            if path.is_dir():
+                yield from _directory(path).items()
+            elif path.is_file():
+                yield from pcr_text.decode(_read(path, _MAX_VALUES).decode("utf-8", "replace")).items()
+            else:
+                yield pcr_text.decode_value(text)
+        except FormatError as error:
+            raise RecipeError(error.message, where="--expect", hint=error.hint) from error
+
+
+def _directory(path: Path) -> dict[tuple[str, int], bytes]:
+    """The registers in a directory like /sys/class/tpm/tpm0, one file each."""
+    found = {}
+    for bank in BANKS:
+        folder = path if path.name == f"pcr-{bank}" else path / f"pcr-{bank}"
+        for file in sorted(folder.glob("[0-9]*")):
+            key, value = pcr_text.decode_value(f"{bank}:{file.name}={_read(file, _MAX_VALUES).decode().strip()}")
+            found[key] = value
+    if not found:
+        raise FormatError(f"{path} has no registers", hint="name a directory such as /sys/class/tpm/tpm0")
+    return found
+
+
+def _result(log: EventLog, bank: str, register: int, value: bytes) -> ExpectedView:
+    """How an expected value compares; a PCR 11 that was read later has phases that no firmware log tells of."""
+    if bank not in log.banks:
+        raise RecipeError(f"the log has no bank {bank}", where="--expect", hint=f"it has {', '.join(log.banks)}")
+    own = registers(log, bank).get(register, bytes(BANKS[bank]))
+    phase = None
+    if own != value and register == PHASES_PCR and log.kind is LogKind.TPM:
+        phase = fits_phases(value, bank, own, PHASES)
+    return ExpectedView(register, bank, value.hex(), own.hex(), own == value or phase is not None, phase)

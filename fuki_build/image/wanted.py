@@ -1,0 +1,145 @@
+"""Which hashes of an image are wanted from the one pass over it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
+
+from fuki_build.errors import FukiError
+from fuki_build.formats import authenticode, pe
+from fuki_build.image.blob import Blob, FilePart
+from fuki_build.image.digest import Hash, Ranges, Request, new_hash
+from fuki_build.image.layout import Layout, PlacedSection
+from fuki_build.image.section import effective
+
+ARCHIVE_ALIGNMENT = 4
+"""The stub begins each part of the initrd that it hands over at a multiple of this (initrd.c)."""
+_MAX_MICROCODE = 64 * 1024 * 1024
+
+
+class Hashes(Struct, frozen=True):
+    """Hashes of one algorithm that have seen an image's parts, and can go on: copy one before feeding it.
+
+    `sections` are in the layout's order. `kernels` have seen what Authenticode covers of a `.linux` section's kernel,
+    by the section's index; `initrds` a `.ucode` section, padded, and an `.initrd` behind it, by both indices.
+    """
+
+    image: Hash
+    sections: tuple[Hash, ...]
+    kernels: Mapping[int, Hash]
+    initrds: Mapping[tuple[int, int], Hash]
+
+
+class _Requests(Struct, frozen=True):
+    """The requests whose results are one `Hashes`."""
+
+    image: Request
+    sections: tuple[Request, ...]
+    kernels: Mapping[int, Request]
+    initrds: Mapping[tuple[int, int], Request]
+
+    def __iter__(self) -> Iterator[Request]:
+        yield self.image
+        yield from (*self.sections, *self.kernels.values(), *self.initrds.values())
+
+    def hashes(self, results: Mapping[Request, Hash]) -> Hashes:
+        return Hashes(
+            results[self.image],
+            tuple(results[request] for request in self.sections),
+            {index: results[request] for index, request in self.kernels.items()},
+            {indices: results[request] for indices, request in self.initrds.items()},
+        )
+
+
+class Wanted:
+    """The hashes that an `Assembly` of a layout has, as requests of a stream of the file.
+
+    With `measured`, those are among them that only measurements need. SHA-256 is always one of the algorithms.
+    """
+
+    def __init__(self, layout: Layout, algorithms: Iterable[str], *, measured: bool) -> None:
+        kernels = dict(_kernels(layout)) if measured else {}
+        pairs = _microcode_pairs(layout) if measured else ()
+        self._requests: dict[str, _Requests] = {}
+        for name in sorted({"sha256", *algorithms}):
+            self._requests[name] = _Requests(
+                authenticode_request(layout, name),
+                tuple(content_request(placed, name) for placed in layout.sections),
+                {index: Request(ranges, name) for index, ranges in kernels.items()},
+                dict(_initrds(layout, pairs, name)),
+            )
+        self._parts = list(_file_parts(layout)) if layout.file is None else []
+
+    @property
+    def requests(self) -> list[Request]:
+        return [*(r for group in self._requests.values() for r in group), *(request for _, request in self._parts)]
+
+    def hashes(self, results: Mapping[Request, Hash]) -> Mapping[str, Hashes]:
+        return {name: group.hashes(results) for name, group in self._requests.items()}
+
+    def inputs(self, results: Mapping[Request, Hash]) -> tuple[tuple[FilePart, str], ...]:
+        """Each file part and its SHA-256 in hex."""
+        return tuple((part, results[request].hexdigest()) for part, request in self._parts)
+
+
+def content_request(placed: PlacedSection, algorithm: str = "sha256") -> Request:
+    start = placed.header.raw_offset
+    return Request(((start, start + placed.section.content.size),), algorithm)
+
+
+def authenticode_request(layout: Layout, algorithm: str = "sha256") -> Request:
+    ranges = layout.authenticode_ranges
+    return Request(ranges, algorithm, suffix=authenticode.padding(ranges[-1][1]))
+
+
+def _file_parts(layout: Layout) -> Iterator[tuple[FilePart, Request]]:
+    for placed in layout.sections:
+        for at, part in placed.section.content.placed():
+            if isinstance(part, FilePart):
+                start = placed.header.raw_offset + at
+                yield part, Request(((start, start + part.size),))
+
+
+def _kernels(layout: Layout) -> Iterator[tuple[int, Ranges]]:
+    """The ranges in the file that Authenticode covers of each kernel; of what is no EFI executable, none."""
+    for index, placed in enumerate(layout.sections):
+        if placed.name != ".linux":
+            continue
+        content, start = placed.section.content, placed.header.raw_offset
+        try:
+            headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
+            ranges = authenticode.digest_ranges(headers, content.size)
+        except FukiError:
+            continue
+        yield index, tuple((start + begin, start + end) for begin, end in ranges)
+
+
+def _microcode_pairs(layout: Layout) -> tuple[tuple[int, int], ...]:
+    """Indices of the `.ucode` and `.initrd` that some profile has both of."""
+    index = {id(placed.section): number for number, placed in enumerate(layout.sections)}
+    pairs = []
+    for profile in (None, *layout.profiles):
+        seen = {section.name: section for section in reversed(effective(layout.plain_sections, profile))}
+        if ".ucode" in seen and ".initrd" in seen:
+            microcode, initrd = index[id(seen[".ucode"])], index[id(seen[".initrd"])]
+            if layout.sections[microcode].header.virtual_size <= _MAX_MICROCODE:
+                pairs.append((microcode, initrd))
+    return tuple(dict.fromkeys(pairs))
+
+
+def _initrds(
+    layout: Layout, pairs: Iterable[tuple[int, int]], algorithm: str
+) -> Iterator[tuple[tuple[int, int], Request]]:
+    """Microcode stands behind the initrd in the file and before it in memory, so it is read for this beforehand."""
+    for microcode, initrd in pairs:
+        before = new_hash(algorithm)
+        placed = layout.sections[microcode]
+        for piece in _pieces(placed.section.content):
+            before.update(piece)
+        before.update(bytes(pe.align(placed.header.virtual_size, ARCHIVE_ALIGNMENT) - placed.section.content.size))
+        request = content_request(layout.sections[initrd], algorithm)
+        yield (microcode, initrd), request._replace(before=before)
+
+
+def _pieces(content: Blob) -> Iterator[bytes]:
+    for at in range(0, content.size, 1024 * 1024):
+        yield content.read_at(at, 1024 * 1024)

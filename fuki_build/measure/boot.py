@@ -1,0 +1,59 @@
+"""How an image is started: what beside the image itself decides what is measured."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from fuki_build.image.assemble import Assembly
+from fuki_build.image.layout import Layout
+
+
+class Way(StrEnum):
+    """How the firmware comes by the image."""
+
+    DISK = "disk"
+    """Through a boot option, from a file system."""
+    DIRECT = "direct"
+    """From the hypervisor, as QEMU's -kernel does: the firmware loads it before it announces that it boots."""
+
+
+class Addon(Struct, frozen=True):
+    """An addon beside the image, by its file's name; `content` are its layout and digests."""
+
+    name: str
+    layout: Layout
+    assembly: Assembly
+
+
+class Boot(Struct, frozen=True):
+    """What is known of a boot.
+
+    `secret` tells whether the stub may find a source of randomness and a GPT disk, from which it makes a secret of the
+    machine that no one can predict. `console` is what it appends to a command line without `console=`: None where that
+    is not known, empty for nothing. `options` is the command line that the boot loader passes, without a profile's
+    `@1`; `smbios` what the hypervisor adds through `io.systemd.stub.kernel-cmdline-extra=`. `loaders` are EFI programs
+    that start before the image, such as shim and a boot menu. `global_addons` are those beside the boot loader,
+    `addons` the image's own.
+    """
+
+    way: Way = Way.DISK
+    options: str | None = None
+    smbios: str | None = None
+    secure_boot: bool = False
+    shim: bool = False
+    secret: bool = True
+    console: str | None = None
+    loaders: tuple[Addon, ...] = ()
+    global_addons: tuple[Addon, ...] = ()
+    addons: tuple[Addon, ...] = ()
+
+    @property
+    def loaded_addons(self) -> tuple[Addon, ...]:
+        """All addons in the order in which the stub loads them: it sorts each directory by name."""
+        return tuple(addon for group in (self.global_addons, self.addons) for addon in sorted(group, key=_name))
+
+
+def _name(addon: Addon) -> list[int]:
+    """UTF-16 code units: the stub compares those (strcmp16)."""
+    data = addon.name.encode("utf-16-le", "surrogatepass")
+    return [int.from_bytes(data[at : at + 2], "little") for at in range(0, len(data), 2)]

@@ -1,0 +1,228 @@
+"""Event logs explained: event by event what came from the image, what from firmware, and what is unexpected."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from itertools import product
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fuki_build.formats import event_data
+from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
+from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
+from fuki_build.measure.boot import Boot, Way
+from fuki_build.measure.cmdline import encode, mangle
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.events import Event, Who
+from fuki_build.measure.predict import Case, Prediction, predict
+from fuki_build.measure.registers import digests, replay
+
+IMAGE_REGISTERS = (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)
+"""Registers that should hold nothing that the image, and how it was started, do not explain."""
+_UARTS = ("0x3f8", "0x2f8", "0x3e8", "0x2e8")
+_SECOND = ("", " console=tty0", " console=hvc0", " console=hvc0 console=tty0")
+CONSOLES = (
+    "",
+    *(f"console=uart,io,{port}{more}" for port in _UARTS for more in _SECOND),
+    *("console=hvc0", "console=hvc0 console=tty0", "console=tty0"),
+)
+"""What stubs append to a command line without `console=` (console.c, 261 and 262)."""
+_MAX_SEARCHED = 512
+"""Most events in the image's registers for which ways to boot are tried; real logs have some fifty."""
+_MAX_TEXTS = 4
+_CC_REGISTERS = {2: (1, 7), 3: (2, 3, 4, 5, 6), 4: tuple(range(8, 16))}
+"""Registers of a TPM that each measurement register of a confidential guest stands for (UEFI 2.10, 38.4.1)."""
+
+
+class Verdict(StrEnum):
+    IMAGE = "image"
+    """As the image and how it was started predict."""
+    FIRMWARE = "firmware"
+    """In a register that firmware fills, or one of its constants."""
+    UNDECIDED = "undecided"
+    """Where an event is expected that cannot be predicted, or where there is no image to compare with."""
+    UNEXPECTED = "unexpected"
+    """In a register of the image, which does not predict it."""
+    INFORMATION = "information"
+    """Extends no register."""
+
+
+class Explained(Struct, frozen=True):
+    """An event of a log, and why it is there."""
+
+    event: LoggedEvent
+    verdict: Verdict
+    what: str
+    data_matches: bool | None
+
+
+class Explanation(Struct, frozen=True):
+    """A log held against an image: the case and boot that fit best, each event, and what is missing."""
+
+    prediction: Prediction | None
+    boot: Boot | None
+    events: tuple[Explained, ...]
+    missing: tuple[Event, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is unexpected and nothing is missing."""
+        return not self.missing and all(item.verdict is not Verdict.UNEXPECTED for item in self.events)
+
+
+def registers(log: EventLog, bank: str) -> dict[int, bytes]:
+    """The registers that replaying a log gives, of those that it extends."""
+    extended: dict[int, list[bytes]] = {}
+    for event in log.events:
+        if event.extends and bank in event.digests:
+            extended.setdefault(event.register, []).append(event.digests[bank])
+    size = len(next(iter(extended.values()))[0]) if extended else 0
+    # Only PCR 0 tells in which locality the TPM was started.
+    starts = {0: bytes(size - 1) + bytes([log.locality])} if size and log.kind is LogKind.TPM else {}
+    return {register: replay(bank, values, starts.get(register)) for register, values in sorted(extended.items())}
+
+
+def explain(
+    log: EventLog, contents: Contents | None = None, cases: Sequence[Case] = (), boot: Boot | None = None
+) -> Explanation:
+    """Explain a log by an image, or without one only by what firmware does.
+
+    `boot` is what is known of it; passed options, the console and the way are found out from the log. Of `cases` the
+    one is taken that the log's PCR 11 fits best.
+    """
+    if contents is None:
+        return Explanation(None, None, tuple(_explain(event, None, log, image=False) for event in log.events), ())
+    prediction, how = _fitting(log, contents, cases, boot or Boot())
+    items, missing = _compare(log, prediction)
+    return Explanation(prediction, how, items, missing)
+
+
+def _fitting(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, Boot]:
+    """The prediction that leaves least of the log unexplained: by the case first, then by the boot."""
+    start = replace(boot, way=_way(log, boot))
+    numbers = _numbers(log, IMAGE_REGISTERS)
+    own = replace(log, events=tuple(e for e in log.events if e.extends and e.register in numbers)[:_MAX_SEARCHED])
+    first = max(predict(contents, cases, start), key=lambda p: (_score(own, p), -len(p.events)))
+    best, how, most = first, start, _score(own, first)
+    for candidate in _boots(own, contents, start, first):
+        (found,) = predict(contents, [first.case], candidate)
+        score = _score(own, found)
+        if score > most:
+            best, how, most = found, candidate, score
+        if most == len(own.events):
+            break
+    return best, how
+
+
+def _way(log: EventLog, boot: Boot) -> Way:
+    """A program before the announcement that the firmware boots was handed over by the hypervisor."""
+    for event in log.events:
+        if event.register == pcr4.PCR and event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION":
+            return Way.DIRECT
+        if event.register == pcr4.PCR and event.type_name == "EV_EFI_ACTION":
+            return Way.DISK
+    return boot.way
+
+
+def _boots(log: EventLog, contents: Contents, boot: Boot, first: Prediction) -> Iterator[Boot]:
+    """Boots that the log's own texts suggest. What they say is believed only where a digest confirms it."""
+    bank = first.banks[0]
+    known = {event.digests[bank] for event in first.events if event.pcr == pcr12.PCR and event.digests}
+    found = (_options(event) for event in log.events if event.digests.get(bank) not in known)
+    texts = [text for text in dict.fromkeys(found) if text][:_MAX_TEXTS]
+    options = [None, *texts] if boot.options is None else [boot.options]
+    extras = [None, *texts] if boot.smbios is None else [boot.smbios]
+    consoles: Sequence[str | None] = (boot.console,)
+    if boot.console is None and contents.layout.model.adds_console:
+        consoles = CONSOLES
+    secrets = (False, True) if boot.secret else (False,)
+    for option, extra, secret, console in product(options, extras, secrets, consoles):
+        yield replace(boot, options=option, smbios=extra, console=console, secret=secret)
+
+
+def _options(event: LoggedEvent) -> str:
+    """The options that an event of PCR 12 is over, if its data says so truly."""
+    if event.register != pcr12.PCR or event.type_name != "EV_IPL":
+        return ""
+    text = event_data.text(event.data)
+    measured = digests(encode(text), [bank for bank in event.digests if bank in ("sha1", "sha256", "sha384", "sha512")])
+    return text if measured and all(event.digests[bank] == value for bank, value in measured.items()) else ""
+
+
+def _score(log: EventLog, prediction: Prediction) -> int:
+    """Explained events, less what is unexpected or missing; what is undecided counts for nothing."""
+    items, missing = _compare(log, prediction)
+    explained = sum(item.verdict in {Verdict.IMAGE, Verdict.FIRMWARE} for item in items)
+    return explained - sum(item.verdict is Verdict.UNEXPECTED for item in items) - len(missing)
+
+
+def _numbers(log: EventLog, wanted: Sequence[int]) -> set[int]:
+    """The log's numbers of a TPM's registers."""
+    if log.kind is LogKind.TPM:
+        return set(wanted)
+    return {number for number, covered in _CC_REGISTERS.items() if set(covered) & set(wanted)}
+
+
+def _compare(log: EventLog, prediction: Prediction) -> tuple[tuple[Explained, ...], tuple[Event, ...]]:
+    """Each event with the prediction's next of its register that has its digest, else with one that cannot be told."""
+    waiting = list(prediction.events)
+    found: list[Event | None] = []
+    for event in log.events:
+        same = next((e for e in waiting if _same(log, event, e)), None) if event.extends else None
+        if same is not None:
+            waiting.remove(same)
+        found.append(same)
+    items = []
+    for event, same in zip(log.events, found, strict=True):
+        alike = None
+        if same is None and event.extends:
+            alike = next((e for e in waiting if e.unknown and _alike(log, event, e)), None)
+            if alike is not None:
+                waiting.remove(alike)
+        items.append(_explain(event, same or alike, log))
+    return tuple(items), tuple(event for event in waiting if not event.unknown)
+
+
+def _same(log: EventLog, event: LoggedEvent, predicted: Event) -> bool:
+    if event.register not in _numbers(log, (predicted.pcr,)):
+        return False
+    shared = set(event.digests) & set(predicted.digests)
+    return bool(shared) and all(event.digests[bank] == predicted.digests[bank] for bank in shared)
+
+
+def _alike(log: EventLog, event: LoggedEvent, predicted: Event) -> bool:
+    return event.register in _numbers(log, (predicted.pcr,)) and event.type_name == predicted.type
+
+
+def _explain(event: LoggedEvent, found: Event | None, log: EventLog, *, image: bool = True) -> Explained:
+    matches = event_data.digest_is_of_data(event)
+    described = event_data.describe(event)
+    if not event.extends:
+        return Explained(event, Verdict.INFORMATION, described, None)
+    if found is None:
+        verdict = Verdict.FIRMWARE
+        if _belongs_to_image(event, log):
+            verdict = Verdict.UNEXPECTED if image else Verdict.UNDECIDED
+        return Explained(event, verdict, described, matches)
+    if found.unknown:
+        return Explained(event, Verdict.UNDECIDED, f"perhaps {found.what}: {found.unknown}", matches)
+    if found.by is Who.FIRMWARE and found.source == "constant":
+        return Explained(event, Verdict.FIRMWARE, described, matches)
+    return Explained(event, Verdict.IMAGE, found.what, matches)
+
+
+def _belongs_to_image(event: LoggedEvent, log: EventLog) -> bool:
+    """Confidential guests have registers that firmware and image share: there the event's type decides."""
+    if log.kind is LogKind.TPM:
+        return event.register in IMAGE_REGISTERS
+    own = event.register == 4 or event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION"
+    return own and event.register in _numbers(log, IMAGE_REGISTERS)
+
+
+def fits_phases(value: bytes, bank: str, start: bytes, paths: Iterable[str]) -> str | None:
+    """The phase path after which a register that holds `start` has `value`; None where none of them leads there."""
+    for path in paths:
+        words = [mangle(word) for word in path.split(":") if word]
+        if replay(bank, (event.digests[bank] for event in pcr11.phase_events(words, (bank,))), start) == value:
+            return path
+    return None

@@ -1,0 +1,135 @@
+"""Event logs in plain, typed words: what `fuki replay --json` shows."""
+
+from collections.abc import Mapping, Sequence
+
+from fuki_build.formats.event_log import EventLog, LogKind
+from fuki_build.measure.events import in_hex
+from fuki_build.measure.explain import Explained, Explanation, registers
+from fuki_build.measure.registers import BANKS
+from fuki_build.measure.views import BootView, EventView, View, boot_view, event_view
+
+FORMAT_VERSION = 1
+"""Of everything below; raised when a field changes its meaning or goes away."""
+
+
+class LoggedView(View, frozen=True):
+    """One event of a log. `data-matches` tells whether the digests are those of what the data says.
+
+    It is null where the data is not what is measured: then the log's words on the event are no evidence.
+    """
+
+    number: int
+    register: int
+    type: str
+    verdict: str
+    what: str
+    data: str
+    data_matches: bool | None
+    digests: Mapping[str, str]
+
+
+class ReplayedView(View, frozen=True):
+    """A register's values by bank, in hex, as the log's events give them."""
+
+    register: int
+    name: str
+    values: Mapping[str, str]
+
+
+class FitView(View, frozen=True):
+    """The case, and the boot, of the image that the log fits best."""
+
+    image: str
+    profile: int | None
+    firmware: str | None
+    devicetree: str | None
+    boot: BootView
+
+
+class ReasonView(View, frozen=True):
+    register: int
+    text: str
+
+
+class ExpectedView(View, frozen=True):
+    """A value that was expected; `phase` is the path of boot phases after which the register has it."""
+
+    register: int
+    bank: str
+    expected: str
+    value: str
+    holds: bool
+    phase: str | None
+
+
+class ReplayView(View, frozen=True):
+    version: int
+    kind: str
+    crypto_agile: bool
+    banks: Sequence[str]
+    registers: Sequence[ReplayedView]
+    fit: FitView | None
+    events: Sequence[LoggedView]
+    missing: Sequence[EventView]
+    reasons: Sequence[ReasonView]
+    expected: Sequence[ExpectedView]
+
+
+def replay_view(
+    log: EventLog,
+    explanation: Explanation,
+    image: str | None,
+    reasons: Sequence[tuple[int, str]],
+    expected: Sequence[ExpectedView],
+) -> ReplayView:
+    prediction, boot = explanation.prediction, explanation.boot
+    fit = None
+    if image is not None and prediction is not None and boot is not None:
+        case = prediction.case
+        fit = FitView(image, case.profile, case.firmware, case.devicetree, boot_view(boot))
+    return ReplayView(
+        version=FORMAT_VERSION,
+        kind=log.kind.value,
+        crypto_agile=log.crypto_agile,
+        banks=log.banks,
+        registers=_registers(log),
+        fit=fit,
+        events=[_event(number, item) for number, item in enumerate(explanation.events)],
+        missing=[event_view(event) for event in explanation.missing],
+        reasons=[ReasonView(register, text) for register, text in dict.fromkeys(reasons)],
+        expected=expected,
+    )
+
+
+def register_name(kind: LogKind, register: int) -> str:
+    """`PCR 4` of a TPM; `MRTD` and `RTMR0` on of a confidential guest."""
+    if kind is LogKind.TPM:
+        return f"PCR {register}"
+    return "MRTD" if register == 0 else f"RTMR{register - 1}"
+
+
+def _registers(log: EventLog) -> list[ReplayedView]:
+    values = {bank: registers(log, bank) for bank in log.banks if bank in BANKS}
+    numbers = sorted({number for found in values.values() for number in found})
+    return [
+        ReplayedView(
+            number,
+            register_name(log.kind, number),
+            {bank: found[number].hex() for bank, found in values.items() if number in found},
+        )
+        for number in numbers
+    ]
+
+
+def _event(number: int, item: Explained) -> LoggedView:
+    event = item.event
+    return LoggedView(
+        number=number,
+        register=event.register,
+        type=event.type_name,
+        verdict=item.verdict.value,
+        what=item.what,
+        data=event.data[:1024].hex(),
+        data_matches=item.data_matches,
+        digests=in_hex(event.digests),
+    )

@@ -1,0 +1,50 @@
+"""PCR 12: what is not of the image and configures the kernel all the same (stub.c, tpm2-pcr.h, 262.1)."""
+
+from collections.abc import Iterator
+
+from fuki_build.measure.boot import Boot
+from fuki_build.measure.cmdline import CommandLine, encode, usable_addons
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.events import Event, Who
+from fuki_build.measure.registers import digests
+from fuki_build.measure.subject import Subject
+
+PCR = 12
+
+
+def parameter_events(subject: Subject, line: CommandLine, boot: Boot) -> Iterator[Event]:
+    """Profile, passed options, addons' and the hypervisor's options, then what addons bring beside."""
+    banks = subject.contents.banks
+    if subject.model.profiles and subject.profile:
+        number = digests(encode(str(subject.profile)), banks)
+        yield Event(PCR, "EV_EVENT_TAG", f"the profile's number {subject.profile}", "boot option", Who.STUB, number)
+    passed = [] if line.options is None else [("passed options", line.options)]
+    added = [(f"options of addons ({names})", text) for names, text in line.addons]
+    extra = [] if line.smbios is None else [("options from SMBIOS", line.smbios)]
+    for source, text in (*passed, *added, *extra):
+        yield Event(PCR, "EV_IPL", f"{source}: {text}", source, Who.STUB, digests(encode(text), banks))
+    if line.addons_unknown:
+        yield Event(PCR, "EV_IPL", "what addons add", "addons", Who.STUB, {}, line.addons_unknown)
+    else:
+        yield from _addons(subject, boot)
+
+
+def _addons(subject: Subject, boot: Boot) -> Iterator[Event]:
+    """Devicetrees, then microcode from the last addon to the first, then initrds."""
+    model = subject.model
+    addons = list(usable_addons(subject, boot))
+    if model.joins_addons:
+        for name, contents in addons:
+            # Of both kinds the stub takes .dtbauto, and matches it with nothing.
+            yield from _contents(name, contents, (".dtbauto", ".dtb"))
+    if model.archive_addons:
+        for name, contents in reversed(addons):
+            yield from _contents(name, contents, (".ucode",))
+        for name, contents in addons:
+            yield from _contents(name, contents, (".initrd",))
+
+
+def _contents(name: str, contents: Contents, kinds: tuple[str, ...]) -> Iterator[Event]:
+    found = next((s for kind in kinds for s in contents.layout.find(kind)[:1] if s.content.size), None)
+    if found is not None:
+        yield Event(PCR, "EV_EVENT_TAG", f"{found.name} of the addon {name}", name, Who.STUB, contents.digests(found))

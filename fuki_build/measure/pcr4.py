@@ -1,0 +1,68 @@
+"""PCR 4: the EFI programs that firmware loads.
+
+Sources: TCG, "PC Client Platform Firmware Profile" 1.06, 3.3.4.5 and 10.4; edk2's DxeTpm2MeasureBootLib and
+QemuLoadImageLib; the stub's linux.c.
+"""
+
+from collections.abc import Iterator
+
+from fuki_build.formats import authenticode
+from fuki_build.measure.boot import Boot, Way
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.events import Event, Who
+from fuki_build.measure.registers import Digests, digests
+from fuki_build.measure.subject import Subject
+
+PCR = 4
+_APPLICATION = "EV_EFI_BOOT_SERVICES_APPLICATION"
+CALLING = b"Calling EFI Application from Boot Option"
+
+
+def program_events(subject: Subject, boot: Boot) -> Iterator[Event]:
+    """What firmware measures from its announcement that it boots to the kernel's start."""
+    announcement = _announcement(subject.contents.banks)
+    outer = _program(subject.contents, "the image", "the image")
+    if boot.way is Way.DIRECT:
+        yield outer
+        yield from announcement
+    else:
+        yield from announcement
+        for loader in boot.loaders:
+            contents = Contents(loader.layout, loader.assembly, subject.contents.banks)
+            yield _program(contents, f"the program {loader.name}", loader.name)
+        yield outer
+    if subject.model.addons:
+        # Every addon that can be loaded at all, even one that the stub then passes over.
+        for addon in boot.loaded_addons:
+            contents = Contents(addon.layout, addon.assembly, subject.contents.banks)
+            yield _program(contents, f"the addon {addon.name}", addon.name)
+    yield from _kernel(subject, boot)
+
+
+def _announcement(banks: tuple[str, ...]) -> list[Event]:
+    return [
+        Event(PCR, "EV_EFI_ACTION", CALLING.decode(), "constant", Who.FIRMWARE, digests(CALLING, banks)),
+        Event(PCR, "EV_SEPARATOR", "the firmware's part ends", "constant", Who.FIRMWARE, digests(bytes(4), banks)),
+    ]
+
+
+def _program(contents: Contents, what: str, source: str) -> Event:
+    layout = contents.layout
+    if authenticode.padding(layout.file_size) and not layout.headers.security.size:
+        reason = "its size is no multiple of 8, which firmware and signing tools hash differently"
+        return Event(PCR, _APPLICATION, what, source, Who.FIRMWARE, {}, reason)
+    return Event(PCR, _APPLICATION, what, source, Who.FIRMWARE, contents.image_digests())
+
+
+def _kernel(subject: Subject, boot: Boot) -> Iterator[Event]:
+    """The kernel inside, where the stub has the firmware load it."""
+    kernel = subject.find(".linux")
+    if kernel is None or (subject.model.loads_kernel and not (boot.shim and boot.secure_boot)):
+        return
+    found: Digests | None = subject.contents.kernel_digests(kernel)
+    what = "the kernel in .linux"
+    if found is None:
+        reason = "it is no EFI executable, or signed and larger in memory than in the file"
+        yield Event(PCR, _APPLICATION, what, ".linux", Who.FIRMWARE, {}, reason)
+    else:
+        yield Event(PCR, _APPLICATION, what, ".linux", Who.FIRMWARE, found)

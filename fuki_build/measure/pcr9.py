@@ -1,0 +1,75 @@
+"""PCR 9: what the kernel measures of what it is given: its options and the initrd.
+
+Sources: Linux, drivers/firmware/efi/libstub (6.12 was booted); the stub's stub.c, initrd.c and cpio.c (262.1).
+"""
+
+from collections.abc import Iterator
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import cpio
+from fuki_build.image.blob import Blob
+from fuki_build.measure.boot import Boot, Way
+from fuki_build.measure.cmdline import CommandLine, encode, usable_addons
+from fuki_build.measure.events import Event, Who
+from fuki_build.measure.registers import digests
+from fuki_build.measure.subject import Subject
+
+PCR = 9
+_EXTRA = (
+    (".pcrsig", "tpm2-pcr-signature.json"),
+    (".pcrpkey", "tpm2-pcr-public-key.pem"),
+    (".osrel", "os-release"),
+    (".profile", "profile"),
+)
+"""Sections that the stub puts into the initrd's /.extra, in the order in which their archives are joined."""
+_LATE = (".osrel", ".profile")
+_UNKNOWN = "the stub adds a secret of its own where the firmware is a source of randomness and the disk is a GPT disk"
+
+
+def kernel_events(subject: Subject, line: CommandLine, boot: Boot) -> Iterator[Event]:
+    """The options, then the initrd."""
+    what, source = "the kernel's options", "command line"
+    if line.unknown:
+        yield Event(PCR, "EV_EVENT_TAG", what, source, Who.KERNEL, {}, line.unknown)
+    elif line.text is not None:
+        found = digests(encode(line.text), subject.contents.banks)
+        yield Event(PCR, "EV_EVENT_TAG", f"{what}: {line.text}", source, Who.KERNEL, found)
+    yield from _initrd(subject, boot)
+
+
+def _initrd(subject: Subject, boot: Boot) -> Iterator[Event]:
+    own = [found for name in (".ucode", ".initrd") if (found := subject.find(name))]
+    parts = [part for part in own if part.name not in subject.model.unmeasured]
+    what = "the initrd, as the stub joins it"
+    if subject.model.adds_secret and boot.secret and boot.way is Way.DISK:
+        yield Event(PCR, "EV_EVENT_TAG", what, "initrd", Who.KERNEL, {}, _UNKNOWN)
+        return
+    try:
+        more = [*_archives(subject), *_addons(subject, boot)]
+    except FormatError as error:
+        yield Event(PCR, "EV_EVENT_TAG", what, "initrd", Who.KERNEL, {}, error.message)
+        return
+    if not (parts or more):
+        return
+    joined = subject.contents.initrd_digests(parts, [content for _, content in more])
+    source = " + ".join([*(part.name for part in parts), *(name for name, _ in more)])
+    reason = "" if joined is not None else "its microcode is too large"
+    yield Event(PCR, "EV_EVENT_TAG", what, source, Who.KERNEL, joined or {}, reason)
+
+
+def _archives(subject: Subject) -> Iterator[tuple[str, Blob]]:
+    """What the stub generates."""
+    for section_name, name in _EXTRA:
+        section = subject.find(section_name)
+        if section is not None and (subject.model.passes_release or section_name not in _LATE):
+            data = cpio.pack_literal(".extra", name, subject.contents.data(section), 0o555, 0o444)
+            yield f"/.extra/{name}", Blob.of_bytes(data)
+
+
+def _addons(subject: Subject, boot: Boot) -> Iterator[tuple[str, Blob]]:
+    """Addons' initrds. Raises `FormatError` for addons' microcode, which comes before everything."""
+    for name, contents in usable_addons(subject, boot) if subject.model.archive_addons else ():
+        if contents.layout.find(".ucode"):
+            raise FormatError(f"the addon {name} puts microcode in front of it")
+        for section in contents.layout.find(".initrd")[:1]:
+            yield f"{name}'s .initrd", section.content

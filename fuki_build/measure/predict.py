@@ -1,0 +1,164 @@
+"""Predictions: for every profile, and everything that machines can select there, what will be measured."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+from msgspec import Struct
+
+from fuki_build.errors import FukiError
+from fuki_build.formats.hwids import DeviceType
+from fuki_build.hardware.machine import Machine
+from fuki_build.image.firmware import Slice, read_compatible, slices
+from fuki_build.image.layout import Layout
+from fuki_build.image.section import Section
+from fuki_build.image.selection import Selection, measured_sections, select
+from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
+from fuki_build.measure.boot import Boot
+from fuki_build.measure.cmdline import settle
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.events import Event, register
+from fuki_build.measure.registers import BANKS, replay
+from fuki_build.measure.subject import Subject
+
+_MAX_CASES = 4096
+"""Most combinations of firmware and devicetree that are told apart without machines."""
+
+
+REGISTERS = (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)
+"""Registers that are always predicted."""
+
+
+class Case(Struct, frozen=True):
+    """One thing that can happen: a profile, and the firmware and devicetree that the machine selects.
+
+    `machines` are those known to do so; none where the cases are all that the image allows.
+    """
+
+    profile: int | None
+    firmware: str | None
+    devicetree: str | None
+    measured: tuple[Section, ...]
+    machines: tuple[str, ...] = ()
+
+
+class Prediction(Struct, frozen=True, dict=True):
+    """What is measured in one case, as events in the order of each register, the boot's phases not among them."""
+
+    case: Case
+    banks: tuple[str, ...]
+    events: tuple[Event, ...]
+
+    @property
+    def registers(self) -> tuple[int, ...]:
+        """The registers that are predicted; one without events keeps its zeros."""
+        return tuple(sorted({*REGISTERS, *(event.pcr for event in self.events)}))
+
+    @cached_property
+    def _values(self) -> dict[tuple[int, str], bytes | None]:
+        return {(pcr, bank): register(self.events, pcr, bank) for pcr in self.registers for bank in self.banks}
+
+    def value(self, pcr: int, bank: str, phase: Sequence[str] = ()) -> bytes | None:
+        """A register's value, PCR 11's after the words of a phase path; None where it cannot be told."""
+        start = self._values.get((pcr, bank), bytes(BANKS[bank]))
+        if start is None or pcr != pcr11.PCR:
+            return start
+        return replay(bank, (event.digests[bank] for event in pcr11.phase_events(phase, (bank,))), start)
+
+    def unknown(self, pcr: int) -> str:
+        """Why a register cannot be told; empty where it can."""
+        return "; ".join(event.unknown for event in self.events if event.pcr == pcr and event.unknown)
+
+
+def cases(layout: Layout, machines: Iterable[Machine] | None, profiles: Sequence[int | None]) -> tuple[Case, ...]:
+    """The distinct cases of these profiles: those of `machines`, or all that the image allows where that is None.
+
+    Raises `FukiError` when there are too many to tell.
+    """
+    parts = slices(layout.plain_sections)
+    known = None if machines is None else list(machines)
+    found: list[Case] = []
+    for profile in profiles:
+        if known is not None:
+            selections = [(m.name, select(layout.plain_sections, parts, layout.model, m, profile)) for m in known]
+            found += _grouped(selections)
+        else:
+            found += _possible(layout, parts, profile, _MAX_CASES - len(found))
+    return tuple(found)
+
+
+def _grouped(selections: Sequence[tuple[str, Selection]]) -> Iterator[Case]:
+    """Machines that select the same are one case."""
+    groups: dict[tuple[int, ...], list[tuple[str, Selection]]] = {}
+    for name, selection in selections:
+        key = tuple(id(section) for section in selection.measured)
+        groups.setdefault(key, []).append((name, selection))
+    for members in groups.values():
+        first = members[0][1]
+        yield Case(
+            first.profile,
+            first.firmware.key if first.firmware else None,
+            first.devicetree.key if first.devicetree else None,
+            first.measured,
+            tuple(dict.fromkeys(name for name, _ in members)),
+        )
+
+
+def _possible(layout: Layout, parts: Sequence[Slice], profile: int | None, room: int) -> list[Case]:
+    """Nothing selected first, then every firmware and devicetree that some hardware id of the image leads to."""
+    searched = [part for part in parts if part.profile is None or part.profile == profile]
+    firmware: dict[int, tuple[str, Section]] = {}
+    trees: dict[int, tuple[str, Section]] = {}
+    for part in searched:
+        if layout.model.matches_firmware:
+            firmware.update(_selectable(part, DeviceType.UEFI_FW))
+        if layout.model.matches_devicetree:
+            trees.update(_selectable(part, DeviceType.DEVICETREE))
+    if (1 + len(firmware)) * (1 + len(trees)) > room:
+        raise FukiError(
+            f"the image has {len(firmware)} firmware images and {len(trees)} devicetrees, too many to combine",
+            where=layout.where,
+            hint="name the machines that matter",
+        )
+    found = []
+    for key, own in [(None, None), *firmware.values()]:
+        for tree_key, tree in [(None, None), *trees.values()]:
+            chosen = [section for section in (own, tree) if section is not None]
+            measured = measured_sections(layout.plain_sections, layout.model, profile, chosen)
+            found.append(Case(profile, key, tree_key, measured))
+    return found
+
+
+def _selectable(part: Slice, kind: DeviceType) -> dict[int, tuple[str, Section]]:
+    """The sections that the table of a slice leads to, and their keys; of several with one key the first."""
+    wanted = part.table.keys(kind) if part.table else {}
+    if kind is DeviceType.UEFI_FW:
+        keyed = [(image.fwid, image.section) for image in part.firmware]
+    else:
+        keyed = [(read_compatible(section), section) for section in part.devicetrees]
+    first: dict[str, Section] = {}
+    for key, section in keyed:
+        if key is not None and key in wanted:
+            first.setdefault(key, section)
+    return {id(section): (key, section) for key, section in first.items()}
+
+
+def predict(contents: Contents, wanted: Sequence[Case], boot: Boot | None = None) -> tuple[Prediction, ...]:
+    """What is measured in each case, in the banks that `contents` has.
+
+    Raises `FukiError` where the image cannot be measured at all, for instance one whose sections are impossibly large.
+    """
+    how = boot or Boot()
+    found: dict[int | None, tuple[Event, ...]] = {}
+    predictions = []
+    for case in wanted:
+        subject = Subject(contents, case.profile, case.measured)
+        if case.profile not in found:
+            line = settle(subject, how)
+            found[case.profile] = (
+                *pcr4.program_events(subject, how),
+                *pcr9.kernel_events(subject, line, how),
+                *pcr12.parameter_events(subject, line, how),
+            )
+        events = (*found[case.profile], *pcr11.section_events(subject))
+        predictions.append(Prediction(case, contents.banks, tuple(sorted(events, key=lambda event: event.pcr))))
+    return tuple(predictions)

@@ -1,0 +1,80 @@
+"""Why a register has another value than predicted, in sentences."""
+
+from collections.abc import Iterator, Sequence
+
+from fuki_build.formats import event_data
+from fuki_build.formats.event_log import LoggedEvent
+from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.events import Event
+from fuki_build.measure.explain import Explanation, Verdict
+from fuki_build.measure.registers import Digests
+
+
+def reasons(explanation: Explanation, contents: Contents) -> Iterator[tuple[int, str]]:
+    """For each register that the image does not explain, what is different in it."""
+    unexpected = [item.event for item in explanation.events if item.verdict is Verdict.UNEXPECTED]
+    for event in unexpected:
+        words = _WORDS.get(event.register, _other)
+        yield event.register, words(event, explanation.missing, contents)
+    for missing in explanation.missing:
+        if not _told(missing, unexpected):
+            yield missing.pcr, f"{missing.what} was not measured"
+
+
+def _told(missing: Event, unexpected: Sequence[LoggedEvent]) -> bool:
+    """Whether something unexpected stands in its place, of which it was told already."""
+    there = [event for event in unexpected if event.register == missing.pcr and event.type_name == missing.type]
+    if missing.pcr == pcr11.PCR:
+        return any(missing.what == f"content of {_section(event)}" for event in there)
+    return bool(there) and (missing.pcr == pcr9.PCR or missing.what == "the image")
+
+
+def _program(event: LoggedEvent, missing: tuple[Event, ...], contents: Contents) -> str:
+    path = event_data.describe(event)
+    if _is(event, contents.image_digests()):
+        return "the image itself was started once more"
+    if any(_is(event, contents.kernel_digests(s) or {}) for s in contents.layout.plain_sections if s.name == ".linux"):
+        return "firmware loaded the kernel in .linux: through a shim, or the stub is older than it says"
+    if any(e.pcr == pcr4.PCR and e.what == "the image" for e in missing):
+        return f"{path} was started, and it is not this image: another program, or another build of the image"
+    return f"{path} was started, which is not known: name it with --loader or --addon if it belongs there"
+
+
+def _section(event: LoggedEvent) -> str:
+    return event_data.text(event.data)
+
+
+def _content(event: LoggedEvent, missing: tuple[Event, ...], _: Contents) -> str:
+    name = _section(event)
+    if any(e.what == f"content of {name}" for e in missing):
+        return f"{name} has other content than in the image, or another one was selected"
+    return f"{name} was measured, which the image does not have or the stub does not select"
+
+
+def _parameter(event: LoggedEvent, _: tuple[Event, ...], __: Contents) -> str:
+    words = event_data.describe(event)
+    if event.type_name == "EV_IPL":
+        return f"options were added: {words} (name them with --options, --smbios-options or --addon)"
+    return f"{words} was measured: name the addon or credential that it belongs to"
+
+
+def _kernel(event: LoggedEvent, missing: tuple[Event, ...], _: Contents) -> str:
+    tag = event_data.describe(event)
+    if "initrd" in tag:
+        return "the kernel got another initrd: credentials, extensions or an addon were joined to it"
+    if "load options" in tag and any(e.pcr == pcr9.PCR for e in missing):
+        return "the kernel got another command line than predicted"
+    return f"{tag} was measured by something unknown"
+
+
+def _other(event: LoggedEvent, _: tuple[Event, ...], __: Contents) -> str:
+    return f"{event_data.describe(event)} is not expected"
+
+
+_WORDS = {pcr4.PCR: _program, pcr9.PCR: _kernel, pcr11.PCR: _content, pcr12.PCR: _parameter}
+
+
+def _is(event: LoggedEvent, digests: Digests) -> bool:
+    shared = set(event.digests) & set(digests)
+    return bool(shared) and all(event.digests[bank] == digests[bank] for bank in shared)

@@ -1,0 +1,146 @@
+"""Predictions in plain, typed words: what `--json`, outputs and templates show."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from fuki_build.image.describe import StubView, describe
+from fuki_build.image.layout import Layout
+from fuki_build.measure import pcr11
+from fuki_build.measure.boot import Boot
+from fuki_build.measure.events import Event, in_hex
+from fuki_build.measure.predict import Prediction
+
+FORMAT_VERSION = 1
+"""Of everything below; raised when a field changes its meaning or goes away."""
+
+
+class View(Struct, frozen=True, rename="kebab"):
+    pass
+
+
+class EventView(View, frozen=True):
+    """One measurement: digests by bank in hex. Where `unknown` says why it cannot be told, they are empty."""
+
+    pcr: int
+    type: str
+    what: str
+    source: str
+    by: str
+    digests: Mapping[str, str]
+    unknown: str
+
+
+class RegisterView(View, frozen=True):
+    """A register's values by bank, in hex; PCR 11's after a phase path, null before the first phase.
+
+    Where `unknown` says why it cannot be told, `values` is empty.
+    """
+
+    pcr: int
+    phase: str | None
+    values: Mapping[str, str]
+    unknown: str
+
+
+class CaseView(View, frozen=True):
+    """A profile on machines that select the same; `machines` is empty where they are all that select it."""
+
+    profile: int | None
+    profile_id: str | None
+    firmware: str | None
+    devicetree: str | None
+    machines: Sequence[str]
+    registers: Sequence[RegisterView]
+    events: Sequence[EventView]
+
+
+class BootView(View, frozen=True):
+    """How the image is taken to be started."""
+
+    way: str
+    options: str | None
+    smbios_options: str | None
+    console: str | None
+    secure_boot: bool
+    shim: bool
+    boot_secret: bool
+    loaders: Sequence[str]
+    global_addons: Sequence[str]
+    addons: Sequence[str]
+
+
+class PredictionsView(View, frozen=True):
+    version: int
+    image: str
+    stub: StubView | None
+    banks: Sequence[str]
+    phases: Sequence[str]
+    boot: BootView
+    predictions: Sequence[CaseView]
+
+
+def predictions_view(
+    layout: Layout,
+    predictions: Sequence[Prediction],
+    phases: Sequence[Sequence[str]],
+    boot: Boot,
+    registers: Sequence[int] = (),
+) -> PredictionsView:
+    """All predictions, of these registers or of all; `phases` are the words of phase paths."""
+    image = describe(layout)
+    names = {profile.number: profile.id for profile in image.profiles}
+    return PredictionsView(
+        version=FORMAT_VERSION,
+        image=layout.name,
+        stub=image.stub,
+        banks=predictions[0].banks if predictions else (),
+        phases=[":".join(words) for words in phases],
+        boot=boot_view(boot),
+        predictions=[_case(prediction, names, phases, registers) for prediction in predictions],
+    )
+
+
+def _case(
+    prediction: Prediction, names: Mapping[int, str | None], phases: Sequence[Sequence[str]], registers: Sequence[int]
+) -> CaseView:
+    case = prediction.case
+    wanted = [pcr for pcr in prediction.registers if not registers or pcr in registers]
+    return CaseView(
+        profile=case.profile,
+        profile_id=None if case.profile is None else names.get(case.profile),
+        firmware=case.firmware,
+        devicetree=case.devicetree,
+        machines=case.machines,
+        registers=[view for pcr in wanted for view in _registers(prediction, pcr, phases)],
+        events=[event_view(event) for event in prediction.events if event.pcr in wanted],
+    )
+
+
+def _registers(prediction: Prediction, pcr: int, phases: Sequence[Sequence[str]]) -> Iterator[RegisterView]:
+    paths = ((), *phases) if pcr == pcr11.PCR else ((),)
+    for words in paths:
+        values = {bank: prediction.value(pcr, bank, words) for bank in prediction.banks}
+        known = {bank: value.hex() for bank, value in values.items() if value is not None}
+        yield RegisterView(pcr, ":".join(words) or None, known, prediction.unknown(pcr))
+
+
+def event_view(event: Event) -> EventView:
+    return EventView(
+        event.pcr, event.type, event.what, event.source, event.by.value, in_hex(event.digests), event.unknown
+    )
+
+
+def boot_view(boot: Boot) -> BootView:
+    return BootView(
+        way=boot.way.value,
+        options=boot.options,
+        smbios_options=boot.smbios,
+        console=boot.console,
+        secure_boot=boot.secure_boot,
+        shim=boot.shim,
+        boot_secret=boot.secret,
+        loaders=[loader.name for loader in boot.loaders],
+        global_addons=[addon.name for addon in boot.global_addons],
+        addons=[addon.name for addon in boot.addons],
+    )

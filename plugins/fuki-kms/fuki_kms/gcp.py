@@ -1,0 +1,223 @@
+"""Google Cloud KMS, through its REST API (v1) and google-auth.
+
+The generated client would bring gRPC and Protocol Buffers, ten times the size, for two requests; and it leaves checking
+the checksums to its caller, too. Source: the API's reference and discovery document.
+"""
+
+import base64
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import google.auth
+import google_crc32c
+import msgspec
+import requests
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from fuki_build.errors import RecipeError, SigningError
+from fuki_build.hooks import SigningContext
+from google.auth import exceptions
+from google.auth.transport.requests import AuthorizedSession
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from fuki_kms.options import GcpOptions
+from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT, RemoteKey, Service, check_endpoint
+
+# A metadata server that is not there is a warning, which would go to standard error.
+logging.getLogger("google").addHandler(logging.NullHandler())
+
+_NAME = re.compile(r"projects/[^/?#]+/locations/[^/?#]+/keyRings/[^/?#]+/cryptoKeys/[^/?#]+/cryptoKeyVersions/[0-9]+")
+_ALGORITHM = re.compile(r"(?:RSA_SIGN_PKCS1_[0-9]+|EC_SIGN_P(?:256|384))_SHA(256|384|512)")
+_SCOPES = ["https://www.googleapis.com/auth/cloudkms"]
+
+_SERVICE = Service(
+    name="Google Cloud KMS",
+    login="run 'gcloud auth application-default login', set GOOGLE_APPLICATION_CREDENTIALS, or use the service account "
+    "of the machine or of the CI job",
+    permissions="the role roles/cloudkms.signerVerifier on it",
+    usage="its purpose must be ASYMMETRIC_SIGN, its algorithm RSA_SIGN_PKCS1_… or EC_SIGN_P256_SHA256 or "
+    "EC_SIGN_P384_SHA384",
+    place="its project, location, key ring, name and version",
+)
+
+
+class _PublicKey(msgspec.Struct):
+    """What is looked at of the answer. 64-bit integers are strings in its JSON."""
+
+    name: str
+    pem: str
+    algorithm: str
+    pem_checksum: str = msgspec.field(name="pemCrc32c")
+
+
+class _Signature(msgspec.Struct):
+    name: str
+    signature: bytes
+    signature_checksum: str = msgspec.field(name="signatureCrc32c")
+    digest_arrived: bool = msgspec.field(name="verifiedDigestCrc32c", default=False)
+
+
+class _Detail(msgspec.Struct):
+    """google.rpc.ErrorInfo, of which only the reason counts, or something else."""
+
+    reason: str = ""
+
+
+class _Status(msgspec.Struct):
+    """google.rpc.Status, in JSON."""
+
+    status: str = ""
+    message: str = ""
+    details: tuple[_Detail, ...] = ()
+
+
+class _Failure(msgspec.Struct):
+    error: _Status
+
+
+T = TypeVar("T")
+
+_OF_KEY: dict[str, Callable[[Service, str], SigningError]] = {
+    "NOT_FOUND": Service.absent,
+    "PERMISSION_DENIED": Service.denied,
+}
+_OF_PRECONDITION: dict[str, Callable[[Service, str], SigningError]] = {
+    "has incorrect key purpose": Service.not_for_signing,
+    "is not enabled": Service.disabled,
+}
+"""By what the message says; the details of such an error are not documented."""
+_OF_SERVICE: dict[str, Callable[[Service], SigningError]] = {
+    "INTERNAL": Service.broken,
+    "RESOURCE_EXHAUSTED": Service.throttled,
+    "UNAUTHENTICATED": Service.bad_credentials,
+    "UNAVAILABLE": Service.broken,
+}
+
+
+class GcpKey(RemoteKey):
+    service = _SERVICE
+
+    def __init__(self, session: AuthorizedSession, endpoint: str, name: str, certificates: list[bytes]) -> None:
+        self._session = session
+        self._url = f"{endpoint}/v1/{name}"
+        answer = _ask(session, "GET", f"{self._url}/publicKey", None, name, _PublicKey)
+        if not _is_same(answer.name, name) or not _is_intact(answer.pem.encode(), answer.pem_checksum):
+            raise _SERVICE.garbled()
+        algorithm = _ALGORITHM.fullmatch(answer.algorithm)
+        if algorithm is None:
+            raise _SERVICE.not_for_signing(name)
+        super().__init__(name, _der(answer.pem), (f"sha{algorithm[1]}",), certificates)
+
+    def request_signature(self, digest: bytes, algorithm: str) -> bytes:
+        body = {
+            "digest": {algorithm: base64.b64encode(digest).decode()},
+            "digestCrc32c": str(google_crc32c.value(digest)),
+        }
+        answer = _ask(self._session, "POST", f"{self._url}:asymmetricSign", body, self.name, _Signature)
+        intact = answer.digest_arrived and _is_intact(answer.signature, answer.signature_checksum)
+        if not intact or not _is_same(answer.name, self.name):
+            raise _SERVICE.garbled()
+        return answer.signature
+
+
+def open_key(options: GcpOptions, context: SigningContext) -> GcpKey:
+    if not _NAME.fullmatch(options.key):
+        hint = "give projects/…/locations/…/keyRings/…/cryptoKeys/…/cryptoKeyVersions/…"
+        raise RecipeError("this is not the resource name of a key version", where="key", hint=hint)
+    endpoint = check_endpoint(options.endpoint, "endpoint")
+    session = context.once("gcp-kms", _connect)
+    return GcpKey(session, endpoint, options.key, context.certificates(options))
+
+
+def _connect() -> AuthorizedSession:
+    with _problems():
+        credentials, _ = google.auth.default(scopes=_SCOPES)
+    session = AuthorizedSession(credentials)
+    retry = Retry(
+        total=ATTEMPTS - 1,
+        allowed_methods=None,  # signing twice does no harm
+        backoff_factor=0.5,
+        raise_on_status=False,
+        respect_retry_after_header=False,  # it may ask for hours
+        status_forcelist=(429, 500, 502, 503, 504),
+    )
+    session.mount("https://", HTTPAdapter(max_retries=retry))
+    session.mount("http://", HTTPAdapter(max_retries=retry))
+    return session
+
+
+def _ask(session: AuthorizedSession, method: str, url: str, body: object, key: str, to: type[T]) -> T:
+    """One request, and what is looked at of its answer. Raises `SigningError`."""
+    with _problems():
+        response = session.request(
+            method,
+            url,
+            json=body,
+            allow_redirects=False,
+            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+            max_allowed_time=ATTEMPTS * (CONNECT_TIMEOUT + READ_TIMEOUT),
+        )
+    try:
+        if response.status_code != requests.codes.ok:
+            raise _of_answer(msgspec.json.decode(response.content, type=_Failure).error, key)
+        return msgspec.json.decode(response.content, type=to)
+    except msgspec.MsgspecError:
+        raise _SERVICE.garbled() from None
+
+
+def _of_answer(status: _Status, key: str) -> SigningError:
+    if status.status == "FAILED_PRECONDITION":
+        for text, problem in _OF_PRECONDITION.items():
+            if text in status.message:
+                return problem(_SERVICE, key)
+    if any(detail.reason == "SERVICE_DISABLED" for detail in status.details):
+        hint = "enable cloudkms.googleapis.com in the project that is charged for the requests"
+        return SigningError("the API of Google Cloud KMS is not enabled", hint=hint)
+    if status.status in _OF_KEY:
+        return _OF_KEY[status.status](_SERVICE, key)
+    if status.status in _OF_SERVICE:
+        return _OF_SERVICE[status.status](_SERVICE)
+    return _SERVICE.refused(status.status)
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    """Turn what google-auth and requests raise into an error that says nothing of the request; they may quote it."""
+    try:
+        yield
+    except exceptions.DefaultCredentialsError:
+        raise _SERVICE.without_credentials() from None
+    except (exceptions.TransportError, requests.RequestException) as error:
+        raise _of_transport(error) from None
+    except exceptions.GoogleAuthError:
+        raise _SERVICE.bad_credentials() from None
+
+
+def _of_transport(error: BaseException) -> SigningError:
+    """A certificate that is not trusted, be it the service's or that of the issuer of tokens, or no connection."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, requests.exceptions.SSLError):
+            return _SERVICE.untrusted("REQUESTS_CA_BUNDLE")
+        at = at.__cause__
+    return _SERVICE.unreachable()
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether names are of one key version; a project has a name and a number."""
+    return one.partition("/locations/")[2] == other.partition("/locations/")[2]
+
+
+def _is_intact(data: bytes, checksum: str) -> bool:
+    return str(google_crc32c.value(data)) == checksum
+
+
+def _der(pem: str) -> bytes:
+    try:
+        return load_pem_public_key(pem.encode()).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        raise _SERVICE.garbled() from None

@@ -1,0 +1,101 @@
+"""One run of a signing program: without a terminal, and with no secret among its arguments."""
+
+import os
+import re
+import ssl
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fuki_build.errors import SigningError
+
+_LAST_LINES = 3
+_LINE_WIDTH = 200
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\n -~\u00a0-\uffff]")
+_NOISE = re.compile(r"[0-9A-F]{8,}:error:|Enter .* pass ?phrase:|Signing .* image$|(Succeeded|Failed)$")
+"""Prompts that nobody sees, OpenSSL's error queue, and what is said on every run."""
+
+
+class Call:
+    """What a program is run with, to be filled in; see `prepare`.
+
+    `directory` is a scratch directory of this run, `hint` what to look at if the program fails.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.arguments: list[str] = []
+        self.environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        self.hint: str | None = None
+        self.descriptors: list[int] = []
+        self._answer = ""
+        self._secrets: list[str] = []
+
+    def answer(self, secret: str) -> None:
+        """Type a secret on standard input; where there is no terminal, OpenSSL's prompt reads it there."""
+        self._secrets.append(secret)
+        self._answer = f"{secret}\n"
+
+    def secret_file(self, secret: str, end: str = "") -> Path:
+        """A path under which the program, and no one else, reads a secret; it is on no disk."""
+        self._secrets.append(secret)
+        descriptor = os.memfd_create("secret")
+        self.descriptors.append(descriptor)
+        os.write(descriptor, f"{secret}{end}".encode())
+        return Path(f"/proc/self/fd/{descriptor}")
+
+    def certificate_file(self, name: str, certificates: Iterable[bytes]) -> Path:
+        """Certificates in DER as a PEM file."""
+        path = self.directory / name
+        path.write_text("".join(map(ssl.DER_cert_to_PEM_cert, certificates)))
+        return path
+
+    def run(self, program: str, directory: Path) -> None:
+        """Run the program in a directory. Raises `SigningError` with its last words, unless it ends with 0."""
+        try:
+            done = subprocess.run(
+                [program, *self.arguments],
+                cwd=directory,
+                env=self.environment,
+                # Where nothing is left to read, a prompt does not wait for anyone.
+                input=self._answer.encode(),
+                capture_output=True,
+                pass_fds=self.descriptors,
+                # Prompts look for the terminal of the session first.
+                start_new_session=True,
+                check=False,
+            )
+        except OSError as error:
+            raise SigningError(f"cannot run {program}: {error.strerror}", where="program") from error
+        if done.returncode:
+            raise SigningError(self._failure(Path(program).name, done), hint=self.hint)
+
+    def _failure(self, name: str, done: subprocess.CompletedProcess[bytes]) -> str:
+        code = done.returncode
+        how = f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
+        # osslsigncode 2.5 complains on standard output.
+        said = self.last_words(done.stderr) or self.last_words(done.stdout) or "it said nothing"
+        return f"{name} {how}: {said}"
+
+    def last_words(self, output: bytes) -> str:
+        """The last lines of what a program printed, fit for an error: plain text, short, and without secrets."""
+        text = output.decode(errors="replace")
+        for secret in filter(None, self._secrets):
+            text = text.replace(secret, "***")
+        lines = [" ".join(line.split()) for line in _CONTROL.sub(" ", text).splitlines()]
+        telling = [line[:_LINE_WIDTH] for line in lines if line and not _NOISE.match(line)]
+        return " / ".join(telling[-_LAST_LINES:])
+
+
+@contextmanager
+def prepare(workspace: Path) -> Iterator[Call]:
+    """A call to fill in; what it holds is gone at the end."""
+    with TemporaryDirectory(dir=workspace) as directory:
+        call = Call(Path(directory))
+        try:
+            yield call
+        finally:
+            for descriptor in call.descriptors:
+                os.close(descriptor)

@@ -1,0 +1,26 @@
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import event_data, event_log
+from fuki_build.measure.explain import explain, registers
+
+LOGS = Path(__file__).parents[1] / "data" / "event-logs"
+
+
+def seeds() -> Iterator[bytes]:
+    for path in sorted(LOGS.glob("*.log")):
+        yield path.read_bytes()
+    yield (b"\4\0\0\0\4\0\0\0" + bytes(20) + b"\4\0\0\0" + bytes(4)) * 2
+
+
+def run(data: bytes) -> None:
+    with suppress(FormatError):
+        log = event_log.decode(data)
+        for event in log.events:
+            event_data.describe(event)
+            event_data.digest_is_of_data(event)
+        for bank in set(log.banks) & {"sha1", "sha256", "sha384", "sha512"}:
+            registers(log, bank)
+        assert len(explain(log).events) == len(log.events)

@@ -1,0 +1,23 @@
+from collections.abc import Iterator
+from contextlib import suppress
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import signed_data, x509
+
+from .helper import tail
+
+
+def seeds() -> Iterator[bytes]:
+    yield tail("kernel-x64", 1464)
+    yield tail("shim", 9000)[-8992:]
+    yield signed_data.indirect_data(bytes(32), "sha256")
+
+
+def run(data: bytes) -> None:
+    with suppress(FormatError):
+        found = signed_data.decode(data)
+        for signer in found.signers:
+            certificate = found.certificate_of(signer)
+            if certificate is not None:
+                x509.facts(certificate)
+                x509.verifies(x509.public_key_of(certificate), signer.signature, bytes(32), "sha256")

@@ -1,0 +1,73 @@
+"""A workshop with keys, and the programs that other people verify with."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.support import secure_boot
+from tests.support.secure_boot import Identity, make_identity
+
+SIGN = """
+[fuki.sign]
+backend = "local"
+key = "db.key"
+certificate = "db.crt"
+"""
+
+VERIFIERS = ("sbverify", "osslsigncode", "fuki")
+
+
+class Keys(NamedTuple):
+    """An authority, a signer that it issued a certificate for, and somebody else."""
+
+    authority: Identity
+    signer: Identity
+    other: Identity
+
+
+@pytest.fixture(scope="session")
+def keys() -> Keys:
+    authority = make_identity("Acme CA", authority=True)
+    return Keys(authority, make_identity("Acme db", issuer=authority), make_identity("Somebody else"))
+
+
+@pytest.fixture
+def shop(workshop: Path, keys: Keys) -> Path:
+    """The workshop with db.key, db.crt, ca.crt, other.key and other.crt."""
+    secure_boot.write_key(workshop / "db.key", keys.signer.key)
+    secure_boot.write_certificates(workshop / "db.crt", keys.signer.certificate)
+    secure_boot.write_certificates(workshop / "ca.crt", keys.authority.certificate)
+    secure_boot.write_key(workshop / "other.key", keys.other.key)
+    secure_boot.write_certificates(workshop / "other.crt", keys.other.certificate)
+    return workshop
+
+
+@pytest.fixture
+def verifies() -> Callable[[str, Path, Path], bool]:
+    """Whether a program accepts an image with a certificate as the only trusted one."""
+
+    def run(program: str, image: Path, certificate: Path) -> bool:
+        commands = {
+            "sbverify": ["sbverify", "--cert", certificate, image],
+            "osslsigncode": ["osslsigncode", "verify", "-CAfile", certificate, "-in", image],
+            "fuki": ["python", "-m", "fuki_build", "verify", image, "--certificate", certificate],
+        }
+        done = subprocess.run(_with_python(commands[program]), capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr
+        return done.returncode == 0
+
+    return run
+
+
+def _with_python(command: list[object]) -> list[str]:
+    import sys
+
+    return [sys.executable if word == "python" else str(word) for word in command]
+
+
+def der(identity: Identity) -> bytes:
+    return identity.certificate.public_bytes(Encoding.DER)
