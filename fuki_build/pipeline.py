@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fuki_build.builtin import outputs, platforms, rules, signers, sources
+from fuki_build.builtin import outputs, platforms, predictions, rules, signers, sources
 from fuki_build.checks.run import check, refuse_errors
 from fuki_build.emit.outputs import choose_outputs
 from fuki_build.emit.plan import Plan, Result
@@ -17,7 +17,7 @@ from fuki_build.image.assemble import Progress
 from fuki_build.recipe.load import load_recipe
 from fuki_build.recipe.resolve import resolve
 
-BUILTINS = (outputs, platforms, rules, signers, sources)
+BUILTINS = (outputs, platforms, predictions, rules, signers, sources)
 
 
 def new_host(plugins: Sequence[str] = ()) -> PluginHost:

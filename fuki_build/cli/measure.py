@@ -8,6 +8,7 @@ import click
 
 from fuki_build import pipeline
 from fuki_build.checks.stub import unknown as unknown_stub
+from fuki_build.cli.booting import read_boot, with_authorities
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import (
     boot_options,
@@ -15,7 +16,6 @@ from fuki_build.cli.selecting import (
     chosen_profiles,
     machine_options,
     profile_option,
-    read_boot,
 )
 from fuki_build.errors import FukiError
 from fuki_build.hooks.records import Subject
@@ -63,7 +63,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what boot_options give
 ) -> None:
-    """Predict the registers that measure IMAGE: 4, 9, 11, and 12.
+    """Predict the registers that measure IMAGE: 4, 9, 11, 12, and with Secure Boot's variables 7.
 
     For each profile, and each firmware and devicetree that machines may select; with --machine or --platform for
     those that these machines do select.
@@ -76,7 +76,9 @@ def measure(  # noqa: PLR0917 - click passes them by name
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
     found = cases(layout, machines, chosen_profiles(layout, profile))
     how = read_boot(chosen, **boot)
-    predictions = predict(Contents(layout, assemble(layout, algorithms=chosen, measured=True), chosen), found, how)
+    contents = Contents(layout, assemble(layout, algorithms=chosen, measured=True), chosen)
+    how = with_authorities(how, contents)
+    predictions = predict(contents, found, how)
     view = predictions_view(layout, predictions, words, how, registers)
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415

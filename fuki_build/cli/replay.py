@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from fuki_build.cli.booting import read_boot, with_authorities
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
-from fuki_build.cli.selecting import boot_options, chosen_profiles, profile_option, read_boot
+from fuki_build.cli.selecting import boot_options, chosen_profiles, profile_option
 from fuki_build.errors import FormatError, FukiError, MismatchError, RecipeError
 from fuki_build.formats import event_log, pcr_text
 from fuki_build.formats.event_log import EventLog, LogKind
@@ -114,7 +115,8 @@ def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, An
     layout = inspect_uki(image)
     contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
     found = cases(layout, None, chosen_profiles(layout, profile))
-    return explain(log, contents, found, read_boot(banks, **boot)), contents
+    how = with_authorities(read_boot(banks, **boot), contents)
+    return explain(log, contents, found, how), contents
 
 
 def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:

@@ -7,14 +7,12 @@ from typing import Any, TypeVar
 import click
 
 from fuki_build.cli.machine import read_machine
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.errors import RecipeError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost, loaded_machines
-from fuki_build.image.assemble import assemble
 from fuki_build.image.describe import describe
-from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
-from fuki_build.measure.boot import Addon, Boot, Way
+from fuki_build.measure.pcr7 import State
 from fuki_build.recipe.machines import platform_machines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,13 +40,27 @@ def machine_options(verb: F) -> F:
 
 
 def boot_options(verb: F) -> F:
-    """How the image is started; `read_boot` takes these as keywords."""
+    """How the image is started; `booting.read_boot` takes these as keywords."""
     options = (
         click.option("--direct", is_flag=True, help="The hypervisor hands the image over, as with QEMU's -kernel."),
         click.option("--options", metavar="TEXT", help="The command line that the boot loader passes."),
         click.option("--smbios-options", metavar="TEXT", help="What io.systemd.stub.kernel-cmdline-extra= adds."),
         click.option("--console", metavar="TEXT", help="What the stub appends where no console= is given, or ''."),
-        click.option("--secure-boot", is_flag=True, help="Secure Boot is on."),
+        click.option(
+            "--secure-boot",
+            type=click.Choice([state.value for state in State]),
+            help="What the variable SecureBoot says; by default as the store of --variables has it, else off.",
+        ),
+        click.option(
+            "--variables", metavar="FILE", type=_path, help="A variable store (OVMF_VARS.fd), to predict PCR 7."
+        ),
+        click.option(
+            "--variable",
+            "lists",
+            metavar="NAME=FILE",
+            multiple=True,
+            help="PK, KEK, db or dbx: signature lists or an .auth file, to predict PCR 7 (repeatable).",
+        ),
         click.option("--shim", is_flag=True, help="A shim is there, through which the stub loads the kernel."),
         click.option("--no-boot-secret", is_flag=True, help="The stub finds no randomness to make its secret of."),
         click.option(
@@ -100,40 +112,3 @@ def chosen_profiles(layout: Layout, text: str | None) -> Sequence[int | None]:
         there = ", ".join(f"{p.number} ({p.id})" for p in profiles) or "none"
         raise RecipeError(f"there is no profile {text!r}", where=layout.where, hint=f"there are: {there}")
     return found
-
-
-def read_boot(
-    banks: Sequence[str],
-    *,
-    direct: bool,
-    options: str | None,
-    smbios_options: str | None,
-    console: str | None,
-    secure_boot: bool,
-    shim: bool,
-    no_boot_secret: bool,
-    loaders: Sequence[Path],
-    addons: Sequence[Path],
-    global_addons: Sequence[Path],
-) -> Boot:
-    """The boot that `boot_options` describe; programs and addons are read, and digested in these banks."""
-    return Boot(
-        way=Way.DIRECT if direct else Way.DISK,
-        options=options,
-        smbios=smbios_options,
-        secure_boot=secure_boot,
-        shim=shim,
-        secret=not no_boot_secret,
-        console=console,
-        loaders=tuple(_program(path, banks) for path in loaders),
-        global_addons=tuple(_program(path, banks) for path in global_addons),
-        addons=tuple(_program(path, banks) for path in addons),
-    )
-
-
-def _program(path: Path, banks: Sequence[str]) -> Addon:
-    try:
-        layout = inspect(path)
-        return Addon(path.name, layout, assemble(layout, algorithms=banks, measured=True))
-    except FukiError as error:
-        raise error.at(str(path)) from error

@@ -22,6 +22,7 @@ class ImageWriter:
         self._plan = plan
         self._outputs = outputs
         self._progress = progress
+        self._banks = {bank for output in outputs for bank in output.format.banks(output.options)}
         self._needs_file = any(output.format.needs_image_file for output in outputs)
         self._signers = {id(signer.request): signer for signer in self._open()}
         self.findings = self._doubts()
@@ -78,14 +79,18 @@ class ImageWriter:
                 written = self._write(content, file, self._plan.resolved.signers)
                 file.commit()
             built = BuiltImage(*written, path)
-        return built or BuiltImage(content, assemble(content, None, self._progress), None)
+        return built or BuiltImage(content, self._assemble(content, None), None)
+
+    def _assemble(self, content: Layout, file: OutputFile | None) -> Assembly:
+        return assemble(content, file, self._progress, self._banks, measured=bool(self._banks))
 
     def _write(self, content: Layout, file: OutputFile, requests: Sequence[SignRequest]) -> tuple[Layout, Assembly]:
         if not requests:
-            return content, assemble(content, file, self._progress)
+            return content, self._assemble(content, file)
         from fuki_build.signing.image import write_signed  # noqa: PLC0415 - cryptography is slow to load
 
-        return write_signed(content, file, self._of(requests), self._plan.signing, progress=self._progress)
+        signers, context = self._of(requests), self._plan.signing
+        return write_signed(content, file, signers, context, progress=self._progress, banks=self._banks)
 
     @property
     def kernel_digests(self) -> dict[Path, str]:

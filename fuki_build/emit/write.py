@@ -9,7 +9,8 @@ from fuki_build.emit.images import ImageWriter
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.errors import RecipeError
-from fuki_build.hooks.host import blame
+from fuki_build.hardware.machine import Machine
+from fuki_build.hooks.host import blame, loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.output_file import OutputFile
@@ -70,7 +71,13 @@ def _record(plan: Plan, images: Mapping[int, BuiltImage], writer: ImageWriter) -
         tools=plan.host.versions(),
         findings=(*plan.findings, *writer.findings),
         firmware_origins=plan.resolved.firmware_origins,
+        machines=_machines(plan),
     )
+
+
+def _machines(plan: Plan) -> tuple[Machine, ...]:
+    declared = [expectation.machine for expectation in plan.resolved.expectations]
+    return tuple(dict.fromkeys([*declared, *loaded_machines(plan.host)]))
 
 
 def _inputs(plan: Plan, assemblies: Sequence[Assembly], kernels: Mapping[Path, str]) -> list[InputFile]:

@@ -54,6 +54,12 @@ def variable(data: bytes) -> Variable:
     return Variable(UUID(bytes_le=vendor), name, data[end : end + size])
 
 
+def encode_variable(found: Variable) -> bytes:
+    """A UEFI_VARIABLE_DATA, whose digest is what is measured of a variable; the name has no NUL."""
+    name = found.name.encode("utf-16-le")
+    return _VARIABLE.pack(found.vendor.bytes_le, len(name) // 2, len(found.value)) + name + found.value
+
+
 def image_path(data: bytes) -> str:
     """The device path of a UEFI_IMAGE_LOAD_EVENT. Raises `FormatError`."""
     *_, size = unpack(_IMAGE, data, 0, "an image load event")

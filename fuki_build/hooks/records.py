@@ -197,6 +197,8 @@ class Build(Struct, frozen=True):
     tools: Mapping[str, str]
     findings: tuple[Finding, ...]
     firmware_origins: Mapping[str, Mapping[str, str]]
+    machines: tuple[Machine, ...] = ()
+    """Those that the recipe says something of, and all of the loaded platforms."""
 
 
 class Artifact(Struct, frozen=True):
@@ -241,6 +243,13 @@ class OutputFormat(ABC):
     def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:  # noqa: ARG002
         """The images to write, and where; by default none."""
         return {}
+
+    def banks(self, options: Any) -> Sequence[str]:  # noqa: ANN401, ARG002
+        """The algorithms, by hashlib's names, in which it wants everything that the image measures; by default none.
+
+        All of them are fed from the one read of the input.
+        """
+        return ()
 
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, B027 - optional
         """Write files through `context.write`, after the images. Raises `FukiError`. By default nothing."""

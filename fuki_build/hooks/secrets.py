@@ -45,10 +45,13 @@ def _read(path: Path, purpose: str, where: str) -> str:
 
 
 def _environment(name: str, purpose: str, where: str) -> str:
+    value = os.environb.get(os.fsencode(name))
+    if value is None:
+        raise SigningError(f"the environment has no {name}, which is to hold the {purpose}", where=where)
     try:
-        return os.environ[name]
-    except KeyError:
-        raise SigningError(f"the environment has no {name}, which is to hold the {purpose}", where=where) from None
+        return value.decode()
+    except UnicodeDecodeError:
+        raise SigningError(f"{name}, which is to hold the {purpose}, is not UTF-8 text", where=where) from None
 
 
 def _credential(name: str, purpose: str, where: str) -> str:
@@ -70,3 +73,5 @@ def _prompt(purpose: str, where: str) -> str:
         return getpass(f"{purpose}: ", stream=sys.stderr)
     except EOFError:
         raise SigningError(f"no {purpose} was given", where=where) from None
+    except UnicodeDecodeError:
+        raise SigningError(f"the {purpose} that was given is not UTF-8 text", where=where) from None

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.layout import Layout
+from fuki_build.measure.pcr7 import Policy
 
 
 class Way(StrEnum):
@@ -33,7 +34,7 @@ class Boot(Struct, frozen=True):
     is not known, empty for nothing. `options` is the command line that the boot loader passes, without a profile's
     `@1`; `smbios` what the hypervisor adds through `io.systemd.stub.kernel-cmdline-extra=`. `loaders` are EFI programs
     that start before the image, such as shim and a boot menu. `global_addons` are those beside the boot loader,
-    `addons` the image's own.
+    `addons` the image's own. `policy` is Secure Boot as the machine has it, where that is known.
     """
 
     way: Way = Way.DISK
@@ -46,6 +47,7 @@ class Boot(Struct, frozen=True):
     loaders: tuple[Addon, ...] = ()
     global_addons: tuple[Addon, ...] = ()
     addons: tuple[Addon, ...] = ()
+    policy: Policy | None = None
 
     @property
     def loaded_addons(self) -> tuple[Addon, ...]:

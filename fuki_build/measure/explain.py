@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from fuki_build.formats import event_data
 from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
-from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
+from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
 from fuki_build.measure.boot import Boot, Way
 from fuki_build.measure.cmdline import encode, mangle
 from fuki_build.measure.contents import Contents
-from fuki_build.measure.events import Event, Who
+from fuki_build.measure.events import CONSTANT, Event, Who
+from fuki_build.measure.pcr7 import Policy, State
 from fuki_build.measure.predict import Case, Prediction, predict
 from fuki_build.measure.registers import digests, replay
 
@@ -30,13 +31,14 @@ CONSOLES = (
 _MAX_SEARCHED = 512
 """Most events in the image's registers for which ways to boot are tried; real logs have some fifty."""
 _MAX_TEXTS = 4
+_FIRMWARE_TYPES = ("EV_EFI_ACTION", "EV_SEPARATOR")
 _CC_REGISTERS = {2: (1, 7), 3: (2, 3, 4, 5, 6), 4: tuple(range(8, 16))}
 """Registers of a TPM that each measurement register of a confidential guest stands for (UEFI 2.10, 38.4.1)."""
 
 
 class Verdict(StrEnum):
     IMAGE = "image"
-    """As the image and how it was started predict."""
+    """As is predicted of the image, how it was started, and the variables that were given."""
     FIRMWARE = "firmware"
     """In a register that firmware fills, or one of its constants."""
     UNDECIDED = "undecided"
@@ -91,7 +93,7 @@ def explain(
     one is taken that the log's PCR 11 fits best.
     """
     if contents is None:
-        return Explanation(None, None, tuple(_explain(event, None, log, image=False) for event in log.events), ())
+        return Explanation(None, None, tuple(_explain(event, None, log) for event in log.events), ())
     prediction, how = _fitting(log, contents, cases, boot or Boot())
     items, missing = _compare(log, prediction)
     return Explanation(prediction, how, items, missing)
@@ -100,7 +102,7 @@ def explain(
 def _fitting(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, Boot]:
     """The prediction that leaves least of the log unexplained: by the case first, then by the boot."""
     start = replace(boot, way=_way(log, boot))
-    numbers = _numbers(log, IMAGE_REGISTERS)
+    numbers = _numbers(log, (*IMAGE_REGISTERS, *((pcr7.PCR,) if start.policy else ())))
     own = replace(log, events=tuple(e for e in log.events if e.extends and e.register in numbers)[:_MAX_SEARCHED])
     first = max(predict(contents, cases, start), key=lambda p: (_score(own, p), -len(p.events)))
     best, how, most = first, start, _score(own, first)
@@ -136,8 +138,16 @@ def _boots(log: EventLog, contents: Contents, boot: Boot, first: Prediction) -> 
     if boot.console is None and contents.layout.model.adds_console:
         consoles = CONSOLES
     secrets = (False, True) if boot.secret else (False,)
-    for option, extra, secret, console in product(options, extras, secrets, consoles):
-        yield replace(boot, options=option, smbios=extra, console=console, secret=secret)
+    for policy in _policies(boot.policy):
+        for option, extra, secret, console in product(options, extras, secrets, consoles):
+            yield replace(boot, options=option, smbios=extra, console=console, secret=secret, policy=policy)
+
+
+def _policies(policy: Policy | None) -> list[Policy | None]:
+    """Firmware that was built without Secure Boot measures another value than firmware that has it turned off."""
+    if policy is None or policy.state is not State.OFF:
+        return [policy]
+    return [policy, replace(policy, state=State.ABSENT)]
 
 
 def _options(event: LoggedEvent) -> str:
@@ -179,7 +189,7 @@ def _compare(log: EventLog, prediction: Prediction) -> tuple[tuple[Explained, ..
             alike = next((e for e in waiting if e.unknown and _alike(log, event, e)), None)
             if alike is not None:
                 waiting.remove(alike)
-        items.append(_explain(event, same or alike, log))
+        items.append(_explain(event, same or alike, log, prediction.registers))
     return tuple(items), tuple(event for event in waiting if not event.unknown)
 
 
@@ -194,29 +204,32 @@ def _alike(log: EventLog, event: LoggedEvent, predicted: Event) -> bool:
     return event.register in _numbers(log, (predicted.pcr,)) and event.type_name == predicted.type
 
 
-def _explain(event: LoggedEvent, found: Event | None, log: EventLog, *, image: bool = True) -> Explained:
+def _explain(event: LoggedEvent, found: Event | None, log: EventLog, own: Sequence[int] = ()) -> Explained:
+    """The verdict on an event; `own` are the registers that are predicted, none where there is no image."""
     matches = event_data.digest_is_of_data(event)
     described = event_data.describe(event)
     if not event.extends:
         return Explained(event, Verdict.INFORMATION, described, None)
     if found is None:
         verdict = Verdict.FIRMWARE
-        if _belongs_to_image(event, log):
-            verdict = Verdict.UNEXPECTED if image else Verdict.UNDECIDED
+        if own and _is_in(event, log, own):
+            verdict = Verdict.UNEXPECTED
+        elif not own and _is_in(event, log, IMAGE_REGISTERS) and event.type_name not in _FIRMWARE_TYPES:
+            verdict = Verdict.UNDECIDED
         return Explained(event, verdict, described, matches)
     if found.unknown:
         return Explained(event, Verdict.UNDECIDED, f"perhaps {found.what}: {found.unknown}", matches)
-    if found.by is Who.FIRMWARE and found.source == "constant":
+    if found.by is Who.FIRMWARE and found.source == CONSTANT:
         return Explained(event, Verdict.FIRMWARE, described, matches)
     return Explained(event, Verdict.IMAGE, found.what, matches)
 
 
-def _belongs_to_image(event: LoggedEvent, log: EventLog) -> bool:
+def _is_in(event: LoggedEvent, log: EventLog, own: Sequence[int]) -> bool:
     """Confidential guests have registers that firmware and image share: there the event's type decides."""
     if log.kind is LogKind.TPM:
-        return event.register in IMAGE_REGISTERS
-    own = event.register == 4 or event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION"
-    return own and event.register in _numbers(log, IMAGE_REGISTERS)
+        return event.register in own
+    shared = event.register == 4 or event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION"
+    return shared and event.register in _numbers(log, own)
 
 
 def fits_phases(value: bytes, bank: str, start: bytes, paths: Iterable[str]) -> str | None:

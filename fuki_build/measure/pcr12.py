@@ -12,21 +12,33 @@ from fuki_build.measure.subject import Subject
 PCR = 12
 
 
-def parameter_events(subject: Subject, line: CommandLine, boot: Boot) -> Iterator[Event]:
-    """Profile, passed options, addons' and the hypervisor's options, then what addons bring beside."""
-    banks = subject.contents.banks
+def profile_events(subject: Subject) -> Iterator[Event]:
+    """The number of the profile, but for the first."""
     if subject.model.profiles and subject.profile:
-        number = digests(encode(str(subject.profile)), banks)
+        number = digests(encode(str(subject.profile)), subject.contents.banks)
         yield Event(PCR, "EV_EVENT_TAG", f"the profile's number {subject.profile}", "boot option", Who.STUB, number)
-    passed = [] if line.options is None else [("passed options", line.options)]
-    added = [(f"options of addons ({names})", text) for names, text in line.addons]
-    extra = [] if line.smbios is None else [("options from SMBIOS", line.smbios)]
-    for source, text in (*passed, *added, *extra):
-        yield Event(PCR, "EV_IPL", f"{source}: {text}", source, Who.STUB, digests(encode(text), banks))
+
+
+def passed_events(subject: Subject, line: CommandLine) -> Iterator[Event]:
+    """The options that the boot loader passes."""
+    if line.options is not None:
+        yield _options(subject, "passed options", line.options)
+
+
+def added_events(subject: Subject, line: CommandLine, boot: Boot) -> Iterator[Event]:
+    """Addons' and the hypervisor's options, then what addons bring beside."""
     if line.addons_unknown:
         yield Event(PCR, "EV_IPL", "what addons add", "addons", Who.STUB, {}, line.addons_unknown)
-    else:
+    for names, text in line.addons:
+        yield _options(subject, f"options of addons ({names})", text)
+    if line.smbios is not None:
+        yield _options(subject, "options from SMBIOS", line.smbios)
+    if not line.addons_unknown:
         yield from _addons(subject, boot)
+
+
+def _options(subject: Subject, source: str, text: str) -> Event:
+    return Event(PCR, "EV_IPL", f"{source}: {text}", source, Who.STUB, digests(encode(text), subject.contents.banks))
 
 
 def _addons(subject: Subject, boot: Boot) -> Iterator[Event]:

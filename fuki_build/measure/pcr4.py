@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fuki_build.formats import authenticode
 from fuki_build.measure.boot import Boot, Way
 from fuki_build.measure.contents import Contents
-from fuki_build.measure.events import Event, Who
+from fuki_build.measure.events import CONSTANT, Event, Who
 from fuki_build.measure.registers import Digests, digests
 from fuki_build.measure.subject import Subject
 
@@ -18,8 +18,8 @@ _APPLICATION = "EV_EFI_BOOT_SERVICES_APPLICATION"
 CALLING = b"Calling EFI Application from Boot Option"
 
 
-def program_events(subject: Subject, boot: Boot) -> Iterator[Event]:
-    """What firmware measures from its announcement that it boots to the kernel's start."""
+def start_events(subject: Subject, boot: Boot) -> Iterator[Event]:
+    """From the firmware's announcement that it boots to the image's start."""
     announcement = _announcement(subject.contents.banks)
     outer = _program(subject.contents, "the image", "the image")
     if boot.way is Way.DIRECT:
@@ -31,18 +31,19 @@ def program_events(subject: Subject, boot: Boot) -> Iterator[Event]:
             contents = Contents(loader.layout, loader.assembly, subject.contents.banks)
             yield _program(contents, f"the program {loader.name}", loader.name)
         yield outer
-    if subject.model.addons:
-        # Every addon that can be loaded at all, even one that the stub then passes over.
-        for addon in boot.loaded_addons:
-            contents = Contents(addon.layout, addon.assembly, subject.contents.banks)
-            yield _program(contents, f"the addon {addon.name}", addon.name)
-    yield from _kernel(subject, boot)
+
+
+def addon_events(subject: Subject, boot: Boot) -> Iterator[Event]:
+    """The stub has the firmware load every addon, even one that it then passes over."""
+    for addon in boot.loaded_addons if subject.model.addons else ():
+        contents = Contents(addon.layout, addon.assembly, subject.contents.banks)
+        yield _program(contents, f"the addon {addon.name}", addon.name)
 
 
 def _announcement(banks: tuple[str, ...]) -> list[Event]:
     return [
-        Event(PCR, "EV_EFI_ACTION", CALLING.decode(), "constant", Who.FIRMWARE, digests(CALLING, banks)),
-        Event(PCR, "EV_SEPARATOR", "the firmware's part ends", "constant", Who.FIRMWARE, digests(bytes(4), banks)),
+        Event(PCR, "EV_EFI_ACTION", CALLING.decode(), CONSTANT, Who.FIRMWARE, digests(CALLING, banks)),
+        Event(PCR, "EV_SEPARATOR", "the firmware's part ends", CONSTANT, Who.FIRMWARE, digests(bytes(4), banks)),
     ]
 
 
@@ -54,7 +55,7 @@ def _program(contents: Contents, what: str, source: str) -> Event:
     return Event(PCR, _APPLICATION, what, source, Who.FIRMWARE, contents.image_digests())
 
 
-def _kernel(subject: Subject, boot: Boot) -> Iterator[Event]:
+def kernel_events(subject: Subject, boot: Boot) -> Iterator[Event]:
     """The kernel inside, where the stub has the firmware load it."""
     kernel = subject.find(".linux")
     if kernel is None or (subject.model.loads_kernel and not (boot.shim and boot.secure_boot)):

@@ -15,6 +15,8 @@ from fuki_build.measure.registers import digests
 from fuki_build.measure.subject import Subject
 
 PCR = 9
+OPTIONS = "command line"
+"""The source of the event over the kernel's options; all others are over the initrd."""
 _EXTRA = (
     (".pcrsig", "tpm2-pcr-signature.json"),
     (".pcrpkey", "tpm2-pcr-public-key.pem"),
@@ -28,7 +30,7 @@ _UNKNOWN = "the stub adds a secret of its own where the firmware is a source of 
 
 def kernel_events(subject: Subject, line: CommandLine, boot: Boot) -> Iterator[Event]:
     """The options, then the initrd."""
-    what, source = "the kernel's options", "command line"
+    what, source = "the kernel's options", OPTIONS
     if line.unknown:
         yield Event(PCR, "EV_EVENT_TAG", what, source, Who.KERNEL, {}, line.unknown)
     elif line.text is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fuki_build.errors import FukiError
 from fuki_build.formats.hwids import DeviceType
@@ -12,7 +13,7 @@ from fuki_build.image.firmware import Slice, read_compatible, slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.section import Section
 from fuki_build.image.selection import Selection, measured_sections, select
-from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
+from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.cmdline import settle
 from fuki_build.measure.contents import Contents
@@ -42,7 +43,7 @@ class Case(Struct, frozen=True):
 
 
 class Prediction(Struct, frozen=True, dict=True):
-    """What is measured in one case, as events in the order of each register, the boot's phases not among them."""
+    """What is measured in one case, as events in their order, the boot's phases not among them."""
 
     case: Case
     banks: tuple[str, ...]
@@ -84,6 +85,21 @@ def cases(layout: Layout, machines: Iterable[Machine] | None, profiles: Sequence
         else:
             found += _possible(layout, parts, profile, _MAX_CASES - len(found))
     return tuple(found)
+
+
+def labelled_cases(layout: Layout, machines: Iterable[Machine]) -> tuple[Case, ...]:
+    """Every case that the image allows in any profile, with those of `machines` that it is the case of.
+
+    Raises `FukiError` when there are too many to tell.
+    """
+    profiles: Sequence[int | None] = layout.profiles or (None,)
+    names = {_key(case): case.machines for case in cases(layout, machines, profiles)}
+    possible = cases(layout, None, profiles)
+    return tuple(replace(case, machines=names.get(_key(case), ())) for case in possible)
+
+
+def _key(case: Case) -> tuple[int | None, tuple[int, ...]]:
+    return case.profile, tuple(id(section) for section in case.measured)
 
 
 def _grouped(selections: Sequence[tuple[str, Selection]]) -> Iterator[Case]:
@@ -148,17 +164,29 @@ def predict(contents: Contents, wanted: Sequence[Case], boot: Boot | None = None
     Raises `FukiError` where the image cannot be measured at all, for instance one whose sections are impossibly large.
     """
     how = boot or Boot()
-    found: dict[int | None, tuple[Event, ...]] = {}
+    around: dict[int | None, tuple[tuple[Event, ...], tuple[Event, ...]]] = {}
     predictions = []
     for case in wanted:
         subject = Subject(contents, case.profile, case.measured)
-        if case.profile not in found:
-            line = settle(subject, how)
-            found[case.profile] = (
-                *pcr4.program_events(subject, how),
-                *pcr9.kernel_events(subject, line, how),
-                *pcr12.parameter_events(subject, line, how),
-            )
-        events = (*found[case.profile], *pcr11.section_events(subject))
-        predictions.append(Prediction(case, contents.banks, tuple(sorted(events, key=lambda event: event.pcr))))
+        if case.profile not in around:
+            around[case.profile] = _around(subject, how)
+        before, after = around[case.profile]
+        predictions.append(Prediction(case, contents.banks, (*before, *pcr11.section_events(subject), *after)))
     return tuple(predictions)
+
+
+def _around(subject: Subject, boot: Boot) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
+    """What is measured before and after the sections, the same whatever the machine selects (stub.c)."""
+    line = settle(subject, boot)
+    banks = subject.contents.banks
+    variables = pcr7.variable_events(boot.policy, banks) if boot.policy else ()
+    authorities = pcr7.authority_events(boot.policy, banks) if boot.policy else ()
+    before = (*variables, *authorities, *pcr4.start_events(subject, boot), *pcr12.profile_events(subject))
+    after = (
+        *pcr12.passed_events(subject, line),
+        *pcr4.addon_events(subject, boot),
+        *pcr12.added_events(subject, line, boot),
+        *pcr4.kernel_events(subject, boot),
+        *pcr9.kernel_events(subject, line, boot),
+    )
+    return before, after

@@ -1,5 +1,6 @@
 """Predictions in plain, typed words: what `--json`, outputs and templates show."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -56,13 +57,14 @@ class CaseView(View, frozen=True):
 
 
 class BootView(View, frozen=True):
-    """How the image is taken to be started."""
+    """How the image is taken to be started; `variables` are the SHA-256 of those that PCR 7 is predicted from."""
 
     way: str
     options: str | None
     smbios_options: str | None
     console: str | None
     secure_boot: bool
+    variables: Mapping[str, str]
     shim: bool
     boot_secret: bool
     loaders: Sequence[str]
@@ -138,9 +140,14 @@ def boot_view(boot: Boot) -> BootView:
         smbios_options=boot.smbios,
         console=boot.console,
         secure_boot=boot.secure_boot,
+        variables=_digests(boot.policy.variables if boot.policy else {}),
         shim=boot.shim,
         boot_secret=boot.secret,
         loaders=[loader.name for loader in boot.loaders],
         global_addons=[addon.name for addon in boot.global_addons],
         addons=[addon.name for addon in boot.addons],
     )
+
+
+def _digests(variables: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(value).hexdigest() for name, value in variables.items()}

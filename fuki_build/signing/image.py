@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -36,13 +36,16 @@ def write_signed(
     *,
     keep: bytes = b"",
     progress: Progress | None = None,
+    banks: Collection[str] = (),
 ) -> Signed:
     """Write `layout` to `output` in one pass, and sign it: first with keys, in their order, then through programs.
 
-    `keep` are entries of a certificate table that stay before the new ones. Raises `SigningError`.
+    What booting it measures is digested in `banks`. `keep` are entries of a certificate table that stay before the
+    new ones. Raises `SigningError`.
     """
     keyed = [signer for signer in signers if signer.key is not None]
-    assembly = assemble(layout, output, progress, {signer.request.digest for signer in keyed})
+    algorithms = {*banks, *(signer.request.digest for signer in keyed)}
+    assembly = assemble(layout, output, progress, algorithms, measured=bool(banks))
     entries = keep + b"".join(certificate_entry(signer, assembly) for signer in keyed)
     signed = attach(layout, entries, output) if entries else layout
     for signer in signers:

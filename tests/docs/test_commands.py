@@ -16,6 +16,7 @@ import parts
 import pytest
 
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
+from tests.docs.reference import first_party
 from tests.support.signing_programs import install_programs
 
 Prepare = Callable[[str], Path]
@@ -44,6 +45,10 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
                 (directory / "parts" / file).symlink_to(parts.get(part))
         elif name == "foreign":
             make_foreign_image(directory, lay_out)
+        elif name == "distribution":
+            lay_out(directory / "parts")
+            (directory / "shimx64.efi").symlink_to(parts.get("shim"))
+            (directory / "OVMF_VARS.fd").symlink_to(parts.get("ovmf-vars-ms"))
         elif name == "empty":
             directory.mkdir(parents=True)
         else:
@@ -55,7 +60,7 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
 
 @pytest.fixture(scope="session")
 def signing_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the signing programs that are in no package of the machine's, for PATH."""
+    """A directory with the signing programs that are not the machine's own, for PATH."""
     return install_programs(tmp_path_factory.mktemp("programs"))
 
 
@@ -180,7 +185,8 @@ def test_the_page_says_why_for_what_is_not_run(page: str):
 
 @pytest.fixture(scope="session")
 def schema() -> dict[str, Any]:
-    command = [sys.executable, "-m", "fuki_build", "--plugin", "gcp", "schema"]
+    plugins = [argument for name in first_party() for argument in ("--plugin", name)]
+    command = [sys.executable, "-m", "fuki_build", *plugins, "schema"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 

@@ -1,0 +1,100 @@
+"""PKCS #11 modules: which one to load, loading it, and letting go of it."""
+
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pkcs11
+from fuki_build.errors import RecipeError, SigningError
+from fuki_build.formats.pkcs11_uri import Pkcs11Uri
+from fuki_build.hooks import SigningContext
+from pkcs11.exceptions import PKCS11Error
+
+from fuki_pkcs11.reasons import reason
+
+if TYPE_CHECKING:
+    from pkcs11._pkcs11 import lib as Module  # noqa: N812 - that is what it is
+
+_MULTIARCH = sysconfig.get_config_var("MULTIARCH")
+_LIBRARIES = (*((f"/usr/lib/{_MULTIARCH}",) if _MULTIARCH else ()), "/usr/lib64", "/usr/lib", "/usr/local/lib")
+_DIRECTORIES = tuple(Path(library, directory) for directory in ("pkcs11", "softhsm", ".") for library in _LIBRARIES)
+"""Where a `module-name` is looked for."""
+_USUAL = (
+    "softhsm/libsofthsm2.so",
+    "opensc-pkcs11.so",
+    "libykcs11.so",
+    "pkcs11/yubihsm_pkcs11.so",
+    "libtpm2_pkcs11.so",
+    "p11-kit-proxy.so",
+)
+
+
+def find_module(option: str | None, uri: Pkcs11Uri, directory: Path) -> Path:
+    """The module that the option names, else the URI. None is ever picked up from the machine by itself."""
+    where = "key" if option is None else "module-path"
+    name = uri.module_name
+    if name is not None and (not name or "/" in name):
+        hint = "'module-path' takes paths"
+        raise RecipeError("'module-name' in the PKCS #11 URI is not a name", where="key", hint=hint)
+    named = uri.module_path if option is None else option
+    if named is not None:
+        path = directory / named
+        if not _is(Path.is_dir, path):
+            return _existing(path, where)
+        directories: tuple[Path, ...] = (path,)
+    else:
+        directories = _DIRECTORIES
+    if name is None:
+        raise RecipeError("the PKCS #11 module of the token is not named", where="module-path", hint=_usual())
+    for found in (place / file for place in directories for file in (f"{name}.so", f"lib{name}.so")):
+        if _is(Path.is_file, found):
+            return found.resolve()
+    looked = ", ".join(map(str, dict.fromkeys(place.resolve() for place in directories if _is(Path.is_dir, place))))
+    raise SigningError(
+        f"there is no PKCS #11 module {name!r} in {looked}", where=where, hint="name it by 'module-path'"
+    )
+
+
+def _existing(path: Path, where: str) -> Path:
+    if not _is(Path.is_file, path):
+        raise SigningError(f"there is no PKCS #11 module {path}", where=where, hint=_usual())
+    return path.resolve()
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Whether there is such a thing; what must not be looked at or has too long a name is not there."""
+    try:
+        return kind(path)
+    except OSError:
+        return False
+
+
+def _usual() -> str:
+    paths = [Path(library, name) for name in _USUAL for library in _LIBRARIES]
+    there = list(dict.fromkeys(str(path) for path in paths if _is(Path.is_file, path)))
+    if there:
+        return f"set 'module-path'; this machine has {', '.join(there)}"
+    return "set 'module-path' to the library that came with the token, for instance /usr/lib/softhsm/libsofthsm2.so"
+
+
+def open_module(path: Path, context: SigningContext) -> "Module":
+    """The module, initialized once for all signers of a command."""
+    return context.once(("pkcs11", path), lambda: _loaded(path))
+
+
+@contextmanager
+def _loaded(path: Path) -> Iterator["Module"]:
+    try:
+        module = pkcs11.lib(str(path))
+    except (PKCS11Error, UnicodeError) as error:
+        hint = "a module is a shared library for this kind of machine, and may need configuration of its own"
+        message = f"the PKCS #11 module {path} cannot be used: {reason(error)}"
+        raise SigningError(message, where="module-path", hint=hint) from error
+    try:
+        yield module
+    finally:
+        # Also ends sessions that python-pkcs11 has lost hold of: `Token.open` leaves one behind when a PIN is refused.
+        with suppress(PKCS11Error):
+            module.finalize()

@@ -1,0 +1,51 @@
+"""What modules and tokens answer, in words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fuki_build.errors import SigningError
+from pkcs11 import exceptions
+from pkcs11.exceptions import PKCS11Error
+
+_GONE = "the token was removed, or has ended the session"
+_REASONS: dict[type[Exception], str] = {
+    exceptions.PinIncorrect: "the PIN is wrong",
+    exceptions.PinInvalid: "the PIN has characters that the token does not take",
+    exceptions.PinLenRange: "the PIN is too short or too long for the token",
+    exceptions.PinLocked: "the PIN is locked",
+    exceptions.PinExpired: "the PIN has expired",
+    exceptions.UserPinNotInitialized: "the token has no user PIN yet",
+    exceptions.UserNotLoggedIn: "the token wants a login",
+    exceptions.UserAlreadyLoggedIn: "something else in this process is logged in to the token",
+    exceptions.AnotherUserAlreadyLoggedIn: "something else in this process is logged in to the token",
+    exceptions.SessionCount: "the token has no session left",
+    exceptions.DeviceRemoved: _GONE,
+    exceptions.TokenNotPresent: _GONE,
+    exceptions.SessionHandleInvalid: _GONE,
+    exceptions.SessionClosed: _GONE,
+    exceptions.KeyHandleInvalid: _GONE,
+    exceptions.ObjectHandleInvalid: _GONE,
+    exceptions.DeviceError: "the device reports an error",
+    exceptions.DeviceMemory: "the device is out of memory",
+    exceptions.MechanismInvalid: "the token does not have this mechanism",
+    exceptions.KeyTypeInconsistent: "the key cannot be used with this mechanism",
+    exceptions.KeySizeRange: "the token does not take keys of this size",
+    exceptions.FunctionCancelled: "the operation was cancelled",
+}
+
+
+def reason(error: Exception) -> str:
+    """Why; by the token's answer, else python-pkcs11's text or the name of its exception."""
+    return _REASONS.get(type(error), str(error) or type(error).__name__)
+
+
+@contextmanager
+def refusal(what: str, where: str, hint: str | None = None) -> Iterator[None]:
+    """Turn what python-pkcs11 raises into a `SigningError` that says what could not be done, and why.
+
+    Beside its own errors it raises `ValueError` for numbers (of kinds of keys) that it does not know.
+    """
+    try:
+        yield
+    except (PKCS11Error, ValueError) as error:
+        raise SigningError(f"{what}: {reason(error)}", where=where, hint=hint) from error

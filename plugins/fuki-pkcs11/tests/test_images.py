@@ -1,0 +1,167 @@
+"""Whole images, signed by keys on a token through the command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import parts
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+Fuki = Callable[..., subprocess.CompletedProcess[str]]
+
+RECIPE = """\
+[fuki]
+name = "acme"
+plugins = ["pkcs11"]
+
+[fuki.image]
+stub = "stub"
+linux = "vmlinuz"
+cmdline = "root=LABEL=root ro"
+os-release = {{ text = "ID=acme\\n" }}
+
+[[fuki.addon]]
+name = "serial"
+cmdline = "console=ttyS0"
+
+[fuki.sign]
+backend = "pkcs11"
+key = "pkcs11:token=fuki%20test;object=certified"
+module-path = "{module}"
+{pin}
+
+[[fuki.output]]
+format = "uki"
+[[fuki.output]]
+format = "addon"
+[[fuki.output]]
+format = "manifest"
+"""
+IMAGES = ("acme.efi", "acme.efi.extra.d/serial.addon.efi")
+
+
+@pytest.fixture
+def recipe(hsm, tmp_path: Path) -> Path:
+    """A directory with a recipe that signs, and the certificate to verify by."""
+    directory = tmp_path / "recipe"
+    directory.mkdir()
+    (directory / "stub").symlink_to(parts.get("stub-x64"))
+    (directory / "vmlinuz").symlink_to(parts.get("kernel-x64"))
+    (directory / "fuki.toml").write_text(RECIPE.format(module=hsm.module, pin='pin = "env:FUKI_TEST_PIN"'))
+    certificate = x509.load_der_x509_certificate((hsm.directory / "certified.der").read_bytes())
+    (directory / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    return directory
+
+
+@pytest.fixture
+def fuki(recipe: Path) -> Fuki:
+    def fuki(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "fuki_build", *arguments]
+        done = subprocess.run(
+            command, cwd=recipe, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+        assert done.returncode == code, done.stderr
+        return done
+
+    return fuki
+
+
+def files(directory: Path) -> Iterator[tuple[Path, bytes]]:
+    yield from ((path, path.read_bytes()) for path in sorted(directory.rglob("*")) if path.is_file())
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_what_is_built_is_signed_by_the_token_s_key(recipe: Path, fuki: Fuki, image: str):
+    fuki("build")
+    command = ["sbverify", "--cert", "certificate.pem", image]
+    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "Signature verification OK", done.stderr
+    fuki("verify", image, "--certificate", "certificate.pem")
+
+
+def test_two_builds_are_the_same(recipe: Path, fuki: Fuki):
+    fuki("build")
+    first = dict(files(recipe))
+    fuki("build")
+    assert dict(files(recipe)) == first
+
+
+def test_any_image_is_signed_with_the_command_line_alone(recipe: Path, hsm, fuki: Fuki):
+    (recipe / "stub.efi").write_bytes((recipe / "stub").read_bytes())
+    options = ("-O", f"module-path={hsm.module}", "-O", "pin=env:FUKI_TEST_PIN")
+    key = "pkcs11:token=fuki%20test;id=%0a"
+    fuki("--plugin", "pkcs11", "sign", "stub.efi", "--backend", "pkcs11", "--key", key, *options)
+    fuki("verify", "stub.efi", "--certificate", "certificate.pem")
+
+
+def test_image_and_addons_need_one_login(recipe: Path, shim, fuki: Fuki):
+    (recipe / "fuki.toml").write_text(RECIPE.format(module=shim.module, pin='pin = "env:FUKI_TEST_PIN"'))
+    fuki("build")
+    assert shim.count("C_Login") == 1
+    assert shim.count("C_Sign ") == len(IMAGES)
+
+
+def test_the_pin_is_asked_for_once_and_not_shown(recipe: Path, hsm, shim):
+    (recipe / "fuki.toml").write_text(RECIPE.format(module=shim.module, pin=""))
+    command = ["script", "--quiet", "--return", "--command", f"{sys.executable} -m fuki_build build", "/dev/null"]
+    environment = {key: value for key, value in os.environ.items() if key != "FUKI_TEST_PIN"}
+    with subprocess.Popen(
+        command, cwd=recipe, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as terminal:
+        assert terminal.stdin
+        assert terminal.stdout
+        shown = b""
+        while b"PIN of token 'fuki test': " not in shown:
+            more = terminal.stdout.read(1)
+            assert more, shown
+            shown += more
+        terminal.stdin.write(f"{hsm.pin}\n".encode())
+        terminal.stdin.flush()
+        shown += terminal.stdout.read()
+    assert terminal.returncode == 0, shown
+    assert shown.count(b"PIN") == 1
+    assert hsm.pin.encode() not in shown
+    assert shim.count("C_Login") == 1
+
+
+@pytest.mark.parametrize("command", [("build",), ("plan", "--json"), ("sign", "acme.efi"), ("verify", "acme.efi")])
+def test_no_output_holds_the_pin(recipe: Path, hsm, fuki: Fuki, command: tuple[str, ...]):
+    fuki("build")
+    done = fuki(*command)
+    assert hsm.pin not in done.stdout + done.stderr
+    written = dict(files(recipe))
+    assert len(written) > len(IMAGES)
+    assert [path for path, content in written.items() if hsm.pin.encode() in content] == []
+
+
+def test_a_plan_needs_neither_token_nor_pin(recipe: Path, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("FUKI_TEST_PIN")
+    text = (recipe / "fuki.toml").read_text()
+    (recipe / "fuki.toml").write_text(text.replace("object=certified", "object=nope"))
+    fuki("plan")
+
+
+def test_a_wrong_pin_leaves_everything_as_it_was(recipe: Path, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
+    fuki("build")
+    before = dict(files(recipe))
+    monkeypatch.setenv("FUKI_TEST_PIN", "Falsch-4711")
+    for command in (("build",), ("sign", "acme.efi")):
+        error = fuki(*command, code=4).stderr
+        assert error == (
+            "fuki: error: fuki.sign.pin: cannot log in to token 'fuki test': the PIN is wrong\n"
+            "  hint: it is not tried again: tokens lock after a few wrong PINs\n"
+        )
+    assert dict(files(recipe)) == before
+
+
+def test_debugging_output_does_not_hold_the_pin(recipe: Path, hsm, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FUKI_DEBUG", "1")
+    text = (recipe / "fuki.toml").read_text().replace("object=certified", "object=nope")
+    (recipe / "fuki.toml").write_text(text)
+    assert hsm.pin not in fuki("build", code=4).stderr
+    (recipe / "fuki.toml").write_text(text.replace("object=nope", f"object=certified?pin-value={hsm.pin}"))
+    assert hsm.pin not in fuki("build", code=2).stderr
