@@ -18,6 +18,9 @@ LOGS = parts.CHECKOUT / "build" / "boot-logs"
 RESULTS = "FUKI_BOOT_RESULTS"
 """The environment's name of a file to which each scenario's verdict is appended; tools/boot_table.py sets it."""
 
+_TOO_LONG = 150
+"""Seconds that no boot takes, even on a busy machine."""
+
 
 class Verdict(NamedTuple):
     """How `fuki boot --json` ended; `compared` are its rows by what they are about and bank."""
@@ -46,7 +49,7 @@ class Bench:
         keep = self.directory / f"boot-{self._count}"
         loads = [word for name in ("qemu", *plugins) for word in ("--plugin", name)]
         firmware = () if "--firmware" in options else ("--firmware", parts.get("ovmf-code"))
-        command = (*loads, "boot", image, "--verify", "--json", "--no-kvm", "--keep", keep, *firmware, *options)
+        command = (*loads, "boot", image, "--verify", "--json", "--no-kvm", "--timeout", _TOO_LONG, "--keep", keep, *firmware, *options)
         with (parts.PARTS / ".boot").open("w") as lock:
             # Guests that share two cores with other guests give up on timers that are served late.
             fcntl.flock(lock, fcntl.LOCK_EX)

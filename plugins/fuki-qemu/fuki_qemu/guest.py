@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from fuki_qemu.tools import SWTPM
 
-_REFUSED = re.compile(r"BdsDxe: failed to (?:load|start) Boot[0-9A-F]{4} .*: ([A-Z][A-Za-z ]*)\s*$", re.MULTILINE)
+_REFUSED = re.compile(r"BdsDxe: failed to (?:load|start) Boot[0-9A-F]{4} .*: ([A-Z][^:\n]*)$", re.MULTILINE)
 _ESCAPES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")
 _PERIOD = 0.1
 """Seconds between looks at what the guest does."""
