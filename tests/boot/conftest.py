@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,20 @@ RESULTS = "FUKI_BOOT_RESULTS"
 
 _TOO_LONG = 150
 """Seconds that no boot takes, even on a busy machine."""
+
+
+@contextmanager
+def only_guest() -> Iterator[None]:
+    """Guests that share two cores with other guests give up on timers that are served late."""
+    with (parts.PARTS / ".boot").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def guests() -> AbstractContextManager[None]:
+    """Held while a guest runs."""
+    return only_guest()
 
 
 class Verdict(NamedTuple):
@@ -50,9 +65,7 @@ class Bench:
         loads = [word for name in ("qemu", *plugins) for word in ("--plugin", name)]
         firmware = () if "--firmware" in options else ("--firmware", parts.get("ovmf-code"))
         command = (*loads, "boot", image, "--verify", "--json", "--no-kvm", "--timeout", _TOO_LONG, "--keep", keep, *firmware, *options)
-        with (parts.PARTS / ".boot").open("w") as lock:
-            # Guests that share two cores with other guests give up on timers that are served late.
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with only_guest():
             outcome = invoke(self.directory, *command)
         assert outcome.code == code, outcome
         document = json.loads(outcome.out) if outcome.out else {}

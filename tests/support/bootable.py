@@ -1,5 +1,6 @@
 """Images to boot, of real parts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import parts
@@ -15,10 +16,18 @@ CLOUDS = {"aws": "aws:m6a.*", "azure": "azure", "gcp": "gcp", "openstack": "open
 CLOUD_PLUGINS = ("aws", "azure", "gcp", "virt")
 
 
-def build(directory: Path, more: str = "", *, stub: str = "stub-x64", kernel: bool = False, cmdline: str = CMDLINE) -> Path:
+def build(
+    directory: Path,
+    more: str = "",
+    *,
+    stub: str = "stub-x64",
+    kernel: bool = False,
+    cmdline: str = CMDLINE,
+    initrd: Mapping[str, bytes] = {"init": b"#!/bin/sh\n"},  # noqa: B006 - never changed
+) -> Path:
     """Build `boot.efi` in a new directory: with the probe for a kernel, or a real one, and what `more` adds."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "initrd.img").write_bytes(parts.initrd({"init": b"#!/bin/sh\n"}))
+    (directory / "initrd.img").write_bytes(parts.initrd(initrd))
     names = ", ".join(f'"{name}"' for name in CLOUD_PLUGINS)
     uname = "" if kernel else 'uname = "6.12-probe"'
     (directory / "fuki.toml").write_text(f"""
