@@ -64,7 +64,20 @@ class Bench:
         keep = self.directory / f"boot-{self._count}"
         loads = [word for name in ("qemu", *plugins) for word in ("--plugin", name)]
         firmware = () if "--firmware" in options else ("--firmware", parts.get("ovmf-code"))
-        command = (*loads, "boot", image, "--verify", "--json", "--no-kvm", "--timeout", _TOO_LONG, "--keep", keep, *firmware, *options)
+        command = (
+            *loads,
+            "boot",
+            image,
+            "--verify",
+            "--json",
+            "--no-kvm",
+            "--timeout",
+            _TOO_LONG,
+            "--keep",
+            keep,
+            *firmware,
+            *options,
+        )
         with only_guest():
             outcome = invoke(self.directory, *command)
         assert outcome.code == code, outcome

@@ -10,9 +10,9 @@ import subprocess
 from pathlib import Path
 
 import parts
+from fuki_qemu import session
 
 from fuki_build import new_host
-from fuki_qemu import session
 from tests.support.bootable import CALM, build
 from tests.support.command import succeed
 

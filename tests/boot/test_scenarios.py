@@ -6,10 +6,10 @@ Most images have the probe for a kernel, which measures as Linux does and is don
 from pathlib import Path
 
 import pytest
+from fuki_qemu import session
 
 from fuki_build import find_machines, find_profiles, inspect, new_host, predict_boot, read_boot
 from fuki_build.hardware.machine import Machine, encode_file
-from fuki_qemu import session
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build, clouds
 
 OTHER_SIZE = Machine("m5.large", manufacturer="Amazon EC2", product="m5.large", baseboard_manufacturer="Amazon EC2")
@@ -134,10 +134,11 @@ def test_the_real_kernel_under_a_stub_that_has_the_firmware_load_it(bench, tmp_p
     bench.boot(image, scenario="real kernel, systemd-stub 257")
 
 
-def test_the_real_kernel_handed_over_without_a_probe_says_its_command_line(bench, tmp_path, part):
+def test_the_real_kernel_handed_over_without_a_probe_says_its_command_line(guests, tmp_path, part):
     """The kernel finds no first program, and with panic=-1 ends the machine."""
     image = build(tmp_path / "real", PROFILE, kernel=True)
     wish = session.Wish(image, profile="other", direct=True, firmware=part("ovmf-code"), kvm=False, interactive=False)
-    booted = session.boot(wish, new_host())
+    with guests:
+        booted = session.boot(wish, new_host())
     assert booted.outcome.ending == "ended"
     assert "Kernel command line: console=ttyS0 which=other" in booted.console

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from fuki_qemu import PROBE
+
 from tests.support.bootable import CLOUD_PLUGINS, CMDLINE
 
 GCP = "fa23da35-436a-5d5d-add2-bd549606b553"

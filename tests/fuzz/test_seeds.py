@@ -10,7 +10,7 @@ def test_every_parser_has_a_target():
     parsers += " efi_signature_list authenticated_variable variable_store signed_data"
     parsers += " event_log"
     parsers += " pkcs11_uri"
-    parsers += " secure_boot_support"
+    parsers += " secure_boot_support qemu_report"
     assert set(parsers.split()) <= set(NAMES)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import parts
-
 from fuki_qemu import PROBE
+
 from tests.support.command import succeed
 
 CALM = "no_timer_check tsc=reliable mitigations=off cryptomgr.notests=1"
@@ -23,7 +23,7 @@ def build(
     stub: str = "stub-x64",
     kernel: bool = False,
     cmdline: str = CMDLINE,
-    initrd: Mapping[str, bytes] = {"init": b"#!/bin/sh\n"},  # noqa: B006 - never changed
+    initrd: Mapping[str, bytes] = {"init": b"#!/bin/sh\n"},
 ) -> Path:
     """Build `boot.efi` in a new directory: with the probe for a kernel, or a real one, and what `more` adds."""
     directory.mkdir(parents=True, exist_ok=True)
