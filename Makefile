@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench fuzz clean
+.PHONY: demo test lint bench boot-table probes fuzz clean
 
 PLUGINS := $(wildcard plugins/fuki-*)
 # What a plugin's tests need beyond the plugin stands in its own group 'test'.
@@ -35,6 +35,15 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python tools/bench.py --write docs/benchmarks.md
+
+# Boots every scenario of tests/boot, some three minutes.
+boot-table: $(READY)
+	$(BIN)/python tools/boot_table.py docs/boot-results.md
+
+# The programs that fuki-qemu ships, from their sources.
+probes: $(READY)
+	$(BIN)/python plugins/fuki-qemu/tools/build_probes.py --stub "$$($(BIN)/python tools/parts.py stub-x64)" \
+	    plugins/fuki-qemu/fuki_qemu/programs
 
 FUZZ_SECONDS ?= 20
 fuzz: $(READY)

@@ -1,16 +1,17 @@
 """One guest at a time, through `fuki boot`; what guests told is kept where a test fails."""
 
 import fcntl
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import parts
 import pytest
+from fuki_qemu.programs import ADDON
 
 from tests.support.command import invoke
 
@@ -23,18 +24,12 @@ _TOO_LONG = 150
 """Seconds that no boot takes, even on a busy machine."""
 
 
-@contextmanager
+@pytest.fixture(autouse=True)
 def only_guest() -> Iterator[None]:
     """Guests that share two cores with other guests give up on timers that are served late."""
     with (parts.PARTS / ".boot").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@pytest.fixture
-def guests() -> AbstractContextManager[None]:
-    """Held while a guest runs."""
-    return only_guest()
 
 
 class Verdict(NamedTuple):
@@ -78,15 +73,27 @@ class Bench:
             *firmware,
             *options,
         )
-        with only_guest():
-            outcome = invoke(self.directory, *command)
+        outcome = invoke(self.directory, *command)
         assert outcome.code == code, outcome
         document = json.loads(outcome.out) if outcome.out else {}
+        if code == 0:
+            explain(image, keep / "event-log", options)
         compared = {(row["what"], row["bank"]): row for row in document.get("compared", ())}
         if scenario and RESULTS in os.environ:
             with Path(os.environ[RESULTS]).open("a") as file:
                 file.write(json.dumps({"scenario": scenario, "code": code, **document}) + "\n")
         return Verdict(outcome.code, outcome.err, document, compared)
+
+
+def explain(image: Path, log: Path, options: Sequence[object]) -> None:
+    """The log leaves nothing over that the image and its addons do not explain."""
+    addons = [value for option, value in itertools.pairwise(options) if option == "--addon"]
+    if log.with_name("report").exists():
+        addons.append(ADDON)  # a real kernel's probe tells through a port, the probe that stands in for one does not
+    secure = ("--secure-boot", "on") if "--secure-boot" in options else ()
+    beside = [word for addon in addons for word in ("--addon", addon)]
+    outcome = invoke(log.parent, "replay", log, "--image", image, *beside, *secure)
+    assert outcome.code == 0, outcome
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ OTHER_SIZE = Machine("m5.large", manufacturer="Amazon EC2", product="m5.large", 
 PROFILE = """
 [[fuki.profile]]
 id = "other"
-cmdline = "console=ttyS0 which=other"
+cmdline = "console=ttyS0 which=other panic=-1 no_timer_check tsc=reliable"
 """
 ADDON = """
 [[fuki.addon]]
@@ -134,11 +134,10 @@ def test_the_real_kernel_under_a_stub_that_has_the_firmware_load_it(bench, tmp_p
     bench.boot(image, scenario="real kernel, systemd-stub 257")
 
 
-def test_the_real_kernel_handed_over_without_a_probe_says_its_command_line(guests, tmp_path, part):
+def test_the_real_kernel_handed_over_without_a_probe_says_its_command_line(tmp_path, part):
     """The kernel finds no first program, and with panic=-1 ends the machine."""
     image = build(tmp_path / "real", PROFILE, kernel=True)
-    wish = session.Wish(image, profile="other", direct=True, firmware=part("ovmf-code"), kvm=False, interactive=False)
-    with guests:
-        booted = session.boot(wish, new_host())
+    wish = session.Wish(image, profile="other", direct=True, firmware=part("ovmf-code"), kvm=False, timeout=150, interactive=False)
+    booted = session.boot(wish, new_host())
     assert booted.outcome.ending == "ended"
     assert "Kernel command line: console=ttyS0 which=other" in booted.console
