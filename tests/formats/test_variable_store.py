@@ -126,3 +126,35 @@ LIES = {
 def test_a_store_that_lies_is_refused(lie: str):
     with pytest.raises(FormatError):
         variable_store.decode(Reader.of(LIES[lie]))
+
+
+def test_a_variable_that_is_assigned_is_found_and_replaces_the_old_one():
+    time = EfiTime(2026, 11, 25, 18, 40, 9)
+    before = volume(store(variable("Lang", b"en\0"), variable("Next", b"1")))
+    after = variable_store.assign(before, Variable("Lang", VENDOR, 7, time, b"longer than it was"))
+    assert len(after) == len(before)
+    assert variable_store.decode(Reader.of(after)) == (
+        Variable("Next", VENDOR, 7, efi_time.NONE, b"1"),
+        Variable("Lang", VENDOR, 7, time, b"longer than it was"),
+    )
+
+
+def test_a_variable_is_written_as_the_format_lays_it_out():
+    before = volume(store(variable("Lang", b"en\0")))
+    after = variable_store.assign(before, Variable("Next", VENDOR, 7, EfiTime(2026, 11, 25, 18, 40, 9), b"123"))
+    expected = volume(store(variable("Lang", b"en\0"), variable("Next", b"123", time=TIME_BYTES)))
+    assert after == expected
+
+
+def test_a_replaced_variable_is_marked_as_deleted():
+    before = volume(store(variable("Lang", b"en\0")))
+    after = variable_store.assign(before, Variable("Lang", VENDOR, 7, efi_time.NONE, b"de\0"))
+    assert after == volume(store(variable("Lang", b"en\0", DELETED), variable("Lang", b"de\0")))
+
+
+def test_a_variable_that_has_no_room_and_an_image_without_a_store_are_errors():
+    large = Variable("Large", VENDOR, 7, efi_time.NONE, bytes(5000))
+    with pytest.raises(FormatError, match="no room for Large"):
+        variable_store.assign(volume(store()), large)
+    with pytest.raises(FormatError, match="no UEFI variable store"):
+        variable_store.assign(bytes(8192), large)
