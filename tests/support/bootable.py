@@ -23,6 +23,7 @@ def build(
     stub: str = "stub-x64",
     kernel: bool = False,
     cmdline: str = CMDLINE,
+    sbat: str = "",
     initrd: Mapping[str, bytes] = {"init": b"#!/bin/sh\n"},
 ) -> Path:
     """Build `boot.efi` in a new directory: with the probe for a kernel, or a real one, and what `more` adds."""
@@ -42,6 +43,7 @@ linux = "{parts.get("kernel-x64") if kernel else PROBE}"
 initrd = "initrd.img"
 cmdline = "{cmdline}"
 os-release = {{ text = "ID=boot" }}
+sbat = [{f'"{sbat}"' if sbat else ""}]
 {more}
 """)
     succeed(directory, "build")

@@ -16,7 +16,11 @@ from msgspec import Struct
 
 from fuki_qemu.tools import SWTPM
 
-_REFUSED = re.compile(r"BdsDxe: failed to (?:load|start) Boot[0-9A-F]{4} .*: ([A-Z][^:\n]*)$", re.MULTILINE)
+_REFUSALS = (
+    re.compile(r"BdsDxe: failed to (?:load|start) Boot[0-9A-F]{4} .*: ([A-Z][^:\n]*)$", re.MULTILINE),
+    re.compile(r"Verification failed: (\(0x[0-9A-F]+\) [A-Z][^:\n]*)$", re.MULTILINE),
+)
+"""What firmware says, and shim, which then waits for somebody at the console."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")
 _PERIOD = 0.1
 """Seconds between looks at what the guest does."""
@@ -94,7 +98,8 @@ def read_console(path: Path) -> str:
 
 def _refusal(console: Path) -> str | None:
     """The firmware's word for why it did not start the first thing that it tried."""
-    found = _REFUSED.search(read_console(console))
+    text = read_console(console)
+    found = next((match for refusal in _REFUSALS if (match := refusal.search(text))), None)
     return found[1].strip() if found else None
 
 
