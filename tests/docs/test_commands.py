@@ -16,6 +16,7 @@ import parts
 import pytest
 
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
+from tests.support.images import layout_of, write
 from tests.support.signing_programs import install_programs
 
 Prepare = Callable[[str], Path]
@@ -44,6 +45,9 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
                 (directory / "parts" / file).symlink_to(parts.get(part))
         elif name == "foreign":
             make_foreign_image(directory, lay_out)
+        elif name == "logs":
+            shutil.copytree(CHECKOUT / "tests" / "data" / "event-logs", directory)
+            write(directory / "image.efi", layout_of([(".linux", b"kernel", None), (".cmdline", b"console=", None)]))
         elif name == "empty":
             directory.mkdir(parents=True)
         else:
