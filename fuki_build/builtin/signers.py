@@ -68,10 +68,16 @@ class LocalSigner(KeySigner):
             key = private_key.decode(data, ask)
         except FormatError as error:
             raise SigningError(f"{options.key}: {error.message}", where="key", hint=error.hint) from error
-        return LocalKey(key, context.certificates(options) or key.certificates)
+        named = context.certificates(options)
+        if options.certificate is None:
+            # Intermediates stand behind the key's own certificate, or there is none of the key's.
+            named = [*key.certificates, *named] if key.certificates else []
+        return LocalKey(key, named)
 
     def certificates(self, options: LocalOptions, context: SigningContext) -> Sequence[bytes]:
-        return context.certificates(options) or self.open(options, context).certificates
+        if options.certificate is not None:
+            return context.certificates(options)
+        return self.open(options, context).certificates
 
 
 class Encoding(StrEnum):

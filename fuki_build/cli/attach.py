@@ -1,17 +1,22 @@
 """`fuki attach`: signatures that were made elsewhere, put into an image."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from fuki_build.cli.options import output_type
 from fuki_build.cli.render.progress import progress_bar
-from fuki_build.errors import FormatError, SigningError
+from fuki_build.errors import FormatError, FukiError, SigningError
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.image.signatures import attach as attach_table
 from fuki_build.image.signatures import kept_table
+
+_MAX_SIZE = 16 * 1024 * 1024
+T = TypeVar("T")
 
 
 @click.command()
@@ -39,15 +44,12 @@ def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool
     from fuki_build.signing import offline  # noqa: PLC0415
     from fuki_build.signing.image import replacing  # noqa: PLC0415
 
-    try:
-        document = offline.decode(Blob.of_file(signatures).read_small(offline.MAX_SIZE, "the document"))
-    except FormatError as error:
-        raise SigningError(error.message, where=str(signatures), hint=error.hint) from error
+    document = _read(signatures, offline.decode)
     items = [(f"digests[{i}]", item) for i, item in enumerate(document.digests) if item.signature]
     if not items:
         hint = "add a signature, in base64, to each item that 'fuki digests' printed"
         raise SigningError("there is no signature in it", where=str(signatures), hint=hint)
-    certificates = [der for file in files for der in decode_certificates(Blob.of_file(file).read_small(1 << 20, "it"))]
+    certificates = [der for file in files for der in _read(file, decode_certificates)]
     layout = inspect(image)
 
     with progress_bar(layout.file_size) as progress, replacing(output or image, layout) as file:
@@ -55,3 +57,12 @@ def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool
         made = b"".join(offline.certificate_entry(item, assembly, certificates, where) for where, item in items)
         attach_table(layout, kept_table(layout, replace=replace) + made, file)
     click.echo(f"wrote {output or image}", err=True)
+
+
+def _read(path: Path, decode: Callable[[bytes], T]) -> T:
+    try:
+        return decode(Blob.of_file(path).read_small(_MAX_SIZE, "the file"))
+    except FormatError as error:
+        raise SigningError(error.message, where=str(path), hint=error.hint) from error
+    except FukiError as error:
+        raise SigningError(error.message, where=error.where, hint=error.hint) from error

@@ -204,13 +204,13 @@ def update(  # noqa: PLR0917 - click passes them by name
     with that attribute (efi-updatevar -a).
     """
     from fuki_build import pipeline  # noqa: PLC0415 - slow to load
-    from fuki_build.cli.sign import signer_table  # noqa: PLC0415
+    from fuki_build.cli.signer_options import signer_table  # noqa: PLC0415
     from fuki_build.formats import efi_signature_list  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
     from fuki_build.recipe.signing import resolve_signer  # noqa: PLC0415
     from fuki_build.signing import enrollment  # noqa: PLC0415
 
-    table = signer_table(backend, key, certificate, options, "sha256") or {"backend": "local"}
+    table = signer_table(backend, key, certificate, options) or {"backend": "local"}
     request = resolve_signer(table, pipeline.new_host(plugins), "sign")
     value = efi_signature_list.encode(enrollment.load_lists(variable, entries, owner, _read, lambda place: place))
     data = _authenticate(request, variable, value, append=append)

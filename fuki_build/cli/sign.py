@@ -1,20 +1,21 @@
 """`fuki sign`: sign any PE image with any signing backend."""
 
 import tempfile
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from fuki_build import pipeline
 from fuki_build.checks.signatures import doubts
 from fuki_build.cli.options import digest_option, output_type
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.progress import progress_bar
-from fuki_build.errors import RecipeError, SigningError
+from fuki_build.cli.signer_options import signer_table
+from fuki_build.errors import RecipeError
 from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.inspect import inspect
 from fuki_build.image.signatures import kept_table
@@ -23,12 +24,15 @@ from fuki_build.recipe.signing import resolve_signer, resolve_signers
 from fuki_build.signing.request import Signer, SignRequest, open_signers
 
 _WHERE = "sign"
-_TOML = ("[", "{", '"', "true", "false")
 
 
 @click.command()
 @click.argument("images", metavar="IMAGE…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--recipe", type=click.Path(path_type=Path), help="Take the signers of this recipe's [fuki.sign].")
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path),
+    help="Take the signers of this recipe's [fuki.sign]; by default, without a backend, of the current directory's.",
+)
 @click.option("--backend", metavar="NAME", help="Sign with this backend; by default local, if there is a --key.")
 @click.option("--key", help="The backend's option 'key': for local, a file.")
 @click.option("--certificate", metavar="FILE", help="The backend's option 'certificate'.")
@@ -57,7 +61,11 @@ def sign(  # noqa: PLR0917 - click passes them by name
     """
     if output is not None and len(images) > 1:
         raise click.UsageError("--output is for a single image.")
-    given = signer_table(backend, key, certificate, options, digest)
+    given = signer_table(backend, key, certificate, options)
+    if given:
+        given = {"digest": digest, **given}
+    elif _is_given("digest"):
+        raise click.UsageError("--digest is for a backend that the command line names; a recipe has the key 'digest'.")
     with _signers(plugins, recipe, given) as (signers, context):
         for image in images:
             _sign(image, output or image, signers, context, replace=replace)
@@ -105,31 +113,5 @@ def _signers(
         yield signers, context
 
 
-def signer_table(
-    backend: str | None, key: str | None, certificate: str | None, options: Sequence[str], digest: str
-) -> dict[str, Any]:
-    """What the command line says, as a recipe would; empty where it names no backend and no key."""
-    named = {"backend": backend, "key": key, "certificate": certificate}
-    found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
-    for text in options:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise click.UsageError(f"{name!r} is not KEY=VALUE.")
-        found[name] = _value(name, value)
-    if not found:
-        return {}
-    if "backend" not in found:
-        if "key" not in found:
-            raise SigningError("nothing says what signs", hint="give --key, or --backend with its options")
-        found["backend"] = "local"
-    return {"digest": digest, **found}
-
-
-def _value(name: str, text: str) -> Any:  # noqa: ANN401 - TOML data
-    """A string as it is; what looks like another TOML value, as that."""
-    if not text.startswith(_TOML):
-        return text
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        raise click.UsageError(f"the value of {name} is not valid TOML.") from None
+def _is_given(parameter: str) -> bool:
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE

@@ -68,10 +68,10 @@ def _refuse(report: "ImageReport", inner: "Sequence[ImageReport]", image: Path) 
     from fuki_build.signing.verify import GOOD, Verdict  # noqa: PLC0415 - cryptography is slow to load
 
     if report.verdict not in GOOD:
-        raise MismatchError(f"the image is {report.verdict}: {report.reason}", where=str(image))
+        raise MismatchError(f"the image is not valid: {report.reason}", where=str(image))
     for kernel in inner:
         if kernel.verdict not in {*GOOD, Verdict.UNSIGNED, Verdict.UNTRUSTED}:
-            raise MismatchError(f"the kernel in {kernel.name} is {kernel.verdict}: {kernel.reason}", where=str(image))
+            raise MismatchError(f"the kernel in {kernel.name} is not valid: {kernel.reason}", where=str(image))
 
 
 def _trust(certificates: Sequence[Path], db: Sequence[Path], dbx: Sequence[Path]) -> "Trust":

@@ -71,15 +71,18 @@ def _output(plan: Plan, data: dict[str, Any], where: str, image: Path) -> Output
     options = convert_options(rest, kind.Options, OutputTable, where)
     beside = image.with_name(image.name.removesuffix(".efi") + kind.suffix)
     target = plan.loaded.directory / table.path if table.path else beside
-    return Output(kind(), plugin, options, target, where, {}, _signers(plan, table, where))
+    return Output(kind(), plugin, options, target, where, {}, _signers(plan, table, kind, where))
 
 
-def _signers(plan: Plan, table: OutputTable, where: str) -> tuple[SignRequest, ...]:
+def _signers(plan: Plan, table: OutputTable, kind: type[OutputFormat], where: str) -> tuple[SignRequest, ...]:
     """The recipe's signers, or the output's own."""
     if plan.unsigned or table.sign is False:
         return ()
     if table.sign is True:
         return plan.resolved.signers
+    if kind.images is OutputFormat.images:
+        hint = "the output that writes the image can have it, or [fuki.sign]"
+        raise RecipeError(f"an output of format {kind.name} has no image to sign", where=f"{where}.sign", hint=hint)
     own = resolve_signers(table.sign, plan.host, f"{where}.sign")
     refuse_kernels(own)
     return own

@@ -6,7 +6,7 @@ import msgspec
 
 from fuki_build import __version__
 from fuki_build.hooks.host import PluginHost
-from fuki_build.recipe.model import FirmwareTable, OutputTable, Recipe
+from fuki_build.recipe.model import FirmwareTable, OutputTable, Recipe, SignTable
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -21,6 +21,9 @@ def schema(host: PluginHost) -> dict[str, Any]:
     outputs = _choice(host, "fuki_outputs", OutputTable, "format", definitions)
     definitions["Output"] = outputs
     definitions["Recipe"]["properties"]["output"]["items"] = {"$ref": "#/$defs/Output"}
+    definitions["Signer"] = _choice(host, "fuki_signers", SignTable, "backend", definitions)
+    for table in (definitions["Recipe"], *outputs["oneOf"]):
+        table["properties"]["sign"] = _signers(table["properties"]["sign"])
     return {
         "$schema": DIALECT,
         "title": f"fuki recipe ({__version__})",
@@ -30,6 +33,13 @@ def schema(host: PluginHost) -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def _signers(sign: dict[str, Any]) -> dict[str, Any]:
+    """What a key takes where `sign` has tables of any kind: one signer, or several."""
+    signer = {"$ref": "#/$defs/Signer"}
+    others = [choice for choice in sign["anyOf"] if choice["type"] not in {"object", "array"}]
+    return {**sign, "anyOf": [*others, signer, {"type": "array", "items": signer}]}
 
 
 def _choice(

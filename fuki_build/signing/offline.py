@@ -19,7 +19,6 @@ from fuki_build.signing.request import DigestAlgorithm
 from fuki_build.signing.suitability import check_usable
 
 VERSION = 1
-MAX_SIZE = 16 * 1024 * 1024
 
 
 class Item(Struct, frozen=True, rename="kebab", omit_defaults=True, tag_field="purpose", forbid_unknown_fields=True):

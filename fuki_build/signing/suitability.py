@@ -51,8 +51,9 @@ def firmware_doubts(public_key: bytes, algorithm: str) -> Iterator[str]:
     """What of a signature firmware may not know (formats that edk2 and shim of 2026 verify; older ones know less)."""
     key = x509.decode_public_key(public_key)
     if isinstance(key, ec.EllipticCurvePublicKey):
-        yield f"few firmware verifies ECDSA ({_CURVES.get(key.curve.name, key.curve.name)}); RSA of 2048 bits is sure"
+        curve = _CURVES.get(key.curve.name, key.curve.name)
+        yield f"most firmware does not verify ECDSA ({curve}); RSA of 2048 bits is sure"
     elif key.key_size not in _COMMON_RSA:
         yield f"firmware may not verify RSA of {key.key_size} bits; 2048 bits are sure"
     if algorithm != "sha256":
-        yield f"firmware may not know signatures over {algorithm.upper()}; SHA-256 is sure"
+        yield f"firmware may not know signatures over {algorithm.upper().replace('SHA', 'SHA-')}; SHA-256 is sure"

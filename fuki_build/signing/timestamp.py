@@ -1,6 +1,5 @@
 """Timestamps of signatures, from an authority that speaks RFC 3161 over HTTP."""
 
-import urllib.error
 import urllib.request
 from contextlib import closing
 
@@ -55,6 +54,9 @@ def _post(url: str, body: bytes) -> bytes:
         question = urllib.request.Request(url, body, headers)  # noqa: S310 - the scheme was looked at
         with closing(urllib.request.urlopen(question, timeout=_TIMEOUT)) as answer:  # noqa: S310
             data = answer.read(_MAX_SIZE)
-    except (OSError, ValueError, urllib.error.HTTPError) as error:
-        raise SigningError(f"cannot get a timestamp from {url}: {error}", where="timestamp") from error
+    except (OSError, ValueError) as error:
+        # Of urllib's errors, `reason` is what says something to people.
+        reason = getattr(error, "reason", error)
+        reason = getattr(reason, "strerror", None) or reason
+        raise SigningError(f"cannot get a timestamp from {url}: {reason}", where="timestamp") from error
     return bytes(data)

@@ -11,6 +11,8 @@ from fuki_build.formats.reader import Reader
 
 HASHES = {Kind.SHA1: "sha1", Kind.SHA256: "sha256", Kind.SHA384: "sha384", Kind.SHA512: "sha512"}
 _REVOCATIONS = {Kind.X509_SHA256: "sha256", Kind.X509_SHA384: "sha384", Kind.X509_SHA512: "sha512"}
+_EXPECTED = "EFI signature lists, an .auth file or a variable store of OVMF's can be read"
+_IS_CERTIFICATE = "this is a certificate: trust it with --certificate, or make a signature list of it"
 _DEPTH = 8
 """Certificates of a chain that are looked at; real ones have three."""
 
@@ -58,8 +60,19 @@ def decode_database(data: bytes, variable: str) -> Database:
     elif authenticated_variable.is_authenticated(data):
         data = authenticated_variable.decode(data).payload
     elif not data:
-        raise FormatError("the file is empty", hint="EFI signature lists, an .auth file or a variable store do")
-    return _database(efi_signature_list.decode(data))
+        raise FormatError("the file is empty", hint=_EXPECTED)
+    try:
+        return _database(efi_signature_list.decode(data))
+    except FormatError as error:
+        error.hint = error.hint or (_IS_CERTIFICATE if _is_certificate(data) else _EXPECTED)
+        raise
+
+
+def _is_certificate(data: bytes) -> bool:
+    try:
+        return bool(x509.decode_certificates(data))
+    except FormatError:
+        return False
 
 
 def _database(lists: Iterable[SignatureList]) -> Database:

@@ -50,7 +50,7 @@ def _schema(table: type[msgspec.Struct]) -> Schema:
 
 
 def _options(name: str) -> str:
-    """What a firmware source or output format takes beside the common keys."""
+    """What a firmware source, signing backend or output format takes beside the common keys."""
     hook, _, thing = name.partition(" ")
     host = pipeline.new_host()
     contribution = host.get(hook, thing).thing
@@ -68,12 +68,20 @@ def _table(schema: Schema, left_out: set[str]) -> str:
     return _markdown(("key", "takes", "by default", "is"), rows)
 
 
+_NAMED = {
+    "TextFile": "`{ file = … }`",
+    "InlineText": "`{ text = … }`",
+    "DigestAlgorithm": "string",
+    "Encoding": "string",
+}
+
+
 def _type(schema: Schema) -> str:
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(_type(one) for one in schema["anyOf"] if one.get("type") != "null"))
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return {"TextFile": "`{ file = … }`", "InlineText": "`{ text = … }`"}.get(name, "table")
+        return _NAMED.get(name, "table")
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}s"
     return {"object": "table"}.get(schema.get("type", ""), schema.get("type", "anything"))
@@ -82,8 +90,8 @@ def _type(schema: Schema) -> str:
 def _default(key: str, value: Schema, table: Schema) -> str:
     if key in table.get("required", []):
         return "required"
-    default = "true" if (default := value.get("default")) is True else default
-    return f"`{default}`" if default else ""
+    default = value.get("default")
+    return f"`{'true' if default is True else default}`" if default else ""
 
 
 def _command(verb: str) -> str:

@@ -88,6 +88,24 @@ MISTAKES = {
         "unknown key",
         "'path'",
     ),
+    "a key of a signer is misspelt": (
+        more('[fuki.sign]\nbackend = "local"\nkey = "text"\nsign-kernle = true\n'),
+        "fuki.sign.sign-kernle",
+        "unknown key",
+        "'sign-kernel'",
+    ),
+    "a key of an output's signer is misspelt": (
+        more('[[fuki.output]]\nformat = "uki"\nsign = { backend = "local", key = "text", certifcate = "text" }\n'),
+        "fuki.output[0].sign.certifcate",
+        "unknown key",
+        "'certificate'",
+    ),
+    "a signer without its backend": (
+        more('[[fuki.sign]]\nkey = "text"\n'),
+        "fuki.sign[0]",
+        "'backend' is missing",
+        "add backend",
+    ),
     "a key of an inline table is misspelt": (
         swap('os-release = "os-release"', 'os-release = { txt = "ID=a" }'),
         "fuki.image.os-release.txt",

@@ -57,9 +57,20 @@ def test_it_refuses_a_recipe_with(schema, name):
     assert complaints(schema, MISTAKES[name][0])
 
 
+SIGNER = {"backend": "local", "key": "db.key", "certificate": "db.crt"}
+
+
+@pytest.mark.parametrize("sign", [SIGNER, [SIGNER, {"backend": "command", "command": ["sign"], "digest": "sha384"}]])
+def test_it_accepts_signers(schema, sign):
+    recipe = {**tomllib.loads(RECIPE)["fuki"], "sign": sign, "output": [{"format": "uki", "sign": sign}]}
+    assert not list(Draft202012Validator(schema).iter_errors({"fuki": recipe}))
+
+
 def test_it_knows_the_options_of_every_source_and_format(schema):
     sources = [variant["properties"]["source"]["const"] for variant in schema["$defs"]["Firmware"]["oneOf"]]
     formats = [variant["properties"]["format"]["const"] for variant in schema["$defs"]["Output"]["oneOf"]]
+    backends = [variant["properties"]["backend"]["const"] for variant in schema["$defs"]["Signer"]["oneOf"]]
+    assert backends == ["command", "local"]
     assert sources == ["command", "deb", "directory", "file"]
     assert formats == ["addon", "manifest", "template", "uki"]
 

@@ -23,7 +23,8 @@ def show_reports(reports: Sequence[ImageReport]) -> None:
             name = ""
     console.print(table)
     for report in reports:
-        if report.verdict not in {signature.verdict for signature in report.signatures} or report.revoked_components:
+        verdicts = {signature.verdict for signature in report.signatures}
+        if verdicts and (report.verdict not in verdicts or report.revoked_components):
             console.print(f"{plain(report.name)} is {report.verdict}: {plain(report.reason)}", soft_wrap=True)
 
 

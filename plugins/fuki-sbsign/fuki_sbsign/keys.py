@@ -23,18 +23,20 @@ class KeyOptions(ProgramOptions, frozen=True, kw_only=True):
     module: Annotated[str | None, Meta(description="the PKCS #11 module, a shared library")] = None
 
 
-def in_token(text: str) -> bool:
+def in_token(text: str, where: str = "key") -> bool:
     """Whether this is a PKCS #11 URI (RFC 7512). Raises `RecipeError` for one with a PIN in it."""
     if not text.startswith(_SCHEME):
         return False
     if "pin-value=" in text:
-        raise RecipeError("a PIN does not stand in a recipe", where="key", hint="name its source with 'pin'")
+        raise RecipeError("a PIN does not stand in a recipe", where=where, hint="name its source with 'pin'")
     return True
 
 
 def unlock_file(call: Call, key: str, options: KeyOptions, context: SigningContext) -> tuple[str, str | None]:
     """A key file's path, and the passphrase if it is encrypted. Raises `SigningError`."""
-    _refuse_pin(options)
+    if in_token(key):
+        raise RecipeError("nothing says how to reach the token", where="key", hint="name an OpenSSL engine or provider")
+    _refuse_token_options(options)
     # In DER, none of the programs reads an encrypted key.
     encrypted = b"ENCRYPTED" in context.read(key, "private key", "key")
     path = str((context.directory / key).absolute())
@@ -43,15 +45,17 @@ def unlock_file(call: Call, key: str, options: KeyOptions, context: SigningConte
 
 def passphrase(call: Call, file: str, options: KeyOptions, context: SigningContext) -> str:
     """What decrypts a file. Raises `SigningError`."""
-    _refuse_pin(options)
+    _refuse_token_options(options)
     call.hint = "is the passphrase right?"
     return context.secret(options.passphrase, f"passphrase of {file}", "passphrase")
 
 
-def _refuse_pin(options: KeyOptions) -> None:
+def _refuse_token_options(options: KeyOptions) -> None:
     if options.pin is not None:
         hint = "name the source of its passphrase with 'passphrase'"
         raise RecipeError("a key in a file has no PIN", where="pin", hint=hint)
+    if options.module is not None:
+        raise RecipeError("a key in a file needs no PKCS #11 module", where="module", hint="leave it out")
 
 
 def unlock_token(call: Call, key: str, options: KeyOptions, context: SigningContext) -> tuple[str, str | None]:

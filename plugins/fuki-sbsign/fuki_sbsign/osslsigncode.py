@@ -90,7 +90,7 @@ class Osslsigncode(ProgramSigner):
         else:
             key, secret = keys.unlock_file(call, options.key, options, context)
         call.arguments += ["-key", key]
-        if keys.in_token(options.certificate):
+        if keys.in_token(options.certificate, "certificate"):
             call.arguments += ["-pkcs11cert", options.certificate]
             return [], secret
         own, others = keys.certificate(call, options.certificate, context)

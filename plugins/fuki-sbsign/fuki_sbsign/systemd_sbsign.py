@@ -58,6 +58,7 @@ class SystemdSbsign(ProgramSigner):
 
     def _certificate(self, call: Call, options: SystemdSbsignOptions, context: SigningContext) -> list[str]:
         if options.certificate_source != "file":
+            keys.in_token(options.certificate, "certificate")
             return [f"--certificate={options.certificate}", f"--certificate-source={options.certificate_source}"]
         own, others = keys.certificate(call, options.certificate, context)
         if others:

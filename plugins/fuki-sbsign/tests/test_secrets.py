@@ -167,3 +167,24 @@ def test_a_pin_for_a_file_is_refused(program: str, options: dict[str, str], sign
     error = refused(stub, sign, program, **options, pin="file:pin")
     assert isinstance(error, RecipeError)
     assert (error.where, error.hint) == ("pin", "name the source of its passphrase with 'passphrase'")
+
+
+@pytest.mark.parametrize("program", ["sbsign", "systemd-sbsign"])
+@pytest.mark.parametrize("secret", ["", f"?pin-value={PIN}"])
+def test_a_token_without_an_engine_or_provider_is_refused(program: str, secret: str, sign: Sign, stub: Path):
+    error = refused(stub, sign, program, key=f"{URI}{secret}", certificate="db.crt")
+    assert isinstance(error, RecipeError)
+    assert error.where == "key"
+    assert PIN not in str(error)
+
+
+def test_a_pin_in_the_certificate_s_uri_is_refused(sign: Sign, stub: Path):
+    sources = {"key_source": "provider:pkcs11", "certificate_source": "provider:pkcs11"}
+    uri = f"pkcs11:token=fuki;type=cert?pin-value={PIN}"
+    error = refused(stub, sign, "systemd-sbsign", key=URI, certificate=uri, **sources)
+    assert (error.where, error.message) == ("certificate", "a PIN does not stand in a recipe")
+
+
+@pytest.mark.parametrize(("program", "options"), FILES[:3])
+def test_a_module_for_a_file_is_refused(program: str, options: dict[str, str], sign: Sign, stub: Path):
+    assert refused(stub, sign, program, **options, module=SOFTHSM).where == "module"
