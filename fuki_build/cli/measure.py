@@ -17,14 +17,15 @@ from fuki_build.cli.selecting import (
     machine_options,
     profile_option,
 )
-from fuki_build.errors import FukiError
+from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.records import Subject
 from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.measure.contents import Contents
-from fuki_build.measure.predict import cases, predict
+from fuki_build.measure.pcr7 import PCR as PCR7
+from fuki_build.measure.predict import REGISTERS, cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
 from fuki_build.measure.views import predictions_view
 
@@ -70,6 +71,10 @@ def measure(  # noqa: PLR0917 - click passes them by name
     """
     chosen = chosen_banks(banks)
     words = [split_phases(path) for path in phases or PHASES]
+    for register in registers:
+        if register not in (*REGISTERS, PCR7):
+            known = ", ".join(map(str, sorted((*REGISTERS, PCR7))))
+            raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
     layout = inspect_uki(image)
     machines = None
     if files or platforms or this_machine:

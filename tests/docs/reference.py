@@ -157,6 +157,10 @@ def _stubs(_: str) -> str:
         "microcode": "`.ucode`",
         "matches_firmware": "`.efifw` by hardware id",
         "hands_firmware_over": "starts the firmware",
+        "addons": "addons",
+        "archive_addons": "`.initrd` and `.ucode` in addons",
+        "loads_kernel": "loads the kernel itself",
+        "adds_secret": "adds a console and a secret",
     }
     rows = [(_since(one.since), *("yes" if getattr(one, name) else "" for name in words)) for one in MODELS]
     table = _markdown(("systemd-stub from", *words.values()), rows)

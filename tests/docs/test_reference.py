@@ -35,7 +35,7 @@ def test_every_table_of_the_recipe_is_on_the_page():
 @pytest.mark.parametrize("hook", ["fuki_firmware_sources", "fuki_outputs", "fuki_signers"])
 def test_every_built_in_choice_of_the_recipe_is_on_the_page(hook: str):
     text = (reference.REFERENCE / "recipe.md").read_text()
-    shown = re.findall(rf"<!-- generated: options {hook} (\w+)", text)
+    shown = re.findall(rf"<!-- generated: options {hook} ([\w-]+)", text)
     assert sorted(shown) == reference.pipeline.new_host().names(hook)
 
 
