@@ -351,7 +351,7 @@ class TestTpm:
 set -e
 tpm2_startauthsession -S session.ctx --policy-session
 tpm2_policypcr -S session.ctx -l sha256:11
-tpm2_loadexternal -G rsa -u pcr.pub -c key.ctx -n key.name
+tpm2_loadexternal -C o -G rsa -u pcr.pub -c key.ctx -n key.name
 tpm2_flushcontext -t
 tpm2_verifysignature -c key.ctx -g sha256 -m pol -s sig -t ticket -f rsassa
 tpm2_flushcontext -t
@@ -368,7 +368,7 @@ tpm2_unseal -c sealed.ctx -p session:session.ctx >opened
         script = """
 set -e
 printf 'a secret' >secret
-tpm2_loadexternal -G rsa -u pcr.pub -c key.ctx -n key.name
+tpm2_loadexternal -C o -G rsa -u pcr.pub -c key.ctx -n key.name
 tpm2_flushcontext -t
 tpm2_startauthsession -S trial.ctx
 tpm2_policyauthorize -S trial.ctx -L authorized.policy -n key.name
