@@ -75,7 +75,8 @@ def test_the_fields_of_an_image_are_those_on_the_page(heading: str, view: type[m
 
 
 def test_the_fields_of_a_digest_are_those_on_the_page():
-    fields = [field.encode_name for field in msgspec.structs.fields(offline.ImageItem)]
+    structs = (offline.ImageItem, offline.PolicyItem)
+    fields = {field.encode_name for item in structs for field in msgspec.structs.fields(item)}
     assert sorted(tables()["Digest"]) == sorted(["purpose", *fields])
 
 
