@@ -17,7 +17,20 @@ from fuki_build.errors import FukiError, did_you_mean
 if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
-VERBS = ("build", "check", "hwids", "init", "inspect", "machine", "match", "plan", "plugins", "schema")
+VERBS = (
+    "build",
+    "check",
+    "firmware",
+    "hwids",
+    "init",
+    "inspect",
+    "launch",
+    "machine",
+    "match",
+    "plan",
+    "plugins",
+    "schema",
+)
 """Each is a module here with a click command of its name; it is imported when it is used."""
 
 _PIPE = 128 + signal.SIGPIPE

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from fuki_build.emit.launch import build_launches, needs_image_file
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.errors import RecipeError
@@ -67,7 +68,8 @@ def _assemble(
             if wanted is layout:
                 file = files.open(path, output)
                 built = BuiltImage(layout, assemble(layout, file, progress), file.readable_path)
-    if built is None and layout is plan.uki and any(output.format.needs_image_file for output in outputs):
+    needed = any(output.format.needs_image_file for output in outputs) or needs_image_file(plan.resolved.launches)
+    if built is None and layout is plan.uki and needed:
         path = plan.workspace / "image.efi"
         with OutputFile(path) as file:
             assembly = assemble(layout, file, progress)
@@ -88,6 +90,7 @@ def _record(plan: Plan, images: Mapping[int, BuiltImage]) -> Build:
         tools=plan.host.versions(),
         findings=plan.findings,
         firmware_origins=plan.resolved.firmware_origins,
+        launches=tuple(build_launches(plan, images[id(plan.uki)])),
     )
 
 

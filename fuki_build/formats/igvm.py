@@ -226,7 +226,10 @@ class Igvm(msgspec.Struct, frozen=True):
 
 
 def decode_header(head: bytes) -> FixedHeader | None:
-    """The fixed header from a file's first `HEADER_SIZE` bytes; None where it is no IGVM file. `FormatError` for a wrong one."""
+    """The fixed header from a file's first `HEADER_SIZE` bytes; None where it is no IGVM file.
+
+    Raises `FormatError` for a header that cannot be.
+    """
     if len(head) < _FIXED.size or head[:4] != MAGIC:
         return None
     _, version, offset, size, total, checksum = _FIXED.unpack_from(head)

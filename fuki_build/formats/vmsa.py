@@ -3,9 +3,9 @@
 Source: AMD64 Architecture Programmer's Manual, volume 2, appendix B, table B-4.
 """
 
+import struct
 from collections.abc import Mapping
 from struct import Struct
-from struct import error as StructError
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -65,7 +65,7 @@ def encode(fields: Mapping[str, Value]) -> bytes:
         offset, layout = FIELDS[name]
         try:
             layout.pack_into(page, offset, *(value if isinstance(value, Segment) else (value,)))
-        except StructError as error:
+        except struct.error as error:
             raise FormatError(f"{value} does not fit into the VMSA's {name}") from error
     return bytes(page)
 

@@ -3,6 +3,19 @@
 A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
 """
 
+from fuki_build.hooks.launch import (
+    DirectBoot,
+    LaunchDigest,
+    LaunchModel,
+    LaunchNote,
+    LaunchParameters,
+    LaunchRecord,
+    LaunchSite,
+    LaunchStep,
+    Prediction,
+    Svsm,
+    to_document,
+)
 from fuki_build.hooks.records import (
     Artifact,
     Build,
@@ -11,9 +24,6 @@ from fuki_build.hooks.records import (
     Finding,
     FirmwareFile,
     FirmwareSource,
-    LaunchDigest,
-    LaunchModel,
-    LaunchParameters,
     OutputContext,
     OutputFormat,
     Platform,
@@ -33,6 +43,7 @@ __all__ = [
     "Build",
     "BuiltImage",
     "CertificateOptions",
+    "DirectBoot",
     "Expectation",
     "FileSigner",
     "Finding",
@@ -41,10 +52,15 @@ __all__ = [
     "KeySigner",
     "LaunchDigest",
     "LaunchModel",
+    "LaunchNote",
     "LaunchParameters",
+    "LaunchRecord",
+    "LaunchSite",
+    "LaunchStep",
     "OutputContext",
     "OutputFormat",
     "Platform",
+    "Prediction",
     "Problem",
     "Problems",
     "Rule",
@@ -53,6 +69,8 @@ __all__ = [
     "SigningKey",
     "SourceContext",
     "Subject",
+    "Svsm",
     "TablePlatform",
     "hookimpl",
+    "to_document",
 ]

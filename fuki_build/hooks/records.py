@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
+from fuki_build.hooks.launch import LaunchRecord, LaunchSite
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
@@ -89,6 +90,10 @@ class Platform(ABC):
 
         Raises `FukiError` for a selector that selects nothing.
         """
+
+    def launch_sites(self, selector: str | None = None) -> Sequence[LaunchSite]:  # noqa: ARG002
+        """How it launches confidential guests on those machines; by default nothing is known of that."""
+        return ()
 
 
 class Severity(StrEnum):
@@ -194,6 +199,7 @@ class Build(Struct, frozen=True):
     tools: Mapping[str, str]
     findings: tuple[Finding, ...]
     firmware_origins: Mapping[str, Mapping[str, str]]
+    launches: tuple[LaunchRecord, ...] = ()
 
 
 class Artifact(Struct, frozen=True):
@@ -241,39 +247,3 @@ class OutputFormat(ABC):
 
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, B027 - optional
         """Write files through `context.write`, after the images. Raises `FukiError`. By default nothing."""
-
-
-class LaunchParameters(Struct, frozen=True):
-    """How a guest is started: numbers of vCPUs to predict for, CPU model, and the hashes of a direct boot."""
-
-    vcpus: int = 1
-    vcpu_model: str | None = None
-    kernel: bytes | None = None
-    initrd: bytes | None = None
-    cmdline: bytes | None = None
-
-
-class LaunchDigest(Struct, frozen=True):
-    """A launch measurement in hex; `variant` names what decides between several (such as the MRTD order)."""
-
-    technology: str
-    digest: str
-    variant: str = ""
-
-
-class LaunchModel(ABC):
-    """Predicts launch measurements of a firmware image on one kind of hypervisor.
-
-    >>> class Plain(LaunchModel):
-    ...     name = "plain"
-    ...     def predict(self, firmware, parameters):
-    ...         return [LaunchDigest("plain", firmware.hex())]
-    >>> Plain().predict(b"AB", LaunchParameters())[0].digest
-    '4142'
-    """
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Sequence[LaunchDigest]:
-        """The digests of a guest that starts with `firmware`. Raises `FukiError` where that cannot be."""

@@ -20,6 +20,7 @@ from fuki_build.recipe.contents import Slice, resolve_contents, sbat_lines
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
 from fuki_build.recipe.inputs import Inputs
+from fuki_build.recipe.launch import LaunchRequest, resolve_launch
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.model import AddonTable, ImageTable, ProfileTable
 from fuki_build.recipe.stubs import find_stub, read_stub
@@ -35,6 +36,7 @@ class Resolved(Struct, frozen=True):
     inputs: Inputs
     firmware_origins: Mapping[str, Mapping[str, str]]
     expectations: tuple[Expectation, ...] = ()
+    launches: tuple[LaunchRequest, ...] = ()
 
 
 def resolve(loaded: LoadedRecipe, host: PluginHost, workspace: Path) -> Resolved:
@@ -53,7 +55,12 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, workspace: Path) -> Resolved
     }
     declared = [Expectation(d.machine, d.fwid, d.profile, d.where) for found in firmware for d in found.declared]
     expected = explicit_expectations(loaded.recipe, loaded.directory, host, inputs.dependencies)
-    return Resolved(uki, addons, inputs, origins, (*declared, *expected))
+    launches = [
+        request
+        for index, table in enumerate(loaded.recipe.launch)
+        for request in resolve_launch(table, host, loaded.directory, f"fuki.launch[{index}]", inputs.dependencies)
+    ]
+    return Resolved(uki, addons, inputs, origins, (*declared, *expected), tuple(launches))
 
 
 def _resolve_uki(loaded: LoadedRecipe, host: PluginHost, inputs: Inputs) -> tuple[Image, list[FirmwareSet]]:
