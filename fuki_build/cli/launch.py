@@ -54,7 +54,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, values: tuple[s
 @click.option("--cmdline", help="Its command line.")
 @click.option("--firmware", metavar="FWID", help="Of a UKI, only this firmware.")
 @click.option("--svsm", type=click.Path(path_type=Path), help="An SVSM that the guest starts in.")
-@click.option("--variables-size", type=int, help="Size of the variable store between SVSM and firmware.")
+@click.option("--variables-size", type=click.IntRange(0), help="Size of the variable store between SVSM and firmware.")
 @click.option("--diff", is_flag=True, help="Tell where the launches of two files, or with two values, first differ.")
 @json_option
 @click.pass_obj

@@ -172,7 +172,10 @@ def predict(
             hashlib.sha256(content).hexdigest(),
             Prediction(
                 tuple(digest for prediction in predictions for digest in prediction.digests),
-                tuple(note for prediction in predictions for note in prediction.notes),
+                (
+                    *(LaunchNote(", ".join(request.technologies), text) for text in request.notes),
+                    *(note for prediction in predictions for note in prediction.notes),
+                ),
             ),
             request.policy,
         )

@@ -5,12 +5,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from fuki_build.emit.keys import open_key
 from fuki_build.emit.launch import build_launches, needs_image_file
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.host import blame
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
+from fuki_build.hooks.signers import SigningContext, SigningKey
 from fuki_build.image.assemble import Assembly, Progress, assemble
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
@@ -25,8 +27,9 @@ def write_outputs(plan: Plan, outputs: Sequence[Output], progress: Progress | No
         images = {id(layout): _assemble(plan, layout, outputs, files, progress) for layout in plan.layouts}
         build = _record(plan, images)
         templates: list[Path] = []
+        signing = stack.enter_context(SigningContext(plan.loaded.directory, plan.workspace))
         for output in outputs:
-            _emit(plan, output, build, files, templates)
+            _emit(plan, output, build, files, templates, signing)
         artifacts = files.commit()
     return Result(artifacts, build, _dependencies(plan, templates))
 
@@ -103,7 +106,9 @@ def _inputs(plan: Plan, assemblies: Sequence[Assembly]) -> list[InputFile]:
     return [InputFile(item.name, item.where, item.sha256 or read[item.path, 0]) for item in plan.resolved.inputs.files]
 
 
-def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: list[Path]) -> None:
+def _emit(
+    plan: Plan, output: Output, build: Build, files: _Files, templates: list[Path], signing: SigningContext
+) -> None:
     directory = plan.loaded.directory
 
     def write(path: Path, data: bytes) -> None:
@@ -114,7 +119,10 @@ def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: li
         templates.extend(used)
         return text
 
-    context = OutputContext(output.path, directory, write, render)
+    def key(table: Mapping[str, Any], option: str) -> SigningKey:
+        return open_key(table, plan.host, signing, f"{output.where}.{option}")
+
+    context = OutputContext(output.path, directory, write, render, key)
     with blame(output.plugin.plugin, f"failed in output format {output.format.name!r}"):
         output.format.emit(output.options, build, context)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,9 @@ from fuki_build.hooks.launch import LaunchRecord, LaunchSite
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
+
+if TYPE_CHECKING:
+    from fuki_build.hooks.signers import SigningKey
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -213,13 +216,15 @@ class OutputContext(Struct, frozen=True):
     """Where an output goes: `path`, under the recipe's `directory` unless the command line says otherwise.
 
     `write(path, data)` makes a file that appears when the whole build has succeeded; `render(template, variables)`
-    renders a template, given by its file (relative to the recipe) or its name.
+    renders a template, given by its file (relative to the recipe) or its name. `key(table, option)` opens the key that
+    an option names as `{ backend = "…", … }`; errors name that option.
     """
 
     path: Path
     directory: Path
     write: Callable[[Path, bytes], None]
     render: Callable[[str, Mapping[str, Any]], str]
+    key: Callable[[Mapping[str, Any], str], "SigningKey"]
 
 
 class OutputFormat(ABC):

@@ -29,6 +29,7 @@ class LaunchRequest(Struct, frozen=True):
     direct_boot: DirectBootMode
     policy: int | None
     where: str
+    notes: tuple[str, ...] = ()
 
 
 def resolve_launch(
@@ -65,7 +66,12 @@ def resolve_launch(
     if table.vmm:
         raise RecipeError("a platform has its own hypervisor", where=f"{where}.vmm", hint="leave out one of the two")
     sites = [site for name in _tuple(table.platform) for site in _sites(name, host, f"{where}.platform")]
-    return tuple(_on_platform(request, table, sites))
+    found = tuple(_on_platform(request, table, sites))
+    if not found:
+        wanted = " or ".join(request.technologies) or "confidential"
+        text = f"{', '.join(_tuple(table.platform))} launches no {wanted} guests"
+        raise RecipeError(text, where=f"{where}.platform", hint=next((site.note for site in sites if site.note), None))
+    return found
 
 
 def models(host: PluginHost, where: str | None = None) -> Mapping[str, Contribution[LaunchModel]]:
@@ -132,4 +138,5 @@ def _on_platform(request: LaunchRequest, table: LaunchTable, sites: Sequence[Lau
             vcpus=request.parameters.vcpus if table.vcpus or not counts else counts,
             cpu_models=request.parameters.cpu_models or processors,
         )
-        yield replace(request, technologies=technologies, parameters=parameters)
+        notes = tuple(dict.fromkeys(f"{site.name}: {site.note}" for site in members if site.note))
+        yield replace(request, technologies=technologies, parameters=parameters, notes=notes)

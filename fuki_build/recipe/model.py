@@ -140,7 +140,8 @@ class LaunchTable(Table, frozen=True):
     policy: Annotated[int | None, Meta(description="guest policy, for ID blocks")] = None
     svsm: Annotated[str | None, Meta(description="an SVSM that the guest starts in")] = None
     variables_size: Annotated[
-        int | None, Meta(ge=0, description="size of the variable store between SVSM and firmware, in bytes")
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="size of the variable store between SVSM and firmware, in bytes"),
     ] = None
 
 
