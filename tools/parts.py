@@ -94,6 +94,8 @@ ALL: Mapping[str, Part] = {
     "ovmf-amdsev": Part("ovmf-amdsev", "usr/share/ovmf/OVMF.amdsev.fd"),
     "ovmf-inteltdx": Part("ovmf-inteltdx", "usr/share/ovmf/OVMF.inteltdx.ms.fd"),
     "ovmf-2025": Part("ovmf", "usr/share/ovmf/OVMF.fd", "trixie"),
+    "ovmf-2022": Part("ovmf", "usr/share/ovmf/OVMF.fd", "bookworm"),
+    "ovmf-2022-code": Part("ovmf", "usr/share/OVMF/OVMF_CODE_4M.fd", "bookworm"),
     "ovmf-vars": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.fd"),
     "ovmf-code": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.fd"),
     "busybox": Part("busybox-static", "usr/bin/busybox"),

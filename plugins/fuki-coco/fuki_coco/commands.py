@@ -53,8 +53,8 @@ def id_block_group() -> None:
 @click.option(
     "--policy", metavar="N", callback=_number, default=hex(DEFAULT_POLICY), help="Guest policy; by default 0x30000."
 )
-@click.option("--family-id", metavar="HEX", callback=_hex(16), default="00" * 16, help="16 bytes.")
-@click.option("--image-id", metavar="HEX", callback=_hex(16), default="00" * 16, help="16 bytes.")
+@click.option("--family-id", metavar="HEX", callback=_hex(16), default="00" * 16, help="16 bytes, zeros by default.")
+@click.option("--image-id", metavar="HEX", callback=_hex(16), default="00" * 16, help="16 bytes, zeros by default.")
 @click.option("--svn", metavar="N", callback=_number, default="0", help="Security version of the guest.")
 @click.option("--id-key", metavar="TOML", required=True, help="""Such as 'backend = "local", key = "id.key"'.""")
 @click.option("--author-key", metavar="TOML", help="The key that vouches for the id key, likewise.")

@@ -61,7 +61,7 @@ def _triple(record: LaunchRecord, digest: LaunchDigest) -> list[Any]:
 
 def _describe(record: LaunchRecord, digest: LaunchDigest) -> str:
     """What a reader needs to tell the values of one register apart."""
-    facts = [record.firmware, digest.vmm, digest.cpu_model, digest.vcpus and f"{digest.vcpus} vCPUs"]
+    facts = [record.firmware, digest.vmm, digest.cpu_model, digest.vcpus and f"vCPUs: {digest.vcpus}"]
     facts += [digest.boot and f"boot {digest.boot}", digest.variant]
     return ", ".join(str(fact) for fact in facts if fact)
 
