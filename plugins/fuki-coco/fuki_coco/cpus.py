@@ -24,7 +24,7 @@ _BY_NAME = {
 }
 _OTHERS = ("EPYC-IBPB",)
 _VERSIONS = {"EPYC": 5, "EPYC-Rome": 5, "EPYC-Milan": 3, "EPYC-Genoa": 2, "EPYC-Turin": 1}
-"""How many versions of each model QEMU 11 has, all with one signature."""
+"""How many versions of each model QEMU has (10.1 and later), all with one signature."""
 
 
 def _names() -> dict[str, int]:
