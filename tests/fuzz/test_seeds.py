@@ -6,7 +6,7 @@ from .helper import NAMES, load
 
 
 def test_every_parser_has_a_target():
-    parsers = "pe efifw hwids sbat env_file firmware kernel inspect mkosi toml smbios dmi_text machine fdt"
+    parsers = "pe efifw hwids sbat env_file firmware igvm launch kernel inspect mkosi toml smbios dmi_text machine fdt"
     assert set(parsers.split()) <= set(NAMES)
 
 

@@ -18,7 +18,7 @@ from fuki_build.formats.igvm import (
 )
 from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchParameters, Prediction
 
-from fuki_coco.memory import MAX_LAUNCH, PAGE
+from fuki_coco.memory import MAX_LAUNCH, PAGE, check_range
 from fuki_coco.memory import pages as split
 from fuki_coco.snp_digest import START, VMSA_ADDRESS, Kind, Page, extend, page_of
 from fuki_coco.vcpus import Vmm
@@ -78,6 +78,7 @@ def _pages(file: Igvm, mask: int, empty: Kind) -> Iterator[Page]:
                 yield from _data(file, directive, empty)
             case VpContext():
                 part = f"vCPU {directive.vp_index}"
+                check_range(part, directive.gpa, PAGE)
                 yield page_of(part, Kind.VMSA, directive.gpa, file.context(directive))
 
 
@@ -85,11 +86,14 @@ def inserted(directive: ParameterInsert, areas: dict[int, int]) -> Iterator[Page
     """A parameter area's pages: what the loader writes there is not measured."""
     if directive.area not in areas:
         raise FormatError(f"the IGVM file inserts parameter area {directive.area}, which it does not declare")
-    for address in range(directive.gpa, directive.gpa + areas[directive.area], PAGE):
-        yield Page(f"parameter area {directive.area}", Kind.UNMEASURED, address)
+    part, size = f"parameter area {directive.area}", areas[directive.area]
+    check_range(part, directive.gpa, size)
+    for address in range(directive.gpa, directive.gpa + size, PAGE):
+        yield Page(part, Kind.UNMEASURED, address)
 
 
 def _data(file: Igvm, directive: PageData, empty: Kind) -> Iterator[Page]:
+    check_range("page data", directive.gpa, directive.size)
     addresses = range(directive.gpa, directive.gpa + directive.size, PAGE)
     kind = _KINDS.get(PageKind(directive.kind)) if directive.kind in list(PageKind) else Kind.NORMAL
     if kind is not None and kind is not Kind.NORMAL:

@@ -13,6 +13,8 @@ MAX_FIRMWARE = 64 * 1024 * 1024
 MAX_LAUNCH = 128 * 1024 * 1024
 """Bytes of guest memory that a launch may add; real firmware adds less than 8 MiB."""
 MAX_VCPUS = 4096
+_ADDRESSES = 1 << 52
+"""No guest has memory beyond this."""
 
 
 def check_parameters(parameters: LaunchParameters) -> None:
@@ -41,14 +43,21 @@ def check_ranges(ranges: Iterable[tuple[str, int, int]]) -> None:
     """
     found = sorted((address, size, name) for name, address, size in ranges if size)
     for address, size, name in found:
-        if address % PAGE or size % PAGE:
-            raise FormatError(f"{name} ({size:#x} bytes at {address:#x}) is not made of whole pages")
+        check_range(name, address, size)
     for (address, size, name), (next_address, _, next_name) in pairwise(found):
         if address + size > next_address:
             raise FormatError(f"{name} and {next_name} overlap at {next_address:#x}")
     total = sum(size for _, size, _ in found)
     if total > MAX_LAUNCH:
         raise FormatError(f"the launch would add {total:#x} bytes of memory, more than {MAX_LAUNCH:#x}")
+
+
+def check_range(name: str, address: int, size: int) -> None:
+    """Raises `FormatError` for memory that no guest can have."""
+    if address % PAGE or size % PAGE:
+        raise FormatError(f"{name} ({size:#x} bytes at {address:#x}) is not made of whole pages")
+    if address + size > _ADDRESSES:
+        raise FormatError(f"{name} ({size:#x} bytes at {address:#x}) lies beyond what a guest can address")
 
 
 def boot_name(boot: DirectBoot | None) -> str | None:

@@ -27,7 +27,7 @@ from fuki_build.hooks import (
 )
 
 from fuki_coco.igvm_snp import inserted, mask_of
-from fuki_coco.memory import MAX_FIRMWARE, MAX_LAUNCH, PAGE, check_ranges
+from fuki_coco.memory import MAX_FIRMWARE, MAX_LAUNCH, PAGE, check_range, check_ranges
 from fuki_coco.memory import pages as split
 from fuki_coco.vcpus import Vmm
 
@@ -187,6 +187,7 @@ def _igvm_sections(file: Igvm, mask: int) -> Iterator[Section]:
                     yield Section(page.part, page.address, PAGE, None)
             case PageData() if not directive.shared:
                 room = _take(room, directive.size)
+                check_range("page data", directive.gpa, directive.size)
                 content = None if directive.unmeasured else file.page(directive) or bytes(directive.size)
                 yield Section("page data", directive.gpa, directive.size, content)
 
