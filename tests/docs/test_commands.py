@@ -168,7 +168,7 @@ def test_the_page_says_why_for_what_is_not_run(page: str):
 
 @pytest.fixture(scope="session")
 def schema() -> dict[str, Any]:
-    command = [sys.executable, "-m", "fuki_build", "--plugin", "gcp", "schema"]
+    command = [sys.executable, "-m", "fuki_build", "--plugin", "gcp", "--plugin", "coco", "schema"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 

@@ -130,11 +130,11 @@ def _named_models(parameters: LaunchParameters) -> Sequence[str]:
 
 
 def firmware_pages(firmware: bytes) -> Sequence[Page]:
-    return _image_pages("firmware", firmware, check_firmware(firmware))
+    return image_pages("firmware", firmware, check_firmware(firmware))
 
 
 @lru_cache(maxsize=4)
-def _image_pages(part: str, image: bytes, address: int) -> Sequence[Page]:
+def image_pages(part: str, image: bytes, address: int) -> Sequence[Page]:
     """All pages of an image. Kept: the same firmware is launched in many ways."""
     return [page_of(part, Kind.NORMAL, address + i * PAGE, data) for i, data in enumerate(pages(image))]
 
@@ -206,7 +206,7 @@ def svsm_pages(firmware: bytes, svsm: Svsm) -> Iterator[Page]:
     if len(svsm.image) % PAGE or svsm.variables_size % PAGE or end < len(svsm.image):
         raise FormatError("the SVSM and the variable store are not made of whole pages that fit below the firmware")
     yield from firmware_pages(firmware)
-    yield from _image_pages(_SVSM, svsm.image, end - len(svsm.image))
+    yield from image_pages(_SVSM, svsm.image, end - len(svsm.image))
     yield from metadata_pages(image, len(firmware), Vmm.QEMU, None)
 
 
