@@ -12,7 +12,20 @@ import pytest
 from fuki_build import load_recipe
 from tests.support.command import invoke, refused, succeed
 
-VERBS = ("build", "check", "hwids", "init", "inspect", "machine", "match", "plan", "plugins", "schema")
+VERBS = (
+    "build",
+    "check",
+    "firmware",
+    "hwids",
+    "init",
+    "inspect",
+    "launch",
+    "machine",
+    "match",
+    "plan",
+    "plugins",
+    "schema",
+)
 
 
 class TestInit:

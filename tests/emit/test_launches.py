@@ -90,9 +90,9 @@ def test_the_whole_image_need_not_be_an_output(shop: Path):
 
 
 def test_each_consumer_gets_its_form(shop: Path):
-    add(shop, "".join(f'[[fuki.output]]\nformat = "{name}"\n' for name in ("rvps", "contrast", "corim")))
+    add(shop, "".join(f'[[fuki.output]]\nformat = "{name}"\n' for name in ("launch-rvps", "contrast", "corim")))
     succeed(shop, "build")
-    message = json.loads((shop / "acme_41.3.rvps.json").read_text())
+    message = json.loads((shop / "acme_41.3.launch.rvps.json").read_text())
     values = json.loads(base64.b64decode(message["payload"]))["snp_launch_measurement"]
     contrast = json.loads((shop / "acme_41.3.contrast.json").read_text())["ReferenceValues"]["snp"]
     assert [row["TrustedMeasurement"] for row in contrast] == values
@@ -150,7 +150,7 @@ def test_a_key_that_cannot_be_used_is_named_and_nothing_is_written(shop: Path, o
     assert refused(shop, "build", code=code).startswith(f"fuki: error: {where}: ")
 
 
-@pytest.mark.parametrize("name", ["launch", "rvps", "contrast", "corim"])
+@pytest.mark.parametrize("name", ["launch", "launch-rvps", "contrast", "corim"])
 def test_an_output_of_launches_needs_a_launch(shop: Path, name: str):
     head = (shop / "fuki.toml").read_text().partition("[[fuki.launch]]")[0]
     (shop / "fuki.toml").write_text(f'{head}[[fuki.output]]\nformat = "{name}"\n')

@@ -35,11 +35,11 @@ class RvpsOutput(OutputFormat):
     """A message for the Reference Value Provider Service of Confidential Containers' Trustee.
 
     >>> RvpsOutput.suffix
-    '.rvps.json'
+    '.launch.rvps.json'
     """
 
-    name = "rvps"
-    suffix = ".rvps.json"
+    name = "launch-rvps"
+    suffix = ".launch.rvps.json"
 
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
         from fuki_coco import reference  # noqa: PLC0415 - only where it is written
