@@ -14,6 +14,7 @@ from fuki_build.hooks.launch import (
     LaunchStep,
     Prediction,
     Svsm,
+    from_document,
     to_document,
 )
 from fuki_build.hooks.records import (
@@ -71,6 +72,7 @@ __all__ = [
     "Subject",
     "Svsm",
     "TablePlatform",
+    "from_document",
     "hookimpl",
     "to_document",
 ]

@@ -1,11 +1,14 @@
 """Launch measurements: what a confidential guest's hardware attests before the guest runs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
+
+from fuki_build.errors import FormatError
 
 LAUNCH_VERSION = 1
 """Of the JSON document of launches: what `fuki launch --json` prints and output formats write."""
@@ -54,7 +57,7 @@ class LaunchParameters(Struct, frozen=True):
     svsm: Svsm | None = None
 
 
-class LaunchDigest(Struct, frozen=True):
+class LaunchDigest(Struct, frozen=True, rename="kebab"):
     """The predicted value of one register, in hex. What it does not depend on is None.
 
     `technology` is the model's name, `register` what the hardware's report calls it, `variant` what decides between
@@ -168,7 +171,7 @@ def to_document(records: Sequence[LaunchRecord]) -> dict[str, Any]:
                 "profile": record.profile,
                 "firmware-sha256": record.sha256,
                 "policy": record.policy,
-                **_plain(digest),
+                **msgspec.to_builtins(digest),
             }
             for record in records
             for digest in record.prediction.digests
@@ -186,5 +189,35 @@ def to_document(records: Sequence[LaunchRecord]) -> dict[str, Any]:
     }
 
 
-def _plain(digest: LaunchDigest) -> Mapping[str, Any]:
-    return {name.replace("_", "-"): getattr(digest, name) for name in LaunchDigest.__struct_fields__}
+def from_document(document: Any) -> tuple[LaunchRecord, ...]:  # noqa: ANN401 - JSON of anyone
+    """The records of such a document, in its order and without its notes. Raises `FormatError` for what is none."""
+    try:
+        found = msgspec.convert(document, _Document)
+    except msgspec.ValidationError as error:
+        raise FormatError(f"this is no document of launches: {error}") from error
+    predictions: dict[_Firmware, list[LaunchDigest]] = {}
+    for row in found.launches:
+        key = _Firmware(row.firmware, row.profile, row.firmware_sha256, row.policy)
+        digest = LaunchDigest(*(getattr(row, name) for name in LaunchDigest.__struct_fields__))
+        predictions.setdefault(key, []).append(digest)
+    return tuple(LaunchRecord(*key[:3], Prediction(tuple(of)), key.policy) for key, of in predictions.items())
+
+
+class _Firmware(NamedTuple):
+    firmware: str
+    profile: int | None
+    sha256: str
+    policy: int | None
+
+
+class _Row(LaunchDigest, frozen=True, kw_only=True, rename="kebab"):
+    firmware: str
+    profile: int | None
+    firmware_sha256: str
+    digest: Annotated[str, Meta(pattern="^([0-9a-f]{64}|[0-9a-f]{96})$")]
+    policy: int | None = None
+
+
+class _Document(Struct, frozen=True):
+    version: Literal[1]
+    launches: tuple[_Row, ...]

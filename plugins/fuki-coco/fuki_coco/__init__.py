@@ -30,6 +30,6 @@ def fuki_outputs() -> Sequence[type[OutputFormat]]:
 
 @hookimpl
 def fuki_commands() -> "Sequence[click.Command]":
-    from fuki_coco.commands import id_block_group  # noqa: PLC0415
+    from fuki_coco.commands import id_block_group, reference_values  # noqa: PLC0415
 
-    return [id_block_group]
+    return [id_block_group, reference_values]

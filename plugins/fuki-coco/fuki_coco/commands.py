@@ -1,45 +1,33 @@
-"""`fuki id-block`: ID blocks of SEV-SNP guests, made and verified."""
+"""The verbs `fuki id-block` and `fuki reference-values`."""
 
 import json
 import shlex
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import click
-from fuki_build import OutputFile, signing_key
-from fuki_build.errors import FormatError, MismatchError, RecipeError
+import msgspec
+from fuki_build import signing_key
+from fuki_build.errors import FormatError, FukiError, MismatchError
 from fuki_build.formats import id_block
-from fuki_build.formats.id_block import DEFAULT_POLICY, IdAuth, IdBlock
+from fuki_build.formats.id_block import IdAuth, IdBlock
+from fuki_build.hooks import LaunchRecord
+
+from fuki_coco.options import (
+    block_options,
+    hex_bytes,
+    json_option,
+    key_table,
+    path_type,
+    read_file,
+    read_launches,
+    write_files,
+)
 
 VERSION = 1
-_MAX_FILE = 16 * 1024 * 1024
-_path = click.Path(path_type=Path)
 
-
-def _hex(size: int) -> Callable[[click.Context, click.Parameter, str | None], bytes | None]:
-    """For an option that takes `size` bytes in hex."""
-
-    def convert(context: click.Context, parameter: click.Parameter, value: str | None) -> bytes | None:
-        try:
-            found = None if value is None else bytes.fromhex(value)
-        except ValueError:
-            found = b""
-        if found is not None and len(found) != size:
-            raise click.BadParameter(f"{size} bytes in hex are needed.", context, parameter)
-        return found
-
-    return convert
-
-
-def _number(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    """For an option that takes a number, also as 0x…."""
-    try:
-        return int(value, 0)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no number.", context, parameter) from None
+# cryptography and CBOR are loaded only where something is signed or written.
 
 
 @click.group("id-block")
@@ -48,45 +36,29 @@ def id_block_group() -> None:
 
 
 @id_block_group.command()
-@click.option("--measurement", metavar="HEX", callback=_hex(48), help="The launch digest.")
-@click.option("--launch", "document", metavar="FILE", type=_path, help="What 'fuki launch --json' printed of it.")
-@click.option(
-    "--policy", metavar="N", callback=_number, default=hex(DEFAULT_POLICY), help="Guest policy; by default 0x30000."
-)
-@click.option("--family-id", metavar="HEX", callback=_hex(16), default="00" * 16, help="16 bytes, zeros by default.")
-@click.option("--image-id", metavar="HEX", callback=_hex(16), default="00" * 16, help="16 bytes, zeros by default.")
-@click.option("--svn", metavar="N", callback=_number, default="0", help="Security version of the guest.")
+@block_options
 @click.option("--id-key", metavar="TOML", required=True, help="""Such as 'backend = "local", key = "id.key"'.""")
 @click.option("--author-key", metavar="TOML", help="The key that vouches for the id key, likewise.")
-@click.option("-o", "--output", metavar="PREFIX", type=_path, help="Write PREFIX.id-block and PREFIX.id-auth.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("-o", "--output", metavar="PREFIX", type=path_type, help="Write PREFIX.id-block and PREFIX.id-auth.")
+@json_option
 @click.pass_obj
-def make(  # noqa: PLR0913, PLR0917 - click passes them by name
+def make(
     plugins: tuple[str, ...],
-    measurement: bytes | None,
-    document: Path | None,
-    policy: int,
-    family_id: bytes,
-    image_id: bytes,
-    svn: int,
+    block: IdBlock,
     id_key: str,
     author_key: str | None,
     output: Path | None,
     as_json: bool,
 ) -> None:
     """Make an ID block and sign it; prints QEMU's arguments and the digests of the keys."""
-    from fuki_coco import id_blocks  # noqa: PLC0415 - cryptography is loaded only where something is signed
+    from fuki_coco import id_blocks  # noqa: PLC0415 - as above
 
-    if (measurement is None) == (document is None):
-        raise click.UsageError("Give one of --measurement and --launch.")
-    digest = measurement if measurement is not None else _measurement(document or Path())
-    block = IdBlock(digest, policy, family_id, image_id, svn)
     encoded = id_block.encode_block(block)
     with ExitStack() as stack:
-        key = stack.enter_context(signing_key(_table(id_key, "--id-key"), plugins, "id-key"))
+        key = stack.enter_context(signing_key(key_table(id_key, "--id-key"), plugins, "id-key"))
         author = None
         if author_key is not None:
-            author = stack.enter_context(signing_key(_table(author_key, "--author-key"), plugins, "author-key"))
+            author = stack.enter_context(signing_key(key_table(author_key, "--author-key"), plugins, "author-key"))
         auth = id_blocks.sign(block, key, author)
     if output is not None:
         _write(output, encoded, id_block.encode_auth(auth))
@@ -94,12 +66,43 @@ def make(  # noqa: PLR0913, PLR0917 - click passes them by name
 
 
 @id_block_group.command()
-@click.argument("block", type=_path)
-@click.argument("auth", type=_path)
-@click.option("--measurement", metavar="HEX", callback=_hex(48), help="The launch digest that it must be for.")
-@click.option("--id-key-digest", metavar="HEX", callback=_hex(48), help="SHA-384 that the id key must have.")
-@click.option("--author-key-digest", metavar="HEX", callback=_hex(48), help="SHA-384 that the author's key must have.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@block_options
+@click.option("--id-key", metavar="FILE", type=path_type, required=True, help="The public key in PEM.")
+@click.option("--author-key", metavar="FILE", type=path_type, help="The author's public key in PEM.")
+def digests(block: IdBlock, id_key: Path, author_key: Path | None) -> None:
+    """Print, as JSON, what keys that are elsewhere have to sign for an ID block; 'attach' reads it back signed."""
+    from fuki_coco import offline  # noqa: PLC0415 - as above
+
+    author = read_file(author_key) if author_key else None
+    document = offline.prepare(block, read_file(id_key), author)
+    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+
+
+@id_block_group.command()
+@click.argument("document", type=path_type)
+@click.option(
+    "-o", "--output", metavar="PREFIX", type=path_type, required=True, help="Write PREFIX.id-block and PREFIX.id-auth."
+)
+@json_option
+def attach(document: Path, output: Path, as_json: bool) -> None:
+    """Make an ID block of DOCUMENT, to whose digests signatures (base64) were added. They are verified."""
+    from fuki_coco import offline  # noqa: PLC0415 - as above
+
+    try:
+        block, auth = offline.attach(read_file(document))
+    except FukiError as error:
+        raise error.at(str(document)) from error
+    _write(output, block, auth)
+    _show(id_block.decode_block(block), id_block.decode_auth(auth), as_json=as_json)
+
+
+@id_block_group.command()
+@click.argument("block", type=path_type)
+@click.argument("auth", type=path_type)
+@click.option("--measurement", metavar="HEX", callback=hex_bytes(48), help="The launch digest that it must be for.")
+@click.option("--id-key-digest", metavar="HEX", callback=hex_bytes(48), help="SHA-384 that the id key must have.")
+@click.option("--author-key-digest", metavar="HEX", callback=hex_bytes(48), help="The same of the author's key.")
+@json_option
 def verify(
     block: Path,
     auth: Path,
@@ -112,7 +115,7 @@ def verify(
     from fuki_coco import id_blocks  # noqa: PLC0415 - as above
 
     try:
-        found, keys = id_blocks.verify(_read(block, id_block.BLOCK_SIZE), _read(auth, id_block.AUTH_SIZE))
+        found, keys = id_blocks.verify(read_file(block, id_block.BLOCK_SIZE), read_file(auth, id_block.AUTH_SIZE))
     except (FormatError, MismatchError) as error:
         raise error.at(f"{block}, {auth}") from error
     author = id_blocks.key_digest(keys.author_key) if keys.has_author else None
@@ -122,59 +125,14 @@ def verify(
         ("digest of the author's key", author_key_digest, author),
     ):
         if wanted is not None and wanted != real:
-            raise MismatchError(
-                f"the {name} is {real.hex() if real else 'missing'}, not {wanted.hex()}", where=str(block)
-            )
+            there = real.hex() if real else "missing"
+            raise MismatchError(f"the {name} is {there}, not {wanted.hex()}", where=str(block))
     _show(found, keys, as_json=as_json)
 
 
-def _table(text: str, option: str) -> dict[str, Any]:
-    """The keys of an inline table of TOML, with or without its braces."""
-    inner = text.strip().removeprefix("{").removesuffix("}")
-    try:
-        table: dict[str, Any] = tomllib.loads(f"key = {{{inner}}}")["key"]
-    except tomllib.TOMLDecodeError:
-        hint = """quote values, as in: backend = "local", key = "id.key\""""
-        raise RecipeError("this is no TOML", where=option, hint=hint) from None
-    return table
-
-
-def _measurement(path: Path) -> bytes:
-    """The one SNP digest of a document of launches."""
-    try:
-        document = json.loads(_read(path, None))
-        found = {
-            launch["digest"] for launch in document["launches"] if launch["technology"] == "sev-snp"
-        }  # fmt: skip
-        digests = [bytes.fromhex(digest) for digest in found]
-    except (ValueError, LookupError, TypeError) as error:
-        raise FormatError("this is not what 'fuki launch --json' prints", where=str(path)) from error
-    if len(digests) != 1:
-        hint = "narrow it down to one: one VMM, vCPU model and number of vCPUs"
-        raise RecipeError(f"there are {len(digests)} launch digests of SEV-SNP", where=str(path), hint=hint)
-    return digests[0]
-
-
-def _read(path: Path, size: int | None) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(_MAX_FILE)
-    if size is not None and len(data) != size:
-        raise FormatError(f"the file has {len(data)} bytes, not {size}", where=str(path))
-    return data
-
-
 def _write(prefix: Path, block: bytes, auth: bytes) -> None:
-    with ExitStack() as stack:
-        files = []
-        for suffix, data in ((".id-block", block), (".id-auth", auth)):
-            file = stack.enter_context(OutputFile(prefix.with_name(prefix.name + suffix)))
-            file.write(data)
-            files.append(file)
-        for file in files:
-            file.sync()
-        for file in files:
-            file.commit()
-            click.echo(f"wrote {file.path}", err=True)
+    names = {".id-block": block, ".id-auth": auth}
+    write_files({prefix.with_name(prefix.name + suffix): data for suffix, data in names.items()})
 
 
 def _show(block: IdBlock, auth: IdAuth, *, as_json: bool) -> None:
@@ -196,3 +154,50 @@ def _show(block: IdBlock, auth: IdAuth, *, as_json: bool) -> None:
     for name, value in facts.items():
         click.echo(f"{name:18} {value or '-'}")
     click.echo(shlex.join(arguments))
+
+
+def _rvps(records: Sequence[LaunchRecord], _: str) -> bytes:
+    from fuki_coco import reference  # noqa: PLC0415 - as above
+
+    return reference.trustee_message(records)
+
+
+def _contrast(records: Sequence[LaunchRecord], _: str) -> bytes:
+    from fuki_coco import reference  # noqa: PLC0415 - as above
+
+    return reference.contrast_manifest(records)
+
+
+def _corim(records: Sequence[LaunchRecord], name: str) -> bytes:
+    from fuki_coco import corim  # noqa: PLC0415 - as above
+
+    return corim.encode(name, "", records)
+
+
+_FORMS: Mapping[str, Callable[[Sequence[LaunchRecord], str], bytes]] = {
+    "rvps": _rvps,
+    "contrast": _contrast,
+    "corim": _corim,
+}
+
+
+@click.command("reference-values")
+@click.argument("form", type=click.Choice(sorted(_FORMS)))
+@click.argument("launches", metavar="LAUNCHES", type=path_type)
+@click.option("-o", "--output", metavar="FILE", type=path_type, required=True, help="Where to write them.")
+@click.option("--name", default="guest", help="What a CoRIM calls the guest.")
+@click.option("--key", metavar="TOML", help="""Sign a CoRIM, such as with 'backend = "local", key = "corim.key"'.""")
+@click.pass_obj
+def reference_values(
+    plugins: tuple[str, ...], form: str, launches: Path, output: Path, name: str, key: str | None
+) -> None:
+    """Write what 'fuki launch --json' printed into LAUNCHES in the form of an attestation service."""
+    if key is not None and form != "corim":
+        raise click.UsageError("Only a CoRIM is signed.")
+    data = _FORMS[form](read_launches(launches), name)
+    if key is not None:
+        from fuki_coco import corim  # noqa: PLC0415 - as above
+
+        with signing_key(key_table(key, "--key"), plugins, "key") as opened:
+            data = corim.sign(data, opened, name)
+    write_files({output: data})

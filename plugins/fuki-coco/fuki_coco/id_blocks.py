@@ -25,20 +25,20 @@ _ALGORITHM = "sha384"
 
 def sign(block: IdBlock, id_key: SigningKey, author_key: SigningKey | None = None) -> IdAuth:
     """The block signed by the id key, and that key by the author's. Raises `SigningError` for keys other than P-384."""
-    public = firmware_key(id_key)
+    public = firmware_key(id_key.public_key)
     if author_key is None:
         return IdAuth(_signature(id_block.encode_block(block), id_key), public)
     return IdAuth(
         block_signature=_signature(id_block.encode_block(block), id_key),
         id_key=public,
         key_signature=_signature(public, author_key),
-        author_key=firmware_key(author_key),
+        author_key=firmware_key(author_key.public_key),
     )
 
 
-def firmware_key(key: SigningKey) -> bytes:
-    """The public key in the form that the firmware reports the digest of."""
-    public = serialization.load_der_public_key(key.public_key)
+def firmware_key(public_key: bytes) -> bytes:
+    """A public key, given as SubjectPublicKeyInfo in DER, in the form that the firmware reports the digest of."""
+    public = serialization.load_der_public_key(public_key)
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP384R1):
         raise SigningError(
             "SEV-SNP takes ECDSA keys on the curve P-384 only",
@@ -126,7 +126,7 @@ def document(
             )
     return {
         "version": DOCUMENT_VERSION,
-        "id-key-digest": key_digest(firmware_key(id_key)).hex(),
-        "author-key-digest": key_digest(firmware_key(author_key)).hex() if author_key is not None else None,
+        "id-key-digest": key_digest(firmware_key(id_key.public_key)).hex(),
+        "author-key-digest": key_digest(firmware_key(author_key.public_key)).hex() if author_key is not None else None,
         "blocks": blocks,
     }

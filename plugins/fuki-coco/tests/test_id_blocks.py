@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import parts
@@ -51,8 +52,8 @@ def test_a_block_and_its_authentication_are_the_peer_s_but_for_the_random_signat
 def test_key_digests_are_the_peer_s(tmp_path: Path):
     id_key, author = memory_key(), memory_key()
     theirs = Peer(tmp_path, id_key, author)
-    assert id_blocks.key_digest(id_blocks.firmware_key(id_key)) == theirs.id_digest
-    assert id_blocks.key_digest(id_blocks.firmware_key(author)) == theirs.author_digest
+    assert id_blocks.key_digest(id_blocks.firmware_key(id_key.public_key)) == theirs.id_digest
+    assert id_blocks.key_digest(id_blocks.firmware_key(author.public_key)) == theirs.author_digest
 
 
 def test_what_we_sign_holds_and_what_is_changed_does_not():
@@ -187,3 +188,63 @@ def test_a_block_without_an_author_has_no_digest_of_one(bench: Path):
     assert shown
     key = (bench / "guest.id-auth").read_bytes()[0x240 : 0x240 + 1028]
     assert shown[1] == hashlib.sha384(key).hexdigest()
+
+
+def openssl(directory: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
+
+
+def sign_elsewhere(directory: Path, document: Path, *keys: str) -> None:
+    """Sign the digests of a document with openssl and add the signatures."""
+    content = json.loads(document.read_text())
+    for item, key in zip(content["digests"], keys, strict=True):
+        (directory / "digest").write_bytes(bytes.fromhex(item["digest"]))
+        assert hashlib.sha384(base64.b64decode(item["message"])).hexdigest() == item["digest"]
+        openssl(directory, "pkeyutl", "-sign", "-inkey", f"{key}.pem", "-in", "digest", "-out", "signature")
+        item["signature"] = base64.b64encode((directory / "signature").read_bytes()).decode()
+    document.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def offline(bench: Path) -> Path:
+    """The bench, with a document of digests to sign and the public keys beside it."""
+    for name in ("id", "author", "small"):
+        openssl(bench, "pkey", "-in", f"{name}.pem", "-pubout", "-out", f"{name}.pub")
+    keys = ("--id-key", "id.pub", "--author-key", "author.pub")
+    printed = invoke(bench, "--plugin", "coco", "id-block", "digests", "--measurement", DIGEST.hex(), *keys)
+    (bench / "digests.json").write_text(printed.out)
+    return bench
+
+
+ATTACH = ("--plugin", "coco", "id-block", "attach", "digests.json", "-o", "guest")
+
+
+def test_a_block_is_signed_where_the_keys_are(offline: Path):
+    sign_elsewhere(offline, offline / "digests.json", "id", "author")
+    facts = json.loads(invoke(offline, *ATTACH, "--json").out)
+    block, auth = (offline / f"guest.{name}" for name in ("id-block", "id-auth"))
+    found, keys = id_blocks.verify(block.read_bytes(), auth.read_bytes())
+    assert found == IdBlock(DIGEST)
+    assert facts["id-key-digest"] == id_blocks.key_digest(keys.id_key).hex()
+
+
+def test_a_signature_that_is_missing_is_named_with_its_digest(offline: Path):
+    digest = json.loads((offline / "digests.json").read_text())["digests"][0]["digest"]
+    assert digest in refused(offline, *ATTACH, code=4)
+
+
+def test_the_signatures_of_other_keys_are_refused(offline: Path):
+    sign_elsewhere(offline, offline / "digests.json", "author", "id")
+    assert "not signed by the id key" in refused(offline, *ATTACH, code=3)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1, "id-block": "?", "digests": []}'])
+def test_what_is_no_document_of_digests_is_refused(offline: Path, text: str):
+    (offline / "digests.json").write_text(text)
+    refused(offline, *ATTACH, code=1)
+
+
+@pytest.mark.parametrize("key", ["small.pub", "id.pem", "digests.json"])
+def test_public_keys_that_are_none_or_of_another_curve_are_refused(offline: Path, key: str):
+    make_digests = ("--plugin", "coco", "id-block", "digests", "--measurement", "00" * 48, "--id-key", key)
+    refused(offline, *make_digests, code=4)

@@ -2,18 +2,22 @@
 
 import base64
 import json
+from pathlib import Path
 
 import cbor_diag
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from fuki_build.errors import SigningError
-from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchRecord, Prediction, to_document
+from fuki_build.errors import FormatError, SigningError
+from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchRecord, Prediction, from_document, to_document
+from msgspec.structs import replace
 from pycose.exceptions import CoseException
 from pycose.keys import EC2Key
 from pycose.messages import CoseMessage, Sign1Message
-from tests.support.launch import MemoryKey, memory_key
+from tests.support.command import invoke, succeed
+from tests.support.launch import FILE_KEY_PLUGIN, MemoryKey, memory_key, write_key
+from tests.support.plugins import install
 
 from fuki_coco import corim, reference
 
@@ -130,3 +134,63 @@ def test_the_neutral_document_has_everything():
         "cpu-model": "EPYC-Milan", "guest-features": 1, "boot": None, "variant": None,
     }  # fmt: skip
     assert [note["message"] for note in document["notes"]] == ["RTMR0 is not decided"]
+
+
+def test_the_document_is_read_back_without_its_notes():
+    (record,) = from_document(json.loads(json.dumps(to_document(RECORDS))))
+    assert record == replace(RECORDS[0], prediction=replace(RECORDS[0].prediction, notes=()))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, [], {"version": 2, "launches": []}, {"version": 1}, {"version": 1, "launches": [{"digest": "x"}]}],
+)
+def test_what_is_no_document_of_launches_is_refused(document: object):
+    with pytest.raises(FormatError, match="no document of launches"):
+        from_document(document)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a document of launches and a key."""
+    monkeypatch.syspath_prepend(install(tmp_path / "site", "pem", FILE_KEY_PLUGIN))
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "launch.json").write_text(json.dumps(to_document(RECORDS)))
+    write_key(place / "key.pem", memory_key())
+    return place
+
+
+VERB = ("--plugin", "coco", "--plugin", "pem", "reference-values")
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [("rvps", reference.trustee_message(RECORDS)), ("contrast", reference.contrast_manifest(RECORDS))],
+)
+def test_the_verb_writes_the_same_as_a_build(bench: Path, form: str, expected: bytes):
+    succeed(bench, *VERB, form, "launch.json", "-o", "values")
+    assert (bench / "values").read_bytes() == expected
+
+
+def test_the_verb_signs_a_corim(bench: Path):
+    succeed(bench, *VERB, "corim", "launch.json", "-o", "a.corim", "--name", "acme")
+    key = ("--key", 'backend = "pem", key = "key.pem"')
+    succeed(bench, *VERB, "corim", "launch.json", "-o", "b.corim", "--name", "acme", *key)
+    assert CoseMessage.decode((bench / "b.corim").read_bytes()).payload == (bench / "a.corim").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (2, ["rvps", "launch.json", "--key", 'backend = "pem", key = "key.pem"']),
+        (2, ["policy", "launch.json"]),
+        (1, ["rvps", "key.pem"]),
+        (1, ["rvps", "nowhere"]),
+        (4, ["corim", "launch.json", "--key", 'backend = "pem", key = "nowhere"']),
+    ],
+)
+def test_a_mistake_of_the_verb_is_one_error(bench: Path, code: int, arguments: list[str]):
+    outcome = invoke(bench, *VERB, *arguments, "-o", "values")
+    assert (outcome.code, outcome.out, outcome.err.lower().count("error:")) == (code, "", 1)
+    assert not (bench / "values").exists()
