@@ -8,7 +8,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from fuki_build.emit.launch import Boot, Subject
+from fuki_build.emit.launch import Boot, Subject, boots_of
 from fuki_build.errors import FukiError, MismatchError, PluginError, RecipeError
 from fuki_build.hooks.host import Contribution, PluginHost, blame
 from fuki_build.hooks.launch import LaunchModel, LaunchParameters, LaunchStep
@@ -46,7 +46,7 @@ def compare(
         row
         for name, model in models(host).items()
         if not wanted or name in wanted
-        for row in _row(model, left, right, named=bool(wanted))
+        for row in _row(model, left, right, named=requests[0].named)
     ]
     if not rows:
         raise FukiError("no technology launches both of them", hint="'fuki firmware show' tells what each has")
@@ -59,9 +59,8 @@ def compare(
 def _sides(parameters: LaunchParameters, targets: Sequence[tuple[Subject, Sequence[Boot]]]) -> tuple[Side, Side]:
     found = []
     for subject, boots in targets:
-        own = tuple(boot.boot for boot in boots if subject.profile in (None, boot.profile)) or (None,)
         content = subject.content.read_small(MAX_FIRMWARE, f"the firmware {subject.name}")
-        found.append(Side(subject.name, content, replace(parameters, boots=own)))
+        found.append(Side(subject.name, content, replace(parameters, boots=boots_of(subject, boots))))
     if len(found) == 2:
         return found[0], found[1]
     if len(found) != 1:

@@ -44,10 +44,16 @@ class Subject(Struct, frozen=True):
 
 
 class Boot(Struct, frozen=True):
-    """A direct boot, and the profile whose it is."""
+    """A direct boot, and the profile whose it is; None where it is that of every profile."""
 
     profile: int | None
     boot: DirectBoot
+
+
+def boots_of(subject: Subject, boots: Sequence[Boot]) -> tuple[DirectBoot | None, ...]:
+    """What is booted beside this firmware: a profile's own firmware starts no other profile."""
+    own = [boot.boot for boot in boots if subject.profile is None or boot.profile in (None, subject.profile)]
+    return tuple(own) or (None,)
 
 
 def subjects(layout: Layout) -> Iterator[Subject]:
@@ -159,8 +165,7 @@ def predict(
             raise RecipeError(f"there is no firmware {name!r}", where=request.where, hint=hint)
     for subject in chosen:
         content = subject.content.read_small(MAX_FIRMWARE, f"the firmware {subject.name}")
-        own = tuple(boot.boot for boot in boots if subject.profile in (None, boot.profile))
-        parameters = replace(request.parameters, boots=own or (None,))
+        parameters = replace(request.parameters, boots=boots_of(subject, boots))
         predictions = [
             _predict(model, content, parameters, subject, request)
             for name, model in models(host, request.where).items()
@@ -195,10 +200,10 @@ def _predict(
     except (PluginError, RecipeError) as error:
         raise error.at(request.where) from error
     except FukiError as error:
-        if name in request.technologies:
+        if request.named:
             raise error.at(subject.name) from error
         return Prediction(notes=(LaunchNote(name, error.message),))
-    if prediction is None and name in request.technologies:
+    if prediction is None and request.named:
         hint = "'fuki firmware show' tells what it has"
         raise FukiError(f"the firmware is not made for {model.thing.title}", where=subject.name, hint=hint)
     return prediction or Prediction()

@@ -21,7 +21,10 @@ _NO_MODELS_HINT = "load one: 'fuki --plugin coco launch …', or plugins = [\"co
 
 
 class LaunchRequest(Struct, frozen=True):
-    """What one table asks for; boots are added for each firmware. No `technologies` or `firmware` means all."""
+    """What one table asks for; boots are added for each firmware. No `technologies` or `firmware` means all.
+
+    `named` technologies were asked for by the user, not by a platform: what cannot do them is an error.
+    """
 
     technologies: tuple[str, ...]
     firmware: tuple[str, ...]
@@ -29,6 +32,7 @@ class LaunchRequest(Struct, frozen=True):
     direct_boot: DirectBootMode
     policy: int | None
     where: str
+    named: bool
     notes: tuple[str, ...] = ()
 
 
@@ -60,6 +64,7 @@ def resolve_launch(
         direct_boot=table.direct_boot,
         policy=table.policy,
         where=where,
+        named=bool(table.technology),
     )
     if not table.platform:
         return (request,)
@@ -83,7 +88,10 @@ def models(host: PluginHost, where: str | None = None) -> Mapping[str, Contribut
 
 
 def _check_vmms(names: Sequence[str], known: Mapping[str, Contribution[LaunchModel]], where: str) -> None:
-    vmms = dict.fromkeys(vmm for model in known.values() for vmm in model.thing.vmms)
+    vmms: dict[str, None] = {}
+    for model in known.values():
+        with blame(model.plugin, f"failed in launch model {model.thing.name!r}"):
+            vmms |= dict.fromkeys(model.thing.vmms)
     for index, name in enumerate(names):
         if name not in vmms:
             hint = f"there are: {', '.join(vmms)}"

@@ -109,6 +109,26 @@ def test_what_a_firmware_cannot_do_is_told_beside_what_it_can(image: Path):
     assert {note["technology"] for note in refusals} == {"sev", "sev-es", "sev-snp"}
 
 
+def test_what_a_platform_has_and_the_firmware_cannot_do_is_told_too(tmp_path: Path, part):
+    (tmp_path / "kernel").write_text("kernel")
+    arguments = ("--platform", "qemu", "--kernel", "kernel", "--json")
+    document = json.loads(succeed(tmp_path, *COCO, "launch", part("ovmf-inteltdx"), *arguments).out)
+    assert {row["technology"] for row in document["launches"]} == {"tdx"}
+    assert {note["technology"] for note in document["notes"]} == {"sev", "sev-es", "sev-snp", "tdx"}
+
+
+def test_firmware_of_a_profile_starts_that_profile_or_the_whole_image(workshop: Path, part, fuki):
+    (workshop / "ovmf").mkdir()
+    (workshop / "ovmf/OVMF.fd").symlink_to(part("ovmf-generic"))
+    with (workshop / "fuki.toml").open("a") as recipe:
+        recipe.write('[[fuki.profile]]\nid = "debug"\ncmdline = "debug"\n')
+        recipe.write('[[fuki.profile.firmware]]\nsource = "directory"\npath = "ovmf"\nplatforms = ["qemu"]\n')
+    fuki("build", "-o", "image.efi")
+    for mode, boot in (("sections", "debug"), ("image", "image")):
+        arguments = ("--technology", "sev-snp", "--vcpu-model", "EPYC", "--direct-boot", mode)
+        assert [(row["profile"], row["boot"]) for row in rows(workshop, "image.efi", *arguments)] == [(1, boot)]
+
+
 def test_a_platform_brings_its_hypervisor_and_numbers_of_vcpus(tmp_path: Path, firmware: Path):
     found = json.loads(
         succeed(tmp_path, *COCO, "--plugin", "aws", "launch", firmware, "--platform", "aws:m6a.*", "--json").out

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from fuki_build.errors import FormatError, RecipeError
-from fuki_build.hooks import DirectBoot, LaunchParameters
+from fuki_build.hooks import DirectBoot, LaunchModel, LaunchNote, LaunchParameters
 
 PAGE = 0x1000
 TOP = 1 << 32
@@ -25,6 +25,12 @@ def check_parameters(parameters: LaunchParameters) -> None:
     for features in parameters.guest_features:
         if not 0 <= features < 1 << 64:
             raise RecipeError(f"guest features have 64 bits, {features:#x} does not fit")
+
+
+def unknown_vmms(model: LaunchModel, parameters: LaunchParameters) -> tuple[LaunchNote, ...]:
+    """A note for each hypervisor that does not launch guests of this technology."""
+    others = [vmm for vmm in parameters.vmms if vmm not in model.vmms]
+    return tuple(LaunchNote(model.name, f"{vmm} launches no guests under {model.title}") for vmm in others)
 
 
 def check_firmware(firmware: bytes) -> int:

@@ -15,14 +15,13 @@ from fuki_build.hooks import (
     DirectBoot,
     LaunchDigest,
     LaunchModel,
-    LaunchNote,
     LaunchParameters,
     LaunchStep,
     Prediction,
 )
 
 from fuki_coco import cpus
-from fuki_coco.memory import PAGE, boot_name, check_firmware, check_parameters, pages
+from fuki_coco.memory import PAGE, boot_name, check_firmware, check_parameters, pages, unknown_vmms
 from fuki_coco.snp import cpu_models
 from fuki_coco.vcpus import RESET_VECTOR, Vmm, register_page
 
@@ -49,7 +48,8 @@ class Sev(LaunchModel):
                     self.name, _REGISTER, _ALGORITHM, _stream(firmware, boot).hexdigest(), boot=boot_name(boot)
                 )
                 for boot in parameters.boots
-            )
+            ),
+            notes,
         )
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
@@ -73,13 +73,12 @@ class SevEs(LaunchModel):
         if image is None or image.reset_address is None:
             return None
         known = [vmm for vmm in parameters.vmms if vmm in self.vmms]
-        notes = [LaunchNote(self.name, f"{vmm} has no SEV-ES") for vmm in parameters.vmms if vmm not in self.vmms]
         digests: list[LaunchDigest] = []
         for boot in parameters.boots:
             stream = _stream(firmware, boot)
             for vmm in known:
                 digests += self._rows(stream, image, vmm, boot, parameters)
-        return Prediction(tuple(digests), tuple(notes))
+        return Prediction(tuple(digests), unknown_vmms(self, parameters))
 
     def _rows(
         self, start: "hashlib._Hash", image: Ovmf, vmm: str, boot: DirectBoot | None, parameters: LaunchParameters

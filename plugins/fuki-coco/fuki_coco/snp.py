@@ -94,7 +94,12 @@ class SevSnp(LaunchModel):
                 LaunchDigest(self.name, "MEASUREMENT", "sha384", digest.hex(), Vmm.QEMU, count, model, 1, variant=_SVSM)
                 for count, digest in _chain(extend(start, [page]), page, parameters.vcpus)
             ]
-        return Prediction(tuple(digests))
+        others = [
+            LaunchNote(self.name, f"how {vmm} launches an SVSM is not known")
+            for vmm in parameters.vmms
+            if vmm != Vmm.QEMU
+        ]
+        return Prediction(tuple(digests), tuple(others))
 
     def _pages(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[Page]:
         check_parameters(parameters)

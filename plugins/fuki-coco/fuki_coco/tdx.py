@@ -27,7 +27,7 @@ from fuki_build.hooks import (
 )
 
 from fuki_coco.igvm_snp import inserted, mask_of
-from fuki_coco.memory import MAX_FIRMWARE, MAX_LAUNCH, PAGE, check_range, check_ranges
+from fuki_coco.memory import MAX_FIRMWARE, MAX_LAUNCH, PAGE, check_range, check_ranges, unknown_vmms
 from fuki_coco.memory import pages as split
 from fuki_coco.vcpus import Vmm
 
@@ -80,8 +80,12 @@ class Tdx(LaunchModel):
         sections = _sections(firmware)
         if sections is None:
             return None
-        # Each page of an IGVM file is a section of its own, so that both orders are one.
-        orders = [Order.SINGLE_PASS] if igvm.decode_header(firmware[: igvm.HEADER_SIZE]) else list(Order)
+        unknown = unknown_vmms(self, parameters)
+        if len(unknown) == len(parameters.vmms):
+            return Prediction(notes=unknown)
+        # Each page of an IGVM file is a section of its own, so that both orders are one; GCE has one order.
+        single = Vmm.QEMU not in parameters.vmms or igvm.decode_header(firmware[: igvm.HEADER_SIZE])
+        orders = [Order.SINGLE_PASS] if single else list(Order)
         digests = [
             LaunchDigest(self.name, "MRTD", "sha384", mrtd(sections, order).hex(), variant=order) for order in orders
         ]
@@ -90,7 +94,7 @@ class Tdx(LaunchModel):
             for boot in parameters.boots
             if boot is not None and boot.authenticode is not None
         ]
-        return Prediction(tuple(digests), tuple(self._notes(parameters.boots)))
+        return Prediction(tuple(digests), (*unknown, *self._notes(parameters.boots)))
 
     def _notes(self, boots: tuple[DirectBoot | None, ...]) -> Iterator[LaunchNote]:
         for register, text in _NOTES.items():

@@ -145,6 +145,15 @@ def test_what_changes_no_digest_is_not_in_it(technology: str):
     assert (digest.vmm, digest.vcpus, digest.cpu_model) == told[technology]
 
 
+@pytest.mark.parametrize("technology", ["sev", "sev-es", "sev-snp"])
+def test_hyper_v_launches_no_ovmf(technology: str):
+    found = predict(technology, "ovmf-generic", LaunchParameters(vmms=("hyperv",)))
+    assert not found.digests
+    assert found.notes
+    found = predict(technology, "ovmf-generic", LaunchParameters(vmms=("hyperv", "gce")))
+    assert len(found.digests) == 1
+
+
 def test_a_signature_stands_for_its_cpu_model():
     named, number = (
         predict("sev-snp", "ovmf-generic", LaunchParameters(cpu_models=(model,))).digests[0].digest

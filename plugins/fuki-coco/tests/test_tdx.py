@@ -69,6 +69,18 @@ def test_mrtd_depends_on_no_parameter():
     assert one == other
 
 
+def test_gce_has_one_order():
+    found = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("gce",)))
+    assert [digest.variant for digest in found.digests] == ["single-pass"]
+
+
+def test_hypervisors_without_tdx_are_named():
+    found = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("ec2",)))
+    assert (found.digests, found.notes[0].message) == ((), "ec2 launches no guests under Intel TDX")
+    found = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("ec2", "qemu")))
+    assert len(found.digests) == 2
+
+
 def test_the_variables_are_not_in_mrtd_but_the_code_is():
     firmware = bytearray(parts.get("ovmf-generic").read_bytes())
     before = predict(bytes(firmware)).digests
