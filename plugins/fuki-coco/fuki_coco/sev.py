@@ -42,15 +42,11 @@ class Sev(LaunchModel):
     def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
         if _decode(firmware) is None:
             return None
-        return Prediction(
-            tuple(
-                LaunchDigest(
-                    self.name, _REGISTER, _ALGORITHM, _stream(firmware, boot).hexdigest(), boot=boot_name(boot)
-                )
-                for boot in parameters.boots
-            ),
-            notes,
-        )
+        notes = unknown_vmms(self, parameters)
+        boots = parameters.boots if len(notes) < len(parameters.vmms) else ()
+        found = [(boot_name(boot), _stream(firmware, boot).hexdigest()) for boot in boots]
+        digests = [LaunchDigest(self.name, _REGISTER, _ALGORITHM, digest, boot=boot) for boot, digest in found]
+        return Prediction(tuple(digests), notes)
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
         yield from _steps(firmware, parameters.boots[0])
