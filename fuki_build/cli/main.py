@@ -18,19 +18,8 @@ if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
 VERBS = (
-    "build",
-    "check",
-    "firmware",
-    "hwids",
-    "init",
-    "inspect",
-    "launch",
-    "machine",
-    "match",
-    "plan",
-    "plugins",
-    "schema",
-)
+    "build", "check", "firmware", "hwids", "init", "inspect", "launch", "machine", "match", "plan", "plugins", "schema",
+)  # fmt: skip
 """Each is a module here with a click command of its name; it is imported when it is used."""
 
 _PIPE = 128 + signal.SIGPIPE

@@ -13,19 +13,8 @@ from fuki_build import load_recipe
 from tests.support.command import invoke, refused, succeed
 
 VERBS = (
-    "build",
-    "check",
-    "firmware",
-    "hwids",
-    "init",
-    "inspect",
-    "launch",
-    "machine",
-    "match",
-    "plan",
-    "plugins",
-    "schema",
-)
+    "build", "check", "firmware", "hwids", "init", "inspect", "launch", "machine", "match", "plan", "plugins", "schema",
+)  # fmt: skip
 
 
 class TestInit:

@@ -73,7 +73,9 @@ def _type(schema: Schema) -> str:
         return " or ".join(dict.fromkeys(_type(one) for one in schema["anyOf"] if one.get("type") != "null"))
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return {"TextFile": "`{ file = … }`", "InlineText": "`{ text = … }`"}.get(name, "table")
+        return {"TextFile": "`{ file = … }`", "InlineText": "`{ text = … }`", "DirectBootMode": "string"}.get(
+            name, "table"
+        )
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}s"
     return {"object": "table"}.get(schema.get("type", ""), schema.get("type", "anything"))
