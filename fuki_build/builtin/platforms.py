@@ -11,8 +11,6 @@ _MACHINES = {
     "q35": Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)"),
     "i440fx": Machine("QEMU i440fx", manufacturer="QEMU", product="Standard PC (i440FX + PIIX, 1996)"),
 }
-
-
 _LAUNCH = LaunchSite("q35", ("sev", "sev-es", "sev-snp", "tdx"), "qemu")
 
 

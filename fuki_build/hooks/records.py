@@ -203,6 +203,7 @@ class Build(Struct, frozen=True):
     findings: tuple[Finding, ...]
     firmware_origins: Mapping[str, Mapping[str, str]]
     launches: tuple[LaunchRecord, ...] = ()
+    """What the recipe's `[[fuki.launch]]` tables ask for."""
 
 
 class Artifact(Struct, frozen=True):

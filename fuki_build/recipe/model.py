@@ -137,7 +137,7 @@ class LaunchTable(Table, frozen=True):
         ),
     ] = DirectBootMode.NONE
     firmware: Annotated[str | tuple[str, ...], Meta(description="fwids; by default all")] = ()
-    policy: Annotated[int | None, Meta(description="guest policy, for ID blocks")] = None
+    policy: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="guest policy, for ID blocks")] = None
     svsm: Annotated[str | None, Meta(description="an SVSM that the guest starts in")] = None
     variables_size: Annotated[
         Annotated[int, Meta(ge=0)] | None,

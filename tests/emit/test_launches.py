@@ -160,3 +160,35 @@ def test_an_output_of_launches_needs_a_launch(shop: Path, name: str):
 def test_a_launch_without_a_plugin_that_predicts_is_refused(workshop: Path):
     (workshop / "fuki.toml").write_text((workshop / "fuki.toml").read_text() + "[[fuki.launch]]\n")
     assert 'plugins = ["coco"]' in refused(workshop, "build")
+
+
+MKOSI = """\
+[Fuki]
+Name=acme
+Plugins=coco
+Stub=stub
+Linux=vmlinuz
+OsRelease=os-release
+Firmware=source=directory path=ovmf platforms=qemu
+Launch=technology=sev-snp,tdx vcpus=1,2 vcpu-model=EPYC-Milan guest-features=0x1,0x21 policy=0xb0000
+Output=format=launch
+"""
+
+
+def test_a_launch_is_a_line_in_mkosi_conf(shop: Path, part):
+    (shop / "mkosi.conf").write_text(MKOSI)
+    succeed(shop, "build", "mkosi.conf")
+    document = json.loads((shop / "acme.launch.json").read_text())
+    found = {(row["vcpus"], row["guest-features"]): row["digest"] for row in document["launches"] if row["vcpus"]}
+    assert found == {
+        (vcpus, features): peer_digest("sev-snp", part("ovmf-generic"), "qemu", vcpus, "EPYC-Milan", features)
+        for vcpus in (1, 2)
+        for features in (0x1, 0x21)
+    }
+    assert {row["policy"] for row in document["launches"]} == {0xB0000}
+
+
+@pytest.mark.parametrize("line", ["vcpus=many", "policy=0xlax", "policy=" + "9" * 30, "vcpus=-1"])
+def test_a_number_that_is_none_is_refused(shop: Path, line: str):
+    (shop / "mkosi.conf").write_text(MKOSI.replace("vcpus=1,2", line).replace(" policy=0xb0000", "", 1))
+    assert "fuki.launch[0]" in refused(shop, "build", "mkosi.conf")
