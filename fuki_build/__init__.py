@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from fuki_build.hardware.machine import Machine
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
-    from fuki_build.pipeline import build, plan
+    from fuki_build.image.output_file import OutputFile
+    from fuki_build.pipeline import build, plan, signing_key
     from fuki_build.recipe.load import load_recipe
 
 __version__ = "0.1.0"
@@ -21,21 +22,25 @@ _HOMES = {
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
     "Machine": "fuki_build.hardware.machine",
+    "OutputFile": "fuki_build.image.output_file",
     "build": "fuki_build.pipeline",
     "inspect": "fuki_build.image.inspect",
     "load_recipe": "fuki_build.recipe.load",
     "plan": "fuki_build.pipeline",
+    "signing_key": "fuki_build.pipeline",
 }
 
 __all__ = [
     "FukiError",
     "Layout",
     "Machine",
+    "OutputFile",
     "__version__",
     "build",
     "inspect",
     "load_recipe",
     "plan",
+    "signing_key",
 ]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from fuki_build.emit.launch import needs_image_file
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan
 from fuki_build.hooks.records import BuiltImage, Finding
@@ -27,6 +28,7 @@ class ImageWriter:
         self._progress = progress
         self._banks = {bank for output in outputs for bank in output.format.banks(output.options)}
         self._needs_file = any(output.format.needs_image_file for output in outputs)
+        self._needs_file |= needs_image_file(plan.resolved.launches)
         self._signers = {id(signer.request): signer for signer in self._open()}
         self.findings = self._doubts()
         self._signers |= {id(signer.request): signer for signer in self._open_policies()}
