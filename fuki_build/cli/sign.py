@@ -1,7 +1,7 @@
 """`fuki sign`: sign any PE image with any signing backend."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.signer_options import signer_table
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.signers import SigningContext
+from fuki_build.image.assemble import Assembly, assemble
 from fuki_build.image.inspect import inspect
 from fuki_build.image.signatures import kept_table
 from fuki_build.recipe.load import load_recipe
@@ -77,7 +78,11 @@ def _sign(image: Path, target: Path, signers: Sequence[Signer], context: Signing
     layout = inspect(image)
     kept = kept_table(layout, replace=replace)
     with progress_bar(layout.file_size) as progress, replacing(target, layout) as file:
-        write_signed(layout, file, signers, context, keep=kept, progress=progress)
+
+        def run(algorithms: Collection[str]) -> Assembly:
+            return assemble(layout, file, progress, algorithms)
+
+        write_signed(layout, file, signers, context, run=run, keep=kept)
     click.echo(f"wrote {target}", err=True)
 
 

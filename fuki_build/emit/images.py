@@ -1,13 +1,16 @@
 """The images of a build: signers made ready, then each image assembled and signed wherever an output wants it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan
 from fuki_build.hooks.records import BuiltImage, Finding
-from fuki_build.image.assemble import Assembly, Progress, assemble
+from fuki_build.image.assemble import Assembly, Late, Progress, assemble
 from fuki_build.image.blob import Blob, FilePart
+from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, with_contents
 from fuki_build.image.output_file import OutputFile
 from fuki_build.signing.request import Signer, SignRequest, open_signers
@@ -26,6 +29,8 @@ class ImageWriter:
         self._needs_file = any(output.format.needs_image_file for output in outputs)
         self._signers = {id(signer.request): signer for signer in self._open()}
         self.findings = self._doubts()
+        self._signers |= {id(signer.request): signer for signer in self._open_policies()}
+        self._policies: dict[int, bytes] = {}
         self._kernels = self._sign_kernels()
 
     def _open(self) -> tuple[Signer, ...]:
@@ -40,6 +45,13 @@ class ImageWriter:
             for signer in signers:
                 check_key(signer)
         return signers
+
+    def _open_policies(self) -> tuple[Signer, ...]:
+        if self._plan.unsigned:
+            return ()
+        keys = [key for room in self._plan.resolved.policies for key in room.keys]
+        requests = {id(key.request.signer): key.request.signer for key in keys}
+        return open_signers(tuple(requests.values()), self._plan.signing)
 
     def _doubts(self) -> tuple[Finding, ...]:
         """What firmware may not know of the signatures that are going to be made."""
@@ -79,18 +91,39 @@ class ImageWriter:
                 written = self._write(content, file, self._plan.resolved.signers)
                 file.commit()
             built = BuiltImage(*written, path)
-        return built or BuiltImage(content, self._assemble(content, None), None)
+        built = built or BuiltImage(content, self._assemble(content, None), None)
+        return replace(built, layout=with_contents(built.layout, self._made(content)))
 
-    def _assemble(self, content: Layout, file: OutputFile | None) -> Assembly:
-        return assemble(content, file, self._progress, self._banks, measured=bool(self._banks))
+    def _assemble(self, content: Layout, file: OutputFile | None, algorithms: Collection[str] = ()) -> Assembly:
+        late = self._late(content)
+        banks = {bank for room in self._plan.resolved.policies for key in room.keys for bank in key.request.banks}
+        wanted = {*self._banks, *algorithms, *(banks if late else ())}
+        return assemble(content, file, self._progress, wanted, measured=bool(self._banks), late=late)
+
+    def _late(self, content: Layout) -> Mapping[int, Late]:
+        """What makes the sections with policies."""
+        rooms = self._plan.resolved.policies
+        if not rooms or content.kind is not ImageKind.UKI:
+            return {}
+        from fuki_build.signing.policy import late_sections  # noqa: PLC0415 - cryptography is slow to load
+
+        return late_sections(content, rooms, lambda request: self._signers.get(id(request)), self._policies)
+
+    def _made(self, content: Layout) -> Mapping[int, Blob]:
+        """The sections with policies as they were made, by the identity of what stood for them."""
+        if content.kind is not ImageKind.UKI:
+            return {}
+        return {id(content.sections[i].section.content): Blob.of_bytes(data) for i, data in self._policies.items()}
 
     def _write(self, content: Layout, file: OutputFile, requests: Sequence[SignRequest]) -> tuple[Layout, Assembly]:
         if not requests:
             return content, self._assemble(content, file)
         from fuki_build.signing.image import write_signed  # noqa: PLC0415 - cryptography is slow to load
 
-        signers, context = self._of(requests), self._plan.signing
-        return write_signed(content, file, signers, context, progress=self._progress, banks=self._banks)
+        def run(algorithms: Collection[str]) -> Assembly:
+            return self._assemble(content, file, algorithms)
+
+        return write_signed(content, file, self._of(requests), self._plan.signing, run=run)
 
     @property
     def kernel_digests(self) -> dict[Path, str]:

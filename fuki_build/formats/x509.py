@@ -8,7 +8,12 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
@@ -40,6 +45,28 @@ def public_key_of(certificate: bytes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+def read_public_key(data: bytes) -> bytes:
+    """The public key of a PEM or DER file, or of the certificate in it, as a SubjectPublicKeyInfo in DER.
+
+    Raises `FormatError`.
+    """
+    try:
+        if b"-----BEGIN PUBLIC KEY" in data:
+            key = load_pem_public_key(data)
+        elif b"-----BEGIN" in data:
+            return public_key_of(decode_certificates(data)[0])
+        else:
+            key = load_der_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise FormatError("this is not a public key", hint="PEM or DER, or a certificate, is expected") from error
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def encode_public_key(der: bytes) -> bytes:
+    """A SubjectPublicKeyInfo in DER as PEM. Raises `FormatError`."""
+    return decode_public_key(der).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
 def decode_public_key(der: bytes) -> PublicKey:
     """An RSA or elliptic curve key from a SubjectPublicKeyInfo. Raises `FormatError` for anything else."""
     try:
@@ -63,6 +90,17 @@ def verifies(public_key: bytes, signature: bytes, digest: bytes, algorithm: str)
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def rsa_fingerprint(public_key: bytes) -> str:
+    """SHA-256 of an RSA key's RSAPublicKey (RFC 8017, A.1.1) in hex: how systemd names the keys of policies.
+
+    Raises `FormatError` for another key.
+    """
+    key = decode_public_key(public_key)
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise FormatError("the key is not an RSA key")
+    return fingerprint(key.public_bytes(Encoding.DER, PublicFormat.PKCS1))
 
 
 def fingerprint(der: bytes) -> str:

@@ -142,6 +142,13 @@ class KeySigner(ABC):
         """The key's certificates, for a preview: better without asking for a secret. By default the key is opened."""
         return self.open(options, context).certificates
 
+    def public_key(self, options: Any, context: SigningContext) -> bytes:  # noqa: ANN401
+        """The key's SubjectPublicKeyInfo in DER, for a preview; by default the certificate's or open key's."""
+        from fuki_build.formats import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
+
+        found = self.certificates(options, context)
+        return x509.public_key_of(found[0]) if found else self.open(options, context).public_key
+
 
 class FileSigner(ABC):
     """Hands the finished file to a program that signs it in place.

@@ -10,7 +10,7 @@ from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import authenticode, pe
 from fuki_build.image.blob import Blob, FilePart, open_regular
 from fuki_build.image.digest import Digests
-from fuki_build.image.layout import Layout
+from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.wanted import Hashes, Wanted
 
@@ -47,6 +47,10 @@ class Assembly(Struct, frozen=True):
         return self.image_digests["sha256"]
 
 
+Late = Callable[[Assembly], bytes]
+"""Makes a section's content, of the planned size, from the digests of all sections before it in the file."""
+
+
 def assemble(
     layout: Layout,
     output: OutputFile | None = None,
@@ -54,18 +58,24 @@ def assemble(
     algorithms: Iterable[str] = (),
     *,
     measured: bool = False,
+    late: Mapping[int, Late] | None = None,
 ) -> Assembly:
     """Write `layout` to `output`, or nowhere, and compute its digests on the way.
 
     They are in SHA-256 and `algorithms` (hashlib's names); with `measured`, what booting measures can be told of them.
+    `late` makes the content of sections, by their index, that depends on what stands before them in the file.
     What is written has no certificate table: signatures of an image that was read are left out, and its end is padded
     as they want it. Memory does not grow with the image. Raises `FukiError` when an input has changed since it was
     planned, cannot be read, or the output cannot be written.
     """
     wanted = Wanted(layout, algorithms, measured=measured)
     with Digests(wanted.requests) as digests:
+
+        def so_far() -> Assembly:
+            return Assembly(wanted.hashes(digests.seen()))
+
         at = 0
-        for piece in _stream(layout):
+        for piece in _stream(layout, late or {}, so_far):
             digests.feed(at, piece)
             at += len(piece)
             if output:
@@ -75,7 +85,7 @@ def assemble(
     return Assembly(wanted.hashes(digests.results), wanted.inputs(digests.results))
 
 
-def _stream(layout: Layout) -> Iterator[memoryview]:
+def _stream(layout: Layout, late: Mapping[int, Late], so_far: Callable[[], Assembly]) -> Iterator[memoryview]:
     """The file's bytes from first to last, without a certificate table."""
     if layout.file is not None:
         yield from read_pieces(layout.file.slice(0, layout.unsigned_size))
@@ -83,17 +93,28 @@ def _stream(layout: Layout) -> Iterator[memoryview]:
         return
     yield memoryview(pe.encode(layout.headers))
     at = layout.headers.optional.size_of_headers
-    for placed in sorted(layout.sections, key=lambda s: s.header.raw_offset):
+    for index, placed in sorted(enumerate(layout.sections), key=lambda pair: pair[1].header.raw_offset):
         if not placed.header.raw_size:
             continue
         yield from _zeros(placed.header.raw_offset - at)
         size = placed.section.content.size
         if size > placed.header.raw_size:
             raise FormatError(f"section {placed.name} has {size} bytes, there is room for {placed.header.raw_size}")
-        yield from read_pieces(placed.section.content)
+        if index in late:
+            yield _made(late[index], so_far, placed)
+        else:
+            yield from read_pieces(placed.section.content)
         yield from _zeros(placed.header.raw_size - size)
         at = placed.header.raw_offset + placed.header.raw_size
     yield from _zeros(layout.file_size - at)
+
+
+def _made(make: Late, so_far: Callable[[], Assembly], placed: PlacedSection) -> memoryview:
+    made = make(so_far())
+    planned = placed.section.content.size
+    if len(made) != planned:
+        raise FormatError(f"section {placed.name} became {len(made)} bytes, planned were {planned}")
+    return memoryview(made)
 
 
 def _zeros(count: int) -> Iterator[memoryview]:

@@ -93,6 +93,12 @@ class Digests:
         for queue in self._queues:
             queue.put((offset, piece))
 
+    def seen(self) -> dict[Request, Hash]:
+        """Copies of all hashes after everything that was fed; suffixes are not in them yet."""
+        for queue in self._queues:
+            queue.join()
+        return {r.request: r.hash.copy() for share in self._shares for r in share}
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -108,3 +114,4 @@ def _work(queue: "Queue[tuple[int, memoryview] | None]", share: list[_Running]) 
     while (item := queue.get()) is not None:
         for running in share:
             running.feed(*item)
+        queue.task_done()

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from fuki_build.measure.registers import PHASES
 from fuki_build.signing.request import DigestAlgorithm
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$"
@@ -146,6 +147,21 @@ class SignTable(Table, frozen=True):
     sign_kernel: Annotated[bool, Meta(description="whether to sign kernels, too, that are not signed")] = False
 
 
+class PcrPolicyTable(Table, frozen=True):
+    """`[[fuki.pcr-policy]]`: policies over PCR 11, signed with one key; the keys of its backend stand beside these."""
+
+    backend: Annotated[str, Meta(description="what signs: local, command, or a plugin's with keys")] = "local"
+    public_key: Annotated[
+        str | None, Meta(description="the public key, PEM or DER; by default that of certificate or key")
+    ] = None
+    phases: Annotated[
+        tuple[str, ...], Meta(description="phase paths to sign for; by default those of systemd-measure")
+    ] = PHASES
+    banks: Annotated[tuple[str, ...], Meta(description="banks to sign for: sha1, sha256, sha384, sha512")] = ("sha256",)
+    profiles: Annotated[tuple[str, ...], Meta(description="ids of profiles to sign for; by default all")] = ()
+    reference: Annotated[str | None, Meta(description="policy reference to bind the policies to")] = None
+
+
 Sign = dict[str, Any] | tuple[dict[str, Any], ...]
 
 
@@ -177,4 +193,5 @@ class Recipe(Table, frozen=True):
     addon: tuple[AddonTable, ...] = ()
     expect: Annotated[tuple[ExpectTable, ...], Meta(description="what machines are to select")] = ()
     sign: Annotated[Sign, Meta(description="what signs the image and its addons")] = ()
+    pcr_policy: Annotated[tuple[dict[str, Any], ...], Meta(description="policies over PCR 11 to sign")] = ()
     output: Annotated[tuple[dict[str, Any], ...], Meta(description="files to write; by default the image")] = ()

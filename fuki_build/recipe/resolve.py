@@ -23,12 +23,14 @@ from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.model import AddonTable, ImageTable, ProfileTable
+from fuki_build.recipe.policies import make_room, resolve_policies, with_public_key
 from fuki_build.recipe.signing import KernelSigning, resolve_signers
 from fuki_build.recipe.stubs import find_stub, read_stub
 from fuki_build.signing.request import SignRequest
 
 if TYPE_CHECKING:
     from fuki_build.signing.kernel import KernelRoom
+    from fuki_build.signing.policy import PolicyKey, PolicyRoom
 
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -44,6 +46,8 @@ class Resolved(Struct, frozen=True):
     signers: tuple[SignRequest, ...] = ()
     kernels: tuple["KernelRoom", ...] = ()
     """Kernels of the image that are to be signed."""
+    policies: tuple["PolicyRoom", ...] = ()
+    """Sections of the image with policies that are to be signed."""
 
 
 def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, unsigned: bool = False) -> Resolved:
@@ -54,7 +58,8 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
     inputs = Inputs(loaded, signing.workspace)
     signers = () if unsigned else resolve_signers(loaded.recipe.sign, host, "fuki.sign")
     kernels = KernelSigning(tuple(signer for signer in signers if signer.sign_kernel), signing)
-    uki, firmware = _resolve_uki(loaded, host, inputs, kernels)
+    policies = resolve_policies(loaded.recipe, host, signing)
+    uki, firmware = _resolve_uki(loaded, host, inputs, kernels, policies)
     addons = tuple(
         _resolve_addon(addon, uki.machine, inputs, f"fuki.addon[{i}]") for i, addon in enumerate(loaded.recipe.addon)
     )
@@ -67,11 +72,16 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
     }
     declared = [Expectation(d.machine, d.fwid, d.profile, d.where) for found in firmware for d in found.declared]
     expected = explicit_expectations(loaded.recipe, loaded.directory, host, inputs.dependencies)
-    return Resolved(uki, addons, inputs, origins, (*declared, *expected), signers, tuple(kernels.rooms))
+    uki, rooms = make_room(uki, policies)
+    return Resolved(uki, addons, inputs, origins, (*declared, *expected), signers, tuple(kernels.rooms), rooms)
 
 
 def _resolve_uki(
-    loaded: LoadedRecipe, host: PluginHost, inputs: Inputs, kernels_to_sign: KernelSigning
+    loaded: LoadedRecipe,
+    host: PluginHost,
+    inputs: Inputs,
+    kernels_to_sign: KernelSigning,
+    policies: Sequence["PolicyKey"],
 ) -> tuple[Image, list[FirmwareSet]]:
     recipe = loaded.recipe
     table = recipe.image
@@ -80,7 +90,10 @@ def _resolve_uki(
     firmware = [resolve_firmware(recipe.firmware, None, inputs, host, "fuki.firmware")]
     base = kernels_to_sign.reserve(resolve_contents(table, firmware[0], None, inputs, "fuki.image"))
     stub = find_stub(table, base.kernel, inputs)
-    sections = [*base.sections, _uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image")]
+    sections = [
+        *with_public_key(base.sections, policies),
+        _uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image"),
+    ]
     kernels = [base.kernel] if base.kernel else []
     if recipe.profile:
         _check_profile_ids(table, recipe.profile)

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from fuki_build.errors import FukiError, SigningError
 from fuki_build.formats import authenticode as table
 from fuki_build.hooks.host import blame
 from fuki_build.hooks.signers import FileSigner, SigningContext
-from fuki_build.image.assemble import Assembly, Progress, assemble
+from fuki_build.image.assemble import Assembly
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
@@ -34,18 +34,16 @@ def write_signed(
     signers: Sequence[Signer],
     context: SigningContext,
     *,
+    run: Callable[[Collection[str]], Assembly],
     keep: bytes = b"",
-    progress: Progress | None = None,
-    banks: Collection[str] = (),
 ) -> Signed:
     """Write `layout` to `output` in one pass, and sign it: first with keys, in their order, then through programs.
 
-    What booting it measures is digested in `banks`. `keep` are entries of a certificate table that stay before the
-    new ones. Raises `SigningError`.
+    `run` is that pass, an `assemble`, with digests in these algorithms among others. `keep` are entries of a
+    certificate table that stay before the new ones. Raises `SigningError`.
     """
     keyed = [signer for signer in signers if signer.key is not None]
-    algorithms = {*banks, *(signer.request.digest for signer in keyed)}
-    assembly = assemble(layout, output, progress, algorithms, measured=bool(banks))
+    assembly = run({signer.request.digest for signer in keyed})
     entries = keep + b"".join(certificate_entry(signer, assembly) for signer in keyed)
     signed = attach(layout, entries, output) if entries else layout
     for signer in signers:

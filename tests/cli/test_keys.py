@@ -69,6 +69,15 @@ class TestGenerate:
         (tmp_path / "phrase").write_text("\n")
         assert "is empty" in refused(tmp_path, "keys", "generate", "--passphrase", "file:phrase", code=4)
 
+    @pytest.mark.parametrize(("again", "code"), [(PHRASE, 0), ("another", 4)])
+    def test_a_passphrase_that_is_typed_is_typed_twice(self, tmp_path, monkeypatch, again, code):
+        typed = iter([PHRASE, again])
+        monkeypatch.setattr("fuki_build.hooks.secrets.read_secret", lambda *_: next(typed))
+        outcome = invoke(tmp_path, "keys", "generate", "--type", "p256", "--passphrase", "prompt")
+        assert outcome.code == code
+        assert (tmp_path / "keys").exists() is (code == 0)
+        assert not list(typed)
+
     @pytest.mark.parametrize("name", ["x" * 62, "a\nb"])
     def test_a_name_that_fits_no_certificate_is_refused(self, tmp_path, name):
         assert refused(tmp_path, "keys", "generate", "--name", name).startswith("fuki: error: --name: ")

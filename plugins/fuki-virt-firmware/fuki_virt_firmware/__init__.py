@@ -27,7 +27,7 @@ class VirtFirmware(Enroller):
     name = "virt-firmware"
 
     def enroll(self, source: Path, target: Path, keys: SecureBootKeys, context: SourceContext) -> None:
-        command = [find_program(), "--input", str(source), "--output", str(target)]
+        command = [find_program(), "--input", str(source.absolute()), "--output", str(target)]
         _run([*command, *_arguments(keys, context.workspace)])
 
 

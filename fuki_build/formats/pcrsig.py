@@ -1,0 +1,83 @@
+"""`.pcrsig`: signed policies over PCR 11, as systemd's tools read them (systemd-measure(1), systemd-cryptenroll(1)).
+
+JSON: by bank a list of entries. What is signed is TPM2_PolicyAuthorize's message: the policy digest, then the SHA-256
+of the policy reference where there is one (TCG, "TPM 2.0 Library", part 3, 23.16; systemd-measure 262.1).
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fuki_build.errors import FormatError
+
+MAX_SIZE = 16 * 1024 * 1024
+_BANKS = ("sha1", "sha256", "sha384", "sha512")
+_PADDING = b" \t\r\n\0"
+
+Hex = Annotated[str, Meta(pattern="^(?:[0-9a-fA-F]{2})+$")]
+
+
+class PolicySignature(Struct, frozen=True, omit_defaults=True):
+    """One entry, in hex: `pkfp` is the SHA-256 of the key's RSAPublicKey in DER, `pol` the policy digest.
+
+    `sig` is the signature in base64; until there is one, `tbs` has what is to be signed, in hex.
+    """
+
+    pcrs: tuple[int, ...]
+    pkfp: Hex
+    pol: Hex
+    ref: str | None = None
+    sig: str | None = None
+    tbs: Hex | None = None
+
+    @property
+    def message(self) -> bytes:
+        """What the signature is over."""
+        return message(bytes.fromhex(self.pol), self.ref)
+
+
+Signatures = dict[str, tuple[PolicySignature, ...]]
+"""Entries by bank."""
+
+
+def message(policy: bytes, reference: str | None) -> bytes:
+    """What is signed for a policy digest, with its reference or without one."""
+    return policy if reference is None else policy + hashlib.sha256(reference.encode()).digest()
+
+
+def group(entries: Iterable[tuple[str, PolicySignature]]) -> Signatures:
+    """Entries by bank, the banks in their usual order, each entry once."""
+    found: dict[str, dict[PolicySignature, None]] = {bank: {} for bank in _BANKS}
+    for bank, entry in entries:
+        found[bank][entry] = None
+    return {bank: tuple(own) for bank, own in found.items() if own}
+
+
+def encode(signatures: Signatures, size: int | None = None) -> bytes:
+    """The section's content, with spaces up to `size` bytes. Raises `FormatError` where it does not fit."""
+    data = msgspec.json.encode(signatures)
+    if size is not None and len(data) > size:
+        raise FormatError(f"the policies have {len(data)} bytes, there is room for {size}")
+    return data.ljust(size or 0, b" ")
+
+
+def decode(data: bytes) -> Signatures:
+    """Decode a section; padding may follow. Raises `FormatError`."""
+    if len(data) > MAX_SIZE:
+        raise FormatError(f"signed policies of {len(data)} bytes are beyond belief (limit {MAX_SIZE})")
+    try:
+        found = msgspec.json.decode(data.rstrip(_PADDING), type=Signatures)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise FormatError(f"this is not a .pcrsig: {error}") from None
+    unknown = sorted(set(found) - set(_BANKS))
+    if unknown:
+        raise FormatError(f"the .pcrsig has a bank {unknown[0]!r}")
+    return found
+
+
+def missing(signatures: Signatures) -> Sequence[tuple[str, PolicySignature]]:
+    """The entries that still want a signature, with their banks."""
+    return [(bank, entry) for bank, entries in signatures.items() for entry in entries if entry.sig is None]
