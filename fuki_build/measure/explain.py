@@ -33,7 +33,7 @@ _MAX_SEARCHED = 128
 _MAX_TEXTS = 4
 _FIRMWARE_TYPES = ("EV_EFI_ACTION", "EV_SEPARATOR")
 _KERNEL_RTMR = 3
-_CC_REGISTERS = {1: (1, 7), 2: (2, 3, 4, 5, 6), 3: tuple(range(8, 16))}
+CC_REGISTERS = {1: (1, 7), 2: (2, 3, 4, 5, 6), 3: tuple(range(8, 16))}
 """Registers of a TPM that each measurement register of a confidential guest stands for (UEFI 2.10, 38.4.1)."""
 
 
@@ -176,7 +176,7 @@ def _numbers(log: EventLog, wanted: Sequence[int]) -> set[int]:
     """The log's numbers of a TPM's registers."""
     if log.kind is LogKind.TPM:
         return set(wanted)
-    return {number for number, covered in _CC_REGISTERS.items() if set(covered) & set(wanted)}
+    return {number for number, covered in CC_REGISTERS.items() if set(covered) & set(wanted)}
 
 
 def _compare(log: EventLog, prediction: Prediction) -> tuple[tuple[Explained, ...], tuple[Event, ...]]:
@@ -196,7 +196,12 @@ def _compare(log: EventLog, prediction: Prediction) -> tuple[tuple[Explained, ..
             if alike is not None:
                 waiting.remove(alike)
         items.append(_explain(event, same or alike, log, prediction.registers))
-    return tuple(items), tuple(event for event in waiting if not event.unknown)
+    return tuple(items), tuple(event for event in waiting if not event.unknown or _is_initrd(event))
+
+
+def _is_initrd(event: Event) -> bool:
+    """An initrd is measured even where its digest cannot be told; other such events may not come at all."""
+    return event.pcr == pcr9.PCR and event.source != pcr9.OPTIONS
 
 
 def _same(log: EventLog, event: LoggedEvent, predicted: Event) -> bool:

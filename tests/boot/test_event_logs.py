@@ -67,4 +67,6 @@ cmdline = "from=addon"
     without = explain(log, contents, cases(layout, None, layout.profiles))
     unexpected = [item for item in without.events if item.verdict is Verdict.UNEXPECTED]
     assert {item.event.register for item in unexpected} == {4, 9}
-    assert any(r"BOOTX64.EFI.extra.d\more.addon.efi was started" in text for _, text in reasons(without, contents))
+    assert any(
+        r"BOOTX64.EFI.extra.d\more.addon.efi was started" in text for _, text in reasons(without, contents, log.kind)
+    )

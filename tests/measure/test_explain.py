@@ -71,6 +71,17 @@ def test_the_log_of_a_confidential_guest_is_explained_although_it_has_other_regi
     assert verdicts.count(Verdict.IMAGE) == 1 + 2 * 4 + 2
 
 
+def test_what_the_log_of_a_confidential_guest_lacks_is_told_with_its_own_registers():
+    contents = contents_of(b"console=tty0")
+    wanted = cases(contents.layout, None, [None])
+    (prediction,) = predict(contents, wanted, Boot(secret=False))
+    *others, _ = prediction.events
+    explanation = explain(log_of(others, LogKind.CC), contents, wanted)
+    assert list(reasons(explanation, contents, LogKind.CC)) == [
+        (3, "the initrd, as the stub joins it was not measured")
+    ]
+
+
 def test_an_initrd_that_cannot_be_told_is_undecided_and_nothing_is_missing():
     contents = contents_of(b"console=tty0")
     wanted = cases(contents.layout, None, [None])
@@ -92,7 +103,7 @@ def test_a_program_that_starts_before_the_image_is_found():
     explanation = explain(log_of([first, second, program, *others]), contents, wanted)
     assert not explanation.complete
     assert not explanation.missing
-    ((register, text),) = reasons(explanation, contents)
+    ((register, text),) = reasons(explanation, contents, LogKind.TPM)
     assert register == 4
     assert "name it with --loader or --addon" in text
 
@@ -102,7 +113,7 @@ def test_a_section_with_other_content_is_named():
     other = contents_of(b"console=tty1")
     (prediction,) = predict(other, cases(other.layout, None, [None]), Boot(secret=False))
     explanation = explain(log_of(prediction.events), contents, cases(contents.layout, None, [None]))
-    told = dict(reasons(explanation, contents))
+    told = dict(reasons(explanation, contents, LogKind.TPM))
     assert told[11] == ".cmdline has other content than in the image, or another one was selected"
     assert 9 in told
 
