@@ -8,38 +8,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fuki_build.booting import enrol_directory, find_profiles, predict_boot, read_boot, read_program
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
+    from fuki_build.hooks.host import PluginHost
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
     from fuki_build.image.output_file import OutputFile
-    from fuki_build.pipeline import build, plan, signing_key
+    from fuki_build.measure.boot import Boot
+    from fuki_build.measure.predict import Prediction
+    from fuki_build.pipeline import build, new_host, plan, signing_key
     from fuki_build.recipe.load import load_recipe
+    from fuki_build.recipe.machines import find_machines
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Boot": "fuki_build.measure.boot",
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
     "Machine": "fuki_build.hardware.machine",
     "OutputFile": "fuki_build.image.output_file",
+    "PluginHost": "fuki_build.hooks.host",
+    "Prediction": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
+    "enrol_directory": "fuki_build.booting",
+    "find_machines": "fuki_build.recipe.machines",
+    "find_profiles": "fuki_build.booting",
     "inspect": "fuki_build.image.inspect",
     "load_recipe": "fuki_build.recipe.load",
+    "new_host": "fuki_build.pipeline",
     "plan": "fuki_build.pipeline",
+    "predict_boot": "fuki_build.booting",
+    "read_boot": "fuki_build.booting",
+    "read_program": "fuki_build.booting",
     "signing_key": "fuki_build.pipeline",
 }
 
 __all__ = [
+    "Boot",
     "FukiError",
     "Layout",
     "Machine",
     "OutputFile",
+    "PluginHost",
+    "Prediction",
     "__version__",
     "build",
+    "enrol_directory",
+    "find_machines",
+    "find_profiles",
     "inspect",
     "load_recipe",
+    "new_host",
     "plan",
+    "predict_boot",
+    "read_boot",
+    "read_program",
     "signing_key",
 ]
 

@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
+from fuki_build.booting import find_profiles
 from fuki_build.checks.matching import holding
 from fuki_build.cli.options import json_option
-from fuki_build.cli.selecting import chosen_machines, chosen_profiles, machine_options, profile_option
+from fuki_build.cli.selecting import chosen_machines, machine_options, profile_option
 from fuki_build.errors import MismatchError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost
@@ -112,7 +113,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """What was asked on the command line holds in every profile, a recipe's word as in the checks."""
     parts = slices(layout.plain_sections)
-    for number in chosen_profiles(layout, profile):
+    for number in find_profiles(layout, profile):
         for machine in machines:
             yield _row(machine, select(layout.plain_sections, parts, layout.model, machine, number))
         for expectation in (*asked, *holding(recipes, number)):

@@ -7,13 +7,12 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
+from fuki_build.booting import find_profiles, read_boot, with_authorities
 from fuki_build.checks.stub import unknown as unknown_stub
-from fuki_build.cli.booting import read_boot, with_authorities
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import (
     boot_options,
     chosen_machines,
-    chosen_profiles,
     machine_options,
     profile_option,
 )
@@ -79,7 +78,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
     machines = None
     if files or platforms or this_machine:
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
-    found = cases(layout, machines, chosen_profiles(layout, profile))
+    found = cases(layout, machines, find_profiles(layout, profile))
     how = read_boot(chosen, **boot)
     contents = Contents(layout, assemble(layout, algorithms=chosen, measured=True), chosen)
     how = with_authorities(how, contents)

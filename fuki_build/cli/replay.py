@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from fuki_build.cli.booting import read_boot, with_authorities
+from fuki_build.booting import find_profiles, read_boot, with_authorities
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
-from fuki_build.cli.selecting import boot_options, chosen_profiles, profile_option
+from fuki_build.cli.selecting import boot_options, profile_option
 from fuki_build.errors import FormatError, FukiError, MismatchError, RecipeError
 from fuki_build.formats import event_log, pcr_text
 from fuki_build.formats.event_log import EventLog, LogKind
@@ -114,7 +114,7 @@ def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, An
         raise FukiError(f"the log has no bank that is known, only {', '.join(log.banks)}")
     layout = inspect_uki(image)
     contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
-    found = cases(layout, None, chosen_profiles(layout, profile))
+    found = cases(layout, None, find_profiles(layout, profile))
     how = with_authorities(read_boot(banks, **boot), contents)
     return explain(log, contents, found, how), contents
 

@@ -7,11 +7,8 @@ from typing import Any, TypeVar
 import click
 
 from fuki_build.cli.machine import read_machine
-from fuki_build.errors import RecipeError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost, loaded_machines
-from fuki_build.image.describe import describe
-from fuki_build.image.layout import Layout
 from fuki_build.measure.pcr7 import State
 from fuki_build.recipe.machines import platform_machines
 
@@ -98,17 +95,4 @@ def chosen_machines(
     found += [read_machine(file) for file in files]
     for name in platforms:
         found += loaded_machines(host) if name == "all" else platform_machines(name, host, "--platform")
-    return found
-
-
-def chosen_profiles(layout: Layout, text: str | None) -> Sequence[int | None]:
-    """The profiles that `--profile` names. Raises `RecipeError` where there is none."""
-    numbers: Sequence[int | None] = layout.profiles or (None,)
-    if text is None:
-        return numbers
-    profiles = describe(layout).profiles
-    found = [p.number for p in profiles if text in (p.id, str(p.number))]
-    if not found:
-        there = ", ".join(f"{p.number} ({p.id})" for p in profiles) or "none"
-        raise RecipeError(f"there is no profile {text!r}", where=layout.where, hint=f"there are: {there}")
     return found

@@ -33,6 +33,8 @@ _QCOW2 = b"QFI\xfb"
 # A variable's state: each step clears a bit, as flash can.
 _ADDED = 0x3F
 _BEING_REPLACED = 0x3E
+_DELETED = 0xFD
+_ERASED = b"\xff"
 MAX_SIZE = 64 * 1024 * 1024
 """Largest image that is searched, in bytes, and so the largest store."""
 
@@ -47,11 +49,54 @@ class Variable(msgspec.Struct, frozen=True):
     data: bytes
 
 
+_NOTHING = Variable("", UUID(int=0), 0, efi_time.NONE, b"")
+
+
 def decode(image: Reader) -> tuple[Variable, ...] | None:
     """The variables that firmware would find, in the store's order; None where the image has no store.
 
     Raises `FormatError` where a store is damaged, and for a disk image of QEMU's.
     """
+    place = _find_volume(image)
+    return None if place is None else _current(_decode_variables(*_open_store(image, *place)))
+
+
+def assign(image: bytes, variable: Variable) -> bytes:
+    """The image with a variable in its store; one of the same name and vendor is deleted, as firmware does it.
+
+    Raises `FormatError` where there is no store, and where its room does not suffice.
+    """
+    reader = Reader.of(image)
+    place = _find_volume(reader)
+    if place is None:
+        raise FormatError("the image has no UEFI variable store")
+    start, _, header_size = place
+    store, layout = _open_store(reader, *place)
+    changed = bytearray(store)
+    end = _align(_STORE.size)
+    for at, after, state, found in _walk(store, layout):
+        if state in {_ADDED, _BEING_REPLACED} and (found.name, found.vendor) == (variable.name, variable.vendor):
+            changed[at + 2] = state & _DELETED
+        end = after
+    data = _encode_variable(variable, layout)
+    if end + len(data) > len(store):
+        raise FormatError(f"the variable store has no room for {variable.name}")
+    changed[end : end + len(data)] = data
+    offset = start + header_size
+    return image[:offset] + bytes(changed) + image[offset + len(store) :]
+
+
+def _encode_variable(variable: Variable, layout: Struct) -> bytes:
+    name = (variable.name + "\0").encode("utf-16-le")
+    time = (efi_time.encode(variable.timestamp),) if layout is _AUTHENTICATED else ()
+    sizes = len(name), len(variable.data)
+    head = layout.pack(_START, _ADDED, variable.attributes, *time, *sizes, variable.vendor.bytes_le)
+    data = head + name + variable.data
+    return data.ljust(_align(len(data)), _ERASED)
+
+
+def _find_volume(image: Reader) -> tuple[int, int, int] | None:
+    """Offset, size and header size of the volume with the store. Raises `FormatError` for what cannot be searched."""
     if image.read_at(0, len(_QCOW2)) == _QCOW2:
         hint = "convert it: qemu-img convert -O raw"
         raise FormatError("this is a qcow2 image, of which fuki reads only the raw form", hint=hint)
@@ -62,11 +107,13 @@ def decode(image: Reader) -> tuple[Variable, ...] | None:
         for at in range(0, len(chunk) - _VOLUME.size, _VOLUME_ALIGNMENT):
             guid, size, magic, _, header_size = _VOLUME.unpack_from(chunk, at)
             if magic == b"_FVH" and guid == _VOLUME_GUID:
-                return _decode_store(image.read(start + at, size, "the volume with the variable store"), header_size)
+                return start + at, size, header_size
     return None
 
 
-def _decode_store(volume: bytes, offset: int) -> tuple[Variable, ...]:
+def _open_store(image: Reader, start: int, volume_size: int, offset: int) -> tuple[bytes, Struct]:
+    """The store's bytes, and the layout of its variables."""
+    volume = image.read(start, volume_size, "the volume with the variable store")
     guid, size, form, state = unpack(_STORE, volume, offset, "the variable store")
     if (form, state) != (_FORMATTED, _HEALTHY):
         raise FormatError(f"the variable store is not in use (format {form:#04x}, state {state:#04x})")
@@ -75,12 +122,11 @@ def _decode_store(volume: bytes, offset: int) -> tuple[Variable, ...]:
     store = volume[offset : offset + size]
     match UUID(bytes_le=guid):
         case kind if kind == _AUTHENTICATED_STORE:
-            layout = _AUTHENTICATED
+            return store, _AUTHENTICATED
         case kind if kind == _PLAIN_STORE:
-            layout = _PLAIN
+            return store, _PLAIN
         case kind:
             raise FormatError(f"the variable store is of the unknown kind {kind}")
-    return _current(_decode_variables(store, layout))
 
 
 def _current(found: Iterator[tuple[int, Variable]]) -> tuple[Variable, ...]:
@@ -97,7 +143,15 @@ def _current(found: Iterator[tuple[int, Variable]]) -> tuple[Variable, ...]:
 
 
 def _decode_variables(store: bytes, layout: Struct) -> Iterator[tuple[int, Variable]]:
-    """Each variable with its state, the deleted ones too; whatever has no start mark ends the list."""
+    """Each variable that was written whole and not deleted, with its state."""
+    return ((state, variable) for _, _, state, variable in _walk(store, layout) if state in {_ADDED, _BEING_REPLACED})
+
+
+def _walk(store: bytes, layout: Struct) -> Iterator[tuple[int, int, int, Variable]]:
+    """Each variable's offset, that of the next, state, and what it is; it is empty for one that does not count.
+
+    Whatever has no start mark ends the list.
+    """
     at = _align(_STORE.size)
     while at + layout.size <= len(store):
         start, state, attributes, *time, name_size, data_size, vendor = layout.unpack_from(store, at)
@@ -108,12 +162,13 @@ def _decode_variables(store: bytes, layout: Struct) -> Iterator[tuple[int, Varia
         end = data_at + data_size
         if end > len(store):
             raise FormatError(f"the variable at {at:#x} of the store claims {name_size} + {data_size} bytes")
+        variable = _NOTHING
         if state in {_ADDED, _BEING_REPLACED}:
             what = f"the variable at {at:#x} of the store"
             name = _decode_name(store[name_at:data_at], what)
             timestamp = efi_time.decode(time[0], 0, what) if time else efi_time.NONE
-            data = store[data_at:end]
-            yield state, Variable(name, UUID(bytes_le=vendor), attributes, timestamp, data)
+            variable = Variable(name, UUID(bytes_le=vendor), attributes, timestamp, store[data_at:end])
+        yield at, _align(end), state, variable
         at = _align(end)
 
 

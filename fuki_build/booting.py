@@ -1,0 +1,186 @@
+"""How images are booted, as command lines describe it: profiles, programs beside the image, Secure Boot's variables.
+
+Verbs that predict, and programs that boot, ask here.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.hardware.machine import Machine
+from fuki_build.hooks.host import PluginHost
+from fuki_build.hooks.records import SourceContext
+from fuki_build.image.assemble import assemble
+from fuki_build.image.blob import Blob
+from fuki_build.image.describe import describe
+from fuki_build.image.inspect import inspect
+from fuki_build.image.layout import Layout
+from fuki_build.measure.boot import Addon, Boot, Way
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.pcr7 import OPTIONAL, VENDORS, Policy, State
+from fuki_build.measure.predict import Prediction, cases, predict
+
+_MAX_FILE = 16 * 1024 * 1024
+_NAMES = (*list(VENDORS)[1:], *OPTIONAL)
+_ENABLE = "SecureBootEnable"
+"""edk2's variable by which a machine's owner turns Secure Boot on."""
+
+
+def find_profiles(layout: Layout, text: str | None) -> Sequence[int | None]:
+    """The profiles that `text` names by number or id; all where it is None, and `[None]` for an image without any.
+
+    Raises `RecipeError` where there is none.
+    """
+    if text is None:
+        return layout.profiles or (None,)
+    profiles = describe(layout).profiles
+    found = [p.number for p in profiles if text in (p.id, str(p.number))]
+    if not found:
+        there = ", ".join(f"{p.number} ({p.id})" for p in profiles) or "none"
+        raise RecipeError(f"there is no profile {text!r}", where=layout.where, hint=f"there are: {there}")
+    return found
+
+
+def read_program(path: Path, banks: Iterable[str]) -> Addon:
+    """An addon or EFI program beside the image, digested in these banks. Raises `FukiError`."""
+    try:
+        layout = inspect(path)
+        return Addon(path.name, layout, assemble(layout, algorithms=banks, measured=True))
+    except FukiError as error:
+        raise error.at(str(path)) from error
+
+
+def read_boot(  # noqa: PLR0913 - one for each option of the command line
+    banks: Sequence[str],
+    *,
+    direct: bool = False,
+    options: str | None = None,
+    smbios_options: str | None = None,
+    console: str | None = None,
+    secure_boot: str | None = None,
+    variables: Path | None = None,
+    lists: Sequence[str] = (),
+    shim: bool = False,
+    no_boot_secret: bool = False,
+    loaders: Sequence[Path] = (),
+    addons: Sequence[Path] = (),
+    global_addons: Sequence[Path] = (),
+) -> Boot:
+    """The boot that options of the command line describe.
+
+    Programs and addons are read, and digested in these banks; `variables` is a variable store, `lists` are NAME=FILE
+    of Secure Boot's variables. Raises `FukiError`.
+    """
+    policy = read_policy(variables, lists, State(secure_boot) if secure_boot else None)
+    return Boot(
+        way=Way.DIRECT if direct else Way.DISK,
+        options=options,
+        smbios=smbios_options,
+        secure_boot=policy.state is State.ON if policy else secure_boot == State.ON,
+        shim=shim,
+        secret=not no_boot_secret,
+        console=console,
+        loaders=tuple(read_program(path, banks) for path in loaders),
+        global_addons=tuple(read_program(path, banks) for path in global_addons),
+        addons=tuple(read_program(path, banks) for path in addons),
+        policy=policy,
+    )
+
+
+def read_policy(store: Path | None, lists: Sequence[str], state: State | None) -> Policy | None:
+    """Secure Boot's variables out of a store and files; None where nothing was given. Raises `FukiError`."""
+    if store is None and not lists:
+        return None
+    found: dict[str, bytes] = {}
+    enabled = False
+    if store is not None:
+        stored = _read_store(store)
+        found = {name: stored[name] for name in _NAMES if name in stored}
+        enabled = bool(found.get("PK")) and stored.get(_ENABLE) == b"\1"
+    for text in lists:
+        name, equals, file = text.partition("=")
+        if not equals or name not in _NAMES:
+            raise RecipeError(f"{text!r} is not NAME=FILE with a name of {', '.join(_NAMES)}", where="--variable")
+        found[name] = _read_lists(Path(file))
+    return Policy(state or (State.ON if enabled else State.OFF), found)
+
+
+def _read_store(path: Path) -> dict[str, bytes]:
+    from fuki_build.formats import variable_store  # noqa: PLC0415 - only where it is asked for
+
+    try:
+        variables = variable_store.decode(Blob.of_file(path).reader)
+    except FormatError as error:
+        raise error.at(str(path)) from error
+    if variables is None:
+        raise FukiError("it has no variable store", where=str(path), hint="OVMF_VARS.fd has one")
+    return {variable.name: variable.data for variable in variables}
+
+
+def _read_lists(path: Path) -> bytes:
+    """Signature lists as they are stored: an .auth file has a signature in front of them."""
+    from fuki_build.formats import authenticated_variable, efi_signature_list  # noqa: PLC0415
+
+    try:
+        data = Blob.of_file(path).read_small(efi_signature_list.MAX_SIZE, "the file")
+        if authenticated_variable.is_authenticated(data):
+            data = authenticated_variable.decode(data).payload
+        efi_signature_list.decode(data)
+    except FormatError as error:
+        raise error.at(str(path)) from error
+    return data
+
+
+def with_authorities(boot: Boot, contents: Contents) -> Boot:
+    """The boot with what in db vouches for the image and everything that starts beside it."""
+    if boot.policy is None or boot.policy.state is not State.ON:
+        return boot
+    from fuki_build.signing.authority import authority  # noqa: PLC0415 - cryptography is slow to load
+
+    db = boot.policy.variables.get("db", b"")
+    programs = [(addon.name, addon.layout, addon.assembly) for addon in (*boot.loaders,)]
+    programs.append(("the image", contents.layout, contents.assembly))
+    programs += [(addon.name, addon.layout, addon.assembly) for addon in boot.loaded_addons]
+    found = {name: authority(layout, assembly, db) for name, layout, assembly in programs}
+    return replace(boot, policy=replace(boot.policy, authorities=found))
+
+
+def predict_boot(
+    layout: Layout, machine: Machine, profile: int | None, boot: Boot, banks: tuple[str, ...]
+) -> Prediction:
+    """What one machine measures when it boots one profile of an image. Raises `FukiError`."""
+    contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    how = with_authorities(boot, contents)
+    (prediction,) = predict(contents, cases(layout, [machine], [profile]), how)
+    return prediction
+
+
+def enrol_directory(store: Path, target: Path, keys: Path, host: PluginHost, workspace: Path) -> None:
+    """Write the variable store `store` to `target` with the keys of a directory that `fuki keys generate` made.
+
+    Its PK, KEK and db are used, and every `dbx.*`. The loaded plugins' enroller writes. Raises `FukiError`.
+    """
+    from fuki_build.signing import enrollment  # noqa: PLC0415 - cryptography is slow to load
+
+    found = {name: keys / f"{name}.pem" for name in ("PK", "KEK", "db")}
+    for name, path in found.items():
+        if not path.is_file():
+            hint = "make such a directory: fuki keys generate DIRECTORY"
+            raise RecipeError(f"there is no {name}.pem, the certificate of {name}", where=str(keys), hint=hint)
+    names = host.names("fuki_enrollers")
+    if not names:
+        hint = "load a plugin that can: --plugin virt-firmware"
+        raise RecipeError("no loaded plugin can enrol Secure Boot keys", where=str(keys), hint=hint)
+
+    def read(path: str, where: str) -> bytes:
+        try:
+            return Blob.of_file(Path(path)).read_small(_MAX_FILE, path)
+        except FukiError as error:
+            raise RecipeError(error.message, where=where, hint=error.hint) from error
+
+    revoked = tuple(str(path) for path in sorted(keys.glob("dbx.*")))
+    wanted = enrollment.Wanted(str(found["PK"]), (str(found["KEK"]),), (str(found["db"]),), revoked)
+    loaded = enrollment.load_keys(wanted, read, lambda _: str(keys))
+    enrollment.enroll(store, target, loaded, host.enroller(names[0]), SourceContext(keys, workspace))

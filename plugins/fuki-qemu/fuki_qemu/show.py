@@ -1,0 +1,90 @@
+"""Verdicts as a table and as JSON."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from fuki_qemu.session import Booted
+from fuki_qemu.verdict import Row, Verdict
+
+VERSION = 1
+_WIDE = 160
+"""Columns where there is no terminal to ask."""
+_SHORT = 16
+"""Hexadecimal digits of a register that are shown where it is as predicted."""
+_SHOWN_BANK = "sha256"
+_STYLES = {
+    Verdict.EQUAL: "green",
+    Verdict.DIFFERENT: "bold red",
+    Verdict.MISSING: "bold red",
+    Verdict.UNKNOWN: "yellow",
+}
+
+
+def as_json(booted: Booted, rows: Sequence[Row]) -> str:
+    """The document that `--json` prints; `compared` is empty where nothing was."""
+    case = booted.prediction.case if booted.prediction else None
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "image": booted.layout.name,
+        "machine": booted.machine.name,
+        "profile": booted.profile,
+        "firmware": booted.firmware.name,
+        "kvm": booted.kvm,
+        "ending": booted.outcome.ending,
+        "reason": booted.outcome.reason,
+        "seconds": round(booted.outcome.seconds, 1),
+        "selects": case.firmware if case else None,
+        "command-line": booted.report.command_line if booted.report else None,
+        "compared": rows,
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+
+
+def print_table(booted: Booted, rows: Sequence[Row]) -> None:
+    """A line for each register and fact; banks that say the same as SHA-256's are left out."""
+    from rich.console import Console  # noqa: PLC0415 - slow to load
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    console = Console(width=None if sys.stdout.isatty() else _WIDE, no_color=plain, highlight=False, markup=False)
+    case = booted.prediction.case if booted.prediction else None
+    selects = f", selects {case.firmware}" if case and case.firmware else ""
+    console.print(Text(f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Register", "Predicted", "Measured", "Verdict"):
+        table.add_column(column, overflow="fold")
+    for row in _shown(rows):
+        table.add_row(*(Text(_printable(text)) for text in _cells(row)), Text(row.verdict, _STYLES[row.verdict]))
+    console.print(table)
+    for row in _shown(rows):
+        if row.difference:
+            console.print(Text(_printable(f"{row.what}: {row.difference}")))
+
+
+def _shown(rows: Sequence[Row]) -> list[Row]:
+    """Of a register's banks one, and those whose verdict is another."""
+    seen: set[tuple[str, Verdict]] = set()
+    shown = []
+    for row in sorted(rows, key=lambda row: row.bank not in {"", _SHOWN_BANK}):
+        if not row.bank or (row.what, row.verdict) not in seen:
+            seen.add((row.what, row.verdict))
+            shown.append(row)
+    order = list(dict.fromkeys(row.what for row in rows))
+    return sorted(shown, key=lambda row: order.index(row.what))
+
+
+def _cells(row: Row) -> tuple[str, str, str]:
+    name = row.what if row.bank in {"", _SHOWN_BANK} else f"{row.what} ({row.bank})"
+    if row.bank and row.verdict is Verdict.EQUAL:
+        return name, *(f"{(text or '')[:_SHORT]}…" for text in (row.predicted, row.measured))  # type: ignore[return-value]
+    return name, row.predicted or "-", row.measured or "-"
+
+
+def _printable(text: str) -> str:
+    """What a guest says may hold control characters."""
+    return "".join(c if c.isprintable() else "�" for c in text)

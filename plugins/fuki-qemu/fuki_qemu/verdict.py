@@ -1,0 +1,146 @@
+"""What was predicted held against what was measured."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from hashlib import new
+
+from fuki_build import Layout, Machine, Prediction
+from fuki_build.errors import FormatError
+from fuki_build.formats import event_data, event_log, smbios
+from fuki_build.formats.event_log import EventLog, LoggedEvent
+from msgspec import Struct
+
+from fuki_qemu.report import Report, variable_text
+from fuki_qemu.smbios import IMITATED
+
+
+class Verdict(StrEnum):
+    EQUAL = "equal"
+    DIFFERENT = "different"
+    UNKNOWN = "unknown"
+    """It could not be predicted."""
+    MISSING = "missing"
+    """The guest told nothing of it."""
+
+
+class Row(Struct, frozen=True, rename="kebab"):
+    """One thing that was compared. `bank` is empty for what is no register.
+
+    `difference` tells of the first event that differs, or why there is no verdict.
+    """
+
+    what: str
+    bank: str
+    predicted: str | None
+    measured: str | None
+    verdict: Verdict
+    difference: str = ""
+
+
+def compare(layout: Layout, machine: Machine, prediction: Prediction, report: Report) -> tuple[Row, ...]:
+    """Everything that was predicted, register by register and bank by bank, then facts of the guest."""
+    log = _decode(report.log)
+    banks = [bank for bank in prediction.banks if bank in report.registers]
+    rows = [_register(pcr, bank, prediction, report, log) for pcr in prediction.registers for bank in banks]
+    if not rows:
+        rows.append(Row("registers", "", None, None, Verdict.MISSING, "the guest has no TPM that it could read"))
+    rows += [_machine(machine, report), *_variables(layout, prediction, report)]
+    return tuple(rows)
+
+
+def _decode(data: bytes | None) -> EventLog | FormatError | None:
+    try:
+        return None if data is None else event_log.decode(data)
+    except FormatError as error:
+        return error
+
+
+def _register(pcr: int, bank: str, prediction: Prediction, report: Report, log: EventLog | FormatError | None) -> Row:
+    value = prediction.value(pcr, bank)
+    measured = report.registers[bank].get(pcr)
+    row = Row(f"PCR {pcr}", bank, _hex(value), _hex(measured), Verdict.EQUAL)
+    if measured is None:
+        return _with(row, Verdict.MISSING, "the guest did not tell")
+    if not isinstance(log, EventLog):
+        why = "the guest has no event log" if log is None else f"the event log is damaged: {log.message}"
+        verdict = Verdict.UNKNOWN if value is None else Verdict.EQUAL if value == measured else Verdict.DIFFERENT
+        return _with(row, verdict, "" if verdict is Verdict.EQUAL else why)
+    events = [event for event in log.events if event.extends and event.register == pcr]
+    difference = _first_difference(pcr, bank, prediction, events)
+    if value is None:
+        return _with(row, Verdict.DIFFERENT if difference else Verdict.UNKNOWN, difference or prediction.unknown(pcr))
+    if value == measured:
+        return row
+    return _with(row, Verdict.DIFFERENT, difference or _beside_log(bank, events, measured))
+
+
+def _with(row: Row, verdict: Verdict, difference: str) -> Row:
+    return Row(row.what, row.bank, row.predicted, row.measured, verdict, difference)
+
+
+def _hex(value: bytes | None) -> str | None:
+    return None if value is None else value.hex()
+
+
+def _first_difference(pcr: int, bank: str, prediction: Prediction, events: Sequence[LoggedEvent]) -> str:
+    """The first event that is not as predicted, in words; empty where all are that can be told."""
+    expected = [event for event in prediction.events if event.pcr == pcr]
+    for index in range(max(len(expected), len(events))):
+        number = f"event {index + 1}"
+        if index >= len(expected):
+            return f"{number} was not predicted: {_words(events[index])}"
+        if index >= len(events):
+            return f"{number} did not come: {expected[index].what}"
+        if not expected[index].unknown and expected[index].digests[bank] != events[index].digests.get(bank):
+            return f"{number} was to be {expected[index].what}, and is {_words(events[index])}"
+    return ""
+
+
+def _words(event: LoggedEvent) -> str:
+    return f"{event.type_name} ({event_data.describe(event)})"
+
+
+def _beside_log(bank: str, events: Sequence[LoggedEvent], measured: bytes) -> str:
+    register = bytes(len(measured))
+    for event in events:
+        register = new(bank, register + event.digests.get(bank, b""), usedforsecurity=False).digest()
+    told = "is what the log tells" if register == measured else "is not what the log tells"
+    return f"each event is as predicted, and the register {told}"
+
+
+def _machine(machine: Machine, report: Report) -> Row:
+    """The SMBIOS strings that the guest was to have, of those that it can be given."""
+    wanted = {field: getattr(machine, field) for field in IMITATED}
+    wanted = {field: text for field, text in wanted.items() if text or not field.startswith("bios_")}
+    row = Row("SMBIOS", "", machine.name, None, Verdict.EQUAL)
+    if report.smbios is None:
+        return _with(row, Verdict.MISSING, "the guest did not tell")
+    try:
+        found = smbios.identity(report.smbios)
+    except FormatError as error:
+        return _with(row, Verdict.DIFFERENT, error.message)
+    wrong = [
+        f"{field.replace('_', ' ')} is {found.get(field, '')!r} and not {text!r}"
+        for field, text in wanted.items()
+        if found.get(field, "") != text
+    ]
+    measured = " ".join(text for field in ("manufacturer", "product") if (text := found.get(field, "")))
+    row = Row(row.what, "", row.predicted, measured, row.verdict)
+    return _with(row, Verdict.DIFFERENT, "; ".join(wrong)) if wrong else row
+
+
+def _variables(layout: Layout, prediction: Prediction, report: Report) -> Iterator[Row]:
+    """What the stub tells in EFI variables; kernels may lack the driver that reads them."""
+    expected = {"StubProfile": str(prediction.case.profile or 0)}
+    if layout.stub is not None:
+        expected["StubInfo"] = f"{layout.stub.program} {layout.stub.version}"
+    for name, text in sorted(expected.items()):
+        if name in report.variables:
+            found = variable_text(report.variables[name])
+            verdict = Verdict.EQUAL if found == text else Verdict.DIFFERENT
+            yield Row(name, "", text, found, verdict, "" if found == text else "the stub says so")
+
+
+def is_mismatch(rows: Sequence[Row]) -> bool:
+    """Whether something differs, or nothing that was predicted could be compared."""
+    return any(row.verdict in {Verdict.DIFFERENT, Verdict.MISSING} for row in rows)

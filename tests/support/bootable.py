@@ -1,0 +1,51 @@
+"""Images to boot, of real parts."""
+
+from pathlib import Path
+
+import parts
+from fuki_qemu import PROBE
+
+from tests.support.command import succeed
+
+CALM = "no_timer_check tsc=reliable mitigations=off cryptomgr.notests=1"
+"""Keeps a kernel from giving up on timers that a busy host serves late, and saves a second."""
+CMDLINE = f"console=ttyS0 panic=-1 {CALM}"
+CLOUDS = {"aws": "aws:m6a.*", "azure": "azure", "gcp": "gcp", "openstack": "openstack", "vmware": "vmware"}
+"""The firmware ids of an image for five clouds, and the platforms that are to select them."""
+CLOUD_PLUGINS = ("aws", "azure", "gcp", "virt")
+
+
+def build(
+    directory: Path, more: str = "", *, stub: str = "stub-x64", kernel: bool = False, cmdline: str = CMDLINE
+) -> Path:
+    """Build `boot.efi` in a new directory: with the probe for a kernel, or a real one, and what `more` adds."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "initrd.img").write_bytes(parts.initrd({"init": b"#!/bin/sh\n"}))
+    names = ", ".join(f'"{name}"' for name in CLOUD_PLUGINS)
+    uname = "" if kernel else 'uname = "6.12-probe"'
+    (directory / "fuki.toml").write_text(f"""
+[fuki]
+name = "boot"
+plugins = [{names}]
+silence = ["firmware-unknown"]
+[fuki.image]
+stub = "{parts.get(stub)}"
+linux = "{parts.get("kernel-x64") if kernel else PROBE}"
+{uname}
+initrd = "initrd.img"
+cmdline = "{cmdline}"
+os-release = {{ text = "ID=boot" }}
+{more}
+""")
+    succeed(directory, "build")
+    return directory / "boot.efi"
+
+
+def clouds(directory: Path) -> str:
+    """Firmware for five clouds. What it is does not matter to the stub, and small files are quick to load."""
+    text = ""
+    for fwid, platform in CLOUDS.items():
+        (directory / fwid).mkdir(parents=True)
+        (directory / fwid / "firmware.fd").write_bytes(f"firmware for {fwid}".encode().ljust(64 * 1024, b"\xff"))
+        text += f'[[fuki.firmware]]\nsource = "directory"\npath = "{fwid}"\nplatforms = ["{platform}"]\n'
+    return text
