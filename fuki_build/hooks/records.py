@@ -5,23 +5,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.launch import LaunchRecord, LaunchSite
+from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
-
-if TYPE_CHECKING:
-    from fuki_build.hooks.signers import SigningKey
-
-
-class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For what takes no options."""
 
 
 class SourceContext(Struct, frozen=True):
@@ -230,7 +225,7 @@ class OutputContext(Struct, frozen=True):
     directory: Path
     write: Callable[[Path, bytes], None]
     render: Callable[[str, Mapping[str, Any]], str]
-    key: Callable[[Mapping[str, Any], str], "SigningKey"]
+    key: Callable[[Mapping[str, Any], str], SigningKey]
 
 
 class OutputFormat(ABC):

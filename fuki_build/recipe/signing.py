@@ -8,7 +8,7 @@ from msgspec.structs import fields, replace
 
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.host import Contribution, PluginHost
-from fuki_build.hooks.records import NoOptions
+from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.signers import FileSigner, KeySigner, SigningContext
 from fuki_build.image.inspect import read_layout
 from fuki_build.recipe.contents import Slice
