@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERBS = (
     "attach", "build", "check", "digests", "hwids", "init", "inspect", "keys", "machine", "match", "measure", "plan",
-    "plugins", "replay", "schema", "sign", "verify",
+    "plugins", "replay", "report", "schema", "sign", "verify",
 )  # fmt: skip
 """Each is a module here with a click command of its name; it is imported when it is used."""
 

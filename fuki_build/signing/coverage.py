@@ -1,6 +1,7 @@
 """Signed policies held against predictions: in which cases and phases each of them holds, and where none does."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 
 from msgspec import Struct
 
@@ -26,10 +27,12 @@ class Place(Struct, frozen=True):
 class Held(Struct, frozen=True):
     """One entry of the `.pcrsig` in the base or a profile, and everywhere that its policy holds.
 
-    An entry that is not `comparable` is over other registers than PCR 11.
+    `seen_by` are the predicted profiles that take that section. An entry that is not `comparable` is over other
+    registers than PCR 11.
     """
 
     profile: int | None
+    seen_by: tuple[int | None, ...]
     bank: str
     entry: PolicySignature
     places: tuple[Place, ...]
@@ -37,6 +40,11 @@ class Held(Struct, frozen=True):
     @property
     def comparable(self) -> bool:
         return _comparable(self.entry)
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the key that it names, in small letters."""
+        return self.entry.pkfp.lower()
 
 
 class Gap(Struct, frozen=True):
@@ -52,15 +60,6 @@ class Coverage(Struct, frozen=True):
     gaps: tuple[Gap, ...]
 
 
-def used_section(sections: Sections, profile: int | None) -> int | None:
-    """Whose `.pcrsig` a profile sees: its own, or the base's. Raises `KeyError` where there is none."""
-    if profile in sections:
-        return profile
-    if None in sections:
-        return None
-    raise KeyError(profile)
-
-
 def cover(sections: Sections, predictions: Sequence[Prediction], phases: Sequence[Phase]) -> Coverage:
     """Compare every entry with what is predicted in every case, in these phases and the usual ones.
 
@@ -68,14 +67,30 @@ def cover(sections: Sections, predictions: Sequence[Prediction], phases: Sequenc
     of the profile; where none of its policies holds in a profile at all, in each of `phases`.
     """
     tried = tuple(dict.fromkeys([(), *phases, *map(split_phases, PHASES)]))
-    places = _places(sections, predictions, tried)
+    seen = _seen(sections, predictions)
+    places = _places(sections, predictions, seen, tried)
     held = tuple(
-        Held(profile, bank, entry, tuple(places.get((profile, bank, _policy(entry)), ())))
+        Held(profile, tuple(seen.get(profile, {})), bank, entry, places.get((profile, bank, _policy(entry)), ()))
         for profile, signatures in sections.items()
         for bank, entries in signatures.items()
         for entry in entries
     )
-    return Coverage(held, tuple(_gaps(sections, predictions, held, tried, phases)))
+    return Coverage(held, tuple(_gaps(held, seen, tried, phases)))
+
+
+_Seen = Mapping[int | None, Mapping[int | None, Sequence[int]]]
+"""By whose `.pcrsig` it is: the profiles that see it, and the indices of their predictions."""
+
+
+def _seen(sections: Sections, predictions: Sequence[Prediction]) -> _Seen:
+    """A profile sees its own section, or the base's."""
+    found: dict[int | None, dict[int | None, list[int]]] = {}
+    for index, prediction in enumerate(predictions):
+        profile = prediction.case.profile
+        owner = profile if profile in sections else None
+        if owner in sections:
+            found.setdefault(owner, {}).setdefault(profile, []).append(index)
+    return found
 
 
 def _comparable(entry: PolicySignature) -> bool:
@@ -87,48 +102,28 @@ def _policy(entry: PolicySignature) -> str:
 
 
 def _places(
-    sections: Sections, predictions: Sequence[Prediction], phases: Sequence[Phase]
-) -> dict[tuple[int | None, str, str], list[Place]]:
-    """Where each policy digest holds, by the `.pcrsig` that is seen there and the bank."""
-    found: dict[tuple[int | None, str, str], list[Place]] = {}
-    for index, profile, prediction in _seen(sections, predictions):
-        for bank in prediction.banks:
-            for phase in phases if bank in sections[profile] else ():
-                value = prediction.value(pcr11.PCR, bank, phase)
+    sections: Sections, predictions: Sequence[Prediction], seen: _Seen, phases: Sequence[Phase]
+) -> dict[tuple[int | None, str, str], tuple[Place, ...]]:
+    """Where each policy digest holds, by whose `.pcrsig` it is and the bank."""
+    found: dict[tuple[int | None, str, str], tuple[Place, ...]] = {}
+    for owner, profiles in seen.items():
+        for index in (index for indices in profiles.values() for index in indices):
+            for bank, phase in product(sections[owner], phases):
+                value = predictions[index].value(pcr11.PCR, bank, phase)
                 if value is not None:
-                    policy = policy_pcr({pcr11.PCR: value}, bank).hex()
-                    found.setdefault((profile, bank, policy), []).append(Place(index, phase))
+                    place = (owner, bank, policy_pcr({pcr11.PCR: value}, bank).hex())
+                    found[place] = (*found.get(place, ()), Place(index, phase))
     return found
 
 
-def _seen(sections: Sections, predictions: Sequence[Prediction]) -> Iterator[tuple[int, int | None, Prediction]]:
-    """The predictions of profiles that see a `.pcrsig`, with their indices, and whose that is."""
-    for index, prediction in enumerate(predictions):
-        profile = prediction.case.profile
-        if profile in sections or None in sections:
-            yield index, used_section(sections, profile), prediction
-
-
-def _gaps(
-    sections: Sections,
-    predictions: Sequence[Prediction],
-    held: Sequence[Held],
-    tried: Sequence[Phase],
-    phases: Sequence[Phase],
-) -> Iterator[Gap]:
-    where: dict[tuple[int | None, str, str], set[Place]] = {}
+def _gaps(held: Sequence[Held], seen: _Seen, tried: Sequence[Phase], phases: Sequence[Phase]) -> Iterator[Gap]:
+    groups: dict[tuple[int | None, str, str], set[Place]] = {}
     for one in held:
         if one.comparable:
-            where.setdefault((one.profile, one.entry.pkfp, one.bank), set()).update(one.places)
-    booted: dict[tuple[int | None, int | None], list[int]] = {}
-    for index, profile, prediction in _seen(sections, predictions):
-        booted.setdefault((profile, prediction.case.profile), []).append(index)
-    for (profile, _), indices in booted.items():
-        for (owner, key, bank), places in where.items():
-            if owner != profile:
-                continue
-            own = {place.phase for place in places if place.case in indices} or set(phases)
-            for index in indices:
-                for phase in tried:
-                    if phase in own and Place(index, phase) not in places:
-                        yield Gap(key, bank, Place(index, phase))
+            groups.setdefault((one.profile, one.key, one.bank), set()).update(one.places)
+    for (owner, key, bank), places in groups.items():
+        for indices in seen.get(owner, {}).values():
+            wanted = {place.phase for place in places if place.case in indices} or set(phases)
+            for index, phase in product(indices, (phase for phase in tried if phase in wanted)):
+                if Place(index, phase) not in places:
+                    yield Gap(key, bank, Place(index, phase))

@@ -78,10 +78,14 @@ class MissingPolicy(View, frozen=True):
 
 
 class FoundPolicies(Struct, frozen=True):
-    """The policies of an image by base (None) or profile, the keys to verify them with, and the flaws of the others."""
+    """The policies of an image by base (None) or profile, the keys to verify them with, and the flaws of the others.
+
+    `own_keys` are the fingerprints of those keys that are in the image.
+    """
 
     sections: Mapping[int | None, Signatures]
     keys: Mapping[str, bytes]
+    own_keys: frozenset[str]
     flaws: Mapping[int | None, str]
 
     @property
@@ -105,7 +109,8 @@ def find_policies(layout: Layout, certificates: Sequence[bytes] = ()) -> FoundPo
             sections[profile] = pcrsig.decode(section.content.read_small(pcrsig.MAX_SIZE, "the .pcrsig section"))
         except FormatError as error:
             flaws[profile] = error.message
-    return FoundPolicies(sections, public_keys(layout, list(_keys(certificates))), flaws)
+    keys = public_keys(layout, list(_keys(certificates)))
+    return FoundPolicies(sections, keys, frozenset(public_keys(layout, ())), flaws)
 
 
 def _keys(certificates: Sequence[bytes]) -> Iterator[bytes]:
@@ -133,7 +138,7 @@ def judge(found: FoundPolicies, entry: PolicySignature) -> tuple[PolicyVerdict, 
 
 
 class PolicyFindings(Struct, frozen=True):
-    """The entries of every `.pcrsig` that can be read, in the order of `coverage.held`; a report on each that cannot."""
+    """The entries of every `.pcrsig` that can be read, in the order of `coverage.held`, and reports on the others."""
 
     entries: tuple[PolicyReport, ...]
     unreadable: tuple[PolicyReport, ...]
@@ -182,7 +187,7 @@ def _entry(found: FoundPolicies, held: Held, predictions: Sequence[Prediction] |
         verdict=verdict,
         reason="; ".join(filter(None, (reason, other))),
         bank=held.bank,
-        key=entry.pkfp.lower(),
+        key=held.key,
         registers=entry.pcrs,
         policy=entry.pol.lower(),
         reference=entry.ref,

@@ -78,7 +78,8 @@ def show_policies(found: PolicyFindings) -> None:
     for gap in found.missing:
         missing.setdefault((gap.key, _case(gap.place)), {})[gap.place.phase or ""] = None
     for (key, case), phases in missing.items():
-        console.print(plain(f"{key[:16]} has no policy that holds with {case} after {', '.join(phases)}"), soft_wrap=True)
+        text = f"{key[:16]} has no policy that holds with {case} after {', '.join(phases)}"
+        console.print(plain(text), soft_wrap=True)
 
 
 def _case(place: PolicyPlace) -> str:
