@@ -148,7 +148,7 @@ class PolicyFacts(Facts, frozen=True):
     """`stray` hold in no predicted case and phase, `broken` are not what their key signed or cannot be read."""
 
     count: int
-    keys: tuple[KeyFacts, ...]
+    signers: tuple[KeyFacts, ...]
     coverage: tuple[CoverageFacts, ...]
     gaps: int
     stray: tuple[PolicyReport, ...]
@@ -167,6 +167,8 @@ class TrustFacts(Facts, frozen=True):
 
 
 class Report(Facts, frozen=True):
+    """`known` machines are those of all platforms; `served` are those among them that select firmware of the image."""
+
     generator: str
     date: str | None
     image: LayoutView
@@ -181,5 +183,7 @@ class Report(Facts, frozen=True):
     platforms: tuple[PlatformFacts, ...]
     firmware: tuple[FirmwareFacts, ...]
     matches: tuple[MatchFacts, ...]
+    known: int
+    served: int
     predictions: PredictionFacts
     policies: PolicyFacts

@@ -1,6 +1,6 @@
 """Gather the facts of a report: everything that takes the image's bytes is fed from one read of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -89,6 +89,8 @@ def gather(layout: Layout, host: PluginHost, question: Question, progress: Progr
         platforms=tuple(PlatformFacts(group.name, group.plugin, len(group.machines)) for group in question.groups),
         firmware=tuple(_firmware(image, assembly.also[request], matches) for image, request in firmware),
         matches=matches,
+        known=len(machines),
+        served=len(_served(match for match in matches if match.firmware and match.firmware.present)),
         predictions=_predictions(layout, assembly, question, view),
         policies=policy_facts(
             policies,
@@ -143,13 +145,13 @@ def _firmware_requests(layout: Layout) -> Iterator[tuple[tuple[int | None, Firmw
 
 def _firmware(found: tuple[int | None, FirmwareImage], digest: Hash, matches: Sequence[MatchFacts]) -> FirmwareFacts:
     profile, image = found
-    users = {
-        (match.platform, machine)
+    users = (
+        match
         for match in matches
-        if match.firmware and match.firmware.present
-        if (match.firmware.key, match.firmware.slice) == (image.fwid, profile)
-        for machine in match.machines
-    }
+        if match.firmware
+        and match.firmware.present
+        and (match.firmware.key, match.firmware.slice) == (image.fwid, profile)
+    )
     flaw = image.flaw.message if image.flaw else (image.content.flaw if image.content else None)
     return FirmwareFacts(
         profile=profile,
@@ -158,8 +160,13 @@ def _firmware(found: tuple[int | None, FirmwareImage], digest: Hash, matches: Se
         size=image.payload.size,
         sha256=digest.hexdigest() if image.header else "",
         flaw=flaw or "",
-        machines=len(users),
+        machines=len(_served(users)),
     )
+
+
+def _served(matches: Iterable[MatchFacts]) -> set[tuple[str, str]]:
+    """The machines of matches, each once, by platform and name."""
+    return {(match.platform, machine) for match in matches for machine in match.machines}
 
 
 def _trust(trust: Trust, level: Sequence[str]) -> TrustFacts:

@@ -22,7 +22,7 @@ def policy_facts(
     findings = report_policies(found, predictions, phases)
     return PolicyFacts(
         count=len(findings.reports),
-        keys=tuple(_keys(found, findings)),
+        signers=tuple(_keys(found, findings)),
         coverage=tuple(_tables(findings, predictions or (), phases, ids)),
         gaps=len(findings.missing),
         stray=tuple(entry for entry in findings.entries if entry.holds == ()),
