@@ -38,16 +38,20 @@ def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts,
     if layout.kind is not ImageKind.UKI:
         return ()
     parts = slices(layout.plain_sections)
+    # Profiles without a table of their own all select what the base does.
+    own: list[int | None] = [part.profile for part in parts if part.table and part.profile is not None]
+    alike = [profile for profile in layout.profiles or (None,) if profile not in own]
+    tried: list[list[int | None]] = [*([alike] if alike else []), *([profile] for profile in own)]
     found: dict[tuple[str, _Outcome, tuple[int, ...]], list[str]] = {}
     for group in groups:
         for machine in group.machines:
             outcomes: dict[_Outcome, list[int]] = {}
-            for profile in layout.profiles or (None,):
-                chosen = select(layout.plain_sections, parts, layout.model, machine, profile)
-                profiles = outcomes.setdefault((_hit(chosen.firmware), _hit(chosen.devicetree)), [])
-                profiles += [] if profile is None else [profile]
-            for outcome, profiles in outcomes.items():
-                found.setdefault((group.name, outcome, tuple(profiles)), []).append(machine.name)
+            for profiles in tried:
+                chosen = select(layout.plain_sections, parts, layout.model, machine, profiles[0])
+                same = outcomes.setdefault((_hit(chosen.firmware), _hit(chosen.devicetree)), [])
+                same += [profile for profile in profiles if profile is not None]
+            for outcome, same in outcomes.items():
+                found.setdefault((group.name, outcome, tuple(sorted(same))), []).append(machine.name)
     rows = [
         MatchFacts(platform, tuple(dict.fromkeys(names)), profiles, *outcome)
         for (platform, outcome, profiles), names in found.items()
