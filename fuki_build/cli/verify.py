@@ -37,8 +37,8 @@ def verify(
 
     Exits with 3 if it is not valid. A db or dbx is an EFI signature list, an .auth file or a variable store of OVMF's.
     Without any of --certificate and --db, signatures are only held against the image. A kernel inside is valid as part
-    of the image; it only fails if it has a signature that is broken or revoked. So do policies, whose key is in the
-    image, or in a --certificate.
+    of the image; it only fails if it has a signature that is broken or revoked. A policy only fails if the key that it
+    names, which is in the image or in a --certificate, did not sign it.
     """
     from fuki_build.signing.policy_report import find_policies, predict_everything, report_policies  # noqa: PLC0415
     from fuki_build.signing.verify import Verification  # noqa: PLC0415 - cryptography is slow to load

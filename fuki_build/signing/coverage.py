@@ -105,15 +105,15 @@ def _places(
     sections: Sections, predictions: Sequence[Prediction], seen: _Seen, phases: Sequence[Phase]
 ) -> dict[tuple[int | None, str, str], tuple[Place, ...]]:
     """Where each policy digest holds, by whose `.pcrsig` it is and the bank."""
-    found: dict[tuple[int | None, str, str], tuple[Place, ...]] = {}
+    found: dict[tuple[int | None, str, str], list[Place]] = {}
     for owner, profiles in seen.items():
         for index in (index for indices in profiles.values() for index in indices):
             for bank, phase in product(sections[owner], phases):
                 value = predictions[index].value(pcr11.PCR, bank, phase)
                 if value is not None:
-                    place = (owner, bank, policy_pcr({pcr11.PCR: value}, bank).hex())
-                    found[place] = (*found.get(place, ()), Place(index, phase))
-    return found
+                    policy = policy_pcr({pcr11.PCR: value}, bank).hex()
+                    found.setdefault((owner, bank, policy), []).append(Place(index, phase))
+    return {key: tuple(places) for key, places in found.items()}
 
 
 def _gaps(held: Sequence[Held], seen: _Seen, tried: Sequence[Phase], phases: Sequence[Phase]) -> Iterator[Gap]:
