@@ -9,6 +9,8 @@ from fuki_build.report.facts import CellFacts, CoverageFacts, CoverageRow, KeyFa
 from fuki_build.signing.coverage import Held, Phase, Place
 from fuki_build.signing.policy_report import BROKEN, FoundPolicies, PolicyFindings, report_policies
 
+_MAX_KEYS = 64
+"""Most keys whose coverage is told apart; real images have one or two."""
 _Rows = tuple[CoverageRow, ...]
 
 
@@ -20,21 +22,28 @@ def policy_facts(
 ) -> PolicyFacts:
     """The policies of an image, held against predictions in their banks (None where nothing can be predicted)."""
     findings = report_policies(found, predictions, phases)
+    signers = tuple(_keys(found, findings))
+    untold = ""
+    if found.sections and predictions is None:
+        untold = "nothing can be predicted of this image"
+    elif len(signers) > _MAX_KEYS:
+        untold = f"they name {len(signers)} keys, too many to tell apart"
     return PolicyFacts(
         count=len(findings.reports),
-        signers=tuple(_keys(found, findings)),
-        coverage=tuple(_tables(findings, predictions or (), phases, ids)),
+        signers=signers[:_MAX_KEYS],
+        coverage=() if untold else tuple(_tables(findings, predictions or (), phases, ids)),
         gaps=len(findings.missing),
         stray=tuple(entry for entry in findings.entries if entry.holds == ()),
         broken=tuple(report for report in findings.reports if report.verdict in BROKEN),
-        untold="" if predictions is not None or not found else "nothing can be predicted of this image",
+        untold=untold,
     )
 
 
 def _keys(found: FoundPolicies, findings: PolicyFindings) -> Iterator[KeyFacts]:
-    keys = dict.fromkeys(entry.key for entry in findings.entries if entry.key)
-    for key in keys:
-        verdicts = Counter(entry.verdict.value for entry in findings.entries if entry.key == key)
+    keys: dict[str, Counter[str]] = {}
+    for held, entry in zip(findings.coverage.held, findings.entries, strict=True):
+        keys.setdefault(held.key, Counter())[entry.verdict.value] += 1
+    for key, verdicts in keys.items():
         where = "" if key not in found.keys else ".pcrpkey" if key in found.own_keys else "a given certificate"
         yield KeyFacts(key, where, verdicts.total(), dict(verdicts))
 

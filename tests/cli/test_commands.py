@@ -14,7 +14,7 @@ from tests.support.command import invoke, refused, succeed
 
 VERBS = (
     *("attach", "build", "check", "digests", "hwids", "init", "inspect", "keys", "machine", "match", "measure"),
-    *("plan", "plugins", "replay", "schema", "sign", "verify"),
+    *("plan", "plugins", "replay", "report", "schema", "sign", "verify"),
 )
 
 

@@ -254,6 +254,16 @@ class TestForeignImages:
             file.write(pe.encode(layout.headers.with_sections(tuple(claimed))))
         assert "claim" in text_of(page(tmp_path, image), "#predictions")
 
+    def test_policies_of_too_many_keys_are_not_told_apart(self, tmp_path):
+        entries = [{"pcrs": [11], "pkfp": f"{number:04x}", "pol": "00"} for number in range(5000)]
+        content = json.dumps({"sha256": entries}).encode()
+        image = write(tmp_path / "image.efi", layout_of([(".linux", b"x", None), (".pcrsig", content, None)]))
+        document = page(tmp_path, image)
+        text = text_of(document, "#policies")
+        assert "they name 5000 keys" in text
+        assert "5000 entries; the first 200 of them" in text
+        assert len(document.query("#policies tr")) < 300
+
     def test_a_policy_section_that_cannot_be_read_is_told(self, tmp_path):
         image = write(tmp_path / "image.efi", layout_of([(".linux", b"x", None), (".pcrsig", b"{", None)]))
         document = page(tmp_path, image)
