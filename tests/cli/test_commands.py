@@ -14,7 +14,7 @@ from tests.support.command import invoke, refused, succeed
 
 VERBS = (
     *("attach", "build", "check", "digests", "firmware", "hwids", "init", "inspect", "keys", "launch", "machine"),
-    *("match", "measure", "plan", "plugins", "replay", "schema", "sign", "verify"),
+    *("match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "verify"),
 )
 
 

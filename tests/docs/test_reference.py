@@ -16,7 +16,7 @@ from fuki_build.formats import x509
 from fuki_build.hooks.host import HOOKS
 from fuki_build.image import describe
 from fuki_build.recipe import model
-from fuki_build.signing import offline, verify
+from fuki_build.signing import offline, policy_report, verify
 from tests.docs import reference
 from tests.docs.pages import CHECKOUT
 
@@ -67,6 +67,9 @@ def tables() -> dict[str, list[str]]:
         ("Report", verify.ImageReport),
         ("Signature report", verify.SignatureReport),
         ("Certificate", x509.Facts),
+        ("Policy report", policy_report.PolicyReport),
+        ("Policy place", policy_report.PolicyPlace),
+        ("Missing policy", policy_report.MissingPolicy),
         ("Digests", offline.Document),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support import secure_boot
 from tests.support.secure_boot import Identity, make_identity
@@ -55,6 +55,18 @@ def shop(workshop: Path, keys: Keys) -> Path:
     secure_boot.write_key(workshop / "other.key", keys.other.key)
     secure_boot.write_certificates(workshop / "other.crt", keys.other.certificate)
     return workshop
+
+
+@pytest.fixture
+def pcr(shop: Path, part) -> Path:
+    """The workshop with a policy key and two firmware images."""
+    key = secure_boot.make_key()
+    secure_boot.write_key(shop / "pcr.key", key)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (shop / "pcr.pub").write_bytes(public)
+    (shop / "one.fd").symlink_to(part("ovmf-generic"))
+    (shop / "two.fd").symlink_to(part("ovmf-amdsev"))
+    return shop
 
 
 @pytest.fixture

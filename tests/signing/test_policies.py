@@ -11,7 +11,6 @@ from pathlib import Path
 
 import parts
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
@@ -61,18 +60,6 @@ cmdline = "rescue"
 """
 
 POLICY = '\n[[fuki.pcr-policy]]\nkey = "pcr.key"\n'
-
-
-@pytest.fixture
-def pcr(shop: Path, part) -> Path:
-    """The workshop with a policy key and two firmware images."""
-    key = secure_boot.make_key()
-    secure_boot.write_key(shop / "pcr.key", key)
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (shop / "pcr.pub").write_bytes(public)
-    (shop / "one.fd").symlink_to(part("ovmf-generic"))
-    (shop / "two.fd").symlink_to(part("ovmf-amdsev"))
-    return shop
 
 
 def build(directory: Path, recipe: str, *arguments: str) -> Path:
