@@ -1,4 +1,4 @@
-"""Intel TDX: MRTD of TDVF images and IGVM files, and RTMR1 where files decide it.
+"""Intel TDX: MRTD of TDVF images and IGVM files, and RTMRs where files decide them.
 
 Sources: Intel, "TDX Module ABI Specification", TDH.MEM.PAGE.ADD and TDH.MR.EXTEND; "TDX Virtual Firmware Design Guide";
 OvmfPkg/Tcg/TdTcg2Dxe in edk2 for the RTMRs.
@@ -24,6 +24,7 @@ from fuki_build.hooks import (
     LaunchParameters,
     LaunchStep,
     Prediction,
+    RuntimeRegister,
 )
 
 from fuki_coco.igvm_snp import inserted, mask_of
@@ -75,6 +76,7 @@ class Tdx(LaunchModel):
     name = "tdx"
     title = "Intel TDX"
     vmms = (Vmm.QEMU, Vmm.GCE, Vmm.HYPERV)
+    runtime = True
 
     def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
         sections = _sections(firmware)
@@ -89,17 +91,14 @@ class Tdx(LaunchModel):
         digests = [
             LaunchDigest(self.name, "MRTD", "sha384", mrtd(sections, order).hex(), variant=order) for order in orders
         ]
+        registers = parameters.runtime or tuple(_of_kernels(parameters.boots))
         digests += [
-            LaunchDigest(self.name, "RTMR1", "sha384", rtmr1(boot.authenticode).hex(), boot=boot.name)
-            for boot in parameters.boots
-            if boot is not None and boot.authenticode is not None
+            LaunchDigest(self.name, register.name, "sha384", register.digest.hex(), boot=register.boot)
+            for register in registers
+            if register.digest is not None
         ]
-        return Prediction(tuple(digests), (*unknown, *self._notes(parameters.boots)))
-
-    def _notes(self, boots: tuple[DirectBoot | None, ...]) -> Iterator[LaunchNote]:
-        for register, text in _NOTES.items():
-            if register != "RTMR1" or None in boots:
-                yield LaunchNote(self.name, f"{register} {text}")
+        notes = [LaunchNote(self.name, f"{name} {text}") for name, text in _notes(registers)]
+        return Prediction(tuple(digests), (*unknown, *notes))
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:  # noqa: ARG002
         for section in _sections(firmware) or ():
@@ -125,6 +124,27 @@ def mrtd(sections: list[Section], order: Order) -> bytes:
                 stream.update(_add(address))
             stream.update(_extends(address, page))
     return stream.digest()
+
+
+def _of_kernels(boots: tuple[DirectBoot | None, ...]) -> Iterator[RuntimeRegister]:
+    """What can be told where a hypervisor boots a kernel that is no image as a whole."""
+    for boot in boots:
+        if boot is not None and boot.authenticode is not None:
+            yield RuntimeRegister("RTMR1", boot.name, rtmr1(boot.authenticode))
+
+
+def _notes(registers: tuple[RuntimeRegister, ...]) -> Iterator[tuple[str, str]]:
+    """For each RTMR that cannot be told, or not for every boot, its name and why."""
+    for name, text in _NOTES.items():
+        own = [register for register in registers if register.name == name]
+        if not own:
+            yield name, text
+        reasons: dict[str, list[str]] = {}
+        for register in own:
+            if register.digest is None:
+                reasons.setdefault(register.unknown, []).append(register.boot)
+        for reason, boots in reasons.items():
+            yield name, f"of {', '.join(boots)} cannot be told: {reason}"
 
 
 _add: Callable[[int], bytes] = partial(_ADD.pack, b"MEM.PAGE.ADD")
