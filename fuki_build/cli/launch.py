@@ -106,14 +106,14 @@ def launch(  # noqa: PLR0917 - click passes them by name
     host = pipeline.new_host(plugins)
     requests = resolve_launch(table, host, Path(), _WHERE)
     given = _given(kernel, initrd, cmdline)
-    targets = {file: (read_subjects(file, firmware), _boots(file, table.direct_boot, given)) for file in files}
+    targets = [(file, read_subjects(file, firmware), _boots(file, table.direct_boot, given)) for file in files]
     if diff:
-        sides = [(subject, boots) for subjects, boots in targets.values() for subject in subjects]
+        sides = [(subject, boots) for _, subjects, boots in targets for subject in subjects]
         compare(host, requests, sides, as_json=as_json)
         return
     banks = () if given else tuple(runtime_banks(host, requests))
     records: list[LaunchRecord] = []
-    for file, (subjects, boots) in targets.items():
+    for file, subjects, boots in targets:
         runtime = _runtime(file, table.direct_boot, banks, start)
         for subject in subjects:
             records += _predict(host, requests, subject, boots, runtime)
