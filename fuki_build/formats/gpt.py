@@ -12,9 +12,7 @@ from fuki_build.formats.reader import Reader
 
 SECTOR_SIZES = (512, 4096)
 """Sizes of a disk's sectors in bytes; the header is in the second one."""
-_HEADER = struct.Struct(
-    "<8sIIII4Q16sQIII"
-)  # as UEFI's table 5.5 has it
+_HEADER = struct.Struct("<8sIIII4Q16sQIII")  # as UEFI's table 5.5 has it
 _SIGNATURE = b"EFI PART"
 _CRC_AT = 16
 _COUNT = struct.Struct("<Q")
