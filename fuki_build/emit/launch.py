@@ -94,8 +94,8 @@ def needs_image_file(requests: Sequence[LaunchRequest]) -> bool:
     return any(request.direct_boot is DirectBootMode.IMAGE for request in requests)
 
 
-def build_launches(plan: Plan, built: BuiltImage) -> Iterator[LaunchRecord]:
-    """The launches that a recipe asks for, of the image that was built from it."""
+def build_launches(plan: Plan, built: BuiltImage, addons: Sequence[BuiltImage]) -> Iterator[LaunchRecord]:
+    """The launches that a recipe asks for, of the image that was built from it; on a disk, its addons are beside it."""
     layout = built.layout
     known = {id(p.section): bytes.fromhex(d) for p, d in zip(layout.sections, built.assembly.sections, strict=True)}
     found = list(subjects(layout))
@@ -108,14 +108,16 @@ def build_launches(plan: Plan, built: BuiltImage) -> Iterator[LaunchRecord]:
             boots = [image_boot(Blob.of_file(built.path))]
         runtime = None
         if contents.banks and request.direct_boot is not DirectBootMode.SECTIONS:
-            runtime = Runtime(contents, image_start(request.direct_boot, secret=request.boot_secret))
+            runtime = Runtime(contents, _start(request, addons))
         yield from predict(plan.host, request, found, boots, runtime)
 
 
-def image_start(mode: DirectBootMode, *, secret: bool) -> measure.Boot:
+def _start(request: LaunchRequest, addons: Sequence[BuiltImage]) -> measure.Boot:
     """How the image as a whole is started."""
-    way = measure.Way.DIRECT if mode is DirectBootMode.IMAGE else measure.Way.DISK
-    return measure.Boot(way=way, secret=secret)
+    if request.direct_boot is DirectBootMode.IMAGE:
+        return measure.Boot(way=measure.Way.DIRECT, secret=request.boot_secret)
+    beside = tuple(measure.Addon(f"{addon.layout.name}.addon.efi", addon.layout, addon.assembly) for addon in addons)
+    return measure.Boot(secret=request.boot_secret, addons=beside)
 
 
 def image_boot(image: Blob) -> Boot:

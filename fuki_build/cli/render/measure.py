@@ -24,7 +24,8 @@ def show_predictions(view: PredictionsView, *, events: bool) -> None:
                 add_row(made_of, str(event.pcr), event.type, event.by, what, event.source)
             console.print(made_of)
             console.print()
-        values = new_table("Register", "Phase", "Bank", right=("Register",))
+        name = "Register" if case.rtmrs else "PCR"
+        values = new_table(name, "Phase", "Bank", right=(name,))
         values.add_column("Value", overflow="fold")
         for register in case.registers:
             number, phase = str(register.pcr), register.phase or ""
