@@ -17,7 +17,6 @@ from fuki_build.formats.igvm import Igvm, PageData, ParameterArea, ParameterInse
 from fuki_build.formats.ovmf import MR_EXTEND, PAGE_AUG, TdxKind, TdxSection
 from fuki_build.formats.reader import Reader
 from fuki_build.hooks import (
-    DirectBoot,
     LaunchDigest,
     LaunchModel,
     LaunchNote,
@@ -45,9 +44,10 @@ _RTMR1_EVENTS = (
 _NOTES = {
     "RTMR0": "depends on the size of memory and on the hypervisor's ACPI tables, which no file of the image decides",
     "RTMR1": "without a kernel that the hypervisor boots, has the disk's partition table in it",
-    "RTMR2": "has the kernel's own measurements in it, such as the command line as the firmware passes it on",
+    "RTMR2": "has the image's sections in it, or the command line of a bare kernel as the firmware passes it on",
     "RTMR3": "starts as zeros; what is in it is the running system's choice",
 }
+_HYPERV = "under Hyper-V a paravisor stands between the firmware and the registers"
 
 
 class Order(StrEnum):
@@ -91,7 +91,7 @@ class Tdx(LaunchModel):
         digests = [
             LaunchDigest(self.name, "MRTD", "sha384", mrtd(sections, order).hex(), variant=order) for order in orders
         ]
-        registers = parameters.runtime or tuple(_of_kernels(parameters.boots))
+        registers = tuple(_runtime(parameters))
         digests += [
             LaunchDigest(self.name, register.name, "sha384", register.digest.hex(), boot=register.boot)
             for register in registers
@@ -126,11 +126,17 @@ def mrtd(sections: list[Section], order: Order) -> bytes:
     return stream.digest()
 
 
-def _of_kernels(boots: tuple[DirectBoot | None, ...]) -> Iterator[RuntimeRegister]:
-    """What can be told where a hypervisor boots a kernel that is no image as a whole."""
-    for boot in boots:
-        if boot is not None and boot.authenticode is not None:
-            yield RuntimeRegister("RTMR1", boot.name, rtmr1(boot.authenticode))
+def _runtime(parameters: LaunchParameters) -> Iterator[RuntimeRegister]:
+    """Those of the image as a whole, or what can be told where a hypervisor boots a kernel."""
+    if set(parameters.vmms) == {Vmm.HYPERV}:
+        for register in parameters.runtime:
+            yield RuntimeRegister(register.name, register.boot, None, _HYPERV)
+    elif parameters.runtime:
+        yield from parameters.runtime
+    else:
+        for boot in parameters.boots:
+            if boot is not None and boot.authenticode is not None:
+                yield RuntimeRegister("RTMR1", boot.name, rtmr1(boot.authenticode))
 
 
 def _notes(registers: tuple[RuntimeRegister, ...]) -> Iterator[tuple[str, str]]:

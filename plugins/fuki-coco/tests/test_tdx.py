@@ -122,6 +122,13 @@ def test_runtime_registers_are_told_as_the_core_predicts_them_and_reasons_once()
     assert messages[1] == "RTMR2 of image@1, image@2 cannot be told: no one knows"
 
 
+def test_under_hyper_v_runtime_registers_are_not_told():
+    register = RuntimeRegister("RTMR2", "disk", bytes(48))
+    found = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("hyperv",), runtime=(register,)))
+    assert {digest.register for digest in found.digests} == {"MRTD"}
+    assert any("RTMR2 of disk cannot be told" in note.message and "paravisor" in note.message for note in found.notes)
+
+
 def test_the_registers_that_files_do_not_decide_are_named():
     notes = [note.message.split()[0] for note in predict(parts.get("ovmf-generic").read_bytes()).notes]
     assert notes == ["RTMR0", "RTMR1", "RTMR2", "RTMR3"]
