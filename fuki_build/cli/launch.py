@@ -20,6 +20,7 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import DirectBootMode, LaunchRecord, to_document
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
+from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.contents import Contents
 from fuki_build.recipe.launch import LaunchRequest, resolve_launch
@@ -122,7 +123,7 @@ def launch(  # noqa: PLR0917 - click passes them by name
 
 def _runtime(file: Path, mode: DirectBootMode, banks: tuple[str, ...], start: dict[str, Any]) -> Runtime | None:
     """The image that guests boot as a whole, digested in the banks of runtime registers; None for other files."""
-    if not banks or mode is DirectBootMode.SECTIONS or not _is_image(file):
+    if not banks or not _is_image(file) or inspect(file).kind is not ImageKind.UKI:
         return None
     layout = inspect_uki(file)
     contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)

@@ -98,6 +98,17 @@ def labelled_cases(layout: Layout, machines: Iterable[Machine]) -> tuple[Case, .
     return tuple(replace(case, machines=names.get(_key(case), ())) for case in possible)
 
 
+def firmware_case(layout: Layout, profile: int | None, fwid: str) -> Case:
+    """That of a machine where the stub selects this firmware, and no devicetree; nothing where no id leads to it."""
+    selected: list[Section] = []
+    for part in slices(layout.plain_sections) if layout.model.matches_firmware else ():
+        if part.profile in {None, profile}:
+            found = [section for key, section in _selectable(part, DeviceType.UEFI_FW).values() if key == fwid]
+            selected = found or selected
+    measured = measured_sections(layout.plain_sections, layout.model, profile, selected)
+    return Case(profile, fwid if selected else None, None, measured)
+
+
 def _key(case: Case) -> tuple[int | None, tuple[int, ...]]:
     return case.profile, tuple(id(section) for section in case.measured)
 
