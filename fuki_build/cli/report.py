@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
-from fuki_build.cli.booting import read_boot, with_authorities
+from fuki_build.booting import read_boot, with_authorities
 from fuki_build.cli.machine import read_machine
 from fuki_build.cli.measure import bank_option, chosen_banks
 from fuki_build.cli.options import output_type

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.emit.plan import Plan
+from fuki_build.emit.runtime import Runtime, runtime_banks, runtime_registers
 from fuki_build.errors import FormatError, FukiError, PluginError, RecipeError
 from fuki_build.formats import pe
 from fuki_build.formats.authenticode import digest_ranges, padding
@@ -27,6 +28,8 @@ from fuki_build.image.describe import describe
 from fuki_build.image.firmware import slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.section import Section, effective
+from fuki_build.measure import boot as measure
+from fuki_build.measure.contents import Contents
 from fuki_build.recipe.launch import MAX_FIRMWARE, LaunchRequest, models
 
 _MAX_CMDLINE = 1024 * 1024
@@ -91,18 +94,30 @@ def needs_image_file(requests: Sequence[LaunchRequest]) -> bool:
     return any(request.direct_boot is DirectBootMode.IMAGE for request in requests)
 
 
-def build_launches(plan: Plan, built: BuiltImage) -> Iterator[LaunchRecord]:
-    """The launches that a recipe asks for, of the image that was built from it."""
+def build_launches(plan: Plan, built: BuiltImage, addons: Sequence[BuiltImage]) -> Iterator[LaunchRecord]:
+    """The launches that a recipe asks for, of the image that was built from it; on a disk, its addons are beside it."""
     layout = built.layout
     known = {id(p.section): bytes.fromhex(d) for p, d in zip(layout.sections, built.assembly.sections, strict=True)}
     found = list(subjects(layout))
+    contents = Contents(layout, built.assembly, tuple(runtime_banks(plan.host, plan.resolved.launches)))
     for request in plan.resolved.launches:
         boots: list[Boot] = []
         if request.direct_boot is DirectBootMode.SECTIONS:
             boots = list(section_boots(layout, lambda section: known[id(section)]))
         elif request.direct_boot is DirectBootMode.IMAGE and built.path is not None:
             boots = [image_boot(Blob.of_file(built.path))]
-        yield from predict(plan.host, request, found, boots)
+        runtime = None
+        if contents.banks and request.direct_boot is not DirectBootMode.SECTIONS:
+            runtime = Runtime(contents, _start(request, addons))
+        yield from predict(plan.host, request, found, boots, runtime)
+
+
+def _start(request: LaunchRequest, addons: Sequence[BuiltImage]) -> measure.Boot:
+    """How the image as a whole is started."""
+    if request.direct_boot is DirectBootMode.IMAGE:
+        return measure.Boot(way=measure.Way.DIRECT, secret=request.boot_secret)
+    beside = tuple(measure.Addon(f"{addon.layout.name}.addon.efi", addon.layout, addon.assembly) for addon in addons)
+    return measure.Boot(secret=request.boot_secret, addons=beside)
 
 
 def image_boot(image: Blob) -> Boot:
@@ -152,9 +167,15 @@ def authenticode(content: Blob) -> bytes | None:
 
 
 def predict(
-    host: PluginHost, request: LaunchRequest, found: Sequence[Subject], boots: Sequence[Boot]
+    host: PluginHost,
+    request: LaunchRequest,
+    found: Sequence[Subject],
+    boots: Sequence[Boot],
+    runtime: Runtime | None = None,
 ) -> Iterator[LaunchRecord]:
     """What every technology says of every firmware image that the request is about.
+
+    `runtime` is the image that guests boot, where its registers are wanted.
 
     A technology that was not asked for by name, and that the firmware cannot do, gives a note; one that was, an error.
     """
@@ -165,7 +186,8 @@ def predict(
             raise RecipeError(f"there is no firmware {name!r}", where=request.where, hint=hint)
     for subject in chosen:
         content = subject.content.read_small(MAX_FIRMWARE, f"the firmware {subject.name}")
-        parameters = replace(request.parameters, boots=boots_of(subject, boots))
+        registers = () if runtime is None else runtime_registers(runtime, subject.name, subject.profile)
+        parameters = replace(request.parameters, boots=boots_of(subject, boots), runtime=tuple(registers))
         predictions = [
             _predict(model, content, parameters, subject, request)
             for name, model in models(host, request.where).items()

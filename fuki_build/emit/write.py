@@ -64,18 +64,19 @@ class _Files:
 
 def _record(plan: Plan, images: Mapping[int, BuiltImage], writer: ImageWriter) -> Build:
     recipe = plan.loaded.recipe
+    uki, addons = images[id(plan.uki)], tuple(images[id(addon)] for addon in plan.addons)
     return Build(
         name=recipe.name,
         version=recipe.version,
         variables=plan.loaded.variables,
-        uki=images[id(plan.uki)],
-        addons=tuple(images[id(addon)] for addon in plan.addons),
+        uki=uki,
+        addons=addons,
         inputs=tuple(_inputs(plan, [image.assembly for image in images.values()], writer.kernel_digests)),
         tools=plan.host.versions(),
         findings=(*plan.findings, *writer.findings),
         firmware_origins=plan.resolved.firmware_origins,
         machines=_machines(plan),
-        launches=tuple(build_launches(plan, images[id(plan.uki)])),
+        launches=tuple(build_launches(plan, uki, addons)),
     )
 
 

@@ -42,11 +42,25 @@ class Svsm(Struct, frozen=True):
     variables_size: int
 
 
+class RuntimeRegister(Struct, frozen=True):
+    """A register that grows while a guest boots an image, as it is when the kernel has taken over.
+
+    `boot` tells how the image is started, and with several profiles which: `disk@1`. `digest` is SHA-384; None where
+    `unknown` says why it cannot be told.
+    """
+
+    name: str
+    boot: str
+    digest: bytes | None
+    unknown: str = ""
+
+
 class LaunchParameters(Struct, frozen=True):
     """What to predict for: every combination of these, as far as a technology tells them apart.
 
     `cpu_models` are names of QEMU, or CPU signatures as numbers; none means all that the model knows. In `boots`, None
-    is a guest into which nothing is injected.
+    is a guest into which nothing is injected. `runtime` are registers that the image was predicted for; none where
+    there is no image, or the model does not ask for them.
     """
 
     vmms: tuple[str, ...] = ("qemu",)
@@ -55,6 +69,7 @@ class LaunchParameters(Struct, frozen=True):
     guest_features: tuple[int, ...] = (1,)
     boots: tuple[DirectBoot | None, ...] = (None,)
     svsm: Svsm | None = None
+    runtime: tuple[RuntimeRegister, ...] = ()
 
 
 class LaunchDigest(Struct, frozen=True, rename="kebab"):
@@ -120,6 +135,8 @@ class LaunchModel(ABC):
     title: ClassVar[str]
     vmms: ClassVar[tuple[str, ...]]
     """The hypervisors whose way of launching it knows."""
+    runtime: ClassVar[bool] = False
+    """Whether it tells registers that grow while a guest boots, which the core predicts for it."""
 
     @abstractmethod
     def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fuki_build.formats import event_data
 from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
-from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
+from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12, rtmr
 from fuki_build.measure.boot import Boot, Way
 from fuki_build.measure.cmdline import encode, mangle
 from fuki_build.measure.contents import Contents
@@ -32,9 +32,9 @@ _MAX_SEARCHED = 128
 """Most events in the image's registers for which ways to boot are tried; real logs have some fifty."""
 _MAX_TEXTS = 4
 _FIRMWARE_TYPES = ("EV_EFI_ACTION", "EV_SEPARATOR")
-_KERNEL_RTMR = 3
-CC_REGISTERS = {1: (1, 7), 2: (2, 3, 4, 5, 6), 3: tuple(range(8, 16))}
-"""Registers of a TPM that each measurement register of a confidential guest stands for (UEFI 2.10, 38.4.1)."""
+_KERNEL_RTMR = rtmr.SYSTEM + 1
+CC_REGISTERS = {number + 1: pcrs for number, pcrs in rtmr.PCRS.items()}
+"""Registers of a TPM that each measurement register of a confidential guest stands for, as its log numbers them."""
 
 
 class Verdict(StrEnum):
@@ -108,11 +108,11 @@ def _fitting(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boo
     start = replace(boot, way=_way(log, boot))
     numbers = _numbers(log, (*IMAGE_REGISTERS, *((pcr7.PCR,) if start.policy else ())))
     own = replace(log, events=tuple(e for e in log.events if e.extends and e.register in numbers)[:_MAX_SEARCHED])
-    first = max(predict(contents, cases, start), key=lambda p: (_score(own, p), -len(p.events)))
+    first = max(_predict(log, contents, cases, start), key=lambda p: (_score(own, p), -len(p.events)))
 
     def best(boots: Iterable[Boot]) -> list[tuple[int, Prediction, Boot]]:
         """Those that fit best, with their score; not many, for a log that nothing fits."""
-        found = [(_score(own, p), p, how) for how in boots for p in predict(contents, [first.case], how)]
+        found = [(_score(own, p), p, how) for how in boots for p in _predict(log, contents, [first.case], how)]
         most = max(score for score, _, _ in found)
         return [item for item in found if item[0] == most][:_MAX_TEXTS]
 
@@ -125,6 +125,14 @@ def _fitting(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boo
         candidates = best(replace(how, secret=secret) for _, _, how in candidates for secret in (False, True))
     _, prediction, how = candidates[0]
     return prediction, how
+
+
+def _predict(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, ...]:
+    """The predictions, of a confidential guest without what its stub measures only into TPMs."""
+    found = predict(contents, cases, boot)
+    if log.kind is LogKind.TPM:
+        return found
+    return tuple(replace(each, events=rtmr.measured(each, contents.layout.model)) for each in found)
 
 
 def _way(log: EventLog, boot: Boot) -> Way:

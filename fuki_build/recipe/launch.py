@@ -33,6 +33,7 @@ class LaunchRequest(Struct, frozen=True):
     policy: int | None
     where: str
     named: bool
+    boot_secret: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -65,6 +66,7 @@ def resolve_launch(
         policy=table.policy,
         where=where,
         named=bool(table.technology),
+        boot_secret=table.boot_secret,
     )
     if not table.platform:
         return (request,)

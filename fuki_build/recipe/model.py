@@ -188,6 +188,9 @@ class LaunchTable(Table, frozen=True):
             "profile); image (the whole image)"
         ),
     ] = DirectBootMode.NONE
+    boot_secret: Annotated[
+        bool, Meta(description="whether the stub may add a secret of the machine, which RTMR2 has in it")
+    ] = True
     firmware: Annotated[str | tuple[str, ...], Meta(description="fwids; by default all")] = ()
     policy: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="guest policy, for ID blocks")] = None
     svsm: Annotated[str | None, Meta(description="an SVSM that the guest starts in")] = None

@@ -100,6 +100,43 @@ def test_a_whole_image_is_booted_directly_as_the_kernel(image: Path, workshop: P
     ]
 
 
+def of_boots(launches: list[dict[str, Any]], firmware: str) -> dict[tuple[str, str], str]:
+    return {
+        (row["register"], row["boot"]): row["digest"] for row in launches if row["firmware"] == firmware and row["boot"]
+    }
+
+
+def test_runtime_registers_are_those_that_measure_predicts(image: Path):
+    found = of_boots(rows(image.parent, image, "--technology", "tdx", "--direct-boot", "image", "--console", ""), "tdx")
+    arguments = ("measure", image, "--rtmr", "--direct", "--console", "", "--json")
+    view = json.loads(succeed(image.parent, *arguments).out)
+    assert found == {
+        (register["name"], f"image@{case['profile']}"): register["value"]
+        for case in view["predictions"]
+        if case["firmware"] == "tdx"
+        for register in case["rtmrs"]
+    }
+    assert set(found) == {(name, f"image@{profile}") for name in ("RTMR1", "RTMR2") for profile in (0, 1)}
+
+
+def test_the_first_runtime_register_of_an_image_is_that_of_any_kernel_handed_over(image: Path):
+    kernel = rows(image.parent, "both/OVMF.fd", "--technology", "tdx", "--kernel", image)
+    own = of_boots(rows(image.parent, image, "--technology", "tdx", "--direct-boot", "image"), "both")
+    assert own["RTMR1", "image@0"] == next(row["digest"] for row in kernel if row["register"] == "RTMR1")
+
+
+def test_what_makes_runtime_registers_unknown_is_told(image: Path):
+    arguments = (*COCO, "launch", image, "--technology", "tdx", "--firmware", "tdx", "--json")
+    notes = [note["message"] for note in json.loads(succeed(image.parent, *arguments).out)["notes"]]
+    assert "RTMR1 of disk@0, disk@1 cannot be told: the partition table of the disk is not known" in notes
+    assert any(note.startswith("RTMR2 of disk@0, disk@1 cannot be told: ") and "secret" in note for note in notes)
+    (image.parent / "disk").write_bytes(bytes(4096))
+    known = ("--disk", "disk", "--no-boot-secret", "--console", "")
+    document = json.loads(succeed(image.parent, *arguments, *known).out)
+    assert {row["boot"] for row in document["launches"]} == {None, "disk@0", "disk@1"}
+    assert [note["message"].split()[0] for note in document["notes"]] == ["RTMR0", "RTMR3"]
+
+
 def test_what_a_firmware_cannot_do_is_told_beside_what_it_can(image: Path):
     document = json.loads(
         succeed(image.parent, *COCO, "launch", image, "--firmware", "tdx", "--direct-boot", "sections", "--json").out

@@ -42,6 +42,21 @@ def test_registers_banks_and_phases_can_be_chosen(image):
     assert [len(value) for value in registers[1]["values"].values()] == [40, 128]
 
 
+def test_rtmrs_are_told_with_their_bank(image):
+    view = json.loads(succeed(image.parent, "measure", image, "--rtmr", "--direct", "--profile", "0", "--json").out)
+    assert view["banks"] == ["sha384"]
+    first, second = view["predictions"][0]["rtmrs"]
+    assert (first["name"], len(first["value"]), first["unknown"]) == ("RTMR1", 96, "")
+    assert {event["pcr"] for event in second["events"]} == {9, 11}
+    shown = succeed(image.parent, "measure", image, "--rtmr", "--profile", "0").out
+    assert "cannot be told: the partition table of the disk is not known" in shown
+
+
+def test_a_damaged_disk_is_refused(image):
+    (image.parent / "disk").write_bytes(bytes(512) + b"EFI PART" + bytes(1024))
+    assert "disk: " in refused(image.parent, "measure", image, "--rtmr", "--disk", "disk", code=1)
+
+
 def test_the_table_tells_events_and_values(image):
     out = succeed(image.parent, "measure", image, "--events", "--profile", "1").out
     assert "profile @1 (other), no firmware" in out

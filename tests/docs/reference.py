@@ -176,6 +176,8 @@ def _stubs(_: str) -> str:
         "archive_addons": "`.initrd` and `.ucode` in addons",
         "loads_kernel": "loads the kernel itself",
         "adds_secret": "adds a console and a secret",
+        "measures_cc": "measures into RTMRs",
+        "measures_cc_tags": "… profiles and addons too",
     }
     rows = [(_since(one.since), *("yes" if getattr(one, name) else "" for name in words)) for one in MODELS]
     table = _markdown(("systemd-stub from", *words.values()), rows)

@@ -80,6 +80,22 @@ def test_the_whole_image_is_booted_as_it_was_written(shop: Path, part):
     ]
 
 
+def test_runtime_registers_of_a_build_are_those_of_the_image_that_it_wrote(shop: Path):
+    recipe = (shop / "fuki.toml").read_text().replace('cmdline = "root', 'cmdline = "console=ttyS0 root')
+    recipe = recipe.replace('technology = "sev-snp"', 'technology = "tdx"')
+    recipe += 'boot-secret = false\n[[fuki.addon]]\nname = "more"\ncmdline = "more"\n'
+    recipe += "".join(f'[[fuki.output]]\nformat = "{name}"\n' for name in ("uki", "addon", "launch"))
+    (shop / "fuki.toml").write_text(recipe.replace('direct-boot = "sections"\n', ""))
+    succeed(shop, "build")
+    launches = json.loads((shop / "acme_41.3.launch.json").read_text())["launches"]
+    addon = ("--addon", "acme_41.3.efi.extra.d/more.addon.efi")
+    later = ("launch", "acme_41.3.efi", "--technology", "tdx", "--no-boot-secret", *addon, "--json")
+    (row,) = [row for row in launches if row["boot"]]
+    assert (row["register"], row["boot"]) == ("RTMR2", "disk@0")
+    found = json.loads(succeed(shop, "--plugin", "coco", *later).out)["launches"]
+    assert [other["digest"] for other in found if other["boot"]] == [row["digest"]]
+
+
 def test_the_whole_image_need_not_be_an_output(shop: Path):
     recipe = (shop / "fuki.toml").read_text().replace('direct-boot = "sections"', 'direct-boot = "image"')
     (shop / "fuki.toml").write_text(recipe + '[[fuki.output]]\nformat = "launch"\n')

@@ -17,7 +17,7 @@ from .helper import image, workspace
 from .target_inspect import seeds as images
 
 _FILE = workspace() / "image.efi"
-_BANKS = ("sha256",)
+_BANKS = ("sha384",)
 
 
 def seeds() -> Iterator[bytes]:
@@ -34,4 +34,4 @@ def run(data: bytes) -> None:
         # The same file as an addon beside itself: what an addon holds is read as well.
         boot = Boot(way=Way.DIRECT, addons=(Addon("x.addon.efi", layout, assembly),))
         found = predict(Contents(layout, assembly, _BANKS), cases(layout, None, layout.profiles or (None,)), boot)
-        assert msgspec.json.encode(predictions_view(layout, found, [("enter-initrd",)], boot))
+        assert msgspec.json.encode(predictions_view(layout, found, [("enter-initrd",)], boot, rtmrs=True))

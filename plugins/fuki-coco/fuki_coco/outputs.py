@@ -48,7 +48,7 @@ class RvpsOutput(OutputFormat):
 
 
 class ContrastOutput(OutputFormat):
-    """The reference values of a Contrast manifest; the RTMRs that no file decides are left empty.
+    """The reference values of a Contrast manifest; the RTMRs that cannot be told are left empty.
 
     >>> ContrastOutput.suffix
     '.contrast.json'

@@ -50,10 +50,14 @@ def contrast_manifest(records: Sequence[LaunchRecord]) -> bytes:
     values: dict[str, Any] = {"snp": [{"TrustedMeasurement": digest} for digest in dict.fromkeys(snp)]}
     values["tdx"] = []
     for record in records:
-        by_register = [(d.register, d.digest) for d in record.prediction.digests if d.technology == "tdx"]
-        rtmr1 = next((digest for register, digest in by_register if register == "RTMR1"), "")
-        rtmrs = ["", rtmr1, "", _ZEROS]
+        own = [digest for digest in record.prediction.digests if digest.technology == "tdx"]
+        boots: dict[str | None, dict[str, str]] = {}
+        for digest in own:
+            if digest.register != "MRTD":
+                boots.setdefault(digest.boot, {})[digest.register] = digest.digest
         values["tdx"] += [
-            {"MrTd": digest, "Rtmrs": rtmrs} for register, digest in by_register if register == "MRTD"
-        ]  # fmt: skip
+            {"MrTd": mrtd, "Rtmrs": ["", rtmrs.get("RTMR1", ""), rtmrs.get("RTMR2", ""), _ZEROS]}
+            for mrtd in (digest.digest for digest in own if digest.register == "MRTD")
+            for rtmrs in boots.values() or ({},)
+        ]
     return _json({"ReferenceValues": values})

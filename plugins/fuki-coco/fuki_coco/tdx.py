@@ -1,4 +1,4 @@
-"""Intel TDX: MRTD of TDVF images and IGVM files, and RTMR1 where files decide it.
+"""Intel TDX: MRTD of TDVF images and IGVM files, and RTMRs where files decide them.
 
 Sources: Intel, "TDX Module ABI Specification", TDH.MEM.PAGE.ADD and TDH.MR.EXTEND; "TDX Virtual Firmware Design Guide";
 OvmfPkg/Tcg/TdTcg2Dxe in edk2 for the RTMRs.
@@ -17,13 +17,13 @@ from fuki_build.formats.igvm import Igvm, PageData, ParameterArea, ParameterInse
 from fuki_build.formats.ovmf import MR_EXTEND, PAGE_AUG, TdxKind, TdxSection
 from fuki_build.formats.reader import Reader
 from fuki_build.hooks import (
-    DirectBoot,
     LaunchDigest,
     LaunchModel,
     LaunchNote,
     LaunchParameters,
     LaunchStep,
     Prediction,
+    RuntimeRegister,
 )
 
 from fuki_coco.igvm_snp import inserted, mask_of
@@ -44,9 +44,10 @@ _RTMR1_EVENTS = (
 _NOTES = {
     "RTMR0": "depends on the size of memory and on the hypervisor's ACPI tables, which no file of the image decides",
     "RTMR1": "without a kernel that the hypervisor boots, has the disk's partition table in it",
-    "RTMR2": "has the kernel's own measurements in it, such as the command line as the firmware passes it on",
+    "RTMR2": "has the image's sections in it, or the command line of a bare kernel as the firmware passes it on",
     "RTMR3": "starts as zeros; what is in it is the running system's choice",
 }
+_HYPERV = "under Hyper-V a paravisor stands between the firmware and the registers"
 
 
 class Order(StrEnum):
@@ -75,6 +76,7 @@ class Tdx(LaunchModel):
     name = "tdx"
     title = "Intel TDX"
     vmms = (Vmm.QEMU, Vmm.GCE, Vmm.HYPERV)
+    runtime = True
 
     def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
         sections = _sections(firmware)
@@ -89,17 +91,14 @@ class Tdx(LaunchModel):
         digests = [
             LaunchDigest(self.name, "MRTD", "sha384", mrtd(sections, order).hex(), variant=order) for order in orders
         ]
+        registers = tuple(_runtime(parameters))
         digests += [
-            LaunchDigest(self.name, "RTMR1", "sha384", rtmr1(boot.authenticode).hex(), boot=boot.name)
-            for boot in parameters.boots
-            if boot is not None and boot.authenticode is not None
+            LaunchDigest(self.name, register.name, "sha384", register.digest.hex(), boot=register.boot)
+            for register in registers
+            if register.digest is not None
         ]
-        return Prediction(tuple(digests), (*unknown, *self._notes(parameters.boots)))
-
-    def _notes(self, boots: tuple[DirectBoot | None, ...]) -> Iterator[LaunchNote]:
-        for register, text in _NOTES.items():
-            if register != "RTMR1" or None in boots:
-                yield LaunchNote(self.name, f"{register} {text}")
+        notes = [LaunchNote(self.name, f"{name} {text}") for name, text in _notes(registers)]
+        return Prediction(tuple(digests), (*unknown, *notes))
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:  # noqa: ARG002
         for section in _sections(firmware) or ():
@@ -125,6 +124,33 @@ def mrtd(sections: list[Section], order: Order) -> bytes:
                 stream.update(_add(address))
             stream.update(_extends(address, page))
     return stream.digest()
+
+
+def _runtime(parameters: LaunchParameters) -> Iterator[RuntimeRegister]:
+    """Those of the image as a whole, or what can be told where a hypervisor boots a kernel."""
+    if set(parameters.vmms) == {Vmm.HYPERV}:
+        for register in parameters.runtime:
+            yield RuntimeRegister(register.name, register.boot, None, _HYPERV)
+    elif parameters.runtime:
+        yield from parameters.runtime
+    else:
+        for boot in parameters.boots:
+            if boot is not None and boot.authenticode is not None:
+                yield RuntimeRegister("RTMR1", boot.name, rtmr1(boot.authenticode))
+
+
+def _notes(registers: tuple[RuntimeRegister, ...]) -> Iterator[tuple[str, str]]:
+    """For each RTMR that cannot be told, or not for every boot, its name and why."""
+    for name, text in _NOTES.items():
+        own = [register for register in registers if register.name == name]
+        if not own:
+            yield name, text
+        reasons: dict[str, list[str]] = {}
+        for register in own:
+            if register.digest is None:
+                reasons.setdefault(register.unknown, []).append(register.boot)
+        for reason, boots in reasons.items():
+            yield name, f"of {', '.join(boots)} cannot be told: {reason}"
 
 
 _add: Callable[[int], bytes] = partial(_ADD.pack, b"MEM.PAGE.ADD")

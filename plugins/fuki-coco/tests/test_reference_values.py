@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import cbor_diag
@@ -21,7 +22,7 @@ from tests.support.plugins import install
 
 from fuki_coco import corim, reference
 
-SNP, MRTD, RTMR1, SEV = "81" * 48, "82" * 48, "83" * 48, "84" * 32
+SNP, MRTD, RTMR1, SEV, RTMR2 = "81" * 48, "82" * 48, "83" * 48, "84" * 32, "85" * 48
 RECORDS = [
     LaunchRecord(
         "ovmf",
@@ -123,6 +124,22 @@ def test_contrast_gets_what_is_known_and_room_for_the_rest():
     values = json.loads(reference.contrast_manifest(RECORDS))["ReferenceValues"]
     assert values["snp"] == [{"TrustedMeasurement": SNP}]
     assert values["tdx"] == [{"MrTd": MRTD, "Rtmrs": ["", RTMR1, "", "00" * 48]}]
+
+
+def test_registers_of_one_boot_stand_together():
+    digests = (
+        LaunchDigest("tdx", "MRTD", "sha384", MRTD, variant="single-pass"),
+        *(LaunchDigest("tdx", "RTMR1", "sha384", RTMR1, boot=boot) for boot in ("image@0", "image@1")),
+        LaunchDigest("tdx", "RTMR2", "sha384", RTMR2, boot="image@1"),
+    )
+    records = [replace(RECORDS[0], prediction=Prediction(digests))]
+    assert json.loads(reference.contrast_manifest(records))["ReferenceValues"]["tdx"] == [
+        {"MrTd": MRTD, "Rtmrs": ["", RTMR1, "", "00" * 48]},
+        {"MrTd": MRTD, "Rtmrs": ["", RTMR1, RTMR2, "00" * 48]},
+    ]
+    assert reference.trustee_values(records) == {"mr_td": [MRTD], "rtmr_1": [RTMR1], "rtmr_2": [RTMR2]}
+    (comid,) = re.findall(r"506\(h'([0-9a-f]+)'\)", diagnosed(corim.encode("acme", "41", records)))
+    assert f"14:{{2:[[7,h'{RTMR2}']]}}" in diagnosed(bytes.fromhex(comid))
 
 
 def test_the_neutral_document_has_everything():

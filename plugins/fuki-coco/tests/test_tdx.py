@@ -9,7 +9,7 @@ from struct import unpack_from
 import parts
 import pytest
 from fuki_build.formats import igvm
-from fuki_build.hooks import DirectBoot, LaunchParameters, Prediction
+from fuki_build.hooks import DirectBoot, LaunchParameters, Prediction, RuntimeRegister
 from tests.support import igvm as written
 
 from fuki_coco.tdx import Tdx
@@ -101,6 +101,32 @@ def test_rtmr1_of_a_kernel_that_the_hypervisor_boots_is_a_replay_of_edk2_s_event
     for digest in (kernel, *(hashlib.sha384(event.encode()).digest() for event in events)):
         register = hashlib.sha384(register + digest).digest()
     assert [(d.register, d.boot, d.digest) for d in found.digests if d.boot] == [("RTMR1", "main", register.hex())]
+
+
+def test_runtime_registers_are_told_as_the_core_predicts_them_and_reasons_once():
+    registers = (
+        RuntimeRegister("RTMR1", "image@0", bytes(48)),
+        RuntimeRegister("RTMR2", "image@0", b"\1" * 48),
+        RuntimeRegister("RTMR1", "image@1", bytes(48)),
+        RuntimeRegister("RTMR2", "image@1", None, "no one knows"),
+        RuntimeRegister("RTMR2", "image@2", None, "no one knows"),
+    )
+    boot = DirectBoot("image", b"", b"", b"", bytes(48))
+    parameters = LaunchParameters(boots=(boot,), runtime=registers)
+    found = predict(parts.get("ovmf-inteltdx").read_bytes(), parameters)
+    assert [(d.register, d.boot, d.digest) for d in found.digests if d.boot] == [
+        ("RTMR1", "image@0", "00" * 48), ("RTMR2", "image@0", "01" * 48), ("RTMR1", "image@1", "00" * 48),
+    ]  # fmt: skip
+    messages = [note.message for note in found.notes]
+    assert [message.split()[0] for message in messages] == ["RTMR0", "RTMR2", "RTMR3"]
+    assert messages[1] == "RTMR2 of image@1, image@2 cannot be told: no one knows"
+
+
+def test_under_hyper_v_runtime_registers_are_not_told():
+    register = RuntimeRegister("RTMR2", "disk", bytes(48))
+    found = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("hyperv",), runtime=(register,)))
+    assert {digest.register for digest in found.digests} == {"MRTD"}
+    assert any("RTMR2 of disk cannot be told" in note.message and "paravisor" in note.message for note in found.notes)
 
 
 def test_the_registers_that_files_do_not_decide_are_named():
