@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from fuki_build.hooks.host import PluginHost
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
+    from fuki_build.image.output_file import OutputFile
     from fuki_build.measure.boot import Boot
     from fuki_build.measure.predict import Prediction
-    from fuki_build.pipeline import build, new_host, plan
+    from fuki_build.pipeline import build, new_host, plan, signing_key
     from fuki_build.recipe.load import load_recipe
     from fuki_build.recipe.machines import find_machines
 
@@ -27,6 +28,7 @@ _HOMES = {
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
     "Machine": "fuki_build.hardware.machine",
+    "OutputFile": "fuki_build.image.output_file",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
@@ -40,6 +42,7 @@ _HOMES = {
     "predict_boot": "fuki_build.booting",
     "read_boot": "fuki_build.booting",
     "read_program": "fuki_build.booting",
+    "signing_key": "fuki_build.pipeline",
 }
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "FukiError",
     "Layout",
     "Machine",
+    "OutputFile",
     "PluginHost",
     "Prediction",
     "__version__",
@@ -61,6 +65,7 @@ __all__ = [
     "predict_boot",
     "read_boot",
     "read_program",
+    "signing_key",
 ]
 
 

@@ -67,11 +67,12 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
     loaders: Sequence[Path] = (),
     addons: Sequence[Path] = (),
     global_addons: Sequence[Path] = (),
+    disk: Path | None = None,
 ) -> Boot:
     """The boot that options of the command line describe.
 
     Programs and addons are read, and digested in these banks; `variables` is a variable store, `lists` are NAME=FILE
-    of Secure Boot's variables. Raises `FukiError`.
+    of Secure Boot's variables, `disk` is the disk's raw data. Raises `FukiError`.
     """
     policy = read_policy(variables, lists, State(secure_boot) if secure_boot else None)
     return Boot(
@@ -86,7 +87,17 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
         global_addons=tuple(read_program(path, banks) for path in global_addons),
         addons=tuple(read_program(path, banks) for path in addons),
         policy=policy,
+        partitions=None if disk is None else _read_partitions(disk),
     )
+
+
+def _read_partitions(path: Path) -> bytes:
+    from fuki_build.formats import gpt  # noqa: PLC0415 - only where it is asked for
+
+    try:
+        return gpt.measured(Blob.of_file(path).reader)
+    except FormatError as error:
+        raise error.at(str(path)) from error
 
 
 def read_policy(store: Path | None, lists: Sequence[str], state: State | None) -> Policy | None:

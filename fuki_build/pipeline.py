@@ -1,17 +1,19 @@
 """The way through: recipe → image → layout → findings → file and digests → artifacts."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fuki_build.builtin import outputs, platforms, predictions, rules, signers, sources
 from fuki_build.checks.run import check, refuse_errors
+from fuki_build.emit.keys import open_key
 from fuki_build.emit.outputs import choose_outputs
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.write import write_outputs
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.signers import SigningContext
+from fuki_build.hooks.signers import SigningContext, SigningKey
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
 from fuki_build.recipe.load import load_recipe
@@ -46,6 +48,20 @@ def plan(path: Path | None = None, plugins: Sequence[str] = (), *, unsigned: boo
         addons = tuple(layout.plan(addon) for addon in resolved.addons)
         findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
         yield Plan(loaded, host, resolved, uki, addons, findings, signing, unsigned)
+
+
+@contextmanager
+def signing_key(table: Mapping[str, Any], plugins: Sequence[str] = (), where: str = "key") -> Iterator[SigningKey]:
+    """The key that `table` names (`backend`, and its options), for as long as the `with` lasts.
+
+    Paths in it are relative to the current directory. Raises `FukiError` at `where`.
+    """
+    host = new_host(plugins)
+    with (
+        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
+        SigningContext(Path(), Path(workspace)) as context,
+    ):
+        yield open_key(table, host, context, where)
 
 
 def build(

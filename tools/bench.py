@@ -1,4 +1,4 @@
-"""Measure fuki against ukify and against the floor: `cp` of the initrd and one SHA-256 pass over it.
+"""Measure fuki against ukify, signing programs and the floor: `cp` of the initrd and one SHA-256 pass over it.
 
 All figures are of whole processes, taken in turns (fuki, ukify, floor, fuki, …), so that ratios hold on a noisy
 machine. Quoted are medians, and medians of the ratios round by round.
@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import parts
 
+PREDICTED_SIZE = 300
 MIB = 1024 * 1024
 FIRMWARE = {"ovmf-generic": "qemu:q35", "ovmf-amdsev": "qemu:i440fx", "ovmf-inteltdx": None}
 CHID = "c7352a90-6932-5bb7-b916-d272f6e71955"
@@ -96,22 +98,55 @@ def ukify_command() -> list[str]:
 FLOOR = (["cp", "initrd", "floor"], ["openssl", "dgst", "-sha256", "initrd"])
 
 
-def contest(directory: Path, rounds: int) -> dict[str, list[Usage]]:
-    """Run the three in turns, after one round that warms the page cache and is not counted."""
+def contest(runners: Mapping[str, Callable[[], Usage]], outputs: Sequence[Path], rounds: int) -> dict[str, list[Usage]]:
+    """Run all in turns, without `outputs` of before, after one round that warms the page cache and is not counted."""
+    found: dict[str, list[Usage]] = {name: [] for name in runners}
+    for number in range(rounds + 1):
+        for name, runner in runners.items():
+            for output in outputs:
+                output.unlink(missing_ok=True)
+            usage = runner()
+            if number:
+                found[name].append(usage)
+    return found
+
+
+def build_contest(directory: Path, rounds: int) -> dict[str, list[Usage]]:
     runners: Mapping[str, Callable[[], Usage]] = {
         "fuki": lambda: measure(fuki_command("build", "-o", "fuki.efi"), cwd=directory),
         "ukify": lambda: measure(ukify_command(), cwd=directory),
         "floor": lambda: measure(*FLOOR, cwd=directory),
     }
-    found: dict[str, list[Usage]] = {name: [] for name in runners}
-    for number in range(rounds + 1):
-        for name, runner in runners.items():
-            for output in ("fuki.efi", "ukify.efi", "floor"):
-                (directory / output).unlink(missing_ok=True)
-            usage = runner()
-            if number:
-                found[name].append(usage)
-    return found
+    return contest(runners, [directory / name for name in ("fuki.efi", "ukify.efi", "floor")], rounds)
+
+
+def signing_table(megabytes: int, rounds: int, directory: Path) -> list[str]:
+    """What signing adds to a build, and what other programs take to sign its result."""
+    prepare(directory, megabytes)
+    make_key = "openssl req -x509 -newkey rsa:2048 -noenc -subj /CN=bench -keyout db.key -out db.crt"
+    with (directory / "fuki.toml").open("a") as recipe:
+        recipe.write('\n[fuki.sign]\nbackend = "local"\nkey = "db.key"\ncertificate = "db.crt"\n')
+    measure(make_key.split(), fuki_command("build", "--unsigned", "-o", "finished.efi"), cwd=directory)
+    library = parts.get("libsystemd-shared").parent
+    systemd = ["env", f"LD_LIBRARY_PATH={library}", str(parts.get("systemd-sbsign")), "sign", "--private-key=db.key"]
+    commands = {
+        "fuki build --unsigned": fuki_command("build", "--unsigned", "-o", "out.efi"),
+        "fuki build": fuki_command("build", "-o", "out.efi"),
+        "fuki sign": fuki_command(
+            *("sign", "finished.efi", "-o", "out.efi", "--key", "db.key", "--certificate", "db.crt")
+        ),
+        "sbsign": ["sbsign", "--key", "db.key", "--cert", "db.crt", "--output", "out.efi", "finished.efi"],
+        "systemd-sbsign": [*systemd, "--certificate=db.crt", "--output=out.efi", "finished.efi"],
+    }
+    runners = {name: partial(measure, command, cwd=directory) for name, command in commands.items()}
+    found = contest(runners, [directory / "out.efi"], rounds)
+    unsigned = "fuki build --unsigned"
+    lines = [f"| {megabytes} MB initrd | wall s | CPU s | peak MiB | wall/unsigned build |", "|---|---|---|---|---|"]
+    for name, usages in found.items():
+        values = [f"{median(usages, field):.2f}" for field in ("wall", "cpu")]
+        values += [f"{median(usages, 'memory'):.0f}", f"{ratio(found, name, unsigned, 'wall'):.2f}"]
+        lines.append(f"| {name} | {' | '.join(values)} |")
+    return lines
 
 
 def ratio(found: dict[str, list[Usage]], above: str, below: str, field: str) -> float:
@@ -131,7 +166,7 @@ def build_table(sizes: Sequence[int], rounds: int, directory: Path) -> list[str]
         place = directory / str(size)
         place.mkdir()
         prepare(place, size)
-        found = contest(place, rounds)
+        found = build_contest(place, rounds)
         for name, usages in found.items():
             values = [f"{median(usages, field):.2f}" for field in ("wall", "cpu")]
             row = [f"{size} MB" if name == "fuki" else "", name, *values, f"{median(usages, 'memory'):.0f}"]
@@ -158,6 +193,57 @@ def start_table(rounds: int, directory: Path) -> list[str]:
     return lines
 
 
+PLATFORMS = ("qemu:q35", "qemu:i440fx", "vmware", "virtualbox", "nutanix")
+
+
+def prepare_predictions(directory: Path, megabytes: int) -> None:
+    """Three profiles, firmware for five platforms, and outputs with and without predictions."""
+    prepare(directory, megabytes)
+    recipe = (directory / "fuki.toml").read_text().partition("[[fuki.firmware]]")[0]
+    recipe = recipe.replace("[fuki]\n", '[fuki]\nplugins = ["virt"]\n')
+    for number, platform in enumerate(PLATFORMS):
+        place = directory / f"firmware-{number}"
+        place.mkdir()
+        shutil.copyfile(parts.get("ovmf-generic"), place / "OVMF.fd")
+        recipe += f'[[fuki.firmware]]\nsource = "directory"\npath = "firmware-{number}"\nplatforms = ["{platform}"]\n'
+    for name in ("one", "two"):
+        recipe += f'[[fuki.profile]]\nid = "{name}"\ncmdline = "{name}"\n'
+    recipe += '[[fuki.output]]\nformat = "uki"\npath = "fuki.efi"\n'
+    for banks, name in (('["sha256"]', "one"), ('["sha1", "sha256", "sha384", "sha512"]', "four")):
+        table = f'[[fuki.output]]\nformat = "predictions"\npath = "{name}.json"\nbanks = {banks}\n'
+        (directory / f"{name}.toml").write_text(recipe + table)
+    (directory / "none.toml").write_text(recipe)
+
+
+def arithmetic(image: Path, rounds: int) -> tuple[float, int]:
+    """Seconds from digests in four banks to all values, and how many values these are."""
+    script = Path(__file__).with_name("bench_arithmetic.py")
+    command = [sys.executable, str(script), str(image), str(rounds)]
+    taken, values = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(taken), int(values)
+
+
+def prediction_table(megabytes: int, rounds: int, directory: Path) -> list[str]:
+    place = directory / "predictions"
+    place.mkdir()
+    prepare_predictions(place, megabytes)
+    found: dict[str, list[Usage]] = {name: [] for name in ("none", "one", "four")}
+    for number in range(rounds + 1):
+        for name, usages in found.items():
+            usage = measure(fuki_command("build", f"{name}.toml"), cwd=place)
+            if number:
+                usages.append(usage)
+    taken, values = arithmetic(place / "fuki.efi", rounds)
+    lines = ["| build with predictions in | wall s | CPU s | wall, of the build without |", "|---|---|---|---|"]
+    for name, words in (("none", "no bank"), ("one", "SHA-256"), ("four", "four banks")):
+        share = f"{ratio(found, name, 'none', 'wall'):.2f}"
+        lines.append(f"| {words} | {median(found[name], 'wall'):.2f} | {median(found[name], 'cpu'):.2f} | {share} |")
+    part = taken / median(found["none"], "wall")
+    lines += ["", f"{values} values follow from the digests in {1000 * taken:.0f} ms, {part:.1%} of the build."]
+    shutil.rmtree(place)
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure fuki against ukify and the floor.")
     parser.add_argument("--write", type=Path, help="replace the tables in this page")
@@ -169,7 +255,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=work, prefix="bench-") as directory:
         sizes = [int(size) for size in chosen.sizes.split(",")]
         lines = build_table(sizes, chosen.rounds, Path(directory))
+        signing = Path(directory) / "signing"
+        signing.mkdir()
+        lines += ["", *signing_table(sizes[-1], chosen.rounds, signing)]
+        shutil.rmtree(signing)
         lines += ["", *start_table(chosen.rounds, Path(directory))]
+        lines += ["", *prediction_table(PREDICTED_SIZE, chosen.rounds, Path(directory))]
     text = "\n".join(lines)
     print(text)
     if chosen.write:

@@ -120,6 +120,8 @@ ALL: Mapping[str, Part] = {
     "ovmf-inteltdx": Part("ovmf-inteltdx", "usr/share/ovmf/OVMF.inteltdx.ms.fd"),
     "ovmf-2025": Part("ovmf", "usr/share/ovmf/OVMF.fd", "trixie"),
     "shim": Part("shim-signed", "usr/lib/shim/shimx64.efi.signed", "trixie"),
+    "ovmf-2022": Part("ovmf", "usr/share/ovmf/OVMF.fd", "bookworm"),
+    "ovmf-2022-code": Part("ovmf", "usr/share/OVMF/OVMF_CODE_4M.fd", "bookworm"),
     "ovmf-vars": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.fd"),
     "ovmf-vars-ms": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
     "ovmf-secboot": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.secboot.fd"),

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from fuki_build.errors import RecipeError
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks import Platform, hookimpl
+from fuki_build.hooks import LaunchSite, Platform, hookimpl
 
 # What SMBIOS says in a guest without -smbios options (hw/i386/pc_q35.c and pc_piix.c in QEMU).
 _MACHINES = {
     "q35": Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)"),
     "i440fx": Machine("QEMU i440fx", manufacturer="QEMU", product="Standard PC (i440FX + PIIX, 1996)"),
 }
+_LAUNCH = LaunchSite("q35", ("sev", "sev-es", "sev-snp", "tdx"), "qemu")
 
 
 class Qemu(Platform):
@@ -32,6 +33,11 @@ class Qemu(Platform):
         if selector not in _MACHINES:
             raise RecipeError(f"qemu has no machine {selector!r}", hint=f"there are: {', '.join(_MACHINES)}")
         return [_MACHINES[selector]]
+
+    def launch_sites(self, selector: str | None = None) -> Sequence[LaunchSite]:
+        """Confidential guests run on q35 only; vCPUs and CPU model are the tenant's choice."""
+        self.machines(selector)
+        return [_LAUNCH] if selector in (None, "q35") else []
 
 
 @hookimpl

@@ -1,8 +1,8 @@
 """`fuki attach`: signatures that were made elsewhere, put into an image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -12,8 +12,12 @@ from fuki_build.errors import FormatError, FukiError, SigningError
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
+from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import attach as attach_table
 from fuki_build.image.signatures import kept_table
+
+if TYPE_CHECKING:
+    from fuki_build.signing.offline import PolicyItem
 
 _MAX_SIZE = 16 * 1024 * 1024
 T = TypeVar("T")
@@ -49,14 +53,35 @@ def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool
     if not items:
         hint = "add a signature, in base64, to each item that 'fuki digests' printed"
         raise SigningError("there is no signature in it", where=str(signatures), hint=hint)
-    certificates = [der for file in files for der in _read(file, decode_certificates)]
     layout = inspect(image)
+    policies = [(where, item) for where, item in items if isinstance(item, offline.PolicyItem)]
+    images = [(where, item) for where, item in items if isinstance(item, offline.ImageItem)]
+    if policies and images:
+        hint = "attach the policies, then ask for the image's digest with 'fuki digests'"
+        raise SigningError("policies and the image cannot be signed in one round", where=str(signatures), hint=hint)
+    if policies:
+        layout = _with_policies(layout, policies, files, replace=replace)
+    certificates = [der for file in files for der in _read(file, decode_certificates)] if images else []
 
     with progress_bar(layout.file_size) as progress, replacing(output or image, layout) as file:
-        assembly = assemble(layout, file, progress, {item.algorithm for _, item in items})
-        made = b"".join(offline.certificate_entry(item, assembly, certificates, where) for where, item in items)
-        attach_table(layout, kept_table(layout, replace=replace) + made, file)
+        assembly = assemble(layout, file, progress, {item.algorithm for _, item in images})
+        made = b"".join(offline.certificate_entry(item, assembly, certificates, where) for where, item in images)
+        if made or layout.certificate_table.size:
+            attach_table(layout, kept_table(layout, replace=replace) + made, file)
     click.echo(f"wrote {output or image}", err=True)
+
+
+def _with_policies(
+    layout: Layout, policies: "Sequence[tuple[str, PolicyItem]]", files: Sequence[Path], *, replace: bool
+) -> Layout:
+    from fuki_build.formats.x509 import read_public_key  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing import offline_policies  # noqa: PLC0415
+
+    if layout.certificate_table.size and not replace:
+        hint = "attach policies before the image is signed, or give --replace to remove its signatures"
+        raise SigningError("the image is signed, and its policies are part of that", where=layout.where, hint=hint)
+    keys = offline_policies.public_keys(layout, [_read(file, read_public_key) for file in files])
+    return offline_policies.with_signatures(layout, policies, keys)
 
 
 def _read(path: Path, decode: Callable[[bytes], T]) -> T:

@@ -19,16 +19,23 @@ from fuki_build.signing.request import DigestAlgorithm
 def digests(image: Path, digest: str, signing_time: bool) -> None:
     """Print, as JSON, every digest of IMAGE that is to be signed.
 
-    Sign them, add each signature to its item, and give the document to 'fuki attach'.
+    Sign them, add each signature to its item, and give the document to 'fuki attach'. Policies for PCRs that want a
+    signature come first; when they are attached, ask again for the image's own digest.
     """
     from fuki_build.cli.render.json import print_json  # noqa: PLC0415
-    from fuki_build.signing import offline  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing import offline, offline_policies  # noqa: PLC0415 - cryptography is slow to load
     from fuki_build.signing.suitability import source_date  # noqa: PLC0415
 
     time = source_date() if signing_time else None
     if signing_time and time is None:
         raise SigningError("there is no time to sign with", where="--signing-time", hint="set SOURCE_DATE_EPOCH")
     layout = inspect(image)
+    policies = tuple(offline_policies.items(layout))
+    if policies:
+        # The image's own digest changes with every signature that is put into it.
+        print_json(offline.Document(version=1, image=image.name, digests=policies))
+        click.echo("attach these first; the digest of the image itself comes then", err=True)
+        return
     algorithm = DigestAlgorithm(digest)
     with progress_bar(layout.file_size) as progress:
         assembly = assemble(layout, progress=progress, algorithms=[algorithm])

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
 VERBS = (
-    "attach", "build", "check", "digests", "hwids", "init", "inspect", "keys", "machine", "match", "measure", "plan",
-    "plugins", "replay", "schema", "sign", "verify",
+    "attach", "build", "check", "digests", "firmware", "hwids", "init", "inspect", "keys", "launch", "machine", "match",
+    "measure", "plan", "plugins", "replay", "report", "schema", "sign", "verify",
 )  # fmt: skip
 """Each is a module here with a click command of its name; it is imported when it is used."""
 

@@ -13,18 +13,21 @@ from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import (
     boot_options,
     chosen_machines,
+    disk_option,
     machine_options,
     profile_option,
 )
-from fuki_build.errors import FukiError
+from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.records import Subject
 from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.measure.contents import Contents
-from fuki_build.measure.predict import cases, predict
+from fuki_build.measure.pcr7 import PCR as PCR7
+from fuki_build.measure.predict import REGISTERS, cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
+from fuki_build.measure.rtmr import BANK as RTMR_BANK
 from fuki_build.measure.views import predictions_view
 
 bank_option = click.option(
@@ -43,8 +46,10 @@ bank_option = click.option(
 @click.option("--phase", "phases", metavar="PATH", multiple=True, help="A path of boot phases (repeatable).")
 @bank_option
 @click.option("--pcr", "registers", type=int, multiple=True, help="Only this register (repeatable).")
+@click.option("--rtmr", "rtmrs", is_flag=True, help="RTMRs of a TDX guest too, and the bank sha384.")
 @click.option("--events", is_flag=True, help="List the events that make the values.")
 @boot_options
+@disk_option
 @json_option
 @click.pass_obj
 def measure(  # noqa: PLR0917 - click passes them by name
@@ -58,17 +63,22 @@ def measure(  # noqa: PLR0917 - click passes them by name
     phases: tuple[str, ...],
     banks: tuple[str, ...],
     registers: tuple[int, ...],
+    rtmrs: bool,
     events: bool,
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what boot_options give
 ) -> None:
-    """Predict the registers that measure IMAGE: 4, 9, 11, 12, and with Secure Boot's variables 7.
+    """Predict the registers that measure IMAGE: 4, 9, 11, 12, with Secure Boot's variables 7, and RTMRs.
 
     For each profile, and each firmware and devicetree that machines may select; with --machine or --platform for
     those that these machines do select.
     """
-    chosen = chosen_banks(banks)
+    chosen = chosen_banks((*banks, *([RTMR_BANK] if rtmrs else ())))
     words = [split_phases(path) for path in phases or PHASES]
+    for register in registers:
+        if register not in (*REGISTERS, PCR7):
+            known = ", ".join(map(str, sorted((*REGISTERS, PCR7))))
+            raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
     layout = inspect_uki(image)
     machines = None
     if files or platforms or this_machine:
@@ -78,7 +88,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
     contents = Contents(layout, assemble(layout, algorithms=chosen, measured=True), chosen)
     how = with_authorities(how, contents)
     predictions = predict(contents, found, how)
-    view = predictions_view(layout, predictions, words, how, registers)
+    view = predictions_view(layout, predictions, words, how, registers, rtmrs=rtmrs)
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415
 

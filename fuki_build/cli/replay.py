@@ -61,7 +61,7 @@ def replay(
         explanation = explain(decoded)
     else:
         explanation, contents = _hold(decoded, image, profile, boot)
-        why = list(reasons(explanation, contents))
+        why = list(reasons(explanation, contents, decoded.kind))
     results = [_result(decoded, bank, register, value) for (bank, register), value in sorted(wanted.items())]
     view = replay_view(decoded, explanation, str(image) if image else None, why, results)
     if as_json:

@@ -16,6 +16,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _path = click.Path(path_type=Path)
 
 profile_option = click.option("--profile", help="Only this profile, by number or id; by default all.")
+disk_option = click.option(
+    "--disk", metavar="FILE", type=_path, help="The disk that it starts from, as raw data, for RTMR1."
+)
 
 
 def machine_options(verb: F) -> F:
@@ -38,47 +41,54 @@ def machine_options(verb: F) -> F:
 
 def boot_options(verb: F) -> F:
     """How the image is started; `booting.read_boot` takes these as keywords."""
-    options = (
-        click.option("--direct", is_flag=True, help="The hypervisor hands the image over, as with QEMU's -kernel."),
-        click.option("--options", metavar="TEXT", help="The command line that the boot loader passes."),
-        click.option("--smbios-options", metavar="TEXT", help="What io.systemd.stub.kernel-cmdline-extra= adds."),
-        click.option("--console", metavar="TEXT", help="What the stub appends where no console= is given, or ''."),
-        click.option(
-            "--secure-boot",
-            type=click.Choice([state.value for state in State]),
-            help="What the variable SecureBoot says; by default as the store of --variables has it, else off.",
-        ),
-        click.option(
-            "--variables", metavar="FILE", type=_path, help="A variable store (OVMF_VARS.fd), to predict PCR 7."
-        ),
-        click.option(
-            "--variable",
-            "lists",
-            metavar="NAME=FILE",
-            multiple=True,
-            help="PK, KEK, db or dbx: signature lists or an .auth file, to predict PCR 7 (repeatable).",
-        ),
-        click.option("--shim", is_flag=True, help="A shim is there, through which the stub loads the kernel."),
-        click.option("--no-boot-secret", is_flag=True, help="The stub finds no randomness to make its secret of."),
-        click.option(
-            "--loader",
-            "loaders",
-            metavar="FILE",
-            multiple=True,
-            type=_path,
-            help="An EFI program that starts before the image, such as a boot menu (repeatable, in their order).",
-        ),
-        click.option("--addon", "addons", metavar="FILE", multiple=True, type=_path, help="An addon (repeatable)."),
-        click.option(
-            "--global-addon",
-            "global_addons",
-            metavar="FILE",
-            multiple=True,
-            type=_path,
-            help="An addon for all images, in loader/addons (repeatable).",
-        ),
-    )
-    return _with(verb, options)
+    direct = click.option("--direct", is_flag=True, help="The hypervisor hands the image over, as with QEMU's -kernel.")
+    return _with(verb, (direct, *_STARTED, *_SECURED))
+
+
+def start_options(verb: F) -> F:
+    """Those of `boot_options` without the way, and without Secure Boot and what it lets start."""
+    return _with(verb, (*_STARTED, disk_option))
+
+
+_STARTED: Sequence[Callable[[Any], Any]] = (
+    click.option("--options", metavar="TEXT", help="The command line that the boot loader passes."),
+    click.option("--smbios-options", metavar="TEXT", help="What io.systemd.stub.kernel-cmdline-extra= adds."),
+    click.option("--console", metavar="TEXT", help="What the stub appends where no console= is given, or ''."),
+    click.option("--no-boot-secret", is_flag=True, help="The stub finds no randomness to make its secret of."),
+    click.option("--addon", "addons", metavar="FILE", multiple=True, type=_path, help="An addon (repeatable)."),
+    click.option(
+        "--global-addon",
+        "global_addons",
+        metavar="FILE",
+        multiple=True,
+        type=_path,
+        help="An addon for all images, in loader/addons (repeatable).",
+    ),
+)
+_SECURED: Sequence[Callable[[Any], Any]] = (
+    click.option(
+        "--secure-boot",
+        type=click.Choice([state.value for state in State]),
+        help="What the variable SecureBoot says; by default as the store of --variables has it, else off.",
+    ),
+    click.option("--variables", metavar="FILE", type=_path, help="A variable store (OVMF_VARS.fd), to predict PCR 7."),
+    click.option(
+        "--variable",
+        "lists",
+        metavar="NAME=FILE",
+        multiple=True,
+        help="PK, KEK, db or dbx: signature lists or an .auth file, to predict PCR 7 (repeatable).",
+    ),
+    click.option("--shim", is_flag=True, help="A shim is there, through which the stub loads the kernel."),
+    click.option(
+        "--loader",
+        "loaders",
+        metavar="FILE",
+        multiple=True,
+        type=_path,
+        help="An EFI program that starts before the image, such as a boot menu (repeatable, in their order).",
+    ),
+)
 
 
 def _with(verb: F, options: Iterable[Callable[[F], F]]) -> F:

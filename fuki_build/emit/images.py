@@ -5,8 +5,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from fuki_build.emit.launch import needs_image_file
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan
+from fuki_build.emit.runtime import runtime_banks
 from fuki_build.hooks.records import BuiltImage, Finding
 from fuki_build.image.assemble import Assembly, Late, Progress, assemble
 from fuki_build.image.blob import Blob, FilePart
@@ -26,7 +28,9 @@ class ImageWriter:
         self._outputs = outputs
         self._progress = progress
         self._banks = {bank for output in outputs for bank in output.format.banks(output.options)}
+        self._banks |= runtime_banks(plan.host, plan.resolved.launches)
         self._needs_file = any(output.format.needs_image_file for output in outputs)
+        self._needs_file |= needs_image_file(plan.resolved.launches)
         self._signers = {id(signer.request): signer for signer in self._open()}
         self.findings = self._doubts()
         self._signers |= {id(signer.request): signer for signer in self._open_policies()}

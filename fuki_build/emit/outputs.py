@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from fuki_build.emit.plan import Plan
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.host import Contribution, blame
-from fuki_build.hooks.records import NoOptions, OutputFormat
+from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.records import OutputFormat
 from fuki_build.image.layout import Layout
 from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.model import OutputTable

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from fuki_build.emit.images import ImageWriter
+from fuki_build.emit.keys import open_key
+from fuki_build.emit.launch import build_launches
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.errors import RecipeError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import blame, loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
+from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.output_file import OutputFile
 from fuki_build.recipe.inputs import Input
@@ -61,17 +64,19 @@ class _Files:
 
 def _record(plan: Plan, images: Mapping[int, BuiltImage], writer: ImageWriter) -> Build:
     recipe = plan.loaded.recipe
+    uki, addons = images[id(plan.uki)], tuple(images[id(addon)] for addon in plan.addons)
     return Build(
         name=recipe.name,
         version=recipe.version,
         variables=plan.loaded.variables,
-        uki=images[id(plan.uki)],
-        addons=tuple(images[id(addon)] for addon in plan.addons),
+        uki=uki,
+        addons=addons,
         inputs=tuple(_inputs(plan, [image.assembly for image in images.values()], writer.kernel_digests)),
         tools=plan.host.versions(),
         findings=(*plan.findings, *writer.findings),
         firmware_origins=plan.resolved.firmware_origins,
         machines=_machines(plan),
+        launches=tuple(build_launches(plan, uki, addons)),
     )
 
 
@@ -98,7 +103,10 @@ def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: li
         templates.extend(used)
         return text
 
-    context = OutputContext(output.path, directory, write, render)
+    def key(table: Mapping[str, Any], option: str) -> SigningKey:
+        return open_key(table, plan.host, plan.signing, f"{output.where}.{option}")
+
+    context = OutputContext(output.path, directory, write, render, key)
     with blame(output.plugin.plugin, f"failed in output format {output.format.name!r}"):
         output.format.emit(output.options, build, context)
 

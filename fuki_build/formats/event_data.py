@@ -195,6 +195,7 @@ _WORDS: dict[str, Callable[[bytes], str]] = {
     "EV_EVENT_TAG": _tag_words,
     "EV_IPL": text,
     "EV_NO_ACTION": _no_action_words,
+    "EV_PLATFORM_CONFIG_FLAGS": text,
     "EV_POST_CODE": text,
     "EV_S_CRTM_CONTENTS": text,
     "EV_S_CRTM_VERSION": _version_words,

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import ovmf
+from fuki_build.formats import igvm, ovmf, volumes
 from fuki_build.formats.reader import Reader
 
 
@@ -34,20 +34,13 @@ class Firmware(msgspec.Struct, frozen=True):
         return " ".join(words) + (f" ({', '.join(self.features)})" if self.features else "")
 
 
-# EFI_FIRMWARE_VOLUME_HEADER up to its signature; the zero vector is code on ARM.
-_VOLUME = Struct("<16s16sQ4sIH")
-_FILE_SYSTEMS = {
-    UUID("8c8ce578-8a3d-4f1c-9935-896185c32dd3"): Kind.EDK2,  # FFS 2
-    UUID("5473c07a-3dcb-4dca-bd6f-1e9689e7349a"): Kind.EDK2,  # FFS 3
-    UUID("fff12b8d-7696-4c8b-a985-2747075b4f50"): Kind.VARIABLES,
-}
+_FILE_SYSTEMS = {volumes.FFS2: Kind.EDK2, volumes.FFS3: Kind.EDK2, volumes.VARIABLES: Kind.VARIABLES}
 _CAPSULE = Struct("<16sIII")
 _CAPSULES = {
     UUID("6dcbd5ed-e82d-4c44-bda1-7194199ad92a"): "firmware management protocol",
     UUID("4a3ca68b-7723-48fb-803d-578cc1fec44d"): "signed, edk2",
     UUID("3b6686bd-0d76-4030-b70e-b5519e2fc5a0"): "with a list of files",
 }
-_IGVM = Struct("<4sIIIII")  # magic, version, offset and size of the variable headers, file size, checksum
 _VERSION_REACH = 1024 * 1024
 _VERSION = re.compile(
     rb"(?:edk2-stable\d{6}[\w.+~-]{0,40})|(?:\x00\x00(?:2\x000\x00\d\x00\d\x00\.\x00[01]\x00\d\x00(?:[\w.+~-]\x00){0,40})\x00\x00)"
@@ -77,14 +70,16 @@ def _capsule(payload: Reader) -> Firmware | None:
 
 
 def _igvm(payload: Reader) -> Firmware | None:
-    head = payload.read_at(0, _IGVM.size)
-    if len(head) < _IGVM.size or head[:4] != b"IGVM":
+    try:
+        header = igvm.decode_header(payload.read_at(0, igvm.HEADER_SIZE))
+    except FormatError as error:
+        return Firmware(Kind.IGVM, flaw=error.message)
+    if header is None:
         return None
-    _, version, offset, size, total, _ = _IGVM.unpack(head)
     flaw = None
-    if version not in (1, 2) or total > payload.size or offset + size > total:
-        flaw = f"the IGVM header (version {version}) claims {total} bytes, the payload has {payload.size}"
-    return Firmware(Kind.IGVM, (f"version {version}",), flaw=flaw)
+    if header.file_size > payload.size:
+        flaw = f"the IGVM header claims {header.file_size} bytes, the payload has {payload.size}"
+    return Firmware(Kind.IGVM, (f"version {header.version}",), flaw=flaw)
 
 
 def _ovmf(payload: Reader) -> Firmware | None:
@@ -94,7 +89,7 @@ def _ovmf(payload: Reader) -> Firmware | None:
     features = []
     if image.sev is not None:
         features.append("SEV")
-        if any(section.kind == 0x10 for section in image.sev):
+        if any(section.kind == ovmf.SevKind.KERNEL_HASHES for section in image.sev):
             features.append("kernel hashes")
     if image.tdx is not None:
         features.append("TDX")
@@ -106,11 +101,11 @@ def _ovmf(payload: Reader) -> Firmware | None:
 def _edk2(payload: Reader) -> Firmware | None:
     """A firmware volume at the start, or behind ARM's reset code in the first 64 KiB."""
     head = payload.read_at(0, 64 * 1024)
-    for at in range(0, max(0, len(head) - _VOLUME.size), 0x1000):
-        _, guid, size, magic, _, _ = _VOLUME.unpack_from(head, at)
-        kind = _FILE_SYSTEMS.get(UUID(bytes_le=guid)) if magic == b"_FVH" else None
-        if kind is not None:
-            flaw = None if at + size <= payload.size else f"its first volume claims {size} bytes"
+    for at in range(0, len(head), volumes.STEP):
+        volume = volumes.volume_at(head, at)
+        kind = _FILE_SYSTEMS.get(volume.file_system) if volume else None
+        if volume is not None and kind is not None:
+            flaw = None if at + volume.size <= payload.size else f"its first volume claims {volume.size} bytes"
             return Firmware(kind, (), _version(payload), flaw)
     return None
 

@@ -21,7 +21,7 @@ Hex = Annotated[str, Meta(pattern="^(?:[0-9a-fA-F]{2})+$")]
 
 
 class PolicySignature(Struct, frozen=True, omit_defaults=True):
-    """One entry, in hex: `pkfp` is the SHA-256 of the SubjectPublicKeyInfo in DER, `pol` the policy digest.
+    """One entry, in hex: `pkfp` is the SHA-256 of the key's RSAPublicKey in DER, `pol` the policy digest.
 
     `sig` is the signature in base64; until there is one, `tbs` has what is to be signed, in hex.
     """

@@ -15,6 +15,7 @@ _MIN_VOLUME = 1024 * 1024
 _MAX_VOLUME = 64 * 1024 * 1024
 _MAX_SECTIONS = 8
 _MAX_MEMORY = 128 * 1024 * 1024
+_PIECE = 256 * 1024
 
 
 def enforces_secure_boot(image: bytes) -> bool | None:
@@ -26,19 +27,30 @@ def enforces_secure_boot(image: bytes) -> bool | None:
         if at < _SECTION_HEAD:
             break
         start = at - _SECTION_HEAD + int.from_bytes(image[at + 16 : at + 18], "little")
-        volume = _decompress(image[start:], left)
-        left -= len(volume)
-        if _MARK in volume:
+        seen, marked = _search(image[start:], left)
+        if marked:
             return True
-        if len(volume) >= _MIN_VOLUME:
+        left -= seen
+        if seen >= _MIN_VOLUME:
             found = False
         at = image.find(_LZMA, at + 1)
     return found
 
 
-def _decompress(data: bytes, limit: int) -> bytes:
-    """What is at the start of `data` in LZMA's old format; empty for what is not."""
+def _search(data: bytes, limit: int) -> tuple[int, bool]:
+    """How many bytes what is at the start of `data`, in LZMA's old format, has until the mark, or in all; and which."""
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_ALONE, _MAX_MEMORY)
+    seen, tail = 0, b""
     try:
-        return lzma.LZMADecompressor(lzma.FORMAT_ALONE, _MAX_MEMORY).decompress(data, max_length=max(0, limit))
+        while seen < limit and not decompressor.eof:
+            piece = decompressor.decompress(data, max_length=min(_PIECE, limit - seen))
+            if not piece and decompressor.needs_input:
+                break
+            data = b""
+            seen += len(piece)
+            if _MARK in tail + piece:
+                return seen, True
+            tail = piece[-len(_MARK) :]
     except lzma.LZMAError:
-        return b""
+        pass
+    return seen, False

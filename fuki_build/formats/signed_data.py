@@ -1,14 +1,13 @@
 """CMS SignedData as Authenticode uses it: signatures in EFI images.
 
 Sources: RFC 2315 (PKCS #7 1.5, which Authenticode follows), and Microsoft's "Windows Authenticode Portable Executable
-Signature Format", 2008. What is read must be DER, but for the order in sets with a tag
-of their own.
+Signature Format", 2008. What is read must be DER, but for the order in sets with a tag of their own.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import der
+from fuki_build.formats import pkcs7 as schema
 
 T = TypeVar("T")
 
@@ -42,87 +42,6 @@ DIGESTS = {
 """Object identifiers by hashlib's names."""
 _DIGEST_NAMES = {oid: name for name, oid in DIGESTS.items()}
 _UTC_TIME_ENDS = 2050
-
-Algorithm = list[asn1.TLV]
-"""AlgorithmIdentifier: an object identifier, then parameters of any type, or none."""
-
-
-@asn1.sequence
-class _Attribute:
-    type: ObjectIdentifier
-    values: asn1.SetOf[asn1.TLV]
-
-
-@asn1.sequence
-class _ContentInfo:
-    type: ObjectIdentifier
-    content: Annotated[asn1.TLV, asn1.Explicit(0)]
-
-
-@asn1.sequence
-class _IssuerAndSerial:
-    issuer: asn1.TLV
-    serial: int
-
-
-@asn1.sequence
-class _SignerInfo:
-    version: int
-    sid: _IssuerAndSerial
-    digest_algorithm: Algorithm
-    attributes: Annotated[list[asn1.TLV] | None, asn1.Implicit(0)]
-    signature_algorithm: Algorithm
-    signature: bytes
-    unsigned_attributes: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
-
-
-@asn1.sequence
-class _SignedData:
-    version: int
-    digest_algorithms: asn1.SetOf[Algorithm]
-    content_info: _ContentInfo
-    certificates: Annotated[list[asn1.TLV] | None, asn1.Implicit(0)]
-    crls: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
-    signer_infos: asn1.SetOf[_SignerInfo]
-
-
-@asn1.sequence
-class _DigestInfo:
-    algorithm: Algorithm
-    digest: bytes
-
-
-@asn1.sequence
-class _IndirectData:
-    data: list[asn1.TLV]
-    message_digest: _DigestInfo
-
-
-@asn1.sequence
-class _PeImageData:
-    flags: asn1.BitString
-    file: asn1.TLV
-
-
-@asn1.sequence
-class _TbsCertificate:
-    version: Annotated[int | None, asn1.Explicit(0)]
-    serial: int
-    signature: asn1.TLV
-    issuer: asn1.TLV
-    validity: asn1.TLV
-    subject: asn1.TLV
-    key: asn1.TLV
-    issuer_id: Annotated[asn1.BitString | None, asn1.Implicit(1)]
-    subject_id: Annotated[asn1.BitString | None, asn1.Implicit(2)]
-    extensions: Annotated[list[asn1.TLV] | None, asn1.Explicit(3)]
-
-
-@asn1.sequence
-class _Certificate:
-    tbs: _TbsCertificate
-    algorithm: asn1.TLV
-    signature: asn1.TLV
 
 
 class Signer(Struct, frozen=True):
@@ -163,10 +82,10 @@ def indirect_data(digest: bytes, algorithm: str) -> bytes:
     # SpcLink of the file form, as every tool fills it in.
     text = "<<<Obsolete>>>".encode("utf-16-be")
     link = der.wrap(0xA0, der.wrap(0xA2, der.wrap(0x80, text)))
-    image = _PeImageData(flags=asn1.BitString(b"", 0), file=_raw(link))
+    image = schema.PeImageData(flags=asn1.BitString(b"", 0), file=_raw(link))
     data = [_tlv(ObjectIdentifier(_PE_IMAGE_DATA)), _tlv(image)]
-    digest_info = _DigestInfo(algorithm=_digest_algorithm(algorithm), digest=digest)
-    return asn1.encode_der(_IndirectData(data=data, message_digest=digest_info))
+    digest_info = schema.DigestInfo(algorithm=_digest_algorithm(algorithm), digest=digest)
+    return asn1.encode_der(schema.IndirectData(data=data, message_digest=digest_info))
 
 
 def signed_attributes(content: bytes, algorithm: str, time: datetime | None = None) -> bytes:
@@ -176,7 +95,7 @@ def signed_attributes(content: bytes, algorithm: str, time: datetime | None = No
         _attribute(CONTENT_TYPE, ObjectIdentifier(INDIRECT_DATA)),
         _attribute(MESSAGE_DIGEST, digest),
         # An SpcSpOpusInfo without fields.
-        _Attribute(
+        schema.Attribute(
             type=ObjectIdentifier(_OPUS_INFO),
             values=asn1.SetOf([_decode(asn1.TLV, der.wrap(der.SEQUENCE, b""), "nothing")]),
         ),
@@ -206,16 +125,16 @@ def encode(
         if timestamp is None
         else [_tlv(_attribute(TIMESTAMP_TOKEN, _decode(asn1.TLV, timestamp, "the timestamp")))]
     )
-    signer = _SignerInfo(
+    signer = schema.SignerInfo(
         version=1,
-        sid=_IssuerAndSerial(issuer=_raw(issuer), serial=serial),
+        sid=schema.IssuerAndSerial(issuer=_raw(issuer), serial=serial),
         digest_algorithm=_digest_algorithm(algorithm),
         attributes=[_raw(attribute) for attribute in der.items(der.value(attributes))],
         signature_algorithm=[own, _tlv(asn1.Null())] if rsa else [own],
         signature=signature,
         unsigned_attributes=unsigned,
     )
-    signed = _SignedData(
+    signed = schema.SignedDataContent(
         version=1,
         digest_algorithms=asn1.SetOf([_digest_algorithm(algorithm)]),
         content_info=_content_info(INDIRECT_DATA, content),
@@ -228,14 +147,14 @@ def encode(
 
 def decode(data: bytes) -> SignedData:
     """Decode a signature; bytes behind its outer length are padding. Raises `FormatError` for anything else."""
-    outer = _decode(_ContentInfo, data[: der.total_size(data)], "the signature")
+    outer = _decode(schema.ContentInfo, data[: der.total_size(data)], "the signature")
     if outer.type.dotted_string != SIGNED_DATA:
         raise FormatError("the signature is no SignedData")
-    signed = _decode(_SignedData, asn1.encode_der(outer.content), "the signature's SignedData")
+    signed = _decode(schema.SignedDataContent, asn1.encode_der(outer.content), "the signature's SignedData")
     if signed.content_info.type.dotted_string != INDIRECT_DATA:
         raise FormatError("the signature is not about an image (no SpcIndirectDataContent)")
     content = asn1.encode_der(signed.content_info.content)
-    about = _decode(_IndirectData, content, "the signature's digest").message_digest
+    about = _decode(schema.IndirectData, content, "the signature's digest").message_digest
     return SignedData(
         algorithm=_digest_name(about.algorithm),
         digest=about.digest,
@@ -245,7 +164,7 @@ def decode(data: bytes) -> SignedData:
     )
 
 
-def _signer(info: _SignerInfo) -> Signer:
+def _signer(info: schema.SignerInfo) -> Signer:
     own = _attributes(info.attributes or [])
     raw = b"".join(asn1.encode_der(attribute) for attribute in info.attributes or ())
     return Signer(
@@ -278,7 +197,7 @@ def time_of(data: bytes) -> datetime:
 
 def issuer_and_serial(certificate: bytes) -> tuple[bytes, int]:
     """What a SignerInfo names a certificate by: its issuer's name in DER, and its serial number."""
-    tbs = _decode(_Certificate, certificate, "a certificate").tbs
+    tbs = _decode(schema.Certificate, certificate, "a certificate").tbs
     return asn1.encode_der(tbs.issuer), tbs.serial
 
 
@@ -286,7 +205,7 @@ def _attributes(raw: Sequence[asn1.TLV]) -> dict[str, bytes]:
     """The first value of each attribute; `FormatError` where one stands twice or is empty."""
     found: dict[str, bytes] = {}
     for item in raw:
-        attribute = _decode(_Attribute, asn1.encode_der(item), "an attribute of the signature")
+        attribute = _decode(schema.Attribute, asn1.encode_der(item), "an attribute of the signature")
         values = attribute.values.as_list()
         name = attribute.type.dotted_string
         if len(values) != 1 or name in found:
@@ -295,19 +214,19 @@ def _attributes(raw: Sequence[asn1.TLV]) -> dict[str, bytes]:
     return found
 
 
-def _attribute(name: str, value: object) -> _Attribute:
-    return _Attribute(type=ObjectIdentifier(name), values=asn1.SetOf([_tlv(value)]))
+def _attribute(name: str, value: object) -> schema.Attribute:
+    return schema.Attribute(type=ObjectIdentifier(name), values=asn1.SetOf([_tlv(value)]))
 
 
-def _content_info(name: str, content: bytes) -> _ContentInfo:
-    return _ContentInfo(type=ObjectIdentifier(name), content=_raw(content))
+def _content_info(name: str, content: bytes) -> schema.ContentInfo:
+    return schema.ContentInfo(type=ObjectIdentifier(name), content=_raw(content))
 
 
-def _digest_algorithm(name: str) -> Algorithm:
+def _digest_algorithm(name: str) -> schema.Algorithm:
     return [_tlv(ObjectIdentifier(DIGESTS[name])), _tlv(asn1.Null())]
 
 
-def _digest_name(algorithm: Algorithm) -> str:
+def _digest_name(algorithm: schema.Algorithm) -> str:
     if not algorithm:
         raise FormatError("the signature does not name its digest algorithm")
     name = object_identifier(asn1.encode_der(algorithm[0]))

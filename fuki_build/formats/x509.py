@@ -92,6 +92,17 @@ def verifies(public_key: bytes, signature: bytes, digest: bytes, algorithm: str)
     return True
 
 
+def rsa_fingerprint(public_key: bytes) -> str:
+    """SHA-256 of an RSA key's RSAPublicKey (RFC 8017, A.1.1) in hex: how systemd names the keys of policies.
+
+    Raises `FormatError` for another key.
+    """
+    key = decode_public_key(public_key)
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise FormatError("the key is not an RSA key")
+    return fingerprint(key.public_bytes(Encoding.DER, PublicFormat.PKCS1))
+
+
 def fingerprint(der: bytes) -> str:
     """SHA-256 of a certificate or public key in DER, in hex."""
     return hashlib.sha256(der).hexdigest()

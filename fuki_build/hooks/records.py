@@ -11,13 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
+from fuki_build.hooks.launch import LaunchRecord, LaunchSite
+from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
-
-
-class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For what takes no options."""
 
 
 class SourceContext(Struct, frozen=True):
@@ -89,6 +88,10 @@ class Platform(ABC):
 
         Raises `FukiError` for a selector that selects nothing.
         """
+
+    def launch_sites(self, selector: str | None = None) -> Sequence[LaunchSite]:  # noqa: ARG002
+        """How it launches confidential guests on those machines; by default nothing is known of that."""
+        return ()
 
 
 class Severity(StrEnum):
@@ -199,6 +202,8 @@ class Build(Struct, frozen=True):
     firmware_origins: Mapping[str, Mapping[str, str]]
     machines: tuple[Machine, ...] = ()
     """Those that the recipe says something of, and all of the loaded platforms."""
+    launches: tuple[LaunchRecord, ...] = ()
+    """What the recipe's `[[fuki.launch]]` tables ask for."""
 
 
 class Artifact(Struct, frozen=True):
@@ -212,13 +217,15 @@ class OutputContext(Struct, frozen=True):
     """Where an output goes: `path`, under the recipe's `directory` unless the command line says otherwise.
 
     `write(path, data)` makes a file that appears when the whole build has succeeded; `render(template, variables)`
-    renders a template, given by its file (relative to the recipe) or its name.
+    renders a template, given by its file (relative to the recipe) or its name. `key(table, option)` opens the key that
+    an option names as `{ backend = "…", … }`; errors name that option.
     """
 
     path: Path
     directory: Path
     write: Callable[[Path, bytes], None]
     render: Callable[[str, Mapping[str, Any]], str]
+    key: Callable[[Mapping[str, Any], str], SigningKey]
 
 
 class OutputFormat(ABC):
@@ -253,39 +260,3 @@ class OutputFormat(ABC):
 
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, B027 - optional
         """Write files through `context.write`, after the images. Raises `FukiError`. By default nothing."""
-
-
-class LaunchParameters(Struct, frozen=True):
-    """How a guest is started: numbers of vCPUs to predict for, CPU model, and the hashes of a direct boot."""
-
-    vcpus: int = 1
-    vcpu_model: str | None = None
-    kernel: bytes | None = None
-    initrd: bytes | None = None
-    cmdline: bytes | None = None
-
-
-class LaunchDigest(Struct, frozen=True):
-    """A launch measurement in hex; `variant` names what decides between several (such as the MRTD order)."""
-
-    technology: str
-    digest: str
-    variant: str = ""
-
-
-class LaunchModel(ABC):
-    """Predicts launch measurements of a firmware image on one kind of hypervisor.
-
-    >>> class Plain(LaunchModel):
-    ...     name = "plain"
-    ...     def predict(self, firmware, parameters):
-    ...         return [LaunchDigest("plain", firmware.hex())]
-    >>> Plain().predict(b"AB", LaunchParameters())[0].digest
-    '4142'
-    """
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Sequence[LaunchDigest]:
-        """The digests of a guest that starts with `firmware`. Raises `FukiError` where that cannot be."""

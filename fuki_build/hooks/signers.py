@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 from msgspec import Meta, Struct
 
 from fuki_build.errors import FormatError, FukiError, SigningError
-from fuki_build.hooks.records import NoOptions
+from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.secrets import read_secret
 from fuki_build.image.blob import Blob
 

@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from fuki_build.hooks.enrollers import Enroller
-from fuki_build.hooks.records import (
-    FirmwareSource,
-    LaunchModel,
-    OutputFormat,
-    Platform,
-    Rule,
-)
+from fuki_build.hooks.launch import LaunchModel
+from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
 
 if TYPE_CHECKING:
@@ -84,7 +79,7 @@ def fuki_outputs() -> Sequence[type[OutputFormat]]:  # type: ignore[empty-body]
 
 @hookspec
 def fuki_launch_models() -> Sequence[LaunchModel]:  # type: ignore[empty-body]
-    """Launch-measurement predictors, picked by a platform or on the command line.
+    """Launch-measurement predictors, one for each technology; all of them see every firmware image.
 
     >>> @hookimpl
     ... def fuki_launch_models():

@@ -1,7 +1,7 @@
 """Write what was planned, byte for byte, reading every input once; or only digest it."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 from msgspec import Struct
@@ -9,7 +9,7 @@ from msgspec import Struct
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import authenticode, pe
 from fuki_build.image.blob import Blob, FilePart, open_regular
-from fuki_build.image.digest import Digests
+from fuki_build.image.digest import Digests, Hash, Request
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.wanted import Hashes, Wanted
@@ -22,11 +22,12 @@ Progress = Callable[[int], None]
 class Assembly(Struct, frozen=True):
     """What one pass over an image gave, by hashlib's names of algorithms; SHA-256 is always among them.
 
-    `inputs` are the input file parts and the SHA-256, in hex, of each as it went in.
+    `inputs` are the input file parts and the SHA-256, in hex, of each as it went in; `also` what else was asked for.
     """
 
     hashes: Mapping[str, Hashes]
     inputs: tuple[tuple[FilePart, str], ...] = ()
+    also: Mapping[Request, Hash] = {}
 
     @property
     def section_digests(self) -> Mapping[str, tuple[str, ...]]:
@@ -59,17 +60,19 @@ def assemble(
     *,
     measured: bool = False,
     late: Mapping[int, Late] | None = None,
+    also: Sequence[Request] = (),
 ) -> Assembly:
     """Write `layout` to `output`, or nowhere, and compute its digests on the way.
 
     They are in SHA-256 and `algorithms` (hashlib's names); with `measured`, what booting measures can be told of them.
     `late` makes the content of sections, by their index, that depends on what stands before them in the file.
+    `also` are digests over any ranges of the file.
     What is written has no certificate table: signatures of an image that was read are left out, and its end is padded
     as they want it. Memory does not grow with the image. Raises `FukiError` when an input has changed since it was
     planned, cannot be read, or the output cannot be written.
     """
     wanted = Wanted(layout, algorithms, measured=measured)
-    with Digests(wanted.requests) as digests:
+    with Digests([*wanted.requests, *also]) as digests:
 
         def so_far() -> Assembly:
             return Assembly(wanted.hashes(digests.seen()))
@@ -82,7 +85,8 @@ def assemble(
                 output.write(piece)
             if progress:
                 progress(len(piece))
-    return Assembly(wanted.hashes(digests.results), wanted.inputs(digests.results))
+    results = digests.results
+    return Assembly(wanted.hashes(results), wanted.inputs(results), {request: results[request] for request in also})
 
 
 def _stream(layout: Layout, late: Mapping[int, Late], so_far: Callable[[], Assembly]) -> Iterator[memoryview]:

@@ -38,6 +38,10 @@ class StubModel(Struct, frozen=True):
     """Appends `console=` to a command line without one, as the machine's hardware suggests."""
     adds_secret: bool = False
     """Adds a secret to the initrd, where the machine has a source of randomness and a writable boot partition."""
+    measures_cc: bool = False
+    """Measures into the registers of a confidential guest too, through EFI_CC_MEASUREMENT_PROTOCOL."""
+    measures_cc_tags: bool = False
+    """Measures there what it logs as EV_EVENT_TAG as well: the profile's number, and what addons bring."""
     unmeasured: tuple[str, ...] = ()
     """Sections that it does not know yet."""
 
@@ -45,7 +49,13 @@ class StubModel(Struct, frozen=True):
 _252 = StubModel((0, 0), unmeasured=(".uname", ".sbat", ".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"))
 _254 = replace(_252, since=(254, 0), addons=True, unmeasured=(".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"))
 _255 = replace(_254, since=(255, 0), joins_addons=True)
-_256 = replace(_255, since=(256, 0), microcode=True, unmeasured=(".profile", ".dtbauto", ".hwids", ".efifw"))
+_256 = replace(
+    _255,
+    since=(256, 0),
+    microcode=True,
+    measures_cc=True,
+    unmeasured=(".profile", ".dtbauto", ".hwids", ".efifw"),
+)
 _257 = replace(
     _256,
     since=(257, 0),
@@ -56,7 +66,7 @@ _257 = replace(
     unmeasured=(".efifw",),
 )
 _258 = replace(_257, since=(258, 0), loads_kernel=True, unmeasured=())
-_261 = replace(_258, since=(261, 0), adds_console=True, adds_secret=True)
+_261 = replace(_258, since=(261, 0), adds_console=True, adds_secret=True, measures_cc_tags=True)
 # systemd pull request 42570, merged in June 2026: earlier stubs never select a uefi-fw entry.
 _262 = replace(_261, since=(262, 0), matches_firmware=True)
 

@@ -34,7 +34,8 @@ class Boot(Struct, frozen=True):
     is not known, empty for nothing. `options` is the command line that the boot loader passes, without a profile's
     `@1`; `smbios` what the hypervisor adds through `io.systemd.stub.kernel-cmdline-extra=`. `loaders` are EFI programs
     that start before the image, such as shim and a boot menu. `global_addons` are those beside the boot loader,
-    `addons` the image's own. `policy` is Secure Boot as the machine has it, where that is known.
+    `addons` the image's own. `policy` is Secure Boot as the machine has it, where that is known. `partitions` is the
+    partition table of the disk as firmware measures it, empty for a disk without one; None where it is not known.
     """
 
     way: Way = Way.DISK
@@ -48,6 +49,7 @@ class Boot(Struct, frozen=True):
     global_addons: tuple[Addon, ...] = ()
     addons: tuple[Addon, ...] = ()
     policy: Policy | None = None
+    partitions: bytes | None = None
 
     @property
     def loaded_addons(self) -> tuple[Addon, ...]:

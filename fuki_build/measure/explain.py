@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fuki_build.formats import event_data
 from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
-from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
+from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12, rtmr
 from fuki_build.measure.boot import Boot, Way
 from fuki_build.measure.cmdline import encode, mangle
 from fuki_build.measure.contents import Contents
@@ -28,12 +28,13 @@ CONSOLES = (
     *("console=hvc0", "console=hvc0 console=tty0", "console=tty0"),
 )
 """What stubs append to a command line without `console=` (console.c, 261 and 262)."""
-_MAX_SEARCHED = 512
+_MAX_SEARCHED = 128
 """Most events in the image's registers for which ways to boot are tried; real logs have some fifty."""
 _MAX_TEXTS = 4
 _FIRMWARE_TYPES = ("EV_EFI_ACTION", "EV_SEPARATOR")
-_CC_REGISTERS = {2: (1, 7), 3: (2, 3, 4, 5, 6), 4: tuple(range(8, 16))}
-"""Registers of a TPM that each measurement register of a confidential guest stands for (UEFI 2.10, 38.4.1)."""
+_KERNEL_RTMR = rtmr.SYSTEM + 1
+CC_REGISTERS = {number + 1: pcrs for number, pcrs in rtmr.PCRS.items()}
+"""Registers of a TPM that each measurement register of a confidential guest stands for, as its log numbers them."""
 
 
 class Verdict(StrEnum):
@@ -100,20 +101,38 @@ def explain(
 
 
 def _fitting(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, Boot]:
-    """The prediction that leaves least of the log unexplained: by the case first, then by the boot."""
+    """The prediction that leaves least of the log unexplained: by the case first, then by the boot.
+
+    What PCR 12 tells is found before what only PCR 9 confirms, so that few boots have to be tried.
+    """
     start = replace(boot, way=_way(log, boot))
     numbers = _numbers(log, (*IMAGE_REGISTERS, *((pcr7.PCR,) if start.policy else ())))
     own = replace(log, events=tuple(e for e in log.events if e.extends and e.register in numbers)[:_MAX_SEARCHED])
-    first = max(predict(contents, cases, start), key=lambda p: (_score(own, p), -len(p.events)))
-    best, how, most = first, start, _score(own, first)
-    for candidate in _boots(own, contents, start, first):
-        (found,) = predict(contents, [first.case], candidate)
-        score = _score(own, found)
-        if score > most:
-            best, how, most = found, candidate, score
-        if most == len(own.events):
-            break
-    return best, how
+    first = max(_predict(log, contents, cases, start), key=lambda p: (_score(own, p), -len(p.events)))
+
+    def best(boots: Iterable[Boot]) -> list[tuple[int, Prediction, Boot]]:
+        """Those that fit best, with their score; not many, for a log that nothing fits."""
+        found = [(_score(own, p), p, how) for how in boots for p in _predict(log, contents, [first.case], how)]
+        most = max(score for score, _, _ in found)
+        return [item for item in found if item[0] == most][:_MAX_TEXTS]
+
+    known = replace(start, secret=False, console=start.console or "")
+    candidates = best(_with_texts(own, first, known))
+    if start.console is None and contents.layout.model.adds_console:
+        candidates = best(replace(how, console=console) for _, _, how in candidates for console in CONSOLES)
+    candidates = best(replace(how, policy=policy) for _, _, how in candidates for policy in _policies(boot.policy))
+    if start.secret:
+        candidates = best(replace(how, secret=secret) for _, _, how in candidates for secret in (False, True))
+    _, prediction, how = candidates[0]
+    return prediction, how
+
+
+def _predict(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, ...]:
+    """The predictions, of a confidential guest without what its stub measures only into TPMs."""
+    found = predict(contents, cases, boot)
+    if log.kind is LogKind.TPM:
+        return found
+    return tuple(replace(each, events=rtmr.measured(each, contents.layout.model)) for each in found)
 
 
 def _way(log: EventLog, boot: Boot) -> Way:
@@ -126,21 +145,16 @@ def _way(log: EventLog, boot: Boot) -> Way:
     return boot.way
 
 
-def _boots(log: EventLog, contents: Contents, boot: Boot, first: Prediction) -> Iterator[Boot]:
-    """Boots that the log's own texts suggest. What they say is believed only where a digest confirms it."""
+def _with_texts(log: EventLog, first: Prediction, boot: Boot) -> Iterator[Boot]:
+    """Boots with options that the log's own texts suggest. They are believed only where a digest confirms them."""
     bank = first.banks[0]
     known = {event.digests[bank] for event in first.events if event.pcr == pcr12.PCR and event.digests}
     found = (_options(event) for event in log.events if event.digests.get(bank) not in known)
     texts = [text for text in dict.fromkeys(found) if text][:_MAX_TEXTS]
     options = [None, *texts] if boot.options is None else [boot.options]
     extras = [None, *texts] if boot.smbios is None else [boot.smbios]
-    consoles: Sequence[str | None] = (boot.console,)
-    if boot.console is None and contents.layout.model.adds_console:
-        consoles = CONSOLES
-    secrets = (False, True) if boot.secret else (False,)
-    for policy in _policies(boot.policy):
-        for option, extra, secret, console in product(options, extras, secrets, consoles):
-            yield replace(boot, options=option, smbios=extra, console=console, secret=secret, policy=policy)
+    for option, extra in product(options, extras):
+        yield replace(boot, options=option, smbios=extra)
 
 
 def _policies(policy: Policy | None) -> list[Policy | None]:
@@ -170,7 +184,7 @@ def _numbers(log: EventLog, wanted: Sequence[int]) -> set[int]:
     """The log's numbers of a TPM's registers."""
     if log.kind is LogKind.TPM:
         return set(wanted)
-    return {number for number, covered in _CC_REGISTERS.items() if set(covered) & set(wanted)}
+    return {number for number, covered in CC_REGISTERS.items() if set(covered) & set(wanted)}
 
 
 def _compare(log: EventLog, prediction: Prediction) -> tuple[tuple[Explained, ...], tuple[Event, ...]]:
@@ -190,7 +204,12 @@ def _compare(log: EventLog, prediction: Prediction) -> tuple[tuple[Explained, ..
             if alike is not None:
                 waiting.remove(alike)
         items.append(_explain(event, same or alike, log, prediction.registers))
-    return tuple(items), tuple(event for event in waiting if not event.unknown)
+    return tuple(items), tuple(event for event in waiting if not event.unknown or _is_initrd(event))
+
+
+def _is_initrd(event: Event) -> bool:
+    """An initrd is measured even where its digest cannot be told; other such events may not come at all."""
+    return event.pcr == pcr9.PCR and event.source != pcr9.OPTIONS
 
 
 def _same(log: EventLog, event: LoggedEvent, predicted: Event) -> bool:
@@ -228,7 +247,7 @@ def _is_in(event: LoggedEvent, log: EventLog, own: Sequence[int]) -> bool:
     """Confidential guests have registers that firmware and image share: there the event's type decides."""
     if log.kind is LogKind.TPM:
         return event.register in own
-    shared = event.register == 4 or event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION"
+    shared = event.register == _KERNEL_RTMR or event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION"
     return shared and event.register in _numbers(log, own)
 
 

@@ -14,7 +14,7 @@ from fuki_build.measure.registers import Digests, digests
 from fuki_build.measure.subject import Subject
 
 PCR = 4
-_APPLICATION = "EV_EFI_BOOT_SERVICES_APPLICATION"
+APPLICATION = "EV_EFI_BOOT_SERVICES_APPLICATION"
 CALLING = b"Calling EFI Application from Boot Option"
 
 
@@ -51,8 +51,8 @@ def _program(contents: Contents, what: str, source: str) -> Event:
     layout = contents.layout
     if authenticode.padding(layout.file_size) and not layout.headers.security.size:
         reason = "its size is no multiple of 8, which firmware and signing tools hash differently"
-        return Event(PCR, _APPLICATION, what, source, Who.FIRMWARE, {}, reason)
-    return Event(PCR, _APPLICATION, what, source, Who.FIRMWARE, contents.image_digests())
+        return Event(PCR, APPLICATION, what, source, Who.FIRMWARE, {}, reason)
+    return Event(PCR, APPLICATION, what, source, Who.FIRMWARE, contents.image_digests())
 
 
 def kernel_events(subject: Subject, boot: Boot) -> Iterator[Event]:
@@ -64,6 +64,6 @@ def kernel_events(subject: Subject, boot: Boot) -> Iterator[Event]:
     what = "the kernel in .linux"
     if found is None:
         reason = "it is no EFI executable, or signed and larger in memory than in the file"
-        yield Event(PCR, _APPLICATION, what, ".linux", Who.FIRMWARE, {}, reason)
+        yield Event(PCR, APPLICATION, what, ".linux", Who.FIRMWARE, {}, reason)
     else:
-        yield Event(PCR, _APPLICATION, what, ".linux", Who.FIRMWARE, found)
+        yield Event(PCR, APPLICATION, what, ".linux", Who.FIRMWARE, found)

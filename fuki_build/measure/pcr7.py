@@ -60,15 +60,17 @@ def variable_events(policy: Policy, banks: Sequence[str]) -> Iterator[Event]:
     yield Event(PCR, "EV_SEPARATOR", what, CONSTANT, Who.FIRMWARE, digests(bytes(4), banks))
 
 
-def authority_events(policy: Policy, banks: Sequence[str]) -> Iterator[Event]:
-    """What vouches for the programs, each once: firmware remembers what it has measured."""
+def authority_events(policy: Policy, banks: Sequence[str]) -> Mapping[str, Event]:
+    """What vouches for the programs, by the program; each once: firmware remembers what it has measured."""
+    found: dict[str, Event] = {}
     measured: set[bytes] = set()
     for program, authority in policy.authorities.items() if policy.state is State.ON else ():
         what = f"what vouches for {program} in db"
         if not authority:
             reason = "nothing in db vouches for it: firmware refuses to start it"
-            yield Event(PCR, "EV_EFI_VARIABLE_AUTHORITY", what, "variable db", Who.FIRMWARE, {}, reason)
+            found[program] = Event(PCR, "EV_EFI_VARIABLE_AUTHORITY", what, "variable db", Who.FIRMWARE, {}, reason)
         elif authority not in measured:
             measured.add(authority)
-            found = digests(encode_variable(Variable(_DATABASE, "db", authority)), banks)
-            yield Event(PCR, "EV_EFI_VARIABLE_AUTHORITY", what, "variable db", Who.FIRMWARE, found)
+            known = digests(encode_variable(Variable(_DATABASE, "db", authority)), banks)
+            found[program] = Event(PCR, "EV_EFI_VARIABLE_AUTHORITY", what, "variable db", Who.FIRMWARE, known)
+    return found

@@ -1,6 +1,6 @@
 """Predictions: for every profile, and everything that machines can select there, what will be measured."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from msgspec import Struct
@@ -43,7 +43,7 @@ class Case(Struct, frozen=True):
 
 
 class Prediction(Struct, frozen=True, dict=True):
-    """What is measured in one case, as events in their order, the boot's phases not among them."""
+    """What is measured in one case, as events in the order of time, the boot's phases not among them."""
 
     case: Case
     banks: tuple[str, ...]
@@ -96,6 +96,17 @@ def labelled_cases(layout: Layout, machines: Iterable[Machine]) -> tuple[Case, .
     names = {_key(case): case.machines for case in cases(layout, machines, profiles)}
     possible = cases(layout, None, profiles)
     return tuple(replace(case, machines=names.get(_key(case), ())) for case in possible)
+
+
+def firmware_case(layout: Layout, profile: int | None, fwid: str) -> Case:
+    """That of a machine where the stub selects this firmware, and no devicetree; nothing where no id leads to it."""
+    selected: list[Section] = []
+    for part in slices(layout.plain_sections) if layout.model.matches_firmware else ():
+        if part.profile in {None, profile}:
+            found = [section for key, section in _selectable(part, DeviceType.UEFI_FW).values() if key == fwid]
+            selected = found or selected
+    measured = measured_sections(layout.plain_sections, layout.model, profile, selected)
+    return Case(profile, fwid if selected else None, None, measured)
 
 
 def _key(case: Case) -> tuple[int | None, tuple[int, ...]]:
@@ -180,8 +191,8 @@ def _around(subject: Subject, boot: Boot) -> tuple[tuple[Event, ...], tuple[Even
     line = settle(subject, boot)
     banks = subject.contents.banks
     variables = pcr7.variable_events(boot.policy, banks) if boot.policy else ()
-    authorities = pcr7.authority_events(boot.policy, banks) if boot.policy else ()
-    before = (*variables, *authorities, *pcr4.start_events(subject, boot), *pcr12.profile_events(subject))
+    authorities = pcr7.authority_events(boot.policy, banks) if boot.policy else {}
+    before = (*variables, *pcr4.start_events(subject, boot), *pcr12.profile_events(subject))
     after = (
         *pcr12.passed_events(subject, line),
         *pcr4.addon_events(subject, boot),
@@ -189,4 +200,12 @@ def _around(subject: Subject, boot: Boot) -> tuple[tuple[Event, ...], tuple[Even
         *pcr4.kernel_events(subject, boot),
         *pcr9.kernel_events(subject, line, boot),
     )
-    return before, after
+    return tuple(_vouched(before, authorities)), tuple(_vouched(after, authorities))
+
+
+def _vouched(events: Iterable[Event], authorities: Mapping[str, Event]) -> Iterator[Event]:
+    """The events, each program's behind what vouches for it: firmware verifies before it measures."""
+    for event in events:
+        if event.pcr == pcr4.PCR and event.source in authorities:
+            yield authorities[event.source]
+        yield event

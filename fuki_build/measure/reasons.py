@@ -3,23 +3,29 @@
 from collections.abc import Iterator, Sequence
 
 from fuki_build.formats import event_data
-from fuki_build.formats.event_log import LoggedEvent
+from fuki_build.formats.event_log import LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
 from fuki_build.measure.contents import Contents
 from fuki_build.measure.events import Event
-from fuki_build.measure.explain import Explanation, Verdict
+from fuki_build.measure.explain import CC_REGISTERS, Explanation, Verdict
 from fuki_build.measure.registers import Digests
 
 
-def reasons(explanation: Explanation, contents: Contents) -> Iterator[tuple[int, str]]:
-    """For each register that the image does not explain, what is different in it."""
+def reasons(explanation: Explanation, contents: Contents, kind: LogKind) -> Iterator[tuple[int, str]]:
+    """For each register, by the log's numbers, what in it is different from what the image predicts."""
     unexpected = [item.event for item in explanation.events if item.verdict is Verdict.UNEXPECTED]
     for event in unexpected:
-        words = _WORDS.get(event.register, _other)
+        words = _WORDS.get(event.register, _other) if kind is LogKind.TPM else _other
         yield event.register, words(event, explanation.missing, contents)
     for missing in explanation.missing:
         if not _told(missing, unexpected):
-            yield missing.pcr, f"{missing.what} was not measured"
+            yield _number(missing.pcr, kind), f"{missing.what} was not measured"
+
+
+def _number(pcr: int, kind: LogKind) -> int:
+    if kind is LogKind.TPM:
+        return pcr
+    return next(number for number, covered in CC_REGISTERS.items() if pcr in covered)
 
 
 def _told(missing: Event, unexpected: Sequence[LoggedEvent]) -> bool:

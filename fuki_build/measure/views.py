@@ -7,10 +7,11 @@ from msgspec import Struct
 
 from fuki_build.image.describe import StubView, describe
 from fuki_build.image.layout import Layout
-from fuki_build.measure import pcr11
+from fuki_build.measure import pcr11, rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, in_hex
 from fuki_build.measure.predict import Prediction
+from fuki_build.measure.rtmr import Rtmr
 
 FORMAT_VERSION = 1
 """Of everything below; raised when a field changes its meaning or goes away."""
@@ -44,8 +45,23 @@ class RegisterView(View, frozen=True):
     unknown: str
 
 
+class RtmrView(View, frozen=True):
+    """A runtime measurement register of a TDX guest, with SHA-384 in hex, and the events that make it.
+
+    `value` is null where `unknown` says why it cannot be told.
+    """
+
+    name: str
+    value: str | None
+    unknown: str
+    events: Sequence[EventView]
+
+
 class CaseView(View, frozen=True):
-    """A profile on machines that select the same; `machines` is empty where they are all that select it."""
+    """A profile on machines that select the same; `machines` is empty where they are all that select it.
+
+    `rtmrs` is empty where they were not asked for.
+    """
 
     profile: int | None
     profile_id: str | None
@@ -54,10 +70,14 @@ class CaseView(View, frozen=True):
     machines: Sequence[str]
     registers: Sequence[RegisterView]
     events: Sequence[EventView]
+    rtmrs: Sequence[RtmrView]
 
 
 class BootView(View, frozen=True):
-    """How the image is taken to be started; `variables` are the SHA-256 of those that PCR 7 is predicted from."""
+    """How the image is taken to be started; `variables` are the SHA-256 of those that PCR 7 is predicted from.
+
+    `partitions` is the SHA-384 of the disk's partition table, as it is measured.
+    """
 
     way: str
     options: str | None
@@ -65,6 +85,7 @@ class BootView(View, frozen=True):
     console: str | None
     secure_boot: bool
     variables: Mapping[str, str]
+    partitions: str | None
     shim: bool
     boot_secret: bool
     loaders: Sequence[str]
@@ -88,8 +109,13 @@ def predictions_view(
     phases: Sequence[Sequence[str]],
     boot: Boot,
     registers: Sequence[int] = (),
+    *,
+    rtmrs: bool = False,
 ) -> PredictionsView:
-    """All predictions, of these registers or of all; `phases` are the words of phase paths."""
+    """All predictions, of these registers or of all; `phases` are the words of phase paths.
+
+    With `rtmrs`, of those too: the predictions must have their bank.
+    """
     image = describe(layout)
     names = {profile.number: profile.id for profile in image.profiles}
     return PredictionsView(
@@ -99,12 +125,19 @@ def predictions_view(
         banks=predictions[0].banks if predictions else (),
         phases=[":".join(words) for words in phases],
         boot=boot_view(boot),
-        predictions=[_case(prediction, names, phases, registers) for prediction in predictions],
+        predictions=[
+            _case(prediction, names, phases, registers, rtmr.rtmrs(prediction, boot, layout) if rtmrs else ())
+            for prediction in predictions
+        ],
     )
 
 
 def _case(
-    prediction: Prediction, names: Mapping[int, str | None], phases: Sequence[Sequence[str]], registers: Sequence[int]
+    prediction: Prediction,
+    names: Mapping[int, str | None],
+    phases: Sequence[Sequence[str]],
+    registers: Sequence[int],
+    rtmrs: Sequence[Rtmr],
 ) -> CaseView:
     case = prediction.case
     wanted = [pcr for pcr in prediction.registers if not registers or pcr in registers]
@@ -116,7 +149,14 @@ def _case(
         machines=case.machines,
         registers=[view for pcr in wanted for view in _registers(prediction, pcr, phases)],
         events=[event_view(event) for event in prediction.events if event.pcr in wanted],
+        rtmrs=[_rtmr(register) for register in rtmrs],
     )
+
+
+def _rtmr(register: Rtmr) -> RtmrView:
+    value = register.value
+    events = [event_view(event) for event in register.events]
+    return RtmrView(register.name, None if value is None else value.hex(), register.unknown, events)
 
 
 def _registers(prediction: Prediction, pcr: int, phases: Sequence[Sequence[str]]) -> Iterator[RegisterView]:
@@ -141,6 +181,7 @@ def boot_view(boot: Boot) -> BootView:
         console=boot.console,
         secure_boot=boot.secure_boot,
         variables=_digests(boot.policy.variables if boot.policy else {}),
+        partitions=hashlib.sha384(boot.partitions).hexdigest() if boot.partitions else None,
         shim=boot.shim,
         boot_secret=boot.secret,
         loaders=[loader.name for loader in boot.loaders],

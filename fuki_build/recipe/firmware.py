@@ -9,7 +9,8 @@ from fuki_build.errors import FormatError, FukiError, RecipeError
 from fuki_build.formats import efifw
 from fuki_build.formats.hwids import Device
 from fuki_build.hooks.host import PluginHost, blame, loaded_machines
-from fuki_build.hooks.records import FirmwareFile, NoOptions, SourceContext
+from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.records import FirmwareFile, SourceContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.section import Section
 from fuki_build.recipe.convert import convert, convert_options, split

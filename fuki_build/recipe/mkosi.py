@@ -20,12 +20,14 @@ from fuki_build.recipe.model import (
     ExpectTable,
     FirmwareTable,
     ImageTable,
+    LaunchTable,
     OutputTable,
     ProfileTable,
     Recipe,
 )
 
 SECTION = "Fuki"
+_NUMBER = re.compile(r"[0-9]{1,20}|0x[0-9A-Fa-f]{1,16}")
 _HEADER = re.compile(r"^\[(.+)\]\s*$")
 _ARRAYS: dict[str, type[msgspec.Struct]] = {
     "firmware": FirmwareTable,
@@ -33,6 +35,7 @@ _ARRAYS: dict[str, type[msgspec.Struct]] = {
     "addon": AddonTable,
     "output": OutputTable,
     "expect": ExpectTable,
+    "launch": LaunchTable,
 }
 _MAPPINGS = ("variables", "sections")
 
@@ -151,14 +154,19 @@ def _table(line: str, table: type[msgspec.Struct], where: str) -> dict[str, Any]
     fields = {f.encode_name: f.type for f in msgspec.structs.fields(table)}
     data: dict[str, Any] = {}
     for key, text in _pairs(line, where).items():
+        item = _number if _of_ints(fields.get(key)) else str
         if text[:1] in ("[", "{"):
             data[key] = _value(text, where)
         elif _is_list(fields.get(key)):
-            numbers = _of_ints(fields[key])
-            data[key] = [int(i) if numbers and i.isascii() and i.isdigit() else i for i in text.split(",")]
+            data[key] = [item(word) for word in text.split(",")]
         else:
-            data[key] = text
+            data[key] = item(text)
     return data
+
+
+def _number(text: str) -> int | str:
+    """A number, also as 0x…; other text is left for the conversion to complain about."""
+    return int(text, 0 if text.startswith("0x") else 10) if _NUMBER.fullmatch(text) else text
 
 
 def _of_ints(annotation: Any) -> bool:  # noqa: ANN401 - any annotation

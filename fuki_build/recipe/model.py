@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from fuki_build.hooks.launch import DirectBootMode
 from fuki_build.measure.registers import PHASES
 from fuki_build.signing.request import DigestAlgorithm
 
@@ -165,6 +166,40 @@ class PcrPolicyTable(Table, frozen=True):
 Sign = dict[str, Any] | tuple[dict[str, Any], ...]
 
 
+class LaunchTable(Table, frozen=True):
+    """`[[fuki.launch]]`: guests whose launch measurements a build predicts, for the outputs that tell about them."""
+
+    platform: Annotated[
+        str | tuple[str, ...], Meta(description="platforms that launch them: 'name' or 'name:selector'")
+    ] = ()
+    technology: Annotated[
+        str | tuple[str, ...], Meta(description="sev, sev-es, sev-snp, tdx, or a plugin's; by default all")
+    ] = ()
+    vmm: Annotated[str | tuple[str, ...], Meta(description="hypervisors; by default qemu")] = ()
+    vcpus: Annotated[int | tuple[int, ...], Meta(description="numbers of vCPUs; by default 1")] = ()
+    vcpu_model: Annotated[
+        str | tuple[str, ...], Meta(description="CPU models by QEMU's names, or CPU signatures; by default all known")
+    ] = ()
+    guest_features: Annotated[int | tuple[int, ...], Meta(description="guest features; by default 0x1")] = ()
+    direct_boot: Annotated[
+        DirectBootMode,
+        Meta(
+            description="what the hypervisor boots itself: none; sections (kernel, initrd and command line of each "
+            "profile); image (the whole image)"
+        ),
+    ] = DirectBootMode.NONE
+    boot_secret: Annotated[
+        bool, Meta(description="whether the stub may add a secret of the machine, which RTMR2 has in it")
+    ] = True
+    firmware: Annotated[str | tuple[str, ...], Meta(description="fwids; by default all")] = ()
+    policy: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="guest policy, for ID blocks")] = None
+    svsm: Annotated[str | None, Meta(description="an SVSM that the guest starts in")] = None
+    variables_size: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="size of the variable store between SVSM and firmware, in bytes"),
+    ] = None
+
+
 class OutputTable(Table, frozen=True):
     """`[[fuki.output]]`: a file to write; the keys that its format takes stand beside these."""
 
@@ -194,4 +229,5 @@ class Recipe(Table, frozen=True):
     expect: Annotated[tuple[ExpectTable, ...], Meta(description="what machines are to select")] = ()
     sign: Annotated[Sign, Meta(description="what signs the image and its addons")] = ()
     pcr_policy: Annotated[tuple[dict[str, Any], ...], Meta(description="policies over PCR 11 to sign")] = ()
+    launch: Annotated[tuple[LaunchTable, ...], Meta(description="guests whose launch measurements to predict")] = ()
     output: Annotated[tuple[dict[str, Any], ...], Meta(description="files to write; by default the image")] = ()

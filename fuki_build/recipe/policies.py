@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fuki_build.errors import FormatError, FukiError, RecipeError, did_you_mean
+from fuki_build.errors import FormatError, RecipeError, did_you_mean
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image
 from fuki_build.image.section import IMAGE_ORDER, Section
 from fuki_build.measure.registers import check_banks, split_phases
-from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.model import PcrPolicyTable, Recipe
+from fuki_build.recipe.signing import resolve_backend
 from fuki_build.signing.request import SignRequest
 
 if TYPE_CHECKING:
@@ -33,18 +33,10 @@ def _resolve(
 ) -> "PolicyKey":
     from fuki_build.signing.policy import PolicyRequest, public_key  # noqa: PLC0415 - cryptography is slow to load
 
-    name = data.get("backend", "local")
-    if not isinstance(name, str):
-        convert(data, PcrPolicyTable, where)
-    try:
-        found = host.signer(name)
-    except FukiError as error:
-        raise error.at(f"{where}.backend") from error
-    common, rest = split(data, PcrPolicyTable, found.thing.Options)
-    table = convert(common, PcrPolicyTable, where)
-    options = convert_options(rest, found.thing.Options, PcrPolicyTable, where)
+    found = resolve_backend(data, PcrPolicyTable, host, where)
+    table = found.table
     request = PolicyRequest(
-        signer=SignRequest(found.thing, found.plugin, options, where),
+        signer=SignRequest(found.backend.thing, found.backend.plugin, found.options, where),
         phases=tuple(split_phases(path, f"{where}.phases[{i}]") for i, path in enumerate(table.phases)),
         banks=check_banks(table.banks, f"{where}.banks"),
         profiles=_profiles(table, recipe, where),

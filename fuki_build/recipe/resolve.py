@@ -21,6 +21,7 @@ from fuki_build.recipe.contents import Slice, resolve_contents, sbat_lines
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
 from fuki_build.recipe.inputs import Inputs
+from fuki_build.recipe.launch import LaunchRequest, resolve_launch
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.model import AddonTable, ImageTable, ProfileTable
 from fuki_build.recipe.policies import make_room, resolve_policies, with_public_key
@@ -48,6 +49,7 @@ class Resolved(Struct, frozen=True):
     """Kernels of the image that are to be signed."""
     policies: tuple["PolicyRoom", ...] = ()
     """Sections of the image with policies that are to be signed."""
+    launches: tuple[LaunchRequest, ...] = ()
 
 
 def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, unsigned: bool = False) -> Resolved:
@@ -72,8 +74,23 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
     }
     declared = [Expectation(d.machine, d.fwid, d.profile, d.where) for found in firmware for d in found.declared]
     expected = explicit_expectations(loaded.recipe, loaded.directory, host, inputs.dependencies)
+    launches = [
+        request
+        for index, table in enumerate(loaded.recipe.launch)
+        for request in resolve_launch(table, host, loaded.directory, f"fuki.launch[{index}]", inputs.dependencies)
+    ]
     uki, rooms = make_room(uki, policies)
-    return Resolved(uki, addons, inputs, origins, (*declared, *expected), signers, tuple(kernels.rooms), rooms)
+    return Resolved(
+        uki,
+        addons,
+        inputs,
+        origins,
+        (*declared, *expected),
+        signers,
+        tuple(kernels.rooms),
+        rooms,
+        tuple(launches),
+    )
 
 
 def _resolve_uki(

@@ -6,7 +6,8 @@ import msgspec
 
 from fuki_build import __version__
 from fuki_build.hooks.host import PluginHost
-from fuki_build.recipe.model import FirmwareTable, OutputTable, Recipe, SignTable
+from fuki_build.hooks.signers import KeySigner
+from fuki_build.recipe.model import FirmwareTable, OutputTable, PcrPolicyTable, Recipe, SignTable
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -22,6 +23,9 @@ def schema(host: PluginHost) -> dict[str, Any]:
     definitions["Output"] = outputs
     definitions["Recipe"]["properties"]["output"]["items"] = {"$ref": "#/$defs/Output"}
     definitions["Signer"] = _choice(host, "fuki_signers", SignTable, "backend", definitions)
+    policies = _choice(host, "fuki_signers", PcrPolicyTable, "backend", definitions, KeySigner)
+    definitions["PcrPolicy"] = policies
+    definitions["Recipe"]["properties"]["pcr-policy"]["items"] = {"$ref": "#/$defs/PcrPolicy"}
     for table in (definitions["Recipe"], *outputs["oneOf"]):
         table["properties"]["sign"] = _signers(table["properties"]["sign"])
     return {
@@ -42,13 +46,26 @@ def _signers(sign: dict[str, Any]) -> dict[str, Any]:
     return {**sign, "anyOf": [*others, signer, {"type": "array", "items": signer}]}
 
 
+def _required(name: str, shared: dict[str, Any], options: dict[str, Any], key: str) -> list[str]:
+    """The keys that must be there; `key` need not where its default is this very name."""
+    own = set() if shared["properties"][key].get("default") == name else {key}
+    return sorted({*own, *shared.get("required", []), *options.get("required", [])})
+
+
 def _choice(
-    host: PluginHost, hook: str, common: type[msgspec.Struct], key: str, definitions: dict[str, Any]
+    host: PluginHost,
+    hook: str,
+    common: type[msgspec.Struct],
+    key: str,
+    definitions: dict[str, Any],
+    kind: type = object,
 ) -> dict[str, Any]:
-    """One object schema per named thing: the common keys, its own options, and its name under `key`."""
+    """One object schema per named thing of a kind: the common keys, its own options, and its name under `key`."""
     variants = []
     for contribution in host.all(hook):
         thing = contribution.thing
+        if not issubclass(thing, kind):
+            continue
         components = msgspec.json.schema_components([common, thing.Options], ref_template="#/$defs/{name}")[1]
         shared, options = components.pop(common.__name__), components.pop(thing.Options.__name__)
         definitions.update(components)
@@ -58,7 +75,7 @@ def _choice(
                 "description": (thing.__doc__ or "").partition("\n")[0],
                 "type": "object",
                 "properties": {**shared["properties"], **options["properties"], key: {"const": thing.name}},
-                "required": sorted({key, *shared.get("required", []), *options.get("required", [])}),
+                "required": _required(thing.name, shared, options, key),
                 "additionalProperties": False,
             }
         )

@@ -1,13 +1,15 @@
 """`[fuki.sign]` and `sign` of outputs: which backends sign, with which options."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import fields, replace
 
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import NoOptions
-from fuki_build.hooks.signers import FileSigner, SigningContext
+from fuki_build.hooks.host import Contribution, PluginHost
+from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.signers import FileSigner, KeySigner, SigningContext
 from fuki_build.image.inspect import read_layout
 from fuki_build.recipe.contents import Slice
 from fuki_build.recipe.convert import convert, convert_options, split
@@ -17,6 +19,8 @@ from fuki_build.signing.request import SignRequest
 if TYPE_CHECKING:
     from fuki_build.signing.kernel import KernelRoom
 
+T = TypeVar("T", bound=Struct)
+
 
 def resolve_signers(sign: Sign, host: PluginHost, where: str) -> tuple[SignRequest, ...]:
     """The signers of one table, or of several. Raises `RecipeError` at its place."""
@@ -25,23 +29,37 @@ def resolve_signers(sign: Sign, host: PluginHost, where: str) -> tuple[SignReque
     return tuple(resolve_signer(table, host, f"{where}[{index}]") for index, table in enumerate(sign))
 
 
-def resolve_signer(data: dict[str, Any], host: PluginHost, where: str) -> SignRequest:
-    if not isinstance(data.get("backend"), str):
-        convert(split(data, SignTable, NoOptions)[0], SignTable, where)
+class Resolved(Struct, Generic[T], frozen=True):
+    """A table that names a signing backend: the backend, the keys that all such tables have, and its own options."""
+
+    backend: Contribution[type[KeySigner] | type[FileSigner]]
+    table: T
+    options: Any
+
+
+def resolve_backend(data: Mapping[str, Any], common: type[T], host: PluginHost, where: str) -> Resolved[T]:
+    """A table whose key `backend` names one, if only by default. Raises `RecipeError` at its place."""
+    defaults = {field.encode_name: field.default for field in fields(common)}
+    name = data.get("backend", defaults["backend"])
+    if not isinstance(name, str):
+        convert(split(dict(data), common, NoOptions)[0], common, where)
     try:
-        found = host.signer(data["backend"])
+        found = host.signer(name)
     except FukiError as error:
         raise error.at(f"{where}.backend") from error
-    backend = found.thing
-    common, rest = split(data, SignTable, backend.Options)
-    table = convert(common, SignTable, where)
+    shared, rest = split(dict(data), common, found.thing.Options)
+    return Resolved(found, convert(shared, common, where), convert_options(rest, found.thing.Options, common, where))
+
+
+def resolve_signer(data: dict[str, Any], host: PluginHost, where: str) -> SignRequest:
+    found = resolve_backend(data, SignTable, host, where)
+    table, backend = found.table, found.backend.thing
     if issubclass(backend, FileSigner):
         _refuse_undone(table, backend.name, where)
-    options = convert_options(rest, backend.Options, SignTable, where)
     return SignRequest(
         backend=backend,
-        plugin=found.plugin,
-        options=options,
+        plugin=found.backend.plugin,
+        options=found.options,
         where=where,
         digest=table.digest,
         signing_time=table.signing_time,

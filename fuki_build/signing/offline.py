@@ -41,12 +41,22 @@ class ImageItem(Item, frozen=True, tag="image"):
     certificates: str | None = None
 
 
+class PolicyItem(Item, frozen=True, tag="pcr-policy"):
+    """A PCR policy's signature: `policy` is its digest in hex, `key` the fingerprint of the key that is to sign."""
+
+    profile: int | None = None
+    bank: str = ""
+    policy: str = ""
+    key: str = ""
+    reference: str | None = None
+
+
 class Document(Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
     """What `fuki digests` prints, and `fuki attach` reads."""
 
     version: Literal[1]
     image: str
-    digests: tuple[ImageItem, ...]
+    digests: tuple[ImageItem | PolicyItem, ...]
 
 
 def image_item(assembly: Assembly, algorithm: DigestAlgorithm, time: datetime | None = None) -> ImageItem:

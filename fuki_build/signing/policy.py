@@ -129,7 +129,11 @@ def _placeholders(keys: Sequence[PolicyKey], what: Sequence[Case]) -> Iterator[t
 
 def _entry(key: PolicyKey, policy: str, signature: str | None) -> PolicySignature:
     made = PolicySignature(
-        pcrs=(pcr11.PCR,), pkfp=x509.fingerprint(key.public_key), pol=policy, ref=key.request.reference, sig=signature
+        pcrs=(pcr11.PCR,),
+        pkfp=x509.rsa_fingerprint(key.public_key),
+        pol=policy,
+        ref=key.request.reference,
+        sig=signature,
     )
     return made if signature else replace(made, tbs=made.message.hex())
 

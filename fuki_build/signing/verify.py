@@ -6,7 +6,7 @@ revoked, or a revoked digest of the image, makes it invalid; times are not looke
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -16,12 +16,15 @@ from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import authenticode, sbat, signed_data, x509
+from fuki_build.formats.authenticode import digest_ranges
 from fuki_build.formats.signed_data import SignedData
-from fuki_build.image.assemble import Assembly, Progress, assemble
+from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest import Hash, Request
 from fuki_build.image.inspect import read_layout
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import certificates, read_certificate
+from fuki_build.image.wanted import authenticode_request
 from fuki_build.signing.trust import Trust, chains
 
 _MAX_PADDING = 4096
@@ -69,28 +72,88 @@ class ImageReport(Struct, frozen=True, rename="kebab"):
     revoked_components: tuple[str, ...] = ()
 
 
-def verify(layout: Layout, trust: Trust, level: Sequence[str] = (), progress: Progress | None = None) -> ImageReport:
-    """Verify an image that was read, in one read. `level` are the lines of an SBAT revocation level without the first.
+class Examined(Struct, frozen=True):
+    """An image whose signatures were read, and that is still to be digested.
 
-    Raises `FormatError` where the image has no digest that loaders agree on.
+    A kernel begins at `offset` in the file of the image that it is part of. With `flaw` none of it can be verified.
     """
+
+    layout: Layout
+    signatures: tuple[SignedData | FormatError, ...]
+    offset: int = 0
+    flaw: FormatError | None = None
+
+    def requests(self, trust: Trust) -> dict[str, Request]:
+        """The image's digests that judging it wants, by algorithm, as `assemble` takes them of the whole file.
+
+        Raises `FormatError` where the image has no digest that loaders agree on.
+        """
+        listed = trust.dbx.images | (trust.db.images if trust.db else frozenset())
+        used = {found.algorithm for found in self.signatures if isinstance(found, SignedData)}
+        names = sorted({"sha256", *used, *(name for name, _ in listed)}) if self.flaw is None else ()
+        return {name: _moved(authenticode_request(self.layout, name), self.offset) for name in names}
+
+
+def _moved(request: Request, offset: int) -> Request:
+    return request._replace(ranges=tuple((start + offset, end + offset) for start, end in request.ranges))
+
+
+def examine(layout: Layout) -> Examined:
+    """Read the signatures of an image."""
     try:
         entries = [read_certificate(layout, e) for e in certificates(layout) if e.kind == authenticode.AUTHENTICODE]
-        flaw = None
     except FormatError as error:
-        entries, flaw = [], error
-    decoded = [_decode(entry) for entry in entries]
-    algorithms = {found.algorithm for found in decoded if isinstance(found, SignedData)}
-    listed = trust.dbx.images | (trust.db.images if trust.db else frozenset())
-    assembly = assemble(layout, progress=progress, algorithms=algorithms | {name for name, _ in listed})
-    reports = tuple(_report(found, assembly, trust) for found in decoded)
-    if flaw is not None:
-        reports = (SignatureReport(Verdict.UNREADABLE, flaw.message),)
-    verdict, reason = _overall(reports, assembly, trust)
+        return Examined(layout, (error,))
+    return Examined(layout, tuple(_decode(entry) for entry in entries))
+
+
+def judge(examined: Examined, digests: Mapping[str, str], trust: Trust, level: Sequence[str] = ()) -> ImageReport:
+    """The verdict on an image of which the wanted digests, in hex, are known.
+
+    `level` are the lines of an SBAT revocation level without the first.
+    """
+    layout = examined.layout
+    if examined.flaw is not None:
+        return ImageReport(layout.name, Verdict.UNREADABLE, examined.flaw.message, "", ())
+    reports = tuple(_report(found, digests, trust) for found in examined.signatures)
+    verdict, reason = _overall(reports, digests, trust)
     revoked = tuple(_revoked_components(layout, level))
     if revoked and verdict in GOOD:
         verdict, reason = Verdict.REVOKED, f"SBAT revokes {', '.join(revoked)}"
-    return ImageReport(layout.name, verdict, reason, assembly.authenticode, reports, revoked)
+    return ImageReport(layout.name, verdict, reason, digests["sha256"], reports, revoked)
+
+
+def verify(layout: Layout, trust: Trust) -> ImageReport:
+    """Verify an image alone, in one read. Raises `FormatError` where it has no digest that loaders agree on."""
+    examined = examine(layout)
+    requests = examined.requests(trust)
+    assembly = assemble(layout, also=tuple(requests.values()))
+    return judge(examined, _in_hex(requests, assembly.also), trust)
+
+
+class Verification:
+    """An image and the kernels inside, to be verified from one read: `assemble` it with `requests`, then `judge`.
+
+    Raises `FormatError` where the image has no digest that loaders agree on.
+    """
+
+    def __init__(self, layout: Layout, trust: Trust, level: Sequence[str] = ()) -> None:
+        self._trust, self._level = trust, level
+        self._all = [(e, e.requests(trust)) for e in (examine(layout), *kernels(layout))]
+
+    @property
+    def requests(self) -> list[Request]:
+        return [request for _, requests in self._all for request in requests.values()]
+
+    def judge(self, found: Mapping[Request, Hash]) -> tuple[ImageReport, tuple[ImageReport, ...]]:
+        """The report on the image, and those on its kernels."""
+        (image, requests), *inner = self._all
+        report = judge(image, _in_hex(requests, found), self._trust, self._level)
+        return report, tuple(judge(kernel, _in_hex(wanted, found), self._trust) for kernel, wanted in inner)
+
+
+def _in_hex(requests: Mapping[str, Request], found: Mapping[Request, Hash]) -> dict[str, str]:
+    return {name: found[request].hexdigest() for name, request in requests.items()}
 
 
 def _decode(entry: bytes) -> SignedData | FormatError:
@@ -100,14 +163,14 @@ def _decode(entry: bytes) -> SignedData | FormatError:
         return error
 
 
-def _overall(reports: Sequence[SignatureReport], assembly: Assembly, trust: Trust) -> tuple[Verdict, str]:
-    digests = {(name, bytes.fromhex(digest)) for name, digest in assembly.image_digests.items()}
-    if digests & trust.dbx.images:
+def _overall(reports: Sequence[SignatureReport], digests: Mapping[str, str], trust: Trust) -> tuple[Verdict, str]:
+    own = {(name, bytes.fromhex(digest)) for name, digest in digests.items()}
+    if own & trust.dbx.images:
         return Verdict.REVOKED, "dbx lists the image's digest"
     revoked = next((r for r in reports if r.verdict is Verdict.REVOKED), None)
     if revoked:
         return revoked.verdict, revoked.reason
-    if trust.db and digests & trust.db.images:
+    if trust.db and own & trust.db.images:
         return Verdict.VALID, "db lists the image's digest"
     good = next((r for r in reports if r.verdict in GOOD), None)
     if good:
@@ -117,16 +180,16 @@ def _overall(reports: Sequence[SignatureReport], assembly: Assembly, trust: Trus
     return reports[0].verdict, reports[0].reason
 
 
-def _report(signature: SignedData | FormatError, assembly: Assembly, trust: Trust) -> SignatureReport:
+def _report(signature: SignedData | FormatError, digests: Mapping[str, str], trust: Trust) -> SignatureReport:
     if isinstance(signature, FormatError):
         return SignatureReport(Verdict.UNREADABLE, signature.message)
     try:
-        return _judge(signature, assembly, trust)
+        return _judge(signature, digests, trust)
     except FormatError as error:
         return SignatureReport(Verdict.UNREADABLE, error.message, signature.algorithm)
 
 
-def _judge(signature: SignedData, assembly: Assembly, trust: Trust) -> SignatureReport:
+def _judge(signature: SignedData, digests: Mapping[str, str], trust: Trust) -> SignatureReport:
     if len(signature.signers) != 1:
         raise FormatError(f"the signature has {len(signature.signers)} signers instead of one")
     signer = signature.signers[0]
@@ -142,7 +205,7 @@ def _judge(signature: SignedData, assembly: Assembly, trust: Trust) -> Signature
         signed_data.time_of(time) if time else None,
         signer.timestamp is not None,
     )
-    if signature.digest.hex() != assembly.image_digests[signature.algorithm]:
+    if signature.digest.hex() != digests[signature.algorithm]:
         return replace(report, verdict=Verdict.MISMATCH, reason="the signature is about other content")
     if not _made_by(own, signature):
         return replace(report, verdict=Verdict.FORGED, reason="the signature was not made by its certificate's key")
@@ -185,15 +248,26 @@ def _revoked_components(layout: Layout, level: Sequence[str]) -> Iterator[str]:
     yield from sbat.revoked(components, level)
 
 
-def kernels(layout: Layout) -> Iterator[Layout]:
+def kernels(layout: Layout) -> Iterator[Examined]:
     """The kernels of an image, in the base and in profiles, as images of their own; of these, the EFI images."""
-    for section in layout.plain_sections:
-        if section.name == ".linux":
-            name = ".linux" if section.profile is None else f".linux@{section.profile}"
-            try:
-                yield read_layout(_without_padding(section.content), Path(name))
-            except FormatError:
-                continue
+    for placed in layout.sections:
+        section = placed.section
+        if section.name != ".linux":
+            continue
+        name = ".linux" if section.profile is None else f".linux@{section.profile}"
+        try:
+            kernel = read_layout(_without_padding(section.content), Path(name))
+        except FormatError:
+            continue
+        yield _examine_inside(kernel, placed.header.raw_offset)
+
+
+def _examine_inside(kernel: Layout, offset: int) -> Examined:
+    try:
+        digest_ranges(kernel.headers, kernel.file_size)
+    except FormatError as error:
+        return Examined(kernel, (), offset, error)
+    return replace(examine(kernel), offset=offset)
 
 
 def _without_padding(content: Blob) -> Blob:

@@ -1,62 +1,110 @@
 """What booted guests measured is explained without remainder, and is what was predicted.
 
-One disk boot with each stub that differs: 262 loads the kernel itself, 257 has the firmware load and measure it.
+One disk boot with each stub that differs: 262 loads the kernel itself, 257 has the firmware load and measure it. The
+disk of one has a partition table. The boot by the hypervisor is of a profile, whose number is measured.
 """
 
+from collections.abc import Iterable, Sequence
+from hashlib import sha384
 from pathlib import Path
 
 import pytest
 
-from fuki_build.formats import event_log
+from fuki_build.formats import event_log, gpt
+from fuki_build.formats.event_log import EventLog, LoggedEvent
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
+from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
-from fuki_build.measure.boot import Addon, Boot
+from fuki_build.image.layout import Layout
+from fuki_build.measure.boot import Addon, Boot, Way
 from fuki_build.measure.contents import Contents
 from fuki_build.measure.explain import Verdict, explain
-from fuki_build.measure.predict import cases, predict
+from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.measure.reasons import reasons
 from fuki_build.measure.registers import BANKS
+from fuki_build.measure.rtmr import rtmrs
 from tests.support.guests import CALM, boot, disk, probe
 
 Q35 = Machine("q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
 EXTRA = "from=smbios"
 
 
-@pytest.mark.parametrize("stub", ["stub-x64", "stub-257-x64"])
-def test_a_disk_boot_with_an_addon_and_options_from_smbios(stub, workshop: Path, fuki, part, tmp_path):
+def digests(log: EventLog, pcrs: Sequence[int]) -> list[bytes]:
+    """What a log has in these registers, in the order of time, as edk2 measures it in a guest with RTMRs (TdTcg2Dxe.c).
+
+    There one separator ends the firmware's part, and the calls of ExitBootServices that fail are left out here: how
+    often that happens is the machine's.
+    """
+    kept: list[LoggedEvent] = []
+    for event in log.events:
+        if event.register not in pcrs or (event.type_name == "EV_SEPARATOR" and event.register != 4):
+            continue
+        if event.data == b"Exit Boot Services Returned with Failure":
+            kept.pop()
+        else:
+            kept.append(event)
+    return [event.digests["sha384"] for event in kept]
+
+
+def extended(values: Iterable[bytes]) -> bytes:
+    register = bytes(48)
+    for value in values:
+        register = sha384(register + value).digest()
+    return register
+
+
+def build(workshop: Path, fuki, stub: Path) -> tuple[Path, Path]:
+    """An image that tells what was measured, and an addon of it."""
     (workshop / "initrd.img").write_bytes(probe())
     (workshop / "fuki.toml").write_text(f"""
 [fuki]
 name = "log"
 [fuki.image]
-stub = "{part(stub)}"
+stub = "{stub}"
 linux = "vmlinuz"
 initrd = "initrd.img"
 cmdline = "console=ttyS0 quiet panic=-1 {CALM}"
 os-release = "os-release"
 [[fuki.profile]]
 id = "other"
-cmdline = "other"
+cmdline = "console=ttyS0 quiet panic=-1 {CALM} other"
 [[fuki.addon]]
 name = "more"
 cmdline = "from=addon"
 """)
     fuki("build")
-    image, addon = workshop / "log.efi", workshop / "log.efi.extra.d" / "more.addon.efi"
-    drive = disk(tmp_path / "esp.img", image, addon)
+    return workshop / "log.efi", workshop / "log.efi.extra.d" / "more.addon.efi"
+
+
+def check_time(log: EventLog, prediction: Prediction, boot: Boot, layout: Layout) -> None:
+    """Events were predicted in the order in which they were logged, and give the RTMRs that the log gives."""
+    order = [(e.register, e.digests["sha384"]) for e in log.events if e.register in prediction.registers]
+    assert [(event.pcr, event.digests["sha384"]) for event in prediction.events] == order
+    first, second = rtmrs(prediction, boot, layout)
+    assert first.value == extended(digests(log, range(2, 7)))
+    assert second.value == extended(digests(log, range(8, 16)))
+
+
+@pytest.mark.parametrize(("stub", "partitioned"), [("stub-x64", False), ("stub-257-x64", True)])
+def test_a_disk_boot_with_an_addon_and_options_from_smbios(stub, partitioned, workshop: Path, fuki, part, tmp_path):
+    image, addon = build(workshop, fuki, part(stub))
+    drive = disk(tmp_path / "esp.img", image, addon, partitioned=partitioned)
     oem = f"type=11,value=io.systemd.stub.kernel-cmdline-extra={EXTRA}"
     measured = boot(tmp_path, "-bios", part("ovmf-generic"), *drive, "-smbios", oem)
 
     layout, beside = inspect(image), inspect(addon)
     contents = Contents(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
     added = Addon(addon.name, beside, assemble(beside, algorithms=BANKS, measured=True))
-    known = Boot(smbios=EXTRA, addons=(added,), secret=False)
+    table = gpt.measured(Blob.of_file(tmp_path / "esp.img").reader)
+    known = Boot(smbios=EXTRA, addons=(added,), secret=False, partitions=table)
     (prediction,) = predict(contents, cases(layout, [Q35], [0]), known)
     for pcr in (4, 9, 11, 12):
         for bank in BANKS:
             assert prediction.value(pcr, bank) == measured.registers[bank, pcr], pcr
     log = event_log.decode(measured.log)
+    assert [event.data for event in log.events if event.type_name == "EV_EFI_GPT_EVENT"] == [table] * partitioned
+    check_time(log, prediction, known, layout)
     found = explain(log, contents, cases(layout, None, layout.profiles), Boot(addons=(added,)))
     assert found.complete
     assert found.prediction is not None
@@ -67,4 +115,16 @@ cmdline = "from=addon"
     without = explain(log, contents, cases(layout, None, layout.profiles))
     unexpected = [item for item in without.events if item.verdict is Verdict.UNEXPECTED]
     assert {item.event.register for item in unexpected} == {4, 9}
-    assert any(r"BOOTX64.EFI.extra.d\more.addon.efi was started" in text for _, text in reasons(without, contents))
+    assert any(
+        r"BOOTX64.EFI.extra.d\more.addon.efi was started" in text for _, text in reasons(without, contents, log.kind)
+    )
+
+
+def test_a_profile_that_the_hypervisor_boots(workshop: Path, fuki, part, tmp_path):
+    image, _ = build(workshop, fuki, part("stub-x64"))
+    measured = boot(tmp_path, "-bios", part("ovmf-generic"), "-kernel", image, "-append", "@1")
+    layout = inspect(image)
+    contents = Contents(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
+    known = Boot(way=Way.DIRECT)
+    (prediction,) = predict(contents, cases(layout, [Q35], [1]), known)
+    check_time(event_log.decode(measured.log), prediction, known, layout)

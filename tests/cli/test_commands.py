@@ -13,8 +13,8 @@ from fuki_build import load_recipe
 from tests.support.command import invoke, refused, succeed
 
 VERBS = (
-    *("attach", "build", "check", "digests", "hwids", "init", "inspect", "keys", "machine", "match", "measure"),
-    *("plan", "plugins", "replay", "schema", "sign", "verify"),
+    *("attach", "build", "check", "digests", "firmware", "hwids", "init", "inspect", "keys", "launch", "machine"),
+    *("match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "verify"),
 )
 
 

@@ -52,7 +52,7 @@ def _schema(table: type[msgspec.Struct]) -> Schema:
 def _options(name: str) -> str:
     """What a firmware source, signing backend or output format takes beside the common keys."""
     hook, _, thing = name.partition(" ")
-    host = pipeline.new_host()
+    host = pipeline.new_host(first_party())
     contribution = host.get(hook, thing).thing
     table = _schema(contribution.Options)
     doc = (contribution.__doc__ or "").partition("\n")[0]
@@ -73,6 +73,7 @@ _NAMED = {
     "InlineText": "`{ text = … }`",
     "DigestAlgorithm": "string",
     "Encoding": "string",
+    "DirectBootMode": "string",
 }
 
 
@@ -150,6 +151,20 @@ def _platforms(_: str) -> str:
     return _markdown(("platform", "is", "plugin", "machines", "CHID types"), rows)
 
 
+def _sites(_: str) -> str:
+    """How platforms launch confidential guests; sizes of one family are one row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for found in pipeline.new_host(first_party()).all("fuki_platforms"):
+        for site in found.thing.launch_sites():
+            facts = (", ".join(site.technologies) or "none", site.vmm, site.cpu_model or "", site.note or "")
+            family, dot, _ = site.name.partition(".")
+            names = rows.setdefault((f"`{found.thing.name}`", *facts), [])
+            name = f"`{family}.*`" if dot else f"`{site.name}`"
+            names += [] if name in names else [name]
+    table = [(platform, ", ".join(names), *facts) for (platform, *facts), names in rows.items()]
+    return _markdown(("platform", "machines", "technologies", "hypervisor", "processor", "note"), table)
+
+
 def _stubs(_: str) -> str:
     words = {
         "profiles": "profiles",
@@ -157,6 +172,12 @@ def _stubs(_: str) -> str:
         "microcode": "`.ucode`",
         "matches_firmware": "`.efifw` by hardware id",
         "hands_firmware_over": "starts the firmware",
+        "addons": "addons",
+        "archive_addons": "`.initrd` and `.ucode` in addons",
+        "loads_kernel": "loads the kernel itself",
+        "adds_secret": "adds a console and a secret",
+        "measures_cc": "measures into RTMRs",
+        "measures_cc_tags": "… profiles and addons too",
     }
     rows = [(_since(one.since), *("yes" if getattr(one, name) else "" for name in words)) for one in MODELS]
     table = _markdown(("systemd-stub from", *words.values()), rows)
@@ -183,6 +204,7 @@ _KINDS: dict[str, Callable[[str], str]] = {
     "keys": _keys,
     "options": _options,
     "platforms": _platforms,
+    "sites": _sites,
     "stubs": _stubs,
 }
 

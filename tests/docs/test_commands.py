@@ -17,11 +17,18 @@ import pytest
 
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
 from tests.docs.reference import first_party
+from tests.support.images import layout_of, write
 from tests.support.signing_programs import install_programs
 
 Prepare = Callable[[str], Path]
 PROGRAMS = Path(sys.executable).parent
 SHELLS = {"sh", "bash", "shell"}
+LINKS = {
+    "parts": {},
+    "secure-boot": {"parts/OVMF.fd": "ovmf-inteltdx", "parts/OVMF_VARS.fd": "ovmf-vars"},
+    "distribution": {"shimx64.efi": "shim", "OVMF_VARS.fd": "ovmf-vars-ms"},
+}
+"""Directories with the parts of the examples, and beside them these."""
 EXAMPLES = ("quickstart", "fleet", "meson", "mkosi", "template")
 
 
@@ -37,18 +44,14 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
             ignored = shutil.ignore_patterns("parts", "out")
             shutil.copytree(CHECKOUT / "examples" / name, directory, ignore=ignored)
             lay_out(directory / "parts")
-        elif name == "parts":
+        elif name in LINKS:
             lay_out(directory / "parts")
-        elif name == "secure-boot":
-            lay_out(directory / "parts")
-            for file, part in (("OVMF.fd", "ovmf-inteltdx"), ("OVMF_VARS.fd", "ovmf-vars")):
-                (directory / "parts" / file).symlink_to(parts.get(part))
+            for file, part in LINKS[name].items():
+                (directory / file).symlink_to(parts.get(part))
         elif name == "foreign":
             make_foreign_image(directory, lay_out)
-        elif name == "distribution":
-            lay_out(directory / "parts")
-            (directory / "shimx64.efi").symlink_to(parts.get("shim"))
-            (directory / "OVMF_VARS.fd").symlink_to(parts.get("ovmf-vars-ms"))
+        elif name == "logs":
+            copy_logs(directory)
         elif name == "empty":
             directory.mkdir(parents=True)
         else:
@@ -76,6 +79,12 @@ def copy_checkout(directory: Path) -> None:
     for name in ("bin", "lib", "pyvenv.cfg"):
         (environment / name).symlink_to(Path(sys.prefix) / name)
     (environment / ".ready").write_text("")
+
+
+def copy_logs(directory: Path) -> None:
+    """Event logs of real machines, and an image that none of them booted."""
+    shutil.copytree(CHECKOUT / "tests" / "data" / "event-logs", directory)
+    write(directory / "image.efi", layout_of([(".linux", b"kernel", None), (".cmdline", b"console=", None)]))
 
 
 def make_foreign_image(directory: Path, lay_out: Callable[[Path], None]) -> None:

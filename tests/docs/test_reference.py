@@ -12,9 +12,11 @@ import pytest
 
 import fuki_build.hooks
 from fuki_build import Machine
+from fuki_build.formats import x509
 from fuki_build.hooks.host import HOOKS
 from fuki_build.image import describe
 from fuki_build.recipe import model
+from fuki_build.signing import offline, policy_report, verify
 from tests.docs import reference
 from tests.docs.pages import CHECKOUT
 
@@ -35,7 +37,7 @@ def test_every_table_of_the_recipe_is_on_the_page():
 @pytest.mark.parametrize("hook", ["fuki_firmware_sources", "fuki_outputs", "fuki_signers"])
 def test_every_built_in_choice_of_the_recipe_is_on_the_page(hook: str):
     text = (reference.REFERENCE / "recipe.md").read_text()
-    shown = re.findall(rf"<!-- generated: options {hook} (\w+)", text)
+    shown = re.findall(rf"<!-- generated: options {hook} ([\w-]+)", text)
     assert sorted(shown) == reference.pipeline.new_host().names(hook)
 
 
@@ -62,10 +64,23 @@ def tables() -> dict[str, list[str]]:
         ("Firmware", describe.FirmwareView),
         ("Device", describe.DeviceView),
         ("Signature", describe.SignatureView),
+        ("Report", verify.ImageReport),
+        ("Signature report", verify.SignatureReport),
+        ("Certificate", x509.Facts),
+        ("Policy report", policy_report.PolicyReport),
+        ("Policy place", policy_report.PolicyPlace),
+        ("Missing policy", policy_report.MissingPolicy),
+        ("Digests", offline.Document),
     ],
 )
 def test_the_fields_of_an_image_are_those_on_the_page(heading: str, view: type[msgspec.Struct]):
     assert sorted(tables()[heading]) == sorted(field.encode_name for field in msgspec.structs.fields(view))
+
+
+def test_the_fields_of_a_digest_are_those_on_the_page():
+    structs = (offline.ImageItem, offline.PolicyItem)
+    fields = {field.encode_name for item in structs for field in msgspec.structs.fields(item)}
+    assert sorted(tables()["Digest"]) == sorted(["purpose", *fields])
 
 
 @pytest.fixture
@@ -93,6 +108,10 @@ def test_the_fields_of_a_build_are_those_on_the_page(printed: Printed):
     assert sorted(built["artifacts"][0]) == sorted(tables()["Artifact"])
     assert sorted(built["build"]) == sorted(tables()["Manifest"])
     assert sorted(built["build"]["inputs"][0]) == sorted(tables()["Input"])
+
+
+def test_the_fields_of_a_verification_are_those_on_the_page(printed: Printed, part: Callable[[str], Path]):
+    assert sorted(printed("verify", str(part("shim")))) == sorted(tables()["Verify"])
 
 
 def test_the_fields_of_a_plugin_are_those_on_the_page(printed: Printed):

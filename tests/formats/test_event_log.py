@@ -35,7 +35,7 @@ def record(register: int, kind: int, digests: Mapping[str, bytes], data: bytes) 
     return pack("<III", register, kind, len(digests)) + body + pack("<I", len(data)) + data
 
 
-@pytest.mark.parametrize("name", ["direct-262", "disk-262", "disk-257"])
+@pytest.mark.parametrize("name", ["direct-262", "disk-262", "disk-257", "secure-boot-on", "secure-boot-off"])
 def test_replaying_a_real_log_gives_the_registers_that_the_machines_tpm_had(name):
     log = event_log.decode((LOGS / f"{name}.log").read_bytes())
     assert (log.kind, log.banks, log.crypto_agile) == (LogKind.TPM, tuple(IDS), True)

@@ -60,10 +60,12 @@ def test_a_capsule_that_lies_about_sizes_has_a_flaw(header_size: int, image_size
     assert found.flaw
 
 
-# IGVM_FIXED_HEADER: magic, format version, variable headers' offset and size, file size, checksum.
+# IGVM_FIXED_HEADER: magic, format version, variable headers' offset and size, file size, checksum; in version 2 also
+# architecture and page size.
 @pytest.mark.parametrize("version", [1, 2])
 def test_an_igvm_file_is_recognised(version: int):
-    data = pack("<4sIIIII", b"IGVM", version, 24, 8, 64, 0) + bytes(40)
+    start = {1: 24, 2: 32}[version]
+    data = pack("<4sIIIII", b"IGVM", version, start, 8, 64, 0) + pack("<II", 0, 4096) + bytes(32)
     assert recognise_bytes(data) == Firmware(Kind.IGVM, (f"version {version}",))
 
 

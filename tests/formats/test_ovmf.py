@@ -164,3 +164,43 @@ def test_a_real_table_with_a_wrong_length_is_refused(part: Part):
     pack_into("<H", data, len(data) - 50, 19)
     with pytest.raises(FormatError):
         ovmf.decode(Reader.of(bytes(data)))
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_other_vcpus_start_where_the_reset_block_says(part: Part, name: str):
+    """PcdSevEsWorkAreaBase + 4 in OvmfPkg, the same in all these builds."""
+    assert decode_file(part(name)).reset_address == 0x80B004
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("ovmf-generic", 0x810C00), ("ovmf-amdsev", 0x810C00), ("ovmf-inteltdx", None)]
+)
+def test_the_hash_table_has_a_place_or_none(part: Part, name: str, expected: int | None):
+    assert decode_file(part(name)).hash_table_address == expected
+
+
+def test_igvm_metadata_name_the_pages_that_a_loader_fills(part: Part):
+    sections = decode_file(part("ovmf-generic")).igvm
+    assert sections is not None
+    kinds = [ovmf.kind_name(ovmf.IgvmKind, section.kind) for section in sections]
+    assert kinds == ["PARAMETER_AREA", "MEMORY_MAP", "VP_COUNT", "HOB_AREA"]
+
+
+def test_the_igvm_metadata_of_the_tdx_build_are_empty(part: Part):
+    assert decode_file(part("ovmf-inteltdx")).igvm == ()
+
+
+def test_builds_of_2022_with_variables_apart_have_no_metadata(part: Part):
+    image = decode_file(part("ovmf-2022-code"))
+    assert (image.sev, image.tdx) == (None, None)
+
+
+def test_an_unknown_kind_is_a_number():
+    assert ovmf.kind_name(ovmf.SevKind, 0x77) == "0x77"
+
+
+def test_an_address_that_is_cut_short_is_refused():
+    found = ovmf.decode(image(entry(ovmf.SEV_ES_RESET, b"\1\2")))
+    assert found is not None
+    with pytest.raises(FormatError, match="reset block"):
+        _ = found.reset_address

@@ -8,9 +8,9 @@ from .helper import NAMES, load
 def test_every_parser_has_a_target():
     parsers = "pe efifw hwids sbat env_file firmware kernel inspect mkosi toml smbios dmi_text machine fdt"
     parsers += " efi_signature_list authenticated_variable variable_store signed_data"
-    parsers += " event_log"
-    parsers += " pkcs11_uri"
+    parsers += " event_log measure pkcs11_uri pcrsig report gpt"
     parsers += " secure_boot_support qemu_report"
+    parsers += " igvm launch"
     assert set(parsers.split()) <= set(NAMES)
 
 

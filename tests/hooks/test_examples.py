@@ -9,11 +9,11 @@ import pytest
 
 import fuki_build
 import fuki_build.hooks
-from fuki_build.hooks import enrollers, records, signers, specs
+from fuki_build.hooks import enrollers, launch, records, signers, specs
 from fuki_build.hooks.host import HOOKS
 from fuki_build.pipeline import new_host
 
-NAMES = {**vars(records), **vars(signers), **vars(enrollers), "msgspec": msgspec, "Path": Path}
+NAMES = {**vars(launch), **vars(records), **vars(signers), **vars(enrollers), "msgspec": msgspec, "Path": Path}
 
 
 @pytest.mark.parametrize(

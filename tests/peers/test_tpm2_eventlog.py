@@ -11,7 +11,7 @@ from fuki_build.measure.explain import registers
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"
 
 
-@pytest.mark.parametrize("name", ["direct-262", "disk-262", "disk-257"])
+@pytest.mark.parametrize("name", ["direct-262", "disk-262", "disk-257", "secure-boot-on", "secure-boot-off"])
 def test_events_and_registers_are_those_of_tpm2_eventlog(name, tool):
     path = LOGS / f"{name}.log"
     text = tool("tpm2_eventlog", path)

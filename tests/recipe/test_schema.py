@@ -66,13 +66,28 @@ def test_it_accepts_signers(schema, sign):
     assert not list(Draft202012Validator(schema).iter_errors({"fuki": recipe}))
 
 
+POLICIES = [{"key": "pcr.key", "phases": ["enter-initrd"]}, {"backend": "command", "command": ["sign"]}]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_it_accepts_policies(schema, policy):
+    recipe = {**tomllib.loads(RECIPE)["fuki"], "pcr-policy": [policy]}
+    assert not list(Draft202012Validator(schema).iter_errors({"fuki": recipe}))
+
+
+@pytest.mark.parametrize("policy", [{}, {"key": "k", "banks": "sha256"}, {"key": "k", "bank": []}])
+def test_it_refuses_policies_that_fuki_refuses(schema, policy):
+    recipe = {**tomllib.loads(RECIPE)["fuki"], "pcr-policy": [policy]}
+    assert list(Draft202012Validator(schema).iter_errors({"fuki": recipe}))
+
+
 def test_it_knows_the_options_of_every_source_and_format(schema):
     sources = [variant["properties"]["source"]["const"] for variant in schema["$defs"]["Firmware"]["oneOf"]]
     formats = [variant["properties"]["format"]["const"] for variant in schema["$defs"]["Output"]["oneOf"]]
     backends = [variant["properties"]["backend"]["const"] for variant in schema["$defs"]["Signer"]["oneOf"]]
     assert backends == ["command", "local"]
     assert sources == ["command", "deb", "directory", "file"]
-    assert formats == ["addon", "manifest", "template", "uki"]
+    assert formats == ["addon", "in-toto", "keylime", "manifest", "pcrlock", "predictions", "rvps", "template", "uki"]
 
 
 def test_every_key_is_described(schema):

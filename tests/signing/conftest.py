@@ -1,15 +1,18 @@
 """A workshop with keys, and the programs that other people verify with."""
 
+import os
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support import secure_boot
 from tests.support.secure_boot import Identity, make_identity
+from tests.support.signing_programs import install_programs
 
 SIGN = """
 [fuki.sign]
@@ -27,6 +30,14 @@ class Keys(NamedTuple):
     authority: Identity
     signer: Identity
     other: Identity
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One version of each program, whatever the machine has: osslsigncode 2.5 refuses sbsign's signatures, and ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(install_programs(tmp_path_factory.mktemp("programs"))), prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +58,18 @@ def shop(workshop: Path, keys: Keys) -> Path:
 
 
 @pytest.fixture
+def pcr(shop: Path, part) -> Path:
+    """The workshop with a policy key and two firmware images."""
+    key = secure_boot.make_key()
+    secure_boot.write_key(shop / "pcr.key", key)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (shop / "pcr.pub").write_bytes(public)
+    (shop / "one.fd").symlink_to(part("ovmf-generic"))
+    (shop / "two.fd").symlink_to(part("ovmf-amdsev"))
+    return shop
+
+
+@pytest.fixture
 def verifies() -> Callable[[str, Path, Path], bool]:
     """Whether a program accepts an image with a certificate as the only trusted one."""
 
@@ -64,8 +87,6 @@ def verifies() -> Callable[[str, Path, Path], bool]:
 
 
 def _with_python(command: list[object]) -> list[str]:
-    import sys
-
     return [sys.executable if word == "python" else str(word) for word in command]
 
 

@@ -87,16 +87,21 @@ def boot(directory: Path, *arguments: object) -> Measured:
     return Measured({(bank, int(pcr)): bytes.fromhex(value) for bank, pcr, value in found}, log.read_bytes())
 
 
-def disk(path: Path, image: Path, *addons: Path) -> tuple[str, ...]:
-    """QEMU's options for a disk with an image, and addons beside it."""
+def disk(path: Path, image: Path, *addons: Path, partitioned: bool = False) -> tuple[str, ...]:
+    """QEMU's options for a disk with an image, and addons beside it; its file system fills the disk, or a partition."""
     loader = "::/EFI/BOOT/BOOTX64.EFI"
     with path.open("wb") as file:
         file.truncate(64 * 1024 * 1024)
-    subprocess.run(["mformat", "-i", path, "-F", "::"], check=True)
-    subprocess.run(["mmd", "-i", path, "::/EFI", "::/EFI/BOOT", f"{loader}.extra.d"], check=True)
-    subprocess.run(["mcopy", "-i", path, image, loader], check=True)
+    place, size = str(path), []
+    if partitioned:
+        table = "label: gpt\nstart=1MiB, size=62MiB, type=uefi\n"
+        subprocess.run(["sfdisk", "--quiet", path], input=table, text=True, check=True)
+        place, size = f"{path}@@1M", ["-T", str(62 * 2048)]
+    subprocess.run(["mformat", "-i", place, "-F", *size, "::"], check=True)
+    subprocess.run(["mmd", "-i", place, "::/EFI", "::/EFI/BOOT", f"{loader}.extra.d"], check=True)
+    subprocess.run(["mcopy", "-i", place, image, loader], check=True)
     for addon in addons:
-        subprocess.run(["mcopy", "-i", path, addon, f"{loader}.extra.d/{addon.name}"], check=True)
+        subprocess.run(["mcopy", "-i", place, addon, f"{loader}.extra.d/{addon.name}"], check=True)
     return ("-drive", f"if=none,format=raw,file={path},id=esp", "-device", "virtio-blk-pci,drive=esp,bootindex=1")
 
 

@@ -4,6 +4,7 @@ from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.tables import add_row, new_console, new_table
 from fuki_build.formats.event_log import LogKind
 from fuki_build.measure.log_views import FitView, ReplayView, register_name
+from fuki_build.measure.rtmr import BANK as RTMR_BANK
 from fuki_build.measure.views import CaseView, PredictionsView
 
 _MAX_MACHINES = 3
@@ -23,7 +24,8 @@ def show_predictions(view: PredictionsView, *, events: bool) -> None:
                 add_row(made_of, str(event.pcr), event.type, event.by, what, event.source)
             console.print(made_of)
             console.print()
-        values = new_table("PCR", "Phase", "Bank", right=("PCR",))
+        name = "Register" if case.rtmrs else "PCR"
+        values = new_table(name, "Phase", "Bank", right=(name,))
         values.add_column("Value", overflow="fold")
         for register in case.registers:
             number, phase = str(register.pcr), register.phase or ""
@@ -31,6 +33,9 @@ def show_predictions(view: PredictionsView, *, events: bool) -> None:
                 add_row(values, number, phase, "", f"cannot be told: {register.unknown}")
             for bank, value in register.values.items():
                 add_row(values, number, phase, bank, value)
+        for rtmr in case.rtmrs:
+            value = f"cannot be told: {rtmr.unknown}" if rtmr.value is None else rtmr.value
+            add_row(values, rtmr.name, "", "" if rtmr.value is None else RTMR_BANK, value)
         console.print(values)
 
 

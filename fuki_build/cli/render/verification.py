@@ -6,6 +6,7 @@ from rich.text import Text
 
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.tables import new_console, new_table
+from fuki_build.signing.policy_report import PolicyFindings, PolicyPlace, PolicyReport, PolicyVerdict
 from fuki_build.signing.verify import GOOD, ImageReport, SignatureReport, Verdict
 
 _COLOURS = {**dict.fromkeys(GOOD, "green"), Verdict.UNSIGNED: "yellow", Verdict.UNTRUSTED: "yellow"}
@@ -44,3 +45,44 @@ def _row(signature: SignatureReport) -> tuple[str, ...]:
         signature.algorithm or "",
         signature.reason,
     )
+
+
+_POLICY_COLOURS = {PolicyVerdict.VALID: "green", PolicyVerdict.UNSIGNED: "yellow", PolicyVerdict.UNKNOWN_KEY: "yellow"}
+
+
+def show_policies(found: PolicyFindings) -> None:
+    """One row for the policies of each key and bank that share a verdict; then what none of them is for."""
+    if not found.reports:
+        return
+    console = new_console()
+    console.print()
+    table = new_table("Policies", "Verdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere"))
+    groups: dict[tuple[int | None, PolicyVerdict, str, str, str], list[PolicyReport]] = {}
+    for one in found.reports:
+        group = (one.profile, one.verdict, one.key or "", one.bank or "", one.reason)
+        groups.setdefault(group, []).append(one)
+    for (profile, verdict, key, bank, reason), members in groups.items():
+        known = [member.holds for member in members if member.holds is not None]
+        nowhere = str(sum(not places for places in known)) if known else "?"
+        table.add_row(
+            ".pcrsig" if profile is None else f".pcrsig@{profile}",
+            Text(verdict, style=_POLICY_COLOURS.get(verdict, "red")),
+            key[:16],
+            bank,
+            str(len(members)),
+            nowhere,
+            plain(reason),
+        )
+    console.print(table)
+    missing: dict[tuple[str, str], dict[str, None]] = {}
+    for gap in found.missing:
+        missing.setdefault((gap.key, _case(gap.place)), {})[gap.place.phase or ""] = None
+    for (key, case), phases in missing.items():
+        text = f"{key[:16]} has no policy that holds with {case} after {', '.join(phases)}"
+        console.print(plain(text), soft_wrap=True)
+
+
+def _case(place: PolicyPlace) -> str:
+    words = [] if place.profile is None else [f"profile @{place.profile}"]
+    words.append(f"firmware {place.firmware}" if place.firmware else "no firmware")
+    return ", ".join([*words, *([f"devicetree {place.devicetree}"] if place.devicetree else [])])

@@ -12,7 +12,7 @@ from typing import Any
 
 from fuki_build import Machine
 from fuki_build.errors import RecipeError, did_you_mean
-from fuki_build.hooks import Platform, hookimpl
+from fuki_build.hooks import LaunchSite, Platform, hookimpl
 
 SEV_SNP = "sev-snp"
 """The selector of instance types on which AMD SEV-SNP can be turned on."""
@@ -59,6 +59,21 @@ class Ec2(Platform):
         family, _, size = product.partition(".")
         return family in self._types["sev-snp"] and not size.startswith("metal")
 
+    def launch_sites(self, selector: str | None = None) -> Sequence[LaunchSite]:
+        """How EC2 launches those instance types; those without a confidential technology have none in theirs."""
+        table = _read("launch.toml")
+        sites = []
+        for machine in self.machines(selector):
+            family, _, size = machine.product.partition(".")
+            if family in table["processors"] and not size.startswith("metal"):
+                technologies = (SEV_SNP,) if self._has_sev_snp(machine.product) else ()
+                note = None if technologies else table["without"]
+                site = LaunchSite(
+                    machine.product, technologies, table["vmm"], table["processors"][family], _vcpus(size), note
+                )
+                sites.append(site)
+        return sites
+
     def _hint(self, selector: str) -> str:
         families = [f"{family}.*" for family in self._types["sizes"]]
         if f"{selector}.*" in families:
@@ -66,6 +81,13 @@ class Ec2(Platform):
         near = did_you_mean(selector, [SEV_SNP, *families, *(machine.product for machine in self._all)])
         dated = f"the table is of {self._types['date']}; for a newer instance type use match"
         return f"{near}; {dated}" if near else dated
+
+
+def _vcpus(size: str) -> int | None:
+    """The vCPUs of a size of AMD's families: 4 for each x; Amazon EC2, "Instance type specifications"."""
+    if size.endswith("xlarge"):
+        return 4 * int(size.removesuffix("xlarge") or 1)
+    return {"medium": 1, "large": 2}.get(size)
 
 
 def _read(name: str) -> dict[str, Any]:

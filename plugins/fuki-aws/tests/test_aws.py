@@ -72,3 +72,23 @@ def test_a_family_without_a_pattern_is_told_the_pattern():
 
 def test_an_instance_type_that_is_newer_than_the_table_is_told_its_date():
     assert "2026-11-17" in str(refusal("z99.large"))
+
+
+def test_sites_of_a_family_have_its_processor_and_the_vcpus_of_each_size():
+    sites = {site.name: site for site in fuki_aws.Ec2().launch_sites("m6a.*")}
+    assert {site.cpu_model for site in sites.values()} == {"EPYC-Milan"}
+    # Amazon EC2, "Instance type specifications", M6a.
+    counts = {"large": 2, "xlarge": 4, "2xlarge": 8, "24xlarge": 96, "48xlarge": 192}
+    assert {size: sites[f"m6a.{size}"].vcpus for size in counts} == counts
+    assert "m6a.metal" not in sites
+
+
+def test_only_families_of_which_aws_documents_sev_snp_launch_it():
+    confidential = {site.name.partition(".")[0] for site in fuki_aws.Ec2().launch_sites() if site.technologies}
+    assert confidential == {"c6a", "m6a", "r6a"}
+    (site,) = fuki_aws.Ec2().launch_sites("m7a.large")
+    assert (site.technologies, site.cpu_model, site.vmm) == ((), "EPYC-Genoa", "ec2")
+
+
+def test_machines_of_other_processors_have_no_sites():
+    assert fuki_aws.Ec2().launch_sites("m6g.*") == []

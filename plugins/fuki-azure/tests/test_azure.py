@@ -78,3 +78,11 @@ def test_a_recipe_for_hyper_v_is_told_that_azure_selects_its_firmware_too(recipe
 
 def test_a_recipe_that_names_both_is_told_nothing(recipe: Path):
     assert collisions(recipe, '["azure", "hyperv"]') == []
+
+
+def test_confidential_sizes_launch_under_hyper_v():
+    sites = {site.name: site for site in Azure().launch_sites()}
+    assert {site.vmm for site in sites.values()} == {"hyperv"}
+    assert sites["DCasv5"].technologies == ("sev-snp",)
+    assert sites["DCesv6"].technologies == ("tdx",)
+    assert HyperV().launch_sites() == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import parts
 import pytest
+from fuki_build import FukiError
 from fuki_build.testing import assert_platform, listed_ids
 
 import fuki_gcp
@@ -74,3 +75,16 @@ def test_a_selector_is_refused_because_all_sizes_are_alike(recipe: Path):
     done = fuki("plan", recipe)
     assert done.returncode == 2
     assert "fuki.firmware[0].platforms[0]: gcp has no machine 'n2d-standard-2'" in done.stderr
+
+
+def test_series_launch_what_google_documents():
+    sites = {site.name: site for site in fuki_gcp.ComputeEngine().launch_sites()}
+    assert {name: site.technologies for name, site in sites.items()} == {
+        "n2d": ("sev", "sev-snp"), "c2d": ("sev",), "c3d": ("sev",), "c4d": ("sev",), "c3": ("tdx",),
+    }  # fmt: skip
+    assert {site.vmm for site in sites.values()} == {"gce"}
+
+
+def test_a_series_that_launches_no_confidential_guests_is_refused():
+    with pytest.raises(FukiError, match="n2d"):
+        fuki_gcp.ComputeEngine().launch_sites("e2")

@@ -1,5 +1,7 @@
 """Whole images, signed by keys on a token through the command line."""
 
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +11,9 @@ from pathlib import Path
 import parts
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 Fuki = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -103,6 +107,31 @@ def test_image_and_addons_need_one_login(recipe: Path, shim, fuki: Fuki):
     fuki("build")
     assert shim.count("C_Login") == 1
     assert shim.count("C_Sign ") == len(IMAGES)
+
+
+POLICY = """
+[[fuki.pcr-policy]]
+backend = "pkcs11"
+key = "pkcs11:token=fuki%20test;object=rsa3072"
+module-path = "{module}"
+pin = "env:FUKI_TEST_PIN"
+phases = ["enter-initrd"]
+"""
+
+
+def test_image_and_policies_need_one_login(recipe: Path, hsm, shim, fuki: Fuki):
+    text = RECIPE.format(module=shim.module, pin='pin = "env:FUKI_TEST_PIN"')
+    (recipe / "fuki.toml").write_text(text + POLICY.format(module=shim.module))
+    fuki("build")
+    assert shim.count("C_Login") == 1
+    assert shim.count("C_Sign ") == len(IMAGES) + 1
+    extracted = fuki("inspect", IMAGES[0], "--extract", ".pcrpkey", "-o", "-").stdout
+    key = load_pem_public_key(extracted.encode())
+    assert key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == hsm.public_key("rsa3072")
+    policy = json.loads(fuki("inspect", IMAGES[0], "--extract", ".pcrsig", "-o", "-").stdout)["sha256"][0]
+    # A TPM's PolicyAuthorize checks a signature over the policy's digest, without a reference (TPM 2.0 part 3, 23.16).
+    key.verify(base64.b64decode(policy["sig"]), bytes.fromhex(policy["pol"]), PKCS1v15(), SHA256())
+    fuki("verify", IMAGES[0], "--certificate", "certificate.pem")
 
 
 def test_the_pin_is_asked_for_once_and_not_shown(recipe: Path, hsm, shim):

@@ -1,0 +1,184 @@
+"""`fuki launch`: what confidential guests that start with some firmware measure at launch."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fuki_build import pipeline
+from fuki_build.booting import read_boot
+from fuki_build.cli.firmware import read_subjects
+from fuki_build.cli.launch_diff import compare
+from fuki_build.cli.measure import inspect_uki
+from fuki_build.cli.options import json_option
+from fuki_build.cli.selecting import start_options
+from fuki_build.emit.launch import Boot, Subject, file_boot, image_boot, predict, section_boots, section_digest
+from fuki_build.emit.runtime import Runtime, runtime_banks
+from fuki_build.errors import FukiError, RecipeError
+from fuki_build.hooks.host import PluginHost
+from fuki_build.hooks.launch import DirectBootMode, LaunchRecord, to_document
+from fuki_build.image.assemble import assemble
+from fuki_build.image.blob import Blob
+from fuki_build.image.image import ImageKind
+from fuki_build.image.inspect import inspect
+from fuki_build.measure.contents import Contents
+from fuki_build.recipe.launch import LaunchRequest, resolve_launch
+from fuki_build.recipe.model import LaunchTable
+
+_WHERE = "launch"
+
+
+def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Options that may be repeated, and may have several values behind commas."""
+    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
+    try:
+        return tuple(int(word, 0) for word in _words(context, parameter, values))
+    except ValueError:
+        raise click.BadParameter(f"{','.join(values)!r} is not made of numbers", context, parameter) from None
+
+
+@click.command()
+@click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--technology", metavar="NAME", multiple=True, callback=_words, help="sev, sev-es, sev-snp, tdx …")
+@click.option("--platform", metavar="NAME", multiple=True, callback=_words, help="As a platform launches its machines.")
+@click.option("--vmm", metavar="NAME", multiple=True, callback=_words, help="Hypervisor: qemu, ec2, gce, hyperv.")
+@click.option("--vcpus", metavar="N,…", multiple=True, callback=_numbers, help="Numbers of vCPUs.")
+@click.option(
+    "--vcpu-model", metavar="NAME,…", multiple=True, callback=_words, help="QEMU's CPU models, or CPU signatures."
+)
+@click.option("--guest-features", metavar="N,…", multiple=True, callback=_numbers, help="By default 0x1.")
+@click.option(
+    "--direct-boot",
+    type=click.Choice([mode.value for mode in DirectBootMode]),
+    default=DirectBootMode.NONE.value,
+    help="What of a UKI the hypervisor boots itself.",
+)
+@click.option("--kernel", type=click.Path(path_type=Path), help="A kernel that the hypervisor boots itself.")
+@click.option("--initrd", type=click.Path(path_type=Path), help="Its initrd.")
+@click.option("--cmdline", help="Its command line.")
+@click.option("--firmware", metavar="FWID", help="Of a UKI, only this firmware.")
+@click.option("--svsm", type=click.Path(path_type=Path), help="An SVSM that the guest starts in.")
+@click.option("--variables-size", type=click.IntRange(0), help="Size of the variable store between SVSM and firmware.")
+@start_options
+@click.option("--diff", is_flag=True, help="Tell where the launches of two files, or with two values, first differ.")
+@json_option
+@click.pass_obj
+def launch(  # noqa: PLR0917 - click passes them by name
+    plugins: tuple[str, ...],
+    /,
+    files: tuple[Path, ...],
+    technology: tuple[str, ...],
+    platform: tuple[str, ...],
+    vmm: tuple[str, ...],
+    vcpus: tuple[int, ...],
+    vcpu_model: tuple[str, ...],
+    guest_features: tuple[int, ...],
+    direct_boot: str,
+    kernel: Path | None,
+    initrd: Path | None,
+    cmdline: str | None,
+    firmware: str | None,
+    svsm: Path | None,
+    variables_size: int | None,
+    diff: bool,
+    as_json: bool,
+    **start: Any,  # noqa: ANN401 - what start_options give
+) -> None:
+    """Predict what guests that start with the firmware in FILEs measure at launch; FILE is firmware or a UKI.
+
+    The technologies are those of loaded plugins. Every combination of the options is a row, as far as it matters.
+    Of a UKI, runtime registers are told as well: from --options on, options say how it is started.
+    """
+    table = LaunchTable(
+        platform=platform,
+        technology=technology,
+        vmm=vmm,
+        vcpus=vcpus,
+        vcpu_model=vcpu_model,
+        guest_features=guest_features,
+        direct_boot=DirectBootMode(direct_boot),
+        svsm=str(svsm) if svsm else None,
+        variables_size=variables_size,
+    )
+    host = pipeline.new_host(plugins)
+    requests = resolve_launch(table, host, Path(), _WHERE)
+    given = _given(kernel, initrd, cmdline)
+    targets = [(file, read_subjects(file, firmware), _boots(file, table.direct_boot, given)) for file in files]
+    if diff:
+        sides = [(subject, boots) for _, subjects, boots in targets for subject in subjects]
+        compare(host, requests, sides, as_json=as_json)
+        return
+    banks = () if given else tuple(runtime_banks(host, requests))
+    records: list[LaunchRecord] = []
+    for file, subjects, boots in targets:
+        runtime = _runtime(file, table.direct_boot, banks, start)
+        for subject in subjects:
+            records += _predict(host, requests, subject, boots, runtime)
+    _show(records, as_json)
+
+
+def _runtime(file: Path, mode: DirectBootMode, banks: tuple[str, ...], start: dict[str, Any]) -> Runtime | None:
+    """The image that guests boot as a whole, digested in the banks of runtime registers; None for other files."""
+    if not banks or not _is_image(file) or inspect(file).kind is not ImageKind.UKI:
+        return None
+    layout = inspect_uki(file)
+    contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    return Runtime(contents, read_boot(banks, direct=mode is DirectBootMode.IMAGE, **start))
+
+
+def _is_image(file: Path) -> bool:
+    return Blob.of_file(file).read_at(0, 2) == b"MZ"
+
+
+def _given(kernel: Path | None, initrd: Path | None, cmdline: str | None) -> list[Boot]:
+    if kernel is None:
+        if initrd is not None or cmdline is not None:
+            raise click.UsageError("--initrd and --cmdline need --kernel.")
+        return []
+    text = (cmdline or "").encode()
+    return [Boot(None, file_boot(kernel.name, Blob.of_file(kernel), Blob.of_file(initrd) if initrd else None, text))]
+
+
+def _boots(file: Path, mode: DirectBootMode, given: Sequence[Boot]) -> Sequence[Boot]:
+    """What a hypervisor boots itself beside this file's firmware: what was given, or what a UKI has."""
+    if mode is DirectBootMode.NONE:
+        return given
+    if given:
+        raise click.UsageError("--kernel and --direct-boot are two ways to say what is booted.")
+    if not _is_image(file):
+        raise RecipeError("only a UKI has a kernel to boot", where=str(file), hint="name the kernel with --kernel")
+    if mode is DirectBootMode.IMAGE:
+        return [image_boot(Blob.of_file(file))]
+    return list(section_boots(inspect(file), section_digest))
+
+
+def _predict(
+    host: PluginHost,
+    requests: Sequence[LaunchRequest],
+    subject: Subject,
+    boots: Sequence[Boot],
+    runtime: Runtime | None,
+) -> Iterator[LaunchRecord]:
+    for request in requests:
+        record = next(predict(host, request, [subject], boots, runtime))
+        if not record.prediction.digests:
+            reasons = [note.message for note in record.prediction.notes]
+            hint = "'fuki firmware show' tells what it has"
+            text = reasons[0] if reasons else "the firmware is not made for any known confidential technology"
+            raise FukiError(text, where=subject.name, hint=hint)
+        yield record
+
+
+def _show(records: Sequence[LaunchRecord], as_json: bool) -> None:
+    if as_json:
+        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+
+        print_json(to_document(records))
+        return
+    from fuki_build.cli.render.launch import show_launches  # noqa: PLC0415
+
+    show_launches(records)

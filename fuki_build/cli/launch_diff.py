@@ -1,0 +1,133 @@
+"""`fuki launch --diff`: the first thing in which two launches differ."""
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from fuki_build.emit.launch import Boot, Subject, boots_of
+from fuki_build.errors import FukiError, MismatchError, PluginError, RecipeError
+from fuki_build.hooks.host import Contribution, PluginHost, blame
+from fuki_build.hooks.launch import LaunchModel, LaunchParameters, LaunchStep
+from fuki_build.recipe.launch import MAX_FIRMWARE, LaunchRequest, models
+
+VERSION = 1
+_VARIED = ("vmms", "vcpus", "cpu_models", "guest_features", "boots")
+
+
+class Side(NamedTuple):
+    """One of two launches: the firmware, and parameters with one value each."""
+
+    name: str
+    content: bytes
+    parameters: LaunchParameters
+
+
+def compare(
+    host: PluginHost,
+    requests: Sequence[LaunchRequest],
+    targets: Sequence[tuple[Subject, Sequence[Boot]]],
+    *,
+    as_json: bool,
+) -> None:
+    """Print where two launches first differ, for each technology that both can do.
+
+    The two are those of two firmware images, or of one with two values of a single option. Raises `MismatchError` if
+    they differ.
+    """
+    if len(requests) != 1:
+        raise RecipeError("--diff compares launches of one kind", hint="name one platform selector, or a VMM")
+    left, right = _sides(requests[0].parameters, targets)
+    wanted = requests[0].technologies
+    rows = [
+        row
+        for name, model in models(host).items()
+        if not wanted or name in wanted
+        for row in _row(model, left, right, named=requests[0].named)
+    ]
+    if not rows:
+        raise FukiError("no technology launches both of them", hint="'fuki firmware show' tells what each has")
+    _show(rows, as_json)
+    different = [row["technology"] for row in rows if not row["equal"]]
+    if different:
+        raise MismatchError(f"{left.name} and {right.name} differ under {', '.join(different)}")
+
+
+def _sides(parameters: LaunchParameters, targets: Sequence[tuple[Subject, Sequence[Boot]]]) -> tuple[Side, Side]:
+    found = []
+    for subject, boots in targets:
+        content = subject.content.read_small(MAX_FIRMWARE, f"the firmware {subject.name}")
+        found.append(Side(subject.name, content, replace(parameters, boots=boots_of(subject, boots))))
+    if len(found) == 2:
+        return found[0], found[1]
+    if len(found) != 1:
+        hint = "choose one of an image's with --firmware"
+        raise click.UsageError(f"--diff compares two firmware images, there are {len(found)}; {hint}.")
+    varied = [name for name in _VARIED if len(getattr(found[0].parameters, name)) > 1]
+    if len(varied) != 1 or len(getattr(found[0].parameters, varied[0])) != 2:
+        raise click.UsageError("--diff of one firmware image needs one option with two values.")
+    values = getattr(found[0].parameters, varied[0])
+    left, right = (
+        Side(f"{found[0].name} ({_word(value)})", found[0].content, _with(found[0].parameters, varied[0], value))
+        for value in values
+    )
+    return left, right
+
+
+def _with(parameters: LaunchParameters, name: str, value: Any) -> LaunchParameters:  # noqa: ANN401 - any of the fields
+    return replace(parameters, **{name: (value,)})
+
+
+def _word(value: Any) -> str:  # noqa: ANN401 - a parameter's value
+    return str(getattr(value, "name", value))
+
+
+def _row(model: Contribution[LaunchModel], left: Side, right: Side, *, named: bool) -> Iterator[dict[str, Any]]:
+    """The first difference, if the technology can launch both; what was named must be able to."""
+    try:
+        difference = _first_difference(_steps(model, left), _steps(model, right))
+    except (PluginError, RecipeError):
+        raise
+    except FukiError as error:
+        if named:
+            raise error.at(model.thing.name) from error
+        return
+    equal = difference is None
+    number, *steps = difference or (None, None, None)
+    yield {
+        "technology": model.thing.name,
+        "equal": equal,
+        "step": number,
+        "left": msgspec.to_builtins(steps[0]._asdict()) if steps[0] else None,
+        "right": msgspec.to_builtins(steps[1]._asdict()) if steps[1] else None,
+    }
+
+
+def _steps(model: Contribution[LaunchModel], side: Side) -> list[LaunchStep]:
+    with blame(model.plugin, f"failed in launch model {model.thing.name!r}"):
+        if model.thing.predict(side.content, side.parameters) is None:
+            raise FukiError(f"{side.name} is not made for {model.thing.title}")
+        return list(model.thing.steps(side.content, side.parameters))
+
+
+def _first_difference(
+    left: Sequence[LaunchStep], right: Sequence[LaunchStep]
+) -> tuple[int, LaunchStep | None, LaunchStep | None] | None:
+    for number, (one, other) in enumerate(zip_longest(left, right)):
+        if one != other:
+            return number, one, other
+    return None
+
+
+def _show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+
+        print_json({"version": VERSION, "differences": rows})
+        return
+    from fuki_build.cli.render.launch import show_differences  # noqa: PLC0415
+
+    show_differences(rows)

@@ -1,0 +1,133 @@
+"""Launch measurements, and firmware images, on standard output."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from fuki_build.cli.render.plain import plain
+from fuki_build.cli.render.sizes import human_size
+from fuki_build.cli.render.tables import add_row, new_console, new_table
+from fuki_build.hooks.launch import LaunchDigest, LaunchRecord
+from fuki_build.image.firmware_view import EntryView, FirmwareFileView, IgvmView, MetadataView, VolumeView
+
+_WIDE = 250
+
+
+def show_launches(records: Sequence[LaunchRecord]) -> None:
+    """One row for each digest, then what could not be predicted."""
+    console = new_console()
+    if not console.is_terminal:
+        # A digest in two halves is of no use to whom it is piped to.
+        console.width = _WIDE
+    table = new_table(
+        "Firmware", "Technology", "VMM", "vCPU model", "vCPUs", "Features", "Boot", "Register", "Digest",
+        right=("vCPUs", "Features"),
+    )  # fmt: skip
+    for record in records:
+        name = record.firmware + ("" if record.profile is None else f"@{record.profile}")
+        for digest in record.prediction.digests:
+            add_row(table, name, *_cells(digest))
+    console.print(table)
+    for record in records:
+        for note in record.prediction.notes:
+            console.print(f"{plain(record.firmware)}, {note.technology}: {plain(note.message)}", soft_wrap=True)
+
+
+def _cells(digest: LaunchDigest) -> list[str]:
+    register = f"{digest.register} ({digest.variant})" if digest.variant else digest.register
+    return [
+        digest.technology,
+        digest.vmm or "",
+        digest.cpu_model or "",
+        "" if digest.vcpus is None else str(digest.vcpus),
+        "" if digest.guest_features is None else f"{digest.guest_features:#x}",
+        digest.boot or "",
+        register,
+        digest.digest,
+    ]
+
+
+def show_differences(rows: Sequence[dict[str, Any]]) -> None:
+    """For each technology, the first step that is not the same on both sides."""
+    console = new_console()
+    for row in rows:
+        if row["equal"]:
+            console.print(f"{row['technology']}: the same")
+            continue
+        console.print(f"{row['technology']}: step {row['step']} is the first that differs")
+        for sign, side in (("-", row["left"]), ("+", row["right"])):
+            console.print(f"  {sign} {_step(side)}", soft_wrap=True)
+
+
+def _step(step: dict[str, Any] | None) -> str:
+    if step is None:
+        return "nothing"
+    text = f"{step['part']}: {step['kind']} at {step['address']:#x}"
+    return plain(f"{text}, {step['content']}" if step["content"] else text)
+
+
+def show_firmware(view: FirmwareFileView) -> None:
+    """What it is, then a table for each thing that it has, then what it lacks."""
+    console = new_console()
+    release = f" {view.release}" if view.release else ""
+    title = f"{view.name}: {view.kind}{release}, {human_size(view.size)} ({view.size} bytes)"
+    console.print(Text(plain(title), style="bold"))
+    console.print(f"SHA-256 {view.sha256}")
+    if view.flaw:
+        console.print(f"flaw: {plain(view.flaw)}", soft_wrap=True)
+    if view.reset_vector:
+        console.print(f"reset vector {view.reset_vector}")
+    _show_entries(console, view.entries)
+    for name, rows in (("SEV metadata", view.sev), ("TDX metadata", view.tdx), ("IGVM metadata", view.igvm_metadata)):
+        if rows is not None:
+            _show_metadata(console, name, rows)
+    if view.igvm:
+        _show_igvm(console, view.igvm)
+    _show_volumes(console, view.volumes)
+    if view.lacks:
+        console.print(Text("\nLacks", style="bold"))
+    for lack in view.lacks:
+        console.print(f"  {lack.technology}: {lack.message}", soft_wrap=True)
+    console.print()
+
+
+def _show_entries(console: Console, entries: Sequence[EntryView]) -> None:
+    table = new_table("GUID", "Entry", "Data")
+    for entry in entries:
+        add_row(table, entry.guid, entry.name or "", entry.data)
+    if entries:
+        _part(console, "Table", table)
+
+
+def _show_volumes(console: Console, volumes: Sequence[VolumeView]) -> None:
+    table = new_table("Offset", "Address", "Size", "File system", right=("Offset", "Address", "Size"))
+    for volume in volumes:
+        at = "" if volume.address is None else f"{volume.address:#x}"
+        add_row(table, f"{volume.offset:#x}", at, f"{volume.size:#x}", volume.file_system)
+    if volumes:
+        _part(console, "Volumes", table)
+
+
+def _show_metadata(console: Console, name: str, rows: Sequence[MetadataView]) -> None:
+    table = new_table("Kind", "Address", "Size", "Offset", "In file", right=("Address", "Size", "Offset", "In file"))
+    for row in rows:
+        offset = "" if row.offset is None or not row.raw_size else f"{row.offset:#x}"
+        raw_size = "" if not row.raw_size else f"{row.raw_size:#x}"
+        extended = " (measured)" if row.attributes is not None and row.attributes & 1 else ""
+        add_row(table, row.kind + extended, f"{row.address:#x}", f"{row.size:#x}", offset, raw_size)
+    _part(console, name, table)
+
+
+def _show_igvm(console: Console, view: IgvmView) -> None:
+    table = new_table("Platform", "Mask", "VTL", "Headers", right=("Mask", "VTL"))
+    for platform in view.platforms:
+        headers = ", ".join(f"{count} {name}" for name, count in platform.headers.items())
+        add_row(table, platform.platform, f"{platform.mask:#x}", str(platform.highest_vtl), headers)
+    _part(console, f"IGVM version {view.version} for {view.architecture}", table)
+
+
+def _part(console: Console, title: str, table: Any) -> None:  # noqa: ANN401 - a rich table
+    console.print(Text(f"\n{plain(title)}", style="bold"))
+    console.print(table)

@@ -1,0 +1,27 @@
+"""A report as one HTML page, from a template."""
+
+from typing import Any
+
+import msgspec
+
+from fuki_build.cli.render.plain import plain
+from fuki_build.cli.render.sizes import human_size
+from fuki_build.recipe.text import render_template, template_directory
+from fuki_build.report.facts import Report
+
+
+def page_of(report: Report) -> str:
+    """The page. Control characters of foreign images are shown as escapes: they could turn text around."""
+    variables = {"report": _plain(msgspec.to_builtins(report)), "human_size": human_size}
+    text, _ = render_template("report.html.j2", variables, [template_directory()], "report")
+    return text
+
+
+def _plain(data: Any) -> Any:  # noqa: ANN401 - what to_builtins gives
+    if isinstance(data, str):
+        return plain(data)
+    if isinstance(data, dict):
+        return {plain(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(item) for item in data]
+    return data

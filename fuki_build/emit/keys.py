@@ -1,0 +1,34 @@
+"""Keys for outputs and verbs that sign something other than images: a table names the backend and its options."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from fuki_build.errors import SigningError
+from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.hooks.signers import KeySigner, SigningContext, SigningKey
+from fuki_build.recipe.model import Table
+from fuki_build.recipe.signing import resolve_backend
+from fuki_build.signing.request import SignRequest, errors_at
+
+
+class KeyTable(Table, frozen=True):
+    """A key: the options that its backend takes stand beside `backend`."""
+
+    backend: Annotated[str, Meta(description="a signing backend that holds keys")]
+
+
+def open_key(table: Mapping[str, Any], host: PluginHost, context: SigningContext, where: str) -> SigningKey:
+    """The key that a table names, ready to sign. Raises `FukiError` at the place in the table.
+
+    Backends that sign whole files have no keys to sign digests with.
+    """
+    found = resolve_backend(table, KeyTable, host, where)
+    backend = found.backend.thing
+    if not issubclass(backend, KeySigner):
+        hint = "name a backend that holds keys"
+        raise SigningError(f"{backend.name} signs images only", where=f"{where}.backend", hint=hint)
+    request = SignRequest(backend, found.backend.plugin, found.options, where)
+    with errors_at(request), blame(request.plugin, f"failed in signing backend {backend.name!r}"):
+        return backend().open(request.options, context)

@@ -1,0 +1,240 @@
+"""Launch measurements: what a confidential guest's hardware attests before the guest runs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fuki_build.errors import FormatError
+
+LAUNCH_VERSION = 1
+"""Of the JSON document of launches: what `fuki launch --json` prints and output formats write."""
+
+
+class DirectBootMode(StrEnum):
+    """What of an image the hypervisor boots itself, instead of leaving that to the firmware."""
+
+    NONE = "none"
+    SECTIONS = "sections"
+    IMAGE = "image"
+
+
+class DirectBoot(Struct, frozen=True):
+    """What a hypervisor hands to the firmware when it boots a kernel itself; `name` tells such boots apart.
+
+    SHA-256 digests, of the command line with its NUL. `authenticode` is the kernel's SHA-384 as an EFI image.
+    """
+
+    name: str
+    kernel: bytes
+    initrd: bytes
+    cmdline: bytes
+    authenticode: bytes | None = None
+
+
+class Svsm(Struct, frozen=True):
+    """A secure VM service module, and the size of the variable store that stands between it and the firmware."""
+
+    image: bytes
+    variables_size: int
+
+
+class RuntimeRegister(Struct, frozen=True):
+    """A register that grows while a guest boots an image, as it is when the kernel has taken over.
+
+    `boot` tells how the image is started, and with several profiles which: `disk@1`. `digest` is SHA-384; None where
+    `unknown` says why it cannot be told.
+    """
+
+    name: str
+    boot: str
+    digest: bytes | None
+    unknown: str = ""
+
+
+class LaunchParameters(Struct, frozen=True):
+    """What to predict for: every combination of these, as far as a technology tells them apart.
+
+    `cpu_models` are names of QEMU, or CPU signatures as numbers; none means all that the model knows. In `boots`, None
+    is a guest into which nothing is injected. `runtime` are registers that the image was predicted for; none where
+    there is no image, or the model does not ask for them.
+    """
+
+    vmms: tuple[str, ...] = ("qemu",)
+    vcpus: tuple[int, ...] = (1,)
+    cpu_models: tuple[str, ...] = ()
+    guest_features: tuple[int, ...] = (1,)
+    boots: tuple[DirectBoot | None, ...] = (None,)
+    svsm: Svsm | None = None
+    runtime: tuple[RuntimeRegister, ...] = ()
+
+
+class LaunchDigest(Struct, frozen=True, rename="kebab"):
+    """The predicted value of one register, in hex. What it does not depend on is None.
+
+    `technology` is the model's name, `register` what the hardware's report calls it, `variant` what decides between
+    several values where no parameter does, such as the order of MRTD.
+    """
+
+    technology: str
+    register: str
+    algorithm: str
+    digest: str
+    vmm: str | None = None
+    vcpus: int | None = None
+    cpu_model: str | None = None
+    guest_features: int | None = None
+    boot: str | None = None
+    variant: str | None = None
+
+
+class LaunchNote(Struct, frozen=True):
+    """What could not be predicted, and why."""
+
+    technology: str
+    message: str
+
+
+class Prediction(Struct, frozen=True):
+    """All that one model says of one firmware image."""
+
+    digests: tuple[LaunchDigest, ...] = ()
+    notes: tuple[LaunchNote, ...] = ()
+
+
+class LaunchStep(NamedTuple):
+    """One thing that a launch measures, in order: a page, or a range of bytes.
+
+    `part` says what it belongs to, `kind` how it is measured, `content` its digest in hex where its bytes count.
+    """
+
+    part: str
+    kind: str
+    address: int
+    content: str = ""
+
+
+class LaunchModel(ABC):
+    """Predicts the launch measurements of one technology.
+
+    >>> class Plain(LaunchModel):
+    ...     name, title, vmms = "plain", "Plain", ("qemu",)
+    ...     def predict(self, firmware, parameters):
+    ...         digest = LaunchDigest(self.name, "FIRMWARE", "none", firmware.hex())
+    ...         return Prediction(tuple(msgspec.structs.replace(digest, vcpus=n) for n in parameters.vcpus))
+    ...     def steps(self, firmware, parameters):
+    ...         yield LaunchStep("firmware", "bytes", 0, firmware.hex())
+    >>> [digest.digest for digest in Plain().predict(b"AB", LaunchParameters(vcpus=(1, 2))).digests]
+    ['4142', '4142']
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    vmms: ClassVar[tuple[str, ...]]
+    """The hypervisors whose way of launching it knows."""
+    runtime: ClassVar[bool] = False
+    """Whether it tells registers that grow while a guest boots, which the core predicts for it."""
+
+    @abstractmethod
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+        """The digests of guests that start with `firmware`; None if it is not made for this technology.
+
+        Raises `FukiError` where firmware that is cannot be launched so: kernel hashes without a page for them.
+        """
+
+    @abstractmethod
+    def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
+        """What the launch with the first of each of the parameters measures, in order: to explain a difference.
+
+        The same steps give the same digest. Raises `FukiError` as `predict` does.
+        """
+
+
+class LaunchSite(Struct, frozen=True):
+    """How a platform launches one kind of its machines: all that its launch measurements depend on there.
+
+    `name` is that of the machine, such as an instance type, `cpu_model` what QEMU calls its processor. `vcpus` is how
+    many it has, None where that is the choice of the tenant. `note` says what is not confirmed.
+    """
+
+    name: str
+    technologies: tuple[str, ...]
+    vmm: str
+    cpu_model: str | None = None
+    vcpus: int | None = None
+    note: str | None = None
+
+
+class LaunchRecord(Struct, frozen=True):
+    """A prediction with the firmware that it is of: `firmware` is its fwid or file, `profile` its slice."""
+
+    firmware: str
+    profile: int | None
+    sha256: str
+    prediction: Prediction
+    policy: int | None = None
+
+
+def to_document(records: Sequence[LaunchRecord]) -> dict[str, Any]:
+    """Records as the JSON document of launches."""
+    return {
+        "version": LAUNCH_VERSION,
+        "launches": [
+            {
+                "firmware": record.firmware,
+                "profile": record.profile,
+                "firmware-sha256": record.sha256,
+                "policy": record.policy,
+                **msgspec.to_builtins(digest),
+            }
+            for record in records
+            for digest in record.prediction.digests
+        ],
+        "notes": [
+            {
+                "firmware": record.firmware,
+                "profile": record.profile,
+                "technology": note.technology,
+                "message": note.message,
+            }
+            for record in records
+            for note in record.prediction.notes
+        ],
+    }
+
+
+def from_document(document: Any) -> tuple[LaunchRecord, ...]:  # noqa: ANN401 - JSON of anyone
+    """The records of such a document, in its order and without its notes. Raises `FormatError` for what is none."""
+    try:
+        found = msgspec.convert(document, _Document)
+    except msgspec.ValidationError as error:
+        raise FormatError(f"this is no document of launches: {error}") from error
+    predictions: dict[_Firmware, list[LaunchDigest]] = {}
+    for row in found.launches:
+        key = _Firmware(row.firmware, row.profile, row.firmware_sha256, row.policy)
+        digest = LaunchDigest(*(getattr(row, name) for name in LaunchDigest.__struct_fields__))
+        predictions.setdefault(key, []).append(digest)
+    return tuple(LaunchRecord(*key[:3], Prediction(tuple(of)), key.policy) for key, of in predictions.items())
+
+
+class _Firmware(NamedTuple):
+    firmware: str
+    profile: int | None
+    sha256: str
+    policy: int | None
+
+
+class _Row(LaunchDigest, frozen=True, kw_only=True, rename="kebab"):
+    firmware: str
+    profile: int | None
+    firmware_sha256: str
+    digest: Annotated[str, Meta(pattern="^([0-9a-f]{64}|[0-9a-f]{96})$")]
+    policy: int | None = None
+
+
+class _Document(Struct, frozen=True):
+    version: Literal[1]
+    launches: tuple[_Row, ...]

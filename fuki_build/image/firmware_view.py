@@ -1,0 +1,190 @@
+"""A firmware image in words and numbers: what `fuki firmware show` prints."""
+
+import hashlib
+from collections import Counter
+
+from msgspec import Struct
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import firmware, igvm, ovmf, volumes
+from fuki_build.formats.firmware import Kind
+from fuki_build.formats.igvm import Igvm
+from fuki_build.formats.ovmf import Ovmf
+from fuki_build.formats.reader import Reader
+
+_TOP = 1 << 32
+_RESET_SIZE = 16
+
+
+class EntryView(Struct, frozen=True, rename="kebab"):
+    """An entry of OVMF's GUID table; `data` in hex."""
+
+    guid: str
+    name: str | None
+    data: str
+
+
+class MetadataView(Struct, frozen=True, rename="kebab"):
+    """A section of SEV, TDX or IGVM metadata; `offset` and `raw_size` are in the file, of TDX only."""
+
+    kind: str
+    address: int
+    size: int
+    offset: int | None = None
+    raw_size: int | None = None
+    attributes: int | None = None
+
+
+class VolumeView(Struct, frozen=True, rename="kebab"):
+    """A firmware volume; `address` is where it is in the guest's memory, of x86 firmware."""
+
+    offset: int
+    size: int
+    address: int | None
+    file_system: str
+
+
+class PlatformView(Struct, frozen=True, rename="kebab"):
+    """What an IGVM file has for one platform: headers by their kind."""
+
+    platform: str
+    mask: int
+    highest_vtl: int
+    shared_gpa_boundary: int
+    headers: dict[str, int]
+
+
+class IgvmView(Struct, frozen=True, rename="kebab"):
+    version: int
+    architecture: str
+    platforms: tuple[PlatformView, ...]
+
+
+class Lack(Struct, frozen=True):
+    """What the firmware is not good for, and why."""
+
+    technology: str
+    message: str
+
+
+class FirmwareFileView(Struct, frozen=True, rename="kebab"):
+    """Everything that is known of one image; metadata that it does not have are None."""
+
+    name: str
+    kind: str
+    release: str | None
+    size: int
+    sha256: str
+    flaw: str | None
+    reset_vector: str | None = None
+    entries: tuple[EntryView, ...] = ()
+    sev: tuple[MetadataView, ...] | None = None
+    tdx: tuple[MetadataView, ...] | None = None
+    igvm_metadata: tuple[MetadataView, ...] | None = None
+    igvm: IgvmView | None = None
+    volumes: tuple[VolumeView, ...] = ()
+    lacks: tuple[Lack, ...] = ()
+
+
+def view_firmware(name: str, data: bytes) -> FirmwareFileView:
+    """Describe an image that is in memory. Never fails: damage becomes the `flaw`."""
+    reader = Reader.of(data)
+    found = firmware.recognise(reader)
+    flaw = found.flaw
+    table: Ovmf | None = None
+    file: Igvm | None = None
+    try:
+        file = igvm.decode(reader)
+        table = ovmf.decode(reader) if file is None else None
+    except FormatError as error:
+        flaw = flaw or error.message
+    return FirmwareFileView(
+        name=name,
+        kind=found.kind,
+        release=found.version,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        flaw=flaw,
+        reset_vector=data[-_RESET_SIZE:].hex() if table else None,
+        entries=_entries(table) if table else (),
+        sev=_sev(table),
+        tdx=_tdx(table),
+        igvm_metadata=_igvm_metadata(table),
+        igvm=_view_igvm(file) if file else None,
+        volumes=_volumes(reader, x86=table is not None) if file is None else (),
+        lacks=tuple(_igvm_lacks(file) if file else _lacks(table)) if found.kind is not Kind.UNKNOWN else (),
+    )
+
+
+def _entries(table: Ovmf) -> tuple[EntryView, ...]:
+    return tuple(EntryView(str(guid), ovmf.ENTRY_NAMES.get(guid), data.hex()) for guid, data in table.entries.items())
+
+
+def _sev(table: Ovmf | None) -> tuple[MetadataView, ...] | None:
+    if table is None or table.sev is None:
+        return None
+    return tuple(MetadataView(ovmf.kind_name(ovmf.SevKind, s.kind), s.address, s.size) for s in table.sev)
+
+
+def _tdx(table: Ovmf | None) -> tuple[MetadataView, ...] | None:
+    if table is None or table.tdx is None:
+        return None
+    return tuple(
+        MetadataView(ovmf.kind_name(ovmf.TdxKind, s.kind), s.address, s.memory_size, s.offset, s.raw_size, s.attributes)
+        for s in table.tdx
+    )
+
+
+def _igvm_metadata(table: Ovmf | None) -> tuple[MetadataView, ...] | None:
+    if table is None or table.igvm is None:
+        return None
+    return tuple(MetadataView(ovmf.kind_name(ovmf.IgvmKind, s.kind), s.address, s.size) for s in table.igvm)
+
+
+def _volumes(reader: Reader, *, x86: bool) -> tuple[VolumeView, ...]:
+    start = _TOP - reader.size
+    return tuple(
+        VolumeView(v.offset, v.size, start + v.offset if x86 else None, v.name) for v in volumes.volumes(reader)
+    )
+
+
+def _view_igvm(file: Igvm) -> IgvmView:
+    views = []
+    for platform in file.platforms:
+        counts = Counter(type(directive).__name__ for directive in file.of(platform.mask))
+        name = ovmf.kind_name(igvm.Platform, platform.platform)
+        headers = dict(sorted(counts.items()))
+        views.append(
+            PlatformView(name, platform.mask, platform.highest_vtl, platform.shared_gpa_boundary, headers),
+        )
+    architecture = ovmf.kind_name(igvm.Architecture, file.header.architecture)
+    return IgvmView(file.header.version, architecture, tuple(views))
+
+
+def _igvm_lacks(file: Igvm) -> list[Lack]:
+    there = {platform.platform for platform in file.platforms}
+    wanted = {igvm.Platform.SEV_SNP: "AMD SEV-SNP", igvm.Platform.TDX: "Intel TDX"}
+    return [
+        Lack(name, "the file does not support this platform")
+        for platform, name in wanted.items()
+        if platform not in there
+    ]
+
+
+def _lacks(table: Ovmf | None) -> list[Lack]:
+    if table is None:
+        return [Lack("all", "no GUID table of OVMF: not made for SEV, SEV-ES, SEV-SNP or TDX guests")]
+    found = []
+    if table.reset_address is None:
+        found.append(Lack("AMD SEV-ES", "no SEV-ES reset block: other vCPUs than the first do not start"))
+    if table.hash_table_address is None:
+        found.append(Lack("AMD SEV", "no kernel hash table: a kernel that the hypervisor boots is refused"))
+    if table.sev is None:
+        found.append(Lack("AMD SEV-SNP", "no SEV metadata: not made for it"))
+    elif not any(s.kind == ovmf.SevKind.KERNEL_HASHES and s.size for s in table.sev):
+        found.append(Lack("AMD SEV-SNP", "no kernel-hashes page: a kernel that the hypervisor boots is refused"))
+    if table.tdx is None:
+        found.append(Lack("Intel TDX", "no TDX metadata: not made for it"))
+    if not table.igvm:
+        found.append(Lack("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
+    return found

@@ -1,0 +1,152 @@
+"""`[[fuki.launch]]` tables, and the command line's options: which launches to predict."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fuki_build.errors import FukiError, RecipeError
+from fuki_build.hooks.host import Contribution, PluginHost, blame
+from fuki_build.hooks.launch import DirectBootMode, LaunchModel, LaunchParameters, LaunchSite, Svsm
+from fuki_build.image.blob import Blob
+from fuki_build.recipe.model import LaunchTable
+
+MAX_FIRMWARE = 64 * 1024 * 1024
+"""Bytes of a firmware image that is launched."""
+T = TypeVar("T", str, int)
+_NO_MODELS = "no loaded plugin predicts launch measurements"
+_NO_MODELS_HINT = "load one: 'fuki --plugin coco launch …', or plugins = [\"coco\"] in the recipe"
+
+
+class LaunchRequest(Struct, frozen=True):
+    """What one table asks for; boots are added for each firmware. No `technologies` or `firmware` means all.
+
+    `named` technologies were asked for by the user, not by a platform: what cannot do them is an error.
+    """
+
+    technologies: tuple[str, ...]
+    firmware: tuple[str, ...]
+    parameters: LaunchParameters
+    direct_boot: DirectBootMode
+    policy: int | None
+    where: str
+    named: bool
+    boot_secret: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def resolve_launch(
+    table: LaunchTable, host: PluginHost, directory: Path, where: str, dependencies: list[Path] | None = None
+) -> tuple[LaunchRequest, ...]:
+    """One request, or one for each kind of guest that the table's platforms launch. Raises `RecipeError`.
+
+    Files that are read are added to `dependencies`.
+    """
+    if table.svsm is not None and dependencies is not None:
+        dependencies.append(directory / table.svsm)
+    known = models(host, where)
+    for index, name in enumerate(_tuple(table.technology)):
+        if name not in known:
+            hint = f"there are: {', '.join(known)}"
+            raise RecipeError(f"no plugin predicts {name!r}", where=f"{where}.technology[{index}]", hint=hint)
+    _check_vmms(_tuple(table.vmm), known, where)
+    request = LaunchRequest(
+        technologies=_tuple(table.technology),
+        firmware=_tuple(table.firmware),
+        parameters=LaunchParameters(
+            vmms=_tuple(table.vmm) or ("qemu",),
+            vcpus=_tuple(table.vcpus) or (1,),
+            cpu_models=_tuple(table.vcpu_model),
+            guest_features=_tuple(table.guest_features) or (1,),
+            svsm=_svsm(table, directory, where),
+        ),
+        direct_boot=table.direct_boot,
+        policy=table.policy,
+        where=where,
+        named=bool(table.technology),
+        boot_secret=table.boot_secret,
+    )
+    if not table.platform:
+        return (request,)
+    if table.vmm:
+        raise RecipeError("a platform has its own hypervisor", where=f"{where}.vmm", hint="leave out one of the two")
+    sites = [site for name in _tuple(table.platform) for site in _sites(name, host, f"{where}.platform")]
+    found = tuple(_on_platform(request, table, sites))
+    if not found:
+        wanted = " or ".join(request.technologies) or "confidential"
+        text = f"{', '.join(_tuple(table.platform))} launches no {wanted} guests"
+        raise RecipeError(text, where=f"{where}.platform", hint=next((site.note for site in sites if site.note), None))
+    return found
+
+
+def models(host: PluginHost, where: str | None = None) -> Mapping[str, Contribution[LaunchModel]]:
+    """The loaded launch models by name. Raises `RecipeError` where there are none."""
+    found = {name: host.get("fuki_launch_models", name) for name in host.names("fuki_launch_models")}
+    if not found:
+        raise RecipeError(_NO_MODELS, where=where, hint=_NO_MODELS_HINT)
+    return found
+
+
+def _check_vmms(names: Sequence[str], known: Mapping[str, Contribution[LaunchModel]], where: str) -> None:
+    vmms: dict[str, None] = {}
+    for model in known.values():
+        with blame(model.plugin, f"failed in launch model {model.thing.name!r}"):
+            vmms |= dict.fromkeys(model.thing.vmms)
+    for index, name in enumerate(names):
+        if name not in vmms:
+            hint = f"there are: {', '.join(vmms)}"
+            raise RecipeError(f"no plugin knows how {name!r} launches guests", where=f"{where}.vmm[{index}]", hint=hint)
+
+
+def _tuple(value: T | tuple[T, ...]) -> tuple[T, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _svsm(table: LaunchTable, directory: Path, where: str) -> Svsm | None:
+    if table.svsm is None:
+        return None
+    place = f"{where}.svsm"
+    if table.variables_size is None:
+        raise RecipeError("an SVSM stands below the variable store", where=place, hint="give variables-size as well")
+    try:
+        image = Blob.of_file(directory / table.svsm).read_small(MAX_FIRMWARE, "the SVSM")
+    except FukiError as error:
+        raise RecipeError(error.message, where=place, hint=error.hint) from error
+    return Svsm(image, table.variables_size)
+
+
+def _sites(text: str, host: PluginHost, where: str) -> Sequence[LaunchSite]:
+    name, colon, selector = text.partition(":")
+    try:
+        found = host.platform(name)
+        with blame(found.plugin, f"failed in platform {name!r}"):
+            sites = found.thing.launch_sites(selector if colon else None)
+    except FukiError as error:
+        raise error.at(where) from error
+    if not sites:
+        hint = "name technology, vmm, vcpus and vcpu-model instead"
+        raise RecipeError(f"how {text} launches confidential guests is not known", where=where, hint=hint)
+    return sites
+
+
+def _on_platform(request: LaunchRequest, table: LaunchTable, sites: Sequence[LaunchSite]) -> Iterator[LaunchRequest]:
+    """A request for each hypervisor and set of technologies, with all numbers of vCPUs that occur there."""
+    groups: dict[tuple[str, tuple[str, ...]], list[LaunchSite]] = {}
+    for site in sites:
+        technologies = tuple(t for t in site.technologies if t in (request.technologies or site.technologies))
+        groups.setdefault((site.vmm, technologies), []).append(site)
+    for (vmm, technologies), members in groups.items():
+        if not technologies:
+            continue
+        counts = tuple(sorted({site.vcpus for site in members if site.vcpus is not None}))
+        processors = tuple(dict.fromkeys(site.cpu_model for site in members if site.cpu_model is not None))
+        parameters = replace(
+            request.parameters,
+            vmms=(vmm,),
+            vcpus=request.parameters.vcpus if table.vcpus or not counts else counts,
+            cpu_models=request.parameters.cpu_models or processors,
+        )
+        notes = tuple(dict.fromkeys(f"{site.name}: {site.note}" for site in members if site.note))
+        yield replace(request, technologies=technologies, parameters=parameters, notes=notes)

@@ -1,0 +1,189 @@
+"""The facts of a report, in plain, typed words: what its template shows."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from fuki_build.hooks.records import Finding
+from fuki_build.image.describe import LayoutView
+from fuki_build.measure.views import BootView, EventView, RegisterView
+from fuki_build.signing.policy_report import PolicyReport
+from fuki_build.signing.verify import ImageReport
+
+
+class Facts(Struct, frozen=True):
+    pass
+
+
+class Digests(Facts, frozen=True):
+    """In hex: SHA-256 of the whole file, and the Authenticode digests by algorithm."""
+
+    file: str
+    authenticode: Mapping[str, str]
+
+
+class KernelFacts(Facts, frozen=True):
+    """A `.linux` section: what it is, its release as `.uname` says it, and SHA-256 of the section."""
+
+    section: str
+    what: str
+    release: str
+    sha256: str
+
+
+class SliceFacts(Facts, frozen=True):
+    """The sections of the base (`profile` None) or a profile: their place in the file, in bytes."""
+
+    profile: int | None
+    id: str | None
+    title: str | None
+    offset: int
+    size: int
+
+
+class FirmwareFacts(Facts, frozen=True):
+    """One firmware image; `sha256` is that of the payload, without the section's header. `machines` select it."""
+
+    profile: int | None
+    fwid: str
+    what: str
+    size: int
+    sha256: str
+    flaw: str
+    machines: int
+
+
+class HitFacts(Facts, frozen=True):
+    """What a machine selects: through which hardware id of which type, listed under which name in which slice."""
+
+    key: str
+    name: str
+    type: int
+    chid: str
+    slice: int | None
+    present: bool
+
+
+class MatchFacts(Facts, frozen=True):
+    """Machines of one platform that select the same in the same profiles (none: the image has none)."""
+
+    platform: str
+    machines: tuple[str, ...]
+    profiles: tuple[int, ...]
+    firmware: HitFacts | None
+    devicetree: HitFacts | None
+
+
+class PlatformFacts(Facts, frozen=True):
+    name: str
+    plugin: str
+    machines: int
+
+
+class CaseFacts(Facts, frozen=True):
+    """What machines can select in a profile: the values of PCR 11 by phase, and what is measured into it."""
+
+    firmware: str | None
+    devicetree: str | None
+    machines: tuple[str, ...]
+    registers: tuple[RegisterView, ...]
+    measured: tuple[str, ...]
+
+
+class ProfileFacts(Facts, frozen=True):
+    """The predictions of a profile: registers that do not depend on what is selected, and the cases that PCR 11 has."""
+
+    profile: int | None
+    id: str | None
+    title: str | None
+    registers: tuple[RegisterView, ...]
+    events: tuple[EventView, ...]
+    cases: tuple[CaseFacts, ...]
+
+
+class PredictionFacts(Facts, frozen=True):
+    """`unknown` says why there are none."""
+
+    banks: tuple[str, ...]
+    boot: BootView
+    profiles: tuple[ProfileFacts, ...] = ()
+    unknown: str = ""
+
+
+class CellFacts(Facts, frozen=True):
+    """Whether a policy holds in a case and phase: its verdict, or None; `gap` where there should be one."""
+
+    verdict: str | None
+    gap: bool
+
+
+class CoverageRow(Facts, frozen=True):
+    firmware: str | None
+    devicetree: str | None
+    cells: tuple[CellFacts, ...]
+
+
+class CoverageFacts(Facts, frozen=True):
+    """Which cases and phases of a profile one key's policies cover, the same in all of `banks`."""
+
+    profile: int | None
+    id: str | None
+    key: str
+    reference: str | None
+    banks: tuple[str, ...]
+    phases: tuple[str, ...]
+    rows: tuple[CoverageRow, ...]
+
+
+class KeyFacts(Facts, frozen=True):
+    """A key that policies name, by its fingerprint; `where` tells where it was found, if it was."""
+
+    key: str
+    where: str
+    policies: int
+    verdicts: Mapping[str, int]
+
+
+class PolicyFacts(Facts, frozen=True):
+    """`stray` hold in no predicted case and phase, `broken` are not what their key signed or cannot be read."""
+
+    count: int
+    signers: tuple[KeyFacts, ...]
+    coverage: tuple[CoverageFacts, ...]
+    gaps: int
+    stray: tuple[PolicyReport, ...]
+    broken: tuple[PolicyReport, ...]
+    untold: str = ""
+
+
+class TrustFacts(Facts, frozen=True):
+    """What signatures were held against: subjects of trusted certificates, and how much else."""
+
+    given: bool
+    certificates: tuple[str, ...]
+    digests: int
+    revoked: int
+    sbat_level: bool
+
+
+class Report(Facts, frozen=True):
+    """`known` machines are those of all platforms; `served` are those among them that select firmware of the image."""
+
+    generator: str
+    date: str | None
+    image: LayoutView
+    digests: Digests
+    kernels: tuple[KernelFacts, ...]
+    system: str
+    slices: tuple[SliceFacts, ...]
+    findings: tuple[Finding, ...]
+    trust: TrustFacts
+    signature: ImageReport
+    kernel_signatures: tuple[ImageReport, ...]
+    platforms: tuple[PlatformFacts, ...]
+    firmware: tuple[FirmwareFacts, ...]
+    matches: tuple[MatchFacts, ...]
+    known: int
+    served: int
+    predictions: PredictionFacts
+    policies: PolicyFacts

@@ -1,0 +1,202 @@
+"""Gather the facts of a report: everything that takes the image's bytes is fed from one read of it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from fuki_build import __version__
+from fuki_build.checks.run import check
+from fuki_build.errors import FormatError, FukiError
+from fuki_build.formats import x509
+from fuki_build.hooks.host import PluginHost
+from fuki_build.image.assemble import Assembly, Progress, assemble, read_pieces
+from fuki_build.image.describe import LayoutView, describe
+from fuki_build.image.digest import Hash, Request, new_hash
+from fuki_build.image.firmware import FirmwareImage, slices
+from fuki_build.image.image import ImageKind
+from fuki_build.image.layout import Layout
+from fuki_build.measure.boot import Boot
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.predict import labelled_cases, predict
+from fuki_build.measure.views import boot_view
+from fuki_build.report.facts import (
+    Digests,
+    FirmwareFacts,
+    KernelFacts,
+    MatchFacts,
+    PlatformFacts,
+    PredictionFacts,
+    Report,
+    SliceFacts,
+    TrustFacts,
+)
+from fuki_build.report.machines import Group, match_machines
+from fuki_build.report.policies import policy_facts
+from fuki_build.report.registers import profile_facts
+from fuki_build.signing.coverage import Phase
+from fuki_build.signing.policy_report import find_policies, predict_everything
+from fuki_build.signing.suitability import source_date
+from fuki_build.signing.trust import Trust
+from fuki_build.signing.verify import Verification
+
+
+class Question(Struct, frozen=True):
+    """What an image is to be held against.
+
+    `level` are the lines of an SBAT revocation level; `banks` and `phases` are those to predict, and `boot` tells from
+    the image's contents how it is started.
+    """
+
+    groups: Sequence[Group]
+    trust: Trust
+    level: Sequence[str]
+    banks: tuple[str, ...]
+    phases: Sequence[Phase]
+    boot: Callable[[Contents], Boot]
+
+
+def gather(layout: Layout, host: PluginHost, question: Question, progress: Progress | None = None) -> Report:
+    """Everything about an image that was read. Raises `FukiError` where it has no digest, or a check fails."""
+    trust = question.trust
+    verification = Verification(layout, trust, question.level)
+    policies = find_policies(layout, trust.db.certificates if trust.db else ())
+    firmware = list(_firmware_requests(layout))
+    whole = Request(((0, layout.unsigned_size),))
+    assembly = assemble(
+        layout,
+        progress=progress,
+        algorithms={*question.banks, *policies.banks},
+        measured=True,
+        also=[whole, *verification.requests, *(request for _, request in firmware)],
+    )
+    machines = [machine for group in question.groups for machine in group.machines]
+    view = describe(layout, assembly, machines)
+    matches = match_machines(layout, question.groups)
+    signature, kernel_signatures = verification.judge(assembly.also)
+    date = source_date()
+    return Report(
+        generator=f"fuki {__version__}",
+        date=f"{date:%Y-%m-%d}" if date else None,
+        image=view,
+        digests=Digests(_file_digest(layout, assembly.also[whole]), assembly.image_digests),
+        kernels=tuple(_kernels(view)),
+        system=next((section.what for section in view.sections if section.name == ".osrel"), ""),
+        slices=tuple(_slices(layout, view)),
+        findings=check(host, [layout]),
+        trust=_trust(trust, question.level),
+        signature=signature,
+        kernel_signatures=kernel_signatures,
+        platforms=tuple(PlatformFacts(group.name, group.plugin, len(group.machines)) for group in question.groups),
+        firmware=tuple(_firmware(image, assembly.also[request], matches) for image, request in firmware),
+        matches=matches,
+        known=len(machines),
+        served=len(_served(match for match in matches if match.firmware and match.firmware.present)),
+        predictions=_predictions(layout, assembly, question, view),
+        policies=policy_facts(
+            policies,
+            predict_everything(layout, assembly, policies.banks) if policies.banks else None,
+            question.phases,
+            {profile.number: profile.id for profile in view.profiles},
+        ),
+    )
+
+
+def _file_digest(layout: Layout, unsigned: Hash) -> str:
+    """SHA-256 of the whole file, of which what is before a certificate table at its end has been hashed."""
+    place, digest, rest = layout.headers.security, unsigned.copy(), layout.certificate_table
+    if layout.file is not None and place.size and place.address != layout.unsigned_size:
+        # An odd file, with something behind the table: read it once more.
+        digest, rest = new_hash("sha256"), layout.file
+    for piece in read_pieces(rest):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _kernels(view: LayoutView) -> Iterator[KernelFacts]:
+    releases = {section.profile: section.what for section in view.sections if section.name == ".uname"}
+    for section in view.sections:
+        if section.name == ".linux":
+            at = "" if section.profile is None else f"@{section.profile}"
+            release = releases.get(section.profile, releases.get(None, ""))
+            yield KernelFacts(f".linux{at}", section.what, release, section.sha256 or "")
+
+
+def _slices(layout: Layout, view: LayoutView) -> Iterator[SliceFacts]:
+    names = {profile.number: profile for profile in view.profiles}
+    for number in (None, *layout.profiles):
+        own = [section for section in view.sections if section.profile == number and section.raw_size]
+        if own:
+            begin = min(section.offset for section in own) if number is not None else 0
+            end = max(section.offset + section.raw_size for section in own)
+            profile = names.get(number) if number is not None else None
+            yield SliceFacts(
+                number, profile.id if profile else None, profile.title if profile else None, begin, end - begin
+            )
+
+
+def _firmware_requests(layout: Layout) -> Iterator[tuple[tuple[int | None, FirmwareImage], Request]]:
+    """Every firmware image with its slice, and the digest of its payload that is wanted."""
+    starts = {id(placed.section): placed.header.raw_offset for placed in layout.sections}
+    for part in slices(layout.plain_sections):
+        for image in part.firmware:
+            start = starts[id(image.section)] + (image.header.payload_offset if image.header else 0)
+            yield (part.profile, image), Request(((start, start + image.payload.size),))
+
+
+def _firmware(found: tuple[int | None, FirmwareImage], digest: Hash, matches: Sequence[MatchFacts]) -> FirmwareFacts:
+    profile, image = found
+    users = (
+        match
+        for match in matches
+        if match.firmware
+        and match.firmware.present
+        and (match.firmware.key, match.firmware.slice) == (image.fwid, profile)
+    )
+    flaw = image.flaw.message if image.flaw else (image.content.flaw if image.content else None)
+    return FirmwareFacts(
+        profile=profile,
+        fwid=image.fwid or "?",
+        what=str(image.content) if image.content else "broken",
+        size=image.payload.size,
+        sha256=digest.hexdigest() if image.header else "",
+        flaw=flaw or "",
+        machines=len(_served(users)),
+    )
+
+
+def _served(matches: Iterable[MatchFacts]) -> set[tuple[str, str]]:
+    """The machines of matches, each once, by platform and name."""
+    return {(match.platform, machine) for match in matches for machine in match.machines}
+
+
+def _trust(trust: Trust, level: Sequence[str]) -> TrustFacts:
+    db, dbx = trust.db, trust.dbx
+    return TrustFacts(
+        given=db is not None,
+        certificates=tuple(map(_subject, db.certificates)) if db else (),
+        digests=len(db.images) if db else 0,
+        revoked=len(dbx.certificates) + len(dbx.images) + len(dbx.certificate_hashes),
+        sbat_level=bool(level),
+    )
+
+
+def _subject(certificate: bytes) -> str:
+    try:
+        return x509.subject(certificate)
+    except FormatError as error:
+        return error.message
+
+
+def _predictions(layout: Layout, assembly: Assembly, question: Question, view: LayoutView) -> PredictionFacts:
+    contents = Contents(layout, assembly, question.banks)
+    boot = question.boot(contents)
+    shown = boot_view(boot)
+    if layout.kind is not ImageKind.UKI:
+        return PredictionFacts(question.banks, shown, unknown="it is no UKI: it has no .linux section")
+    try:
+        machines = [machine for group in question.groups for machine in group.machines]
+        predictions = predict(contents, labelled_cases(layout, machines), boot)
+    except FukiError as error:
+        return PredictionFacts(question.banks, shown, unknown=error.message)
+    titles: Mapping[int | None, str | None] = {profile.number: profile.title for profile in view.profiles}
+    return PredictionFacts(question.banks, shown, profile_facts(layout, predictions, question.phases, boot, titles))

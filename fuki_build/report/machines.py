@@ -1,0 +1,65 @@
+"""Which machines of which platform select what, those that select the same together."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from fuki_build.hardware.machine import Machine
+from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.image.firmware import slices
+from fuki_build.image.image import ImageKind
+from fuki_build.image.layout import Layout
+from fuki_build.image.selection import Hit, select
+from fuki_build.report.facts import HitFacts, MatchFacts
+
+
+class Group(Struct, frozen=True):
+    """A platform's machines, and the plugin that knows them."""
+
+    name: str
+    plugin: str
+    machines: Sequence[Machine]
+
+
+def platform_groups(host: PluginHost) -> list[Group]:
+    """The machines of every loaded platform."""
+    found = []
+    for platform in host.all("fuki_platforms"):
+        with blame(platform.plugin, f"failed in platform {platform.thing.name!r}"):
+            found.append(Group(platform.thing.title, platform.plugin.name, list(platform.thing.machines())))
+    return found
+
+
+_Outcome = tuple[HitFacts | None, HitFacts | None]
+
+
+def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts, ...]:
+    """What the machines select in each profile, those with firmware first."""
+    if layout.kind is not ImageKind.UKI:
+        return ()
+    parts = slices(layout.plain_sections)
+    # Profiles without a table of their own all select what the base does.
+    own: list[int | None] = [part.profile for part in parts if part.table and part.profile is not None]
+    alike = [profile for profile in layout.profiles or (None,) if profile not in own]
+    tried: list[list[int | None]] = [*([alike] if alike else []), *([profile] for profile in own)]
+    found: dict[tuple[str, _Outcome, tuple[int, ...]], list[str]] = {}
+    for group in groups:
+        for machine in group.machines:
+            outcomes: dict[_Outcome, list[int]] = {}
+            for profiles in tried:
+                chosen = select(layout.plain_sections, parts, layout.model, machine, profiles[0])
+                same = outcomes.setdefault((_hit(chosen.firmware), _hit(chosen.devicetree)), [])
+                same += [profile for profile in profiles if profile is not None]
+            for outcome, same in outcomes.items():
+                found.setdefault((group.name, outcome, tuple(sorted(same))), []).append(machine.name)
+    rows = [
+        MatchFacts(platform, tuple(dict.fromkeys(names)), profiles, *outcome)
+        for (platform, outcome, profiles), names in found.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: row.firmware is None and row.devicetree is None))
+
+
+def _hit(hit: Hit | None) -> HitFacts | None:
+    if hit is None:
+        return None
+    return HitFacts(hit.record.key, hit.record.name, hit.kind, str(hit.chid), hit.profile, hit.section is not None)

@@ -1,0 +1,132 @@
+"""ID blocks, signed and verified: the owner's word on what an SNP guest must be."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    Prehashed,
+    decode_dss_signature,
+    encode_dss_signature,
+)
+from fuki_build.errors import FormatError, MismatchError, SigningError
+from fuki_build.formats import id_block
+from fuki_build.formats.id_block import IdAuth, IdBlock
+from fuki_build.hooks import LaunchRecord, SigningKey
+
+DOCUMENT_VERSION = 1
+"""Of the JSON document of ID blocks."""
+_ALGORITHM = "sha384"
+
+
+def sign(block: IdBlock, id_key: SigningKey, author_key: SigningKey | None = None) -> IdAuth:
+    """The block signed by the id key, and that key by the author's. Raises `SigningError` for keys other than P-384."""
+    public = firmware_key(id_key.public_key)
+    if author_key is None:
+        return IdAuth(_signature(id_block.encode_block(block), id_key), public)
+    return IdAuth(
+        block_signature=_signature(id_block.encode_block(block), id_key),
+        id_key=public,
+        key_signature=_signature(public, author_key),
+        author_key=firmware_key(author_key.public_key),
+    )
+
+
+def firmware_key(public_key: bytes) -> bytes:
+    """A public key, given as SubjectPublicKeyInfo in DER, in the form that the firmware reports the digest of."""
+    public = serialization.load_der_public_key(public_key)
+    if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP384R1):
+        raise SigningError(
+            "SEV-SNP takes ECDSA keys on the curve P-384 only",
+            hint="make one: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out id.key",
+        )
+    numbers = public.public_numbers()
+    return id_block.encode_key(numbers.x, numbers.y)
+
+
+def _signature(data: bytes, key: SigningKey) -> bytes:
+    found = key.sign(hashlib.new(_ALGORITHM, data).digest(), _ALGORITHM)
+    return id_block.encode_signature(*decode_dss_signature(found))
+
+
+def key_digest(public: bytes) -> bytes:
+    """What the attestation report has of a key."""
+    return hashlib.sha384(public).digest()
+
+
+def verify(block: bytes, auth: bytes) -> tuple[IdBlock, IdAuth]:
+    """Both decoded, once the signatures hold.
+
+    Raises `FormatError` for what is no ID block, `MismatchError` for a signature that does not hold.
+    """
+    decoded = id_block.decode_auth(auth)
+    _check(decoded.id_key, decoded.block_signature, block, "the ID block is not signed by the id key")
+    if decoded.has_author:
+        _check(decoded.author_key, decoded.key_signature, decoded.id_key, "the id key is not signed by the author's")
+    return id_block.decode_block(block), decoded
+
+
+def _check(public: bytes, signature: bytes, data: bytes, problem: str) -> None:
+    try:
+        key = ec.EllipticCurvePublicNumbers(*id_block.decode_key(public), ec.SECP384R1()).public_key()
+    except ValueError as error:
+        raise FormatError("a public key is no point of the curve P-384") from error
+    digest = hashlib.new(_ALGORITHM, data).digest()
+    try:
+        der = encode_dss_signature(*id_block.decode_signature(signature))
+        key.verify(der, digest, ec.ECDSA(Prehashed(hashes.SHA384())))
+    except InvalidSignature:
+        raise MismatchError(problem) from None
+
+
+def qemu_arguments(block: IdBlock, auth: IdAuth) -> Sequence[str]:
+    """QEMU's options that launch a guest with this block (qom `sev-snp-guest`, QEMU 9.1 and later)."""
+    properties = [
+        "sev-snp-guest",
+        "id=sev0",
+        f"policy={block.policy:#x}",
+        f"id-block={base64.b64encode(id_block.encode_block(block)).decode()}",
+        f"id-auth={base64.b64encode(id_block.encode_auth(auth)).decode()}",
+    ]
+    if auth.has_author:
+        properties.append("author-key-enabled=on")
+    return ["-machine", "confidential-guest-support=sev0", "-object", ",".join(properties)]
+
+
+def document(
+    records: Sequence[LaunchRecord], id_key: SigningKey, author_key: SigningKey | None, svn: int
+) -> dict[str, Any]:
+    """A block for every SEV-SNP digest, with its table's policy, as plain data."""
+    blocks = []
+    for record in records:
+        policy = id_block.DEFAULT_POLICY if record.policy is None else record.policy
+        for digest in record.prediction.digests:
+            if digest.technology != "sev-snp":
+                continue
+            block = IdBlock(bytes.fromhex(digest.digest), policy, svn=svn)
+            auth = sign(block, id_key, author_key)
+            blocks.append(
+                {
+                    "firmware": record.firmware,
+                    "profile": record.profile,
+                    "vmm": digest.vmm,
+                    "cpu-model": digest.cpu_model,
+                    "vcpus": digest.vcpus,
+                    "boot": digest.boot,
+                    "variant": digest.variant,
+                    "measurement": digest.digest,
+                    "policy": policy,
+                    "id-block": base64.b64encode(id_block.encode_block(block)).decode(),
+                    "id-auth": base64.b64encode(id_block.encode_auth(auth)).decode(),
+                }
+            )
+    return {
+        "version": DOCUMENT_VERSION,
+        "id-key-digest": key_digest(firmware_key(id_key.public_key)).hex(),
+        "author-key-digest": key_digest(firmware_key(author_key.public_key)).hex() if author_key is not None else None,
+        "blocks": blocks,
+    }

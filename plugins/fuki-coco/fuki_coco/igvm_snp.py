@@ -1,0 +1,131 @@
+"""SEV-SNP launch digests of IGVM files, as Hyper-V and as KVM launch them.
+
+Sources: microsoft/igvm, igvm/src/measurement/snp.rs; coconut-svsm, igvmmeasure; backends/igvm.c in QEMU.
+"""
+
+from collections.abc import Iterator
+
+from fuki_build.errors import FormatError
+from fuki_build.formats.igvm import (
+    Igvm,
+    PageData,
+    PageKind,
+    ParameterArea,
+    ParameterInsert,
+    Platform,
+    SnpIdBlock,
+    VpContext,
+)
+from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchParameters, Prediction
+
+from fuki_coco.memory import MAX_LAUNCH, PAGE, check_range
+from fuki_coco.memory import pages as split
+from fuki_coco.snp_digest import START, VMSA_ADDRESS, Kind, Page, extend, page_of
+from fuki_coco.vcpus import Vmm
+
+_VMMS = (Vmm.QEMU, Vmm.HYPERV)
+_KINDS = {PageKind.SECRETS: Kind.SECRETS, PageKind.CPUID: Kind.CPUID, PageKind.CPUID_XF: Kind.CPUID}
+_ZEROS = bytes(PAGE)
+
+
+def predict(file: Igvm, parameters: LaunchParameters, technology: str) -> Prediction | None:
+    """The digests under QEMU (with KVM) and Hyper-V; the file alone says how many vCPUs are measured."""
+    if mask_of(file, Platform.SEV_SNP) is None:
+        return None
+    digests, notes = [], []
+    for vmm in parameters.vmms:
+        if vmm not in _VMMS:
+            notes.append(LaunchNote(technology, f"{vmm} does not launch IGVM files"))
+            continue
+        flaw = _kvm_flaw(file) if vmm == Vmm.QEMU else None
+        if flaw is not None:
+            notes.append(LaunchNote(technology, f"KVM cannot launch this file as it is measured: {flaw}"))
+            continue
+        digest = extend(START, pages(file, vmm))
+        digests.append(LaunchDigest(technology, "MEASUREMENT", "sha384", digest.hex(), vmm, variant="igvm"))
+        notes += [LaunchNote(technology, text) for text in _id_block_flaws(file, vmm, digest)]
+    if parameters.boots != (None,):
+        notes.append(LaunchNote(technology, "an IGVM file holds all that is measured: nothing is injected"))
+    return Prediction(tuple(digests), tuple(notes))
+
+
+def mask_of(file: Igvm, platform: Platform) -> int | None:
+    """The bit that stands for a platform in the file's headers; None where it is not supported."""
+    return next((found.mask for found in file.platforms if found.platform == platform), None)
+
+
+def pages(file: Igvm, vmm: str) -> Iterator[Page]:
+    """Every page in file order. Raises `FormatError` for a file that adds too much, or is not for SEV-SNP."""
+    mask = mask_of(file, Platform.SEV_SNP)
+    if mask is None:
+        raise FormatError("the IGVM file does not support SEV-SNP")
+    room = MAX_LAUNCH // PAGE
+    for page in _pages(file, mask, Kind.ZERO if vmm == Vmm.QEMU else Kind.NORMAL):
+        if (room := room - 1) < 0:
+            raise FormatError(f"the IGVM file adds more than {MAX_LAUNCH:#x} bytes of memory")
+        yield page
+
+
+def _pages(file: Igvm, mask: int, empty: Kind) -> Iterator[Page]:
+    areas: dict[int, int] = {}
+    for directive in file.of(mask):
+        match directive:
+            case ParameterArea():
+                areas[directive.area] = directive.size
+            case ParameterInsert():
+                yield from inserted(directive, areas)
+            case PageData() if not directive.shared:
+                yield from _data(file, directive, empty)
+            case VpContext():
+                part = f"vCPU {directive.vp_index}"
+                check_range(part, directive.gpa, PAGE)
+                yield page_of(part, Kind.VMSA, directive.gpa, file.context(directive))
+
+
+def inserted(directive: ParameterInsert, areas: dict[int, int]) -> Iterator[Page]:
+    """A parameter area's pages: what the loader writes there is not measured."""
+    if directive.area not in areas:
+        raise FormatError(f"the IGVM file inserts parameter area {directive.area}, which it does not declare")
+    part, size = f"parameter area {directive.area}", areas[directive.area]
+    check_range(part, directive.gpa, size)
+    for address in range(directive.gpa, directive.gpa + size, PAGE):
+        yield Page(part, Kind.UNMEASURED, address)
+
+
+def _data(file: Igvm, directive: PageData, empty: Kind) -> Iterator[Page]:
+    check_range("page data", directive.gpa, directive.size)
+    addresses = range(directive.gpa, directive.gpa + directive.size, PAGE)
+    kind = _KINDS.get(PageKind(directive.kind)) if directive.kind in list(PageKind) else Kind.NORMAL
+    if kind is not None and kind is not Kind.NORMAL:
+        yield from (Page(f"{kind.name} page", kind, address) for address in addresses)
+        return
+    content = file.page(directive)
+    for number, address in enumerate(addresses):
+        if directive.unmeasured:
+            yield Page("page data", Kind.UNMEASURED, address)
+        elif content:
+            yield page_of("page data", Kind.NORMAL, address, split(content)[number])
+        elif empty is Kind.ZERO:
+            yield Page("empty page", Kind.ZERO, address)
+        else:
+            yield page_of("empty page", Kind.NORMAL, address, _ZEROS)
+
+
+def _kvm_flaw(file: Igvm) -> str | None:
+    """KVM adds exactly one VMSA, at the end and at its own address."""
+    mask = mask_of(file, Platform.SEV_SNP) or 0
+    added = [d for d in file.of(mask) if isinstance(d, PageData | ParameterInsert | VpContext)]
+    contexts = [d for d in added if isinstance(d, VpContext)]
+    if len(contexts) != 1:
+        return f"it has the registers of {len(contexts)} vCPUs instead of one"
+    if added[-1] is not contexts[0]:
+        return "pages follow the registers, which KVM measures last"
+    if contexts[0].gpa != VMSA_ADDRESS:
+        return f"its registers are at {contexts[0].gpa:#x} instead of {VMSA_ADDRESS:#x}"
+    return None
+
+
+def _id_block_flaws(file: Igvm, vmm: str, digest: bytes) -> Iterator[str]:
+    for directive in file.of(mask_of(file, Platform.SEV_SNP) or 0):
+        if isinstance(directive, SnpIdBlock) and directive.launch_digest != digest:
+            yield f"the file's own ID block is for another digest than {vmm} measures: {directive.launch_digest.hex()}"

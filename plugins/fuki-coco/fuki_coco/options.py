@@ -1,0 +1,132 @@
+"""What the verbs share: options that say what an ID block is for, and files that they read and write."""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from fuki_build import OutputFile
+from fuki_build.errors import FormatError, RecipeError
+from fuki_build.formats.id_block import DEFAULT_POLICY, IdBlock
+from fuki_build.hooks import LaunchRecord, from_document
+
+MAX_FILE = 16 * 1024 * 1024
+path_type = click.Path(path_type=Path)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def hex_bytes(size: int) -> Callable[[click.Context, click.Parameter, str | None], bytes | None]:
+    """For an option that takes `size` bytes in hex."""
+
+    def convert(context: click.Context, parameter: click.Parameter, value: str | None) -> bytes | None:
+        try:
+            found = None if value is None else bytes.fromhex(value)
+        except ValueError:
+            found = b""
+        if found is not None and len(found) != size:
+            raise click.BadParameter(f"{size} bytes in hex are needed.", context, parameter)
+        return found
+
+    return convert
+
+
+def _number(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """For an option that takes a number, also as 0x…."""
+    try:
+        return int(value, 0)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no number.", context, parameter) from None
+
+
+_BLOCK_OPTIONS = (
+    click.option("--measurement", metavar="HEX", callback=hex_bytes(48), help="The launch digest."),
+    click.option("--launch", metavar="FILE", type=path_type, help="What 'fuki launch --json' printed of it."),
+    click.option(
+        "--policy", metavar="N", callback=_number, default=hex(DEFAULT_POLICY), help="Guest policy; by default 0x30000."
+    ),
+    click.option("--family-id", metavar="HEX", callback=hex_bytes(16), default="00" * 16, help="16 bytes; zeros."),
+    click.option("--image-id", metavar="HEX", callback=hex_bytes(16), default="00" * 16, help="16 bytes; zeros."),
+    click.option("--svn", metavar="N", callback=_number, default="0", help="Security version of the guest."),
+)
+
+
+def block_options(verb: F) -> F:
+    """Gives a verb the `block` that its command line describes."""
+
+    @wraps(verb)
+    def called(
+        *arguments: Any,  # noqa: ANN401 - as click calls it
+        measurement: bytes | None,
+        launch: Path | None,
+        policy: int,
+        family_id: bytes,
+        image_id: bytes,
+        svn: int,
+        **others: Any,  # noqa: ANN401 - the same
+    ) -> Any:  # noqa: ANN401 - the same
+        if (measurement is None) == (launch is None):
+            raise click.UsageError("Give one of --measurement and --launch.")
+        digest = _launch_digest(launch) if launch is not None else measurement or b""
+        return verb(*arguments, block=IdBlock(digest, policy, family_id, image_id, svn), **others)
+
+    for option in reversed(_BLOCK_OPTIONS):
+        called = option(called)
+    return called  # type: ignore[return-value]
+
+
+def _launch_digest(path: Path) -> bytes:
+    """The one SEV-SNP digest of a document of launches."""
+    records = read_launches(path)
+    found = {d.digest for record in records for d in record.prediction.digests if d.technology == "sev-snp"}
+    if len(found) != 1:
+        hint = "narrow it down to one: one VMM, vCPU model and number of vCPUs"
+        raise RecipeError(f"there are {len(found)} launch digests of SEV-SNP", where=str(path), hint=hint)
+    return bytes.fromhex(found.pop())
+
+
+def read_launches(path: Path) -> tuple[LaunchRecord, ...]:
+    """What `fuki launch --json` or the output format `launch` wrote. Raises `FormatError`."""
+    try:
+        return from_document(msgspec.json.decode(read_file(path)))
+    except (FormatError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise FormatError("this is not what 'fuki launch --json' prints", where=str(path)) from error
+
+
+def key_table(text: str, option: str) -> Mapping[str, Any]:
+    """The keys of an inline table of TOML, with or without its braces."""
+    inner = text.strip().removeprefix("{").removesuffix("}")
+    try:
+        table: dict[str, Any] = tomllib.loads(f"key = {{{inner}}}")["key"]
+    except tomllib.TOMLDecodeError:
+        hint = """quote values, as in: backend = "local", key = "id.key\""""
+        raise RecipeError("this is no TOML", where=option, hint=hint) from None
+    return table
+
+
+def read_file(path: Path, size: int | None = None) -> bytes:
+    """A small file, of exactly `size` bytes if that is given."""
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE)
+    if size is not None and len(data) != size:
+        raise FormatError(f"the file has {len(data)} bytes, not {size}", where=str(path))
+    return data
+
+
+def write_files(files: Mapping[Path, bytes]) -> None:
+    """All of them, or none."""
+    with ExitStack() as stack:
+        opened = []
+        for path, data in files.items():
+            file = stack.enter_context(OutputFile(path))
+            file.write(data)
+            opened.append(file)
+        for file in opened:
+            file.sync()
+        for file in opened:
+            file.commit()
+            click.echo(f"wrote {file.path}", err=True)

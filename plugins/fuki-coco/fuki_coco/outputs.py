@@ -1,0 +1,117 @@
+"""Output formats: the launches that a recipe's `[[fuki.launch]]` tables ask for."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from fuki_build.errors import RecipeError
+from fuki_build.hooks import Build, LaunchRecord, OutputContext, OutputFormat, to_document
+from msgspec import Meta, Struct
+
+
+def _launches(build: Build) -> Sequence[LaunchRecord]:
+    if not build.launches:
+        hint = "add a [[fuki.launch]] table, and firmware that guests start with"
+        raise RecipeError("there are no launches to tell about", hint=hint)
+    return build.launches
+
+
+class LaunchOutput(OutputFormat):
+    """JSON: every predicted digest with all that it depends on, and what could not be predicted.
+
+    >>> LaunchOutput.suffix
+    '.launch.json'
+    """
+
+    name = "launch"
+    suffix = ".launch.json"
+
+    def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
+        data = msgspec.json.encode(to_document(_launches(build)))
+        context.write(context.path, msgspec.json.format(data, indent=2) + b"\n")
+
+
+class RvpsOutput(OutputFormat):
+    """A message for the Reference Value Provider Service of Confidential Containers' Trustee.
+
+    >>> RvpsOutput.suffix
+    '.launch.rvps.json'
+    """
+
+    name = "launch-rvps"
+    suffix = ".launch.rvps.json"
+
+    def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
+        from fuki_coco import reference  # noqa: PLC0415 - only where it is written
+
+        context.write(context.path, reference.trustee_message(_launches(build)))
+
+
+class ContrastOutput(OutputFormat):
+    """The reference values of a Contrast manifest; the RTMRs that cannot be told are left empty.
+
+    >>> ContrastOutput.suffix
+    '.contrast.json'
+    """
+
+    name = "contrast"
+    suffix = ".contrast.json"
+
+    def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
+        from fuki_coco import reference  # noqa: PLC0415 - as above
+
+        context.write(context.path, reference.contrast_manifest(_launches(build)))
+
+
+class CorimOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    key: Annotated[
+        dict[str, Any] | None,
+        Meta(description='what signs it, { backend = "…", … }; by default it is not signed'),
+    ] = None
+    signer: Annotated[str | None, Meta(description="name of the signer in it; by default the recipe's name")] = None
+
+
+class CorimOutput(OutputFormat):
+    """A CoRIM: reference values in CBOR, signed as COSE_Sign1 where there is a key.
+
+    >>> CorimOutput.Options(key={"backend": "local", "key": "corim.key"}).signer is None
+    True
+    """
+
+    name = "corim"
+    suffix = ".corim"
+    Options = CorimOptions
+
+    def emit(self, options: CorimOptions, build: Build, context: OutputContext) -> None:
+        from fuki_coco import corim  # noqa: PLC0415 - CBOR and COSE only where they are written
+
+        data = corim.encode(build.name, build.version, _launches(build))
+        if options.key is not None:
+            data = corim.sign(data, context.key(options.key, "key"), options.signer or build.name)
+        context.write(context.path, data)
+
+
+class IdBlockOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    id_key: Annotated[dict[str, Any], Meta(description='the P-384 key that signs blocks, { backend = "…", … }')]
+    author_key: Annotated[dict[str, Any] | None, Meta(description="the key that vouches for the id key")] = None
+    svn: Annotated[int, Meta(ge=0, description="security version of the guest")] = 0
+
+
+class IdBlockOutput(OutputFormat):
+    """JSON: an ID block and ID authentication for each SEV-SNP digest, with the digests of the keys.
+
+    >>> IdBlockOutput.suffix
+    '.id-blocks.json'
+    """
+
+    name = "id-block"
+    suffix = ".id-blocks.json"
+    Options = IdBlockOptions
+
+    def emit(self, options: IdBlockOptions, build: Build, context: OutputContext) -> None:
+        from fuki_coco import id_blocks  # noqa: PLC0415 - cryptography only where something is signed
+
+        id_key = context.key(options.id_key, "id-key")
+        author = context.key(options.author_key, "author-key") if options.author_key is not None else None
+        document = id_blocks.document(_launches(build), id_key, author, options.svn)
+        context.write(context.path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")

@@ -1,0 +1,140 @@
+"""AMD SEV and SEV-ES: the digest that the owner of a guest gets to compare before giving it a secret.
+
+Source: AMD, "Secure Encrypted Virtualization API" (55766), 6.5 LAUNCH_MEASURE; target/i386/sev.c in QEMU.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from itertools import product
+
+from fuki_build.errors import FormatError, FukiError
+from fuki_build.formats import ovmf, sev_hashes
+from fuki_build.formats.ovmf import Ovmf
+from fuki_build.formats.reader import Reader
+from fuki_build.hooks import (
+    DirectBoot,
+    LaunchDigest,
+    LaunchModel,
+    LaunchParameters,
+    LaunchStep,
+    Prediction,
+)
+
+from fuki_coco import cpus
+from fuki_coco.memory import PAGE, boot_name, check_firmware, check_parameters, pages, unknown_vmms
+from fuki_coco.snp import cpu_models
+from fuki_coco.vcpus import RESET_VECTOR, Vmm, register_page
+
+_REGISTER, _ALGORITHM = "LAUNCH_DIGEST", "sha256"
+
+
+class Sev(LaunchModel):
+    """AMD SEV, without encrypted registers.
+
+    >>> Sev().predict(bytes(4096), LaunchParameters()) is None
+    True
+    """
+
+    name = "sev"
+    title = "AMD SEV"
+    vmms = (Vmm.QEMU, Vmm.EC2, Vmm.GCE)
+
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+        if _decode(firmware) is None:
+            return None
+        notes = unknown_vmms(self, parameters)
+        boots = parameters.boots if len(notes) < len(parameters.vmms) else ()
+        found = [(boot_name(boot), _stream(firmware, boot).hexdigest()) for boot in boots]
+        digests = [LaunchDigest(self.name, _REGISTER, _ALGORITHM, digest, boot=boot) for boot, digest in found]
+        return Prediction(tuple(digests), notes)
+
+    def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
+        yield from _steps(firmware, parameters.boots[0])
+
+
+class SevEs(LaunchModel):
+    """AMD SEV-ES, with encrypted registers.
+
+    >>> SevEs().predict(bytes(4096), LaunchParameters()) is None
+    True
+    """
+
+    name = "sev-es"
+    title = "AMD SEV-ES"
+    vmms = (Vmm.QEMU, Vmm.EC2, Vmm.GCE)
+
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+        check_parameters(parameters)
+        image = _decode(firmware)
+        if image is None or image.reset_address is None:
+            return None
+        known = [vmm for vmm in parameters.vmms if vmm in self.vmms]
+        digests: list[LaunchDigest] = []
+        for boot in parameters.boots:
+            stream = _stream(firmware, boot)
+            for vmm in known:
+                digests += self._rows(stream, image, vmm, boot, parameters)
+        return Prediction(tuple(digests), unknown_vmms(self, parameters))
+
+    def _rows(
+        self, start: "hashlib._Hash", image: Ovmf, vmm: str, boot: DirectBoot | None, parameters: LaunchParameters
+    ) -> Iterator[LaunchDigest]:
+        for model, count in product(cpu_models(vmm, parameters), parameters.vcpus):
+            first, other = _registers(image, vmm, model)
+            stream = start.copy()
+            stream.update(first)
+            for _ in range(count - 1):
+                stream.update(other)
+            yield LaunchDigest(
+                self.name, _REGISTER, _ALGORITHM, stream.hexdigest(), vmm, count, model, boot=boot_name(boot)
+            )
+
+    def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
+        check_parameters(parameters)
+        image = _decode(firmware)
+        if image is None:
+            raise FormatError("the firmware is no OVMF build, so it is not made for SEV-ES")
+        yield from _steps(firmware, parameters.boots[0])
+        vmm = parameters.vmms[0]
+        first, other = _registers(image, vmm, cpu_models(vmm, parameters)[0])
+        for number in range(parameters.vcpus[0]):
+            page = other if number else first
+            yield LaunchStep(f"vCPU {number}", "VMSA", 0, hashlib.sha256(page).hexdigest())
+
+
+def _decode(firmware: bytes) -> Ovmf | None:
+    return ovmf.decode(Reader.of(firmware))
+
+
+def _stream(firmware: bytes, boot: DirectBoot | None) -> "hashlib._Hash":
+    check_firmware(firmware)
+    stream = hashlib.sha256(firmware)
+    stream.update(_hashes(firmware, boot))
+    return stream
+
+
+def _hashes(firmware: bytes, boot: DirectBoot | None) -> bytes:
+    if boot is None:
+        return b""
+    image = _decode(firmware)
+    if image is None or image.hash_table_address is None:
+        raise FukiError(
+            "the firmware has no place for kernel hashes: a kernel that the hypervisor boots would not be measured",
+            hint="take a build that has one, such as OVMF of edk2 2026, or boot the image from a disk",
+        )
+    return sev_hashes.encode(boot.kernel, boot.initrd, boot.cmdline)
+
+
+def _registers(image: Ovmf, vmm: str, model: str | None) -> tuple[bytes, bytes]:
+    """The register pages of the first vCPU and of the others; no guest features are measured here."""
+    signature = cpus.find_signature(model) if model is not None else 0
+    first, other = (register_page(vmm, start, signature, 0) for start in (RESET_VECTOR, image.reset_address or 0))
+    return first, other
+
+
+def _steps(firmware: bytes, boot: DirectBoot | None) -> Iterator[LaunchStep]:
+    start = check_firmware(firmware)
+    for number, page in enumerate(pages(firmware)):
+        yield LaunchStep("firmware", "bytes", start + number * PAGE, hashlib.sha256(page).hexdigest())
+    if hashes := _hashes(firmware, boot):
+        yield LaunchStep("kernel hashes", "bytes", 0, hashlib.sha256(hashes).hexdigest())

@@ -1,0 +1,49 @@
+"""The launch digest of SEV-SNP: a chain of SHA-384 over what each page was added as.
+
+Source: AMD, "SEV Secure Nested Paging Firmware ABI Specification" (56860), 8.17 SNP_LAUNCH_UPDATE, table PAGE_INFO.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from hashlib import sha384
+from struct import Struct
+from typing import NamedTuple
+
+SIZE = 48
+START = bytes(SIZE)
+VMSA_ADDRESS = 0xFFFFFFFFF000
+"""Where every vCPU's registers are measured as standing."""
+_NOTHING = bytes(SIZE)
+_PAGE_INFO = Struct("<48s48sHBB3BxQ")
+_pack = _PAGE_INFO.pack
+
+
+class Kind(IntEnum):
+    """Page types; only the content of the first two counts."""
+
+    NORMAL = 1
+    VMSA = 2
+    ZERO = 3
+    UNMEASURED = 4
+    SECRETS = 5
+    CPUID = 6
+
+
+class Page(NamedTuple):
+    """A page as it is added: `content` is its SHA-384, or zeros where its bytes do not count."""
+
+    part: str
+    kind: Kind
+    address: int
+    content: bytes = _NOTHING
+
+
+def page_of(part: str, kind: Kind, address: int, data: bytes) -> Page:
+    return Page(part, kind, address, sha384(data).digest())
+
+
+def extend(digest: bytes, pages: Iterable[Page]) -> bytes:
+    """The launch digest after these pages."""
+    for _, kind, address, content in pages:
+        digest = sha384(_pack(digest, content, _PAGE_INFO.size, kind, 0, 0, 0, 0, address)).digest()
+    return digest

@@ -1,0 +1,88 @@
+"""The registers that vCPUs start with, as each hypervisor sets them.
+
+Source: KVM and QEMU for the common values; for EC2 and GCE what virtee/sev-snp-measure found on them. The x87 control
+word of an SVSM guest is QEMU's 0x37f, as on hardware; sev-snp-measure 0.0.13 leaves it at 0.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from fuki_build.errors import RecipeError
+from fuki_build.formats import vmsa
+from fuki_build.formats.vmsa import Segment, Value
+
+RESET_VECTOR = 0xFFFFFFF0
+
+
+class Vmm(StrEnum):
+    """The hypervisors that differ in what they measure."""
+
+    QEMU = "qemu"
+    EC2 = "ec2"
+    GCE = "gce"
+    HYPERV = "hyperv"
+
+
+_DATA, _NONE = Segment(0, 0x93, 0xFFFF), Segment(0, 0, 0xFFFF)
+_COMMON: Mapping[str, Value] = MappingProxyType(
+    {
+        **dict.fromkeys(("es", "ss", "ds", "fs", "gs"), _DATA),
+        **dict.fromkeys(("gdtr", "idtr"), _NONE),
+        "ldtr": Segment(0, 0x82, 0xFFFF),
+        "tr": Segment(0, 0x8B, 0xFFFF),
+        "efer": 0x1000,  # SVME
+        "cr4": 0x40,  # MCE
+        "cr0": 0x10,
+        "dr7": 0x400,
+        "dr6": 0xFFFF0FF0,
+        "rflags": 0x2,
+        "g_pat": 0x7040600070406,
+        "xcr0": 0x1,
+    }
+)
+_QEMU: Mapping[str, Value] = MappingProxyType({"mxcsr": 0x1F80, "x87_fcw": 0x37F})
+_CLOUD_RDX = 0x600
+"""EC2 and GCE put this where QEMU has the CPU signature."""
+_BY_VMM: Mapping[str, Mapping[str, Value]] = MappingProxyType(
+    {
+        Vmm.QEMU: _QEMU,
+        Vmm.EC2: {"ss": Segment(0, 0x92, 0xFFFF), "tr": Segment(0, 0x83, 0xFFFF), "rdx": _CLOUD_RDX},
+        Vmm.GCE: {"g_pat": 0x00070106, "rdx": _CLOUD_RDX},
+    }
+)
+_FLAT = Segment(16, 0xC93, 0xFFFFFFFF)
+_SVSM: Mapping[str, Value] = MappingProxyType(
+    {
+        **dict.fromkeys(("es", "ss", "ds", "fs"), _FLAT),
+        "cs": Segment(8, 0xC9B, 0xFFFFFFFF),
+        "cr0": 0x11,
+        "sev_features": 1,
+    }
+)
+
+
+def knows_cpu_model(vmm: str) -> bool:
+    """Whether the CPU model is part of what this hypervisor measures."""
+    return vmm == Vmm.QEMU
+
+
+def register_page(vmm: str, start: int, cpu_signature: int, guest_features: int) -> bytes:
+    """The VMSA of a vCPU that starts at `start` in real mode. Raises `RecipeError` for an unknown hypervisor."""
+    if vmm not in _BY_VMM:
+        raise RecipeError(f"how {vmm!r} starts the vCPUs of firmware that is no IGVM file is not known")
+    attributes = 0x9A if vmm == Vmm.EC2 and start == RESET_VECTOR else 0x9B
+    fields: dict[str, Value] = {
+        **_COMMON,
+        "rdx": cpu_signature,
+        "sev_features": guest_features,
+        **_BY_VMM[vmm],
+        "cs": Segment(0xF000, attributes, 0xFFFF, start & 0xFFFF0000),
+        "rip": start & 0xFFFF,
+    }
+    return vmsa.encode(fields)
+
+
+def svsm_page(start: int, cpu_signature: int) -> bytes:
+    """The VMSA of a vCPU that starts in an SVSM, in flat protected mode; QEMU starts all of them so."""
+    return vmsa.encode({**_COMMON, **_QEMU, **_SVSM, "rip": start, "rdx": cpu_signature})

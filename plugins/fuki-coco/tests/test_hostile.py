@@ -1,0 +1,178 @@
+"""Firmware that lies: refused with a clear error, with little memory and in little time."""
+
+from collections.abc import Sequence
+from itertools import product
+from struct import pack, pack_into
+from typing import Any
+
+import parts
+import pytest
+from fuki_build.errors import FormatError
+from fuki_build.formats import ovmf
+from fuki_build.hooks import DirectBoot, LaunchParameters
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import igvm as written
+
+from fuki_coco.snp import SevSnp
+from fuki_coco.tdx import Tdx
+
+BOOT = DirectBoot("boot", bytes(32), bytes(32), bytes(32))
+ONE = LaunchParameters(cpu_models=("EPYC",))
+
+
+def entry(guid: Any, data: bytes) -> bytes:
+    return data + pack("<H", len(data) + 18) + guid.bytes_le
+
+
+def firmware(
+    sev: Sequence[tuple[int, int, int]] = (), tdx: Sequence[tuple[int, ...]] = (), *, reset: bool = True, table: int = 0
+) -> bytes:
+    """64 KiB of firmware with these sections in its metadata."""
+    data = bytearray(0x10000)
+    pack_into("<4sIII", data, 0x1000, b"ASEV", 16, 1, len(sev))
+    for number, section in enumerate(sev):
+        pack_into("<III", data, 0x1010 + 12 * number, *section)
+    pack_into("<4sIII", data, 0x8000, b"TDVF", 16, 1, len(tdx))
+    for number, row in enumerate(tdx):
+        pack_into("<IIQQII", data, 0x8010 + 32 * number, *row)
+    entries = entry(ovmf.SEV_METADATA, pack("<I", 0xF000)) + entry(ovmf.TDX_METADATA, pack("<I", 0x8000))
+    entries += entry(ovmf.SEV_HASH_TABLE, pack("<II", table, 0x400))
+    if reset:
+        entries += entry(ovmf.SEV_ES_RESET, pack("<I", 0x80B004))
+    entries += pack("<H", len(entries) + 18) + ovmf.FOOTER.bytes_le
+    data[-32 - len(entries) : -32] = entries
+    return bytes(data)
+
+
+SEV_LIES = {
+    "4 GiB in one section": ([(0, 0xFFFFF000, 1)], "more than|overlap"),
+    "a thousand sections of 4 MiB": ([(n << 22, 1 << 22, 1) for n in range(1000)], "more than"),
+    "two sections in one place": ([(0x1000, 0x2000, 1), (0x2000, 0x1000, 2)], "overlap"),
+    "a section over the firmware": ([(0xFFFF8000, 0x1000, 1)], "overlap"),
+    "half a page": ([(0x1800, 0x1000, 1)], "whole pages"),
+    "a size of half a page": ([(0x1000, 0x800, 1)], "whole pages"),
+    "a kind that no one knows": ([(0x1000, 0x1000, 9)], "unknown kind 0x9"),
+    "two pages of secrets": ([(0x1000, 0x2000, 2)], "not one page"),
+}
+
+
+@pytest.mark.parametrize("lie", SEV_LIES)
+def test_sev_metadata_that_lie_are_refused(lie: str):
+    sections, message = SEV_LIES[lie]
+    with pytest.raises(FormatError, match=message):
+        SevSnp().predict(firmware(sections), ONE)
+
+
+def test_a_hash_table_outside_its_page_is_refused():
+    with pytest.raises(FormatError, match="not in that page"):
+        SevSnp().predict(firmware([(0x1000, 0x1000, 0x10)], table=0x5000), LaunchParameters(boots=(BOOT,)))
+
+
+def test_hashes_over_the_end_of_their_page_are_refused():
+    with pytest.raises(FormatError, match="cross"):
+        SevSnp().predict(firmware([(0x1000, 0x1000, 0x10)], table=0x1FFF), LaunchParameters(boots=(BOOT,)))
+
+
+def test_other_vcpus_need_a_reset_block():
+    data = firmware([(0x1000, 0x1000, 1)], reset=False)
+    assert SevSnp().predict(data, ONE) is not None
+    with pytest.raises(FormatError, match="other vCPUs"):
+        SevSnp().predict(data, LaunchParameters(vcpus=(2,)))
+
+
+TDX_LIES = {
+    "a terabyte of memory": ([(0, 0, 0, 1 << 40, 3, 0)], "more than"),
+    "measured memory by the gigabyte": ([(0, 0x1000, 0, 1 << 27, 0, 1)], "would measure"),
+    "the same bytes a thousand times": ([(0, 0x10000, n << 16, 0x10000, 0, 1) for n in range(900)], None),
+    "content beyond the file": ([(0xF000, 0x2000, 0, 0x2000, 0, 1)], "outside"),
+    "more content than memory": ([(0, 0x2000, 0, 0x1000, 0, 1)], "room for"),
+    "sections in one place": ([(0, 0, 0x1000, 0x1000, 3, 0)] * 2, "overlap"),
+    "half a page": ([(0, 0, 0x800, 0x1000, 3, 0)], "whole pages"),
+    "an end beyond 64 bits": ([(0, 0, (1 << 64) - 0x1000, 0x1000, 3, 0)], "beyond"),
+}
+
+
+@pytest.mark.parametrize("lie", TDX_LIES)
+def test_tdx_metadata_that_lie_are_refused_or_small(lie: str):
+    sections, message = TDX_LIES[lie]
+    data = firmware(tdx=sections)
+    if message is None:
+        assert Tdx().predict(data, ONE) is not None
+        return
+    with pytest.raises(FormatError, match=message):
+        Tdx().predict(data, ONE)
+
+
+def test_memory_that_is_added_later_is_no_part_of_the_launch():
+    late = firmware(tdx=[(0, 0, 0, 1 << 40, 4, 2)])
+    assert Tdx().predict(late, ONE) == Tdx().predict(firmware(tdx=[]), ONE)
+
+
+def test_firmware_larger_than_any_is_refused():
+    data = bytes(64 * 1024 * 1024) + parts.get("ovmf-generic").read_bytes()
+    for model in (SevSnp(), Tdx()):
+        with pytest.raises(FormatError, match="more than"):
+            model.predict(data, ONE)
+
+
+def test_firmware_of_no_whole_pages_is_refused():
+    with pytest.raises(FormatError, match="whole pages"):
+        SevSnp().predict(b"\0" + parts.get("ovmf-generic").read_bytes(), ONE)
+
+
+@pytest.mark.parametrize(
+    ("headers", "model"),
+    list(
+        product(
+            [
+                [written.area(1 << 50), written.insert(0)],
+                [written.page(n << 21, 0, flags=written.LARGE) for n in range(100)],
+            ],
+            [(SevSnp(), written.SEV_SNP), (Tdx(), written.TDX)],
+        )
+    ),
+)
+def test_an_igvm_file_that_adds_gigabytes_is_refused(headers: list[written.Header], model: Any):
+    with pytest.raises(FormatError, match="more than"):
+        model[0].predict(written.build([written.platform(1, model[1]), *headers]), LaunchParameters(vmms=("hyperv",)))
+
+
+@pytest.mark.parametrize("platform", [written.SEV_SNP, written.TDX])
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ([written.page((1 << 64) - 0x1000, 0)], "beyond"),
+        ([written.page(0x1800, 0)], "whole pages"),
+        ([written.area(0x2000), written.insert((1 << 64) - 0x1000)], "beyond"),
+    ],
+)
+def test_pages_of_an_igvm_file_where_no_memory_can_be_are_refused(
+    platform: int, headers: list[written.Header], message: str
+):
+    model = {written.SEV_SNP: SevSnp(), written.TDX: Tdx()}[platform]
+    with pytest.raises(FormatError, match=message):
+        model.predict(written.build([written.platform(1, platform), *headers]), LaunchParameters(vmms=("hyperv",)))
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 0xFFFFFFFF)] * 3), max_size=4))
+def test_any_sev_metadata_are_launched_or_refused(sections: list[tuple[int, int, int]]):
+    try:
+        found = SevSnp().predict(firmware(sections), ONE)
+    except FormatError:
+        return
+    assert found is not None
+    assert len(found.digests) == 1
+
+
+words, longs = st.integers(0, 0xFFFFFFFF), st.integers(0, (1 << 64) - 1)
+
+
+@given(st.lists(st.tuples(words, words, longs, longs, words, words), max_size=4))
+def test_any_tdx_metadata_are_launched_or_refused(sections: list[tuple[int, ...]]):
+    try:
+        found = Tdx().predict(firmware(tdx=sections), ONE)
+    except FormatError:
+        return
+    assert found is not None
+    assert len(found.digests) == 2

@@ -1,0 +1,128 @@
+"""The pages and tables of SEV guests, held against those of sev-snp-measure."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sevsnpmeasure import id_block as peer_block
+from sevsnpmeasure.sev_hashes import SevHashes
+from sevsnpmeasure.sev_mode import SevMode
+from sevsnpmeasure.vmsa import VMSA, SevEsSaveArea
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import id_block, sev_hashes, vmsa
+from fuki_build.formats.id_block import IdAuth, IdBlock
+from fuki_build.formats.vmsa import Segment
+
+RENAMED = {"dbgctl": "dbgctrl"}  # the manual's name, and the peer's
+
+
+def test_every_field_of_a_vmsa_stands_where_the_peer_has_it():
+    for name, (offset, layout) in vmsa.FIELDS.items():
+        field = getattr(SevEsSaveArea, RENAMED.get(name, name))
+        assert (field.offset, field.size) == (offset, layout.size), name
+
+
+def test_a_vmsa_without_fields_is_a_page_of_zeros():
+    assert vmsa.encode({}) == bytes(4096)
+
+
+def test_the_peer_s_vmsa_is_read_and_written_back():
+    (page,) = VMSA(SevMode.SEV_SNP, 0x80B004, 0xA00F11, 0x21).pages(1)
+    fields = vmsa.decode(page)
+    assert fields["cs"] == Segment(0xF000, 0x9B, 0xFFFF, 0xFFFF0000)
+    assert (fields["sev_features"], fields["rdx"], fields["x87_fcw"]) == (0x21, 0xA00F11, 0x37F)
+    assert vmsa.encode(fields) == page
+
+
+def test_a_value_that_does_not_fit_a_register_is_refused():
+    with pytest.raises(FormatError, match="mxcsr"):
+        vmsa.encode({"mxcsr": 1 << 32})
+
+
+@pytest.mark.parametrize("size", [0, 4095, 4097])
+def test_what_is_no_page_is_no_vmsa(size: int):
+    with pytest.raises(FormatError, match="4096"):
+        vmsa.decode(bytes(size))
+
+
+@given(
+    kernel=st.binary(max_size=50),
+    initrd=st.none() | st.binary(max_size=50),
+    cmdline=st.none() | st.text("abc =", max_size=20),
+    offset=st.integers(0, 4096 - sev_hashes.SIZE),
+)
+def test_the_table_of_kernel_hashes_is_the_peer_s(tmp_path_factory, kernel, initrd, cmdline, offset):
+    directory: Path = tmp_path_factory.mktemp("hashes")
+    (directory / "kernel").write_bytes(kernel)
+    if initrd is not None:
+        (directory / "initrd").write_bytes(initrd)
+    peer = SevHashes(str(directory / "kernel"), str(directory / "initrd") if initrd is not None else "", cmdline or "")
+    contents = (kernel, initrd or b"", (cmdline or "").encode() + b"\0")
+    table = sev_hashes.encode(*(hashlib.sha256(content).digest() for content in contents))
+    assert table == peer.construct_table()
+    assert sev_hashes.page(table, 0x810000 + offset) == peer.construct_page(offset)
+
+
+def test_hashes_that_cross_the_end_of_a_page_are_refused():
+    with pytest.raises(FormatError, match="cross"):
+        sev_hashes.page(bytes(sev_hashes.SIZE), 0x810000 + 4096 - sev_hashes.SIZE + 1)
+
+
+def test_an_id_block_is_the_peer_s():
+    digest = bytes(range(48))
+    peer = peer_block.IdBlock(
+        launch_digest=peer_block.LaunchDigest.from_buffer_copy(digest),
+        ids=peer_block.DefaultIDs,
+        version=peer_block.DefaultVersion,
+        guest_svn=peer_block.DefaultGuestSVN,
+        policy=peer_block.DefaultPolicy,
+    )
+    assert id_block.encode_block(IdBlock(digest)) == bytes(peer)
+
+
+@given(
+    st.binary(min_size=48, max_size=48),
+    st.integers(0, (1 << 64) - 1),
+    st.binary(min_size=16, max_size=16),
+    st.integers(0, (1 << 32) - 1),
+)
+def test_an_id_block_is_read_as_it_was_written(digest: bytes, policy: int, image: bytes, svn: int):
+    block = IdBlock(digest, policy, image_id=image, svn=svn)
+    assert id_block.decode_block(id_block.encode_block(block)) == block
+
+
+@given(st.integers(0, (1 << 384) - 1), st.integers(0, (1 << 384) - 1))
+def test_keys_and_signatures_are_read_as_they_were_written(one: int, other: int):
+    assert id_block.decode_key(id_block.encode_key(one, other)) == (one, other)
+    assert id_block.decode_signature(id_block.encode_signature(one, other)) == (one, other)
+
+
+def test_an_authentication_without_an_author_says_so():
+    auth = IdAuth(id_block.encode_signature(1, 2), id_block.encode_key(3, 4))
+    encoded = id_block.encode_auth(auth)
+    assert len(encoded) == 4096
+    assert encoded[4:8] == bytes(4)
+    assert id_block.decode_auth(encoded) == auth
+
+
+@pytest.mark.parametrize("block", [IdBlock(b""), IdBlock(bytes(48), 1 << 64), IdBlock(bytes(48), family_id=b"x")])
+def test_an_id_block_that_does_not_fit_is_refused(block: IdBlock):
+    with pytest.raises(FormatError):
+        id_block.encode_block(block)
+
+
+@pytest.mark.parametrize(
+    "read", [id_block.decode_block, id_block.decode_auth, id_block.decode_key, id_block.decode_signature]
+)
+@pytest.mark.parametrize("size", [0, 95, 5000])
+def test_data_of_another_size_are_refused(read, size: int):
+    with pytest.raises(FormatError, match="bytes"):
+        read(bytes(size))
+
+
+def test_a_key_on_another_curve_is_refused():
+    with pytest.raises(FormatError, match="curve 1"):
+        id_block.decode_key(b"\x01" + bytes(id_block.KEY_SIZE - 1))

@@ -1,0 +1,93 @@
+"""Certificates and public keys in the forms in which people have them; openssl makes what they are held against."""
+
+import hashlib
+import subprocess
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import x509
+from tests.support.secure_boot import make_identity
+
+PEM, DER = Encoding.PEM, Encoding.DER
+SPKI = PublicFormat.SubjectPublicKeyInfo
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return make_identity("Acme CA", authority=True)
+
+
+@pytest.fixture(scope="module")
+def identity(authority):
+    return make_identity("Acme db", issuer=authority)
+
+
+def openssl(data: bytes, *arguments: str) -> bytes:
+    return subprocess.run(["openssl", *arguments], input=data, capture_output=True, check=True).stdout
+
+
+def test_certificates_come_as_pem_or_der(identity, authority):
+    own, other = (i.certificate.public_bytes(DER) for i in (identity, authority))
+    assert x509.decode_certificates(own) == [own]
+    both = identity.certificate.public_bytes(PEM) + b"comment\n" + authority.certificate.public_bytes(PEM)
+    assert x509.decode_certificates(both) == [own, other]
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_what_is_no_certificate_is_refused(data):
+    with pytest.raises(FormatError, match="not a certificate"):
+        x509.decode_certificates(data)
+
+
+def test_the_facts_are_those_of_openssl(identity):
+    der = identity.certificate.public_bytes(DER)
+    facts = x509.facts(der)
+    said = openssl(der, "x509", "-inform", "DER", "-noout", "-serial", "-fingerprint", "-sha256").decode()
+    assert facts.serial.upper() in said
+    assert facts.fingerprint.upper() in said.replace(":", "")
+    assert (facts.subject, facts.issuer) == ("CN=Acme db", "CN=Acme CA")
+
+
+@pytest.mark.parametrize("kind", ["rsa2048", "p256"])
+def test_public_keys_come_as_pem_der_or_in_a_certificate(kind):
+    made = make_identity("self", kind)
+    expected = made.key.public_key().public_bytes(DER, SPKI)
+    for data in (expected, made.key.public_key().public_bytes(PEM, SPKI), made.certificate.public_bytes(PEM)):
+        assert x509.read_public_key(data) == expected
+    assert x509.read_public_key(x509.encode_public_key(expected)) == expected
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
+def test_what_is_no_public_key_is_refused(data):
+    with pytest.raises(FormatError, match="not a public key"):
+        x509.read_public_key(data)
+
+
+def test_the_fingerprint_of_a_policy_key_is_over_its_rsapublickey(identity):
+    spki = identity.key.public_key().public_bytes(DER, SPKI)
+    rsa = openssl(spki, "rsa", "-pubin", "-inform", "DER", "-RSAPublicKey_out", "-outform", "DER")
+    assert x509.rsa_fingerprint(spki) == hashlib.sha256(rsa).hexdigest()
+
+
+def test_only_who_issued_a_certificate_did(identity, authority):
+    own, other = (i.certificate.public_bytes(DER) for i in (identity, authority))
+    assert x509.issued(other, own)
+    assert x509.issued(other, other)
+    assert not x509.issued(own, other)
+    assert not x509.issued(own, own)
+    assert not x509.issued(b"nonsense", own)
+
+
+def test_a_signature_is_verified_with_its_key_digest_and_algorithm(identity, authority):
+    key, other = (i.key.public_key().public_bytes(DER, SPKI) for i in (identity, authority))
+    signature = identity.key.sign(b"message", padding.PKCS1v15(), SHA256())
+    digest = hashlib.sha256(b"message").digest()
+    assert x509.verifies(key, signature, digest, "sha256")
+    assert not x509.verifies(other, signature, digest, "sha256")
+    assert not x509.verifies(key, signature, hashlib.sha384(b"message").digest(), "sha384")
+    assert not x509.verifies(key, signature[:-1], digest, "sha256")
+    assert not x509.verifies(key, signature, digest[:-1], "sha256")

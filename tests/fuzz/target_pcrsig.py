@@ -1,0 +1,21 @@
+from collections.abc import Iterator
+from contextlib import suppress
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import pcrsig
+from fuki_build.formats.pcrsig import PolicySignature
+
+
+def seeds() -> Iterator[bytes]:
+    entry = PolicySignature(pcrs=(11,), pkfp="00" * 32, pol="11" * 32, ref="initrd", sig="c2ln")
+    yield pcrsig.encode({"sha256": (entry,)}, 400)
+    yield pcrsig.encode({"sha1": (PolicySignature((11,), "00", "11", tbs="22"),), "sha512": ()})
+    yield b"{}\0\0"
+
+
+def run(data: bytes) -> None:
+    with suppress(FormatError):
+        found = pcrsig.decode(data)
+        assert pcrsig.decode(pcrsig.encode(found)) == found
+        for _, entry in pcrsig.missing(found):
+            assert entry.message

@@ -1,0 +1,128 @@
+"""Logs held against images, where the logs are made of what was predicted and of what was added."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from fuki_build.formats import event_log
+from fuki_build.formats.event_log import TYPES, EventLog, LogKind
+from fuki_build.image.assemble import assemble
+from fuki_build.measure.boot import Boot, Way
+from fuki_build.measure.cmdline import encode
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.events import Event
+from fuki_build.measure.explain import Explanation, Verdict, explain
+from fuki_build.measure.predict import cases, predict
+from fuki_build.measure.reasons import reasons
+from fuki_build.measure.registers import digests
+from tests.formats.test_event_log import record, spec_event
+from tests.support.images import layout_of
+
+NUMBERS = {name: number for number, name in TYPES.items()}
+RTMR = {4: 2, 9: 3, 11: 3, 12: 3}
+"""Registers of a confidential guest as its log numbers them, by those of a TPM (UEFI 2.10, 38.4.1)."""
+
+
+def contents_of(cmdline: bytes = b"quiet", bank: str = "sha384") -> Contents:
+    layout = layout_of([(".linux", b"kernel", None), (".cmdline", cmdline, None), (".initrd", b"initrd", None)])
+    return Contents(layout, assemble(layout, algorithms=(bank,), measured=True), (bank,))
+
+
+def log_of(events: Iterable[Event], kind: LogKind = LogKind.TPM) -> EventLog:
+    """A log of predicted events; options stand in it as the stub writes them."""
+    data = spec_event({"sha384": 48})
+    for event in events:
+        register = event.pcr if kind is LogKind.TPM else RTMR[event.pcr]
+        words = event.what.partition(": ")[2] if event.pcr == 12 and event.type == "EV_IPL" else event.what.split()[-1]
+        text = encode(words) if event.pcr == 12 else words.encode()
+        data += record(register, NUMBERS[event.type], event.digests, bytes(4) if event.type == "EV_SEPARATOR" else text)
+    return event_log.decode(data, kind)
+
+
+def found(contents: Contents, boot: Boot, kind: LogKind = LogKind.TPM) -> Explanation:
+    wanted = cases(contents.layout, None, [None])
+    (prediction,) = predict(contents, wanted, boot)
+    return explain(log_of(prediction.events, kind), contents, wanted)
+
+
+@pytest.mark.parametrize(
+    "boot",
+    [
+        Boot(way=Way.DIRECT, console=""),
+        Boot(way=Way.DIRECT, console="console=uart,io,0x3f8 console=tty0"),
+        Boot(secret=False, console="console=hvc0", options="passed"),
+        Boot(secret=False, console="", smbios="from=host"),
+        Boot(secret=False, console="console=tty0", options="passed", smbios="from=host"),
+    ],
+)
+def test_how_an_image_was_started_is_found_out(boot):
+    explanation = found(contents_of(), boot)
+    assert explanation.complete
+    assert explanation.boot is not None
+    assert explanation.boot.way is boot.way
+    assert (explanation.boot.options, explanation.boot.smbios) == (boot.options, boot.smbios)
+    assert explanation.boot.console == boot.console
+
+
+def test_the_log_of_a_confidential_guest_is_explained_although_it_has_other_registers():
+    explanation = found(contents_of(), Boot(secret=False, console=""), LogKind.CC)
+    assert explanation.complete
+    verdicts = [item.verdict for item in explanation.events]
+    assert verdicts.count(Verdict.IMAGE) == 1 + 2 * 4 + 2
+
+
+def test_what_the_log_of_a_confidential_guest_lacks_is_told_with_its_own_registers():
+    contents = contents_of(b"console=tty0")
+    wanted = cases(contents.layout, None, [None])
+    (prediction,) = predict(contents, wanted, Boot(secret=False))
+    *others, _ = prediction.events
+    explanation = explain(log_of(others, LogKind.CC), contents, wanted)
+    assert list(reasons(explanation, contents, LogKind.CC)) == [
+        (3, "the initrd, as the stub joins it was not measured")
+    ]
+
+
+def test_an_initrd_that_cannot_be_told_is_undecided_and_nothing_is_missing():
+    contents = contents_of(b"console=tty0")
+    wanted = cases(contents.layout, None, [None])
+    (prediction,) = predict(contents, wanted, Boot(secret=False))
+    *others, initrd = prediction.events
+    changed = Event(initrd.pcr, initrd.type, initrd.what, initrd.source, initrd.by, digests(b"secret", ("sha384",)))
+    explanation = explain(log_of([*others, changed]), contents, wanted)
+    assert explanation.complete
+    assert explanation.events[-1].verdict is Verdict.UNDECIDED
+    assert "secret" in explanation.events[-1].what
+
+
+def test_a_program_that_starts_before_the_image_is_found():
+    contents = contents_of(b"console=tty0")
+    wanted = cases(contents.layout, None, [None])
+    (prediction,) = predict(contents, wanted, Boot(secret=False))
+    first, second, *others = prediction.events
+    program = Event(4, "EV_EFI_BOOT_SERVICES_APPLICATION", "a menu", "", first.by, digests(b"menu", ("sha384",)))
+    explanation = explain(log_of([first, second, program, *others]), contents, wanted)
+    assert not explanation.complete
+    assert not explanation.missing
+    ((register, text),) = reasons(explanation, contents, LogKind.TPM)
+    assert register == 4
+    assert "name it with --loader or --addon" in text
+
+
+def test_a_section_with_other_content_is_named():
+    contents = contents_of(b"console=tty0")
+    other = contents_of(b"console=tty1")
+    (prediction,) = predict(other, cases(other.layout, None, [None]), Boot(secret=False))
+    explanation = explain(log_of(prediction.events), contents, cases(contents.layout, None, [None]))
+    told = dict(reasons(explanation, contents, LogKind.TPM))
+    assert told[11] == ".cmdline has other content than in the image, or another one was selected"
+    assert 9 in told
+
+
+def test_a_log_of_thousands_of_options_is_not_searched_for_all_of_them():
+    contents = contents_of()
+    wanted = cases(contents.layout, None, [None])
+    by = predict(contents, wanted)[0].events[0].by
+    texts = [f"option{number}" for number in range(3000)]
+    many = [Event(12, "EV_IPL", f"x: {t}", "", by, digests(encode(t), ("sha384",))) for t in texts]
+    explanation = explain(log_of(many), contents, wanted)
+    assert sum(item.verdict is Verdict.UNEXPECTED for item in explanation.events) > 2990

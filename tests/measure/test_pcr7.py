@@ -1,0 +1,106 @@
+"""PCR 7 as real machines had it, from their variables; and what in db vouches for an image."""
+
+import subprocess
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import efi_signature_list, pcr_text
+from fuki_build.formats.efi_signature_list import Kind
+from fuki_build.image.assemble import assemble
+from fuki_build.image.inspect import inspect
+from fuki_build.measure.events import register
+from fuki_build.measure.pcr7 import Policy, State, authority_events, variable_events
+from fuki_build.measure.registers import BANKS
+from fuki_build.signing.authority import authority
+
+LOGS = Path(__file__).parents[1] / "data" / "event-logs"
+OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
+
+
+def enrolled() -> dict[str, bytes]:
+    return {name: (LOGS / f"{name}.esl").read_bytes() for name in ("PK", "KEK", "db", "dbx")}
+
+
+def vouching() -> bytes:
+    """The one entry of db: owner and certificate."""
+    (only,) = efi_signature_list.decode(enrolled()["db"])
+    (entry,) = only.signatures
+    return entry.owner.bytes_le + entry.data
+
+
+POLICIES = {
+    # One certificate vouches for the image and for its addon, and is measured once.
+    "secure-boot-on": Policy(State.ON, enrolled(), {"the image": vouching(), "more.addon.efi": vouching()}),
+    "secure-boot-off": Policy(State.OFF, {}),
+    # This build of edk2 has no Secure Boot.
+    "disk-262": Policy(State.ABSENT, {}),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_register_7_is_what_a_real_machine_had(name):
+    policy = POLICIES[name]
+    events = [*variable_events(policy, tuple(BANKS)), *authority_events(policy, tuple(BANKS)).values()]
+    values = pcr_text.decode((LOGS / f"{name}.pcrs").read_text())
+    for bank in BANKS:
+        assert register(events, 7, bank) == values[bank, 7]
+
+
+def test_without_anything_that_vouches_the_value_cannot_be_told():
+    policy = Policy(State.ON, enrolled(), {"the image": b""})
+    (event,) = authority_events(policy, ("sha256",)).values()
+    assert "refuses" in event.unknown
+    assert register([event], 7, "sha256") is None
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A certificate authority, and a signer that it issued."""
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=CA")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "own.key", "-out", "own.csr", "-subj", "/CN=own")
+    openssl("x509", "-req", "-in", "own.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "own.pem")
+    return tmp_path
+
+
+def der(path: Path) -> bytes:
+    return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
+
+
+def vouched(image: Path, *lists: efi_signature_list.SignatureList) -> bytes:
+    layout = inspect(image)
+    return authority(layout, assemble(layout), efi_signature_list.encode(lists))
+
+
+def test_the_entry_of_db_that_vouches_is_the_first_in_the_signatures_chain(keys, part):
+    signed = keys / "signed.efi"
+    own = ["--key", keys / "own.key", "--cert", keys / "own.pem"]
+    command = ["sbsign", *own, "--output", signed, part("stub-x64")]
+    subprocess.run(command, check=True, capture_output=True)
+    other = efi_signature_list.certificate_list(vouching()[16:], OWNER)
+    ca, leaf = (efi_signature_list.certificate_list(der(keys / f"{n}.pem"), OWNER) for n in ("ca", "own"))
+    assert vouched(signed, other, ca, leaf) == OWNER.bytes_le + der(keys / "ca.pem")
+    assert vouched(signed, leaf, ca) == OWNER.bytes_le + der(keys / "own.pem")
+    assert vouched(signed, other) == b""
+
+
+def test_a_digest_in_db_vouches_for_an_unsigned_image(part):
+    digest = bytes.fromhex(assemble(inspect(part("stub-x64"))).authenticode)
+    assert vouched(part("stub-x64"), efi_signature_list.hash_list(Kind.SHA256, [digest], OWNER)) == (
+        OWNER.bytes_le + digest
+    )
+    assert vouched(part("stub-257-x64"), efi_signature_list.hash_list(Kind.SHA256, [digest], OWNER)) == b""
+
+
+def test_a_damaged_db_is_refused(part):
+    layout = inspect(part("stub-x64"))
+    with pytest.raises(FormatError):
+        authority(layout, assemble(layout), enrolled()["db"][:-1])

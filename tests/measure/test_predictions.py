@@ -1,0 +1,217 @@
+"""What predictions are made of, where it can be said without a machine; the rules are those of the stub's sources."""
+
+import hashlib
+from struct import pack
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.formats import cpio, efifw, hwids, pcr_text
+from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.image.assemble import assemble
+from fuki_build.image.image import ImageKind
+from fuki_build.image.layout import Layout
+from fuki_build.measure.boot import Addon, Boot, Way
+from fuki_build.measure.cmdline import mangle
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.policy import policy_pcr
+from fuki_build.measure.predict import Prediction, cases, predict
+from fuki_build.measure.registers import check_banks, replay, split_phases
+from tests.support.images import Content, layout_of
+
+BANKS = ("sha256",)
+LINUX: Content = (".linux", b"kernel", None)
+
+
+def contents_of(layout: Layout) -> Contents:
+    return Contents(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
+
+
+def predicted(*sections: Content, boot: Boot | None = None, profile: int | None = None, stub="stub-x64") -> Prediction:
+    contents = contents_of(layout_of([LINUX, *sections], stub))
+    (found,) = predict(contents, cases(contents.layout, None, [profile]), boot)
+    return found
+
+
+def addon(name: str, *sections: Content) -> Addon:
+    layout = layout_of(sections, None, ImageKind.ADDON)
+    return Addon(name, layout, assemble(layout, algorithms=BANKS, measured=True))
+
+
+def what(prediction: Prediction, pcr: int) -> list[str]:
+    return [event.what for event in prediction.events if event.pcr == pcr]
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+class TestSections:
+    def test_of_sections_that_repeat_in_a_slice_the_first_is_measured(self):
+        found = predicted((".cmdline", b"first", None), (".cmdline", b"second", None))
+        digests = [event.digests["sha256"] for event in found.events if event.pcr == 11]
+        assert sha256(b"first") in digests
+        assert sha256(b"second") not in digests
+
+    def test_an_empty_section_of_a_profile_takes_the_bases_away(self):
+        sections = ((".cmdline", b"base", None), (".profile", b"ID=a", 0), (".cmdline", b"", 0))
+        assert "content of .cmdline" not in what(predicted(*sections, profile=0), 11)
+
+    def test_a_section_that_a_stub_does_not_know_is_not_measured(self):
+        assert "content of .efifw" not in what(predicted((".efifw", b"x", None), stub="stub-257-x64"), 11)
+        assert "content of .uname" in what(predicted((".uname", b"6", None), stub="stub-257-x64"), 11)
+
+    def test_an_image_that_claims_gigabytes_of_memory_is_refused(self):
+        layout = layout_of([LINUX])
+        sections = tuple(
+            placed.__class__(placed.section, placed.header._replace(virtual_size=0xF0000000))
+            if placed.name == ".linux"
+            else placed
+            for placed in layout.sections
+        )
+        import msgspec
+
+        contents = contents_of(layout)
+        with pytest.raises(FormatError, match="in memory"):
+            predict(
+                msgspec.structs.replace(contents, layout=msgspec.structs.replace(layout, sections=sections)),
+                cases(layout, None, [None]),
+            )
+
+    def test_more_combinations_than_can_be_told_are_refused(self):
+        firmware = [(".efifw", efifw.encode_header(str(n), 1) + b"x", None) for n in range(70)]
+        trees = [(".dtbauto", tree(f"d{n}"), None) for n in range(70)]
+        devices = [Device(DeviceType.UEFI_FW, "n", str(n), frozenset({UUID(int=n + 1)})) for n in range(70)]
+        devices += [Device(DeviceType.DEVICETREE, "n", f"d{n}", frozenset({UUID(int=n + 1)})) for n in range(70)]
+        layout = layout_of([LINUX, *firmware, *trees, (".hwids", hwids.encode(devices), None)])
+        with pytest.raises(FukiError, match="too many to combine"):
+            cases(layout, None, [None])
+
+
+def tree(compatible: str) -> bytes:
+    """A devicetree with one property (Devicetree Specification 0.4, 5)."""
+    text = compatible.encode() + b"\0"
+    padded = text + bytes(-len(text) % 4)
+    body = pack(">II", 1, 0) + pack(">III", 3, len(text), 0) + padded + pack(">II", 2, 9)
+    names = b"compatible\0"
+    size = 40 + 16 + len(body) + len(names)
+    head = pack(">10I", 0xD00DFEED, size, 56, 56 + len(body), 40, 17, 16, 0, len(names), len(body))
+    return head + bytes(16) + body + names
+
+
+class TestCommandLine:
+    def test_what_is_passed_takes_the_place_of_the_images_own(self):
+        found = predicted((".cmdline", b"own console=tty0", None), boot=Boot(options="given console=tty0"))
+        assert what(found, 12) == ["passed options: given console=tty0"]
+        assert "the kernel's options: given console=tty0" in what(found, 9)
+
+    def test_secure_boot_keeps_the_images_own(self):
+        boot = Boot(options="given", secure_boot=True)
+        found = predicted((".cmdline", b"own console=tty0", None), boot=boot)
+        assert what(found, 12) == []
+        assert "the kernel's options: own console=tty0" in what(found, 9)
+
+    def test_addons_and_smbios_are_appended_in_that_order(self):
+        addons = (addon("b.addon.efi", (".cmdline", b"b", None)), addon("a.addon.efi", (".cmdline", b"a", None)))
+        boot = Boot(smbios="host", addons=addons, global_addons=(addon("z.addon.efi", (".cmdline", b"z", None)),))
+        found = predicted((".cmdline", b" own\nconsole=tty0 ", None), boot=boot)
+        assert what(found, 12) == [
+            "options of addons (z.addon.efi, a.addon.efi, b.addon.efi): z a b",
+            "options from SMBIOS: host",
+        ]
+        assert "the kernel's options: own console=tty0 z a b host" in what(found, 9)
+        assert what(found, 4)[-3:] == ["the addon z.addon.efi", "the addon a.addon.efi", "the addon b.addon.efi"]
+
+    def test_an_addon_for_another_kernel_is_loaded_and_not_used(self):
+        other = addon("x.addon.efi", (".cmdline", b"x", None), (".uname", b"5", None))
+        found = predicted((".cmdline", b"console=", None), (".uname", b"6", None), boot=Boot(addons=(other,)))
+        assert "the addon x.addon.efi" in what(found, 4)
+        assert what(found, 12) == []
+
+    def test_an_initrd_in_an_addon_is_measured_and_joined_behind_the_others(self):
+        beside = addon("x.addon.efi", (".initrd", b"12345", None))
+        boot = Boot(way=Way.DIRECT, addons=(beside,))
+        found = predicted((".cmdline", b"console=", None), (".initrd", b"123456", None), boot=boot)
+        assert [event.digests["sha256"] for event in found.events if event.pcr == 12] == [sha256(b"12345")]
+        initrd = next(event for event in found.events if event.pcr == 9 and event.source != "command line")
+        assert initrd.digests["sha256"] == sha256(b"123456\0\0" + b"12345\0\0\0")
+
+    def test_without_console_the_options_cannot_be_told_unless_it_is_known_what_is_added(self):
+        own = (".cmdline", b"quiet", None)
+        assert "console=" in predicted(own).unknown(9)
+        known = predicted(own, boot=Boot(way=Way.DIRECT, console="console=hvc0"))
+        assert "the kernel's options: quiet console=hvc0" in what(known, 9)
+        assert predicted(own, boot=Boot(way=Way.DIRECT), stub="stub-257-x64").unknown(9) == ""
+
+    def test_what_the_stub_does_not_keep_only_makes_register_9_unknown(self):
+        found = predicted((".cmdline", b"\xff console=", None))
+        assert "UTF-8" in found.unknown(9)
+        assert found.value(11, "sha256") is not None
+
+    @given(st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"])))
+    def test_a_command_line_has_no_control_characters_and_no_blanks_at_its_ends(self, text):
+        found = mangle(text)
+        assert found == found.strip(" ")
+        assert not any(c < " " or c == "\x7f" for c in found)
+
+
+class TestInitrd:
+    def test_microcode_comes_before_the_initrd_although_it_stands_behind_it(self):
+        sections = ((".cmdline", b"console=", None), (".initrd", b"initrd", None), (".ucode", b"micro", None))
+        found = predicted(*sections, boot=Boot(way=Way.DIRECT))
+        assert found.events[-1].digests["sha256"] == sha256(b"micro\0\0\0" + b"initrd\0\0")
+
+    def test_an_initrd_alone_is_not_padded(self):
+        found = predicted((".cmdline", b"console=", None), (".initrd", b"alone", None), boot=Boot(way=Way.DIRECT))
+        assert found.events[-1].digests["sha256"] == sha256(b"alone")
+
+    def test_a_secret_of_the_machine_makes_it_unpredictable_on_a_disk(self):
+        sections = ((".cmdline", b"console=", None), (".initrd", b"x", None))
+        assert "secret" in predicted(*sections).unknown(9)
+        assert predicted(*sections, boot=Boot(secret=False)).unknown(9) == ""
+        assert predicted(*sections, stub="stub-257-x64").unknown(9) == ""
+
+    def test_an_archive_is_what_cpio_reads(self, tmp_path):
+        import subprocess
+
+        archive = cpio.pack_literal(".extra", "os-release", b"ID=x\n", 0o555, 0o444)
+        listed = subprocess.run(["cpio", "-itv"], input=archive, capture_output=True, check=True, cwd=tmp_path).stdout
+        rows = [line.split() for line in listed.decode().splitlines()]
+        assert [(row[0], row[-1]) for row in rows] == [("dr-xr-xr-x", ".extra"), ("-r--r--r--", ".extra/os-release")]
+
+
+def test_a_policy_selects_registers_as_the_tpm_library_does():
+    """TPML_PCR_SELECTION: count, algorithm, size, and one bit a register, the lowest first."""
+    composite = sha256(b"\1" * 32 + b"\2" * 32)
+    command = bytes.fromhex("0000017f" + "00000001" + "000b" + "03" + "100800")
+    assert policy_pcr({11: b"\2" * 32, 4: b"\1" * 32}, "sha256") == sha256(bytes(32) + command + composite)
+    with pytest.raises(ValueError, match="24"):
+        policy_pcr({24: bytes(32)}, "sha256")
+
+
+def test_a_register_starts_with_zeros():
+    assert replay("sha256", [b"\1" * 32]) == sha256(bytes(32) + b"\1" * 32)
+
+
+def test_names_of_banks_and_phases_are_checked():
+    assert check_banks(["SHA384", "sha1", "sha384"]) == ("sha1", "sha384")
+    assert split_phases(":enter-initrd::final:") == ("enter-initrd", "final")
+    with pytest.raises(RecipeError, match="no bank 'md5'"):
+        check_banks(["md5"])
+    with pytest.raises(RecipeError, match="no word"):
+        split_phases("::")
+
+
+class TestValues:
+    def test_every_way_to_write_a_value_is_read(self):
+        value = "ab" * 32
+        for text in (f"11={value}", f"sha256:11={value}", f"  11: 0x{value.upper()}", f"PCR-11: {value}"):
+            assert pcr_text.decode_value(text) == (("sha256", 11), b"\xab" * 32)
+
+    @pytest.mark.parametrize("text", ["11=ab", "24=" + "ab" * 32, "sha1:1=" + "ab" * 32, "x", "1=" + "zz" * 32])
+    def test_what_is_no_value_is_refused(self, text):
+        with pytest.raises(FormatError):
+            pcr_text.decode_value(text)

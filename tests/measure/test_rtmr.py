@@ -1,0 +1,160 @@
+"""RTMRs, put together again by hand from what was predicted; tests/boot holds them against logs of guests."""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha384
+
+import pytest
+
+from fuki_build.formats import event_log
+from fuki_build.formats.event_log import LogKind
+from fuki_build.image.assemble import assemble
+from fuki_build.image.image import ImageKind
+from fuki_build.image.layout import Layout
+from fuki_build.image.stub import model_of
+from fuki_build.measure.boot import Addon, Boot, Way
+from fuki_build.measure.contents import Contents
+from fuki_build.measure.explain import explain
+from fuki_build.measure.pcr7 import Policy, State
+from fuki_build.measure.predict import Prediction, cases, predict
+from fuki_build.measure.rtmr import Rtmr, measured, rtmrs
+from tests.formats.test_event_log import record, spec_event
+from tests.measure.test_explain import NUMBERS, RTMR
+from tests.support.images import Content, layout_of
+
+BANKS = ("sha384",)
+IMAGE: tuple[Content, ...] = (
+    (".linux", b"kernel", None),
+    (".cmdline", b"console=ttyS0", None),
+    (".initrd", b"initrd", None),
+    (".profile", b"ID=main\n", 0),
+    (".profile", b"ID=other\n", 1),
+)
+ANNOUNCED = (b"Calling EFI Application from Boot Option", bytes(4))
+EXITS = (b"Exit Boot Services Invocation", b"Exit Boot Services Returned with Success")
+DIRECT = Boot(way=Way.DIRECT)
+
+
+def extended(values: Iterable[bytes]) -> bytes:
+    register = bytes(48)
+    for value in values:
+        register = sha384(register + value).digest()
+    return register
+
+
+def predicted(layout: Layout, boot: Boot, profile: int | None = 0) -> Prediction:
+    contents = Contents(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
+    (found,) = predict(contents, cases(layout, None, [profile]), boot)
+    return found
+
+
+def told(boot: Boot, profile: int | None = 0, stub: str = "stub-x64", more: Sequence[Content] = ()) -> tuple[Rtmr, ...]:
+    layout = layout_of([*IMAGE, *more], stub)
+    return rtmrs(predicted(layout, boot, profile), boot, layout)
+
+
+def addon() -> Addon:
+    layout = layout_of([(".initrd", b"more", None)], None, ImageKind.ADDON)
+    return Addon("more.addon.efi", layout, assemble(layout, algorithms=BANKS, measured=True))
+
+
+def authenticode(layout: Layout) -> bytes:
+    return assemble(layout, algorithms=BANKS, measured=True).hashes["sha384"].image.digest()
+
+
+def test_the_first_of_an_image_that_the_hypervisor_hands_over_is_decided_by_the_image():
+    first, _ = told(DIRECT)
+    image = authenticode(layout_of(IMAGE))
+    assert first.value == extended([image, *(sha384(text).digest() for text in (*ANNOUNCED, *EXITS))])
+
+
+def test_the_first_of_a_disk_boot_has_the_partition_table_before_the_programs():
+    boot = Boot(secret=False, partitions=b"table")
+    image = authenticode(layout_of(IMAGE))
+    *head, table = (sha384(text).digest() for text in (*ANNOUNCED, b"table"))
+    tail = [sha384(text).digest() for text in EXITS]
+    assert told(boot)[0].value == extended([*head, table, image, *tail])
+    without = told(Boot(secret=False, partitions=b""))[0]
+    assert without.value == extended([*head, image, *tail])
+
+
+def test_without_the_disk_the_first_cannot_be_told_and_the_second_can():
+    first, second = told(Boot(secret=False))
+    assert (first.value, first.unknown) == (None, "the partition table of the disk is not known")
+    assert second.value is not None
+
+
+def test_what_makes_register_9_unknown_makes_the_second_so():
+    first, second = told(Boot(partitions=b""))
+    assert first.value is not None
+    assert "secret" in second.unknown
+
+
+def test_boot_loaders_make_both_unknown():
+    for boot in (Boot(secret=False, partitions=b"", loaders=(addon(),)), Boot(way=Way.DIRECT, shim=True)):
+        assert all("boot loaders" in register.unknown for register in told(boot))
+
+
+def test_the_second_holds_profile_sections_options_and_initrd_in_the_order_of_time():
+    layout = layout_of(IMAGE)
+    prediction = predicted(layout, Boot(way=Way.DIRECT, options="passed console="), 1)
+    _, second = rtmrs(prediction, DIRECT, layout)
+    assert [event.pcr for event in second.events] == [12, *[11] * 10, 12, 9, 9]
+    assert second.value == extended(event.digests["sha384"] for event in prediction.events if event.pcr >= 8)
+
+
+TAGGED = ("the profile's number 1", ".initrd of the addon more.addon.efi")
+
+
+def test_only_stubs_from_261_on_measure_the_profile_and_addons():
+    boot = Boot(way=Way.DIRECT, addons=(addon(),))
+    _, newest = told(boot, 1)
+    assert [event.what for event in newest.events if event.type == "EV_EVENT_TAG"][:2] == list(TAGGED)
+    _, older = told(boot, 1, "stub-257-x64")
+    kinds = [(event.by, event.type) for event in older.events]
+    assert ("stub", "EV_EVENT_TAG") not in kinds
+    assert ("kernel", "EV_EVENT_TAG") in kinds
+    assert ("stub", "EV_IPL") in kinds
+
+
+def test_stubs_before_256_measure_nothing():
+    events = measured(predicted(layout_of(IMAGE, "stub-257-x64"), DIRECT), model_of((255, 0)))
+    assert {event.by for event in events} == {"firmware", "kernel"}
+
+
+@pytest.mark.parametrize(
+    ("release", "known"), [(b"6.9.12-arch1", False), (b"6.10.0", True), (b"5.14.0-427.el9", False), (b"12.0", True)]
+)
+def test_a_kernel_that_measures_only_into_tpms_makes_the_second_unknown(release, known):
+    first, second = told(DIRECT, more=[(".uname", release, None)])
+    assert first.value is not None
+    assert (second.value is not None) is known
+    assert ("6.10" in second.unknown) is not known
+
+
+def test_a_kernel_that_firmware_loads_is_in_the_first(part):
+    kernel = part("kernel-x64").read_bytes()
+    layout = layout_of([(".linux", kernel, None), (".cmdline", b"console=", None)], "stub-257-x64")
+    first, _ = rtmrs(predicted(layout, DIRECT, None), DIRECT, layout)
+    assert [event.source for event in first.events if event.type.endswith("APPLICATION")] == ["the image", ".linux"]
+
+
+def test_what_vouches_for_a_program_comes_right_before_it():
+    authorities = {"the image": b"one", "more.addon.efi": b"two"}
+    policy = Policy(State.ON, {}, authorities)
+    boot = Boot(secret=False, secure_boot=True, policy=policy, addons=(addon(),))
+    events = predicted(layout_of(IMAGE), boot).events
+    order = [event.source for event in events if event.pcr == 4 or event.type == "EV_EFI_VARIABLE_AUTHORITY"]
+    assert order == ["constant", "constant", "variable db", "the image", "variable db", "more.addon.efi"]
+
+
+def test_a_confidential_guests_log_lacks_what_its_stub_does_not_measure_there():
+    layout = layout_of(IMAGE, "stub-257-x64")
+    contents = Contents(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
+    first, second = rtmrs(predicted(layout, DIRECT, 1), DIRECT, layout)
+    data = spec_event({"sha384": 48})
+    for event in (*first.events, *second.events):
+        data += record({5: 2, **RTMR}[event.pcr], NUMBERS[event.type], event.digests, event.what.encode())
+    explanation = explain(event_log.decode(data, LogKind.CC), contents, cases(layout, None, [0, 1]), DIRECT)
+    assert explanation.complete
+    assert explanation.prediction is not None
+    assert explanation.prediction.case.profile == 1
