@@ -21,10 +21,11 @@ _DIGITS = 12
 _HEAD = """\
 # What booted guests measured
 
-Written by `make boot-table`: each line is a guest of the boot test suite, [tests/boot](../tests/boot). A cell has the
-first digits of a register in the bank SHA-256, once where what was measured is what was predicted, and both where
-it is not; all banks are compared. Without a real kernel, a small EFI program stands in for it and measures as Linux does. With
-one, an addon brings the probe, which is in registers 4, 9 and 12. What is refused measures nothing that could be read.
+Written by `make boot-table`: each line is a guest of the boot test suite, [tests/boot](../tests/boot). A cell
+has the first digits of a register in the bank SHA-256, once where what was measured is what was predicted, and
+both where it is not; all banks are compared. Without a real kernel, a small EFI program stands in for it and
+measures as Linux does; with one, an addon brings the probe, which is in registers 4, 9 and 12. What was refused
+has nothing to compare.
 
 """
 
