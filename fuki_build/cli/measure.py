@@ -13,7 +13,6 @@ from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import (
     boot_options,
     chosen_machines,
-    disk_option,
     machine_options,
     profile_option,
 )
@@ -49,7 +48,6 @@ bank_option = click.option(
 @click.option("--rtmr", "rtmrs", is_flag=True, help="RTMRs of a TDX guest too, and the bank sha384.")
 @click.option("--events", is_flag=True, help="List the events that make the values.")
 @boot_options
-@disk_option
 @json_option
 @click.pass_obj
 def measure(  # noqa: PLR0917 - click passes them by name

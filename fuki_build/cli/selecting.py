@@ -16,9 +16,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _path = click.Path(path_type=Path)
 
 profile_option = click.option("--profile", help="Only this profile, by number or id; by default all.")
-disk_option = click.option(
-    "--disk", metavar="FILE", type=_path, help="The disk that it starts from, as raw data, for RTMR1."
-)
 
 
 def machine_options(verb: F) -> F:
@@ -47,7 +44,7 @@ def boot_options(verb: F) -> F:
 
 def start_options(verb: F) -> F:
     """Those of `boot_options` without the way, and without Secure Boot and what it lets start."""
-    return _with(verb, (*_STARTED, disk_option))
+    return _with(verb, _STARTED)
 
 
 _STARTED: Sequence[Callable[[Any], Any]] = (
@@ -55,6 +52,7 @@ _STARTED: Sequence[Callable[[Any], Any]] = (
     click.option("--smbios-options", metavar="TEXT", help="What io.systemd.stub.kernel-cmdline-extra= adds."),
     click.option("--console", metavar="TEXT", help="What the stub appends where no console= is given, or ''."),
     click.option("--no-boot-secret", is_flag=True, help="The stub finds no randomness to make its secret of."),
+    click.option("--disk", metavar="FILE", type=_path, help="The disk that it starts from, as raw data, for RTMR1."),
     click.option("--addon", "addons", metavar="FILE", multiple=True, type=_path, help="An addon (repeatable)."),
     click.option(
         "--global-addon",

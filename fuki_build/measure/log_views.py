@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from fuki_build.formats.event_log import EventLog, LogKind
+from fuki_build.image.layout import Layout
+from fuki_build.measure import rtmr
+from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import in_hex
 from fuki_build.measure.explain import Explained, Explanation, registers
-from fuki_build.measure.registers import BANKS
+from fuki_build.measure.predict import Prediction
+from fuki_build.measure.registers import BANKS, Digests
 from fuki_build.measure.views import BootView, EventView, View, boot_view, event_view
 
 FORMAT_VERSION = 1
@@ -29,11 +33,20 @@ class LoggedView(View, frozen=True):
 
 
 class ReplayedView(View, frozen=True):
-    """A register's values by bank, in hex, as the log's events give them."""
+    """A register's values by bank, in hex, as the log's events give them.
+
+    `predicted` are those that the image predicts for the boot that fits best, as far as they can be told.
+    """
 
     register: int
     name: str
     values: Mapping[str, str]
+    predicted: Mapping[str, str]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing else was predicted."""
+        return all(self.values.get(bank) == value for bank, value in self.predicted.items())
 
 
 class FitView(View, frozen=True):
@@ -78,21 +91,23 @@ class ReplayView(View, frozen=True):
 def replay_view(
     log: EventLog,
     explanation: Explanation,
-    image: str | None,
+    image: Layout | None,
     reasons: Sequence[tuple[int, str]],
     expected: Sequence[ExpectedView],
 ) -> ReplayView:
     prediction, boot = explanation.prediction, explanation.boot
     fit = None
+    predicted: Mapping[int, Digests] = {}
     if image is not None and prediction is not None and boot is not None:
         case = prediction.case
-        fit = FitView(image, case.profile, case.firmware, case.devicetree, boot_view(boot))
+        predicted = _predicted(log.kind, prediction, boot, image)
+        fit = FitView(image.where or image.name, case.profile, case.firmware, case.devicetree, boot_view(boot))
     return ReplayView(
         version=FORMAT_VERSION,
         kind=log.kind.value,
         crypto_agile=log.crypto_agile,
         banks=log.banks,
-        registers=_registers(log),
+        registers=_registers(log, predicted),
         fit=fit,
         events=[_event(number, item) for number, item in enumerate(explanation.events)],
         missing=[event_view(event) for event in explanation.missing],
@@ -108,7 +123,16 @@ def register_name(kind: LogKind, register: int) -> str:
     return "MRTD" if register == 0 else f"RTMR{register - 1}"
 
 
-def _registers(log: EventLog) -> list[ReplayedView]:
+def _predicted(kind: LogKind, prediction: Prediction, boot: Boot, layout: Layout) -> Mapping[int, Digests]:
+    """The values of registers, by the log's numbers, that are known in advance."""
+    if kind is LogKind.CC:
+        found = rtmr.rtmrs(prediction, boot, layout) if rtmr.BANK in prediction.banks else ()
+        return {each.number + 1: {rtmr.BANK: each.value} for each in found if each.value is not None}
+    values = {pcr: {bank: prediction.value(pcr, bank) for bank in prediction.banks} for pcr in prediction.registers}
+    return {pcr: {bank: value for bank, value in own.items() if value is not None} for pcr, own in values.items()}
+
+
+def _registers(log: EventLog, predicted: Mapping[int, Digests]) -> list[ReplayedView]:
     values = {bank: registers(log, bank) for bank in log.banks if bank in BANKS}
     numbers = sorted({number for found in values.values() for number in found})
     return [
@@ -116,6 +140,7 @@ def _registers(log: EventLog) -> list[ReplayedView]:
             number,
             register_name(log.kind, number),
             {bank: found[number].hex() for bank, found in values.items() if number in found},
+            in_hex(predicted.get(number, {})),
         )
         for number in numbers
     ]

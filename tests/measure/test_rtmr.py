@@ -1,5 +1,7 @@
 """RTMRs, put together again by hand from what was predicted; tests/boot holds them against logs of guests."""
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from hashlib import sha384
 
@@ -13,13 +15,15 @@ from fuki_build.image.layout import Layout
 from fuki_build.image.stub import model_of
 from fuki_build.measure.boot import Addon, Boot, Way
 from fuki_build.measure.contents import Contents
+from fuki_build.measure.events import Event
 from fuki_build.measure.explain import explain
 from fuki_build.measure.pcr7 import Policy, State
 from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.measure.rtmr import Rtmr, measured, rtmrs
 from tests.formats.test_event_log import record, spec_event
 from tests.measure.test_explain import NUMBERS, RTMR
-from tests.support.images import Content, layout_of
+from tests.support.command import invoke, succeed
+from tests.support.images import Content, layout_of, write
 
 BANKS = ("sha384",)
 IMAGE: tuple[Content, ...] = (
@@ -147,13 +151,36 @@ def test_what_vouches_for_a_program_comes_right_before_it():
     assert order == ["constant", "constant", "variable db", "the image", "variable db", "more.addon.efi"]
 
 
+def guest_log(events: Iterable[Event]) -> bytes:
+    """The log of a confidential guest with these events."""
+    data = spec_event({"sha384": 48})
+    for event in events:
+        data += record({5: 2, **RTMR}[event.pcr], NUMBERS[event.type], event.digests, event.what.encode())
+    return data
+
+
+def test_a_guests_registers_are_held_against_those_that_its_image_predicts(tmp_path):
+    layout = layout_of(IMAGE)
+    write(tmp_path / "image.efi", layout)
+    first, second = rtmrs(predicted(layout, DIRECT, 1), DIRECT, layout)
+    verb = ("replay", "ccel", "--kind", "cc", "--image", "image.efi", "--direct")
+    (tmp_path / "ccel").write_bytes(guest_log((*first.events, *second.events)))
+    view = json.loads(succeed(tmp_path, *verb, "--json").out)
+    values = {row["name"]: row["predicted"] for row in view["registers"]}
+    assert values == {register.name: {"sha384": (register.value or b"").hex()} for register in (first, second)}
+    number, *others = second.events
+    (tmp_path / "ccel").write_bytes(guest_log((*first.events, *others, number)))
+    done = invoke(tmp_path, *verb)
+    assert done.code == 3
+    assert "RTMR2 has the events that image.efi predicts, in another order" in done.err
+    assert re.search(r"(?m)^RTMR2 +sha384 another value", done.out)
+
+
 def test_a_confidential_guests_log_lacks_what_its_stub_does_not_measure_there():
     layout = layout_of(IMAGE, "stub-257-x64")
     contents = Contents(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
     first, second = rtmrs(predicted(layout, DIRECT, 1), DIRECT, layout)
-    data = spec_event({"sha384": 48})
-    for event in (*first.events, *second.events):
-        data += record({5: 2, **RTMR}[event.pcr], NUMBERS[event.type], event.digests, event.what.encode())
+    data = guest_log((*first.events, *second.events))
     explanation = explain(event_log.decode(data, LogKind.CC), contents, cases(layout, None, [0, 1]), DIRECT)
     assert explanation.complete
     assert explanation.prediction is not None

@@ -67,11 +67,12 @@ def show_replay(view: ReplayView) -> None:
         add_row(events, "-", f"PCR {missing.pcr}", missing.type, "missing", missing.what)
     console.print(events)
     console.print()
-    values = new_table("Register", "Bank")
+    values = new_table("Register", "Bank", *(["Predicted"] if view.fit else []))
     values.add_column("Value", overflow="fold")
     for register in view.registers:
         bank = "sha256" if "sha256" in register.values else next(iter(register.values))
-        add_row(values, register.name, bank, register.values[bank])
+        held = ("yes" if register.holds else "another value") if register.predicted else ""
+        add_row(values, register.name, bank, *([held] if view.fit else []), register.values[bank])
     console.print(values)
     for reason in view.reasons:
         console.print(plain(f"{register_name(LogKind(view.kind), reason.register)}: {reason.text}"), soft_wrap=True)
