@@ -21,6 +21,11 @@ from fuki_build.errors import FormatError
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 HASHES: dict[str, type[HashAlgorithm]] = {"sha1": SHA1, "sha256": SHA256, "sha384": SHA384, "sha512": SHA512}
 """By hashlib's names."""
+UNREADABLE = (
+    ValueError, TypeError, OverflowError, UnsupportedAlgorithm,
+    x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
+"""What cryptography raises for certificates and keys that are damaged, or of a kind that it does not know."""
 
 
 def decode_certificates(data: bytes) -> list[bytes]:
@@ -30,7 +35,7 @@ def decode_certificates(data: bytes) -> list[bytes]:
             found = x509.load_pem_x509_certificates(data)
         else:
             found = [x509.load_der_x509_certificate(data)]
-    except ValueError as error:
+    except UNREADABLE as error:
         hint = "it holds a private key" if b"PRIVATE KEY-----" in data else "X.509 in PEM or DER is expected"
         raise FormatError("this is not a certificate", hint=hint) from error
     return [certificate.public_bytes(Encoding.DER) for certificate in found]
@@ -40,7 +45,7 @@ def public_key_of(certificate: bytes) -> bytes:
     """The public key of a DER certificate, as a SubjectPublicKeyInfo in DER. Raises `FormatError`."""
     try:
         key = _certificate(certificate).public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise FormatError("the certificate's key cannot be read") from error
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
@@ -57,7 +62,7 @@ def read_public_key(data: bytes) -> bytes:
             return public_key_of(decode_certificates(data)[0])
         else:
             key = load_der_public_key(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise FormatError("this is not a public key", hint="PEM or DER, or a certificate, is expected") from error
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
@@ -71,7 +76,7 @@ def decode_public_key(der: bytes) -> PublicKey:
     """An RSA or elliptic curve key from a SubjectPublicKeyInfo. Raises `FormatError` for anything else."""
     try:
         key = load_der_public_key(der)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise FormatError("this is not a public key") from error
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise FormatError("the key is neither an RSA nor an elliptic curve key")
@@ -87,7 +92,7 @@ def verifies(public_key: bytes, signature: bytes, digest: bytes, algorithm: str)
             key.verify(signature, digest, padding.PKCS1v15(), prehashed)
         else:
             key.verify(signature, digest, ec.ECDSA(prehashed))
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 
@@ -111,7 +116,7 @@ def fingerprint(der: bytes) -> str:
 def _certificate(der: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise FormatError("the certificate cannot be read") from error
 
 
@@ -119,7 +124,7 @@ def subject(certificate: bytes) -> str:
     """The subject of a DER certificate as text (RFC 4514). Raises `FormatError`."""
     try:
         return _certificate(certificate).subject.rfc4514_string() or "without a name"
-    except ValueError as error:
+    except UNREADABLE as error:
         raise FormatError("the certificate's subject cannot be read") from error
 
 
@@ -141,7 +146,7 @@ def issued(issuer: bytes, certificate: bytes) -> bool:
         return bool(authority.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
     except x509.ExtensionNotFound:
         return True  # version 1 had no extensions
-    except (FormatError, InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+    except (FormatError, InvalidSignature, *UNREADABLE):
         return False
 
 
@@ -162,7 +167,7 @@ def facts(certificate: bytes) -> Facts:
     try:
         issuer = decoded.issuer.rfc4514_string()
         serial = f"{decoded.serial_number:x}"
-    except ValueError as error:
+    except UNREADABLE as error:
         raise FormatError("the certificate's issuer cannot be read") from error
     return Facts(
         subject=subject(certificate),

@@ -43,6 +43,17 @@ def test_what_is_no_certificate_is_refused(data):
         x509.decode_certificates(data)
 
 
+def test_a_certificate_of_an_unknown_version_is_refused(identity):
+    der = identity.certificate.public_bytes(DER)
+    version = b"\xa0\x03\x02\x01"
+    at = der.index(version) + len(version)
+    changed = der[:at] + b"\x31" + der[at + 1 :]
+    for read in (x509.decode_certificates, x509.facts, x509.public_key_of):
+        with pytest.raises(FormatError):
+            read(changed)
+    assert not x509.issued(changed, der)
+
+
 def test_the_facts_are_those_of_openssl(identity):
     der = identity.certificate.public_bytes(DER)
     facts = x509.facts(der)

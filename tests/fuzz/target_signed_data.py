@@ -20,4 +20,6 @@ def run(data: bytes) -> None:
             certificate = found.certificate_of(signer)
             if certificate is not None:
                 x509.facts(certificate)
+                x509.issued(certificate, certificate)
+                x509.to_be_signed_hash(certificate, "sha256")
                 x509.verifies(x509.public_key_of(certificate), signer.signature, bytes(32), "sha256")
