@@ -67,7 +67,8 @@ class SigningContext:
         key = ("secret", source, purpose)
         if key not in self._shared:
             self._shared[key] = read_secret(source, self.directory, purpose, where)
-            self._secret_variables.add((source or "").removeprefix("env:"))
+            kind, _, name = (source or "").partition(":")
+            self._secret_variables |= {name} if kind == "env" else set()
         return cast("str", self._shared[key])
 
     @property

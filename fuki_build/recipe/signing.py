@@ -29,7 +29,7 @@ def resolve_signers(sign: Sign, host: PluginHost, where: str) -> tuple[SignReque
     return tuple(resolve_signer(table, host, f"{where}[{index}]") for index, table in enumerate(sign))
 
 
-class Resolved(Struct, Generic[T], frozen=True):
+class ResolvedBackend(Struct, Generic[T], frozen=True):
     """A table that names a signing backend: the backend, the keys that all such tables have, and its own options."""
 
     backend: Contribution[type[KeySigner] | type[FileSigner]]
@@ -37,7 +37,7 @@ class Resolved(Struct, Generic[T], frozen=True):
     options: Any
 
 
-def resolve_backend(data: Mapping[str, Any], common: type[T], host: PluginHost, where: str) -> Resolved[T]:
+def resolve_backend(data: Mapping[str, Any], common: type[T], host: PluginHost, where: str) -> ResolvedBackend[T]:
     """A table whose key `backend` names one, if only by default. Raises `RecipeError` at its place."""
     defaults = {field.encode_name: field.default for field in fields(common)}
     name = data.get("backend", defaults["backend"])
@@ -48,7 +48,8 @@ def resolve_backend(data: Mapping[str, Any], common: type[T], host: PluginHost, 
     except FukiError as error:
         raise error.at(f"{where}.backend") from error
     shared, rest = split(dict(data), common, found.thing.Options)
-    return Resolved(found, convert(shared, common, where), convert_options(rest, found.thing.Options, common, where))
+    options = convert_options(rest, found.thing.Options, common, where)
+    return ResolvedBackend(found, convert(shared, common, where), options)
 
 
 def resolve_signer(data: dict[str, Any], host: PluginHost, where: str) -> SignRequest:

@@ -44,7 +44,7 @@ def write_signed(
     """
     keyed = [signer for signer in signers if signer.key is not None]
     assembly = run({signer.request.digest for signer in keyed})
-    entries = keep + b"".join(certificate_entry(signer, assembly) for signer in keyed)
+    entries = keep + b"".join(_certificate_entry(signer, assembly) for signer in keyed)
     signed = attach(layout, entries, output) if entries else layout
     for signer in signers:
         if signer.key is None:
@@ -70,7 +70,7 @@ def replacing(path: Path, layout: Layout) -> Iterator[OutputFile]:
         raise
 
 
-def certificate_entry(signer: Signer, assembly: Assembly) -> bytes:
+def _certificate_entry(signer: Signer, assembly: Assembly) -> bytes:
     """One entry of a certificate table, made with an open key."""
     if signer.key is None:
         raise ValueError("a program signs files, not digests")

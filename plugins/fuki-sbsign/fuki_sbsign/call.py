@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fuki_build.errors import SigningError
+from fuki_build.hooks import SigningContext
 
 _LAST_LINES = 3
 _LINE_WIDTH = 200
@@ -21,13 +22,14 @@ _NOISE = re.compile(r"[0-9A-F]{8,}:error:|Enter .* pass ?phrase:|Signing .* imag
 class Call:
     """What a program is run with, to be filled in; see `prepare`.
 
-    `directory` is a scratch directory of this run, `hint` what to look at if the program fails.
+    `directory` is a scratch directory of this run, `environment` what is added to the context's, `hint` what to look at
+    if the program fails.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.arguments: list[str] = []
-        self.environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        self.environment = {"LC_ALL": "C.UTF-8"}
         self.hint: str | None = None
         self.descriptors: list[int] = []
         self._answer = ""
@@ -52,13 +54,16 @@ class Call:
         path.write_text("".join(map(ssl.DER_cert_to_PEM_cert, certificates)))
         return path
 
-    def run(self, program: str, directory: Path) -> None:
-        """Run the program in a directory. Raises `SigningError` with its last words, unless it ends with 0."""
+    def run(self, program: str, context: SigningContext) -> None:
+        """Run the program in the directory of the context, with its environment.
+
+        Raises `SigningError` with the program's last words, unless it ends with 0.
+        """
         try:
             done = subprocess.run(
                 [program, *self.arguments],
-                cwd=directory,
-                env=self.environment,
+                cwd=context.directory,
+                env={**context.environment, **self.environment},
                 # Where nothing is left to read, a prompt does not wait for anyone.
                 input=self._answer.encode(),
                 capture_output=True,

@@ -40,7 +40,7 @@ class ProgramSigner(FileSigner):
             ):
                 output = Path(beside) / image.name
                 self.prepare(call, image, output, options, context)
-                call.run(program, context.directory)
+                call.run(program, context)
                 if not output.is_file():
                     raise SigningError(f"{self.name} has written nothing, and says that all went well")
                 output.replace(image)

@@ -78,6 +78,17 @@ def test_the_secret_is_in_no_argument_environment_or_file(
     assert secret not in text
 
 
+def test_a_secret_from_the_environment_does_not_reach_the_program_there(
+    sign: Sign, stub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SESAME", PASSPHRASE)
+    seen = tmp_path / "seen"
+    spy = script(tmp_path / "spy", f'env >{seen}\nexec {shutil.which("sbsign")} "$@"')
+    sign(stub, "sbsign", **FILE, passphrase="env:SESAME", program=str(spy))  # noqa: S106 - where it is
+    assert "LC_ALL=" in seen.read_text()
+    assert PASSPHRASE not in seen.read_text()
+
+
 @each_unlocked
 def test_a_wrong_secret_is_told_without_telling_it(
     program: str, options: dict[str, str], secret: str, sign: Sign, stub: Path
