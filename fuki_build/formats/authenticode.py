@@ -1,6 +1,7 @@
 """Authenticode: which bytes of an image it covers, and where signatures stand.
 
-Source: Microsoft, "Windows Authenticode Portable Executable Signature Format", 2008.
+Sources: Microsoft, "Windows Authenticode Portable Executable Signature Format", 2008, and where programs read that
+differently, edk2's DxeImageVerificationLib (HashPeImage), which decides whether an image starts.
 """
 
 from struct import Struct
@@ -11,15 +12,19 @@ from fuki_build.formats.pe import SECURITY_DIRECTORY, PeHeaders
 from fuki_build.formats.reader import unpack
 
 PADDING = 8
-"""An image is hashed as if zeros filled it up to a multiple of this many bytes, as signing tools do to the file."""
+"""Signing tools fill an image up with zeros to a multiple of this many bytes, and hash these too."""
 
 _DIRECTORY = Struct("<II")
 
 
 def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], ...]:
-    """The half-open file ranges that are hashed, ascending; the checksum and the signature itself are left out.
+    """The half-open file ranges that are hashed, in their order; the checksum and the signature itself are left out.
 
-    Raises `FormatError` when sections overlap: such an image has no digest that loaders agree on.
+    They ascend, but for the last one: behind the sections, firmware goes on at the offset that equals the bytes hashed
+    so far. Where bytes before the end of the last section belong to none (`uncovered`), that is inside the sections,
+    and these bytes themselves are not hashed.
+
+    Raises `FormatError` when sections overlap, which no tool makes.
     """
     header_end = headers.optional.size_of_headers
     holes = [(headers.checksum_offset, headers.checksum_offset + 4)]
@@ -32,6 +37,7 @@ def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], 
         ranges.append((at, start))
         at = end
     ranges.append((at, header_end))
+
     at = header_end
     for section in sorted((s for s in headers.sections if s.raw_size), key=lambda s: s.raw_offset):
         if section.raw_offset < at:
@@ -40,15 +46,27 @@ def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], 
             )
         at = section.raw_offset + section.raw_size
         ranges.append((section.raw_offset, at))
+
     end = file_size - headers.security.size
     if at > end:
         raise FormatError("the certificate table overlaps a section: the image has no Authenticode digest")
-    ranges.append((at, end))
+    ranges.append((at - uncovered(headers), end))
     return tuple((start, end) for start, end in ranges if start < end)
 
 
+def uncovered(headers: PeHeaders) -> int:
+    """Bytes before the end of the last section that belong neither to the headers nor to a section.
+
+    Firmware, shim and sbsign do not hash them, osslsigncode and Windows do.
+    """
+    sections = [section for section in headers.sections if section.raw_size]
+    start = headers.optional.size_of_headers
+    end = max((section.raw_offset + section.raw_size for section in sections), default=start)
+    return end - start - sum(section.raw_size for section in sections)
+
+
 def padding(end: int) -> bytes:
-    """The zeros that are hashed behind an image whose last hashed byte stands before offset `end`."""
+    """The zeros that signing puts behind an image that ends before offset `end`."""
     return bytes(-end % PADDING)
 
 

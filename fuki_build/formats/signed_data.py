@@ -26,6 +26,7 @@ _OPUS_INFO = "1.3.6.1.4.1.311.2.1.12"
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 SIGNING_TIME = "1.2.840.113549.1.9.5"
+NESTED_SIGNATURE = "1.3.6.1.4.1.311.2.4.1"
 TIMESTAMP_TOKEN = "1.3.6.1.4.1.311.3.3.1"  # noqa: S105 - an object identifier
 RSA = "1.2.840.113549.1.1.1"
 ECDSA = {
@@ -41,28 +42,36 @@ DIGESTS = {
 }
 """Object identifiers by hashlib's names."""
 _DIGEST_NAMES = {oid: name for name, oid in DIGESTS.items()}
+_FIRMWARE_LOOKS_AT = 32
+"""Where edk2 (HashPeImageByType) expects the identifier of the first digest algorithm, without decoding the rest."""
+_TWO_BYTE_LENGTH = 0x82
+"""What it asks of the outer length."""
 _UTC_TIME_ENDS = 2050
 
 
 class Signer(Struct, frozen=True):
     """One SignerInfo. `issuer` is a Name in DER; `attributes` the DER value of each signed attribute, by identifier.
 
-    `signed` is what the signature is over: the attributes as a SET OF in DER.
+    `signed` is what the signature is over: the attributes as a SET OF in DER; None where there are none, and the
+    signature is over the content. `nested` are whole signatures that stand inside this one, unsigned.
     """
 
     issuer: bytes
     serial: int
     digest_algorithm: str
     attributes: Mapping[str, bytes]
-    signed: bytes
+    signed: bytes | None
     signature: bytes
     timestamp: bytes | None
+    nested: int = 0
 
 
 class SignedData(Struct, frozen=True):
     """An Authenticode signature: the digest that it is about, certificates in DER, and its signers.
 
     `content` is what the signers' messageDigest covers: the indirect data without its outer tag and length.
+    `digest_algorithms` are those that the SignedData announces, unknown ones as dotted text; `firmware_algorithm` is
+    what firmware hashes the image with, None where it does not find that out.
     """
 
     algorithm: str
@@ -70,6 +79,8 @@ class SignedData(Struct, frozen=True):
     content: bytes
     certificates: tuple[bytes, ...]
     signers: tuple[Signer, ...]
+    digest_algorithms: tuple[str, ...]
+    firmware_algorithm: str | None
 
     def certificate_of(self, signer: Signer) -> bytes | None:
         """The signer's certificate, None where it is not among those of the signature."""
@@ -161,20 +172,40 @@ def decode(data: bytes) -> SignedData:
         content=der.value(content),
         certificates=tuple(asn1.encode_der(certificate) for certificate in signed.certificates or ()),
         signers=tuple(_signer(info) for info in signed.signer_infos.as_list()),
+        digest_algorithms=tuple(map(_announced, signed.digest_algorithms.as_list())),
+        firmware_algorithm=_firmware_algorithm(data),
     )
+
+
+def _announced(algorithm: schema.Algorithm) -> str:
+    if not algorithm:
+        raise FormatError("the signature does not name its digest algorithm")
+    name = object_identifier(asn1.encode_der(algorithm[0]))
+    return _DIGEST_NAMES.get(name, name)
+
+
+def _firmware_algorithm(data: bytes) -> str | None:
+    if data[1] & _TWO_BYTE_LENGTH != _TWO_BYTE_LENGTH:
+        return None
+    values = {name: der.value(asn1.encode_der(ObjectIdentifier(oid))) for name, oid in DIGESTS.items()}
+    return next((name for name, value in values.items() if data.startswith(value, _FIRMWARE_LOOKS_AT)), None)
 
 
 def _signer(info: schema.SignerInfo) -> Signer:
     own = _attributes(info.attributes or [])
-    raw = b"".join(asn1.encode_der(attribute) for attribute in info.attributes or ())
+    signed = None
+    if info.attributes is not None:
+        signed = der.wrap(der.SET, b"".join(map(asn1.encode_der, info.attributes)))
+    unsigned = [_attribute_values(attribute) for attribute in info.unsigned_attributes or ()]
     return Signer(
         issuer=asn1.encode_der(info.sid.issuer),
         serial=info.sid.serial,
         digest_algorithm=_digest_name(info.digest_algorithm),
         attributes=own,
-        signed=der.wrap(der.SET, raw),
+        signed=signed,
         signature=info.signature,
-        timestamp=_attributes(info.unsigned_attributes or []).get(TIMESTAMP_TOKEN),
+        timestamp=next((values[0] for name, values in unsigned if name == TIMESTAMP_TOKEN and values), None),
+        nested=sum(len(values) for name, values in unsigned if name == NESTED_SIGNATURE),
     )
 
 
@@ -205,13 +236,16 @@ def _attributes(raw: Sequence[asn1.TLV]) -> dict[str, bytes]:
     """The first value of each attribute; `FormatError` where one stands twice or is empty."""
     found: dict[str, bytes] = {}
     for item in raw:
-        attribute = _decode(schema.Attribute, asn1.encode_der(item), "an attribute of the signature")
-        values = attribute.values.as_list()
-        name = attribute.type.dotted_string
+        name, values = _attribute_values(item)
         if len(values) != 1 or name in found:
             raise FormatError(f"the signature's attribute {name} does not have one value")
-        found[name] = asn1.encode_der(values[0])
+        found[name] = values[0]
     return found
+
+
+def _attribute_values(raw: asn1.TLV) -> tuple[str, list[bytes]]:
+    attribute = _decode(schema.Attribute, asn1.encode_der(raw), "an attribute of the signature")
+    return attribute.type.dotted_string, [asn1.encode_der(value) for value in attribute.values.as_list()]
 
 
 def _attribute(name: str, value: object) -> schema.Attribute:
@@ -227,12 +261,10 @@ def _digest_algorithm(name: str) -> schema.Algorithm:
 
 
 def _digest_name(algorithm: schema.Algorithm) -> str:
-    if not algorithm:
-        raise FormatError("the signature does not name its digest algorithm")
-    name = object_identifier(asn1.encode_der(algorithm[0]))
-    if name not in _DIGEST_NAMES:
+    name = _announced(algorithm)
+    if name not in DIGESTS:
         raise FormatError(f"the signature's digest algorithm {name} is not known")
-    return _DIGEST_NAMES[name]
+    return name
 
 
 def _tlv(value: object) -> asn1.TLV:

@@ -151,6 +151,9 @@ def sbat_lines(contents: Contents, default: str, inputs: Inputs, where: str) -> 
     else:
         data = "\n".join((sbat.HEADER, *(contents.sbat or (default,)))).encode()
     try:
-        return sbat.parse(data)
+        lines = sbat.parse(data)
     except FormatError as error:
         raise RecipeError(error.message, where=place, hint=error.hint) from error
+    for problem in sbat.problems(sbat.decode(data)):
+        raise RecipeError(problem, where=place)
+    return lines

@@ -96,13 +96,11 @@ def load_lists(
 
 
 def _decode_lists(data: bytes, owner: UUID) -> Iterator[SignatureList]:
-    if authenticated_variable.is_authenticated(data):
-        yield from efi_signature_list.decode(authenticated_variable.decode(data).payload)
-    elif data.startswith((b"-----", b"\x30")):
+    if data.startswith((b"-----", b"\x30")):
         for certificate in x509.decode_certificates(data):
             yield efi_signature_list.certificate_list(certificate, owner)
     else:
-        yield from efi_signature_list.decode(data)
+        yield from efi_signature_list.decode(authenticated_variable.value(data))
 
 
 def enroll(
