@@ -69,9 +69,9 @@ class Signer(Struct, frozen=True):
 class SignedData(Struct, frozen=True):
     """An Authenticode signature: the digest that it is about, certificates in DER, and its signers.
 
+    `algorithm` is what it says of the digest, and `digest_algorithms` are those that the SignedData announces, unknown
+    ones as dotted text. `firmware_algorithm` is what firmware hashes the image with, None where it does not find out.
     `content` is what the signers' messageDigest covers: the indirect data without its outer tag and length.
-    `digest_algorithms` are those that the SignedData announces, unknown ones as dotted text; `firmware_algorithm` is
-    what firmware hashes the image with, None where it does not find that out.
     """
 
     algorithm: str
@@ -108,7 +108,7 @@ def signed_attributes(content: bytes, algorithm: str, time: datetime | None = No
         # An SpcSpOpusInfo without fields.
         schema.Attribute(
             type=ObjectIdentifier(_OPUS_INFO),
-            values=asn1.SetOf([_decode(asn1.TLV, der.wrap(der.SEQUENCE, b""), "nothing")]),
+            values=_set(der.wrap(der.SEQUENCE, b"")),
         ),
     ]
     if time is not None:
@@ -147,11 +147,11 @@ def encode(
     )
     signed = schema.SignedDataContent(
         version=1,
-        digest_algorithms=asn1.SetOf([_digest_algorithm(algorithm)]),
+        digest_algorithms=_set(der.wrap(der.SEQUENCE, b"".join(map(asn1.encode_der, _digest_algorithm(algorithm))))),
         content_info=_content_info(INDIRECT_DATA, content),
         certificates=[_raw(c) for c in sorted(set(certificates))],
         crls=None,
-        signer_infos=asn1.SetOf([signer]),
+        signer_infos=_set(asn1.encode_der(signer)),
     )
     return asn1.encode_der(_content_info(SIGNED_DATA, asn1.encode_der(signed)))
 
@@ -167,25 +167,36 @@ def decode(data: bytes) -> SignedData:
     content = asn1.encode_der(signed.content_info.content)
     about = _decode(schema.IndirectData, content, "the signature's digest").message_digest
     return SignedData(
-        algorithm=_digest_name(about.algorithm),
+        algorithm=_algorithm_name(about.algorithm),
         digest=about.digest,
         content=der.value(content),
         certificates=tuple(asn1.encode_der(certificate) for certificate in signed.certificates or ()),
-        signers=tuple(_signer(info) for info in signed.signer_infos.as_list()),
-        digest_algorithms=tuple(map(_announced, signed.digest_algorithms.as_list())),
-        firmware_algorithm=_firmware_algorithm(data),
+        signers=tuple(_signer(_decode(schema.SignerInfo, info, "a signer")) for info in _members(signed.signer_infos)),
+        digest_algorithms=tuple(_algorithm_name(_algorithm(item)) for item in _members(signed.digest_algorithms)),
+        firmware_algorithm=firmware_algorithm(data),
     )
 
 
-def _announced(algorithm: schema.Algorithm) -> str:
+def _algorithm(data: bytes) -> schema.Algorithm:
+    if data[0] != der.SEQUENCE:
+        raise FormatError("a digest algorithm of the signature is none")
+    return [_raw(item) for item in der.items(der.value(data))]
+
+
+def _algorithm_name(algorithm: schema.Algorithm) -> str:
+    """Hashlib's name, or dotted text for an algorithm that is not known."""
     if not algorithm:
         raise FormatError("the signature does not name its digest algorithm")
     name = object_identifier(asn1.encode_der(algorithm[0]))
     return _DIGEST_NAMES.get(name, name)
 
 
-def _firmware_algorithm(data: bytes) -> str | None:
-    if data[1] & _TWO_BYTE_LENGTH != _TWO_BYTE_LENGTH:
+def firmware_algorithm(data: bytes) -> str | None:
+    """What firmware hashes an image with for the sake of a signature, which it does not decode to find out.
+
+    None where it passes over the signature.
+    """
+    if len(data) < 2 or data[1] & _TWO_BYTE_LENGTH != _TWO_BYTE_LENGTH:
         return None
     values = {name: der.value(asn1.encode_der(ObjectIdentifier(oid))) for name, oid in DIGESTS.items()}
     return next((name for name, value in values.items() if data.startswith(value, _FIRMWARE_LOOKS_AT)), None)
@@ -245,11 +256,23 @@ def _attributes(raw: Sequence[asn1.TLV]) -> dict[str, bytes]:
 
 def _attribute_values(raw: asn1.TLV) -> tuple[str, list[bytes]]:
     attribute = _decode(schema.Attribute, asn1.encode_der(raw), "an attribute of the signature")
-    return attribute.type.dotted_string, [asn1.encode_der(value) for value in attribute.values.as_list()]
+    return attribute.type.dotted_string, _members(attribute.values)
+
+
+def _set(*members: bytes) -> asn1.TLV:
+    return _raw(der.wrap(der.SET, b"".join(members)))
+
+
+def _members(values: asn1.TLV) -> list[bytes]:
+    """The members of a SET OF in whatever order they stand. Raises `FormatError`."""
+    data = asn1.encode_der(values)
+    if data[0] != der.SET:
+        raise FormatError("a part of the signature is not the set that it should be")
+    return der.items(der.value(data))
 
 
 def _attribute(name: str, value: object) -> schema.Attribute:
-    return schema.Attribute(type=ObjectIdentifier(name), values=asn1.SetOf([_tlv(value)]))
+    return schema.Attribute(type=ObjectIdentifier(name), values=_set(asn1.encode_der(value)))
 
 
 def _content_info(name: str, content: bytes) -> schema.ContentInfo:
@@ -261,7 +284,7 @@ def _digest_algorithm(name: str) -> schema.Algorithm:
 
 
 def _digest_name(algorithm: schema.Algorithm) -> str:
-    name = _announced(algorithm)
+    name = _algorithm_name(algorithm)
     if name not in DIGESTS:
         raise FormatError(f"the signature's digest algorithm {name} is not known")
     return name

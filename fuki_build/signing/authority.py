@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode, efi_signature_list, signed_data
+from fuki_build.formats import authenticode, efi_signature_list, signed_data, x509
 from fuki_build.formats.efi_signature_list import Kind
 from fuki_build.formats.signed_data import SignedData
 from fuki_build.image.assemble import Assembly
@@ -46,10 +46,10 @@ def _signatures(layout: Layout) -> Iterator[SignedData]:
 
 def _chains(signature: SignedData, assembly: Assembly) -> Chains | None:
     """The chains behind a signature about this image that its signer made."""
-    if signature.digest.hex() != assembly.image_digests.get(signature.algorithm):
+    if signature.digest.hex() != assembly.image_digests.get(signature.firmware_algorithm or ""):
         return None
     try:
         own = signers_certificate(signature)
-        return Chains(own, signature.certificates) if made_by(own, signature) else None
+        return Chains(own, signature.certificates) if made_by(x509.public_key_of(own), signature) else None
     except FormatError:
         return None

@@ -45,7 +45,7 @@ def load_keys(wanted: Wanted, read: Callable[[str, str], bytes], place: Callable
         for index, path in enumerate(paths):
             where = place(f"{key}[{index}]")
             try:
-                yield from x509.decode_certificates(read(path, where))
+                yield from _usable(x509.decode_certificates(read(path, where)))
             except FormatError as error:
                 raise RecipeError(f"{path}: {error.message}", where=where, hint=error.hint) from error
 
@@ -65,10 +65,17 @@ def load_keys(wanted: Wanted, read: Callable[[str, str], bytes], place: Callable
     )
 
 
+def _usable(certificates: list[bytes]) -> list[bytes]:
+    """The certificates; `FormatError` for one whose key no firmware verifies anything with."""
+    for certificate in certificates:
+        x509.public_key_of(certificate)
+    return certificates
+
+
 def _only_certificate(path: str, data: bytes, where: str) -> bytes:
     """The one certificate of a file, in DER. Raises `RecipeError`."""
     try:
-        found = x509.decode_certificates(data)
+        found = _usable(x509.decode_certificates(data))
     except FormatError as error:
         raise RecipeError(f"{path}: {error.message}", where=where, hint=error.hint) from error
     if len(found) != 1:

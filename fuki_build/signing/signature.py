@@ -41,7 +41,8 @@ GOOD = (Verdict.VALID, Verdict.INTACT)
 class SignatureReport(Struct, frozen=True, rename="kebab"):
     """One signature; `trusted_by` is the subject of the certificate that makes it valid.
 
-    `remarks` say what firmware takes, and others may not.
+    With `refuses`, firmware refuses the image for it, whatever other signatures say. `remarks` tell of what firmware
+    takes, and others may not.
     """
 
     verdict: Verdict
@@ -51,37 +52,68 @@ class SignatureReport(Struct, frozen=True, rename="kebab"):
     signing_time: datetime | None = None
     timestamp: bool = False
     trusted_by: str | None = None
+    refuses: bool = False
     remarks: tuple[str, ...] = ()
 
 
-def judge_signature(signature: SignedData | FormatError, digests: Mapping[str, str], trust: Trust) -> SignatureReport:
-    """The verdict on one signature of an image whose digests, in hex, are known."""
-    if isinstance(signature, FormatError):
-        return SignatureReport(Verdict.UNREADABLE, signature.message)
+class Unreadable(Struct, frozen=True):
+    """A signature that cannot be decoded, and what firmware hashes the image with for its sake nevertheless."""
+
+    reason: str
+    firmware_algorithm: str | None
+
+
+def decode_signature(data: bytes) -> SignedData | Unreadable:
     try:
-        return _judge(signature, digests, trust)
+        return signed_data.decode(data)
     except FormatError as error:
-        return SignatureReport(Verdict.UNREADABLE, error.message, signature.algorithm)
+        return Unreadable(error.message, signed_data.firmware_algorithm(data))
 
 
-def _judge(signature: SignedData, digests: Mapping[str, str], trust: Trust) -> SignatureReport:
+def judge_signature(signature: SignedData | Unreadable, digests: Mapping[str, str], trust: Trust) -> SignatureReport:
+    """The verdict on one signature of an image whose digests, in hex, are known.
+
+    Where firmware with a dbx cannot find out who signed, it refuses the image. What we cannot read counts as such,
+    though OpenSSL may read more.
+    """
+    algorithm = signature.firmware_algorithm
+    if algorithm is None:
+        announced = ", ".join(signature.digest_algorithms) if isinstance(signature, SignedData) else ""
+        reason = f"firmware finds no digest that it knows in what it announces ({announced or 'nothing'})"
+        return SignatureReport(Verdict.UNREADABLE, signature.reason if isinstance(signature, Unreadable) else reason)
+    if isinstance(signature, Unreadable):
+        return SignatureReport(Verdict.UNREADABLE, signature.reason, algorithm, refuses=bool(trust.dbx))
+    try:
+        return _judge(signature, algorithm, digests[algorithm], trust)
+    except FormatError as error:
+        return SignatureReport(Verdict.UNREADABLE, error.message, algorithm, refuses=bool(trust.dbx))
+
+
+def _judge(signature: SignedData, algorithm: str, digest: str, trust: Trust) -> SignatureReport:
     own = signers_certificate(signature)
     signer = signature.signers[0]
     time = signer.attributes.get(signed_data.SIGNING_TIME)
     report = SignatureReport(
         Verdict.INTACT,
         "the signature is about this image",
-        signature.algorithm,
+        algorithm,
         x509.facts(own),
         signed_data.time_of(time) if time else None,
         signer.timestamp is not None,
         remarks=tuple(_remarks(signature, signer)),
     )
     if trust.dbx.lists_hash(own):
-        return _revoked(report, own)
-    if signature.digest.hex() != digests[signature.algorithm]:
+        return _revoked(report, own, refuses=True)
+    if signature.digest.hex() != digest:
         return replace(report, verdict=Verdict.MISMATCH, reason="the signature is about other content")
-    if not made_by(own, signature):
+    if signer.digest_algorithm not in signature.digest_algorithms:
+        reason = f"it is made with {signer.digest_algorithm}, which it does not announce"
+        return replace(report, verdict=Verdict.UNREADABLE, reason=reason)
+    try:
+        public_key = x509.public_key_of(own)
+    except FormatError as error:
+        return replace(report, verdict=Verdict.UNREADABLE, reason=error.message)
+    if not made_by(public_key, signature):
         return replace(report, verdict=Verdict.FORGED, reason="the signature was not made by its certificate's key")
     return _judge_chains(report, Chains(own, signature.certificates), trust)
 
@@ -90,42 +122,37 @@ def _judge_chains(report: SignatureReport, chains: Chains, trust: Trust) -> Sign
     """The report on a signature that its certificate's key made over this image."""
     revoked = next(filter(chains.lead_to, trust.dbx.certificates), None)
     if revoked is not None:
-        return _revoked(report, revoked)
+        return _revoked(report, revoked, refuses=True)
     if trust.db is None:
         return report
     anchor = next(filter(chains.lead_to, trust.db.certificates), None)
     if anchor is None:
         return replace(report, verdict=Verdict.UNTRUSTED, reason="no trusted certificate stands behind the signature")
     if trust.dbx.lists_hash(anchor):
-        return _revoked(report, anchor)
+        return _revoked(report, anchor, refuses=False)
     subject = x509.subject(anchor)
     return replace(report, verdict=Verdict.VALID, reason=f"trusted through {subject}", trusted_by=subject)
 
 
-def _revoked(report: SignatureReport, certificate: bytes) -> SignatureReport:
-    return replace(report, verdict=Verdict.REVOKED, reason=f"dbx lists {x509.subject(certificate)}")
+def _revoked(report: SignatureReport, certificate: bytes, *, refuses: bool) -> SignatureReport:
+    reason = f"dbx lists {x509.subject(certificate)}"
+    return replace(report, verdict=Verdict.REVOKED, reason=reason, refuses=refuses)
 
 
 def signers_certificate(signature: SignedData) -> bytes:
-    """The certificate of the only signer. Raises `FormatError` for a signature that firmware makes nothing of."""
+    """The certificate of the only signer. Raises `FormatError` where that cannot be found."""
     if len(signature.signers) != 1:
         raise FormatError(f"the signature has {len(signature.signers)} signers instead of one")
-    signer = signature.signers[0]
-    announced = ", ".join(signature.digest_algorithms) or "none"
-    if signature.firmware_algorithm != signature.algorithm:
-        raise FormatError(f"the signature is about a {signature.algorithm} digest, and announces {announced}")
-    if signer.digest_algorithm not in signature.digest_algorithms:
-        raise FormatError(f"the signer hashes with {signer.digest_algorithm}, and the signature announces {announced}")
-    own = signature.certificate_of(signer)
+    own = signature.certificate_of(signature.signers[0])
     if own is None:
         raise FormatError("the signature does not hold its signer's certificate")
     return own
 
 
-def made_by(certificate: bytes, signature: SignedData) -> bool:
-    """Whether the key of the certificate signed the attributes, and these are about the content.
+def made_by(public_key: bytes, signature: SignedData) -> bool:
+    """Whether the key signed the attributes, and these are about the content.
 
-    Without attributes, whether it signed the content (RFC 2315, 9.3). Raises `FormatError` for an unusable key.
+    Without attributes, whether it signed the content (RFC 2315, 9.3). `public_key` is a SubjectPublicKeyInfo in DER.
     """
     signer = signature.signers[0]
     algorithm = signer.digest_algorithm
@@ -136,11 +163,13 @@ def made_by(certificate: bytes, signature: SignedData) -> bool:
         if digest is None or not hmac.compare_digest(signed_data.octet_string(digest), content):
             return False
         signed = hashlib.new(algorithm, signer.signed).digest()
-    return x509.verifies(x509.public_key_of(certificate), signer.signature, signed, algorithm)
+    return x509.verifies(public_key, signer.signature, signed, algorithm)
 
 
 def _remarks(signature: SignedData, signer: Signer) -> Iterator[str]:
-    if "sha1" in {signature.algorithm, signer.digest_algorithm}:
+    if signature.algorithm != signature.firmware_algorithm:
+        yield f"it says that its digest is one of {signature.algorithm}: firmware does not look at that, others do"
+    if "sha1" in {signature.firmware_algorithm, signer.digest_algorithm}:
         yield "it rests on SHA-1, with which other content of the same digest can be made"
     if signer.signed is None:
         yield "it has no signed attributes: firmware takes it, other programs may not"

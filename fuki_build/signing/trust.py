@@ -25,6 +25,9 @@ class Database(Struct, frozen=True):
     images: frozenset[Hash] = frozenset()
     certificate_hashes: frozenset[Hash] = frozenset()
 
+    def __bool__(self) -> bool:
+        return bool(self.certificates or self.images or self.certificate_hashes)
+
     def __or__(self, other: "Database") -> "Database":
         return Database(
             self.certificates + other.certificates,

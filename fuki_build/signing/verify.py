@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode, pe, sbat, signed_data
+from fuki_build.formats import authenticode, pe, sbat
 from fuki_build.formats.authenticode import digest_ranges
 from fuki_build.formats.signed_data import SignedData
 from fuki_build.image.assemble import assemble
@@ -22,7 +22,7 @@ from fuki_build.image.inspect import read_layout
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import certificates, read_certificate
 from fuki_build.image.wanted import authenticode_request
-from fuki_build.signing.signature import GOOD, SignatureReport, Verdict, judge_signature
+from fuki_build.signing.signature import GOOD, SignatureReport, Unreadable, Verdict, decode_signature, judge_signature
 from fuki_build.signing.trust import Hash as Digest
 from fuki_build.signing.trust import Trust
 
@@ -48,7 +48,7 @@ class Examined(Struct, frozen=True):
     """
 
     layout: Layout
-    signatures: tuple[SignedData | FormatError, ...]
+    signatures: tuple[SignedData | Unreadable, ...]
     offset: int = 0
     flaw: FormatError | None = None
 
@@ -56,7 +56,7 @@ class Examined(Struct, frozen=True):
         """Those of the image's digests that firmware looks for in db: of a signed image, those that signatures use."""
         if not self.layout.headers.security.size:
             return digests
-        used = {found.firmware_algorithm for found in self.signatures if isinstance(found, SignedData)}
+        used = {signature.firmware_algorithm for signature in self.signatures}
         return {(name, digest) for name, digest in digests if name in used}
 
     def requests(self, trust: Trust) -> dict[str, Request]:
@@ -64,8 +64,8 @@ class Examined(Struct, frozen=True):
 
         Raises `FormatError` where the image has no digest that loaders agree on.
         """
-        listed = trust.dbx.images | (trust.db.images if trust.db else frozenset())
-        used = {found.algorithm for found in self.signatures if isinstance(found, SignedData)}
+        listed = trust.dbx.images | (trust.db.images if trust.db is not None else frozenset())
+        used = {s.firmware_algorithm for s in self.signatures if s.firmware_algorithm is not None}
         names = sorted({"sha256", *used, *(name for name, _ in listed)}) if self.flaw is None else ()
         return {name: _moved(authenticode_request(self.layout, name), self.offset) for name in names}
 
@@ -79,8 +79,8 @@ def examine(layout: Layout) -> Examined:
     try:
         entries = [read_certificate(layout, e) for e in _entries(layout) if e.kind == authenticode.AUTHENTICODE]
     except FormatError as error:
-        return Examined(layout, (error,))
-    return Examined(layout, tuple(_decode(entry) for entry in entries))
+        return Examined(layout, (Unreadable(error.message, None),))
+    return Examined(layout, tuple(decode_signature(entry) for entry in entries))
 
 
 def _entries(layout: Layout) -> tuple[authenticode.Certificate, ...]:
@@ -143,23 +143,16 @@ def _in_hex(requests: Mapping[str, Request], found: Mapping[Request, Hash]) -> d
     return {name: found[request].hexdigest() for name, request in requests.items()}
 
 
-def _decode(entry: bytes) -> SignedData | FormatError:
-    try:
-        return signed_data.decode(entry)
-    except FormatError as error:
-        return error
-
-
 def _overall(
     examined: Examined, reports: Sequence[SignatureReport], digests: Mapping[str, str], trust: Trust
 ) -> tuple[Verdict, str]:
     own = {(name, bytes.fromhex(digest)) for name, digest in digests.items()}
     if own & trust.dbx.images:
         return Verdict.REVOKED, "dbx lists the image's digest"
-    revoked = next((r for r in reports if r.verdict is Verdict.REVOKED), None)
-    if revoked:
-        return revoked.verdict, revoked.reason
-    if trust.db and examined.looked_up(own) & trust.db.images:
+    refusing = next((report for report in reports if report.refuses), None)
+    if refusing:
+        return refusing.verdict, refusing.reason
+    if trust.db is not None and examined.looked_up(own) & trust.db.images:
         return Verdict.VALID, "db lists the image's digest"
     good = next((r for r in reports if r.verdict in GOOD), None)
     if good:
