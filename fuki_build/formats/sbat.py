@@ -41,20 +41,18 @@ def decode(data: bytes) -> tuple[Row, ...]:
 
 def decode_level(data: bytes) -> tuple[Row, ...]:
     """The rows of a revocation level. Raises `FormatError` for what is none."""
-    rows = tuple(_rows(data, _LEVEL_FIELDS))
-    _check_header(rows)
-    return rows
+    _check_header(data)
+    return tuple(_rows(data, _LEVEL_FIELDS))
 
 
 def parse(data: bytes) -> tuple[str, ...]:
     """The lines of an image's table without its first, which is SBAT's own. Raises `FormatError`."""
-    rows = decode(data)
-    _check_header(rows)
-    return tuple(row.line for row in rows[1:])
+    _check_header(data)
+    return tuple(row.line for row in decode(data)[1:])
 
 
-def _check_header(rows: Sequence[Row]) -> None:
-    if not rows or rows[0].component != _OWN_COMPONENT:
+def _check_header(data: bytes) -> None:
+    if not data.removeprefix(_BYTE_ORDER_MARK).lstrip(b"\r\n").startswith(f"{_OWN_COMPONENT},".encode()):
         raise FormatError("the SBAT table does not start with a line 'sbat,…'")
 
 

@@ -59,6 +59,11 @@ class Variant(NamedTuple):
 # What is inside an image
 
 
+def places(image: bytes) -> list[tuple[int, int]]:
+    """Of each section its size and place in the file."""
+    return _places(image)[2]
+
+
 def _places(image: bytes) -> tuple[int, int, list[tuple[int, int]]]:
     """Offsets of the PE header and of the section table, and of each section its size and place in the file."""
     (start,) = unpack_from("<I", image, 60)
