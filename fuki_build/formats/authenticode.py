@@ -6,6 +6,7 @@ differently, edk2's DxeImageVerificationLib (HashPeImage), which decides whether
 
 from struct import Struct
 from typing import NamedTuple
+from uuid import UUID
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.pe import SECURITY_DIRECTORY, PeHeaders
@@ -82,6 +83,8 @@ class Certificate(NamedTuple):
 _WIN_CERTIFICATE = Struct("<IHH")
 _REVISION = 0x0200
 AUTHENTICODE = 2
+_UEFI_GUID = 0x0EF1
+_PKCS7 = UUID("4aafd29d-68df-49ee-8aa9-347d375665a7")
 HEADER_SIZE = _WIN_CERTIFICATE.size
 """Bytes of an entry before its signature."""
 
@@ -97,6 +100,17 @@ def certificates(table: bytes, offset: int) -> tuple[Certificate, ...]:
         found.append(Certificate(offset + at, size, revision, kind))
         at += -(-size // PADDING) * PADDING
     return tuple(found)
+
+
+def signature_in(entry: Certificate, content: bytes) -> bytes | None:
+    """The SignedData in an entry's content; None for an entry that firmware passes over.
+
+    It takes those of the type WIN_CERT_TYPE_EFI_GUID too, which no signing tool makes (UEFI 2.10, 32.2.4).
+    """
+    if entry.kind == AUTHENTICODE:
+        return content
+    is_pkcs7 = entry.kind == _UEFI_GUID and content.startswith(_PKCS7.bytes_le)
+    return content[len(_PKCS7.bytes_le) :] if is_pkcs7 else None
 
 
 def encode_certificate(signature: bytes) -> bytes:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode, efi_signature_list, signed_data, x509
+from fuki_build.formats import efi_signature_list, signed_data, x509
 from fuki_build.formats.efi_signature_list import Kind
 from fuki_build.formats.signed_data import SignedData
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.layout import Layout
-from fuki_build.image.signatures import certificates, read_certificate
+from fuki_build.image.signatures import signatures
 from fuki_build.signing.chain import Chains
 from fuki_build.signing.signature import made_by, signers_certificate
 from fuki_build.signing.trust import HASHES
@@ -36,12 +36,11 @@ def authority(layout: Layout, assembly: Assembly, db: bytes) -> bytes:
 
 
 def _signatures(layout: Layout) -> Iterator[SignedData]:
-    for entry in certificates(layout):
-        if entry.kind == authenticode.AUTHENTICODE:
-            try:
-                yield signed_data.decode(read_certificate(layout, entry))
-            except FormatError:
-                continue
+    for data in signatures(layout):
+        try:
+            yield signed_data.decode(data)
+        except FormatError:
+            continue
 
 
 def _chains(signature: SignedData, assembly: Assembly) -> Chains | None:

@@ -20,7 +20,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.digest import Hash, Request
 from fuki_build.image.inspect import read_layout
 from fuki_build.image.layout import Layout
-from fuki_build.image.signatures import certificates, read_certificate
+from fuki_build.image.signatures import certificates, signatures
 from fuki_build.image.wanted import authenticode_request
 from fuki_build.signing.signature import GOOD, SignatureReport, Unreadable, Verdict, decode_signature, judge_signature
 from fuki_build.signing.trust import Hash as Digest
@@ -77,21 +77,19 @@ def _moved(request: Request, offset: int) -> Request:
 def examine(layout: Layout) -> Examined:
     """Read the signatures of an image."""
     try:
-        entries = [read_certificate(layout, e) for e in _entries(layout) if e.kind == authenticode.AUTHENTICODE]
+        _check_table(layout)
+        return Examined(layout, tuple(map(decode_signature, signatures(layout))))
     except FormatError as error:
         return Examined(layout, (Unreadable(error.message, None),))
-    return Examined(layout, tuple(decode_signature(entry) for entry in entries))
 
 
-def _entries(layout: Layout) -> tuple[authenticode.Certificate, ...]:
-    """The entries of the certificate table; `FormatError` where firmware does not find its end at their end."""
-    entries = certificates(layout)
-    place = layout.headers.security
+def _check_table(layout: Layout) -> None:
+    """Raise `FormatError` where firmware does not find the certificate table's end at its entries' end."""
+    entries, place = certificates(layout), layout.headers.security
     if entries:
         end = entries[-1].offset + pe.align(entries[-1].size, authenticode.PADDING)
         if end != place.address + place.size:
             raise FormatError("the certificate table does not end where its last entry, padded to 8 bytes, does")
-    return entries
 
 
 def judge(examined: Examined, digests: Mapping[str, str], trust: Trust, level: Sequence[sbat.Row] = ()) -> ImageReport:

@@ -144,6 +144,11 @@ def entry(signature: bytes, revision: int = 0x200, kind: int = 2) -> bytes:
     return padded(bytes(head) + signature)
 
 
+def in_guid(signature: bytes) -> bytes:
+    """An entry of the type WIN_CERT_TYPE_EFI_GUID with EFI_CERT_TYPE_PKCS7_GUID (UEFI 2.10, 32.2.4)."""
+    return entry(bytes.fromhex("9dd2af4adf68ee498aa9347d375665a7") + signature, kind=0x0EF1)
+
+
 # Signatures
 
 
@@ -352,6 +357,8 @@ def _tables(good: Chain, revoked: Chain, unknown: Chain) -> Iterator[Variant]:
         "nonsense, good": entry(b"\x30\x82\x01\x00" + b"x" * 300) + own,
         "of a kind that nobody knows, good": entry(b"x" * 64, kind=0x7777) + own,
         "good, of a kind that nobody knows": own + entry(b"x" * 64, kind=0x7777),
+        "of the kind EFI_GUID": in_guid(signature(good)),
+        "good, revoked of the kind EFI_GUID": own + in_guid(signature(revoked)),
         "revision 1": entry(signature(good), revision=0x100),
         "zeros behind the signature": entry(signature(good) + bytes(40)),
         "of another image": other,
