@@ -91,8 +91,8 @@ RULES = (
         "All programs that verify the image make the same digest of it",
         "Authenticode leaves open what is hashed of bytes that no section covers, and of an odd file's end. edk2 "
         "(HashPeImage), shim and sbsign hash headers and sections, and go on at the offset that equals the bytes so "
-        "far hashed; osslsigncode and Windows hash a file from start to end. Such an image is valid for some and forged "
-        "for others, and what firmware does not hash can be changed unnoticed. fuki makes firmware's digest.",
+        "far hashed; osslsigncode and Windows hash a file from start to end. Such an image is valid for some and "
+        "forged for others, and what firmware does not hash can be changed unnoticed. fuki makes firmware's digest.",
         disputed_digest,
     ),
     Rule(
