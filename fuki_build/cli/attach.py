@@ -8,7 +8,7 @@ import click
 
 from fuki_build.cli.options import output_type
 from fuki_build.cli.render.progress import progress_bar
-from fuki_build.errors import FormatError, FukiError, SigningError
+from fuki_build.errors import FormatError, SigningError, located, raised_as
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
@@ -85,9 +85,5 @@ def _with_policies(
 
 
 def _read(path: Path, decode: Callable[[bytes], T]) -> T:
-    try:
+    with raised_as(SigningError), located(str(path), FormatError):
         return decode(Blob.of_file(path).read_small(_MAX_SIZE, "the file"))
-    except FormatError as error:
-        raise SigningError(error.message, where=str(path), hint=error.hint) from error
-    except FukiError as error:
-        raise SigningError(error.message, where=error.where, hint=error.hint) from error

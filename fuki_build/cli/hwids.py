@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from fuki_build.cli.options import json_option
-from fuki_build.errors import FormatError, MismatchError
+from fuki_build.errors import FormatError, MismatchError, located
 from fuki_build.formats import hwids as tables
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.image.blob import Blob
@@ -80,10 +80,8 @@ def export(file: Path, directory: Path, profile: int | None) -> None:
 
 def read_devices(file: Path, profile: int | None) -> Sequence[Device]:
     """The devices of an image's table, or of a file that is such a table."""
-    try:
+    with located(str(file), FormatError):
         return tables.group(tables.decode(_read_table(file, profile)))
-    except FormatError as error:
-        raise error.at(str(file)) from error
 
 
 def _read_table(file: Path, profile: int | None) -> bytes:

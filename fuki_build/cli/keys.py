@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import click
 
 from fuki_build.cli.options import json_option, output_type
-from fuki_build.errors import FukiError, RecipeError, SigningError
+from fuki_build.errors import FukiError, RecipeError, SigningError, located, raised_as
 
 if TYPE_CHECKING:
     from fuki_build.image.output_directory import NewFile
@@ -60,10 +60,8 @@ def generate(  # noqa: PLR0917 - click passes them by name
 
     secret = None if passphrase is None else _new_passphrase(passphrase)
     guid = owner or uuid4()
-    try:
+    with located("--name"):
         files = secure_boot_keys.make_secure_boot_keys(name, KeyType(type_), guid, secret)
-    except FukiError as error:
-        raise error.at("--name") from error
     if pcr:
         files += secure_boot_keys.make_pcr_key(KeyType(pcr_type), secret)
     write_directory(directory, files)
@@ -106,10 +104,8 @@ def _tell(directory: Path, owner: UUID, files: "Sequence[NewFile]", as_json: boo
 def _read(path: str, where: str) -> bytes:
     from fuki_build.image.blob import Blob  # noqa: PLC0415
 
-    try:
+    with raised_as(RecipeError, where):
         return Blob.of_file(Path(path)).read_small(_MAX_FILE, path)
-    except FukiError as error:
-        raise RecipeError(error.message, where=where, hint=error.hint) from error
 
 
 @keys.command()
@@ -158,7 +154,8 @@ def enroll(  # noqa: PLR0917 - click passes them by name
     except FukiError as error:
         if not host.names("fuki_enrollers"):
             error.hint = f"load a plugin that has it: fuki --plugin {backend} keys enroll …"
-        raise error.at("--backend") from error
+        error.at("--backend")
+        raise
     wanted = enrollment.Wanted(pk, kek, db, dbx, owner, microsoft, secure_boot)
     found = enrollment.load_keys(wanted, _read, lambda key: f"--{key.partition('[')[0]}")
     with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output) as file:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats import hwids, sbat
 from fuki_build.image.blob import Blob
 from fuki_build.image.kernel import Kernel, read_kernel, release
@@ -64,10 +64,8 @@ def _kernel(contents: Contents, inputs: Inputs, where: str) -> Kernel | None:
     place = f"{where}.linux"
     path = inputs.path(contents.linux, place)
     inputs.blob(path, place)
-    try:
+    with raised_as(RecipeError, place):
         kernel = read_kernel(path, inputs.workspace, place)
-    except FukiError as error:
-        raise RecipeError(error.message, where=place, hint=error.hint) from error
     inputs.note(path, place, kernel.packed_sha256)
     return kernel
 
@@ -102,12 +100,8 @@ def _uname(contents: Contents, kernel: Kernel | None, where: str) -> tuple[Blob,
         return Blob.of_bytes(contents.uname.encode()), "recipe"
     if kernel is None:
         return Blob(), ""
-    try:
+    with raised_as(RecipeError, f"{where}.linux", of=FormatError, about="the kernel's release cannot be read"):
         text = release(kernel) or ""
-    except FormatError as error:
-        raise RecipeError(
-            f"the kernel's release cannot be read: {error.message}", where=f"{where}.linux", hint=error.hint
-        ) from error
     return Blob.of_bytes(text.encode()), contents.linux or ""
 
 
@@ -116,10 +110,8 @@ def _hwids(contents: Contents, firmware: FirmwareSet, inputs: Inputs, where: str
     if not devices:
         return Blob(), ""
     names = ", ".join(dict.fromkeys(device.key for device in devices))
-    try:
+    with raised_as(RecipeError, where, of=FormatError):
         return Blob.of_bytes(hwids.encode(devices)), names
-    except FormatError as error:
-        raise RecipeError(error.message, where=where) from error
 
 
 def _insert_firmware(sections: list[Section], firmware: FirmwareSet) -> list[Section]:
@@ -150,7 +142,5 @@ def sbat_lines(contents: Contents, default: str, inputs: Inputs, where: str) -> 
         data = inputs.text(contents.sbat, place)
     else:
         data = "\n".join((sbat.HEADER, *(contents.sbat or (default,)))).encode()
-    try:
+    with raised_as(RecipeError, place, of=FormatError):
         return sbat.parse(data)
-    except FormatError as error:
-        raise RecipeError(error.message, where=place, hint=error.hint) from error

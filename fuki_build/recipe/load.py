@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.errors import RecipeError, raised_as
 from fuki_build.image.blob import Blob
 from fuki_build.recipe import mkosi
 from fuki_build.recipe.convert import convert
@@ -58,10 +58,8 @@ def load_recipe(path: Path | None = None) -> LoadedRecipe:
 
 
 def _read(path: Path) -> str:
-    try:
+    with raised_as(RecipeError):
         data = Blob.of_file(path).read_small(_MAX_SIZE, f"the recipe {path}")
-    except FukiError as error:
-        raise RecipeError(error.message, hint=error.hint) from error
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fuki_build.errors import FukiError, RecipeError, did_you_mean
+from fuki_build.errors import RecipeError, did_you_mean, raised_as
 from fuki_build.formats.pe import Machine
 from fuki_build.image.kernel import Kernel
 from fuki_build.image.stub import Stub, decode_stub
@@ -35,10 +35,8 @@ def read_stub(value: str, system_name: str, inputs: Inputs, where: str) -> Stub:
         hint = "install systemd-boot-efi (Fedora: systemd-boot-unsigned, Arch: systemd)"
         raise RecipeError(f"this machine has no {path}", where=where, hint=hint)
     data = inputs.read(path, where)
-    try:
+    with raised_as(RecipeError, where):
         stub = decode_stub(path, data)
-    except FukiError as error:
-        raise RecipeError(error.message, where=where, hint=error.hint) from error
     if stub.headers.machine_name not in Machine.__members__:
         raise RecipeError(f"{path} is for machine {stub.headers.machine_name}, which no UKI is made for", where=where)
     return stub

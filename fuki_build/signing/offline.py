@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from fuki_build.errors import FormatError, SigningError
+from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats import authenticode as table
 from fuki_build.formats import x509
 from fuki_build.image.assemble import Assembly
@@ -110,10 +110,8 @@ def certificate_entry(item: ImageItem, assembly: Assembly, certificates: Sequenc
 
 
 def _certificates(item: ImageItem, where: str) -> list[bytes]:
-    try:
+    with raised_as(SigningError, f"{where}.certificates", of=FormatError):
         return x509.decode_certificates(item.certificates.encode()) if item.certificates else []
-    except FormatError as error:
-        raise SigningError(error.message, where=f"{where}.certificates", hint=error.hint) from error
 
 
 def _signature(item: ImageItem) -> bytes:
