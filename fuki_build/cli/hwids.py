@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from fuki_build.cli.options import json_option
 from fuki_build.errors import FormatError, MismatchError, located
 from fuki_build.formats import hwids as tables
+from fuki_build.formats.documents import encode_json
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
@@ -73,7 +73,7 @@ def export(file: Path, directory: Path, profile: int | None) -> None:
     for device in read_devices(file, profile):
         path = directory / f"{_file_name(device, names)}.json"
         with OutputFile(path) as output:
-            output.write(msgspec.json.format(msgspec.json.encode(to_json(device)), indent=4) + b"\n")
+            output.write(encode_json(to_json(device)).encode() + b"\n")
             output.commit()
     click.echo(f"wrote {len(names)} files into {directory}", err=True)
 

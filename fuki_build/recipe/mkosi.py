@@ -8,13 +8,13 @@ a fuki.toml beside it, named by `Recipe=`, over which the keys here then stand.
 
 import re
 import shlex
-import tomllib
 from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
-from fuki_build.errors import RecipeError, did_you_mean
+from fuki_build.errors import FormatError, RecipeError, did_you_mean, raised_as
+from fuki_build.formats import documents
 from fuki_build.recipe.model import (
     AddonTable,
     ExpectTable,
@@ -67,6 +67,8 @@ def parse(text: str, file: str) -> Section:
     section = Section()
     for number, key, value in _assignments(text, file):
         where = f"{file}:{number}: {key}="
+        if len(value) > documents.MAX_LINE:
+            raise RecipeError(f"the value has more than {documents.MAX_LINE} characters", where=where)
         if key == "Recipe":
             section.recipe = value
         elif key in top:
@@ -174,7 +176,5 @@ def _of_ints(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
 
 
 def _value(text: str, where: str) -> Any:  # noqa: ANN401 - TOML data
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{text!r} is not a TOML value: {error}", where=where) from None
+    with raised_as(RecipeError, where, of=FormatError, about=f"{text!r} is not a TOML value"):
+        return documents.decode_toml_value(text)

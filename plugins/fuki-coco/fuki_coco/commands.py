@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-import msgspec
 from fuki_build import signing_key
 from fuki_build.errors import FormatError, MismatchError, located
 from fuki_build.formats import id_block
+from fuki_build.formats.documents import encode_json
 from fuki_build.formats.id_block import IdAuth, IdBlock
 from fuki_build.hooks import LaunchRecord
 
@@ -75,7 +75,7 @@ def digests(block: IdBlock, id_key: Path, author_key: Path | None) -> None:
 
     author = read_file(author_key) if author_key else None
     document = offline.prepare(block, read_file(id_key), author)
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+    click.echo(encode_json(document))
 
 
 @id_block_group.command()

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
+from fuki_build.formats.documents import encode_json
 
 from fuki_qemu.session import Booted
 from fuki_qemu.verdict import Row, Verdict
@@ -41,7 +41,7 @@ def as_json(booted: Booted, rows: Sequence[Row]) -> str:
         "command-line": booted.report.command_line if booted.report else None,
         "compared": rows,
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    return encode_json(document)
 
 
 def print_table(booted: Booted, rows: Sequence[Row]) -> None:
