@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from fuki_build.cli.options import output_type
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.errors import FormatError, SigningError, located, raised_as
 from fuki_build.image.assemble import assemble
@@ -68,7 +69,7 @@ def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool
         made = b"".join(offline.certificate_entry(item, assembly, certificates, where) for where, item in images)
         if made or layout.certificate_table.size:
             attach_table(layout, kept_table(layout, replace=replace) + made, file)
-    click.echo(f"wrote {output or image}", err=True)
+    tell(f"wrote {output or image}")
 
 
 def _with_policies(

@@ -9,6 +9,7 @@ from fuki_build import pipeline
 from fuki_build.checks.run import check as run_checks
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.plain import tell
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Finding, Severity
@@ -34,7 +35,7 @@ def check(plugins: tuple[str, ...], file: Path | None, list_rules: bool, explain
         print_json(findings_json(findings))
     show_findings(findings)
     if not findings and not as_json:
-        click.echo("nothing to complain about", err=True)
+        tell("nothing to complain about")
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from fuki_build.cli.options import json_option
+from fuki_build.cli.render.plain import say, tell
 from fuki_build.errors import FormatError, MismatchError, located
 from fuki_build.formats import hwids as tables
 from fuki_build.formats.documents import encode_json
@@ -58,7 +59,7 @@ def diff(old: Path, new: Path, profile: int | None) -> None:
     before, after = (_rows(read_devices(file, profile)) for file in (old, new))
     changes = [("-", row) for row in before if row not in after] + [("+", row) for row in after if row not in before]
     for sign, row in sorted(changes, key=lambda change: (change[1], change[0] == "+")):
-        click.echo(f"{sign} {'  '.join(row)}")
+        say(f"{sign} {'  '.join(row)}")
     if changes:
         raise MismatchError(f"the tables differ in {len(changes)} rows", where=str(new))
 
@@ -75,7 +76,7 @@ def export(file: Path, directory: Path, profile: int | None) -> None:
         with OutputFile(path) as output:
             output.write(encode_json(to_json(device)).encode() + b"\n")
             output.commit()
-    click.echo(f"wrote {len(names)} files into {directory}", err=True)
+    tell(f"wrote {len(names)} files into {directory}")
 
 
 def read_devices(file: Path, profile: int | None) -> Sequence[Device]:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import click
 
 from fuki_build.cli.options import json_option, output_type
+from fuki_build.cli.render.plain import tell
 from fuki_build.errors import FukiError, RecipeError, SigningError, located, raised_as
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _new_passphrase(source: str) -> str:
 
 def _warn(type_: str, pcr_type: str | None) -> None:
     if type_.startswith("p"):
-        click.echo("fuki: warning: little firmware verifies ECDSA; rsa2048 works everywhere", err=True)
+        tell("fuki: warning: little firmware verifies ECDSA; rsa2048 works everywhere")
     if pcr_type not in {None, "rsa2048"}:
         click.echo(
             "fuki: warning: TPMs and systemd verify PCR policies with rsa2048, with others perhaps not", err=True
@@ -98,7 +99,7 @@ def _tell(directory: Path, owner: UUID, files: "Sequence[NewFile]", as_json: boo
         written = [{"path": str(directory / file.name), "secret": file.secret} for file in files]
         print_json({"version": VERSION, "owner": str(owner), "files": written})
     else:
-        click.echo(f"wrote {len(files)} files into {directory}", err=True)
+        tell(f"wrote {len(files)} files into {directory}")
 
 
 def _read(path: str, where: str) -> bytes:
@@ -165,8 +166,8 @@ def enroll(  # noqa: PLR0917 - click passes them by name
         file.write(data)
         file.commit()
     if secure_boot_support.enforces_secure_boot(data) is False:
-        click.echo("fuki: warning: this firmware was built without Secure Boot, and ignores the keys", err=True)
-    click.echo(f"wrote {output}", err=True)
+        tell("fuki: warning: this firmware was built without Secure Boot, and ignores the keys")
+    tell(f"wrote {output}")
 
 
 @keys.command()
@@ -214,7 +215,7 @@ def update(  # noqa: PLR0917 - click passes them by name
     with OutputFile(output) as file:
         file.write(data)
         file.commit()
-    click.echo(f"wrote {output}", err=True)
+    tell(f"wrote {output}")
 
 
 def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append: bool) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from fuki_build.cli.options import json_option, output_type
+from fuki_build.cli.render.plain import tell
 from fuki_build.errors import located
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
@@ -39,7 +40,7 @@ def show(file: Path | None, save: Path | None, name: str | None, as_json: bool) 
         with OutputFile(save) as output:
             output.write(encode_file(found.renamed(chosen)))
             output.commit()
-        click.echo(f"wrote {save}", err=True)
+        tell(f"wrote {save}")
     data = describe_machine(found)
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415

@@ -11,6 +11,7 @@ from fuki_build.recipe.firmware import FirmwareSet
 from fuki_build.recipe.hwids import read_devices
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import Contents, InlineText, TextFile
+from fuki_build.recipe.text import place_of
 
 _INITRD_ALIGNMENT = 4
 """The kernel wants each of several concatenated archives to start at such an offset."""
@@ -100,8 +101,12 @@ def _uname(contents: Contents, kernel: Kernel | None, where: str) -> tuple[Blob,
         return Blob.of_bytes(contents.uname.encode()), "recipe"
     if kernel is None:
         return Blob(), ""
-    with raised_as(RecipeError, f"{where}.linux", of=FormatError, about="the kernel's release cannot be read"):
+    try:
         text = release(kernel) or ""
+    except FormatError as error:
+        hint = ", or ".join([*([error.hint] if error.hint else []), 'give the release with uname = "…"'])
+        message = f"the kernel's release cannot be read: {error.message}"
+        raise RecipeError(message, where=f"{where}.linux", hint=hint) from error
     return Blob.of_bytes(text.encode()), contents.linux or ""
 
 
@@ -124,7 +129,7 @@ def _extra(contents: Contents, profile: int | None, inputs: Inputs, where: str) 
     taken = {*STUB_MEASURED, *STUB_OWN}
     found = []
     for name, value in contents.sections.items():
-        place = f"{where}.sections.{name}"
+        place = place_of(f"{where}.sections", name)
         if name in taken:
             raise RecipeError(
                 f"{name} is not a section to name yourself",

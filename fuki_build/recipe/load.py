@@ -13,7 +13,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.recipe import mkosi
 from fuki_build.recipe.convert import convert
 from fuki_build.recipe.model import Recipe
-from fuki_build.recipe.text import new_budget, render_text, render_tree
+from fuki_build.recipe.text import new_budget, place_of, render_text, render_tree
 
 NAMES = ("fuki.toml", "mkosi.conf")
 
@@ -102,7 +102,7 @@ def _build(data: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
     own = data.get("variables", {})
     if isinstance(own, dict):
         for key, value in own.items():
-            where = f"fuki.variables.{key}"
+            where = place_of("fuki.variables", key)
             if not isinstance(value, str):
                 raise RecipeError("expected a string", where=where, hint="put quotes around it")
             variables[key] = render_text(value, variables, where, budget)

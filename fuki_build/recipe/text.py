@@ -1,5 +1,6 @@
 """Texts of a recipe and templates: Jinja2 in a sandbox, an undefined name being an error."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ _FAILURES = (
     TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError, SyntaxError,
 )  # fmt: skip
 """What a text that Jinja2 accepts can still raise while it is compiled and rendered."""
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 TEXT_STEPS = 1_000_000
 TEMPLATE_STEPS = 32_000_000
 """Enough for reports on the largest images; used up in some seconds."""
@@ -27,6 +29,11 @@ def template_directory() -> Path:
 def new_budget(*, template: bool = False) -> Budget:
     """What all texts of one recipe may take, or one template."""
     return Budget(TEMPLATE_STEPS if template else TEXT_STEPS)
+
+
+def place_of(table: str, key: str) -> str:
+    """The place of a key in a recipe's table, quoted where TOML wants quotes."""
+    return f"{table}.{key}" if _BARE_KEY.fullmatch(key) else f'{table}."{key}"'
 
 
 def is_template(text: str) -> bool:
@@ -64,7 +71,7 @@ def render_tree(data: Any, variables: Mapping[str, Any], where: str, budget: Bud
     if isinstance(data, list):
         return [render_tree(item, variables, f"{where}[{index}]", budget) for index, item in enumerate(data)]
     if isinstance(data, dict):
-        return {key: render_tree(value, variables, f"{where}.{key}", budget) for key, value in data.items()}
+        return {key: render_tree(value, variables, place_of(where, key), budget) for key, value in data.items()}
     return data
 
 

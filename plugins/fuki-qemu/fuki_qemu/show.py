@@ -54,7 +54,8 @@ def print_table(booted: Booted, rows: Sequence[Row]) -> None:
     console = Console(width=None if sys.stdout.isatty() else _WIDE, no_color=plain, highlight=False, markup=False)
     case = booted.prediction.case if booted.prediction else None
     selects = f", selects {case.firmware}" if case and case.firmware else ""
-    console.print(Text(f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"))
+    title = f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"
+    console.print(Text(_printable(title)))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Register", "Predicted", "Measured", "Verdict"):
         table.add_column(column, overflow="fold")
