@@ -138,7 +138,7 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending
     """Say in one message what ended the command; returns the exit code."""
     match error:
         case click.exceptions.Exit():

@@ -127,7 +127,8 @@ def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, An
 def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:
     for text in texts:
         path = Path(text)
-        with raised_as(RecipeError, "--expect", of=FormatError):
+        about = text if path.exists() else None
+        with raised_as(RecipeError, "--expect", of=FormatError, about=about):
             if path.is_dir():
                 yield from _directory(path).items()
             elif path.is_file():
