@@ -1,6 +1,5 @@
 """Errors keep what they say, and what caused them, on their way to the user."""
 
-import os
 import re
 from pathlib import Path
 
@@ -14,7 +13,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 def fail() -> None:
     try:
-        os.stat("nowhere")
+        Path("nowhere").stat()
     except OSError as error:
         raise FormatError("it is damaged", hint="mend it") from error
 

@@ -1,8 +1,6 @@
 """A text of a recipe ends within a bound of time and memory, whatever it asks for, and ends the same everywhere."""
 
-import resource
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,20 +8,14 @@ from fuki_build.errors import RecipeError
 from fuki_build.recipe.budget import Budget
 from fuki_build.recipe.text import TEXT_STEPS, render_template, render_text
 from tests.conftest import RECIPE
+from tests.fuzz.helper import memory_limit
 from tests.support.command import refused
-
-GIB = 1024**3
 
 
 @pytest.fixture(autouse=True)
 def _little_memory() -> Iterator[None]:
-    """What is not bounded ends with MemoryError instead of with the machine."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    with Path("/proc/self/statm").open(encoding="ascii") as file:
-        used = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + GIB, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    with memory_limit():
+        yield
 
 
 DOUBLED = "{% for i in range(60) %}{% set ns.x = BODY %}{% endfor %}{{ ns.x }}"
