@@ -35,7 +35,6 @@ _TOML = b"""\
 name = "acme"
 version = "{{ 40 + 1 }}.3"
 variables = { root = "LABEL={{ 'root' | upper }}" }
-machines = ["m.dmi", "qemu:q35"]
 [fuki.image]
 stub = "stub.efi"
 linux = "vmlinuz"
@@ -65,13 +64,30 @@ format = "uki"
 path = "{{ name }}.efi"
 sign = { backend = "local", key = "key.pem", certificate = "key.pem" }
 """
+_CONF = b"""\
+[Fuki]
+Name=acme
+Stub=stub.efi
+Linux=vmlinuz
+Uname=6.12
+OsRelease=os-release
+Initrd=initrd
+    initrd
+Cmdline=root={{ name }}
+    quiet
+Firmware=source=file id=a path=a.fd platforms=qemu
+Profile=id=debug title="Debug shell" cmdline=debug
+Expect=machine=m.dmi firmware=a
+Variables=a=b c="d e"
+"""
 _TOO_FAR = (b"/", b"..", b"\\", b"\0")
 """What leads out of the directory, or hides what does."""
 
 
 def seeds() -> Iterator[bytes]:
     yield b"t" + _TOML
-    yield b"t" + _TOML.replace(b'machines = ["m.dmi", "qemu:q35"]\n', b"").split(b"[[fuki.output]]")[0]
+    yield b"t" + _TOML.split(b"[[fuki.output]]")[0]
+    yield b"m" + _CONF
     for seed in mkosi_seeds():
         yield b"m" + seed.replace(b"boot/", b"").replace(b"/", b"")
     for path in sorted(_EXAMPLES.glob("*/fuki.toml")):
@@ -88,6 +104,10 @@ def run(data: bytes) -> None:
     path = _DIRECTORY / ("mkosi.conf" if kind == b"m" else "fuki.toml")
     path.write_bytes(text)
     refused = OSError("no program is run while fuzzing")
-    with patch.object(subprocess, "Popen", side_effect=refused), memory_limit(), suppress(FukiError):
-        with pipeline.plan(path) as planned:
-            assert planned.uki.file_size
+    with (
+        patch.object(subprocess, "Popen", side_effect=refused),
+        memory_limit(),
+        suppress(FukiError),
+        pipeline.plan(path) as planned,
+    ):
+        assert planned.uki.file_size
