@@ -58,5 +58,5 @@ def _write_depfile(path: Path, result: Result) -> None:
     # ninja knows an output by its first name, and wants no other in a depfile.
     targets = [artifact.path for artifact in result.artifacts][:1]
     with OutputFile(path) as file:
-        file.write(depfiles.encode(targets, result.dependencies).encode())
+        file.write(depfiles.encode(targets, result.dependencies).encode(errors="surrogateescape"))
         file.commit()

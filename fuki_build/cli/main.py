@@ -158,7 +158,7 @@ def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each ki
             _show(error, error.strerror or repr(error), str(error.filename or ""), None)
             _abandon_output()
         case UnicodeEncodeError() if any(0xD800 <= ord(c) < 0xE000 for c in error.object):
-            text = f"{error.object!r} has bytes that are not UTF-8"
+            text = f"{error.object[max(0, error.start - 40) : error.end + 40]!r} has bytes that are not UTF-8"
             _show(
                 error, text, None, "only names of files may have such bytes: look at the arguments and the environment"
             )

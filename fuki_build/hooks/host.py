@@ -209,7 +209,8 @@ def blame(info: PluginInfo, what: str) -> Iterator[None]:
     """Turn whatever a plugin's code raises into a `PluginError` that names the plugin; `FukiError` passes."""
     try:
         yield
-    except FukiError:
+    except (FukiError, UnicodeEncodeError):
+        # Of these, the second is about a name in arguments or the environment that is not UTF-8.
         raise
     except (Exception, SystemExit) as error:
         raise PluginError(
