@@ -28,12 +28,12 @@ _SOURCE_COST = 8
 """Steps for each character of a template's source: it is compiled."""
 _WIDTHS = frozenset({"center", "ljust", "rjust", "zfill", "to_bytes", "batch", "slice"})
 """Filters and methods of which a number decides the size of the result, or the time."""
-_WIDTHS_A_LINE = frozenset({"expandtabs", "indent", "tojson", "wordwrap"})
-"""The same, once for each line or character."""
-_SLOW = frozenset({"striptags", "sum", "urlize", "wordwrap", "pprint"})
+_SLOW = frozenset({"decode", "encode", "pprint", "striptags", "sum", "urlize", "wordwrap"})
 """Their time grows with the square of their input."""
+_REPEATING = frozenset({"expandtabs", "indent", "join", "tojson", "translate", "urlize", "xmlattr"})
+"""Filters and methods that put an argument, or spaces by number, to each item, line or character of what they take."""
 _SLOW_SHIFT = 12
-_PERCENT = re.compile(r"%(?:\([^)]*\))?[-+ #0]*(\*|\d+)?(?:\.(\*|\d+))?")
+_PERCENT = re.compile(r"%(\([^)]*\))?[-+ #0]*(\*|\d+)?(?:\.(\*|\d+))?")
 _DIGITS = re.compile(r"\d+")
 
 
@@ -129,25 +129,31 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         elif name == "round":
             # It computes ten to the power of this.
             self.budget.spend(numbers * numbers)
-        elif name in _WIDTHS_A_LINE:
-            self.budget.spend(numbers * first)
-        elif name == "replace" and len(values) > 2 and all(isinstance(value, str) for value in values[:3]):
-            text, old, new = values[:3]
-            self.budget.spend(text.count(old) * len(new))
-        elif name in ("join", "translate", "xmlattr"):
-            # The separator or replacement, once for each item.
-            self.budget.spend(first * max(others, default=1))
-        elif name == "format" and values and isinstance(values[0], str):
-            self._weigh_percent(values[0], (*values[1:], *options.values()))
+        elif name in _REPEATING:
+            self.budget.spend(first * (numbers + sum(others)))
+        elif name == "replace":
+            match values:
+                case [str(text), str(old), str(new), *_] if not options:
+                    self.budget.spend(text.count(old) * len(new))
+                case _:
+                    self.budget.spend(first * sum(others))
+        elif name == "format" and values:
+            self._weigh_percent(values[0], (*values[1:], *options.values()), sum(others))
 
-    def _weigh_percent(self, text: str, values: object) -> None:
-        for width, precision in _PERCENT.findall(text):
-            self.budget.spend(_widths(width, precision))
+    def _weigh_percent(self, text: object, values: object, weight: int) -> None:
+        """Spend what `text % values` makes, the values having this weight together."""
+        if isinstance(text, bytes):
+            text = text.decode("latin-1")
+        for name, width, precision in _PERCENT.findall(str(text)):
+            self.budget.spend(_widths(width, precision) + (weight if name else 1))
             if "*" in (width, precision):
                 self.budget.spend(_numbers(values))
 
     def _weigh_braces(self, text: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
-        for _, _, form, _ in Formatter().parse(text):
+        weight = self.budget.weigh(text, *arguments, *options.values())
+        for _, name, form, _ in Formatter().parse(text):
+            # One value may be named again and again.
+            self.budget.spend(weight if name is not None else 1)
             self.budget.spend(_widths(*_DIGITS.findall(form or "")))
             if form and "{" in form:
                 numbers = [value for value in (*arguments, *options.values()) if isinstance(value, str)]
@@ -163,7 +169,6 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(owner, str | bytes | int | float | list | tuple):
             if isinstance(owner, str) and name in ("format", "format_map"):
                 self._weigh_braces(owner, arguments, options)
-                self.budget.weigh(owner, *arguments, *options.values())
             elif isinstance(owner, str) and name == "join":
                 self._weigh_call(name, (*arguments, owner), options)
             else:
@@ -183,8 +188,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         elif operator == "**" and isinstance(left, int) and isinstance(right, int):
             if left.bit_length() * abs(right) > MAX_BITS:
                 raise RecipeError(f"a number has more than {MAX_BITS} bits", hint="use smaller numbers")
-        elif operator == "%" and isinstance(left, str):
-            self._weigh_percent(left, right)
+        elif operator == "%" and isinstance(left, str | bytes):
+            self._weigh_percent(left, right, weights[1])
         result = super().call_binop(context, operator, left, right)
         self.budget.weigh(result)
         return result

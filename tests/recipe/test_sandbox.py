@@ -61,6 +61,16 @@ ENDLESS = {
     "the filter wordwrap": "{{ ('a' * 999999) | wordwrap(1) }}",
     "comparing long texts often": "{% set x = 'a' * 99999 %}{% for i in range(99999) %}{{ x == x ~ 'b' }}{% endfor %}",
     "cutting long texts often": "{% set x = 'a' * 99999 %}{% for i in range(99999) %}{% set y = x[1:] %}{% endfor %}",
+    "the filter replace, by name": "{{ ('a' * 99999) | replace(old='a', new='b' * 99999) }}",
+    "the filter replace on a list": "{{ ['a' * 99999] | replace('a', 'b' * 99999) }}",
+    "the filter indent with a text": "{{ ('\\n' * 9999) | indent('b' * 99999) }}",
+    "the filter tojson with a text": "{{ [[1] * 9999] | tojson(indent='b' * 99999) }}",
+    "the filter urlize with a target": "{{ ('www.a.org ' * 9999) | urlize(target='b' * 99999) }}",
+    "a value named often by %": "{{ ('%(a)s' * 9999) % {'a': 'b' * 99999} }}",
+    "a value named often by the filter format": "{{ ('%(a)s' * 9999) | format(a='b' * 99999) }}",
+    "a value named often by str.format": "{{ ('{0}' * 9999).format('b' * 99999) }}",
+    "a width of % in bytes": "{{ '%1000000000d'.encode() % 1 }}",
+    "an encoding that is slow": "{{ ('\\u00fc' * 99999).encode('punycode') }}",
     "searching a text in another": "{{ ('a' * 999999).rfind('b' * 9999 + 'a') }}",
 }
 
