@@ -325,7 +325,7 @@ MISTAKES = {
     ),
     "a section that has a key": (
         more('[fuki.image.sections]\n".linux" = "text"\n'),
-        "fuki.image.sections..linux",
+        'fuki.image.sections.".linux"',
         ".linux is not a section to name",
         "key of its own",
     ),
