@@ -1,0 +1,118 @@
+"""Rules about `.cmdline`: what of it reaches the kernel."""
+
+import re
+from collections.abc import Iterator
+
+from fuki_build.checks.places import at, sections
+from fuki_build.formats.kernel import x86_command_line_limit
+from fuki_build.formats.pe import Machine
+from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.image.section import Section, effective
+
+_MAX_SIZE = 1024 * 1024
+_BLANK = bytes(range(0x21))
+"""What the stub strips from both ends."""
+
+_LIMITS = {Machine.aa64: 2048, Machine.arm: 1024, Machine.riscv64: 1024, Machine.loongarch64: 4096}
+"""COMMAND_LINE_SIZE of Linux, with the NUL at the end; x86 kernels tell theirs."""
+_X86_LIMIT = 2048
+_RISCV_LIMIT = (7, 1), 2048
+"""What it became for RISC-V, and when."""
+
+
+def _text(section: Section) -> bytes:
+    """What the stub takes of a `.cmdline`: up to the first NUL, without blanks around it."""
+    return section.content.read_at(0, _MAX_SIZE).partition(b"\0")[0].strip(_BLANK)
+
+
+def empty(subject: Subject) -> Problems:
+    for section, where in sections(subject, ".cmdline"):
+        if section.content.size <= _MAX_SIZE and not _text(section):
+            yield Problem(
+                "the command line is empty, and the section is there",
+                where=where,
+                hint="leave the section out, or give a parameter such as 'quiet'",
+            )
+
+
+def altered(subject: Subject) -> Problems:
+    for section, where in sections(subject, ".cmdline"):
+        data = section.content.read_at(0, _MAX_SIZE)
+        text, _, rest = data.partition(b"\0")
+        if rest.strip(b"\0"):
+            yield Problem(f"what follows the NUL at byte {len(text)} does not reach the kernel", where=where)
+        try:
+            decoded = text.decode()
+        except UnicodeDecodeError as error:
+            yield Problem(f"it is not UTF-8 at byte {error.start}, where the stub leaves characters out", where=where)
+            continue
+        beyond = next((character for character in decoded if ord(character) > 0xFFFF), None)
+        if beyond:
+            yield Problem(f"the stub leaves out the character U+{ord(beyond):X}", where=where)
+
+
+def too_long(subject: Subject) -> Problems:
+    for section, profile, limit in _limits(subject):
+        size = len(_text(section)) if section.content.size <= _MAX_SIZE else section.content.size
+        if size > limit:
+            yield Problem(
+                f"the command line has {size} bytes, the kernel reads {limit}",
+                where=at(".cmdline", profile),
+                hint="make it shorter, or move parameters into files of the initrd",
+            )
+
+
+def _limits(subject: Subject) -> Iterator[tuple[Section, int | None, int]]:
+    """Each command line once, with the profile that has it and the bytes that its kernel reads."""
+    seen = set()
+    for profile in subject.layout.profiles or (None,):
+        parts = {section.name: section for section in reversed(effective(subject.layout.plain_sections, profile))}
+        section = parts.get(".cmdline")
+        if section and id(section) not in seen:
+            seen.add(id(section))
+            yield section, section.profile, _limit(subject, parts)
+
+
+def _limit(subject: Subject, parts: dict[str, Section]) -> int:
+    """Without the NUL at its end."""
+    machine = subject.layout.headers.coff.machine
+    if machine in (Machine.x64, Machine.ia32):
+        told = x86_command_line_limit(parts[".linux"].content.reader) if ".linux" in parts else None
+        return told or _X86_LIMIT - 1
+    since, newer = _RISCV_LIMIT
+    if machine == Machine.riscv64 and ".uname" in parts and _release(parts[".uname"]) >= since:
+        return newer - 1
+    return _LIMITS.get(Machine(machine), _X86_LIMIT) - 1 if machine in _LIMITS else _MAX_SIZE
+
+
+def _release(section: Section) -> tuple[int, int]:
+    numbers = re.match(rb"(\d{1,4})\.(\d{1,4})", section.content.read_at(0, 16))
+    return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+
+
+RULES = (
+    Rule(
+        "cmdline-empty",
+        Severity.WARNING,
+        "A command line that is there is not empty",
+        "Stubs were seen to hang when .cmdline holds a NUL and nothing else (systemd/mkosi pull request 2881). An "
+        "image needs no .cmdline.",
+        empty,
+    ),
+    Rule(
+        "cmdline-altered",
+        Severity.WARNING,
+        "The command line reaches the kernel as it is",
+        "The stub takes .cmdline up to the first NUL, and leaves out what is not UTF-8 and characters beyond U+FFFF.",
+        altered,
+    ),
+    Rule(
+        "cmdline-too-long",
+        Severity.ERROR,
+        "The kernel reads the whole command line",
+        "Linux cuts what is longer than its COMMAND_LINE_SIZE, and its last parameters are lost without an error: 2048 "
+        "bytes with the NUL at the end on x86 and arm64, 1024 on arm, 4096 on LoongArch, 1024 on RISC-V and 2048 from "
+        "Linux 7.1 on. An x86 kernel tells its own limit. What addons append counts too, and is not known here.",
+        too_long,
+    ),
+)
