@@ -8,8 +8,11 @@ from fuki_build.formats.kernel import x86_command_line_limit
 from fuki_build.formats.pe import Machine
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.section import Section, effective
+from fuki_build.image.stub import UNNUMBERED
 
 _MAX_SIZE = 1024 * 1024
+_STARTS_EMPTY = (257, 0)
+"""The first stub that is known to start with an empty command line."""
 _BLANK = bytes(range(0x21))
 """What the stub strips from both ends."""
 
@@ -26,12 +29,15 @@ def _text(section: Section) -> bytes:
 
 
 def empty(subject: Subject) -> Problems:
+    stub = subject.layout.stub
+    if stub is None or not UNNUMBERED < stub.numbers < _STARTS_EMPTY:
+        return
     for section, where in sections(subject, ".cmdline"):
         if section.content.size <= _MAX_SIZE and not _text(section):
             yield Problem(
-                "the command line is empty, and the section is there",
+                f"the command line is empty: {stub} may hang",
                 where=where,
-                hint="leave the section out, or give a parameter such as 'quiet'",
+                hint="leave the section out, give a parameter such as 'quiet', or use the stub of systemd 257 or newer",
             )
 
 
@@ -93,10 +99,10 @@ def _release(section: Section) -> tuple[int, int]:
 RULES = (
     Rule(
         "cmdline-empty",
-        Severity.WARNING,
+        Severity.ERROR,
         "A command line that is there is not empty",
-        "Stubs were seen to hang when .cmdline holds a NUL and nothing else (systemd/mkosi pull request 2881). An "
-        "image needs no .cmdline.",
+        "Stubs before systemd 257 were seen to hang when .cmdline holds a NUL and nothing else (systemd/mkosi pull "
+        "request 2881). An image needs no .cmdline; 257.13 and 262.1 start with an empty one.",
         empty,
     ),
     Rule(

@@ -143,17 +143,23 @@ class Stub(Struct, frozen=True):
         return b""
 
 
+def decode_stub_headers(path: Path, head: bytes, size: int) -> PeHeaders:
+    """Decode the headers of a stub file of `size` bytes from its first `pe.HEAD_SIZE`. Raises as `decode_stub`."""
+    try:
+        headers = pe.decode(head, size)
+        _check_usable(headers)
+    except FormatError as error:
+        hint = error.hint or "use systemd's linux<arch>.efi.stub or addon<arch>.efi.stub"
+        raise FukiError(f"{path} cannot be used as a stub: {error.message}", hint=hint) from error
+    return headers
+
+
 def decode_stub(path: Path, data: bytes) -> Stub:
     """Decode a stub file's content.
 
     `FukiError` if it is none, is signed, or is laid out in a way that nothing can be appended.
     """
-    try:
-        headers = pe.decode(data[: pe.HEAD_SIZE], len(data))
-        _check_usable(headers)
-    except FormatError as error:
-        hint = error.hint or "use systemd's linux<arch>.efi.stub or addon<arch>.efi.stub"
-        raise FukiError(f"{path} cannot be used as a stub: {error.message}", hint=hint) from error
+    headers = decode_stub_headers(path, data[: pe.HEAD_SIZE], len(data))
     contents = tuple(data[s.raw_offset : s.raw_offset + s.raw_size] for s in headers.sections)
     magic = next((c for s, c in zip(headers.sections, contents, strict=True) if s.name == ".sdmagic"), b"")
     return Stub(path, headers, contents, decode_version(magic))

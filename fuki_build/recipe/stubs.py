@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
+from fuki_build.formats import pe
 from fuki_build.formats.pe import Machine
 from fuki_build.image.kernel import Kernel
-from fuki_build.image.stub import STUB_FILES, Stub, check_program, decode_stub
+from fuki_build.image.stub import STUB_FILES, Stub, check_program, decode_stub, decode_stub_headers
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import ImageTable
 
@@ -34,10 +35,14 @@ def read_stub(value: str, program: str, arch: str, inputs: Inputs, where: str) -
     if value == "auto" and not path.exists():
         hint = "install systemd-boot-efi (Fedora: systemd-boot-unsigned, Arch: systemd)"
         raise RecipeError(f"this machine has no {path}", where=where, hint=hint)
-    data = inputs.read(path, where)
+    file = inputs.blob(path, where)
     try:
-        stub = decode_stub(path, data)
+        # Whole images are larger than stubs: say what they are before the size is an error.
+        decode_stub_headers(path, file.read_at(0, pe.HEAD_SIZE), file.size)
+        stub = decode_stub(path, inputs.read(path, where))
         check_program(stub, program)
+    except RecipeError:
+        raise
     except FukiError as error:
         raise RecipeError(error.message, where=where, hint=error.hint) from error
     if stub.headers.machine_name not in Machine.__members__:
