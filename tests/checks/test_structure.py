@@ -1,6 +1,6 @@
 """Rules about the PE file and the kernel in it, on finished images that were changed in one place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from struct import pack_into
 
@@ -9,14 +9,29 @@ import pytest
 from fuki_qemu import PROBE
 
 from fuki_build.checks.run import check
-from fuki_build.formats import pe
 from fuki_build.hooks.records import Finding
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.pipeline import new_host
+from tests.support.headers import (
+    ADDRESS,
+    ENTRY_POINT,
+    FLAGS,
+    IMAGE_BASE,
+    MAJOR_IMAGE_VERSION,
+    RAW_OFFSET,
+    RELOCATIONS,
+    SECTION_ALIGNMENT,
+    SIZE_OF_IMAGE,
+    SUBSYSTEM,
+    VIRTUAL_SIZE,
+    Change,
+    changed,
+    directory,
+    optional,
+    section,
+)
 from tests.support.images import Content, layout_of, write
-
-Change = Callable[[bytearray], None]
 
 KERNEL = PROBE.read_bytes()
 CONTENTS: tuple[Content, ...] = (
@@ -25,31 +40,6 @@ CONTENTS: tuple[Content, ...] = (
     (".uname", b"6.12-acme", None),
     (".linux", KERNEL, None),
 )
-VIRTUAL_SIZE, ADDRESS, RAW_SIZE, RAW_OFFSET, RELOCATIONS, FLAGS = 8, 12, 16, 20, 24, 36
-"""Fields of a section header (PE specification)."""
-IMAGE_BASE, SECTION_ALIGNMENT, SUBSYSTEM, SIZE_OF_IMAGE, ENTRY_POINT, MAJOR_IMAGE_VERSION = 24, 32, 68, 56, 16, 44
-"""Fields of the optional header of PE32+."""
-
-
-def headers(data: bytes | bytearray) -> pe.PeHeaders:
-    return pe.decode(bytes(data[: pe.HEAD_SIZE]), len(data))
-
-
-def section(name: str, field: int, value: int) -> Change:
-    def change(data: bytearray) -> None:
-        found = headers(data)
-        index = [s.name for s in found.sections].index(name)
-        pack_into("<I", data, found.section_table_offset + index * pe.SECTION_HEADER_SIZE + field, value)
-
-    return change
-
-
-def optional(field: int, value: int, form: str = "<I") -> Change:
-    return lambda data: pack_into(form, data, headers(data).optional_offset + field, value)
-
-
-def directory(index: int, address: int, size: int) -> Change:
-    return lambda data: pack_into("<II", data, headers(data).directories_offset + 8 * index, address, size)
 
 
 def stub_says(text: bytes) -> Change:
@@ -58,13 +48,6 @@ def stub_says(text: bytes) -> Change:
         data[at : at + len(text)] = text
 
     return change
-
-
-def changed(data: bytes, *changes: Change) -> bytes:
-    result = bytearray(data)
-    for change in changes:
-        change(result)
-    return bytes(result)
 
 
 def findings(
