@@ -1,9 +1,9 @@
 """Rules about `.cmdline`: what of it reaches the kernel."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 
-from fuki_build.checks.places import at, sections
+from fuki_build.checks.places import sections
 from fuki_build.formats.kernel import x86_command_line_limit
 from fuki_build.formats.pe import Machine
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
@@ -16,9 +16,10 @@ _STARTS_EMPTY = (257, 0)
 _BLANK = bytes(range(0x21))
 """What the stub strips from both ends."""
 
-_LIMITS = {Machine.aa64: 2048, Machine.arm: 1024, Machine.riscv64: 1024, Machine.loongarch64: 4096}
+_LIMITS: Mapping[int, int] = {Machine.aa64: 2048, Machine.arm: 1024, Machine.riscv64: 1024, Machine.loongarch64: 4096}
 """COMMAND_LINE_SIZE of Linux, with the NUL at the end; x86 kernels tell theirs."""
 _X86_LIMIT = 2048
+_SHORTEST_LIMIT = min(_LIMITS.values())
 _RISCV_LIMIT = (7, 1), 2048
 """What it became for RISC-V, and when."""
 
@@ -58,37 +59,28 @@ def altered(subject: Subject) -> Problems:
 
 
 def too_long(subject: Subject) -> Problems:
-    for section, profile, limit in _limits(subject):
+    for section, where in sections(subject, ".cmdline"):
         size = len(_text(section)) if section.content.size <= _MAX_SIZE else section.content.size
+        limit = _limit(subject, section.profile) if size >= _SHORTEST_LIMIT else size
         if size > limit:
             yield Problem(
                 f"the command line has {size} bytes, the kernel reads {limit}",
-                where=at(".cmdline", profile),
+                where=where,
                 hint="make it shorter, or move parameters into files of the initrd",
             )
 
 
-def _limits(subject: Subject) -> Iterator[tuple[Section, int | None, int]]:
-    """Each command line once, with the profile that has it and the bytes that its kernel reads."""
-    seen = set()
-    for profile in subject.layout.profiles or (None,):
-        parts = {section.name: section for section in reversed(effective(subject.layout.plain_sections, profile))}
-        section = parts.get(".cmdline")
-        if section and id(section) not in seen:
-            seen.add(id(section))
-            yield section, section.profile, _limit(subject, parts)
-
-
-def _limit(subject: Subject, parts: dict[str, Section]) -> int:
-    """Without the NUL at its end."""
+def _limit(subject: Subject, profile: int | None) -> int:
+    """Bytes that the kernel of a profile reads, without the NUL at the end."""
     machine = subject.layout.headers.coff.machine
+    parts = {section.name: section for section in reversed(effective(subject.layout.plain_sections, profile))}
     if machine in (Machine.x64, Machine.ia32):
         told = x86_command_line_limit(parts[".linux"].content.reader) if ".linux" in parts else None
         return told or _X86_LIMIT - 1
     since, newer = _RISCV_LIMIT
     if machine == Machine.riscv64 and ".uname" in parts and _release(parts[".uname"]) >= since:
         return newer - 1
-    return _LIMITS.get(Machine(machine), _X86_LIMIT) - 1 if machine in _LIMITS else _MAX_SIZE
+    return _LIMITS.get(machine, _MAX_SIZE) - 1
 
 
 def _release(section: Section) -> tuple[int, int]:

@@ -76,42 +76,44 @@ def missing(subject: Subject) -> Problems:
 
 def another_image(subject: Subject) -> Problems:
     for kernel in _kernels(subject):
-        program = _program(kernel)
-        if ".linux" in kernel.names:
-            yield Problem("the kernel is a whole image with a kernel of its own", where=kernel.where, hint=_GIVE_KERNEL)
-        elif program in PROGRAMS:
-            yield Problem(f"the kernel is {PROGRAMS[program]}", where=kernel.where, hint=_GIVE_KERNEL)
+        if _is_image(kernel):
+            whole = "a whole image with a kernel of its own"
+            what = whole if ".linux" in kernel.names else PROGRAMS[_program(kernel)]
+            yield Problem(f"the kernel is {what}", where=kernel.where, hint=_GIVE_KERNEL)
 
 
-def _program(kernel: _Kernel) -> str | None:
-    """Which of systemd's programs it says it is."""
+def _is_image(kernel: _Kernel) -> bool:
+    return ".linux" in kernel.names or _program(kernel) in PROGRAMS
+
+
+def _program(kernel: _Kernel) -> str:
+    """Which of systemd's programs it says it is; empty where it says nothing."""
     for header in kernel.headers.sections:
         if header.name == ".sdmagic" and header.raw_size:
             info = loader_info.decode(kernel.section.content.read_at(header.raw_offset, header.content_size))
-            return info.program if info else None
-    return None
+            return info.program if info else ""
+    return ""
 
 
 def refused(subject: Subject) -> Problems:
     if not subject.layout.model.loads_kernel:
         return
     for kernel in _kernels(subject):
-        if ".linux" not in kernel.names:
-            for reason in _refusals(kernel.headers, kernel.section.content.size):
-                yield Problem(
-                    f"the stub refuses the kernel: {reason}",
-                    where=kernel.where,
-                    hint="take another kernel, or the stub of systemd 257",
-                )
-    if subject.layout.model.needs_image_base_0:
-        for kernel in _kernels(subject):
-            base = kernel.headers.optional.image_base
-            if base:
-                yield Problem(
-                    f"{subject.layout.stub or 'the stub'} cannot load a kernel of ImageBase {base:#x}",
-                    where=kernel.where,
-                    hint="use a stub of systemd 258.3, 259.1 or newer, or a kernel whose ImageBase is 0",
-                )
+        if _is_image(kernel):
+            continue
+        for reason in _refusals(kernel.headers, kernel.section.content.size):
+            yield Problem(
+                f"the stub refuses the kernel: {reason}",
+                where=kernel.where,
+                hint="take another kernel, or the stub of systemd 257",
+            )
+        base = kernel.headers.optional.image_base
+        if base and subject.layout.model.needs_image_base_0:
+            yield Problem(
+                f"{subject.layout.stub or 'the stub'} cannot load a kernel of ImageBase {base:#x}",
+                where=kernel.where,
+                hint="use a stub of systemd 258.3, 259.1 or newer, or a kernel whose ImageBase is 0",
+            )
 
 
 def _refusals(headers: PeHeaders, size: int) -> Iterator[str]:
@@ -165,8 +167,7 @@ RULES = (
         Severity.ERROR,
         "The kernel is no UKI, stub or boot loader",
         "A whole image in .linux has sections and measurements of its own. The stub since systemd 258 refuses it, for"
-        " it has base relocations; an older one starts it, with the inner command line and initrd instead of the "
-        "outer.",
+        " it has base relocations; with an older one, two stubs measure and choose, one after the other.",
         another_image,
     ),
     Rule(

@@ -8,6 +8,7 @@ from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.image import ImageKind
 
 _SECTION_LIMITS = (25, 96)
+"""Ascending; where they come from, the rule says."""
 _REBUILD = "build the image anew; a tool that placed sections at addresses of its own made this one"
 
 
@@ -76,22 +77,23 @@ def inside_headers(subject: Subject) -> Problems:
                 yield Problem(message, where=header.name, hint=_REBUILD)
 
 
-def _inside(subject: Subject, start: int, size: int) -> SectionHeader | None:
-    return next(
-        (h for h, n in _loaded(subject) if h.virtual_address <= start and start + size <= h.virtual_address + n), None
+def _inside_section(subject: Subject, start: int, size: int) -> bool:
+    return any(
+        header.virtual_address <= start and start + size <= header.virtual_address + length
+        for header, length in _loaded(subject)
     )
 
 
 def entry_point(subject: Subject) -> Problems:
     address = subject.layout.headers.optional.address_of_entry_point
-    if subject.layout.kind is not ImageKind.ADDON and _inside(subject, address, 1) is None:
+    if subject.layout.kind is not ImageKind.ADDON and not _inside_section(subject, address, 1):
         yield Problem(f"the entry point {address:#x} lies in no section", where="AddressOfEntryPoint")
 
 
 def relocations(subject: Subject) -> Problems:
     directories = subject.layout.headers.directories
     table = directories[pe.RELOCATION_DIRECTORY] if len(directories) > pe.RELOCATION_DIRECTORY else Directory(0, 0)
-    if table.size and _inside(subject, table.address, table.size) is None:
+    if table.size and not _inside_section(subject, table.address, table.size):
         yield Problem(
             f"the base relocations at {table.address:#x}, {table.size} bytes, lie in no section",
             where="data directory 5",

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import loader_info, pe
 from fuki_build.formats.pe import PeHeaders
-from fuki_build.image.section import ADDON_PAYLOAD
+from fuki_build.image.section import STUB_MEASURED
 
 
 class StubModel(Struct, frozen=True):
@@ -195,11 +195,15 @@ def _check_usable(headers: PeHeaders) -> None:
             raise FormatError(f"its section {section.name} is not aligned, as in stubs of systemd before 253")
 
 
+_NEVER_OWN = frozenset((*STUB_MEASURED, ".pcrsig")) - {".sbat", ".osrel"}
+"""Sections that images bring and no stub has; systemd-boot, which is no stub, has an `.osrel` of its own."""
+
+
 def _check_unused(headers: PeHeaders) -> None:
     """What is in there already would stay, and of two sections of a name the stub uses the first."""
     names = [section.name for section in headers.sections]
     if ".linux" in names:
         raise FormatError("it is an image with a kernel already", hint="give the stub alone, linux<arch>.efi.stub")
     for name in names:
-        if name in ADDON_PAYLOAD:
+        if name in _NEVER_OWN:
             raise FormatError(f"it has a {name} already", hint="give the stub alone, as systemd installs it")

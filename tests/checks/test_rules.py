@@ -211,6 +211,15 @@ def addon_of_another_release(shop: Path, _: object) -> tuple[str, ...]:
     return ()
 
 
+def stub_with_a_section(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    """systemd-boot has an .osrel of 512 bytes; here it does not say that it is no stub."""
+    (shop / "stub").unlink()
+    (shop / "stub").write_bytes(part("boot-x64").read_bytes().replace(b": systemd-boot ", b": another-boot "))
+    (shop / "os-release").write_text("ID=acme\nNAME=" + "A" * 512)
+    (shop / "fuki.toml").write_text(RIGHT.partition("sbat =")[0])
+    return ()
+
+
 def signed(kind: str, *options: str) -> Callable[[Path, object], tuple[str, ...]]:
     """The right image with a signature."""
 
@@ -276,6 +285,7 @@ WRONG = {
     "profile-without-hwids": swap('platforms = ["qemu:i440fx"]', ""),
     "header-room": profiles_for_a_small_header,
     "image-size": huge_initrd,
+    "section-room": stub_with_a_section,
     "sbat-room": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
     "signature-unusual for a curve": signed("p256"),
     "signature-unusual for a digest": signed("rsa2048", "--digest", "sha384"),
@@ -380,7 +390,9 @@ def test_errors_come_before_warnings_and_notes(shop, part):
     assert set(severities) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("name", ["header-room", "sbat-room", "image-size", "kernel-not-startable", "stub-too-old"])
+@pytest.mark.parametrize(
+    "name", ["header-room", "sbat-room", "section-room", "image-size", "kernel-not-startable", "stub-too-old"]
+)
 def test_an_error_stops_a_build_before_anything_is_written(shop, part, name):
     WRONG[name](shop, part)
     before = sorted(shop.rglob("*"))

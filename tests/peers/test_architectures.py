@@ -145,7 +145,7 @@ OTHER = """
 [fuki]
 name = "acme"
 # What stands in the kernel's place.
-silence = ["kernel-is-image", "kernel-refused"]
+silence = ["kernel-is-image"]
 [fuki.image]
 stub = "stub"
 arch = "{arch}"
