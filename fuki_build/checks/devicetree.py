@@ -15,7 +15,7 @@ _SHOWN = 5
 def broken(subject: Subject) -> Problems:
     for section, where in sections(subject, ".dtb", ".dtbauto"):
         try:
-            fdt.check(section.content.reader)
+            fdt.check(section.content.reader, ordered=section.name == ".dtbauto")
         except FormatError as error:
             yield Problem(error.message, where=where, hint="give a compiled devicetree (.dtb)")
             continue

@@ -19,7 +19,6 @@ from fuki_build.image.inspect import inspect
 _OTHERS = {
     b"\x7fELF": "an ELF program",
     b"07070": "a cpio archive",
-    b"BM": "a bitmap",
     b"\xd0\x0d\xfe\xed": "a devicetree",
 }
 

@@ -23,4 +23,4 @@ def run(data: bytes) -> None:
     with suppress(FormatError):
         fdt.compatible(Reader.of(data))
     with suppress(FormatError):
-        fdt.check(Reader.of(data))
+        fdt.check(Reader.of(data), ordered=True)
