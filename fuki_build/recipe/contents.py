@@ -68,7 +68,7 @@ def _kernel(contents: Contents, inputs: Inputs, where: str) -> Kernel | None:
         kernel = read_kernel(path, inputs.workspace, place)
     except FukiError as error:
         raise RecipeError(error.message, where=place, hint=error.hint) from error
-    inputs.note(path, place, kernel.packed_sha256)
+    inputs.note(path, place, kernel.packed_sha256 or kernel.content.sha256_in_memory)
     return kernel
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fuki_build.errors import RecipeError
+from fuki_build.image.guard import note_read
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
@@ -85,6 +86,8 @@ def render_template(
         text = environment.get_template(name).render(variables)
         # Everything that it included or extended is in the environment's cache by now.
         files = {Path(template.filename) for _, template in cache.items() if template.filename}
+        for file in files:
+            note_read(file)
         return text, sorted(files)
     except TemplateNotFound as error:
         raise RecipeError(
