@@ -135,9 +135,8 @@ def _directory(path: Path) -> dict[tuple[str, int], bytes]:
     for bank in BANKS:
         folder = path if path.name == f"pcr-{bank}" else path / f"pcr-{bank}"
         for file in sorted(folder.glob("[0-9]*")):
-            key, value = pcr_text.decode_value(
-                f"{bank}:{file.name}={read_small_file(file, _MAX_VALUES).decode().strip()}"
-            )
+            text = read_small_file(file, _MAX_VALUES).decode("utf-8", "replace").strip()
+            key, value = pcr_text.decode_value(f"{bank}:{file.name}={text}")
             found[key] = value
     if not found:
         raise FormatError(f"{path} has no registers", hint="name a directory such as /sys/class/tpm/tpm0")

@@ -1,6 +1,5 @@
 """One boot of an image: what is needed for it, put together; the prediction, the guest, and what it told."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from tempfile import TemporaryDirectory
 from fuki_build import (
     Layout,
     Machine,
+    OutputFiles,
     PluginHost,
     Prediction,
     find_profiles,
@@ -27,6 +27,7 @@ from fuki_qemu.machine import VirtualMachine
 from fuki_qemu.report import Report
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")
+_PIECE = 1024 * 1024
 _NO_MACHINE = Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
 """What a guest is that is given no strings."""
 
@@ -236,13 +237,22 @@ def _kept(place: Path, keep: Path | None) -> Iterator[None]:
         yield
     finally:
         if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            for name in ("console", "report", "debug"):
-                if (place / name).is_file() and (place / name).stat().st_size:
-                    shutil.copyfile(place / name, keep / name)
-            found = _salvage(place)
-            if found is not None and found.log is not None:
-                (keep / "event-log").write_bytes(found.log)
+            _keep(place, keep)
+
+
+def _keep(place: Path, keep: Path) -> None:
+    """Copy what the guest told, as far as there is something."""
+    with OutputFiles() as files:
+        for name in ("console", "report", "debug"):
+            if (place / name).is_file() and (place / name).stat().st_size:
+                file = files.open(keep / name)
+                with (place / name).open("rb") as told:
+                    while piece := told.read(_PIECE):
+                        file.write(piece)
+        found = _salvage(place)
+        if found is not None and found.log is not None:
+            files.open(keep / "event-log").write(found.log)
+        files.commit()
 
 
 def _salvage(place: Path) -> Report | None:
