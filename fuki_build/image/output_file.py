@@ -13,6 +13,7 @@ from typing import Self
 from fuki_build.errors import FukiError
 from fuki_build.image.flusher import Flusher
 from fuki_build.image.guard import FileId, file_id, forget_written, refuse_overwriting
+from fuki_build.image.output_directory import make_directories, remove_directories
 
 
 class OutputFile:
@@ -103,7 +104,7 @@ class OutputFile:
         self.sync()
         self.refuse_input()
         with self._errors():
-            self._make_directories()
+            self._directories += make_directories(self._target.parent)
             if self._temporary is not None or not self._link(self._target):
                 self.stage()
                 self._rename()
@@ -118,7 +119,7 @@ class OutputFile:
     def stage(self) -> None:
         """Give the file a temporary name beside its own."""
         with self._errors():
-            self._make_directories()
+            self._directories += make_directories(self._target.parent)
             if self._temporary is None:
                 temporary = _unused_name(self._target.parent, self._target)
                 self._link(temporary)
@@ -171,20 +172,6 @@ class OutputFile:
                 self._saved.unlink()
             self._saved = None
 
-    def _make_directories(self) -> None:
-        """Make the directories that the file's name needs, and remember them."""
-        missing = []
-        directory = self._target.parent
-        while not directory.exists():
-            missing.append(directory)
-            directory = directory.parent
-        for directory in reversed(missing):
-            with suppress(FileExistsError):
-                directory.mkdir()
-                self._directories.append(directory)
-        if not self._target.parent.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-
     def _link(self, name: Path) -> bool:
         """Name the nameless file; False if the name is taken: rename can replace what has it, linking cannot."""
         descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -206,10 +193,7 @@ class OutputFile:
         if self._saved is not None and _same_file(self._saved, self._target):
             with suppress(OSError):
                 self._saved.unlink()
-        for directory in reversed(self._directories):
-            # Another output, or somebody else, may have put something there.
-            with suppress(OSError):
-                directory.rmdir()
+        remove_directories(self._directories)
         if self.descriptor >= 0:
             self._flusher.wait()
             os.close(self.descriptor)
