@@ -14,6 +14,7 @@ from fuki_build.image.guard import note_read
 
 Identity = tuple[int, int, int, int]
 """Device, inode, size and modification time in ns: what must not change between planning and reading."""
+_PIECE = 1024 * 1024
 _MAX_UNSIZED = 16 * 1024 * 1024
 """Bytes of a file that has another size than it tells."""
 
@@ -39,7 +40,9 @@ def open_regular(path: Path) -> tuple[int, os.stat_result]:
 
 def _tells_its_size(descriptor: int, size: int) -> bool:
     """Whether a file ends where it says; those of pseudo file systems say 0 or a page."""
-    return len(_read_range(descriptor, max(0, size - 1), 2)) == min(size, 1)
+    if size == 0:
+        return not os.read(descriptor, _PIECE)
+    return len(_read_range(descriptor, size - 1, 2)) == 1
 
 
 def _read_range(descriptor: int, offset: int, length: int) -> bytes:
@@ -53,12 +56,12 @@ def _read_range(descriptor: int, offset: int, length: int) -> bytes:
 
 
 def _read_stream(descriptor: int, limit: int) -> bytes:
-    """What there is up to the end, at most `limit` bytes."""
-    pieces = []
-    while limit and (piece := os.read(descriptor, min(limit, 1024 * 1024))):
-        pieces.append(piece)
-        limit -= len(piece)
-    return b"".join(pieces)
+    """What there is up to the end; of more than `limit` bytes, only some more than that."""
+    data = bytearray()
+    # Some pseudo files are read in whole records only, which the last byte below a limit would split.
+    while len(data) <= limit and (piece := os.read(descriptor, _PIECE)):
+        data += piece
+    return bytes(data)
 
 
 def identity(status: os.stat_result) -> Identity:
@@ -128,7 +131,7 @@ class Blob(Struct, frozen=True):
             if _tells_its_size(descriptor, status.st_size):
                 return cls((FilePart(path, 0, status.st_size, identity(status)),))
             os.lseek(descriptor, 0, os.SEEK_SET)
-            data = _read_stream(descriptor, _MAX_UNSIZED + 1)
+            data = _read_stream(descriptor, _MAX_UNSIZED)
         except OSError as error:
             raise FukiError(f"cannot read {path}: {error.strerror}") from error
         finally:
