@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
     from fuki_build.image.blob import read_small_file
+    from fuki_build.image.guard import note_read
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
     from fuki_build.image.output_file import OutputFile
@@ -41,6 +42,7 @@ _HOMES = {
     "inspect": "fuki_build.image.inspect",
     "load_recipe": "fuki_build.recipe.load",
     "new_host": "fuki_build.pipeline",
+    "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
     "predict_boot": "fuki_build.booting",
     "read_boot": "fuki_build.booting",
@@ -66,6 +68,7 @@ __all__ = [
     "inspect",
     "load_recipe",
     "new_host",
+    "note_read",
     "plan",
     "predict_boot",
     "read_boot",

@@ -13,6 +13,7 @@ from fuki_build import (
     Prediction,
     find_profiles,
     inspect,
+    note_read,
     predict_boot,
     read_boot,
     read_program,
@@ -102,6 +103,8 @@ def _tells_by_itself(layout: Layout) -> bool:
 
 def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, place: Path) -> Booted:
     addons = {path.name: path for path in wish.addons}
+    for path in wish.addons:
+        note_read(path)
     if wish.verify and not _tells_by_itself(layout):
         addons[programs.ADDON.name] = programs.ADDON
     if len(addons) != len(wish.addons) + (programs.ADDON in addons.values()):
