@@ -240,11 +240,11 @@ def _kept(place: Path, keep: Path | None) -> Iterator[None]:
         yield
     finally:
         if keep is not None:
-            _keep(place, keep)
+            keep_told(place, keep)
 
 
-def _keep(place: Path, keep: Path) -> None:
-    """Copy what the guest told, as far as there is something."""
+def keep_told(place: Path, keep: Path) -> None:
+    """Copy what the guest told into the directory `keep`, as far as there is something. Raises `FukiError`."""
     with OutputFiles() as files:
         for name in ("console", "report", "debug"):
             if (place / name).is_file() and (place / name).stat().st_size:

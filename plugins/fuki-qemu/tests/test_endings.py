@@ -101,7 +101,7 @@ def test_what_a_guest_told_does_not_replace_the_image(image, tmp_path):
     with guarding():
         inspect(image)
         with pytest.raises(FukiError, match="would replace the input"):
-            session._keep(tmp_path / "place", tmp_path / "keep")
+            session.keep_told(tmp_path / "place", tmp_path / "keep")
     assert (tmp_path / "keep/console").samefile(image)
 
 
