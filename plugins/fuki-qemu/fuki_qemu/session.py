@@ -103,8 +103,6 @@ def _tells_by_itself(layout: Layout) -> bool:
 
 def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, place: Path) -> Booted:
     addons = {path.name: path for path in wish.addons}
-    for path in wish.addons:
-        note_read(path)
     if wish.verify and not _tells_by_itself(layout):
         addons[programs.ADDON.name] = programs.ADDON
     if len(addons) != len(wish.addons) + (programs.ADDON in addons.values()):
@@ -112,6 +110,8 @@ def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, pla
     chosen = firmware.choose(wish.firmware, wish.variables, secure_boot=wish.keys is not None)
     if wish.keys is not None:
         chosen = firmware.enrolled(chosen, wish.keys, host, place)
+    for path in (*wish.addons, chosen.code, *([chosen.store] if chosen.store else [])):
+        note_read(path)
     options = _options(wish, profile)
     store = _write_store(chosen, place, None if wish.direct else options, trusted=programs.ADDON in addons.values())
     is_me = wish.machine or _NO_MACHINE
