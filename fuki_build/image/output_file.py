@@ -144,7 +144,8 @@ class OutputFile:
             self._rename()
 
     def _rename(self) -> None:
-        os.rename(self.readable_path, self._target)  # noqa: PTH104 - as above
+        # Once staged, the path under which it can be read is its temporary name.
+        os.rename(self.readable_path, self._target)  # noqa: PTH104 - same call, plainer here
         self._temporary = None
 
     def restore_old(self) -> None:

@@ -77,11 +77,13 @@ def content(place: Path) -> dict[str, bytes | None]:
     return found
 
 
+@pytest.mark.usefixtures("kind")
 def test_all_appear_and_nothing_stands_beside_them(place):
     write_all(place)
     assert tree(place) == {**NEW, "new": None}
 
 
+@pytest.mark.usefixtures("kind")
 @pytest.mark.parametrize("order", [NAMES, NAMES[::-1]], ids=["forth", "back"])
 @pytest.mark.parametrize("name", OLD)
 def test_one_that_cannot_be_replaced_leaves_all_old(place, make_immovable, name, order):
@@ -106,6 +108,7 @@ def test_without_hard_links_old_files_come_back_too(place, make_immovable, monke
     assert content(place) == OLD
 
 
+@pytest.mark.usefixtures("kind")
 def test_without_a_commit_nothing_changes(place):
     with OutputFiles() as files:
         for name in NAMES:
@@ -113,6 +116,7 @@ def test_without_a_commit_nothing_changes(place):
     assert tree(place) == OLD
 
 
+@pytest.mark.usefixtures("kind")
 def test_an_interrupt_between_renames_leaves_all_old(place, monkeypatch):
     real = os.rename
 
@@ -228,10 +232,17 @@ print(json.dumps(states))
 """
 
 
-def test_a_kill_at_any_moment_leaves_whole_files_and_a_mix_only_between_renames(tmp_path):
-    command = [sys.executable, "-c", _KILLED, str(tmp_path), json.dumps(NAMES), json.dumps(list(OLD))]
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[int, dict[str, str]]]]:
+    """For each number of calls after which a process was killed: how it ended, and the files that were there then."""
+    place = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, "-c", _KILLED, str(place), json.dumps(NAMES), json.dumps(list(OLD))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    states = json.loads(done.stdout)
+    return place, json.loads(done.stdout)
+
+
+def test_a_kill_at_any_moment_leaves_whole_files_and_a_mix_only_between_renames(killed):
+    _, states = killed
     old = {name: data.decode() for name, data in OLD.items()}
     new = {name: data.decode() for name, data in NEW.items()}
     mixed = []
@@ -253,11 +264,10 @@ def test_a_kill_at_any_moment_leaves_whole_files_and_a_mix_only_between_renames(
     assert len(states) > 20
 
 
-def test_a_kill_while_contents_are_written_leaves_nothing_at_all(tmp_path):
-    command = [sys.executable, "-c", _KILLED, str(tmp_path), json.dumps(NAMES), json.dumps(list(OLD))]
-    states = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def test_a_kill_while_contents_are_written_leaves_nothing_at_all(killed):
+    place, states = killed
     with suppress(OSError):
-        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY))
+        os.close(os.open(place, os.O_TMPFILE | os.O_WRONLY))
         # One open and one write for each file, then one fsync for each.
         for _, found in states[: 3 * len(NAMES)]:
             assert found == {name: data.decode() for name, data in OLD.items()}
