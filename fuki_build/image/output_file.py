@@ -22,18 +22,14 @@ class OutputFile:
     The file has no name until then where the file system can do that (O_TMPFILE), so that even a killed process
     leaves nothing behind. An existing file of the name stays as it is until it is replaced as a whole; directories are
     made with the name. A file that was read is not replaced (`RecipeError`), unless it is `edits`, which the user asked
-    to change in its place: then, if `path` is a link to it, the file is replaced and not the link.
+    to change in its place. If `path` is a link, the link is replaced, and what it leads to stays as it is.
     """
 
     def __init__(self, path: Path, mode: int = 0o666, *, edits: Path | None = None) -> None:
         self.path = path
         self.descriptor = -1
         self._mode = mode
-        self._target = path
-        self._edited: FileId | None = None
-        if edits is not None and (edited := file_id(edits)) == file_id(path):
-            self._edited = edited
-            self._target = path.resolve()
+        self._edited: FileId | None = None if edits is None else file_id(edits)
         self._temporary: Path | None = None
         self._saved: Path | None = None
         self._directories: list[Path] = []
@@ -51,13 +47,13 @@ class OutputFile:
         return self
 
     def _open(self) -> int:
-        directory = _nearest_directory(self._target)
+        directory = _nearest_directory(self.path)
         try:
             return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, self._mode)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
                 raise
-        self._temporary = _unused_name(directory, self._target)
+        self._temporary = _unused_name(directory, self.path)
         return os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, self._mode)
 
     def write(self, data: bytes | memoryview) -> None:
@@ -77,7 +73,7 @@ class OutputFile:
         """Let `use` work on the unfinished file under a name; it may put another file in its place."""
         with self._errors():
             if self._temporary is None:
-                temporary = _unused_name(_nearest_directory(self._target), self._target)
+                temporary = _unused_name(_nearest_directory(self.path), self.path)
                 self._link(temporary)
                 self._temporary = temporary
             mode = os.fstat(self.descriptor).st_mode
@@ -104,8 +100,8 @@ class OutputFile:
         self.sync()
         self.refuse_input()
         with self._errors():
-            self._directories += make_directories(self._target.parent)
-            if self._temporary is not None or not self._link(self._target):
+            self._directories += make_directories(self.path.parent)
+            if self._temporary is not None or not self._link(self.path):
                 self.stage()
                 self._rename()
         self.finish()
@@ -119,18 +115,18 @@ class OutputFile:
     def stage(self) -> None:
         """Give the file a temporary name beside its own."""
         with self._errors():
-            self._directories += make_directories(self._target.parent)
+            self._directories += make_directories(self.path.parent)
             if self._temporary is None:
-                temporary = _unused_name(self._target.parent, self._target)
+                temporary = _unused_name(self.path.parent, self.path)
                 self._link(temporary)
                 self._temporary = temporary
 
     def save_old(self) -> None:
         """Keep the file that is to be replaced under another name, where the file system can link it."""
         # Remembered before it is there: a signal may come at any time.
-        self._saved = _unused_name(self._target.parent, self._target, "old")
+        self._saved = _unused_name(self.path.parent, self.path, "old")
         try:
-            os.link(self._target, self._saved, follow_symlinks=False)
+            os.link(self.path, self._saved, follow_symlinks=False)
         except OSError:
             # There is none, or it cannot be linked: then `replace_old` moves it.
             self._saved = None
@@ -138,26 +134,26 @@ class OutputFile:
     def replace_old(self) -> None:
         """Give the file its name; what had it stays under another one until `finish`."""
         with self._errors():
-            if self._saved is None and os.path.lexists(self._target):
-                self._saved = _unused_name(self._target.parent, self._target, "old")
-                os.rename(self._target, self._saved)  # noqa: PTH104 - same call, plainer here
+            if self._saved is None and os.path.lexists(self.path):
+                self._saved = _unused_name(self.path.parent, self.path, "old")
+                os.rename(self.path, self._saved)  # noqa: PTH104 - same call, plainer here
             self._rename()
 
     def _rename(self) -> None:
         # Once staged, the path under which it can be read is its temporary name.
-        os.rename(self.readable_path, self._target)  # noqa: PTH104 - same call, plainer here
+        os.rename(self.readable_path, self.path)  # noqa: PTH104 - same call, plainer here
         self._temporary = None
 
     def restore_old(self) -> None:
         """Undo `replace_old`, whether it was done, half done, or not begun. Raises `FukiError` where that fails."""
         own = os.fstat(self.descriptor)
-        replaced = file_id(self._target) == (own.st_dev, own.st_ino)
+        replaced = file_id(self.path) == (own.st_dev, own.st_ino)
         try:
-            if self._saved is not None and (replaced or not os.path.lexists(self._target)):
-                os.rename(self._saved, self._target)  # noqa: PTH104 - as above
+            if self._saved is not None and (replaced or not os.path.lexists(self.path)):
+                os.rename(self._saved, self.path)  # noqa: PTH104 - as above
                 self._saved = None
             elif replaced:
-                self._target.unlink()
+                self.path.unlink()
         except OSError as error:
             hint = None if self._saved is None else f"what was there is now {self._saved}"
             message = f"cannot undo the writing of {self.path}: {error.strerror}"
@@ -191,7 +187,7 @@ class OutputFile:
         if self._temporary is not None:
             with suppress(OSError):
                 self._temporary.unlink()
-        if self._saved is not None and _same_file(self._saved, self._target):
+        if self._saved is not None and _same_file(self._saved, self.path):
             with suppress(OSError):
                 self._saved.unlink()
         remove_directories(self._directories)
