@@ -39,6 +39,10 @@ class OutputFiles:
     def commit(self) -> None:
         """Make all contents durable, then give the files their names. Raises `FukiError`."""
         files = list(self._files.values())
+        if len(files) == 1:
+            # A single one appears or not by itself, and most often without a temporary name.
+            files[0].commit()
+            return
 
         # What can fail and takes time comes first, so that names change back to back.
         for file in files:
