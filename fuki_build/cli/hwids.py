@@ -15,7 +15,7 @@ from fuki_build.formats.documents import encode_json
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
-from fuki_build.image.output_file import OutputFile
+from fuki_build.image.output_files import OutputFiles
 
 VERSION = 1
 _JSON_KEY = {DeviceType.DEVICETREE: "compatible", DeviceType.UEFI_FW: "fwid"}
@@ -71,11 +71,11 @@ def diff(old: Path, new: Path, profile: int | None) -> None:
 def export(file: Path, directory: Path, profile: int | None) -> None:
     """Write the table of FILE as systemd's JSON, one machine a file, into DIRECTORY."""
     names: set[str] = set()
-    for device in read_devices(file, profile):
-        path = directory / f"{_file_name(device, names)}.json"
-        with OutputFile(path) as output:
+    with OutputFiles() as files:
+        for device in read_devices(file, profile):
+            output = files.open(directory / f"{_file_name(device, names)}.json")
             output.write(encode_json(to_json(device)).encode() + b"\n")
-            output.commit()
+        files.commit()
     tell(f"wrote {len(names)} files into {directory}")
 
 

@@ -14,6 +14,7 @@ from fuki_build.errors import FormatError, FukiError, MismatchError, RecipeError
 from fuki_build.formats import event_log, pcr_text
 from fuki_build.formats.event_log import EventLog, LogKind
 from fuki_build.image.assemble import assemble
+from fuki_build.image.blob import read_small_file
 from fuki_build.measure.contents import Contents
 from fuki_build.measure.explain import Explanation, explain, fits_phases, registers
 from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name, replay_view
@@ -98,19 +99,7 @@ def _judge(log: EventLog, explanation: Explanation, view: ReplayView, where: str
 
 def _read_log(path: Path, kind: LogKind | None) -> EventLog:
     with located(str(path)):
-        return event_log.decode(_read(path, event_log.MAX_SIZE), kind)
-
-
-def _read(path: Path, limit: int) -> bytes:
-    """Files below /sys say that they have no bytes, so the size is what can be read."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise FukiError(f"cannot read it: {error.strerror}", where=str(path)) from error
-    if len(data) > limit:
-        raise FormatError(f"it has more than {limit} bytes, which is beyond belief")
-    return data
+        return event_log.decode(read_small_file(path, event_log.MAX_SIZE), kind)
 
 
 def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]) -> tuple[Explanation, Contents]:
@@ -132,7 +121,7 @@ def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:
             if path.is_dir():
                 yield from _directory(path).items()
             elif path.is_file():
-                yield from pcr_text.decode(_read(path, _MAX_VALUES).decode("utf-8", "replace")).items()
+                yield from pcr_text.decode(read_small_file(path, _MAX_VALUES).decode("utf-8", "replace")).items()
             else:
                 yield pcr_text.decode_value(text)
 
@@ -143,9 +132,8 @@ def _directory(path: Path) -> dict[tuple[str, int], bytes]:
     for bank in BANKS:
         folder = path if path.name == f"pcr-{bank}" else path / f"pcr-{bank}"
         for file in sorted(folder.glob("[0-9]*")):
-            key, value = pcr_text.decode_value(
-                f"{bank}:{file.name}={_read(file, _MAX_VALUES).decode('utf-8', 'replace').strip()}"
-            )
+            text = read_small_file(file, _MAX_VALUES).decode("utf-8", "replace").strip()
+            key, value = pcr_text.decode_value(f"{bank}:{file.name}={text}")
             found[key] = value
     if not found:
         raise FormatError(f"{path} has no registers", hint="name a directory such as /sys/class/tpm/tpm0")
