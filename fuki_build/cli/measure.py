@@ -17,6 +17,7 @@ from fuki_build.cli.selecting import (
     profile_option,
 )
 from fuki_build.errors import FukiError, RecipeError
+from fuki_build.formats.hashes import SIZES
 from fuki_build.hooks.records import Subject
 from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
@@ -34,7 +35,7 @@ bank_option = click.option(
     "banks",
     metavar="NAME",
     multiple=True,
-    help=f"{', '.join(BANKS)}, or 'all' (repeatable); by default sha256.",
+    help=f"{', '.join(BANKS)}, sm3, or 'all' of the first four (repeatable); by default sha256.",
 )
 
 
@@ -99,7 +100,9 @@ def measure(  # noqa: PLR0917 - click passes them by name
 
 def chosen_banks(names: Sequence[str]) -> tuple[str, ...]:
     """The banks that `--bank` names. Raises `RecipeError`."""
-    return tuple(BANKS) if "all" in names else check_banks(names or ("sha256",))
+    named = [name for name in names if name != "all"]
+    usual = BANKS if "all" in names else ()
+    return check_banks((*usual, *named) or ("sha256",), known=SIZES)
 
 
 def inspect_uki(image: Path) -> Layout:

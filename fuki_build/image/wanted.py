@@ -6,8 +6,9 @@ from msgspec import Struct
 
 from fuki_build.errors import FukiError
 from fuki_build.formats import authenticode, pe
+from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.image.blob import Blob, FilePart
-from fuki_build.image.digest import Hash, Ranges, Request, new_hash
+from fuki_build.image.digest import Ranges, Request
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import effective
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FukiError
+from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.hwids import DeviceType
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.firmware import Slice, read_compatible, slices
@@ -18,7 +19,7 @@ from fuki_build.measure.boot import Boot
 from fuki_build.measure.cmdline import settle
 from fuki_build.measure.contents import Contents
 from fuki_build.measure.events import Event, register
-from fuki_build.measure.registers import BANKS, replay
+from fuki_build.measure.registers import replay
 from fuki_build.measure.subject import Subject
 
 _MAX_CASES = 4096
@@ -60,7 +61,7 @@ class Prediction(Struct, frozen=True, dict=True):
 
     def value(self, pcr: int, bank: str, phase: Sequence[str] = ()) -> bytes | None:
         """A register's value, PCR 11's after the words of a phase path; None where it cannot be told."""
-        start = self._values.get((pcr, bank), bytes(BANKS[bank]))
+        start = self._values.get((pcr, bank), bytes(SIZES[bank]))
         if start is None or pcr != pcr11.PCR:
             return start
         return replay(bank, (event.digests[bank] for event in pcr11.phase_events(phase, (bank,))), start)

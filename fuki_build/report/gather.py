@@ -8,10 +8,11 @@ from fuki_build import __version__
 from fuki_build.checks.run import check
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import x509
+from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.hooks.host import PluginHost
 from fuki_build.image.assemble import Assembly, Progress, assemble, read_pieces
 from fuki_build.image.describe import LayoutView, describe
-from fuki_build.image.digest import Hash, Request, new_hash
+from fuki_build.image.digest import Request
 from fuki_build.image.firmware import FirmwareImage, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
