@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.smbios import end, structure
+
 Q35 = "817fca52-ae83-52f5-8642-9497f79d49d0"
 """The CHID of type 9 of QEMU's q35, from the table of what clouds put into SMBIOS."""
 
@@ -35,6 +37,20 @@ def test_a_machine_is_shown_with_its_ids_in_both_dialects(fuki, workshop):
     shown = json.loads(fuki("machine", "show", "q35.toml", "--json").stdout)
     (row,) = [row for row in shown["chids"] if row["type"] == 9]
     assert (row["stub"], row["microsoft"]) == (Q35, Q35)
+
+
+def test_a_machine_whose_product_is_not_utf_8_is_shown_saved_and_hashed_as_the_stub_does(fuki, workshop):
+    for name, product in (("raw", b"Caf\xe9 Box"), ("seen", b"Cafox")):
+        strings = structure(1, bytes([1, 2, 0, 0]) + bytes(19), b"Acme", product)
+        (workshop / f"{name}.dmi").write_bytes(strings + end())
+    fuki("machine", "show", "raw.dmi", "--save", "raw.toml")
+    raw, saved, seen = (
+        json.loads(fuki("machine", "show", name, "--json").stdout) for name in ("raw.dmi", "raw.toml", "seen.dmi")
+    )
+    assert raw["strings"] == {"manufacturer": "Acme", "product": r"Caf\xe9 Box"}
+    assert raw == saved
+    assert [row["stub"] for row in raw["chids"]] == [row["stub"] for row in seen["chids"]]
+    assert r"Caf\xe9 Box" in fuki("machine", "show", "raw.dmi").stdout
 
 
 def test_a_saved_machine_is_the_same_machine_under_its_new_name(fuki, workshop):

@@ -127,7 +127,7 @@ def _machine(machine: Machine, report: Report) -> Row:
         for field, text in wanted.items()
         if found.get(field, "") != text
     ]
-    measured = " ".join(text for field in ("manufacturer", "product") if (text := found.get(field, "")))
+    measured = " ".join(smbios.readable(found[field]) for field in ("manufacturer", "product") if found.get(field))
     row = Row(row.what, "", row.predicted, measured, row.verdict)
     return _with(row, Verdict.DIFFERENT, "; ".join(wrong)) if wrong else row
 
