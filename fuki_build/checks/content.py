@@ -4,7 +4,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats import pe
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.image import ImageKind
-from fuki_build.image.section import MATCHED, effective
+from fuki_build.image.section import MATCHED
 
 
 def _at(name: str, profile: int | None) -> str:
@@ -57,7 +57,7 @@ def profile_without_kernel(subject: Subject) -> Problems:
     if layout.kind is not ImageKind.UKI:
         return
     for profile in layout.profiles or (None,):
-        if not any(s.name == ".linux" for s in effective(layout.plain_sections, profile)):
+        if not any(s.name == ".linux" for s in layout.effective(profile)):
             yield Problem("there is no kernel", where=_at(".linux", profile))
 
 

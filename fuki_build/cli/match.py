@@ -115,9 +115,9 @@ def _rows(
     parts = slices(layout.plain_sections)
     for number in find_profiles(layout, profile):
         for machine in machines:
-            yield _row(machine, select(layout.plain_sections, parts, layout.model, machine, number))
+            yield _row(machine, select(parts, layout.model, machine, number))
         for expectation in (*asked, *holding(recipes, number)):
-            selection = select(layout.plain_sections, parts, layout.model, expectation.machine, number)
+            selection = select(parts, layout.model, expectation.machine, number)
             yield _row(expectation.machine, selection, expectation)
 
 

@@ -78,6 +78,12 @@ def measure(  # noqa: PLR0917 - click passes them by name
         if register not in (*REGISTERS, PCR7):
             known = ", ".join(map(str, sorted((*REGISTERS, PCR7))))
             raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
+    if PCR7 in registers and not (boot["variables"] or boot["lists"]):
+        raise RecipeError(
+            "register 7 is made of Secure Boot's variables, and none were given",
+            where="--pcr",
+            hint="give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others",
+        )
     layout = inspect_uki(image)
     machines = None
     if files or platforms or this_machine:

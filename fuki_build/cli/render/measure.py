@@ -1,9 +1,9 @@
 """Predictions and event logs on standard output."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fuki_build.cli.render.plain import plain
-from fuki_build.cli.render.tables import add_row, new_console, new_table
+from fuki_build.cli.render.tables import add_row, new_console, new_table, print_rows
 from fuki_build.formats.event_log import LogKind
 from fuki_build.measure.log_views import FitView, ReplayView, register_name
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
@@ -27,18 +27,22 @@ def show_predictions(view: PredictionsView, *, events: bool) -> None:
             console.print(made_of)
             console.print()
         name = "Register" if case.rtmrs else "PCR"
-        values = new_table(name, "Phase", "Bank", right=(name,))
-        values.add_column("Value", overflow="fold")
-        for register in case.registers:
-            number, phase = str(register.pcr), register.phase or ""
-            if register.unknown:
-                add_row(values, number, phase, "", f"cannot be told: {register.unknown}")
-            for bank, value in register.values.items():
-                add_row(values, number, phase, bank, value)
-        for rtmr in case.rtmrs:
-            value = f"cannot be told: {rtmr.unknown}" if rtmr.value is None else rtmr.value
-            add_row(values, rtmr.name, "", "" if rtmr.value is None else RTMR_BANK, value)
-        console.print(values)
+        print_rows(console, (name, "Phase", "Bank", "Value"), list(_value_rows(case)), right=(name,))
+
+
+def _value_rows(case: CaseView) -> Iterator[tuple[str, str, str, str]]:
+    """Register, phase, bank and value, or why there is none."""
+    for register in case.registers:
+        number, phase = str(register.pcr), register.phase or ""
+        if register.unknown:
+            yield number, phase, "", f"cannot be told: {register.unknown}"
+        for bank, value in register.values.items():
+            yield number, phase, bank, value
+    for rtmr in case.rtmrs:
+        if rtmr.value is None:
+            yield rtmr.name, "", "", f"cannot be told: {rtmr.unknown}"
+        else:
+            yield rtmr.name, "", RTMR_BANK, rtmr.value
 
 
 def _title(case: CaseView) -> str:
