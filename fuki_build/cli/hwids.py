@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from fuki_build.cli.options import json_option
-from fuki_build.errors import FormatError, MismatchError
+from fuki_build.errors import FormatError, FukiError, MismatchError
 from fuki_build.formats import hwids as tables
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.image.blob import Blob
@@ -42,6 +42,9 @@ def decode(file: Path, profile: int | None, as_json: bool) -> None:
         return
     from fuki_build.cli.render.tables import add_row, new_console, new_table  # noqa: PLC0415
 
+    if not devices:
+        click.echo("the table has no hardware ids")
+        return
     table = new_table("Type", "Name", "Selects", "Hardware id")
     for device in devices:
         for chid in sorted(device.chids):
@@ -70,7 +73,10 @@ def diff(old: Path, new: Path, profile: int | None) -> None:
 def export(file: Path, directory: Path, profile: int | None) -> None:
     """Write the table of FILE as systemd's JSON, one machine a file, into DIRECTORY."""
     names: set[str] = set()
-    for device in read_devices(file, profile):
+    devices = read_devices(file, profile)
+    if not devices:
+        raise FukiError("the table has no hardware ids to export", where=str(file))
+    for device in devices:
         path = directory / f"{_file_name(device, names)}.json"
         with OutputFile(path) as output:
             output.write(msgspec.json.format(msgspec.json.encode(to_json(device)), indent=4) + b"\n")

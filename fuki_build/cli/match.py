@@ -70,6 +70,8 @@ def match(  # noqa: PLR0917 - click passes them by name
         recipes = explicit_expectations(loaded.recipe, loaded.directory, host)
     named = this_machine or files or platforms or asked or recipes
     machines = chosen_machines(host, files, platforms, this_machine=this_machine or not named)
+    if not any(section.name == ".hwids" for section in layout.plain_sections):
+        click.echo("fuki: warning: the image has no hardware ids (.hwids), so no machine selects anything", err=True)
     rows = list(_rows(layout, machines, asked, recipes, profile))
     _show(rows, as_json, measured)
     wrong = [row for row in rows if row["holds"] is False]

@@ -130,3 +130,22 @@ def test_a_stub_without_a_version_number_is_taken_for_the_newest_with_a_warning(
     fuki("match", "unknown.efi", "--expect", "q35.toml=one")
     assert "[stub-unknown]" in fuki("check", "unknown.efi").stderr
     assert "[stub-unknown]" not in fuki("check", image).stderr
+
+
+def test_an_image_without_hardware_ids_is_matched_with_a_word(fuki, workshop):
+    (workshop / "q35.toml").write_text(MACHINE)
+    fuki("build", "-o", "plain.efi")
+    done = fuki("match", "plain.efi", "--machine", "q35.toml")
+    assert "the image has no hardware ids" in done.stderr
+
+
+def test_an_empty_table_of_hardware_ids_says_so(fuki, workshop):
+    (workshop / "none.hwids").write_bytes(bytes(28))
+    assert fuki("hwids", "decode", "none.hwids").stdout == "the table has no hardware ids\n"
+    assert "no hardware ids to export" in fuki("hwids", "export", "none.hwids", "out", code=1).stderr
+    assert not (workshop / "out").exists()
+
+
+def test_a_machine_that_is_known_by_its_ids_is_shown_without_an_empty_table(fuki, workshop):
+    (workshop / "ids.toml").write_text(f'[machine]\nchids = {{ 9 = "{Q35}" }}\n')
+    assert "known by its hardware ids only" in fuki("machine", "show", "ids.toml").stdout
