@@ -13,6 +13,7 @@ from fuki_build.cli.selecting import boot_options, profile_option
 from fuki_build.errors import FormatError, FukiError, MismatchError, RecipeError, located, raised_as
 from fuki_build.formats import event_log, pcr_text
 from fuki_build.formats.event_log import EventLog, LogKind
+from fuki_build.formats.hashes import SIZES
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import read_small_file
 from fuki_build.measure.contents import Contents
@@ -21,7 +22,7 @@ from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
 from fuki_build.measure.predict import cases
 from fuki_build.measure.reasons import reasons
-from fuki_build.measure.registers import BANKS, PHASES
+from fuki_build.measure.registers import PHASES
 from fuki_build.measure.rtmr import FIRMWARE
 
 _MAX_VALUES = 64 * 1024
@@ -54,7 +55,8 @@ def replay(
 
     LOG is /sys/kernel/security/tpm0/binary_bios_measurements, or /sys/firmware/acpi/tables/data/CCEL of a
     confidential guest. With --image, its events are held against what the image predicts. Exits with 3 when a
-    register has another value than expected, or when the image leaves something unexplained.
+    register has another value than expected, when the image leaves something unexplained, or when the log is damaged
+    or cut short: what stands before is shown.
     """
     decoded = _read_log(log, LogKind(kind) if kind else None)
     wanted = dict(_expected(expected))
@@ -80,7 +82,15 @@ def replay(
 
 
 def _judge(log: EventLog, explanation: Explanation, view: ReplayView, where: str, image: Path | None) -> None:
-    """Raise `MismatchError` for what does not hold."""
+    """Raise `MismatchError` for what does not hold, `FukiError` where nothing could be computed."""
+    if log.flaw:
+        raise MismatchError(
+            f"the log is damaged behind its first {log.end} bytes ({log.end:#x}): {log.flaw}",
+            where=where,
+            hint="what stands before that is shown; was the file copied to its end?",
+        )
+    if view.not_computed and len(view.not_computed) == len(view.banks):
+        raise FukiError(f"none of its banks can be computed: {', '.join(view.not_computed)}", where=where)
     results = view.expected
     wrong = [result for result in results if not result.holds]
     if wrong:
@@ -103,9 +113,9 @@ def _read_log(path: Path, kind: LogKind | None) -> EventLog:
 
 
 def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]) -> tuple[Explanation, Contents]:
-    banks = tuple(bank for bank in BANKS if bank in log.banks)
+    banks = tuple(bank for bank in SIZES if bank in log.banks)
     if not banks:
-        raise FukiError(f"the log has no bank that is known, only {', '.join(log.banks)}")
+        raise FukiError(f"none of the log's banks can be computed: {', '.join(log.banks)}")
     layout = inspect_uki(image)
     contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
     found = cases(layout, None, find_profiles(layout, profile))
@@ -129,7 +139,7 @@ def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:
 def _directory(path: Path) -> dict[tuple[str, int], bytes]:
     """The registers in a directory like /sys/class/tpm/tpm0, one file each."""
     found = {}
-    for bank in BANKS:
+    for bank in SIZES:
         folder = path if path.name == f"pcr-{bank}" else path / f"pcr-{bank}"
         for file in sorted(folder.glob("[0-9]*")):
             text = read_small_file(file, _MAX_VALUES).decode("utf-8", "replace").strip()
@@ -144,7 +154,7 @@ def _result(log: EventLog, bank: str, register: int, value: bytes) -> ExpectedVi
     """How an expected value compares; a PCR 11 that was read later has phases that no firmware log tells of."""
     if bank not in log.banks:
         raise RecipeError(f"the log has no bank {bank}", where="--expect", hint=f"it has {', '.join(log.banks)}")
-    own = registers(log, bank).get(register, bytes(BANKS[bank]))
+    own = registers(log, bank).get(register, bytes(SIZES[bank]))
     phase = None
     if own != value and register == PHASES_PCR and log.kind is LogKind.TPM:
         phase = fits_phases(value, bank, own, PHASES)

@@ -10,7 +10,7 @@ from fuki_build.emit.keys import open_key
 from fuki_build.emit.launch import build_launches
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan, Result
-from fuki_build.errors import RecipeError
+from fuki_build.errors import RecipeError, located
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import blame, loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
@@ -65,10 +65,8 @@ class _Files:
 
 
 def _open(new: OutputFiles, path: Path, where: str) -> OutputFile:
-    try:
+    with located(where, RecipeError):
         return new.open(path)
-    except RecipeError as error:
-        raise error.at(where) from error
 
 
 def _record(plan: Plan, images: Mapping[int, BuiltImage], writer: ImageWriter) -> Build:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fuki_build import PluginHost, enrol_directory, read_small_file
-from fuki_build.errors import FormatError, FukiError
+from fuki_build.errors import FormatError, FukiError, located
 from fuki_build.formats import secure_boot_support, variable_store
 from fuki_build.formats.documents import decode_json
 from fuki_build.formats.reader import Reader
@@ -145,7 +145,5 @@ def _has_store(path: Path) -> bool:
 
 
 def _read(path: Path, where: str) -> bytes:
-    try:
+    with located(where):
         return read_small_file(path, _MAX_SIZE)
-    except FukiError as error:
-        raise error.at(where) from error
