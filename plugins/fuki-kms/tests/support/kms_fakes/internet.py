@@ -8,7 +8,7 @@ import datetime as dt
 import json
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,6 +43,8 @@ class Response:
     status: int
     content: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    pause: float = 0
+    """Seconds before each byte of the content."""
 
     @classmethod
     def of_json(cls, status: int, value: object, **headers: str) -> "Response":
@@ -190,7 +192,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(response.content)))
         self.end_headers()
-        self.wfile.write(response.content)
+        try:
+            for piece in self.pieces(response):
+                self.wfile.write(piece)
+        except OSError:  # the client had enough
+            self.close_connection = True
+
+    def pieces(self, response: Response) -> Iterator[bytes]:
+        if not response.pause:
+            yield response.content
+            return
+        for byte in response.content:
+            # Tests take time.sleep() away.
+            threading.Event().wait(response.pause)
+            yield bytes([byte])
 
     def do_POST(self) -> None:
         self.do_GET()
