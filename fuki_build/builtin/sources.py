@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from fuki_build import programs
+from fuki_build.builtin import apt
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
 from fuki_build.hooks import FirmwareFile, FirmwareSource, SourceContext, hookimpl
 
@@ -126,9 +127,13 @@ class CommandSource(FirmwareSource):
 class DebOptions(Options, frozen=True):
     package: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9+.-]+$", description="name of the package")]
     path: Annotated[str, Meta(min_length=1, description="of the firmware inside the package")]
-    version: Annotated[str | None, Meta(description="of the package; by default apt's candidate")] = None
+    version: Annotated[
+        str | None, Meta(pattern=apt.VERSION, description="of the package; by default apt's candidate")
+    ] = None
     sha256: Annotated[Sha256 | None, Meta(description="of the .deb file")] = None
-    suite: Annotated[str | None, Meta(description="of the archive that this machine's apt uses, such as 'sid'")] = None
+    suite: Annotated[
+        str | None, Meta(pattern=apt.SUITE, description="of the archive that this machine's apt uses, such as 'sid'")
+    ] = None
 
 
 class DebSource(FirmwareSource):
@@ -144,8 +149,6 @@ class DebSource(FirmwareSource):
     Options = DebOptions
 
     def fetch(self, options: DebOptions, context: SourceContext) -> FirmwareFile:
-        from fuki_build.builtin import apt  # noqa: PLC0415 - only those pay for it who use it
-
         deb = apt.download(options.package, options.version, suite=options.suite, sha256=options.sha256)
         into = _fresh_file(context.workspace).with_suffix(".d")
         apt.unpack(deb, into)

@@ -274,3 +274,8 @@ class TestDeb:
     def test_a_package_name_that_is_an_option_is_refused(self, workshop, source):
         source('source = "deb"\npackage = "--help"\n' + PATH)
         assert "fuki.firmware[0].package" in refused(workshop, "build")
+
+    @pytest.mark.parametrize("suite", ["../../../x", 'sid\\"; x', "sid\\n"])
+    def test_a_suite_that_is_none_is_refused(self, workshop, source, suite):
+        source(f'source = "deb"\npackage = "ovmf"\nsuite = "{suite}"\n{PATH}')
+        assert "fuki.firmware[0].suite" in refused(workshop, "build")
