@@ -24,6 +24,8 @@ ANSWER_TIMEOUT = READ_TIMEOUT
 """Seconds for the whole of one answer."""
 CALL_TIMEOUT = 120.0
 """Seconds for a call with all its attempts, pauses and logins."""
+_SHORTEST = 0.001
+"""Seconds; zero would be no timeout."""
 LARGEST_ANSWER = 1024 * 1024
 """Bytes, headers included; a signature's has less than ten thousand."""
 
@@ -78,12 +80,16 @@ class _BoundedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - a buffer
-        seconds = self._deadline - time.monotonic()
-        if seconds <= 0:
+        seconds = max(self._deadline - time.monotonic(), _SHORTEST)
+        self._socket.settimeout(seconds if self._timeout is None else min(seconds, self._timeout))
+        try:
+            size = self._raw.readinto(buffer)
+        except TimeoutError:
+            self._call.late = True
+            raise
+        if time.monotonic() > self._deadline:
             self._call.late = True
             raise TimeoutError("the answer takes too long")
-        self._socket.settimeout(seconds if self._timeout is None else min(seconds, self._timeout))
-        size = self._raw.readinto(buffer)
         self._left -= size or 0
         if self._left < 0:
             self._call.oversized = True

@@ -7,6 +7,7 @@ gives requests to the fake that stands for it. Hosts without one cannot be reach
 import datetime as dt
 import json
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -223,3 +224,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, internet: "Internet") -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.internet = internet
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that have had enough."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
