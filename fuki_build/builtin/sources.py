@@ -124,16 +124,18 @@ class CommandSource(FirmwareSource):
             raise RecipeError(f"{options.command[0]} {done.how}", hint=done.last_lines() or None)
 
 
+Version = Annotated[str, Meta(pattern=apt.VERSION)]
+Suite = Annotated[str, Meta(pattern=apt.SUITE)]
+
+
 class DebOptions(Options, frozen=True):
     package: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9+.-]+$", description="name of the package")]
     path: Annotated[str, Meta(min_length=1, description="of the firmware inside the package")]
-    version: Annotated[
-        str | None, Meta(pattern=apt.VERSION, description="of the package; by default apt's candidate")
-    ] = None
+    version: Annotated[Version | None, Meta(description="of the package; by default apt's candidate")] = None
     sha256: Annotated[Sha256 | None, Meta(description="of the .deb file")] = None
-    suite: Annotated[
-        str | None, Meta(pattern=apt.SUITE, description="of the archive that this machine's apt uses, such as 'sid'")
-    ] = None
+    suite: Annotated[Suite | None, Meta(description="of the archive that this machine's apt uses, such as 'sid'")] = (
+        None
+    )
 
 
 class DebSource(FirmwareSource):
