@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ALLOWED = {"fuki_build/programs.py", "fuki_build/supervisor.py"}
+ALLOWED = {"fuki_build/programs/process.py", "fuki_build/programs/supervisor.py"}
 MODULES = {"subprocess", "_posixsubprocess", "multiprocessing", "pty", "popen2"}
 CALLS = ("spawn", "posix_spawn", "exec", "fork", "system", "popen", "startfile")
 
@@ -46,3 +46,19 @@ def test_nothing_else_runs_programs():
 def test_the_rule_sees_what_it_forbids():
     text = "import subprocess, os\nfrom os import execv\nos.system('x')\nos.posix_spawn\nos.path\n"
     assert sorted(uses(ast.parse(text))) == ["execv", "os.posix_spawn", "os.system", "subprocess"]
+
+
+def test_nothing_talks_to_networks_but_what_bounds_the_answers():
+    clients = ("http.client", "urllib.request", "urllib3", "requests", "aiohttp", "httpx", "boto", "ftplib", "smtplib")
+    elsewhere = {
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if path.parent.name != "fuki_kms" and any(name.startswith(clients) for name in imports(path))
+    }
+    assert elsewhere == {"fuki_build/network.py"}
+
+
+def imports(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    plain = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}

@@ -13,7 +13,7 @@ from textwrap import dedent
 import pytest
 
 from fuki_build import programs
-from fuki_build.programs import ProgramError
+from fuki_build.programs import ProgramError, process
 
 ENVIRONMENT = programs.environment()
 
@@ -112,8 +112,8 @@ def test_the_deadline_ends_a_program_with_all_that_it_started(tmp_path: Path):
 
 def test_a_program_that_does_not_listen_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     script = tmp_path / "supervisor.py"
-    script.write_text(programs._SUPERVISOR.read_text().replace("_GRACE = 2.0", "_GRACE = 0.01"))
-    monkeypatch.setattr(programs, "_SUPERVISOR", script)
+    script.write_text(process._SUPERVISOR.read_text().replace("_GRACE = 2.0", "_GRACE = 0.01"))
+    monkeypatch.setattr(process, "_SUPERVISOR", script)
     with pytest.raises(ProgramError, match="not done"):
         run(f"trap '' TERM; echo $$ >{tmp_path}/program; while :; do sleep 600; done", timeout=0.5)
     assert not is_running((tmp_path / "program").read_text())

@@ -16,11 +16,12 @@ from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
 from fuki_build.errors import SigningError
 from fuki_build.hooks import SigningContext
+from fuki_build.network import is_local
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fuki_kms.options import AwsOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT, RemoteKey, Service, check_endpoint
-from fuki_kms.transport import Bounded, call, is_local, refuse_clear
+from fuki_kms.transport import Bounded, call, refuse_clear
 
 _ARN = re.compile(r"arn:[^:]+:kms:([^:]+):")
 _ALGORITHMS = {

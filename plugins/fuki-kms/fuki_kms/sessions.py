@@ -3,12 +3,13 @@
 from typing import Any
 
 import requests
+from fuki_build.network import is_local
 from requests.adapters import HTTPAdapter
 from urllib3.poolmanager import ProxyManager
 from urllib3.util import Retry
 
 from fuki_kms.remote import Service
-from fuki_kms.transport import POOLS, is_local, refuse_clear
+from fuki_kms.transport import POOLS, refuse_clear
 
 
 def open_session(service: Service, retries: Retry | None = None) -> requests.Session:

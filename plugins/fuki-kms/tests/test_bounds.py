@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable
 
 import pytest
+from fuki_build import network
 from fuki_build.errors import FukiError
 from fuki_build.hooks import SigningContext, SigningKey
 from kms_fakes import aws, azure, gcp
 from kms_fakes.internet import Internet, Request, Response
 
-from fuki_kms import AwsKms, AzureKeyVault, GcpKms, transport
+from fuki_kms import AwsKms, AzureKeyVault, GcpKms
 
 DIGEST = hashlib.sha256(b"an image").digest()
 HOSTS = {"aws": aws.HOST, "gcp": gcp.HOST, "azure": azure.VAULT}
@@ -50,7 +51,7 @@ def misbehave(internet: Internet, cloud: str, response: Response) -> None:
 def test_a_byte_now_and_then_does_not_hold_a_call(
     cloud: str, open_key: Open, internet: Internet, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(transport, "ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr(network, "ANSWER_TIMEOUT", 0.2)
     misbehave(internet, cloud, Response(200, b" " * 1000, pause=0.05))
     assert refused(open_key).message.endswith("does not answer in time")
 
@@ -58,7 +59,7 @@ def test_a_byte_now_and_then_does_not_hold_a_call(
 def test_all_attempts_together_have_an_end(
     cloud: str, open_key: Open, internet: Internet, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(transport, "CALL_TIMEOUT", 0.0)
+    monkeypatch.setattr(network, "CALL_TIMEOUT", 0.0)
     assert refused(open_key).message.endswith("does not answer in time")
     assert len(internet.asked(HOSTS[cloud])) <= 6
 
