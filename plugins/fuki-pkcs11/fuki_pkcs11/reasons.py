@@ -12,8 +12,8 @@ _IN_USE = "this process is logged in to the token already, through another modul
 DEVICE_TROUBLES = (exceptions.GeneralError, exceptions.FunctionFailed, exceptions.DeviceError)
 """What modules answer when what is behind them does not; there is no better code for it."""
 DEVICE_HINT = (
-    "look whether the device is there, its service runs and this user may use it; for a TPM, /dev/tpmrm0 with the "
-    "group tss, or TPM2_PKCS11_TCTI"
+    "look at the module's configuration, and whether the device is there, its service runs and this user may use it; for "
+    "a TPM, /dev/tpmrm0 with the group tss, or TPM2_PKCS11_TCTI"
 )
 _REASONS: dict[type[Exception], str] = {
     exceptions.PinIncorrect: "the PIN is wrong",
@@ -33,7 +33,7 @@ _REASONS: dict[type[Exception], str] = {
     exceptions.KeyHandleInvalid: _GONE,
     exceptions.ObjectHandleInvalid: _GONE,
     exceptions.DeviceError: "the device reports an error",
-    exceptions.GeneralError: "its device or service does not answer, or is not as it should be",
+    exceptions.GeneralError: "its device or service does not answer, or its configuration is wrong",
     exceptions.FunctionFailed: "its device or service does not answer as it should",
     exceptions.TokenNotRecognised: "the module does not know this kind of token",
     exceptions.DeviceMemory: "the device is out of memory",
