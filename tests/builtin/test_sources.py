@@ -177,6 +177,23 @@ class TestCommand:
         succeed(tmp_path, "build", workshop)
         assert (workshop / "a.efi").is_file()
 
+    def test_a_program_that_does_not_end_is_ended(self, workshop, source):
+        source("""source = "command"\nid = "made"\ncommand = ["sleep", "600"]\ntimeout = 0.3""")
+        assert "fuki.firmware[0]: sleep was not done after 0.3 seconds" in refused(workshop, "build")
+
+    def test_a_program_that_prints_without_end_is_ended(self, workshop, source, monkeypatch):
+        monkeypatch.setattr("fuki_build.builtin.sources._MAX_IMAGE", 1_000_000)
+        source("""source = "command"\nid = "made"\ncommand = ["cat", "/dev/zero"]""")
+        assert "fuki.firmware[0]: cat printed more than 1000000 bytes" in refused(workshop, "build")
+
+    @pytest.mark.parametrize("path", ["{output}", "beside"])
+    def test_a_program_that_writes_without_end_is_ended(self, workshop, source, monkeypatch, path):
+        monkeypatch.setattr("fuki_build.builtin.sources._MAX_FILE", 1_000_000)
+        source(f"""source = "command"\nid = "made"\ncommand = ["dd", "if=/dev/zero", "of={path}", "status=none"]""")
+        error = refused(workshop, "build")
+        assert "fuki.firmware[0]: dd was ended by signal 25" in error
+        assert not (workshop / "beside").exists() or (workshop / "beside").stat().st_size <= 1_000_000
+
     def test_declared_inputs_are_dependencies(self, workshop, source, firmware):
         (workshop / "OVMF.fd").write_bytes(firmware)
         source('source = "command"\nid = "made"\ncommand = ["cat", "OVMF.fd"]\ninputs = ["OVMF.fd"]')

@@ -12,8 +12,8 @@ _IN_USE = "this process is logged in to the token already, through another modul
 DEVICE_TROUBLES = (exceptions.GeneralError, exceptions.FunctionFailed, exceptions.DeviceError)
 """What modules answer when what is behind them does not; there is no better code for it."""
 DEVICE_HINT = (
-    "look at the module's configuration, and whether the device is there, its service runs and this user may use it; for "
-    "a TPM, /dev/tpmrm0 with the group tss, or TPM2_PKCS11_TCTI"
+    "look at the module's configuration, and whether the device is there, its service runs and this user may use it; "
+    "for a TPM, /dev/tpmrm0 with the group tss, or TPM2_PKCS11_TCTI"
 )
 _REASONS: dict[type[Exception], str] = {
     exceptions.PinIncorrect: "the PIN is wrong",

@@ -28,6 +28,7 @@ _REFUSALS = (
 _PERIOD = 0.1
 """Seconds between looks at what the guest does."""
 _CHUNK = 64 * 1024
+_STDIN = 0
 _MAX_CONSOLE = 4 * 1024 * 1024
 """Bytes that are kept of a console's start, and as many of its end."""
 _LARGEST_FILE = 256 * 1024 * 1024
@@ -70,7 +71,7 @@ def tpm(state: Path) -> Iterator[socket.socket]:
         (state / "errors").open("wb") as errors,
         programs.started(
             command,
-            environment=programs.environment(),
+            environment=programs.environment("LD_LIBRARY_PATH"),
             stdio=(None, None, errors.fileno()),
             descriptors=[theirs.fileno()],
             largest_file=_LARGEST_FILE,
@@ -89,7 +90,7 @@ def run(
     """
     errors = console.with_name("qemu.errors")
     interactive = screen is not Screen.NONE
-    # What the guest writes by way of QEMU has an end, and the files that it starts with are larger than any limit.
+    # A guest can have QEMU write without end; a disk that it starts with may be larger than what it may add.
     largest = _LARGEST_FILE + max(path.stat().st_size for path in [*console.parent.iterdir(), console.parent])
     reader, writer = os.pipe()
     with (
@@ -99,8 +100,8 @@ def run(
         open(writer, "wb", buffering=0) as theirs,  # noqa: PTH123
         programs.started(
             command,
-            environment=programs.environment("TMPDIR", "XDG_RUNTIME_DIR"),
-            stdio=(0 if interactive else None, writer, complaints.fileno()),
+            environment=programs.environment("LD_LIBRARY_PATH", "TMPDIR", "XDG_RUNTIME_DIR"),
+            stdio=(_stdin() if interactive else None, writer, complaints.fileno()),
             descriptors=[tpm.fileno()] if tpm else [],
             largest_file=largest,
         ) as process,
@@ -155,10 +156,19 @@ def _read_available(output: BinaryIO, seconds: float) -> bytes:
 
 
 def _show(data: bytes, shown: TerminalFilter, screen: Screen) -> None:
-    if screen is Screen.NONE or not data:
+    if screen is Screen.NONE or not data or sys.stdout is None:
         return
     sys.stdout.buffer.write(data if screen is Screen.RAW else shown.feed(data).encode())
     sys.stdout.buffer.flush()
+
+
+def _stdin() -> int | None:
+    """Standard input, unless it was closed when fuki was started."""
+    try:
+        os.fstat(_STDIN)
+    except OSError:
+        return None
+    return _STDIN
 
 
 def read_console(path: Path) -> str:
@@ -183,7 +193,7 @@ def _refusal(kept: Kept) -> str | None:
 @contextmanager
 def _terminal(interactive: bool) -> Iterator[None]:
     """Give a terminal back as it was: QEMU changes it, and may be ended before it can undo that."""
-    if not (interactive and sys.stdin.isatty()):
+    if not (interactive and sys.stdin is not None and sys.stdin.isatty()):
         yield
         return
     before = termios.tcgetattr(sys.stdin)

@@ -1,8 +1,10 @@
 """What a guest prints does a terminal no harm, and has bounds."""
 
 import socket
+import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -108,6 +110,17 @@ def test_a_guest_that_makes_a_file_grow_without_end_is_stopped(tmp_path: Path, m
     with pytest.raises(guest.FukiError, match="QEMU failed: "):
         outcome(tmp_path, script)
     assert report.stat().st_size < 2_000_000
+
+
+def test_standard_streams_may_be_closed(tmp_path: Path):
+    script = f"""
+        from pathlib import Path
+        from fuki_qemu.guest import Screen, run
+        run(["echo", "text"], Path({str(tmp_path)!r}, "console"), 60, tpm=None, screen=Screen.FILTERED)
+    """
+    command = f'exec "{sys.executable}" -c "$1" <&- >&-'
+    subprocess.run(["sh", "-c", command, "sh", dedent(script)], check=True)
+    assert (tmp_path / "console").read_bytes() == b"text\n"
 
 
 @pytest.mark.parametrize(("screen", "shown"), [(Screen.FILTERED, b"ab"), (Screen.RAW, b"a\x1b]0;x\x07b")])
