@@ -156,7 +156,7 @@ def _why_missing(root: Path | None) -> str:
 def _root(suite: str | None, architecture: str | None) -> Path:
     """An apt root for one suite and architecture, its lists at most a day old."""
     if suite is not None and not re.fullmatch(SUITE, suite):
-        raise RecipeError(f"{suite!r} is no name of a suite", where="suite")
+        raise RecipeError(f"{suite!r} is no name of a suite")
     host = _run(["dpkg", "--print-architecture"]).strip()
     source = _machine_source()
     suite = suite or source.suites[0]

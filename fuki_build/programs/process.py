@@ -95,27 +95,20 @@ def _supervised(
     largest_file: int | None,
     folders: Sequence[str],
 ) -> Iterator[Process]:
-    variables = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
+    name = command[0] if command else sys.executable
+    if any("\0" in text for text in (*command, *environment.values())):
+        raise ProgramError(f"cannot run {name}: an argument or variable has a NUL character in it")
+    job = (
+        [os.fsencode(word) for word in command],
+        {os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
+        largest_file or 0,
+        [os.fsencode(folder) for folder in folders],
+    )
     # What the interpreter itself needs, and what the program is looked up in.
     own = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
     own["PATH"] = environment.get("PATH", os.defpath)
-    with ExitStack() as stack:
-        nothing = stack.enter_context(open(os.devnull, "r+b", buffering=0)).fileno()  # noqa: PTH123 - unbuffered
-        # The numbers of the standard streams are the supervisor's own there.
-        given = [fcntl.fcntl(nothing if one is None else one, fcntl.F_DUPFD_CLOEXEC, 3) for one in stdio]
-        for descriptor in given:
-            stack.callback(os.close, descriptor)
-        job = marshal.dumps(
-            (
-                [os.fsencode(word) for word in command],
-                variables,
-                given,
-                list(descriptors),
-                largest_file or 0,
-                [os.fsencode(folder) for folder in folders],
-            )
-        )
-        try:
+    try:
+        with _above_standard_streams(stdio) as given:
             supervisor = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_SUPERVISOR)],
                 stdin=subprocess.PIPE,
@@ -126,16 +119,29 @@ def _supervised(
                 pass_fds=[*given, *descriptors],
                 start_new_session=True,
             )
-        except OSError as error:
-            what = command[0] if command else sys.executable
-            raise ProgramError(f"cannot run {what}: {error.strerror}") from error
-    process = Process(supervisor, command[0] if command else "")
+            data = marshal.dumps((*job, given, list(descriptors)))
+    except OSError as error:
+        raise ProgramError(f"cannot run {name}: {error.strerror}") from error
+    process = Process(supervisor, name)
     with supervisor:
         try:
             assert supervisor.stdin is not None  # noqa: S101 - it is a pipe
             with suppress(BrokenPipeError):
-                supervisor.stdin.write(len(job).to_bytes(8, "little") + job)
+                supervisor.stdin.write(len(data).to_bytes(8, "little") + data)
                 supervisor.stdin.flush()
             yield process
         finally:
             process.end()
+
+
+@contextmanager
+def _above_standard_streams(stdio: Sequence[int | None]) -> Iterator[list[int]]:
+    """Copies of descriptors, None being /dev/null, under numbers that are not those of the supervisor's own streams."""
+    with ExitStack() as stack:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        stack.callback(os.close, nothing)
+        copies = []
+        for descriptor in stdio:
+            copies.append(fcntl.fcntl(nothing if descriptor is None else descriptor, fcntl.F_DUPFD_CLOEXEC, 3))
+            stack.callback(os.close, copies[-1])
+        yield copies

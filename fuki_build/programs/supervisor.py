@@ -29,7 +29,7 @@ _JOB, _STATUS = 0, 1
 def main() -> None:
     # Whoever loses its parent becomes a child of this process, so that no daemon is overlooked.
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    command, environment, stdio, descriptors, largest_file, folders = marshal.loads(_read_job())  # noqa: S302 - from fuki
+    command, environment, largest_file, folders, stdio, descriptors = marshal.loads(_read_job())  # noqa: S302 - from fuki
     signalled = _watch_signals()
     if command:
         _supervise(_start(command, environment, stdio, descriptors, largest_file), signalled)

@@ -225,7 +225,7 @@ def test_a_program_that_writes_without_end_fills_no_disk(
     sign: Sign, stub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("fuki_sbsign.program._LARGEST_SIGNATURES", 1_000_000)
-    (tmp_path / "endless").write_text("#!/bin/sh\nexec dd if=/dev/zero of=beside status=none\n")
+    (tmp_path / "endless").write_text(f"#!/bin/sh\nexec dd if=/dev/zero of={tmp_path}/beside status=none\n")
     (tmp_path / "endless").chmod(0o755)
     error = refused(stub, sign, "sbsign", **KEY, program=str(tmp_path / "endless"))
     assert "endless was ended by signal 25" in error.message
