@@ -71,6 +71,12 @@ def test_a_directory_that_is_not_there_is_told(tmp_path: Path):
         programs.run(["true"], environment=ENVIRONMENT, directory=tmp_path / "none")
 
 
+@pytest.mark.parametrize(("command", "variable"), [("a\0b", ""), ("b", "a\0b")])
+def test_what_no_program_can_get_is_told(command: str, variable: str):
+    with pytest.raises(ProgramError, match="cannot run echo: an argument or variable has a NUL character in it"):
+        programs.run(["echo", command], environment={**ENVIRONMENT, "A": variable})
+
+
 def test_only_the_environment_that_was_given_is_seen(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FUKI_TEST_SECRET", "secret")
     monkeypatch.setenv("FUKI_TEST_NAMED", "named")
