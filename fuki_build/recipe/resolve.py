@@ -187,7 +187,7 @@ def _resolve_addon(addon: AddonTable, machine: Machine, inputs: Inputs, where: s
         raise RecipeError("the stub ignores an addon that brings nothing", where=where, hint=f"give one of {keys}")
     stub = None
     if addon.stub is not None:
-        stub = read_stub(addon.stub, f"addon{machine.name}.efi.stub", inputs, f"{where}.stub")
+        stub = read_stub(addon.stub, "systemd-addon", machine.name, inputs, f"{where}.stub")
         if stub.headers.coff.machine != machine:
             problem = f"the addon's stub is for {stub.headers.machine_name}, the image for {machine.name}"
             raise RecipeError(problem, where=f"{where}.stub")
