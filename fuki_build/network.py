@@ -26,7 +26,7 @@ _SHORTEST = 0.001
 """Seconds; zero would be no timeout."""
 
 
-class Call:
+class NetworkCall:
     """One call of a service, and what went wrong in it that clients take for something else."""
 
     def __init__(self) -> None:
@@ -35,13 +35,13 @@ class Call:
         self.late = False
 
 
-_current: ContextVar[Call | None] = ContextVar("call", default=None)
+_current: ContextVar[NetworkCall | None] = ContextVar("call", default=None)
 
 
 @contextmanager
-def call() -> Iterator[Call]:
+def call() -> Iterator[NetworkCall]:
     """What is asked within the block, login and further attempts too, is one call."""
-    this = Call()
+    this = NetworkCall()
     token = _current.set(this)
     try:
         yield this
@@ -56,7 +56,7 @@ class _BoundedReader(io.RawIOBase):
         self._raw: Any = raw
         self._socket = sock
         self._timeout: float | None = sock.gettimeout()
-        self._call = _current.get() or Call()
+        self._call = _current.get() or NetworkCall()
         self._deadline = min(time.monotonic() + ANSWER_TIMEOUT, self._call.deadline)
         self._left = LARGEST_ANSWER
 

@@ -21,7 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fuki_kms.options import AwsOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT, RemoteKey, Service, check_endpoint
-from fuki_kms.transport import Bounded, call, refuse_clear
+from fuki_kms.transport import BoundedConnection, call, refuse_clear
 
 _ARN = re.compile(r"arn:[^:]+:kms:([^:]+):")
 _ALGORITHMS = {
@@ -130,12 +130,12 @@ def _connect(options: AwsOptions, region: str | None) -> _Client:
 
 
 class _HttpPool(HTTPConnectionPool):
-    class ConnectionCls(Bounded, AWSHTTPConnection):  # type: ignore[misc]
+    class ConnectionCls(BoundedConnection, AWSHTTPConnection):  # type: ignore[misc]
         pass
 
 
 class _HttpsPool(HTTPSConnectionPool):
-    class ConnectionCls(Bounded, AWSHTTPSConnection):  # type: ignore[misc]
+    class ConnectionCls(BoundedConnection, AWSHTTPSConnection):  # type: ignore[misc]
         pass
 
 

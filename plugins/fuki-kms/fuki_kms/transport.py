@@ -34,17 +34,17 @@ def call(service: Service) -> Iterator[None]:
             raise
 
 
-class Bounded:
+class BoundedConnection:
     """Mixin for urllib3's connections."""
 
     response_class: Any = BoundedResponse
 
 
-class _Connection(Bounded, HTTPConnection):
+class _Connection(BoundedConnection, HTTPConnection):
     pass
 
 
-class _TlsConnection(Bounded, HTTPSConnection):
+class _TlsConnection(BoundedConnection, HTTPSConnection):
     pass
 
 

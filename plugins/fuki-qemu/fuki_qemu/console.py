@@ -81,7 +81,7 @@ def plain(data: bytes) -> str:
     return _CONTROLS.sub("", _EVERY_ESCAPE.sub("", data.decode(errors="replace")))
 
 
-class Kept(Struct):
+class ConsoleRecord(Struct):
     """The start and the end of what a console said, up to `limit` bytes each."""
 
     limit: int
@@ -90,7 +90,7 @@ class Kept(Struct):
     left_out: int = 0
 
     @classmethod
-    def of(cls, limit: int) -> "Kept":
+    def of(cls, limit: int) -> "ConsoleRecord":
         return cls(limit, bytearray(), bytearray())
 
     def add(self, data: bytes) -> None:

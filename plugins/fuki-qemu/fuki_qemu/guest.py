@@ -17,7 +17,7 @@ from fuki_build import programs
 from fuki_build.errors import FukiError
 from msgspec import Struct
 
-from fuki_qemu.console import Kept, TerminalFilter, plain
+from fuki_qemu.console import ConsoleRecord, TerminalFilter, plain
 from fuki_qemu.tools import SWTPM
 
 _REFUSALS = (
@@ -121,7 +121,7 @@ def _watch(
 ) -> Outcome:
     """Keep and show what the console says until there is an outcome."""
     start = time.monotonic()
-    kept, shown = Kept.of(_MAX_CONSOLE), TerminalFilter()
+    kept, shown = ConsoleRecord.of(_MAX_CONSOLE), TerminalFilter()
     os.set_blocking(output.fileno(), False)
     try:
         while True:
@@ -181,7 +181,7 @@ def read_console(path: Path) -> str:
     return plain(data)
 
 
-def _refusal(kept: Kept) -> str | None:
+def _refusal(kept: ConsoleRecord) -> str | None:
     """The firmware's word for why it did not start the first thing that it tried; it says that early."""
     if kept.tail:
         return None

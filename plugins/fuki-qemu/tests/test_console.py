@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from fuki_qemu import guest
-from fuki_qemu.console import Kept, TerminalFilter, plain
+from fuki_qemu.console import ConsoleRecord, TerminalFilter, plain
 from fuki_qemu.guest import Ending, Screen
 
 HARMFUL = {
@@ -72,7 +72,7 @@ def test_text_alone_is_kept_for_errors():
 
 
 def test_of_an_endless_console_start_and_end_are_kept():
-    kept = Kept.of(1000)
+    kept = ConsoleRecord.of(1000)
     for number in range(10_000):
         kept.add(b"%06d\n" % number)
         assert len(kept.head) + len(kept.tail) <= 4000
@@ -85,7 +85,7 @@ def test_of_an_endless_console_start_and_end_are_kept():
 
 
 def test_a_short_console_is_kept_as_it_is():
-    kept = Kept.of(10)
+    kept = ConsoleRecord.of(10)
     kept.add(b"0123456789")
     kept.add(b"abcdefghij")
     assert kept.content() == b"0123456789abcdefghij"
