@@ -69,13 +69,17 @@ def test_a_key_is_of_no_use_after_its_context(hsm, tmp_path: Path):
         assert_signs(key)
 
 
-def test_one_token_through_two_modules_is_told(hsm, shim, tmp_path: Path):
+@pytest.mark.parametrize("proxy_first", [True, False])
+def test_one_token_through_two_modules_is_told(hsm, tmp_path: Path, proxy_first: bool):
+    """SoftHSM by itself, and behind p11-kit's proxy."""
+    proxy = next(str(path) for path in Path("/usr/lib").glob("*/p11-kit-proxy.so"))
+    first, second = (proxy, hsm.module) if proxy_first else (hsm.module, proxy)
     with SigningContext(tmp_path, tmp_path) as context:
-        key = Pkcs11Signer().open(hsm.options(module_path=shim.module), context)
+        key = Pkcs11Signer().open(hsm.options(module_path=first), context)
         with pytest.raises(SigningError) as caught:
-            Pkcs11Signer().open(hsm.options("object=p256"), context)
+            Pkcs11Signer().open(hsm.options("object=p256", module_path=second), context)
         assert caught.value.hint
-        assert shim.module in caught.value.hint
+        assert str(Path(first).resolve()) in caught.value.hint
         assert "name one module for all keys" in caught.value.hint
         assert_signs(key)
 
