@@ -38,7 +38,8 @@ def sbat_room(subject: Subject) -> Problems:
             yield Problem(
                 f"the SBAT table has {size} bytes, the stub has room for {room}",
                 where=".sbat",
-                hint="use fewer or shorter components, or a stub with more room (262 has 1024 bytes)",
+                hint="use a stub with more room (262 has 1024 bytes), or the shortest component, in [fuki.image]: "
+                'sbat = ["uki,1,UKI,uki,1,-"]',
             )
 
 

@@ -7,6 +7,7 @@ import click
 from fuki_build import pipeline
 from fuki_build.cli.options import json_option, output_type, recipe_argument
 from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.emit import depfile as depfiles
@@ -50,12 +51,12 @@ def build(
         else:
             for artifact in result.artifacts:
                 size = human_size(artifact.path.stat().st_size)
-                click.echo(f"wrote {artifact.path} ({artifact.format}, {size})", err=True)
+                tell(f"wrote {artifact.path} ({artifact.format}, {size})")
 
 
 def _write_depfile(path: Path, result: Result) -> None:
     # ninja knows an output by its first name, and wants no other in a depfile.
     targets = [artifact.path for artifact in result.artifacts][:1]
     with OutputFile(path) as file:
-        file.write(depfiles.encode(targets, result.dependencies).encode())
+        file.write(depfiles.encode(targets, result.dependencies).encode(errors="surrogateescape"))
         file.commit()

@@ -9,6 +9,7 @@ from fuki_build import pipeline
 from fuki_build.checks.run import check as run_checks
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.plain import tell
 from fuki_build.errors import RecipeError
 from fuki_build.formats import compression
 from fuki_build.hooks.host import PluginHost
@@ -56,7 +57,7 @@ def check(
         print_json(findings_json(findings))
     show_findings(findings)
     if not findings and not as_json:
-        click.echo("nothing to complain about", err=True)
+        tell("nothing to complain about")
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from fuki_build.cli.options import json_option
-from fuki_build.errors import FormatError, MismatchError
+from fuki_build.cli.render.plain import say, tell
+from fuki_build.errors import FormatError, MismatchError, located
 from fuki_build.formats import hwids as tables
+from fuki_build.formats.documents import encode_json
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
@@ -58,7 +59,7 @@ def diff(old: Path, new: Path, profile: int | None) -> None:
     before, after = (_rows(read_devices(file, profile)) for file in (old, new))
     changes = [("-", row) for row in before if row not in after] + [("+", row) for row in after if row not in before]
     for sign, row in sorted(changes, key=lambda change: (change[1], change[0] == "+")):
-        click.echo(f"{sign} {'  '.join(row)}")
+        say(f"{sign} {'  '.join(row)}")
     if changes:
         raise MismatchError(f"the tables differ in {len(changes)} rows", where=str(new))
 
@@ -73,17 +74,15 @@ def export(file: Path, directory: Path, profile: int | None) -> None:
     for device in read_devices(file, profile):
         path = directory / f"{_file_name(device, names)}.json"
         with OutputFile(path) as output:
-            output.write(msgspec.json.format(msgspec.json.encode(to_json(device)), indent=4) + b"\n")
+            output.write(encode_json(to_json(device)).encode() + b"\n")
             output.commit()
-    click.echo(f"wrote {len(names)} files into {directory}", err=True)
+    tell(f"wrote {len(names)} files into {directory}")
 
 
 def read_devices(file: Path, profile: int | None) -> Sequence[Device]:
     """The devices of an image's table, or of a file that is such a table."""
-    try:
+    with located(str(file), FormatError):
         return tables.group(tables.decode(_read_table(file, profile)))
-    except FormatError as error:
-        raise error.at(str(file)) from error
 
 
 def _read_table(file: Path, profile: int | None) -> bytes:

@@ -10,6 +10,7 @@ from fuki_build import pipeline
 from fuki_build.booting import find_profiles, read_boot, with_authorities
 from fuki_build.checks.stub import unknown as unknown_stub
 from fuki_build.cli.options import json_option
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.selecting import (
     boot_options,
     chosen_machines,
@@ -108,5 +109,5 @@ def inspect_uki(image: Path) -> Layout:
     if layout.kind is not ImageKind.UKI:
         raise FukiError("this is no UKI: it has no .linux section", where=str(image))
     for problem in unknown_stub(Subject(layout)):
-        click.echo(f"fuki: warning: {problem.message}", err=True)
+        tell(f"fuki: warning: {problem.message}")
     return layout

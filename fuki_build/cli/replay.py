@@ -10,7 +10,7 @@ from fuki_build.booting import find_profiles, read_boot, with_authorities
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import boot_options, profile_option
-from fuki_build.errors import FormatError, FukiError, MismatchError, RecipeError
+from fuki_build.errors import FormatError, FukiError, MismatchError, RecipeError, located, raised_as
 from fuki_build.formats import event_log, pcr_text
 from fuki_build.formats.event_log import EventLog, LogKind
 from fuki_build.image.assemble import assemble
@@ -97,10 +97,8 @@ def _judge(log: EventLog, explanation: Explanation, view: ReplayView, where: str
 
 
 def _read_log(path: Path, kind: LogKind | None) -> EventLog:
-    try:
+    with located(str(path)):
         return event_log.decode(_read(path, event_log.MAX_SIZE), kind)
-    except FukiError as error:
-        raise error.at(str(path)) from error
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -129,15 +127,14 @@ def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, An
 def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:
     for text in texts:
         path = Path(text)
-        try:
+        about = text if path.exists() else None
+        with raised_as(RecipeError, "--expect", of=FormatError, about=about):
             if path.is_dir():
                 yield from _directory(path).items()
             elif path.is_file():
                 yield from pcr_text.decode(_read(path, _MAX_VALUES).decode("utf-8", "replace")).items()
             else:
                 yield pcr_text.decode_value(text)
-        except FormatError as error:
-            raise RecipeError(error.message, where="--expect", hint=error.hint) from error
 
 
 def _directory(path: Path) -> dict[tuple[str, int], bytes]:
@@ -146,7 +143,9 @@ def _directory(path: Path) -> dict[tuple[str, int], bytes]:
     for bank in BANKS:
         folder = path if path.name == f"pcr-{bank}" else path / f"pcr-{bank}"
         for file in sorted(folder.glob("[0-9]*")):
-            key, value = pcr_text.decode_value(f"{bank}:{file.name}={_read(file, _MAX_VALUES).decode().strip()}")
+            key, value = pcr_text.decode_value(
+                f"{bank}:{file.name}={_read(file, _MAX_VALUES).decode('utf-8', 'replace').strip()}"
+            )
             found[key] = value
     if not found:
         raise FormatError(f"{path} has no registers", hint="name a directory such as /sys/class/tpm/tpm0")

@@ -10,6 +10,7 @@ from fuki_build.booting import read_boot, with_authorities
 from fuki_build.cli.machine import read_machine
 from fuki_build.cli.measure import bank_option, chosen_banks
 from fuki_build.cli.options import output_type
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.selecting import boot_options
 from fuki_build.cli.trusting import read_level, read_trust, trust_options
@@ -83,4 +84,4 @@ def report(  # noqa: PLR0917 - click passes them by name
     with OutputFile(output) as file:
         file.write(page)
         file.commit()
-    click.echo(f"wrote {output}", err=True)
+    tell(f"wrote {output}")

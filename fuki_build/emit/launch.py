@@ -220,10 +220,12 @@ def _predict(
         with blame(model.plugin, f"failed in launch model {name!r}"):
             prediction = model.thing.predict(content, parameters)
     except (PluginError, RecipeError) as error:
-        raise error.at(request.where) from error
+        error.at(request.where)
+        raise
     except FukiError as error:
         if request.named:
-            raise error.at(subject.name) from error
+            error.at(subject.name)
+            raise
         return Prediction(notes=(LaunchNote(name, error.message),))
     if prediction is None and request.named:
         hint = "'fuki firmware show' tells what it has"

@@ -107,7 +107,7 @@ def _elf_release(kernel: Reader) -> str | None:
     header = unpack(_ELF_HEADER, kernel.read_at(0, _ELF_HEADER.size), 0, "the ELF header")
     elf_class, encoding, table, entry_size, count = header[1], header[2], header[8], header[13], header[14]
     if (elf_class, encoding) != (2, 1) or entry_size != _ELF_SECTION.size:
-        raise FormatError("only 64-bit little-endian ELF kernels can be read", hint='give the release with uname = "…"')
+        raise FormatError("only 64-bit little-endian ELF kernels can be read")
     sections = kernel.read(table, entry_size * count, "the ELF section table")
     left = _MAX_NOTES
     for index in range(count):

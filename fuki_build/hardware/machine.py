@@ -1,6 +1,5 @@
 """A machine: the SMBIOS strings by which firmware, fwupd and systemd-stub tell hardware apart."""
 
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -8,7 +7,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, did_you_mean
+from fuki_build.errors import FormatError, did_you_mean, raised_as
+from fuki_build.formats import documents
 
 
 class Machine(Struct, frozen=True):
@@ -68,10 +68,8 @@ def from_table(table: Mapping[str, Any], name: str = "") -> Machine:
 
 def decode_file(data: bytes, name: str) -> Machine:
     """A machine file: TOML with one table `[machine]`. Raises `FormatError`."""
-    try:
-        document = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(f"this is not a machine file: {error}") from None
+    with raised_as(FormatError, of=FormatError, about="this is not a machine file"):
+        document = documents.decode_toml(data)
     table = document.get("machine")
     if set(document) != {"machine"} or not isinstance(table, dict):
         raise FormatError("a machine file has exactly one table, [machine]")
@@ -93,8 +91,11 @@ def encode_file(machine: Machine) -> bytes:
 
 
 def _quote(text: str) -> str:
-    """A TOML basic string; JSON's escapes are among TOML's, which wants DEL escaped too."""
-    return msgspec.json.encode(text).decode().replace("\x7f", "\\u007f")
+    """A TOML basic string; JSON's escapes are among TOML's, which wants DEL escaped too.
+
+    A name that comes from a file's may hold bytes that are not UTF-8.
+    """
+    return msgspec.json.encode(text.encode(errors="replace").decode()).decode().replace("\x7f", "\\u007f")
 
 
 def from_strings(name: str, strings: Mapping[str, str]) -> Machine:

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.errors import FormatError, RecipeError, located, raised_as
 from fuki_build.formats import efifw
 from fuki_build.formats.hwids import Device
 from fuki_build.hooks.host import PluginHost, blame, loaded_machines
@@ -37,10 +37,8 @@ def resolve_firmware(
     found = FirmwareSet()
     for index, data in enumerate(tables):
         place = f"{where}[{index}]"
-        try:
+        with located(place):
             _resolve_one(data, profile, inputs, host, place, found)
-        except FukiError as error:
-            raise error.at(place) from error
     found.devices += choose_devices(found.declared, loaded_machines(host))
     return found
 
@@ -72,10 +70,8 @@ def _resolve_one(
         blob = Blob.of_file(path)
         name = f"{name}, with keys enrolled"
         origin |= more
-    try:
+    with raised_as(RecipeError, f"{where}.id", of=FormatError):
         header = Blob.of_bytes(efifw.encode_header(fwid, blob.size))
-    except FormatError as error:
-        raise RecipeError(error.message, where=f"{where}.id") from error
     found.sections.append(Section(".efifw", header + blob, name, profile))
     found.devices += listed_devices(table, fwid, inputs, where)
     found.declared += declared_machines(table, fwid, profile, inputs, host, where)
@@ -85,10 +81,8 @@ def _resolve_one(
 def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -> tuple[FirmwareTable, FirmwareFile]:
     if not isinstance(data.get("source"), str):
         convert(split(data, FirmwareTable, NoOptions)[0], FirmwareTable, where)
-    try:
+    with located(f"{where}.source"):
         source, plugin = (found := host.firmware_source(data["source"])).thing, found.plugin
-    except FukiError as error:
-        raise error.at(f"{where}.source") from error
     common, rest = split(data, FirmwareTable, source.Options)
     table = convert(common, FirmwareTable, where)
     options = convert_options(rest, source.Options, FirmwareTable, where)

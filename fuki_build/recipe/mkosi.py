@@ -8,13 +8,14 @@ a fuki.toml beside it, named by `Recipe=`, over which the keys here then stand.
 
 import re
 import shlex
-import tomllib
+from functools import cache
 from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
-from fuki_build.errors import RecipeError, did_you_mean
+from fuki_build.errors import FormatError, RecipeError, did_you_mean, raised_as
+from fuki_build.formats import documents
 from fuki_build.recipe.model import (
     AddonTable,
     ExpectTable,
@@ -67,6 +68,8 @@ def parse(text: str, file: str) -> Section:
     section = Section()
     for number, key, value in _assignments(text, file):
         where = f"{file}:{number}: {key}="
+        if len(value) > documents.MAX_LINE:
+            raise RecipeError(f"the value has more than {documents.MAX_LINE} characters", where=where)
         if key == "Recipe":
             section.recipe = value
         elif key in top:
@@ -106,6 +109,10 @@ def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
             continue
         elif line[0].isspace() and found:
             at, key, value = found[-1]
+            if len(value) > documents.MAX_LINE:
+                raise RecipeError(
+                    f"the value has more than {documents.MAX_LINE} characters", where=f"{file}:{at}: {key}="
+                )
             found[-1] = (at, key, f"{value}\n{line.strip()}".strip())
         elif "=" in line:
             key, _, value = line.partition("=")
@@ -123,7 +130,9 @@ def _assign(data: dict[str, Any], info: msgspec.structs.FieldInfo, value: str, w
         data.setdefault(key, {}).update(_pairs(value, where))
     elif _is_list(info.type):
         # As in mkosi, an empty assignment clears what was there.
-        data[key] = [*data.get(key, []), *_words(value, where)] if value else []
+        if not value:
+            data[key] = []
+        data.setdefault(key, []).extend(_words(value, where))
     else:
         data[key] = value
 
@@ -150,8 +159,13 @@ def _pairs(value: str, where: str) -> dict[str, str]:
     return pairs
 
 
+@cache
+def _types(table: type[msgspec.Struct]) -> dict[str, Any]:
+    return {f.encode_name: f.type for f in msgspec.structs.fields(table)}
+
+
 def _table(line: str, table: type[msgspec.Struct], where: str) -> dict[str, Any]:
-    fields = {f.encode_name: f.type for f in msgspec.structs.fields(table)}
+    fields = _types(table)
     data: dict[str, Any] = {}
     for key, text in _pairs(line, where).items():
         item = _number if _of_ints(fields.get(key)) else str
@@ -174,7 +188,5 @@ def _of_ints(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
 
 
 def _value(text: str, where: str) -> Any:  # noqa: ANN401 - TOML data
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{text!r} is not a TOML value: {error}", where=where) from None
+    with raised_as(RecipeError, where, of=FormatError, about=f"{text!r} is not a TOML value"):
+        return documents.decode_toml_value(text)

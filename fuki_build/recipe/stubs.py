@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fuki_build.errors import FukiError, RecipeError, did_you_mean
+from fuki_build.errors import FukiError, RecipeError, did_you_mean, raised_as
 from fuki_build.formats import pe
 from fuki_build.formats.pe import Machine
 from fuki_build.image.kernel import Kernel
@@ -43,8 +43,9 @@ def read_stub(value: str, program: str, arch: str, inputs: Inputs, where: str) -
         check_program(stub, program)
     except RecipeError:
         raise
-    except FukiError as error:
-        raise RecipeError(error.message, where=where, hint=error.hint) from error
+    except FukiError:
+        with raised_as(RecipeError, where):
+            raise
     if stub.headers.machine_name not in Machine.__members__:
         raise RecipeError(f"{path} is for machine {stub.headers.machine_name}, which no UKI is made for", where=where)
     return stub

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from fuki_build.errors import FukiError, SigningError
+from fuki_build.errors import FukiError, SigningError, raised_as
 from fuki_build.formats import authenticode as table
 from fuki_build.hooks.host import blame
 from fuki_build.hooks.signers import FileSigner, SigningContext
@@ -65,9 +65,10 @@ def replacing(path: Path, layout: Layout) -> Iterator[OutputFile]:
             yield file
             file.commit()
     except FukiError as error:
-        if type(error) is FukiError:
-            raise SigningError(error.message, where=error.where, hint=error.hint) from error
-        raise
+        if type(error) is not FukiError:
+            raise
+        with raised_as(SigningError):
+            raise
 
 
 def _certificate_entry(signer: Signer, assembly: Assembly) -> bytes:

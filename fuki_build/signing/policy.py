@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.errors import FormatError, RecipeError, SigningError
+from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.formats import pcrsig, x509
 from fuki_build.formats.pcrsig import PolicySignature
 from fuki_build.hooks.host import blame
@@ -78,10 +78,8 @@ def public_key(request: PolicyRequest, given: bytes | None, context: SigningCont
 
 def _rsa(key: bytes, request: SignRequest) -> int:
     with errors_at(request):
-        try:
+        with raised_as(SigningError, "key", of=FormatError):
             decoded = x509.decode_public_key(key)
-        except FormatError as error:
-            raise SigningError(error.message, where="key", hint=error.hint) from error
         if not isinstance(decoded, rsa.RSAPublicKey):
             raise SigningError("systemd knows only RSA keys for PCR policies", where="key")
         return -(-decoded.key_size // 8)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fuki_build.errors import FormatError, SigningError
+from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats import x509
 
 _SHORTEST_RSA = 2048
@@ -31,11 +31,9 @@ def check_usable(certificate: bytes) -> None:
 
     Where SOURCE_DATE_EPOCH is set, it is the time to judge by, so that an old build can be redone.
     """
-    try:
+    with raised_as(SigningError, "certificate", of=FormatError):
         expires, subject = x509.expires(certificate), x509.subject(certificate)
         key = x509.decode_public_key(x509.public_key_of(certificate))
-    except FormatError as error:
-        raise SigningError(error.message, where="certificate") from error
     if expires < (source_date() or datetime.fromtimestamp(time.time(), UTC)):
         raise SigningError(f"the certificate {subject} expired on {expires:%Y-%m-%d}", where="certificate")
     if isinstance(key, ec.EllipticCurvePublicKey):

@@ -1,6 +1,5 @@
 """What the verbs share: options that say what an ID block is for, and files that they read and write."""
 
-import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import wraps
@@ -8,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
 from fuki_build import OutputFile
-from fuki_build.errors import FormatError, RecipeError
+from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.formats import documents
 from fuki_build.formats.id_block import DEFAULT_POLICY, IdBlock
 from fuki_build.hooks import LaunchRecord, from_document
 
@@ -91,18 +90,16 @@ def _launch_digest(path: Path) -> bytes:
 
 def read_launches(path: Path) -> tuple[LaunchRecord, ...]:
     """What `fuki launch --json` or the output format `launch` wrote. Raises `FormatError`."""
-    try:
-        return from_document(msgspec.json.decode(read_file(path)))
-    except (FormatError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise FormatError("this is not what 'fuki launch --json' prints", where=str(path)) from error
+    with raised_as(FormatError, str(path), of=FormatError, about="this is not what 'fuki launch --json' prints"):
+        return from_document(documents.decode_json(read_file(path), dict))
 
 
 def key_table(text: str, option: str) -> Mapping[str, Any]:
     """The keys of an inline table of TOML, with or without its braces."""
     inner = text.strip().removeprefix("{").removesuffix("}")
     try:
-        table: dict[str, Any] = tomllib.loads(f"key = {{{inner}}}")["key"]
-    except tomllib.TOMLDecodeError:
+        table: dict[str, Any] = documents.decode_toml_value(f"{{{inner}}}")
+    except FormatError:
         hint = """quote values, as in: backend = "local", key = "id.key\""""
         raise RecipeError("this is no TOML", where=option, hint=hint) from None
     return table

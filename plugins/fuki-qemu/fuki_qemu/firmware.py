@@ -1,6 +1,5 @@
 """Which firmware a guest starts with, and its variables."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from fuki_build import PluginHost, enrol_directory
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import secure_boot_support, variable_store
+from fuki_build.formats.documents import decode_json
 from fuki_build.formats.reader import Reader
 from msgspec import Struct
 
@@ -83,11 +83,9 @@ def _descriptors(directories: Sequence[str]) -> Iterator[Mapping[str, Any]]:
             found.setdefault(path.name, path)
     for name in sorted(found):
         try:
-            data = json.loads(found[name].read_bytes())
-        except (OSError, ValueError):
+            yield decode_json(found[name].read_bytes(), dict)
+        except (OSError, FormatError):
             continue  # An empty file hides one of less importance; others' damage is not ours to judge.
-        if isinstance(data, dict):
-            yield data
 
 
 def _usable(descriptor: Mapping[str, Any], *, secure_boot: bool) -> Firmware | None:
