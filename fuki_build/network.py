@@ -7,6 +7,7 @@ answers of any size. A connection with `BoundedResponse` for its answers does ne
 import io
 import ssl
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -138,6 +139,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
             with closing(opener.open(request, timeout=ANSWER_TIMEOUT)) as answer:
                 data: bytes = answer.read()
         except (OSError, ValueError, HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):  # an answer as well, with a connection
+                error.close()
             if this.oversized:
                 raise OSError(f"the answer has more than {LARGEST_ANSWER} bytes") from error
             if this.late:
