@@ -31,6 +31,10 @@ def serve() -> Iterator[Serve]:
                         if done.wait(pause):
                             return
                         connection.sendall(piece)
+                    # A connection that is closed with something unread is reset.
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):
+                        pass
 
         threads.append(threading.Thread(target=answer))
         threads[-1].start()
