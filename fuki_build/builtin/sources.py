@@ -11,6 +11,7 @@ from fuki_build import programs
 from fuki_build.builtin import apt
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
 from fuki_build.hooks import FirmwareFile, FirmwareSource, SourceContext, hookimpl
+from fuki_build.image.guard import note_read
 
 _MAX_IMAGE = 256 * 1024 * 1024
 """Bytes that a program may print; edk2's images have 4 to 16 MiB."""
@@ -152,6 +153,7 @@ class DebSource(FirmwareSource):
 
     def fetch(self, options: DebOptions, context: SourceContext) -> FirmwareFile:
         deb = apt.download(options.package, options.version, suite=options.suite, sha256=options.sha256)
+        note_read(deb)
         into = _fresh_file(context.workspace).with_suffix(".d")
         apt.unpack(deb, into)
         path = into / options.path.lstrip("/")

@@ -2,7 +2,7 @@
 
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.layout import Layout
-from fuki_build.image.section import Section, effective
+from fuki_build.image.section import Section
 
 _MAX_SIZE = 4096
 
@@ -28,7 +28,7 @@ def other_release(subject: Subject) -> Problems:
 def _releases(image: Layout | None) -> set[bytes]:
     """What the kernels of an image's profiles are."""
     profiles = (image.profiles or (None,)) if image else ()
-    parts = [effective(image.plain_sections, profile) for profile in profiles] if image else []
+    parts = [image.effective(profile) for profile in profiles] if image else []
     return {_text(section) for part in parts for section in part if section.name == ".uname"}
 
 

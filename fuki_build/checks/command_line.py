@@ -7,7 +7,7 @@ from fuki_build.checks.places import sections
 from fuki_build.formats.kernel import x86_command_line_limit
 from fuki_build.formats.pe import Machine
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
-from fuki_build.image.section import Section, effective
+from fuki_build.image.section import Section
 from fuki_build.image.stub import UNNUMBERED
 
 _MAX_SIZE = 1024 * 1024
@@ -73,7 +73,7 @@ def too_long(subject: Subject) -> Problems:
 def _limit(subject: Subject, profile: int | None) -> int:
     """Bytes that the kernel of a profile reads, without the NUL at the end."""
     machine = subject.layout.headers.coff.machine
-    parts = {section.name: section for section in reversed(effective(subject.layout.plain_sections, profile))}
+    parts = {section.name: section for section in reversed(subject.layout.effective(profile))}
     if machine in (Machine.x64, Machine.ia32):
         told = x86_command_line_limit(parts[".linux"].content.reader) if ".linux" in parts else None
         return told or _X86_LIMIT - 1

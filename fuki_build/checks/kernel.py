@@ -9,7 +9,7 @@ from fuki_build.formats import loader_info, pe
 from fuki_build.formats.pe import Machine, PeHeaders
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.image import ImageKind
-from fuki_build.image.section import Section, effective
+from fuki_build.image.section import Section
 from fuki_build.image.stub import PROGRAMS
 
 _PAGE = 4096
@@ -70,7 +70,7 @@ def missing(subject: Subject) -> Problems:
     if layout.kind is not ImageKind.UKI:
         return
     for profile in layout.profiles or (None,):
-        if not any(s.name == ".linux" for s in effective(layout.plain_sections, profile)):
+        if not any(s.name == ".linux" for s in layout.effective(profile)):
             yield Problem("there is no kernel", where=at(".linux", profile))
 
 

@@ -9,13 +9,13 @@ import click
 
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.plain import say, tell
-from fuki_build.errors import FormatError, MismatchError, located
+from fuki_build.errors import FormatError, FukiError, MismatchError, located
 from fuki_build.formats import hwids as tables
 from fuki_build.formats.documents import encode_json
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
-from fuki_build.image.output_file import OutputFile
+from fuki_build.image.output_files import OutputFiles
 
 VERSION = 1
 _JSON_KEY = {DeviceType.DEVICETREE: "compatible", DeviceType.UEFI_FW: "fwid"}
@@ -43,6 +43,9 @@ def decode(file: Path, profile: int | None, as_json: bool) -> None:
         return
     from fuki_build.cli.render.tables import add_row, new_console, new_table  # noqa: PLC0415
 
+    if not devices:
+        click.echo("the table has no hardware ids")
+        return
     table = new_table("Type", "Name", "Selects", "Hardware id")
     for device in devices:
         for chid in sorted(device.chids):
@@ -71,11 +74,15 @@ def diff(old: Path, new: Path, profile: int | None) -> None:
 def export(file: Path, directory: Path, profile: int | None) -> None:
     """Write the table of FILE as systemd's JSON, one machine a file, into DIRECTORY."""
     names: set[str] = set()
-    for device in read_devices(file, profile):
-        path = directory / f"{_file_name(device, names)}.json"
-        with OutputFile(path) as output:
+    devices = read_devices(file, profile)
+    if not devices:
+        raise FukiError("the table has no hardware ids to export", where=str(file))
+
+    with OutputFiles() as files:
+        for device in devices:
+            output = files.open(directory / f"{_file_name(device, names)}.json")
             output.write(encode_json(to_json(device)).encode() + b"\n")
-            output.commit()
+        files.commit()
     tell(f"wrote {len(names)} files into {directory}")
 
 

@@ -159,7 +159,7 @@ def enroll(  # noqa: PLR0917 - click passes them by name
         raise
     wanted = enrollment.Wanted(pk, kek, db, dbx, owner, microsoft, secure_boot)
     found = enrollment.load_keys(wanted, _read, lambda key: f"--{key.partition('[')[0]}")
-    with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output) as file:
+    with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output, edits=store) as file:
         target = Path(workspace) / "enrolled.fd"
         enrollment.enroll(store, target, found, enroller, SourceContext(Path(), Path(workspace)))
         data = target.read_bytes()

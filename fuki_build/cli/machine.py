@@ -8,6 +8,7 @@ import click
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import located
+from fuki_build.formats.smbios import readable
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
 from fuki_build.hardware.machine import STRINGS, Machine, encode_file
@@ -65,7 +66,7 @@ def describe_machine(found: Machine) -> dict[str, Any]:
     return {
         "version": VERSION,
         "name": found.name,
-        "strings": {field.replace("_", "-"): getattr(found, field) for field in STRINGS if getattr(found, field)},
+        "strings": {field.replace("_", "-"): readable(text) for field in STRINGS if (text := getattr(found, field))},
         "chids": [
             {
                 "type": kind,

@@ -15,6 +15,7 @@ from fuki_build import __version__
 from fuki_build.cli import streams
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
+from fuki_build.image.guard import guarding
 
 if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
@@ -126,7 +127,8 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     try:
-        code = fuki.main(list(arguments), prog_name="fuki", standalone_mode=False)
+        with guarding():
+            code = fuki.main(list(arguments), prog_name="fuki", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()

@@ -14,6 +14,7 @@ from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.secrets import read_secret
 from fuki_build.image.blob import Blob
+from fuki_build.image.guard import note_named
 
 T = TypeVar("T")
 _MAX_SIZE = 1024 * 1024
@@ -61,6 +62,10 @@ class SigningContext:
         if key not in self._shared:
             self._shared[key] = self._stack.enter_context(open_())
         return cast("T", self._shared[key])
+
+    def note_options(self, options: object) -> None:
+        """Let no output replace a file that options of a backend name: keys and libraries that a program reads."""
+        note_named(options, self.directory)
 
     def secret(self, source: str | None, purpose: str, where: str) -> str:
         """A passphrase or PIN; see `read_secret`. The same question is asked once."""

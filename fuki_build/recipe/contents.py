@@ -67,7 +67,7 @@ def _kernel(contents: Contents, inputs: Inputs, where: str) -> Kernel | None:
     inputs.blob(path, place)
     with raised_as(RecipeError, place):
         kernel = read_kernel(path, inputs.workspace, place)
-    inputs.note(path, place, kernel.packed_sha256)
+    inputs.note(path, place, kernel.packed_sha256 or kernel.content.sha256_in_memory)
     return kernel
 
 

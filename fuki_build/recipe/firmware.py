@@ -12,6 +12,7 @@ from fuki_build.hooks.host import PluginHost, blame, loaded_machines
 from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.records import FirmwareFile, SourceContext
 from fuki_build.image.blob import Blob
+from fuki_build.image.guard import note_named, note_read
 from fuki_build.image.section import Section
 from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.enrollment import enroll_firmware
@@ -62,9 +63,11 @@ def _resolve_one(
     local = file.path.is_relative_to(inputs.recipe.directory)
     name = inputs.name(file.path) if local else f"{table.source}:{fwid}/{file.path.name}"
     inputs.dependencies.extend(file.inputs)
+    for path in file.inputs:
+        note_read(path)
     origin = {"source": table.source, **file.origin}
     if table.enroll is None:
-        inputs.note(file.path, where, name=name)
+        inputs.note(file.path, where, blob.sha256_in_memory, name)
     else:
         path, more = enroll_firmware(table.enroll, file.path, name, inputs, host, where)
         blob = Blob.of_file(path)
@@ -86,6 +89,7 @@ def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -
     common, rest = split(data, FirmwareTable, source.Options)
     table = convert(common, FirmwareTable, where)
     options = convert_options(rest, source.Options, FirmwareTable, where)
+    note_named(options, inputs.recipe.directory)
     context = SourceContext(inputs.recipe.directory, inputs.workspace)
     with blame(plugin, f"failed in firmware source {source.name!r}"):
         return table, source().fetch(options, context)

@@ -29,7 +29,7 @@ from fuki_build.recipe.model import (
 
 SECTION = "Fuki"
 _NUMBER = re.compile(r"[0-9]{1,20}|0x[0-9A-Fa-f]{1,16}")
-_HEADER = re.compile(r"^\[(.+)\]\s*$")
+_HEADER = re.compile(r"\[(.+)\]\s*(#.*)?")
 _ARRAYS: dict[str, type[msgspec.Struct]] = {
     "firmware": FirmwareTable,
     "profile": ProfileTable,
@@ -50,7 +50,7 @@ class Section(Struct):
 
 
 def has_section(text: str) -> bool:
-    return any(_HEADER.match(line) and line.strip() == f"[{SECTION}]" for line in text.splitlines())
+    return any(header[1] == SECTION for line in text.splitlines() if (header := _HEADER.fullmatch(line)))
 
 
 def _camel(key: str) -> str:
@@ -96,17 +96,23 @@ def merge(base: dict[str, Any], section: Section) -> dict[str, Any]:
 
 
 def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
-    """Line number, key and value of each assignment; indented lines continue the one before."""
+    """Line number, key and value of each assignment; indented lines continue the one before.
+
+    A comment is a line that begins with `#` or `;`: both can be part of a value, such as a command line's.
+    """
     found: list[tuple[int, str, str]] = []
     inside = False
-    for number, whole in enumerate(text.splitlines(), 1):
-        # As in mkosi, a comment may start anywhere in a line.
-        line = whole.partition("#")[0].rstrip()
-        header = _HEADER.match(line)
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.fullmatch(line)
         if header:
             inside = header[1] == SECTION
-        elif not inside or not line.strip() or line.lstrip().startswith(";"):
+        elif not inside or not line.strip() or line.lstrip().startswith(("#", ";")):
             continue
+        elif line[0].isspace() and line.lstrip().startswith("["):
+            # mkosi, which passes over the section's values, takes such a line for the start of a section.
+            hint = "let the line begin with something else, or join it to the one before"
+            problem = f"{line.strip()!r} continues a value, and mkosi would take it for a section"
+            raise RecipeError(problem, where=f"{file}:{number}", hint=hint)
         elif line[0].isspace() and found:
             at, key, value = found[-1]
             if len(value) > documents.MAX_LINE:

@@ -56,10 +56,10 @@ def write_signed(
 def replacing(path: Path, layout: Layout) -> Iterator[OutputFile]:
     """A file that becomes `path` when the `with` ends well, with the permissions of the image that was read.
 
-    What goes wrong with it is a `SigningError`.
+    `path` may be that image, which then is changed in its place. What goes wrong with it is a `SigningError`.
     """
     try:
-        with OutputFile(path) as file:
+        with OutputFile(path, edits=None if layout.where is None else Path(layout.where)) as file:
             if layout.where is not None:
                 os.fchmod(file.descriptor, stat.S_IMODE(Path(layout.where).stat().st_mode))
             yield file

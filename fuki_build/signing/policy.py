@@ -28,7 +28,6 @@ from fuki_build.measure.contents import Contents
 from fuki_build.measure.policy import policy_pcr
 from fuki_build.measure.predict import Case, cases
 from fuki_build.measure.registers import BANKS, replay
-from fuki_build.measure.subject import Subject
 from fuki_build.signing.request import Signer, SignRequest, errors_at
 
 SECTION = ".pcrsig"
@@ -182,7 +181,7 @@ def policies(
     """Each bank and policy digest that a request asks for, in these cases."""
     contents = Contents(layout, assembly, request.banks)
     for case in what:
-        events = list(pcr11.section_events(Subject(contents, case.profile, case.measured)))
+        events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
         for bank in request.banks:
             start = replay(bank, (event.digests[bank] for event in events), bytes(BANKS[bank]))
             for phase in request.phases:
