@@ -20,6 +20,8 @@ from fuki_build.image.blob import Blob
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 _ENABLE = "SecureBootEnable", UUID("f0a30bc7-af08-4556-99c4-001009c93a44")
 """edk2's switch: gEfiSecureBootEnableDisableGuid."""
+_LISTS = {*VENDORS, "MokList", "MokListX", "MokListRT", "MokListXRT", "TlsCaCertificate"}
+"""Variables that hold signature lists, by edk2 and shim. Programs that edit stores go by the name alone."""
 _OURS = {"PK", "KEK", "db", "dbx", _ENABLE[0], "CustomMode"}
 
 
@@ -115,6 +117,7 @@ def enroll(
     no variable store, and `PluginError` where what was written is not what was asked for.
     """
     before = read_variables(source)
+    _check_lists(source)
     revoked = tuple(_union(_lists(before, "dbx"), keys.dbx))
     whole = structs.replace(keys, dbx=revoked)
     with blame(enroller.plugin, f"failed in enroller {enroller.thing.name!r}"):
@@ -122,6 +125,20 @@ def enroll(
     wrong = _wrong(source, target, before, whole)
     if wrong:
         raise PluginError(f"{enroller.plugin} was to enrol Secure Boot keys in {source.name}, and wrote {wrong}")
+
+
+def _check_lists(source: Path) -> None:
+    """Refuse a store with a list that cannot be read: programs that edit stores read all of them, and do not expect it.
+
+    Raises `FormatError`.
+    """
+    for variable in variable_store.decode_written(Blob.of_file(source).reader):
+        if variable.name in _LISTS:
+            try:
+                efi_signature_list.decode(variable.data)
+            except FormatError as error:
+                hint = "the store is damaged; take a fresh one from the firmware's package"
+                raise FormatError(f"{source}: {variable.name} is damaged: {error.message}", hint=hint) from error
 
 
 def _wrong(source: Path, target: Path, before: Sequence[Variable], keys: SecureBootKeys) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fuki_qemu import session
+from fuki_qemu.guest import Screen
 
 from fuki_build import find_machines, find_profiles, inspect, new_host, predict_boot, read_boot
 from fuki_build.hardware.machine import Machine, encode_file
@@ -149,7 +150,7 @@ def test_the_real_kernel_handed_over_without_a_probe_says_its_command_line(tmp_p
     """The kernel finds no first program, and with panic=-1 ends the machine."""
     image = build(tmp_path / "real", PROFILE, kernel=True)
     wish = session.Wish(
-        image, profile="other", direct=True, firmware=part("ovmf-code"), kvm=False, timeout=150, interactive=False
+        image, profile="other", direct=True, firmware=part("ovmf-code"), kvm=False, timeout=150, screen=Screen.NONE
     )
     booted = session.boot(wish, new_host())
     assert booted.outcome.ending == "ended"
