@@ -9,8 +9,8 @@ from fuki_build.checks import (
     hwids,
     kernel,
     matching,
-    room,
     signatures,
+    size_limits,
     structure,
     stub,
 )
@@ -26,7 +26,7 @@ FAMILIES = (
     matching,
     addon,
     structure,
-    room,
+    size_limits,
     signatures,
     stub,
 )
