@@ -35,6 +35,7 @@ from fuki_build.formats.igvm.headers import (
     SupportedPlatform,
     Unknown,
     VpContext,
+    encoded_size,
 )
 
 __all__ = [
@@ -67,4 +68,5 @@ __all__ = [
     "decode_header",
     "encode",
     "encode_head",
+    "encoded_size",
 ]

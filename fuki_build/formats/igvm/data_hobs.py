@@ -1,6 +1,7 @@
 """What firmware is told of data in an IGVM file: a page of HOBs (hand-off blocks), one for each piece.
 
-Sources: edk2's OvmfPkg (IndustryStandard/IgvmData.h, PlatformInitLib/Igvm.c, since stable202511); PI 1.8, volume 3, 5.2.
+Sources: OvmfPkg in edk2 (IndustryStandard/IgvmData.h, PlatformInitLib/Igvm.c, since stable202511); PI 1.8, volume 3,
+5.2.
 """
 
 from collections.abc import Iterable, Iterator

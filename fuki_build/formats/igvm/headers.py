@@ -226,7 +226,7 @@ def _encode_content(directive: Directive) -> tuple[int, bytes]:
     if isinstance(directive, Unknown):
         return directive.type, directive.content
     if isinstance(directive, Parameter):
-        kind, layout, values = directive.type, _PARAMETER, (directive.area, directive.offset)
+        kind, layout, values = directive.type, _PARAMETER, tuple(directive)[1:]
     else:
         kind, values = _TYPES[type(directive)], tuple(directive)
         layout = _KINDS[kind][0]
