@@ -225,12 +225,11 @@ def encoded_size(directive: Directive) -> int:
 def _encode_content(directive: Directive) -> tuple[int, bytes]:
     if isinstance(directive, Unknown):
         return directive.type, directive.content
-    if isinstance(directive, Parameter):
-        kind, layout, values = directive.type, _PARAMETER, tuple(directive)[1:]
-    else:
-        kind, values = _TYPES[type(directive)], tuple(directive)
-        layout = _KINDS[kind][0]
+    values: tuple[object, ...] = directive
     try:
-        return kind, layout.pack(*values)
+        if isinstance(directive, Parameter):
+            return directive.type, _PARAMETER.pack(*values[1:])
+        kind = _TYPES[type(directive)]
+        return kind, _KINDS[kind][0].pack(*values)
     except struct.error as error:
         raise FormatError(f"{directive} does not fit into an IGVM header") from error
