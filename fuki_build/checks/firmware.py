@@ -8,7 +8,9 @@ from fuki_build.formats import secure_boot_support, variable_store
 from fuki_build.formats.firmware import Kind
 from fuki_build.formats.hwids import DeviceType
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import FirmwareImage, Slice
+from fuki_build.image.unwrapping import unwrap
 
 _ROM_BLOCK = 64 * 1024
 _STORE_REACH = 1024 * 1024
@@ -85,8 +87,8 @@ def odd_size(subject: Subject) -> Problems:
 
 def ignored_keys(subject: Subject) -> Problems:
     for _, image, where in images(subject):
-        raw = image.content and image.content.kind in (Kind.OVMF, Kind.EDK2)
-        if raw and _has_platform_key(image) and _ignores_keys(image):
+        code = _bare(image)
+        if code is not None and _has_platform_key(code) and _ignores_keys(code):
             yield Problem(
                 "Secure Boot keys are enrolled in this firmware, which was built without Secure Boot and ignores them",
                 where=where,
@@ -94,17 +96,26 @@ def ignored_keys(subject: Subject) -> Problems:
             )
 
 
-def _has_platform_key(image: FirmwareImage) -> bool:
-    reader = image.payload.reader
+def _bare(image: FirmwareImage) -> Blob | None:
+    """The firmware as it was built, also if it was wrapped; None for what is something else."""
+    if image.content is not None and image.content.kind is Kind.IGVM:
+        file = unwrap(image.payload)
+        return file.firmware if file is not None else None
+    raw = image.content is not None and image.content.kind in (Kind.OVMF, Kind.EDK2)
+    return image.payload if raw else None
+
+
+def _has_platform_key(code: Blob) -> bool:
+    reader = code.reader
     with suppress(FormatError):
         variables = variable_store.decode(reader.window(0, min(reader.size, _STORE_REACH))) or ()
         return any(variable.name == "PK" for variable in variables)
     return False
 
 
-def _ignores_keys(image: FirmwareImage) -> bool:
+def _ignores_keys(code: Blob) -> bool:
     with suppress(FormatError):
-        data = image.payload.read_small(variable_store.MAX_SIZE, "the firmware")
+        data = code.read_small(variable_store.MAX_SIZE, "the firmware")
         return secure_boot_support.enforces_secure_boot(data) is False
     return False
 

@@ -1,7 +1,6 @@
 """Rules about firmware that was wrapped as an IGVM file: what the firmware in it cannot do."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
 from msgspec.structs import replace
@@ -18,8 +17,6 @@ from fuki_build.image.unwrapping import Unwrapped, unwrap
 from fuki_build.image.wrapping import MAX_FIRMWARE, igvm_section
 
 _KEYS = (DataKind.PK, DataKind.KEK, DataKind.DB, DataKind.DBX)
-_read = lru_cache(maxsize=16)(unwrap)
-"""Every rule asks for the same files."""
 
 
 def lacks_metadata(file: Unwrapped) -> Problems:
@@ -75,7 +72,7 @@ def _every_file(look: Callable[[Unwrapped], Problems]) -> Callable[[Subject], Pr
     def check(subject: Subject) -> Problems:
         for _, image, where in images(subject):
             if image.content is not None and image.content.kind is Kind.IGVM:
-                file = _read(image.payload)
+                file = unwrap(image.payload)
                 if file is not None:
                     yield from (replace(problem, where=where) for problem in look(file))
 

@@ -5,6 +5,7 @@ Checks look at the firmware that is in one, and outputs put more data into it.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -26,8 +27,12 @@ class Unwrapped(Struct, frozen=True):
     data: tuple[GuestData, ...]
 
 
+@lru_cache(maxsize=16)
 def unwrap(file: Blob) -> Unwrapped | None:
-    """What a file was made of; None for what `wrap` did not make. Never fails, whatever the content."""
+    """What a file was made of; None for what `wrap` did not make. Never fails, whatever the content.
+
+    Kept: several checks ask for the same file.
+    """
     with suppress(FormatError):
         decoded = igvm.decode(file.reader)
         if decoded is None:

@@ -88,6 +88,15 @@ def test_keys_are_enrolled_before_the_firmware_is_wrapped(shop: Path, part):
     assert {"PK", "db"} <= found
 
 
+def test_keys_in_wrapped_firmware_that_ignores_them_are_found_as_in_bare_firmware(shop: Path):
+    succeed(shop, "keys", "generate", "--type", "p256")
+    enroll = 'enroll = { pk = "keys/PK.pem", db = ["keys/db.pem"] }'
+    for wrapping in (enroll, f"{enroll}\nigvm = {{}}"):
+        write(shop, wrapping, plugins='"virt-firmware"')
+        rules = {f["rule"] for f in json.loads(invoke(shop, "check", "--json").out)["findings"]}
+        assert "firmware-ignores-keys" in rules
+
+
 DATA_KEYS = ", ".join(f'{{ kind = "{name}", file = "keys/{name}.auth" }}' for name in ("PK", "KEK", "db", "dbx"))
 
 
