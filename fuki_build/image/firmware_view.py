@@ -6,7 +6,7 @@ from collections import Counter
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import firmware, igvm, ovmf, volumes
+from fuki_build.formats import firmware, igvm, ovmf, secure_boot_support, volumes
 from fuki_build.formats.firmware import Kind
 from fuki_build.formats.igvm import Igvm
 from fuki_build.formats.ovmf import Ovmf
@@ -112,7 +112,7 @@ def view_firmware(name: str, data: bytes) -> FirmwareFileView:
         igvm_metadata=_igvm_metadata(table),
         igvm=_view_igvm(file) if file else None,
         volumes=_volumes(reader, x86=table is not None) if file is None else (),
-        lacks=tuple(_igvm_lacks(file) if file else _lacks(table)) if found.kind is not Kind.UNKNOWN else (),
+        lacks=tuple(_igvm_lacks(file) if file else _lacks(table, data)) if found.kind is not Kind.UNKNOWN else (),
     )
 
 
@@ -171,7 +171,7 @@ def _igvm_lacks(file: Igvm) -> list[Lack]:
     ]
 
 
-def _lacks(table: Ovmf | None) -> list[Lack]:
+def _lacks(table: Ovmf | None, data: bytes) -> list[Lack]:
     if table is None:
         return [Lack("all", "no GUID table of OVMF: not made for SEV, SEV-ES, SEV-SNP or TDX guests")]
     found = []
@@ -187,4 +187,8 @@ def _lacks(table: Ovmf | None) -> list[Lack]:
         found.append(Lack("Intel TDX", "no TDX metadata: not made for it"))
     if not table.igvm:
         found.append(Lack("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
+    elif secure_boot_support.takes_keys_through_igvm(data) is False:
+        found.append(Lack("IGVM", "no driver for it: Secure Boot keys of an IGVM file are ignored"))
+    if secure_boot_support.needs_system_management_mode(data):
+        found.append(Lack("IGVM", "needs SMM and flash: a guest of an IGVM file that is not confidential hangs"))
     return found
