@@ -1,6 +1,5 @@
 """`fuki firmware`: what firmware images are, and IGVM files of them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -8,7 +7,7 @@ import msgspec
 
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.emit.launch import Subject, subjects
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.errors import RecipeError, raised_as
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware_view import FirmwareFileView, view_firmware
 from fuki_build.image.inspect import inspect
@@ -111,19 +110,14 @@ def wrap(  # noqa: PLR0917 - click passes them by name
     except RecipeError as error:
         error.where = _option((error.where or "").removeprefix("."))
         raise
-    opened = [file]
 
     def open_file(text: str, where: str) -> Blob:
-        opened.append(Path(text))
-        try:
+        with raised_as(RecipeError, where):
             return Blob.of_file(Path(text))
-        except FukiError as error:
-            raise RecipeError(error.message, where=where, hint=error.hint) from error
 
     wrapped = wrap_firmware(
         table, Blob.of_file(file), open_file, open_file, lambda key: _option(key) if key else str(file)
     )
-    _refuse_input(output, opened)
     findings = list(findings_of(wrapped))
     show_findings(findings)
     refuse_errors(findings)
@@ -151,12 +145,6 @@ def _item(text: str) -> dict[str, str]:
 def _option(key: str) -> str:
     """What a key of the recipe's table is called on the command line."""
     return f"--{key.partition('[')[0]}"
-
-
-def _refuse_input(output: Path, opened: Sequence[Path]) -> None:
-    for path in opened:
-        if output.exists() and path.exists() and output.samefile(path):
-            raise FukiError(f"{path} would be written over", where="--output", hint="give the file another name")
 
 
 def read_subjects(file: Path, fwid: str | None = None) -> list[Subject]:

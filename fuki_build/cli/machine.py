@@ -6,7 +6,9 @@ from typing import Any
 import click
 
 from fuki_build.cli.options import json_option, output_type
-from fuki_build.errors import FukiError
+from fuki_build.cli.render.plain import tell
+from fuki_build.errors import located
+from fuki_build.formats.smbios import readable
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
 from fuki_build.hardware.machine import STRINGS, Machine, encode_file
@@ -39,7 +41,7 @@ def show(file: Path | None, save: Path | None, name: str | None, as_json: bool) 
         with OutputFile(save) as output:
             output.write(encode_file(found.renamed(chosen)))
             output.commit()
-        click.echo(f"wrote {save}", err=True)
+        tell(f"wrote {save}")
     data = describe_machine(found)
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415
@@ -55,10 +57,8 @@ def read_machine(file: Path | None) -> Machine:
     """The machine that a file tells about, or this one."""
     if file is None:
         return capture.this_machine()
-    try:
+    with located(str(file)):
         return capture.decode(Blob.of_file(file).read_small(_MAX_FILE, str(file)), file.stem)
-    except FukiError as error:
-        raise error.at(str(file)) from error
 
 
 def describe_machine(found: Machine) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def describe_machine(found: Machine) -> dict[str, Any]:
     return {
         "version": VERSION,
         "name": found.name,
-        "strings": {field.replace("_", "-"): getattr(found, field) for field in STRINGS if getattr(found, field)},
+        "strings": {field.replace("_", "-"): readable(text) for field in STRINGS if (text := getattr(found, field))},
         "chids": [
             {
                 "type": kind,
