@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from fuki_build.errors import FormatError, RecipeError
+from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats.firmware import Kind
 from fuki_build.formats.igvm import partition
 from fuki_build.formats.igvm.data_hobs import DataKind
@@ -44,13 +44,11 @@ class IgvmOutput(OutputFormat):
 
     def emit(self, options: IgvmOptions, build: Build, context: OutputContext) -> None:
         image = _choose(build, options.firmware)
-        try:
+        with raised_as(RecipeError, of=FormatError, about=f"firmware {image.fwid}"):
             file = _file(image, Blob.of_file(build.uki.path) if options.uki and build.uki.path else None)
             if options.partition:
                 zeros = Blob.of_bytes(bytes(partition.padding(file.size)))
                 file = Blob.of_bytes(partition.encode_prefix(file.size)) + file + zeros
-        except FormatError as error:
-            raise RecipeError(f"firmware {image.fwid}: {error.message}", hint=error.hint) from error
         context.write(context.path, file)
 
 
