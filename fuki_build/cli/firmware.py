@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from fuki_build.cli.options import json_option, output_type
-from fuki_build.emit.launch import Subject, subjects
+from fuki_build.emit.launch import LaunchFirmware, subjects
 from fuki_build.errors import RecipeError, raised_as
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware_view import FirmwareFileView, view_firmware
@@ -147,11 +147,11 @@ def _option(key: str) -> str:
     return f"--{key.partition('[')[0]}"
 
 
-def read_subjects(file: Path, fwid: str | None = None) -> list[Subject]:
+def read_subjects(file: Path, fwid: str | None = None) -> list[LaunchFirmware]:
     """The firmware of a UKI, or the one that a file is. Raises `RecipeError` for a UKI without such firmware."""
     content = Blob.of_file(file)
     if content.read_at(0, 2) != b"MZ":
-        return [Subject(file.name, None, content)]
+        return [LaunchFirmware(file.name, None, content)]
     found = list(subjects(inspect(file)))
     chosen = [subject for subject in found if fwid in (None, subject.name)]
     if not chosen:
@@ -160,5 +160,5 @@ def read_subjects(file: Path, fwid: str | None = None) -> list[Subject]:
     return chosen
 
 
-def _view(subject: Subject) -> FirmwareFileView:
+def _view(subject: LaunchFirmware) -> FirmwareFileView:
     return view_firmware(subject.name, subject.content.read_small(MAX_FIRMWARE, f"the firmware {subject.name}"))

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from fuki_build.errors import FormatError, RecipeError, raised_as
-from fuki_build.formats import authenticated_variable, id_block, igvm, pe
-from fuki_build.formats.id_block import IdAuth, IdBlock
-from fuki_build.formats.igvm.data_hobs import DataKind
+from fuki_build.formats.confidential import id_block, igvm
+from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
+from fuki_build.formats.confidential.igvm.data_hobs import DataKind
+from fuki_build.formats.pe import pe
+from fuki_build.formats.uefi import authenticated_variable
 from fuki_build.image.blob import Blob
 from fuki_build.image.wrapping import GuestData, WrapSettings, wrap
 from fuki_build.recipe.model import DataName, IgvmDataTable, IgvmTable
@@ -23,7 +25,7 @@ def wrap_firmware(table: IgvmTable, firmware: Blob, open_file: OpenFile, read: O
     _check_kinds(table, place)
     data = [_data(item, open_file, place(f"data[{index}].file")) for index, item in enumerate(table.data)]
     settings = WrapSettings(
-        platforms=tuple(igvm.Platform[platform.name] for platform in dict.fromkeys(table.platforms)),
+        platforms=tuple(igvm.IgvmPlatform[platform.name] for platform in dict.fromkeys(table.platforms)),
         policy=table.policy,
         cpu_signature=table.cpu_signature,
         snp_parameters=table.snp_parameters,

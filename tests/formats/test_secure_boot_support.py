@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats.secure_boot_support import (
+from fuki_build.formats.uefi.secure_boot_support import (
     enforces_secure_boot,
     needs_system_management_mode,
     takes_keys_through_igvm,

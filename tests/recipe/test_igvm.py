@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from sevsnpmeasure.vcpu_types import CPU_SIGS
 
-from fuki_build.formats import igvm, variable_store
-from fuki_build.formats.igvm import data_hobs
-from fuki_build.formats.igvm.data_hobs import DataKind
+from fuki_build.formats.confidential import igvm
+from fuki_build.formats.confidential.igvm import data_hobs
+from fuki_build.formats.confidential.igvm.data_hobs import DataKind
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import variable_store
 from tests.conftest import RECIPE
 from tests.support.command import invoke, refused, succeed
 from tests.support.igvm import decode_pages
