@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
     from fuki_build.image.blob import read_small_file
+    from fuki_build.image.describe import describe
     from fuki_build.image.guard import note_read
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
@@ -41,6 +42,7 @@ _HOMES = {
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
+    "describe": "fuki_build.image.describe",
     "enroll_directory": "fuki_build.booting",
     "find_machines": "fuki_build.recipe.machines",
     "find_profiles": "fuki_build.booting",
@@ -67,6 +69,7 @@ __all__ = [
     "Prediction",
     "__version__",
     "build",
+    "describe",
     "enroll_directory",
     "find_machines",
     "find_profiles",

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from fuki_build import Layout, describe
 from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import encode_json
-from fuki_build.hooks import Build, BuiltImage, OutputContext, OutputFormat, hookimpl
-from fuki_build.image.describe import describe
-from fuki_build.image.layout import Layout
+from fuki_build.hooks import Build, BuiltImage, Options, OutputContext, OutputFormat, hookimpl
 
 MANIFEST_VERSION = 1
 
@@ -58,7 +57,7 @@ class ManifestOutput(OutputFormat):
         context.write(context.path, encode_json(manifest(build)).encode() + b"\n")
 
 
-class TemplateOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class TemplateOptions(Options, frozen=True):
     template: Annotated[str, Meta(description="a file relative to the recipe, or the name of a template")]
 
 

@@ -17,7 +17,8 @@ import msgspec
 
 from fuki_build import pipeline
 from fuki_build.cli.main import VERBS, fuki
-from fuki_build.hooks.host import HOOKS, PluginHost
+from fuki_build.hooks.contract import HOOKS
+from fuki_build.hooks.host import PluginHost
 from fuki_build.image.stub import MODELS, NEWEST_KNOWN
 from fuki_build.recipe import model
 

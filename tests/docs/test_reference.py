@@ -13,7 +13,7 @@ import pytest
 import fuki_build.hooks
 from fuki_build import Machine
 from fuki_build.formats.asn1 import x509
-from fuki_build.hooks.host import HOOKS
+from fuki_build.hooks.contract import HOOKS
 from fuki_build.image import describe
 from fuki_build.recipe import model
 from fuki_build.signing.authenticode import offline, verify

@@ -95,5 +95,5 @@ def _read(name: str) -> dict[str, Any]:
 
 
 @hookimpl
-def fuki_platforms() -> Sequence[Platform]:
-    return [Ec2()]
+def fuki_platforms() -> Sequence[type[Platform]]:
+    return [Ec2]

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 @hookimpl
-def fuki_launch_models() -> Sequence[LaunchModel]:
+def fuki_launch_models() -> Sequence[type[LaunchModel]]:
     from fuki_coco.sev import Sev, SevEs  # noqa: PLC0415
     from fuki_coco.snp import SevSnp  # noqa: PLC0415
     from fuki_coco.tdx import Tdx  # noqa: PLC0415
 
-    return [Sev(), SevEs(), SevSnp(), Tdx()]
+    return [Sev, SevEs, SevSnp, Tdx]
 
 
 @hookimpl

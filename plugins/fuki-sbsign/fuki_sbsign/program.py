@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, ClassVar
 
 from fuki_build.errors import SigningError
-from fuki_build.hooks import FileSigner, SigningContext
-from msgspec import Meta, Struct
+from fuki_build.hooks import FileSigner, Options, SigningContext
+from msgspec import Meta
 
 from fuki_sbsign.call import Call, prepare
 
@@ -17,7 +17,7 @@ _LARGEST_SIGNATURES = 64 * 1024 * 1024
 """Bytes that a program may add to an image; it keeps a certificate database beside it, or a log."""
 
 
-class ProgramOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+class ProgramOptions(Options, frozen=True, kw_only=True):
     program: Annotated[str | None, Meta(description="the program's path; by default, that of its name in PATH")] = None
     timeout: Annotated[float, Meta(gt=0, description="seconds that it may take for an image")] = 600.0
 
