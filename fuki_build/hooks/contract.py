@@ -3,7 +3,6 @@
 Plugin authors see these errors, so each says what was given, what is wanted, and what to write instead.
 """
 
-import inspect
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FunctionType
@@ -40,6 +39,9 @@ BASE_CLASSES: Mapping[str, tuple[type, ...]] = {
     "fuki_launch_models": (LaunchModel,),
 }
 """The hooks that give classes, and what these derive from; fuki makes the instances, without arguments."""
+
+_VALUE_TYPES: Mapping[str, type] = {"fuki_checks": Rule, "fuki_template_dirs": Path}
+"""What the other hooks give; `fuki_commands` gives commands of click."""
 
 _WITHOUT_OPTIONS = frozenset({"fuki_platforms", "fuki_launch_models"})
 """Hooks whose things have no options: one instance serves a whole command."""
@@ -86,7 +88,7 @@ def _check_class(hook: str, thing: Any, bases: tuple[type, ...]) -> None:  # noq
         raise PluginError(f"{hook} gives {given}, which is no class derived from {names}")
 
     missing = sorted(getattr(thing, "__abstractmethods__", ()))
-    if inspect.isabstract(thing):
+    if missing:
         raise PluginError(f"{hook} gives {thing.__name__}, which lacks {', '.join(missing)}")
 
 
@@ -102,16 +104,17 @@ def _check_options(thing: type) -> None:
 
 
 def _check_value(hook: str, thing: Any) -> None:  # noqa: ANN401
-    wanted: tuple[type, str] = (Rule, "Rule") if hook == "fuki_checks" else (Path, "Path")
-    if hook == "fuki_commands":
+    if hook in _VALUE_TYPES:
+        kind = _VALUE_TYPES[hook]
+    else:
         import click  # noqa: PLC0415 - only where a plugin has verbs
 
-        wanted = (click.Command, "click.Command")
-    kind, name = wanted
+        kind = click.Command
+
     if isinstance(thing, type):
-        raise PluginError(f"{hook} gives the class {thing.__name__}, not an instance of {name}")
+        raise PluginError(f"{hook} gives the class {thing.__name__}, not an instance of {kind.__name__}")
     if not isinstance(thing, kind):
-        raise PluginError(f"{hook} gives {thing!r}, which is no {name}")
+        raise PluginError(f"{hook} gives {thing!r}, which is no {kind.__name__}")
 
 
 def _name_of(thing: Any, kind: str) -> str:  # noqa: ANN401 - rules, classes, instances, commands and paths

@@ -90,7 +90,7 @@ class PluginHost:
                 check_marked(module, f"{specs.PROJECT}_impl")
                 self._manager.register(module, name=info.name)
                 self._manager.check_pending()
-            found = self._collect(info)
+            contributions = self._collect(info)
         except FukiError as error:
             # What is broken must not stand in the way of the plugins after it.
             if self._manager.has_plugin(info.name):
@@ -98,9 +98,10 @@ class PluginHost:
             if isinstance(error, PluginError) and str(info) in error.message:
                 raise
             raise PluginError(f"{info} cannot be registered: {error.message}", hint=error.hint) from error
-        for hook, things in found.items():
+
+        for hook, things in contributions.items():
             self._contributions[hook].update(things)
-        self.loaded[info.name] = Loaded(info, module, {hook: list(things) for hook, things in found.items()})
+        self.loaded[info.name] = Loaded(info, module, {hook: list(things) for hook, things in contributions.items()})
 
     def _collect(self, info: PluginInfo) -> dict[str, dict[str, Contribution[Any]]]:
         """One plugin's contributions by hook and name; `PluginError` for a name that is taken."""

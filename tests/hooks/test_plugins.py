@@ -384,7 +384,7 @@ BROKEN = {
     "gives the class of a rule": (HOOK + RULE + "return [Rule]", "gives the class Rule, not an instance of Rule"),
     "gives no rule": (HOOK + RULE + "return [7]", "fuki_checks gives 7, which is no Rule"),
     "gives a path as text": (HOOK + "def fuki_template_dirs(): return ['templates']", "which is no Path"),
-    "gives a function as a verb": (HOOK + "def fuki_commands(): return [print]", "which is no click.Command"),
+    "gives a function as a verb": (HOOK + "def fuki_commands(): return [print]", "which is no Command"),
     "forgets the hookimpl": (
         CLASSES + "def fuki_platforms(): return [Acme]",
         "its function fuki_platforms is not marked",

@@ -145,15 +145,15 @@ class Verification:
     def requests(self) -> list[Request]:
         return [request for _, requests in self._all for request in requests.values()]
 
-    def judge(self, found: Mapping[Request, Hash]) -> tuple[ImageReport, tuple[ImageReport, ...]]:
+    def judge(self, hashes: Mapping[Request, Hash]) -> tuple[ImageReport, tuple[ImageReport, ...]]:
         """The report on the image, and those on its kernels."""
         (image, requests), *inner = self._all
         second_reader = SecondReader()
-        report = judge(image, _in_hex(requests, found), self._trust, self._level)
+        report = judge(image, _in_hex(requests, hashes), self._trust, self._level)
         report = _unless_disputed(report, image.layout, second_reader)
 
         kernel_reports = (
-            _unless_disputed(judge(kernel, _in_hex(requests, found), self._trust), kernel.layout, second_reader)
+            _unless_disputed(judge(kernel, _in_hex(requests, hashes), self._trust), kernel.layout, second_reader)
             for kernel, requests in inner
         )
         return report, tuple(kernel_reports)
