@@ -6,7 +6,7 @@ from fuki_build.errors import FormatError, FukiError, RecipeError
 from fuki_build.formats import hwids, sbat
 from fuki_build.image.blob import Blob
 from fuki_build.image.kernel import Kernel, read_kernel, release
-from fuki_build.image.section import IMAGE_ORDER, STUB_MEASURED, STUB_OWN, Section
+from fuki_build.image.section import HAND_OVER, IMAGE_ORDER, STUB_MEASURED, STUB_OWN, Section
 from fuki_build.recipe.firmware import FirmwareSet
 from fuki_build.recipe.hwids import read_devices
 from fuki_build.recipe.inputs import Inputs
@@ -129,7 +129,7 @@ def _insert_firmware(sections: list[Section], firmware: FirmwareSet) -> list[Sec
 
 
 def _extra(contents: Contents, profile: int | None, inputs: Inputs, where: str) -> list[Section]:
-    taken = {*STUB_MEASURED, *STUB_OWN}
+    taken = {*STUB_MEASURED, *STUB_OWN, HAND_OVER}
     found = []
     for name, value in contents.sections.items():
         place = f"{where}.sections.{name}"
@@ -137,7 +137,7 @@ def _extra(contents: Contents, profile: int | None, inputs: Inputs, where: str) 
             raise RecipeError(
                 f"{name} is not a section to name yourself",
                 where=place,
-                hint="it has a key of its own, or is the stub's",
+                hint="it has a key or table of its own, or is the stub's",
             )
         found.append(Section(name, inputs.file_or_text(value, place), _file(value), profile))
     return found

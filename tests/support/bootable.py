@@ -1,6 +1,6 @@
 """Images to boot, of real parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import parts
@@ -25,11 +25,12 @@ def build(
     cmdline: str = CMDLINE,
     sbat: str = "",
     initrd: Mapping[str, bytes] = {"init": b"#!/bin/sh\n"},
+    plugins: Sequence[str] = CLOUD_PLUGINS,
 ) -> Path:
     """Build `boot.efi` in a new directory: with the probe for a kernel, or a real one, and what `more` adds."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "initrd.img").write_bytes(parts.initrd(initrd))
-    names = ", ".join(f'"{name}"' for name in CLOUD_PLUGINS)
+    names = ", ".join(f'"{name}"' for name in plugins)
     uname = "" if kernel else 'uname = "6.12-probe"'
     (directory / "fuki.toml").write_text(f"""
 [fuki]
