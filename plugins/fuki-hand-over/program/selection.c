@@ -61,7 +61,7 @@ static struct slice cut(struct slice all, int is_base, u32 profile)
 	for (u32 i = 0; i < all.count; i++) {
 		const u8 *header = all.headers + i * SECTION_SIZE;
 
-		if (is_named(header, ".profile") && seen++ == profile)
+		if (is_named(header, ".profile") && seen++ == profile && !is_base)
 			slice.headers = header;
 		if (is_base ? !seen : seen == (u64)profile + 1)
 			slice.count++;
