@@ -2,6 +2,7 @@
 
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.image import ImageKind
+from fuki_build.image.section import HAND_OVER
 from fuki_build.image.stub import MODELS, NEWEST_KNOWN, UNNUMBERED, StubModel
 
 _NEEDS = {
@@ -42,8 +43,13 @@ def not_handed_over(subject: Subject) -> Problems:
     layout = subject.layout
     model: StubModel | None = layout.stub.model if layout.stub else None
     has_firmware = any(section.name == ".efifw" for section in layout.plain_sections)
-    if model and has_firmware and model.matches_firmware and not model.hands_firmware_over:
-        yield Problem(f"{layout.stub} selects and measures firmware, but does not start it", where=".efifw")
+    has_program = any(section.name == HAND_OVER for section in layout.plain_sections)
+    if model and has_firmware and model.matches_firmware and not (model.hands_firmware_over or has_program):
+        yield Problem(
+            f"{layout.stub} selects and measures firmware, but does not start it",
+            where=".efifw",
+            hint="[fuki.hand-over] has the hypervisor start it",
+        )
 
 
 RULES = (
@@ -66,9 +72,9 @@ RULES = (
     Rule(
         "firmware-not-handed-over",
         Severity.NOTE,
-        "The stub makes the hypervisor start the selected firmware",
+        "The stub, or fuki's program before it, makes the hypervisor start the selected firmware",
         "systemd 262.1's stub selects the .efifw of its machine and measures it into PCR 11, and does nothing more "
-        "with it: handing it to the hypervisor is left to later versions.",
+        "with it. [fuki.hand-over] puts a program before the stub that hands it to the hypervisor.",
         not_handed_over,
     ),
 )

@@ -12,8 +12,8 @@ from fuki_build.hooks.options import NoOptions
 class HandOver(ABC):
     """Gives the program that starts the selected firmware through one interface.
 
-    The mechanism is fuki's: the program becomes the section `.fuki`, where the image starts, and has fuki's table at its
-    start (see `fuki_build.formats.hand_over_program`), which tells it the stub's entry and the options that all
+    The mechanism is fuki's: the program becomes the section `.fuki`, where the image starts, and has fuki's table at
+    its start (see `fuki_build.formats.hand_over_program`), which tells it the stub's entry and the options that all
     interfaces share. With nothing to do it jumps to the stub, with the arguments that it got.
 
     >>> class Nothing(HandOver):
@@ -31,6 +31,7 @@ class HandOver(ABC):
 
     @abstractmethod
     def program(self, options: Any) -> bytes:  # noqa: ANN401 - an instance of Options
-        """The section's content: position-independent, without relocations, never written to. The table says where it
-        starts; fuki fills in the rest of it.
+        """The section's content: position-independent, without relocations, never written to.
+
+        Its table says where it starts; fuki fills in the rest of it.
         """

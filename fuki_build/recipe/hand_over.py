@@ -5,7 +5,6 @@ from typing import Any
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats import hand_over_program as codec
 from fuki_build.formats.hand_over_program import HandOverOptions
-from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.host import PluginHost, blame
 from fuki_build.hooks.options import NoOptions
 from fuki_build.image.blob import Blob
@@ -25,7 +24,7 @@ def hand_over_program(data: dict[str, Any], stub: Stub, host: PluginHost) -> Sec
         contribution = host.hand_over(data["interface"])
     except FukiError as error:
         raise error.at(f"{_WHERE}.interface") from error
-    interface: type[HandOver] = contribution.thing
+    interface = contribution.thing
     common, rest = split(data, HandOverTable, interface.Options)
     table = convert(common, HandOverTable, _WHERE)
     options = convert_options(rest, interface.Options, HandOverTable, _WHERE)

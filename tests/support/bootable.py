@@ -16,7 +16,7 @@ CLOUDS = {"aws": "aws:m6a.*", "azure": "azure", "gcp": "gcp", "openstack": "open
 CLOUD_PLUGINS = ("aws", "azure", "gcp", "virt")
 
 
-def build(
+def build(  # noqa: PLR0913 - what images differ in
     directory: Path,
     more: str = "",
     *,
@@ -26,17 +26,19 @@ def build(
     sbat: str = "",
     initrd: Mapping[str, bytes] = {"init": b"#!/bin/sh\n"},
     plugins: Sequence[str] = CLOUD_PLUGINS,
+    silence: Sequence[str] = ("firmware-unknown",),
 ) -> Path:
     """Build `boot.efi` in a new directory: with the probe for a kernel, or a real one, and what `more` adds."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "initrd.img").write_bytes(parts.initrd(initrd))
     names = ", ".join(f'"{name}"' for name in plugins)
+    silenced = ", ".join(f'"{rule}"' for rule in silence)
     uname = "" if kernel else 'uname = "6.12-probe"'
     (directory / "fuki.toml").write_text(f"""
 [fuki]
 name = "boot"
 plugins = [{names}]
-silence = ["firmware-unknown"]
+silence = [{silenced}]
 [fuki.image]
 stub = "{parts.get(stub)}"
 linux = "{parts.get("kernel-x64") if kernel else PROBE}"

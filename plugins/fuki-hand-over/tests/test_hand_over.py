@@ -241,7 +241,8 @@ def test_variables_may_differ_and_nothing_else(guest):
 
 def test_one_platforms_pages_are_enough(guest):
     """SEV-SNP's pages may differ from those of a plain guest."""
-    other = bench.igvm((bench.TOP - 4096, b"other"), mask=1, more=pack("<IIQIIIHH", 0x302, 24, bench.TOP - 8192, 2, 0, 0, 0, 0))
+    page_of_zeros = pack("<IIQIIIHH", 0x302, 24, bench.TOP - 8192, 2, 0, 0, 0, 0)
+    other = bench.igvm((bench.TOP - 4096, b"other"), mask=1, more=page_of_zeros)
     guest.put("image", image_of(other))
     guest.put("rom", bytes(4096) + b"unlike".ljust(4096, b"\0"))
     assert start(guest)[0] is HandOverResult.ALREADY_RUNNING

@@ -47,7 +47,7 @@ class _State(ctypes.Structure):
 def compile_bench(directory: Path) -> ctypes.CDLL:
     target = directory / "bench.so"
     command = ["gcc", *FLAGS, "-fPIC", "-shared", "-o", str(target), *map(str, SOURCES)]
-    subprocess.run(command, check=True)  # noqa: S603, S607 - the machine's compiler
+    subprocess.run(command, check=True)
     return ctypes.CDLL(str(target))
 
 
@@ -110,7 +110,8 @@ def write_image(*sections: tuple[str, bytes]) -> bytes:
     for name, content in sections:
         at = start + len(body)
         size = pe.align(len(content), 0x200)
-        placed.append(pe.SectionHeader(name.encode().ljust(8, b"\0"), len(content), at, size, at, 0, 0, 0, 0, 0x40000040))
+        raw_name = name.encode().ljust(8, b"\0")
+        placed.append(pe.SectionHeader(raw_name, len(content), at, size, at, 0, 0, 0, 0, 0x40000040))
         body += content.ljust(pe.align(max(size, 1), 0x1000), b"\0")
     return pe.encode(headers.with_sections(tuple(placed))).ljust(start, b"\0") + body
 
@@ -142,7 +143,7 @@ def write_smbios(fields: dict[str, bytes]) -> bytes:
 
     system, texts = numbered("manufacturer", "product", "sku", "family")
     board, more = numbered("baseboard_manufacturer", "baseboard_product")
-    formatted = bytes([system["manufacturer"], system["product"], 0, 0]) + bytes(17) + bytes([system["sku"], system["family"]])
+    formatted = bytes([system["manufacturer"], system["product"], *bytes(19), system["sku"], system["family"]])
     table = structure(0, bytes(20)) + structure(1, formatted, *texts)
     table += structure(2, bytes([board["baseboard_manufacturer"], board["baseboard_product"], 0, 0]), *more)
     return table + structure(127, b"")

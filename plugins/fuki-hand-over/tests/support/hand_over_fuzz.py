@@ -1,6 +1,6 @@
 """Fuzz the program's own sources with libFuzzer, under the address and undefined-behaviour sanitizers.
 
-    python plugins/fuki-hand-over/tests/support/hand_over_fuzz.py [--seconds N]
+python plugins/fuki-hand-over/tests/support/hand_over_fuzz.py [--seconds N]
 """
 
 import argparse
@@ -27,7 +27,7 @@ _LIMITS = ("-timeout=5", "-rss_limit_mb=768", "-max_len=65536", "-print_final_st
 def build(directory: Path) -> Path:
     fuzzer = directory / "hand-over-fuzzer"
     sources: list[str] = [str(path) for path in (*bench.SOURCES, _FUZZER)]
-    subprocess.run([COMPILER, *bench.FLAGS, *_SANITIZERS, "-o", str(fuzzer), *sources], check=True)  # noqa: S603
+    subprocess.run([COMPILER, *bench.FLAGS, *_SANITIZERS, "-o", str(fuzzer), *sources], check=True)
     return fuzzer
 
 
@@ -61,7 +61,7 @@ def run(fuzzer: Path, directory: Path, *limits: str) -> str:
     for number, seed in enumerate(seeds()):
         (corpus / f"seed{number}").write_bytes(seed)
     command = [str(fuzzer), *_LIMITS, *limits, f"-artifact_prefix={directory}/", str(corpus)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         raise RuntimeError(f"hand-over program: failed, the input is in {directory}\n{done.stderr[-6000:]}")
     counts = dict(re.findall(r"stat::(\w+): +(\d+)", done.stderr))
