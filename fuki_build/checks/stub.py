@@ -48,7 +48,6 @@ def not_handed_over(subject: Subject) -> Problems:
         yield Problem(
             f"{layout.stub} selects and measures firmware, but does not start it",
             where=".efifw",
-            hint="[fuki.hand-over] has the hypervisor start it",
         )
 
 
