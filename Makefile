@@ -32,6 +32,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/lint_names.py
 
 bench: $(READY)
 	$(BIN)/python tools/bench.py --write docs/benchmarks.md

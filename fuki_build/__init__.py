@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
+    from fuki_build.image.blob import read_small_file
+    from fuki_build.image.guard import note_read
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
     from fuki_build.image.output_file import OutputFile
+    from fuki_build.image.output_files import OutputFiles
     from fuki_build.measure.boot import Boot
     from fuki_build.measure.predict import Prediction
     from fuki_build.pipeline import build, new_host, plan, signing_key
@@ -29,6 +32,7 @@ _HOMES = {
     "Layout": "fuki_build.image.layout",
     "Machine": "fuki_build.hardware.machine",
     "OutputFile": "fuki_build.image.output_file",
+    "OutputFiles": "fuki_build.image.output_files",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
@@ -38,10 +42,12 @@ _HOMES = {
     "inspect": "fuki_build.image.inspect",
     "load_recipe": "fuki_build.recipe.load",
     "new_host": "fuki_build.pipeline",
+    "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
     "predict_boot": "fuki_build.booting",
     "read_boot": "fuki_build.booting",
     "read_program": "fuki_build.booting",
+    "read_small_file": "fuki_build.image.blob",
     "signing_key": "fuki_build.pipeline",
 }
 
@@ -51,6 +57,7 @@ __all__ = [
     "Layout",
     "Machine",
     "OutputFile",
+    "OutputFiles",
     "PluginHost",
     "Prediction",
     "__version__",
@@ -61,10 +68,12 @@ __all__ = [
     "inspect",
     "load_recipe",
     "new_host",
+    "note_read",
     "plan",
     "predict_boot",
     "read_boot",
     "read_program",
+    "read_small_file",
     "signing_key",
 ]
 

@@ -178,7 +178,7 @@ def _machine_sources() -> Iterator[Source]:
         if path.suffix not in (".list", ".sources") or not path.is_file():
             continue
         parse = _parse_stanzas if path.suffix == ".sources" else _parse_lines
-        yield from parse(path.read_text())
+        yield from parse(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def _parse_stanzas(text: str) -> Iterator[Source]:

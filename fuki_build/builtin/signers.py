@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from fuki_build.errors import FormatError, RecipeError, SigningError
+from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.hooks import (
     SECRET_SOURCES,
     CertificateOptions,
@@ -64,10 +64,8 @@ class LocalSigner(KeySigner):
         def ask() -> str:
             return context.secret(options.passphrase, f"passphrase of {options.key}", "passphrase")
 
-        try:
+        with raised_as(SigningError, "key", of=FormatError, about=options.key):
             key = private_key.decode(data, ask)
-        except FormatError as error:
-            raise SigningError(f"{options.key}: {error.message}", where="key", hint=error.hint) from error
         named = context.certificates(options)
         if options.certificate is None:
             # Intermediates stand behind the key's own certificate, or there is none of the key's.

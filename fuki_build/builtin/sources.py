@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
 from fuki_build.hooks import FirmwareFile, FirmwareSource, SourceContext, hookimpl
+from fuki_build.image.guard import note_read
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in hex")]
 
@@ -141,6 +142,7 @@ class DebSource(FirmwareSource):
         from fuki_build.builtin import apt  # noqa: PLC0415 - only those pay for it who use it
 
         deb = apt.download(options.package, options.version, suite=options.suite, sha256=options.sha256)
+        note_read(deb)
         into = _fresh_file(context.workspace).with_suffix(".d")
         apt.unpack(deb, into)
         path = into / options.path.lstrip("/")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fuki_build.errors import FormatError
+from fuki_build.errors import FormatError, located
 from fuki_build.image.blob import Blob
 
 if TYPE_CHECKING:
@@ -61,7 +61,5 @@ def read_level(path: Path | None) -> Sequence[str]:
 
 
 def _read(path: Path, decode: Callable[[bytes], T]) -> T:
-    try:
+    with located(str(path), FormatError):
         return decode(Blob.of_file(path).read_small(_MAX_SIZE, "the file"))
-    except FormatError as error:
-        raise error.at(str(path)) from error

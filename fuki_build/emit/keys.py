@@ -30,5 +30,6 @@ def open_key(table: Mapping[str, Any], host: PluginHost, context: SigningContext
         hint = "name a backend that holds keys"
         raise SigningError(f"{backend.name} signs images only", where=f"{where}.backend", hint=hint)
     request = SignRequest(backend, found.backend.plugin, found.options, where)
+    context.note_options(request.options)
     with errors_at(request), blame(request.plugin, f"failed in signing backend {backend.name!r}"):
         return backend().open(request.options, context)

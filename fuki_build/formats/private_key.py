@@ -59,6 +59,8 @@ def decode(data: bytes, passphrase: Callable[[], str]) -> PrivateKey:
         pass
     try:
         return _decode(data, passphrase().encode())
+    except TypeError as error:
+        raise FormatError("the key is encrypted, and the passphrase is empty") from error
     except _WrongPassphraseError as error:
         raise FormatError("the passphrase is wrong, or the file is damaged") from error
 

@@ -10,10 +10,11 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
 from msgspec import Meta, Struct
 
-from fuki_build.errors import FormatError, FukiError, SigningError
+from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.secrets import read_secret
 from fuki_build.image.blob import Blob
+from fuki_build.image.guard import note_named
 
 T = TypeVar("T")
 _MAX_SIZE = 1024 * 1024
@@ -62,6 +63,10 @@ class SigningContext:
             self._shared[key] = self._stack.enter_context(open_())
         return cast("T", self._shared[key])
 
+    def note_options(self, options: object) -> None:
+        """Let no output replace a file that options of a backend name: keys and libraries that a program reads."""
+        note_named(options, self.directory)
+
     def secret(self, source: str | None, purpose: str, where: str) -> str:
         """A passphrase or PIN; see `read_secret`. The same question is asked once."""
         key = ("secret", source, purpose)
@@ -79,10 +84,8 @@ class SigningContext:
     def read(self, path: str, what: str, where: str) -> bytes:
         """A small file's content. Raises `SigningError` at `where`, the option that named it."""
         self.files.append(self.directory / path)
-        try:
+        with raised_as(SigningError, where):
             return Blob.of_file(self.directory / path).read_small(_MAX_SIZE, what)
-        except FukiError as error:
-            raise SigningError(error.message, where=where, hint=error.hint) from error
 
     def certificates(self, options: CertificateOptions) -> list[bytes]:
         """The certificates that `options` name, in DER, the signer's first; none where it is not given."""
@@ -92,10 +95,8 @@ class SigningContext:
         named += [(f"intermediates[{i}]", path) for i, path in enumerate(options.intermediates)]
         found: list[bytes] = []
         for key, path in named:
-            try:
+            with raised_as(SigningError, key, of=FormatError, about=str(path)):
                 found += x509.decode_certificates(self.read(path, "certificate", key))
-            except FormatError as error:
-                raise SigningError(f"{path}: {error.message}", where=key, hint=error.hint) from error
         return found
 
 

@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import authenticode, pe
+from fuki_build.formats.hashes import Hash
 from fuki_build.image.blob import Blob, FilePart, open_regular
-from fuki_build.image.digest import Digests, Hash, Request
+from fuki_build.image.digest import Digests, Request
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.wanted import Hashes, Wanted

@@ -1,11 +1,12 @@
 """Many digests of one stream: each over its own ranges, all fed from a single read, hashed in threads."""
 
-import hashlib
 from collections.abc import Iterable
 from queue import Queue
 from threading import Thread
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
+
+from fuki_build.formats.hashes import Hash, new_hash
 
 _WORKERS = 2
 """Hashing threads beside the one that reads and writes; more gain nothing, as one of them hashes every byte."""
@@ -14,19 +15,6 @@ _QUEUE = 8
 
 Ranges = tuple[tuple[int, int], ...]
 """Half-open, ascending."""
-
-
-class Hash(Protocol):
-    """A hash of hashlib's: it can be copied and fed further, which costs nothing of what it has seen."""
-
-    def update(self, data: bytes | memoryview, /) -> None: ...
-    def copy(self) -> "Hash": ...
-    def digest(self) -> bytes: ...
-    def hexdigest(self) -> str: ...
-
-
-def new_hash(algorithm: str) -> Hash:
-    return hashlib.new(algorithm, usedforsecurity=False)
 
 
 class Request(NamedTuple):

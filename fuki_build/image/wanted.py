@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from fuki_build.errors import FukiError
 from fuki_build.formats import authenticode, pe
+from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.image.blob import Blob, FilePart
-from fuki_build.image.digest import Hash, Ranges, Request, new_hash
+from fuki_build.image.digest import Ranges, Request
 from fuki_build.image.layout import Layout, PlacedSection
-from fuki_build.image.section import effective
 
 ARCHIVE_ALIGNMENT = 4
 """The stub begins each part of the initrd that it hands over at a multiple of this (initrd.c)."""
@@ -118,7 +118,7 @@ def _microcode_pairs(layout: Layout) -> tuple[tuple[int, int], ...]:
     index = {id(placed.section): number for number, placed in enumerate(layout.sections)}
     pairs = []
     for profile in (None, *layout.profiles):
-        seen = {section.name: section for section in reversed(effective(layout.plain_sections, profile))}
+        seen = {section.name: section for section in reversed(layout.effective(profile))}
         if ".ucode" in seen and ".initrd" in seen:
             microcode, initrd = index[id(seen[".ucode"])], index[id(seen[".initrd"])]
             if layout.sections[microcode].header.virtual_size <= _MAX_MICROCODE:

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from msgspec import Struct, structs
 
-from fuki_build.errors import FormatError, FukiError, PluginError, RecipeError
+from fuki_build.errors import FormatError, FukiError, PluginError, RecipeError, raised_as
 from fuki_build.formats import authenticated_variable, efi_signature_list, variable_store, x509
 from fuki_build.formats.authenticated_variable import VENDORS
 from fuki_build.formats.efi_signature_list import Kind, SignatureList
@@ -44,10 +44,8 @@ def load_keys(wanted: Wanted, read: Callable[[str, str], bytes], place: Callable
     def certificates(key: str, paths: Sequence[str]) -> Iterator[bytes]:
         for index, path in enumerate(paths):
             where = place(f"{key}[{index}]")
-            try:
+            with raised_as(RecipeError, where, of=FormatError, about=str(path)):
                 yield from x509.decode_certificates(read(path, where))
-            except FormatError as error:
-                raise RecipeError(f"{path}: {error.message}", where=where, hint=error.hint) from error
 
     if not (wanted.db or wanted.microsoft):
         raise RecipeError("with an empty db nothing would boot", where=place("db"), hint="name a certificate")
@@ -67,10 +65,8 @@ def load_keys(wanted: Wanted, read: Callable[[str, str], bytes], place: Callable
 
 def _only_certificate(path: str, data: bytes, where: str) -> bytes:
     """The one certificate of a file, in DER. Raises `RecipeError`."""
-    try:
+    with raised_as(RecipeError, where, of=FormatError, about=str(path)):
         found = x509.decode_certificates(data)
-    except FormatError as error:
-        raise RecipeError(f"{path}: {error.message}", where=where, hint=error.hint) from error
     if len(found) != 1:
         raise RecipeError(f"{path} holds {len(found)} certificates, and there is one PK", where=where)
     return found[0]
@@ -135,10 +131,8 @@ def _wrong(source: Path, target: Path, before: Sequence[Variable], keys: SecureB
 
 def read_variables(path: Path) -> tuple[Variable, ...]:
     """The variables in a firmware image's store. Raises `FormatError` where there is none."""
-    try:
+    with raised_as(FormatError, of=FormatError, about=str(path)):
         found = variable_store.decode(Blob.of_file(path).reader)
-    except FormatError as error:
-        raise FormatError(f"{path}: {error.message}", hint=error.hint) from error
     if found is None:
         hint = "keys are enrolled in OVMF_VARS.fd, or in an OVMF.fd that holds code and variables"
         raise FormatError(f"{path} has no UEFI variable store", hint=hint)

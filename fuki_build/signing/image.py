@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from fuki_build.errors import FukiError, SigningError
+from fuki_build.errors import FukiError, SigningError, raised_as
 from fuki_build.formats import authenticode as table
 from fuki_build.hooks.host import blame
 from fuki_build.hooks.signers import FileSigner, SigningContext
@@ -56,18 +56,19 @@ def write_signed(
 def replacing(path: Path, layout: Layout) -> Iterator[OutputFile]:
     """A file that becomes `path` when the `with` ends well, with the permissions of the image that was read.
 
-    What goes wrong with it is a `SigningError`.
+    `path` may be that image, which then is changed in its place. What goes wrong with it is a `SigningError`.
     """
     try:
-        with OutputFile(path) as file:
+        with OutputFile(path, edits=None if layout.where is None else Path(layout.where)) as file:
             if layout.where is not None:
                 os.fchmod(file.descriptor, stat.S_IMODE(Path(layout.where).stat().st_mode))
             yield file
             file.commit()
     except FukiError as error:
-        if type(error) is FukiError:
-            raise SigningError(error.message, where=error.where, hint=error.hint) from error
-        raise
+        if type(error) is not FukiError:
+            raise
+        with raised_as(SigningError):
+            raise
 
 
 def _certificate_entry(signer: Signer, assembly: Assembly) -> bytes:

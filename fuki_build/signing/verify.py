@@ -17,10 +17,11 @@ from msgspec.structs import replace
 from fuki_build.errors import FormatError
 from fuki_build.formats import authenticode, sbat, signed_data, x509
 from fuki_build.formats.authenticode import digest_ranges
+from fuki_build.formats.hashes import Hash
 from fuki_build.formats.signed_data import SignedData
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
-from fuki_build.image.digest import Hash, Request
+from fuki_build.image.digest import Request
 from fuki_build.image.inspect import read_layout
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import certificates, read_certificate

@@ -149,6 +149,22 @@ def test_the_measurement_is_taken_from_a_launch(bench: Path):
     assert "2 launch digests" in refused(bench, *plugins, "--launch", "many.json", "--id-key", pem("id"))
 
 
+@pytest.mark.parametrize("suffix", ["id-block", "id-auth"])
+def test_neither_file_replaces_a_key(bench: Path, suffix: str):
+    (bench / f"guest.{suffix}").hardlink_to(bench / "id.pem")
+    plugins = ("--plugin", "coco", "--plugin", "pem", "id-block", "make", "--measurement", DIGEST.hex())
+    error = refused(bench, *plugins, "--id-key", pem("id"), "-o", "guest")
+    assert "would replace the input" in error
+    assert (bench / f"guest.{suffix}").samefile(bench / "id.pem")
+
+
+def test_neither_file_replaces_the_launches(bench: Path):
+    launch = ("--plugin", "coco", "launch", parts.get("ovmf-generic"), "--vcpu-model", "EPYC-Milan", "--json")
+    (bench / "guest.id-auth").write_text(invoke(bench, *launch).out)
+    given = ("--plugin", "coco", "--plugin", "pem", "id-block", "make", "--id-key", pem("id"))
+    assert "would replace" in refused(bench, *given, "--launch", "guest.id-auth", "-o", "guest")
+
+
 MISTAKES = {
     "a short measurement": (2, "--measurement", "00", "--id-key", pem("id")),
     "no measurement": (2, "--id-key", pem("id")),
@@ -226,6 +242,13 @@ def test_a_block_is_signed_where_the_keys_are(offline: Path):
     found, keys = id_blocks.verify(block.read_bytes(), auth.read_bytes())
     assert found == IdBlock(DIGEST)
     assert facts["id-key-digest"] == id_blocks.key_digest(keys.id_key).hex()
+
+
+def test_neither_file_replaces_the_document(offline: Path):
+    sign_elsewhere(offline, offline / "digests.json", "id", "author")
+    (offline / "digests.json").rename(offline / "guest.id-block")
+    given = ("--plugin", "coco", "id-block", "attach", "guest.id-block", "-o", "guest")
+    assert "would replace" in refused(offline, *given)
 
 
 def test_a_signature_that_is_missing_is_named_with_its_digest(offline: Path):

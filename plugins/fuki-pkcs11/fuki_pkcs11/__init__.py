@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-from fuki_build.errors import FormatError, RecipeError, did_you_mean
+from fuki_build.errors import FormatError, RecipeError, did_you_mean, raised_as
 from fuki_build.formats import pkcs11_uri
 from fuki_build.formats.pkcs11_uri import ObjectType, Pkcs11Uri
 from fuki_build.hooks import SECRET_SOURCES, CertificateOptions, KeySigner, SigningContext, SigningKey, hookimpl
@@ -52,10 +52,8 @@ class Pkcs11Signer(KeySigner):
 
 def parse_key(key: str) -> Pkcs11Uri:
     """The URI of a private key. Raises `RecipeError`, which repeats no value: a PIN may stand in the wrong place."""
-    try:
+    with raised_as(RecipeError, "key", of=FormatError):
         uri = pkcs11_uri.decode(key)
-    except FormatError as error:
-        raise RecipeError(error.message, where="key", hint=error.hint) from error
     for attributes, table in ((uri.vendor, pkcs11_uri.PATH), (uri.vendor_query, pkcs11_uri.QUERY)):
         for name, _ in attributes:
             # RFC 7512 leaves such attributes to vendors. Passing over one might find another key than the one meant.

@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from fuki_build.errors import FormatError, SigningError
+from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats import der, pkcs11_uri, x509
 from fuki_build.formats.pkcs11_uri import Pkcs11Uri
 from fuki_build.hooks import CertificateOptions, SigningContext, SigningKey
@@ -97,10 +97,8 @@ def open_key(token: OpenToken, uri: Pkcs11Uri, options: CertificateOptions, cont
 
 
 def _public_key_in(certificate: bytes) -> bytes:
-    try:
+    with raised_as(SigningError, "certificate", of=FormatError):
         return x509.public_key_of(certificate)
-    except FormatError as error:
-        raise SigningError(error.message, where="certificate", hint=error.hint) from error
 
 
 def _find_key(token: OpenToken, uri: Pkcs11Uri) -> SignMixin:

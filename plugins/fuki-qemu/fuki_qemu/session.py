@@ -1,6 +1,5 @@
 """One boot of an image: what is needed for it, put together; the prediction, the guest, and what it told."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,10 +8,12 @@ from tempfile import TemporaryDirectory
 from fuki_build import (
     Layout,
     Machine,
+    OutputFiles,
     PluginHost,
     Prediction,
     find_profiles,
     inspect,
+    note_read,
     predict_boot,
     read_boot,
     read_program,
@@ -27,6 +28,7 @@ from fuki_qemu.machine import VirtualMachine
 from fuki_qemu.report import Report
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")
+_PIECE = 1024 * 1024
 _NO_MACHINE = Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
 """What a guest is that is given no strings."""
 
@@ -108,6 +110,8 @@ def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, pla
     chosen = firmware.choose(wish.firmware, wish.variables, secure_boot=wish.keys is not None)
     if wish.keys is not None:
         chosen = firmware.enrolled(chosen, wish.keys, host, place)
+    for path in (*wish.addons, chosen.code, *([chosen.store] if chosen.store else [])):
+        note_read(path)
     options = _options(wish, profile)
     store = _write_store(chosen, place, None if wish.direct else options, trusted=programs.ADDON in addons.values())
     is_me = wish.machine or _NO_MACHINE
@@ -236,13 +240,22 @@ def _kept(place: Path, keep: Path | None) -> Iterator[None]:
         yield
     finally:
         if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            for name in ("console", "report", "debug"):
-                if (place / name).is_file() and (place / name).stat().st_size:
-                    shutil.copyfile(place / name, keep / name)
-            found = _salvage(place)
-            if found is not None and found.log is not None:
-                (keep / "event-log").write_bytes(found.log)
+            keep_told(place, keep)
+
+
+def keep_told(place: Path, keep: Path) -> None:
+    """Copy what the guest told into the directory `keep`, as far as there is something. Raises `FukiError`."""
+    with OutputFiles() as files:
+        for name in ("console", "report", "debug"):
+            if (place / name).is_file() and (place / name).stat().st_size:
+                file = files.open(keep / name)
+                with (place / name).open("rb") as told:
+                    while piece := told.read(_PIECE):
+                        file.write(piece)
+        found = _salvage(place)
+        if found is not None and found.log is not None:
+            files.open(keep / "event-log").write(found.log)
+        files.commit()
 
 
 def _salvage(place: Path) -> Report | None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
+from fuki_build.formats.documents import encode_json
 
 from fuki_qemu.session import Booted
 from fuki_qemu.verdict import Row, Verdict
@@ -41,7 +41,7 @@ def as_json(booted: Booted, rows: Sequence[Row]) -> str:
         "command-line": booted.report.command_line if booted.report else None,
         "compared": rows,
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    return encode_json(document)
 
 
 def print_table(booted: Booted, rows: Sequence[Row]) -> None:
@@ -54,7 +54,8 @@ def print_table(booted: Booted, rows: Sequence[Row]) -> None:
     console = Console(width=None if sys.stdout.isatty() else _WIDE, no_color=plain, highlight=False, markup=False)
     case = booted.prediction.case if booted.prediction else None
     selects = f", selects {case.firmware}" if case and case.firmware else ""
-    console.print(Text(f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"))
+    title = f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"
+    console.print(Text(_printable(title)))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Register", "Predicted", "Measured", "Verdict"):
         table.add_column(column, overflow="fold")

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fuki_build import new_host
+from fuki_build import FukiError, inspect, new_host
+from fuki_build.image.guard import guarding
 from tests.support.bootable import build
 from tests.support.command import invoke
 
@@ -90,6 +91,18 @@ def test_an_exception_while_the_guest_runs_leaves_nothing(image, part, scratch, 
         session.boot(wish, new_host())
     assert processes(scratch) == set()
     assert list(scratch.iterdir()) == []
+
+
+def test_what_a_guest_told_does_not_replace_the_image(image, tmp_path):
+    for name in ("place", "keep"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "place/console").write_text("from the guest")
+    (tmp_path / "keep/console").hardlink_to(image)
+    with guarding():
+        inspect(image)
+        with pytest.raises(FukiError, match="would replace the input"):
+            session.keep_told(tmp_path / "place", tmp_path / "keep")
+    assert (tmp_path / "keep/console").samefile(image)
 
 
 def test_what_qemu_complains_of_is_told(image, part, scratch, tmp_path):
