@@ -60,9 +60,9 @@ def from_program(
 
 
 def from_fuki(
-    layout: Layout, parts: Sequence[Slice], machine: Machine, profile: int | None
+    parts: Sequence[Slice], machine: Machine, profile: int | None
 ) -> tuple[str, int | None, UUID | None] | None:
-    hit = select(layout.plain_sections, parts, MODELS[-1], machine, profile).firmware
+    hit = select(parts, MODELS[-1], machine, profile).firmware
     return (str(hit.key), hit.kind, hit.chid) if hit and hit.section else None
 
 
@@ -89,7 +89,7 @@ def test_every_platforms_machines_select_the_same_through_each_type(kind, librar
     layout = read(tmp_path, image)
     parts = slices(layout.plain_sections)
     for machine in machines:
-        expected = from_fuki(layout, parts, machine, None)
+        expected = from_fuki(parts, machine, None)
         assert expected
         assert from_program(library, image, machine) == expected
 
@@ -144,7 +144,7 @@ def test_random_tables_select_the_same_on_random_machines(library, tmp_path, dat
     profile = data.draw(st.sampled_from(layout.profiles)) if layout.profiles else None
     options = data.draw(st.sampled_from(["", f"@{profile or 0}", f"@{profile or 0} quiet"]))
     number = profile if options else (0 if layout.profiles else None)
-    expected = from_fuki(layout, slices(layout.plain_sections), machine, number)
+    expected = from_fuki(slices(layout.plain_sections), machine, number)
     assert from_program(library, image, machine, options) == expected
 
 
