@@ -134,7 +134,7 @@ def _extra(contents: Contents, profile: int | None, inputs: Inputs, where: str) 
             raise RecipeError(
                 f"{name} is not a section to name yourself",
                 where=place,
-                hint="it has a key or table of its own, or is the stub's",
+                hint="it has a key of its own, or is the stub's",
             )
         found.append(Section(name, inputs.file_or_text(value, place), _file(value), profile))
     return found
