@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench boot-table probes hand-over fuzz clean
+.PHONY: demo test lint bench boot-table verdict-table probes hand-over fuzz clean
 
 PLUGINS := $(wildcard plugins/fuki-*)
 # What a plugin's tests need beyond the plugin stands in its own group 'test'.
@@ -40,6 +40,10 @@ bench: $(READY)
 # Boots every scenario of tests/boot, some three minutes.
 boot-table: $(READY)
 	$(BIN)/python tools/boot_table.py docs/boot-results.md
+
+# Asks firmware and others about some two hundred signed images, about two minutes.
+verdict-table: $(READY)
+	FUKI_WRITE_VERDICTS=1 $(BIN)/pytest -q tests/boot/test_signature_verdicts.py
 
 # The programs that fuki-qemu ships, from their sources.
 probes: $(READY)

@@ -2,6 +2,11 @@
 
 This façade is what a library user may import; everything else may change between versions.
 Names are loaded on first use, so that `import fuki_build` stays cheap.
+
+Threads: any number of them may plan, build, sign and inspect at the same time, each with hosts, plans and keys of its
+own; one of these belongs to the thread that made it, and ends with its `with` block. Blocks may also be nested. What a
+process has only once, such as a PKCS #11 module and the login to its token, is shared and locked by the plugin that has
+it. The current directory and the environment must not change meanwhile.
 """
 
 from importlib import import_module

@@ -125,13 +125,12 @@ def _read_store(path: Path) -> dict[str, bytes]:
 
 
 def _read_lists(path: Path) -> bytes:
-    """Signature lists as they are stored: an .auth file has a signature in front of them."""
+    """Signature lists as they are stored: an .auth file has a signature before them, efivarfs attributes."""
     from fuki_build.formats import authenticated_variable, efi_signature_list  # noqa: PLC0415
 
     with located(str(path), FormatError):
         data = Blob.of_file(path).read_small(efi_signature_list.MAX_SIZE, "the file")
-        if authenticated_variable.is_authenticated(data):
-            data = authenticated_variable.decode(data).payload
+        data = authenticated_variable.value(data)
         efi_signature_list.decode(data)
     return data
 

@@ -46,6 +46,7 @@ def plan(path: Path | None = None, plugins: Sequence[str] = (), *, unsigned: boo
             tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
             SigningContext(loaded.directory, Path(workspace)) as signing,
         ):
+            signing.withhold(loaded.recipe)
             resolved = resolve(loaded, host, signing, unsigned=unsigned)
             uki = layout.plan(resolved.uki)
             addons = tuple(layout.plan(addon) for addon in resolved.addons)

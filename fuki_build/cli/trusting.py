@@ -10,6 +10,7 @@ from fuki_build.errors import FormatError, located
 from fuki_build.image.blob import Blob
 
 if TYPE_CHECKING:
+    from fuki_build.formats.sbat import Row
     from fuki_build.signing.trust import Database, Trust
 
 _MAX_SIZE = 64 * 1024 * 1024
@@ -53,11 +54,11 @@ def read_trust(certificates: Sequence[Path], db: Sequence[Path], dbx: Sequence[P
     return Trust(trusted, database("dbx", dbx))
 
 
-def read_level(path: Path | None) -> Sequence[str]:
-    """The lines of an SBAT level; none without a file."""
+def read_level(path: Path | None) -> "Sequence[Row]":
+    """The rows of an SBAT level; none without a file."""
     from fuki_build.formats import sbat  # noqa: PLC0415 - only where it is asked for
 
-    return _read(path, sbat.parse) if path else ()
+    return _read(path, sbat.decode_level) if path else ()
 
 
 def _read(path: Path, decode: Callable[[bytes], T]) -> T:

@@ -24,6 +24,7 @@ def open_key(table: Mapping[str, Any], host: PluginHost, context: SigningContext
 
     Backends that sign whole files have no keys to sign digests with.
     """
+    context.withhold(table)
     found = resolve_backend(table, KeyTable, host, where)
     backend = found.backend.thing
     if not issubclass(backend, KeySigner):

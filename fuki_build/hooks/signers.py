@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -46,7 +46,7 @@ class SigningContext:
         self.files: list[Path] = []
         self._stack = ExitStack()
         self._shared: dict[Hashable, object] = {}
-        self._secret_variables: set[str] = set()
+        self._withheld: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -72,14 +72,17 @@ class SigningContext:
         key = ("secret", source, purpose)
         if key not in self._shared:
             self._shared[key] = read_secret(source, self.directory, purpose, where)
-            kind, _, name = (source or "").partition(":")
-            self._secret_variables |= {name} if kind == "env" else set()
+            self.withhold(source)
         return cast("str", self._shared[key])
+
+    def withhold(self, options: object) -> None:
+        """Keep programs from all variables that options (structs, tables, lists) name as sources of secrets."""
+        self._withheld |= set(_secret_variables(options))
 
     @property
     def environment(self) -> dict[str, str]:
-        """What programs get: the environment without the variables that secrets were taken from."""
-        return {name: value for name, value in os.environ.items() if name not in self._secret_variables}
+        """What programs get: the environment without the variables that secrets come from, used or not."""
+        return {name: value for name, value in os.environ.items() if name not in self._withheld}
 
     def read(self, path: str, what: str, where: str) -> bytes:
         """A small file's content. Raises `SigningError` at `where`, the option that named it."""
@@ -98,6 +101,23 @@ class SigningContext:
             with raised_as(SigningError, key, of=FormatError, about=str(path)):
                 found += x509.decode_certificates(self.read(path, "certificate", key))
         return found
+
+
+def _secret_variables(options: object) -> Iterator[str]:
+    match options:
+        case str():
+            kind, _, name = options.partition(":")
+            if kind == "env":
+                yield name
+        case Struct():
+            for field in options.__struct_fields__:
+                yield from _secret_variables(getattr(options, field))
+        case Mapping():
+            for value in options.values():
+                yield from _secret_variables(value)
+        case Sequence() if not isinstance(options, bytes):
+            for value in options:
+                yield from _secret_variables(value)
 
 
 class SigningKey(ABC):

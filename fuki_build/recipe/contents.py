@@ -148,4 +148,7 @@ def sbat_lines(contents: Contents, default: str, inputs: Inputs, where: str) -> 
     else:
         data = "\n".join((sbat.HEADER, *(contents.sbat or (default,)))).encode()
     with raised_as(RecipeError, place, of=FormatError):
-        return sbat.parse(data)
+        lines = sbat.parse(data)
+    for problem in sbat.problems(sbat.decode(data)):
+        raise RecipeError(problem, where=place)
+    return lines

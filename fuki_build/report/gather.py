@@ -9,6 +9,7 @@ from fuki_build.checks.run import check
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import x509
 from fuki_build.formats.hashes import Hash, new_hash
+from fuki_build.formats.sbat import Row
 from fuki_build.hooks.host import PluginHost
 from fuki_build.image.assemble import Assembly, Progress, assemble, read_pieces
 from fuki_build.image.describe import LayoutView, SectionView, describe
@@ -44,13 +45,13 @@ from fuki_build.signing.verify import Verification
 class Question(Struct, frozen=True):
     """What an image is to be held against.
 
-    `level` are the lines of an SBAT revocation level; `banks` and `phases` are those to predict, and `boot` tells from
+    `level` are the rows of an SBAT revocation level; `banks` and `phases` are those to predict, and `boot` tells from
     the image's contents how it is started.
     """
 
     groups: Sequence[Group]
     trust: Trust
-    level: Sequence[str]
+    level: Sequence[Row]
     banks: tuple[str, ...]
     phases: Sequence[Phase]
     boot: Callable[[Contents], Boot]
@@ -174,7 +175,7 @@ def _served(matches: Iterable[MatchFacts]) -> set[tuple[str, str]]:
     return {(match.platform, machine) for match in matches for machine in match.machines}
 
 
-def _trust(trust: Trust, level: Sequence[str]) -> TrustFacts:
+def _trust(trust: Trust, level: Sequence[Row]) -> TrustFacts:
     db, dbx = trust.db, trust.dbx
     return TrustFacts(
         given=db is not None,

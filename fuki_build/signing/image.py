@@ -75,7 +75,7 @@ def _certificate_entry(signer: Signer, assembly: Assembly) -> bytes:
     """One entry of a certificate table, made with an open key."""
     if signer.key is None:
         raise ValueError("a program signs files, not digests")
-    digest = bytes.fromhex(assembly.image_digests[signer.request.digest])
+    digest = bytes.fromhex(assembly.digests_to_sign[signer.request.digest])
     with blame(signer.request.plugin, f"failed in signing backend {signer.name!r}"):
         return table.encode_certificate(sign(signer.key, signer.request, digest))
 
@@ -96,7 +96,7 @@ def _sign_file(
         output.lend(use)
         try:
             after = inspect(output.readable_path)
-            check_addition(signer.name, before, after, assembly.authenticode)
+            check_addition(signer.name, before, after, assembly.digests_to_sign["sha256"])
         except SigningError:
             raise
         except FukiError as error:

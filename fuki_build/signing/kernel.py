@@ -67,7 +67,7 @@ def _entry_size(request: SignRequest, assembly: Assembly, context: SigningContex
 
 
 def _digest(request: SignRequest, assembly: Assembly) -> bytes:
-    return bytes.fromhex(assembly.image_digests[request.digest])
+    return bytes.fromhex(assembly.digests_to_sign[request.digest])
 
 
 def _largest_signature(certificate: bytes) -> int:

@@ -61,7 +61,7 @@ class Document(Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
 
 def image_item(assembly: Assembly, algorithm: DigestAlgorithm, time: datetime | None = None) -> ImageItem:
     """The item for an image whose digests, `algorithm` among them, are known."""
-    image_digest = assembly.image_digests[algorithm]
+    image_digest = assembly.digests_to_sign[algorithm]
     _, message = to_sign(bytes.fromhex(image_digest), algorithm, time)
     return ImageItem(
         algorithm=algorithm,
@@ -91,7 +91,7 @@ def certificate_entry(item: ImageItem, assembly: Assembly, certificates: Sequenc
         time = None if item.signing_time is None else datetime.fromtimestamp(item.signing_time, UTC)
     except (ValueError, OverflowError, OSError):
         raise SigningError("the signing time is no time", where=f"{where}.signing-time") from None
-    content, attributes = to_sign(bytes.fromhex(assembly.image_digests[item.algorithm]), item.algorithm, time)
+    content, attributes = to_sign(bytes.fromhex(assembly.digests_to_sign[item.algorithm]), item.algorithm, time)
     if hashlib.new(item.algorithm, attributes).hexdigest() != item.digest:
         hint = "ask for its digests again with 'fuki digests'"
         raise SigningError("the signature is for another image than this one", where=f"{where}.digest", hint=hint)

@@ -46,6 +46,7 @@ class Signer(Struct, frozen=True):
 
 def open_signers(requests: Sequence[SignRequest], context: SigningContext) -> tuple[Signer, ...]:
     """Find all keys, and log in where that is needed, before anything is read or written. Raises `SigningError`."""
+    context.withhold([request.options for request in requests])
     for request in requests:
         context.note_options(request.options)
     return tuple(Signer(request, _open(request, context)) for request in requests)

@@ -15,6 +15,7 @@ import pytest
 from tests.checks import test_structure
 from tests.support.command import Outcome, invoke, refused, succeed
 from tests.support.secure_boot import make_identity, write_certificates, write_key
+from tests.support.signature_variants import insert, places
 
 CHID = "01e09b32-de05-56ca-b9d1-9486ad5f381d"
 
@@ -234,10 +235,36 @@ def signed(kind: str, *options: str) -> Callable[[Path, object], tuple[str, ...]
     return prepare
 
 
+def with_gap(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    """A finished image of somebody's, with bytes between two sections that belong to neither."""
+    data = part("addon-stub-x64").read_bytes()
+    second = sorted(place for _, place in places(data))[1]
+    (shop / "gap.efi").write_bytes(insert(data, second, bytes(512)))
+    return ("gap.efi",)
+
+
+def behind(more: bytes, *, sign: bool) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
+    """A finished image with bytes behind it, or behind its signature."""
+
+    def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+        found = part("kernel-x64" if sign else "addon-stub-x64").read_bytes()
+        (shop / "long.efi").write_bytes(found + more)
+        return ("long.efi",)
+
+    return prepare
+
+
 GZIP = gzip.compress(b"070701")
 CMDLINE = 'cmdline = "quiet"'
 
-ABOUT_THE_WHOLE = {"os-release-missing", "uname-missing", "image-size", "header-room", "stub-unknown"}
+ABOUT_THE_WHOLE = {
+    "digest-disputed",
+    "os-release-missing",
+    "uname-missing",
+    "image-size",
+    "header-room",
+    "stub-unknown",
+}
 ONE = 'platforms = ["qemu:q35"]'
 
 WRONG = {
@@ -287,6 +314,11 @@ WRONG = {
     "image-size": huge_initrd,
     "section-room": stub_with_a_section,
     "sbat-room": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
+    "sbat-odd for a short line": patch(".sbat", put(0, b"sbat;1")),
+    "sbat-odd for a generation": patch(".sbat", put(0, b"sbat,x,")),
+    "digest-disputed for a gap": with_gap,
+    "digest-disputed for an odd size": behind(b"odd", sign=False),
+    "digest-disputed for bytes behind the signature": behind(bytes(8), sign=True),
     "signature-unusual for a curve": signed("p256"),
     "signature-unusual for a digest": signed("rsa2048", "--digest", "sha384"),
     "stub-too-old": other_part("stub", "stub-257-x64"),

@@ -67,6 +67,27 @@ def test_what_we_sign_holds_and_what_is_changed_does_not():
         id_blocks.verify(encoded, auth[:0x690] + b"\x01\x02" + auth[0x692:])
 
 
+@pytest.mark.parametrize("with_author", [True, False])
+def test_no_byte_can_be_another(with_author: bool):
+    """Reserved ones must be zero (56860, 8.18 and chapter 10)."""
+    block = IdBlock(DIGEST)
+    auth = id_block.encode_auth(id_blocks.sign(block, memory_key(), memory_key() if with_author else None))
+    encoded = id_block.encode_block(block)
+    for at in range(0, len(auth), 5):
+        with pytest.raises((FormatError, MismatchError)):
+            id_blocks.verify(encoded, auth[:at] + bytes([auth[at] ^ 0x20]) + auth[at + 1 :])
+    for at in range(len(encoded)):
+        with pytest.raises((FormatError, MismatchError)):
+            id_blocks.verify(encoded[:at] + bytes([encoded[at] ^ 1]) + encoded[at + 1 :], auth)
+
+
+def test_another_version_of_the_block_is_refused():
+    key = memory_key()
+    block = IdBlock(DIGEST, version=2)
+    with pytest.raises(FormatError, match="version 2"):
+        id_blocks.verify(id_block.encode_block(block), id_block.encode_auth(id_blocks.sign(block, key)))
+
+
 def test_an_authentication_without_an_author_holds():
     auth = id_blocks.sign(IdBlock(DIGEST), memory_key())
     assert not auth.has_author

@@ -34,15 +34,16 @@ class Pkcs11Signer(KeySigner):
     def open(self, options: Pkcs11Options, context: SigningContext) -> SigningKey:
         # python-pkcs11 and cryptography are slow to load; only what signs needs them.
         from fuki_pkcs11.keys import open_key  # noqa: PLC0415
-        from fuki_pkcs11.modules import find_module, open_module  # noqa: PLC0415
+        from fuki_pkcs11.modules import LOCK, find_module, open_module  # noqa: PLC0415
         from fuki_pkcs11.tokens import log_in  # noqa: PLC0415
 
         uri = parse_key(options.key)
         path = find_module(options.module_path, uri, context.directory)
         module = open_module(path, context)
         source, where = (options.pin, "pin") if options.pin is not None else (_pin_source(uri), "key")
-        token = log_in(module, uri, source, where if source else "pin", context)
-        return open_key(token, uri, options, context)
+        with LOCK:
+            token = log_in(module, uri, source, where if source else "pin", context)
+            return open_key(token, uri, options, context)
 
     def certificates(self, options: Pkcs11Options, context: SigningContext) -> Sequence[bytes]:
         if options.certificate is not None:

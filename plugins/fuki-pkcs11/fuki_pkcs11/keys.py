@@ -17,6 +17,7 @@ from pkcs11.exceptions import PKCS11Error
 from pkcs11.mechanisms import KeyType, Mechanism
 from pkcs11.types import Object, SignMixin
 
+from fuki_pkcs11.modules import LOCK
 from fuki_pkcs11.reasons import refusal
 from fuki_pkcs11.tokens import OpenToken, listed
 
@@ -51,7 +52,12 @@ class TokenKey(SigningKey):
     def sign(self, digest: bytes, algorithm: str) -> bytes:
         if algorithm not in _DIGEST_INFO:
             raise SigningError(f"keys on tokens sign digests of {', '.join(_DIGEST_INFO)}, not of {algorithm}")
-        with refusal(f"{self._name} did not sign", "key"):
+        with LOCK, refusal(f"{self._name} did not sign", "key"):
+            if self._token.ended:
+                # Its session's number may be another's by now.
+                raise SigningError(
+                    f"{self._name} did not sign: the signing context that opened it has ended", where="key"
+                )
             if isinstance(self._public, rsa.RSAPublicKey):
                 signature = self._ask(_DIGEST_INFO[algorithm] + digest, Mechanism.RSA_PKCS)
             else:

@@ -19,11 +19,12 @@ from fuki_build import (
     read_program,
 )
 from fuki_build.errors import FukiError
+from fuki_build.programs import scratch_directory
 from msgspec import Struct, structs
 
 from fuki_qemu import boot_option, esp, firmware, guest, machine, programs, report, smbios, tools
 from fuki_qemu.firmware import Firmware
-from fuki_qemu.guest import Outcome
+from fuki_qemu.guest import Outcome, Screen
 from fuki_qemu.machine import VirtualMachine
 from fuki_qemu.report import Report
 
@@ -52,7 +53,7 @@ class Wish(Struct, frozen=True):
     kvm: bool | None = None
     verify: bool = False
     timeout: float | None = None
-    interactive: bool = True
+    screen: Screen = Screen.FILTERED
 
 
 class Booted(Struct, frozen=True):
@@ -73,8 +74,8 @@ def boot(wish: Wish, host: PluginHost, keep: Path | None = None) -> Booted:
     """Boot an image. What the guest told is left in the directory `keep`, if that is given. Raises `FukiError`."""
     layout, profile = _inspect(wish)
     tools.need(tools.QEMU, *(() if wish.direct else tools.MTOOLS), *((tools.SWTPM,) if wish.verify else ()))
-    with TemporaryDirectory(prefix="fuki-") as place, _kept(Path(place), keep):
-        return _boot(wish, layout, profile, host, Path(place))
+    with scratch_directory("fuki-") as place, _kept(place, keep):
+        return _boot(wish, layout, profile, host, place)
 
 
 def _inspect(wish: Wish) -> tuple[Layout, int | None]:
@@ -210,15 +211,14 @@ def _run(wish: Wish, parts: VirtualMachine, place: Path) -> tuple[Outcome, bool]
 
 def _run_once(wish: Wish, parts: VirtualMachine, place: Path, *, kvm: bool) -> Outcome:
     console = place / "console"
-    device = "stdio,signal=on,logfile=" if wish.interactive else "file,path="
     with ExitStack() as stack:
         tpm = None
         if tools.is_there(tools.SWTPM):
             state = stack.enter_context(TemporaryDirectory(dir=place))
             tpm = stack.enter_context(guest.tpm(Path(state)))
             parts = structs.replace(parts, tpm=tpm.fileno())
-        command = machine.command(parts, f"{device}{machine.quote(console)}", kvm=kvm)
-        return guest.run(command, console, wish.timeout, tpm=tpm, interactive=wish.interactive)
+        command = machine.command(parts, kvm=kvm)
+        return guest.run(command, console, wish.timeout, tpm=tpm, screen=wish.screen)
 
 
 def _read_report(place: Path) -> Report | None:
