@@ -46,8 +46,7 @@ def show(file: Path | None, save: Path | None, name: str | None, as_json: bool) 
         tell(f"wrote {save}")
     data = describe_machine(found)
     outcome = read_outcome() if file is None else None
-    if outcome is not None:
-        data["hand-over"] = describe_outcome(outcome)
+    data["hand-over"] = describe_outcome(outcome) if outcome else None
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415
 

@@ -27,7 +27,7 @@ def show_machine(data: dict[str, Any]) -> None:
         fields = " + ".join(row["fields"])
         add_row(ids, tried, str(row["type"]), row["stub"] or "-", row["microsoft"] or "-", fields)
     console.print(ids)
-    if "hand-over" in data:
+    if data["hand-over"]:
         console.print()
         show_hand_over(data["hand-over"])
 
