@@ -10,8 +10,8 @@ from fuki_build.checks import (
     hwids,
     kernel,
     matching,
-    room,
     signatures,
+    size_limits,
     structure,
     stub,
 )
@@ -28,7 +28,7 @@ FAMILIES = (
     matching,
     addon,
     structure,
-    room,
+    size_limits,
     signatures,
     stub,
 )

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import secure_boot_support, variable_store
-from fuki_build.formats.firmware import Kind
-from fuki_build.formats.hwids import DeviceType
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.formats.uefi import secure_boot_support, variable_store
+from fuki_build.formats.uefi.firmware import FirmwareKind
+from fuki_build.formats.uki.hwids import DeviceType
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.firmware import FirmwareImage, Slice
 
 _ROM_BLOCK = 64 * 1024
@@ -15,7 +15,7 @@ _STORE_REACH = 1024 * 1024
 """Where edk2's images for virtual machines have their variables: at the start, in up to 528 KiB."""
 
 
-def _images(subject: Subject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
+def _images(subject: CheckSubject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
     """Each firmware image with its slice and a name for people."""
     for part in subject.slices:
         at = "" if part.profile is None else f"@{part.profile} "
@@ -23,13 +23,13 @@ def _images(subject: Subject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
             yield part, image, f"{at}.efifw {image.fwid or index}"
 
 
-def broken_header(subject: Subject) -> Problems:
+def broken_header(subject: CheckSubject) -> Problems:
     for _, image, where in _images(subject):
         if image.flaw:
             yield Problem(image.flaw.message, where=where, hint=image.flaw.hint)
 
 
-def duplicate_id(subject: Subject) -> Problems:
+def duplicate_id(subject: CheckSubject) -> Problems:
     for part in subject.slices:
         ids = [image.fwid for image in part.firmware if image.fwid]
         for fwid in dict.fromkeys(i for i in ids if ids.count(i) > 1):
@@ -40,7 +40,7 @@ def duplicate_id(subject: Subject) -> Problems:
             )
 
 
-def never_selected(subject: Subject) -> Problems:
+def never_selected(subject: CheckSubject) -> Problems:
     for part, image, where in _images(subject):
         if image.fwid and part.table is not None and image.fwid not in part.table.keys(DeviceType.UEFI_FW):
             yield Problem("no hardware id selects this firmware", where=where, hint="give it platforms, hwids or chids")
@@ -52,19 +52,19 @@ def never_selected(subject: Subject) -> Problems:
             )
 
 
-def not_firmware(subject: Subject) -> Problems:
+def not_firmware(subject: CheckSubject) -> Problems:
     for _, image, where in _images(subject):
         if image.content is None:
             continue
         if image.content.flaw:
             yield Problem(f"the payload is damaged: {image.content.flaw}", where=where)
-        elif image.content.kind is Kind.VARIABLES:
+        elif image.content.kind is FirmwareKind.VARIABLES:
             yield Problem(
                 "the payload is a UEFI variable store, which has no code to start",
                 where=where,
                 hint="take the whole image (OVMF.fd), or the one with the code (OVMF_CODE…)",
             )
-        elif image.content.kind is Kind.UNKNOWN:
+        elif image.content.kind is FirmwareKind.UNKNOWN:
             yield Problem(
                 "the payload is not known to be firmware: no OVMF or edk2 volume, no IGVM, no capsule",
                 where=where,
@@ -72,9 +72,9 @@ def not_firmware(subject: Subject) -> Problems:
             )
 
 
-def odd_size(subject: Subject) -> Problems:
+def odd_size(subject: CheckSubject) -> Problems:
     for _, image, where in _images(subject):
-        raw = image.content and image.content.kind in (Kind.OVMF, Kind.EDK2)
+        raw = image.content and image.content.kind in (FirmwareKind.OVMF, FirmwareKind.EDK2)
         if raw and image.payload.size % _ROM_BLOCK:
             yield Problem(
                 f"the ROM has {image.payload.size} bytes, which is no multiple of 64 KiB",
@@ -83,9 +83,9 @@ def odd_size(subject: Subject) -> Problems:
             )
 
 
-def ignored_keys(subject: Subject) -> Problems:
+def ignored_keys(subject: CheckSubject) -> Problems:
     for _, image, where in _images(subject):
-        raw = image.content and image.content.kind in (Kind.OVMF, Kind.EDK2)
+        raw = image.content and image.content.kind in (FirmwareKind.OVMF, FirmwareKind.EDK2)
         if raw and _has_platform_key(image) and _ignores_keys(image):
             yield Problem(
                 "Secure Boot keys are enrolled in this firmware, which was built without Secure Boot and ignores them",

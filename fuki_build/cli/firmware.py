@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from fuki_build.cli.options import json_option
-from fuki_build.emit.launch import Subject, subjects
+from fuki_build.emit.launch import LaunchFirmware, subjects
 from fuki_build.errors import RecipeError
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware_view import FirmwareFileView, view_firmware
@@ -42,11 +42,11 @@ def show(file: Path, fwid: str | None, as_json: bool) -> None:
         show_firmware(view)
 
 
-def read_subjects(file: Path, fwid: str | None = None) -> list[Subject]:
+def read_subjects(file: Path, fwid: str | None = None) -> list[LaunchFirmware]:
     """The firmware of a UKI, or the one that a file is. Raises `RecipeError` for a UKI without such firmware."""
     content = Blob.of_file(file)
     if content.read_at(0, 2) != b"MZ":
-        return [Subject(file.name, None, content)]
+        return [LaunchFirmware(file.name, None, content)]
     found = list(subjects(inspect(file)))
     chosen = [subject for subject in found if fwid in (None, subject.name)]
     if not chosen:
@@ -55,5 +55,5 @@ def read_subjects(file: Path, fwid: str | None = None) -> list[Subject]:
     return chosen
 
 
-def _view(subject: Subject) -> FirmwareFileView:
+def _view(subject: LaunchFirmware) -> FirmwareFileView:
     return view_firmware(subject.name, subject.content.read_small(MAX_FIRMWARE, f"the firmware {subject.name}"))

@@ -1,7 +1,7 @@
 """The hand-over program of an image."""
 
-from fuki_build.formats import hand_over_program
-from fuki_build.formats.hand_over_program import TABLE_SIZE, HandOverTable
+from fuki_build.formats.uki import hand_over_program
+from fuki_build.formats.uki.hand_over_program import TABLE_SIZE, HandOverTable
 from fuki_build.image.section import Section
 
 

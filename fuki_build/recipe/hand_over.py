@@ -3,8 +3,8 @@
 from typing import Any
 
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.formats import hand_over_program as codec
-from fuki_build.formats.hand_over_program import HandOverOptions
+from fuki_build.formats.uki import hand_over_program as codec
+from fuki_build.formats.uki.hand_over_program import HandOverOptions
 from fuki_build.hooks.host import PluginHost, blame
 from fuki_build.hooks.options import NoOptions
 from fuki_build.image.blob import Blob

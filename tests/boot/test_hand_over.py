@@ -6,8 +6,8 @@ import parts
 import pytest
 from fuki_qemu.report import decode as decode_report
 
-from fuki_build.formats import hand_over_outcome
-from fuki_build.formats.hand_over_outcome import HandOverOutcome, HandOverResult
+from fuki_build.formats.uki import hand_over_outcome
+from fuki_build.formats.uki.hand_over_outcome import HandOverOutcome, HandOverResult
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build, clouds
 from tests.support.command import succeed
 

@@ -262,7 +262,7 @@ ABOUT_THE_WHOLE = {
     "os-release-missing",
     "uname-missing",
     "image-size",
-    "header-room",
+    "header-size",
     "stub-unknown",
 }
 ONE = 'platforms = ["qemu:q35"]'
@@ -310,10 +310,10 @@ WRONG = {
     "hwids-empty": patch(".hwids", put(0, bytes(28))),
     "hwids-never-tried": swap(ONE, f'chids = ["{never_tried_chid()}"]'),
     "profile-without-hwids": swap('platforms = ["qemu:i440fx"]', ""),
-    "header-room": profiles_for_a_small_header,
+    "header-size": profiles_for_a_small_header,
     "image-size": huge_initrd,
     "section-room": stub_with_a_section,
-    "sbat-room": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
+    "sbat-size": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
     "sbat-odd for a short line": patch(".sbat", put(0, b"sbat;1")),
     "sbat-odd for a generation": patch(".sbat", put(0, b"sbat,x,")),
     "digest-disputed for a gap": with_gap,
@@ -424,7 +424,7 @@ def test_errors_come_before_warnings_and_notes(shop, part):
 
 
 @pytest.mark.parametrize(
-    "name", ["header-room", "sbat-room", "section-room", "image-size", "kernel-not-startable", "stub-too-old"]
+    "name", ["header-size", "sbat-size", "section-room", "image-size", "kernel-not-startable", "stub-too-old"]
 )
 def test_an_error_stops_a_build_before_anything_is_written(shop, part, name):
     WRONG[name](shop, part)
@@ -436,7 +436,7 @@ def test_an_error_stops_a_build_before_anything_is_written(shop, part, name):
     assert sorted(shop.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["header-room", "sbat-room", "image-size"])
+@pytest.mark.parametrize("name", ["header-size", "sbat-size", "image-size"])
 def test_a_plan_with_errors_is_still_shown(shop, part, name):
     WRONG[name](shop, part)
     outcome = invoke(shop, "plan")

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats.secure_boot_support import enforces_secure_boot
+from fuki_build.formats.uefi.secure_boot_support import enforces_secure_boot
 
 LZMA = UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf").bytes_le
 

@@ -3,8 +3,8 @@ from contextlib import suppress
 from struct import pack
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import hand_over_outcome, hand_over_program
-from fuki_build.formats.hand_over_program import HandOverTable
+from fuki_build.formats.uki import hand_over_outcome, hand_over_program
+from fuki_build.formats.uki.hand_over_program import HandOverTable
 
 
 def seeds() -> Iterator[bytes]:

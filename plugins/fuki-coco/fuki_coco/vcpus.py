@@ -9,8 +9,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from fuki_build.errors import RecipeError
-from fuki_build.formats import vmsa
-from fuki_build.formats.vmsa import Segment, Value
+from fuki_build.formats.confidential import vmsa
+from fuki_build.formats.confidential.vmsa import Segment, Value
 
 RESET_VECTOR = 0xFFFFFFF0
 

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fuki_build.formats import hand_over_program
-from fuki_build.formats.hand_over_program import TABLE_SIZE, HandOverOptions, HandOverTable
+from fuki_build.formats.uki import hand_over_program
+from fuki_build.formats.uki.hand_over_program import TABLE_SIZE, HandOverOptions, HandOverTable
 
 from fuki_hand_over.programs import VM_LAUNCH_UPDATE
 

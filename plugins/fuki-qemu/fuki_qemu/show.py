@@ -8,7 +8,7 @@ from typing import Any
 from fuki_build.formats.documents import encode_json
 
 from fuki_qemu.session import Booted
-from fuki_qemu.verdict import Row, Verdict
+from fuki_qemu.verdict import BootVerdict, VerdictRow
 
 VERSION = 1
 _WIDE = 160
@@ -17,14 +17,14 @@ _SHORT = 16
 """Hexadecimal digits of a register that are shown where it is as predicted."""
 _SHOWN_BANK = "sha256"
 _STYLES = {
-    Verdict.EQUAL: "green",
-    Verdict.DIFFERENT: "bold red",
-    Verdict.MISSING: "bold red",
-    Verdict.UNKNOWN: "yellow",
+    BootVerdict.EQUAL: "green",
+    BootVerdict.DIFFERENT: "bold red",
+    BootVerdict.MISSING: "bold red",
+    BootVerdict.UNKNOWN: "yellow",
 }
 
 
-def as_json(booted: Booted, rows: Sequence[Row]) -> str:
+def as_json(booted: Booted, rows: Sequence[VerdictRow]) -> str:
     """The document that `--json` prints; `compared` is empty where nothing was."""
     case = booted.prediction.case if booted.prediction else None
     document: dict[str, Any] = {
@@ -44,7 +44,7 @@ def as_json(booted: Booted, rows: Sequence[Row]) -> str:
     return encode_json(document)
 
 
-def print_table(booted: Booted, rows: Sequence[Row]) -> None:
+def print_table(booted: Booted, rows: Sequence[VerdictRow]) -> None:
     """A line for each register and fact; banks that say the same as SHA-256's are left out."""
     from rich.console import Console  # noqa: PLC0415 - slow to load
     from rich.table import Table  # noqa: PLC0415
@@ -57,7 +57,7 @@ def print_table(booted: Booted, rows: Sequence[Row]) -> None:
     title = f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"
     console.print(Text(_printable(title)))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Register", "Predicted", "Measured", "Verdict"):
+    for column in ("Register", "Predicted", "Measured", "BootVerdict"):
         table.add_column(column, overflow="fold")
     for row in _shown(rows):
         table.add_row(*(Text(_printable(text)) for text in _cells(row)), Text(row.verdict, _STYLES[row.verdict]))
@@ -67,9 +67,9 @@ def print_table(booted: Booted, rows: Sequence[Row]) -> None:
             console.print(Text(_printable(f"{row.what}: {row.difference}")))
 
 
-def _shown(rows: Sequence[Row]) -> list[Row]:
+def _shown(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
     """Of a register's banks one, and those whose verdict is another."""
-    seen: set[tuple[str, Verdict]] = set()
+    seen: set[tuple[str, BootVerdict]] = set()
     shown = []
     for row in sorted(rows, key=lambda row: row.bank not in {"", _SHOWN_BANK}):
         if not row.bank or (row.what, row.verdict) not in seen:
@@ -79,9 +79,9 @@ def _shown(rows: Sequence[Row]) -> list[Row]:
     return sorted(shown, key=lambda row: order.index(row.what))
 
 
-def _cells(row: Row) -> tuple[str, str, str]:
+def _cells(row: VerdictRow) -> tuple[str, str, str]:
     name = row.what if row.bank in {"", _SHOWN_BANK} else f"{row.what} ({row.bank})"
-    if row.bank and row.verdict is Verdict.EQUAL:
+    if row.bank and row.verdict is BootVerdict.EQUAL:
         return name, *(f"{(text or '')[:_SHORT]}…" for text in (row.predicted, row.measured))  # type: ignore[return-value]
     return name, row.predicted or "-", row.measured or "-"
 
