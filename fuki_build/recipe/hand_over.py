@@ -41,7 +41,7 @@ def hand_over_program(data: dict[str, Any], stub: Stub, host: PluginHost) -> Sec
         entry = codec.decode(program, len(program)).entry
     except FukiError as error:
         raise RecipeError(f"{contribution.plugin} gives a bad program: {error.message}", where=_WHERE) from error
-    filled = codec.HandOverTable(interface.name, entry, stub.headers.optional.address_of_entry_point, _flags(table))
+    filled = codec.ProgramTable(interface.name, entry, stub.headers.optional.address_of_entry_point, _flags(table))
     return Section(HAND_OVER, Blob.of_bytes(codec.fill_in(program, filled)), interface.name)
 
 
