@@ -16,7 +16,7 @@ _COLOURS = {**dict.fromkeys(GOOD, "green"), SignatureVerdict.UNSIGNED: "yellow",
 def show_reports(reports: Sequence[ImageReport]) -> None:
     """One row for each signature, or for an image without one."""
     console = new_console()
-    table = new_table("Image", "SignatureVerdict", "Signed by", "Valid until", "Digest", "Why")
+    table = new_table("Image", "Verdict", "Signed by", "Valid until", "Digest", "Why")
     for report in reports:
         name = report.name
         for verdict, *cells in _rows(report):
@@ -61,7 +61,7 @@ def show_policies(found: PolicyFindings) -> None:
     console = new_console()
     console.print()
     table = new_table(
-        "Policies", "SignatureVerdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere")
+        "Policies", "Verdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere")
     )
     groups: dict[tuple[int | None, PolicyVerdict, str, str, str], list[PolicyReport]] = {}
     for one in found.reports:
