@@ -5,12 +5,14 @@ from typing import Any
 
 import click
 
+from fuki_build.cli.hand_over import describe_outcome
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import located
 from fuki_build.formats.hardware.smbios import readable
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
+from fuki_build.hardware.hand_over import read_outcome
 from fuki_build.hardware.machine import STRINGS, Machine, encode_file
 from fuki_build.image.blob import Blob
 from fuki_build.image.output_file import OutputFile
@@ -43,6 +45,8 @@ def show(file: Path | None, save: Path | None, name: str | None, as_json: bool) 
             output.commit()
         tell(f"wrote {save}")
     data = describe_machine(found)
+    outcome = read_outcome() if file is None else None
+    data["hand-over"] = describe_outcome(outcome) if outcome else None
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415
 

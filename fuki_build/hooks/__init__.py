@@ -4,6 +4,7 @@ A plugin is a distribution with an entry point in the group `fuki`; the entry po
 """
 
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
+from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import (
     DirectBoot,
     LaunchDigest,
@@ -73,6 +74,7 @@ __all__ = [
     "Finding",
     "FirmwareFile",
     "FirmwareSource",
+    "HandOver",
     "KeySigner",
     "LaunchDigest",
     "LaunchModel",

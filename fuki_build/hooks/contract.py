@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from fuki_build.errors import PluginError
 from fuki_build.hooks.enrollers import Enroller
+from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import LaunchModel
 from fuki_build.hooks.options import Options
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
@@ -22,6 +23,7 @@ HOOKS: dict[str, str] = {
     "fuki_platforms": "platform",
     "fuki_signers": "signing backend",
     "fuki_enrollers": "enroller",
+    "fuki_hand_overs": "hand-over interface",
     "fuki_outputs": "output format",
     "fuki_launch_models": "launch model",
     "fuki_checks": "check",
@@ -35,6 +37,7 @@ BASE_CLASSES: Mapping[str, tuple[type, ...]] = {
     "fuki_platforms": (Platform,),
     "fuki_signers": (KeySigner, FileSigner),
     "fuki_enrollers": (Enroller,),
+    "fuki_hand_overs": (HandOver,),
     "fuki_outputs": (OutputFormat,),
     "fuki_launch_models": (LaunchModel,),
 }

@@ -19,6 +19,7 @@ from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import specs
 from fuki_build.hooks.contract import HOOKS, check_marked, contribution_of, things_of
 from fuki_build.hooks.enrollers import Enroller
+from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
 
@@ -153,6 +154,9 @@ class PluginHost:
 
     def enroller(self, name: str) -> Contribution[type[Enroller]]:
         return self.get("fuki_enrollers", name)
+
+    def hand_over(self, name: str) -> Contribution[type[HandOver]]:
+        return self.get("fuki_hand_overs", name)
 
     def output(self, name: str) -> Contribution[type[OutputFormat]]:
         return self.get("fuki_outputs", name)

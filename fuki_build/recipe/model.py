@@ -237,6 +237,32 @@ class PcrPolicyTable(Table, frozen=True):
 Sign = dict[str, Any] | tuple[dict[str, Any], ...]
 
 
+class OnFailure(StrEnum):
+    """What the machine does where the selected firmware cannot be started."""
+
+    CONTINUE = "continue"
+    POWER_OFF = "power-off"
+
+
+class HandOverTable(Table, frozen=True):
+    """`[fuki.hand-over]`: a program before the stub, which has the hypervisor start the selected firmware.
+
+    The keys that its interface takes stand beside these.
+    """
+
+    interface: Annotated[str, Meta(description="the hypervisor's interface: one of a plugin's")]
+    lasting: Annotated[
+        bool, Meta(description="whether for good; by default for one reset, then the host's firmware is back")
+    ] = False
+    lock: Annotated[
+        bool, Meta(description="whether nothing else can be handed over until the host's firmware is back")
+    ] = False
+    on_failure: Annotated[
+        OnFailure,
+        Meta(description="what to do where the selected firmware cannot be started: continue, or power-off"),
+    ] = OnFailure.CONTINUE
+
+
 class LaunchTable(Table, frozen=True):
     """`[[fuki.launch]]`: guests whose launch measurements a build predicts, for the outputs that tell about them."""
 
@@ -297,6 +323,9 @@ class Recipe(Table, frozen=True):
     firmware: Annotated[tuple[dict[str, Any], ...], Meta(description="firmware images for the machines")] = ()
     profile: tuple[ProfileTable, ...] = ()
     addon: tuple[AddonTable, ...] = ()
+    hand_over: Annotated[
+        dict[str, Any] | None, Meta(description="how the selected firmware is started; by default it is not")
+    ] = None
     expect: Annotated[tuple[ExpectTable, ...], Meta(description="what machines are to select")] = ()
     sign: Annotated[Sign, Meta(description="what signs the image and its addons")] = ()
     pcr_policy: Annotated[tuple[dict[str, Any], ...], Meta(description="policies over PCR 11 to sign")] = ()

@@ -27,6 +27,24 @@ def show_machine(data: dict[str, Any]) -> None:
         fields = " + ".join(row["fields"])
         add_row(ids, tried, str(row["type"]), row["stub"] or "-", row["microsoft"] or "-", fields)
     console.print(ids)
+    if data["hand-over"]:
+        console.print()
+        show_hand_over(data["hand-over"])
+
+
+def show_hand_over(data: dict[str, Any]) -> None:
+    """What came of handing the firmware over, in a sentence, and what was selected."""
+    console = new_console()
+    because = f": {data['reason']['text']}" if data.get("reason") else ""
+    result = f"{data['result']}: " if data["result"] else ""
+    console.print(Text(plain(f"{result}{data['text']}{because}")), soft_wrap=True)
+    if not data.get("firmware"):
+        return
+    table = new_table("Firmware", "Size", "Profile", "Through", "Hardware id", "Options")
+    through = f"type {data['chid']['type']}"
+    profile, options = f"@{data['profile']}", ", ".join(data["options"])
+    add_row(table, data["firmware"], str(data["size"]), profile, through, data["chid"]["id"], options)
+    console.print(table)
 
 
 def show_matches(rows: Sequence[dict[str, Any]], *, measured: bool = False) -> None:
