@@ -3,10 +3,12 @@
 A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
 """
 
+from fuki_build.formats.documents import Document, View, decode_document, encode_json
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
 from fuki_build.hooks.launch import (
     DirectBoot,
     LaunchDigest,
+    LaunchDocument,
     LaunchModel,
     LaunchNote,
     LaunchParameters,
@@ -50,6 +52,7 @@ __all__ = [
     "CertificateOptions",
     "CheckSubject",
     "DirectBoot",
+    "Document",
     "Enroller",
     "Expectation",
     "FileSigner",
@@ -58,6 +61,7 @@ __all__ = [
     "FirmwareSource",
     "KeySigner",
     "LaunchDigest",
+    "LaunchDocument",
     "LaunchModel",
     "LaunchNote",
     "LaunchParameters",
@@ -79,6 +83,9 @@ __all__ = [
     "SourceContext",
     "Svsm",
     "TablePlatform",
+    "View",
+    "decode_document",
+    "encode_json",
     "from_document",
     "hookimpl",
     "to_document",
