@@ -8,6 +8,8 @@ from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import located
 from fuki_build.hardware import capture
+from fuki_build.hardware.hand_over import read_outcome
+from fuki_build.hardware.hand_over_view import view_outcome
 from fuki_build.hardware.machine import Machine, encode_file
 from fuki_build.hardware.machine_view import MachineDocument, describe_machine
 from fuki_build.image.blob import Blob
@@ -40,7 +42,8 @@ def show(file: Path | None, save: Path | None, name: str | None, as_json: bool) 
             output.commit()
         tell(f"wrote {save}")
 
-    document = describe_machine(shown)
+    outcome = read_outcome() if file is None else None
+    document = describe_machine(shown, view_outcome(outcome) if outcome else None)
     if as_json:
         from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 

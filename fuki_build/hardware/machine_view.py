@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from fuki_build.formats.documents import Document, View
 from fuki_build.formats.hardware.smbios import readable
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
+from fuki_build.hardware.hand_over_view import HandOverDocument
 from fuki_build.hardware.machine import STRINGS, Machine
 
 
@@ -23,14 +24,19 @@ class ChidView(View, frozen=True):
 
 
 class MachineDocument(Document, frozen=True):
-    """What `fuki machine show --json` prints: `strings` are those that are not empty, by the keys of machine files."""
+    """What `fuki machine show --json` prints: `strings` are those that are not empty, by the keys of machine files.
+
+    `hand_over` is of this machine only, and only where its image has the program.
+    """
 
     name: str
     strings: Mapping[str, str]
     chids: tuple[ChidView, ...]
+    hand_over: HandOverDocument | None = None
 
 
-def describe_machine(machine: Machine) -> MachineDocument:
+def describe_machine(machine: Machine, hand_over: HandOverDocument | None = None) -> MachineDocument:
+    """Strings and ids of a machine; of this one, with what came of its hand-over."""
     strings = {name.replace("_", "-"): readable(text) for name in STRINGS if (text := getattr(machine, name))}
     chids = tuple(
         ChidView(
@@ -42,7 +48,7 @@ def describe_machine(machine: Machine) -> MachineDocument:
         )
         for kind, names in FIELDS.items()
     )
-    return MachineDocument(machine.name, strings, chids)
+    return MachineDocument(machine.name, strings, chids, hand_over)
 
 
 def _text(machine: Machine, kind: int, dialect: Dialect) -> str | None:

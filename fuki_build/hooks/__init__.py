@@ -5,6 +5,7 @@ A plugin is a distribution with an entry point in the group `fuki`; the entry po
 
 from fuki_build.formats.documents import Document, View, decode_document, encode_json
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
+from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import (
     DirectBoot,
     LaunchDigest,
@@ -59,6 +60,7 @@ __all__ = [
     "Finding",
     "FirmwareFile",
     "FirmwareSource",
+    "HandOver",
     "KeySigner",
     "LaunchDigest",
     "LaunchDocument",

@@ -9,7 +9,7 @@ from fuki_build.formats.confidential.igvm import Igvm
 from fuki_build.formats.confidential.ovmf import Ovmf
 from fuki_build.formats.documents import Document, View
 from fuki_build.formats.reader import Reader
-from fuki_build.formats.uefi import firmware, volumes
+from fuki_build.formats.uefi import firmware, secure_boot_support, volumes
 from fuki_build.formats.uefi.firmware import FirmwareKind
 
 _TOP = 1 << 32
@@ -118,7 +118,7 @@ def view_firmware(name: str, data: bytes) -> FirmwareFileView:
         igvm_metadata=_igvm_metadata(table),
         igvm=_view_igvm(file) if file else None,
         volumes=_volumes(reader, x86=table is not None) if file is None else (),
-        missing=tuple(_missing_of_igvm(file) if file else _missing(table))
+        missing=tuple(_missing_of_igvm(file) if file else _missing(table, data))
         if recognised.kind is not FirmwareKind.UNKNOWN
         else (),
     )
@@ -179,7 +179,7 @@ def _missing_of_igvm(file: Igvm) -> list[MissingFeature]:
     ]
 
 
-def _missing(table: Ovmf | None) -> list[MissingFeature]:
+def _missing(table: Ovmf | None, data: bytes) -> list[MissingFeature]:
     if table is None:
         return [MissingFeature("all", "no GUID table of OVMF: not made for SEV, SEV-ES, SEV-SNP or TDX guests")]
     found = []
@@ -197,4 +197,10 @@ def _missing(table: Ovmf | None) -> list[MissingFeature]:
         found.append(MissingFeature("Intel TDX", "no TDX metadata: not made for it"))
     if not table.igvm:
         found.append(MissingFeature("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
+    elif secure_boot_support.takes_keys_through_igvm(data) is False:
+        found.append(MissingFeature("IGVM", "no driver for it: Secure Boot keys of an IGVM file are ignored"))
+    if secure_boot_support.needs_system_management_mode(data):
+        found.append(
+            MissingFeature("IGVM", "needs SMM and flash: a guest of an IGVM file that is not confidential hangs")
+        )
     return found

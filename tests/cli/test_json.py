@@ -43,6 +43,7 @@ CASES = {
     "check": [("--json",), (UKI, "--json")],
     "digests": [("unsigned.efi",), ("unsigned.efi", "--digest", "sha384")],
     "firmware show": [(UKI, "--json"), ("two.fd", "--json"), ("initrd.img", "--json")],
+    "firmware wrap": [("one.fd", "-o", "one.igvm", "--platform", "native", "--json")],
     "hwids decode": [(UKI, "--json"), (UKI, "--profile", "2", "--json")],
     "inspect": [
         (UKI, "--json"), (UKI, "--digests", "--json"), ("out/acme.efi.extra.d/serial.addon.efi", "--json"),
@@ -69,7 +70,15 @@ CASES = {
     ],
 }  # fmt: skip
 """What verbs of the core are run with; `replay` and the plugins' verbs have their own tests."""
-ELSEWHERE = {"boot", "id-block attach", "id-block digests", "id-block make", "id-block verify", "replay"}
+ELSEWHERE = {
+    "boot",
+    "hand-over status",
+    "id-block attach",
+    "id-block digests",
+    "id-block make",
+    "id-block verify",
+    "replay",
+}
 MISMATCHES = {("verify", "stub"), ("launch", "two.fd")}
 
 

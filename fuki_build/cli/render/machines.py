@@ -6,6 +6,7 @@ from rich.text import Text
 
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.tables import add_row, new_console, new_table
+from fuki_build.hardware.hand_over_view import HandOverDocument
 from fuki_build.hardware.machine_view import MachineDocument
 from fuki_build.image.selection_view import HitView, MatchView
 
@@ -28,6 +29,25 @@ def show_machine(machine: MachineDocument) -> None:
         fields = " + ".join(row.fields)
         add_row(ids, tried, str(row.type), row.stub or "-", row.microsoft or "-", fields)
     console.print(ids)
+    if machine.hand_over:
+        console.print()
+        show_hand_over(machine.hand_over)
+
+
+def show_hand_over(outcome: HandOverDocument) -> None:
+    """What came of handing the firmware over, in a sentence, and what was selected."""
+    console = new_console()
+    because = f": {outcome.reason.text}" if outcome.reason else ""
+    result = f"{outcome.result}: " if outcome.result else ""
+    console.print(Text(plain(f"{result}{outcome.text}{because}")), soft_wrap=True)
+    if not outcome.fwid:
+        return
+
+    table = new_table("Firmware", "Size", "Profile", "Through", "Hardware id", "Options")
+    profile, options = f"@{outcome.profile}", ", ".join(outcome.options or ())
+    through = f"type {outcome.type}"
+    add_row(table, outcome.fwid, str(outcome.size), profile, through, outcome.chid or "", options)
+    console.print(table)
 
 
 def show_matches(matches: Sequence[MatchView], *, measured: bool = False) -> None:
