@@ -31,12 +31,16 @@ def schema(ctx: click.Context, verb: str | None) -> None:
 def _documents(ctx: click.Context, verb: str) -> tuple[type[Document], ...]:
     """What a verb prints. Raises `RecipeError` for one that prints no JSON."""
     root = ctx.find_root()
-    commands = dict(json_commands(root.command, root))
-    command = commands.get(" ".join(verb.split()))
-    if command is None:
+    command: click.Command | None = root.command
+    for word in verb.split():
+        command = command.get_command(root, word) if isinstance(command, click.Group) else None
+    documents = documents_of(command) if command else ()
+
+    if not documents:
+        commands = dict(json_commands(root.command, root))
         hint = did_you_mean(verb, commands) or f"these do: {', '.join(commands)}"
         raise RecipeError(f"no verb {verb!r} prints JSON", where="--of", hint=hint)
-    return documents_of(command)
+    return documents
 
 
 def json_commands(command: click.Command, ctx: click.Context, name: str = "") -> Iterator[tuple[str, click.Command]]:

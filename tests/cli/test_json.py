@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from fuki_build.formats.document_schema import document_schema
+from fuki_build.formats.documents import encode_json
 from tests.docs import reference
 from tests.formats.test_event_log import LOGS
 from tests.support.command import refused, succeed
@@ -158,8 +161,16 @@ def test_a_replay_that_is_held_against_an_image_is_as_well(shop: Path):
     assert (document["missing"], document["reasons"], document["expected"]) != ([], [], [])
 
 
+@cache
 def schemas() -> dict[str, dict[str, Any]]:
-    return {verb: schema_of(verb, *reference.first_party()) for verb in reference.documents()}
+    return {
+        verb: json.loads(encode_json(document_schema(*documents))) for verb, documents in reference.documents().items()
+    }
+
+
+def test_the_printed_schema_is_that_of_the_document():
+    for verb in ("inspect", "launch", "machine show", "id-block make"):
+        assert schema_of(verb, "coco") == schemas()[verb]
 
 
 def test_schemas_are_valid_and_their_documents_have_versions():

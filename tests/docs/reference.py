@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,7 @@ def _verbs() -> Iterator[str]:
         yield from [f"{verb} {name}" for name in command.commands] if isinstance(command, click.Group) else [verb]
 
 
+@cache
 def documents() -> dict[str, tuple[type[Document], ...]]:
     """The documents that verbs print, those of this checkout's plugins too."""
     context = click.Context(fuki, obj=())
