@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fuki_build.booting import enroll_directory, find_profiles, predict_boot, read_boot, read_program
+    from fuki_build.cli.options import json_option, prints
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
     from fuki_build.image.blob import read_small_file
-    from fuki_build.image.describe import describe
+    from fuki_build.image.describe import LayoutView, describe
     from fuki_build.image.guard import note_read
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
@@ -36,6 +37,7 @@ _HOMES = {
     "Boot": "fuki_build.measure.boot",
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
+    "LayoutView": "fuki_build.image.describe",
     "Machine": "fuki_build.hardware.machine",
     "OutputFile": "fuki_build.image.output_file",
     "OutputFiles": "fuki_build.image.output_files",
@@ -47,11 +49,13 @@ _HOMES = {
     "find_machines": "fuki_build.recipe.machines",
     "find_profiles": "fuki_build.booting",
     "inspect": "fuki_build.image.inspect",
+    "json_option": "fuki_build.cli.options",
     "load_recipe": "fuki_build.recipe.load",
     "new_host": "fuki_build.pipeline",
     "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
     "predict_boot": "fuki_build.booting",
+    "prints": "fuki_build.cli.options",
     "read_boot": "fuki_build.booting",
     "read_program": "fuki_build.booting",
     "read_small_file": "fuki_build.image.blob",
@@ -62,6 +66,7 @@ __all__ = [
     "Boot",
     "FukiError",
     "Layout",
+    "LayoutView",
     "Machine",
     "OutputFile",
     "OutputFiles",
@@ -74,11 +79,13 @@ __all__ = [
     "find_machines",
     "find_profiles",
     "inspect",
+    "json_option",
     "load_recipe",
     "new_host",
     "note_read",
     "plan",
     "predict_boot",
+    "prints",
     "read_boot",
     "read_program",
     "read_small_file",

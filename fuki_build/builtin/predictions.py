@@ -53,7 +53,7 @@ class PredictionsOutput(PredictionOutput):
     def emit(self, options: JsonOptions, build: Build, context: OutputContext) -> None:
         view = self.view(options, build)
         if options.template is None:
-            context.write(context.path, _json(view))
+            context.write(context.path, encode_json(view))
         else:
             variables = {**build.variables, "predictions": msgspec.to_builtins(view)}
             context.write(context.path, context.render(options.template, variables).encode())
@@ -131,7 +131,7 @@ class RvpsOutput(PredictionOutput):
         values = _values(self.view(options, build), self.name)
         references = {f"{prefix}_pcr{pcr:02}": of for prefix in options.prefixes for pcr, of in values.items()}
         payload = base64.b64encode(msgspec.json.encode(references)).decode()
-        context.write(context.path, _json({"version": "0.1.0", "type": "sample", "payload": payload}))
+        context.write(context.path, encode_json({"version": "0.1.0", "type": "sample", "payload": payload}))
 
 
 class KeylimeOutput(PredictionOutput):
@@ -148,7 +148,8 @@ class KeylimeOutput(PredictionOutput):
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:
         values = _values(self.view(options, build), self.name)
         mask = sum(1 << pcr for pcr in values)
-        context.write(context.path, _json({**{str(pcr): of for pcr, of in values.items()}, "mask": f"{mask:#x}"}))
+        registers = {str(pcr): of for pcr, of in values.items()}
+        context.write(context.path, encode_json({**registers, "mask": f"{mask:#x}"}))
 
 
 def _values(view: PredictionsView, name: str) -> dict[int, list[str]]:
@@ -191,11 +192,7 @@ class InTotoOutput(PredictionOutput):
             "predicateType": IN_TOTO_PREDICATE,
             "predicate": msgspec.to_builtins(self.view(options, build)),
         }
-        context.write(context.path, _json(statement))
-
-
-def _json(data: object) -> bytes:
-    return encode_json(data).encode() + b"\n"
+        context.write(context.path, encode_json(statement))
 
 
 @hookimpl

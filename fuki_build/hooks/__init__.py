@@ -3,11 +3,13 @@
 A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
 """
 
+from fuki_build.formats.documents import Document, View, decode_document, encode_json
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
 from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import (
     DirectBoot,
     LaunchDigest,
+    LaunchDocument,
     LaunchModel,
     LaunchNote,
     LaunchParameters,
@@ -67,6 +69,7 @@ __all__ = [
     "CertificateOptions",
     "CheckSubject",
     "DirectBoot",
+    "Document",
     "Enroller",
     "Event",
     "Expectation",
@@ -77,6 +80,7 @@ __all__ = [
     "HandOver",
     "KeySigner",
     "LaunchDigest",
+    "LaunchDocument",
     "LaunchModel",
     "LaunchNote",
     "LaunchParameters",
@@ -103,6 +107,9 @@ __all__ = [
     "SourceContext",
     "Svsm",
     "TablePlatform",
+    "View",
+    "decode_document",
+    "encode_json",
     "from_document",
     "hookimpl",
     "to_document",
