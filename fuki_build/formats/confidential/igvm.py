@@ -25,9 +25,9 @@ _CHECKSUM_AT = 20
 HEADER_SIZE = _FIXED.size + _FIXED_2.size
 """Bytes that hold the fixed header of every version."""
 _OPTIONAL = 0x80000000
-"""Bit of a type that a loader may skip if it does not know it."""
+"""Bit of a type that tells a loader that it may skip the header if it does not know it."""
 MAX_HEADERS = 1 << 18
-"""Variable headers that are decoded; each page of memory takes one."""
+"""Limit of variable headers that are decoded; each page of memory takes one."""
 _MAX_HEADERS_SIZE = MAX_HEADERS * 64
 
 
@@ -37,7 +37,7 @@ class Architecture(IntEnum):
 
 
 class IgvmPlatform(IntEnum):
-    """What a file can be launched on; `SEV` and `SEV_ES` are additions of the KVM side."""
+    """Platforms that a file supports; `SEV` and `SEV_ES` were added for KVM."""
 
     NATIVE = 0
     VSM = 1
@@ -96,7 +96,7 @@ class PageData(NamedTuple):
 
     @property
     def shared(self) -> bool:
-        """Visible to the host, and no part of the measurement."""
+        """Visible to the host, and not measured."""
         return bool(self.flags & 4)
 
 
@@ -123,7 +123,7 @@ class RequiredMemory(NamedTuple):
 
 
 class SnpIdBlock(NamedTuple):
-    """The ID block that a loader is to launch with; signatures and keys are left in their own form."""
+    """The ID block for the launch; signatures and keys are left out."""
 
     mask: int
     author_key: int
@@ -137,7 +137,7 @@ class SnpIdBlock(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """What the loader writes into a parameter area: the type tells what, such as a memory map."""
+    """Content that the loader writes into a parameter area; the type says which, such as a memory map."""
 
     type: int
     area: int
@@ -185,7 +185,7 @@ PARAMETER_NAMES = {
 
 
 class FixedHeader(msgspec.Struct, frozen=True):
-    """What a file says of itself; sizes in bytes."""
+    """The fixed header; sizes in bytes, `size` that of this header."""
 
     version: int
     headers_offset: int
@@ -209,13 +209,13 @@ class Igvm(msgspec.Struct, frozen=True):
         return tuple(d for d in self.directives if isinstance(d, SupportedPlatform))
 
     def of(self, mask: int) -> Iterator[Directive]:
-        """The headers that count where `mask`, a platform's bit, is launched; those without a mask count everywhere."""
+        """The headers that apply where `mask`, a platform's bit, is launched; those without a mask always apply."""
         for directive in self.directives:
             if getattr(directive, "mask", mask) & mask:
                 yield directive
 
     def page(self, directive: PageData) -> bytes:
-        """A page's content; empty where the file has none, which stands for zeros. Raises `FormatError`."""
+        """A page's content; empty where the file stores none, which means zeros. Raises `FormatError`."""
         if not directive.file_offset:
             return b""
         return self.data.read(directive.file_offset, directive.size, f"the page at {directive.gpa:#x}")
@@ -226,38 +226,48 @@ class Igvm(msgspec.Struct, frozen=True):
 
 
 def decode_header(head: bytes) -> FixedHeader | None:
-    """The fixed header from a file's first `HEADER_SIZE` bytes; None where it is no IGVM file.
+    """The fixed header from a file's first `HEADER_SIZE` bytes; None if it is not an IGVM file.
 
-    Raises `FormatError` for a header that cannot be.
+    Raises `FormatError` for an inconsistent header.
     """
     if len(head) < _FIXED.size or head[:4] != MAGIC:
         return None
+
     _, version, offset, size, total, checksum = _FIXED.unpack_from(head)
     if version not in (1, 2):
         raise FormatError(f"the IGVM file has version {version}; 1 and 2 are known")
-    fixed = _FIXED.size + (_FIXED_2.size if version > 1 else 0)
-    more = unpack(_FIXED_2, head, _FIXED.size, "the IGVM header") if version > 1 else (Architecture.X64, PAGE)
-    if offset < fixed or offset % _ALIGNMENT or offset + size > total:
+
+    # Version 2 appends architecture and page size; version 1 implies them.
+    header_size = _FIXED.size + (_FIXED_2.size if version > 1 else 0)
+    extension = unpack(_FIXED_2, head, _FIXED.size, "the IGVM header") if version > 1 else (Architecture.X64, PAGE)
+
+    if offset < header_size or offset % _ALIGNMENT or offset + size > total:
         raise FormatError(f"the IGVM header claims {size} bytes of headers at {offset}, the file has {total}")
-    if more[1] != PAGE:
-        raise FormatError(f"the IGVM file has pages of {more[1]} bytes; only {PAGE} are understood")
-    return FixedHeader(version, offset, size, total, checksum, fixed, *more)
+    if extension[1] != PAGE:
+        raise FormatError(f"the IGVM file has pages of {extension[1]} bytes; only {PAGE} are understood")
+
+    return FixedHeader(version, offset, size, total, checksum, header_size, *extension)
 
 
 def decode(data: Reader) -> Igvm | None:
-    """A whole file; None where it is none. Raises `FormatError` for one that lies, or whose checksum is wrong."""
+    """A whole file; None if it is not IGVM. Raises `FormatError` for false sizes or a wrong checksum."""
     header = decode_header(data.read_at(0, HEADER_SIZE))
     if header is None:
         return None
+
     if header.file_size > data.size:
         raise FormatError(f"the IGVM file claims {header.file_size} bytes, there are {data.size}")
     if header.headers_size > _MAX_HEADERS_SIZE:
         raise FormatError(f"the IGVM file has {header.headers_size} bytes of headers, too many to be one")
-    fixed = data.read(0, header.headers_offset, "the IGVM header")
+
+    fixed_header = data.read(0, header.headers_offset, "the IGVM header")
     headers = data.read(header.headers_offset, header.headers_size, "the IGVM variable headers")
-    covered = fixed[:_CHECKSUM_AT] + bytes(4) + fixed[_CHECKSUM_AT + 4 :] + headers
+
+    # The checksum is over all headers, with its own field as zeros.
+    covered = fixed_header[:_CHECKSUM_AT] + bytes(4) + fixed_header[_CHECKSUM_AT + 4 :] + headers
     if zlib.crc32(covered) != header.checksum:
         raise FormatError(f"the IGVM file's checksum is {header.checksum:#010x}, its headers do not have it")
+
     window = data.window(0, header.file_size)
     return Igvm(header, tuple(_decode_headers(headers)), window)
 
@@ -266,12 +276,15 @@ def _decode_headers(headers: bytes) -> Iterator[Directive]:
     at = count = 0
     while at < len(headers):
         kind, length = unpack(_HEADER, headers, at, "an IGVM variable header")
+
         start = at + _HEADER.size
         if start + length > len(headers):
             raise FormatError(f"an IGVM variable header of type {kind:#x} claims {length} bytes")
+
         if (count := count + 1) > MAX_HEADERS:
             raise FormatError(f"the IGVM file has more than {MAX_HEADERS} variable headers")
         yield _decode_one(kind, headers, start, length)
+
         at = -(-(start + length) // _ALIGNMENT) * _ALIGNMENT
 
 
@@ -280,6 +293,7 @@ def _decode_one(kind: int, headers: bytes, start: int, length: int) -> Directive
         return Parameter(kind, *_PARAMETER.unpack_from(headers, start))
     if kind not in _KINDS:
         return Unknown(kind, length)
+
     layout, make = _KINDS[kind]
     if length < layout.size:
         raise FormatError(f"an IGVM variable header of type {kind:#x} has {length} bytes, {layout.size} are needed")

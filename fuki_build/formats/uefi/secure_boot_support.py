@@ -1,6 +1,6 @@
-"""Whether an edk2 image was built with Secure Boot, and so heeds the keys in its variable store.
+"""Whether an edk2 image was built with Secure Boot, and so enforces the keys in its variable store.
 
-Measured: of Debian's builds of edk2 2025.02 and 2026.08, just those that enforce Secure Boot hold the name of the
+Measured: of Debian's builds of edk2 2025.02 and 2026.08, exactly those that enforce Secure Boot contain the name of the
 variable SecureBootEnable (SecurityPkg/Library/AuthVariableLib and SecureBootConfigDxe) in their compressed volume.
 """
 
@@ -19,38 +19,52 @@ _PIECE = 256 * 1024
 
 
 def enforces_secure_boot(image: bytes) -> bool | None:
-    """True or False for images whose drivers can be looked at; None where there are none (a store), or cannot be."""
-    left = _MAX_VOLUME
-    found = None
+    """True or False for images whose drivers can be read; None where there are none (a store) or they cannot be."""
+    budget = _MAX_VOLUME
+    enforced = None
     at = image.find(_LZMA)
     for _ in range(_MAX_SECTIONS):
         if at < _SECTION_HEAD:
             break
+
+        # The GUID-defined section says where its data start: after the GUID, 16 bits.
         start = at - _SECTION_HEAD + int.from_bytes(image[at + 16 : at + 18], "little")
-        seen, marked = _search(image[start:], left)
+        size, marked = _search(image[start:], budget)
         if marked:
             return True
-        left -= seen
-        if seen >= _MIN_VOLUME:
-            found = False
+
+        budget -= size
+
+        # A small section is no volume of drivers, and says nothing.
+        if size >= _MIN_VOLUME:
+            enforced = False
+
         at = image.find(_LZMA, at + 1)
-    return found
+
+    return enforced
 
 
 def _search(data: bytes, limit: int) -> tuple[int, bool]:
-    """How many bytes what is at the start of `data`, in LZMA's old format, has until the mark, or in all; and which."""
+    """Bytes decompressed from the start of `data`, in LZMA's old format, and whether they contain the mark.
+
+    Decompression stops at the mark and at `limit` bytes.
+    """
     decompressor = lzma.LZMADecompressor(lzma.FORMAT_ALONE, _MAX_MEMORY)
-    seen, tail = 0, b""
+    size, tail = 0, b""
     try:
-        while seen < limit and not decompressor.eof:
-            piece = decompressor.decompress(data, max_length=min(_PIECE, limit - seen))
+        while size < limit and not decompressor.eof:
+            piece = decompressor.decompress(data, max_length=min(_PIECE, limit - size))
             if not piece and decompressor.needs_input:
                 break
+
             data = b""
-            seen += len(piece)
+            size += len(piece)
+
+            # The mark may be cut by the end of a piece.
             if _MARK in tail + piece:
-                return seen, True
+                return size, True
             tail = piece[-len(_MARK) :]
     except lzma.LZMAError:
         pass
-    return seen, False
+
+    return size, False
