@@ -1,4 +1,4 @@
-"""A firmware image in words and numbers: what `fuki firmware show` prints."""
+"""A firmware image as plain values: the content of `fuki firmware show`."""
 
 import hashlib
 from collections import Counter
@@ -26,7 +26,7 @@ class EntryView(Struct, frozen=True, rename="kebab"):
 
 
 class MetadataView(Struct, frozen=True, rename="kebab"):
-    """A section of SEV, TDX or IGVM metadata; `offset` and `raw_size` are in the file, of TDX only."""
+    """A section of SEV, TDX or IGVM metadata; `offset` and `raw_size` refer to the file, for TDX only."""
 
     kind: str
     address: int
@@ -37,7 +37,7 @@ class MetadataView(Struct, frozen=True, rename="kebab"):
 
 
 class VolumeView(Struct, frozen=True, rename="kebab"):
-    """A firmware volume; `address` is where it is in the guest's memory, of x86 firmware."""
+    """A firmware volume; `address` is its place in the guest's memory, for x86 firmware only."""
 
     offset: int
     size: int
@@ -46,7 +46,7 @@ class VolumeView(Struct, frozen=True, rename="kebab"):
 
 
 class PlatformView(Struct, frozen=True, rename="kebab"):
-    """What an IGVM file has for one platform: headers by their kind."""
+    """An IGVM file's content for one platform: the number of headers by kind."""
 
     platform: str
     mask: int
@@ -62,14 +62,14 @@ class IgvmView(Struct, frozen=True, rename="kebab"):
 
 
 class MissingFeature(Struct, frozen=True):
-    """What the firmware is not good for, and why."""
+    """A technology that the firmware does not support, and the reason."""
 
     technology: str
     message: str
 
 
 class FirmwareFileView(Struct, frozen=True, rename="kebab"):
-    """Everything that is known of one image; metadata that it does not have are None."""
+    """All facts about one image; metadata that it does not have are None."""
 
     name: str
     kind: str
@@ -88,10 +88,11 @@ class FirmwareFileView(Struct, frozen=True, rename="kebab"):
 
 
 def view_firmware(name: str, data: bytes) -> FirmwareFileView:
-    """Describe an image that is in memory. Never fails: damage becomes the `flaw`."""
+    """Describe an image in memory. Never fails: damage becomes the `flaw`."""
     reader = Reader.of(data)
-    found = firmware.recognise(reader)
-    flaw = found.flaw
+    summary = firmware.recognise(reader)
+    flaw = summary.flaw
+
     table: Ovmf | None = None
     file: Igvm | None = None
     try:
@@ -99,10 +100,11 @@ def view_firmware(name: str, data: bytes) -> FirmwareFileView:
         table = ovmf.decode(reader) if file is None else None
     except FormatError as error:
         flaw = flaw or error.message
+
     return FirmwareFileView(
         name=name,
-        kind=found.kind,
-        release=found.version,
+        kind=summary.kind,
+        release=summary.version,
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         flaw=flaw,
@@ -114,7 +116,7 @@ def view_firmware(name: str, data: bytes) -> FirmwareFileView:
         igvm=_view_igvm(file) if file else None,
         volumes=_volumes(reader, x86=table is not None) if file is None else (),
         missing=tuple(_missing_of_igvm(file) if file else _missing(table))
-        if found.kind is not FirmwareKind.UNKNOWN
+        if summary.kind is not FirmwareKind.UNKNOWN
         else (),
     )
 
@@ -160,36 +162,44 @@ def _view_igvm(file: Igvm) -> IgvmView:
         views.append(
             PlatformView(name, platform.mask, platform.highest_vtl, platform.shared_gpa_boundary, headers),
         )
+
     architecture = ovmf.kind_name(igvm.Architecture, file.header.architecture)
     return IgvmView(file.header.version, architecture, tuple(views))
 
 
 def _missing_of_igvm(file: Igvm) -> list[MissingFeature]:
-    there = {platform.platform for platform in file.platforms}
-    wanted = {igvm.IgvmPlatform.SEV_SNP: "AMD SEV-SNP", igvm.IgvmPlatform.TDX: "Intel TDX"}
+    supported = {platform.platform for platform in file.platforms}
+    names = {igvm.IgvmPlatform.SEV_SNP: "AMD SEV-SNP", igvm.IgvmPlatform.TDX: "Intel TDX"}
+
     return [
         MissingFeature(name, "the file does not support this platform")
-        for platform, name in wanted.items()
-        if platform not in there
+        for platform, name in names.items()
+        if platform not in supported
     ]
 
 
 def _missing(table: Ovmf | None) -> list[MissingFeature]:
     if table is None:
         return [MissingFeature("all", "no GUID table of OVMF: not made for SEV, SEV-ES, SEV-SNP or TDX guests")]
-    found = []
+    missing = []
+
     if table.reset_address is None:
-        found.append(MissingFeature("AMD SEV-ES", "no SEV-ES reset block: other vCPUs than the first do not start"))
+        missing.append(MissingFeature("AMD SEV-ES", "no SEV-ES reset block: other vCPUs than the first do not start"))
+
     if table.hash_table_address is None:
-        found.append(MissingFeature("AMD SEV", "no kernel hash table: a kernel that the hypervisor boots is refused"))
+        missing.append(MissingFeature("AMD SEV", "no kernel hash table: a kernel that the hypervisor boots is refused"))
+
     if table.sev is None:
-        found.append(MissingFeature("AMD SEV-SNP", "no SEV metadata: not made for it"))
+        missing.append(MissingFeature("AMD SEV-SNP", "no SEV metadata: not made for it"))
     elif not any(s.kind == ovmf.SevKind.KERNEL_HASHES and s.size for s in table.sev):
-        found.append(
+        missing.append(
             MissingFeature("AMD SEV-SNP", "no kernel-hashes page: a kernel that the hypervisor boots is refused")
         )
+
     if table.tdx is None:
-        found.append(MissingFeature("Intel TDX", "no TDX metadata: not made for it"))
+        missing.append(MissingFeature("Intel TDX", "no TDX metadata: not made for it"))
+
     if not table.igvm:
-        found.append(MissingFeature("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
-    return found
+        missing.append(MissingFeature("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
+
+    return missing
