@@ -22,7 +22,7 @@ class OutputFile:
     Until then the file has no name where the file system supports that (O_TMPFILE), so that even a killed process
     leaves nothing behind. An existing file of that name stays unchanged until it is replaced as a whole; missing
     directories are created on commit. A file that was read is not replaced (`RecipeError`), unless it is `edits`, which
-    the user asked to change in place. If `path` is a symbolic link, the link is replaced, and its target stays unchanged.
+    the user asked to change in place. If `path` is a symbolic link, the link is replaced and its target left alone.
     """
 
     def __init__(self, path: Path, mode: int = 0o666, *, edits: Path | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Predictions in plain, typed words: what `--json`, outputs and templates show."""
+"""Predictions as plain, typed values: the form that `--json`, outputs and templates show."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ from fuki_build.measure.predict import Prediction
 from fuki_build.measure.rtmr import Rtmr
 
 FORMAT_VERSION = 1
-"""Of everything below; raised when a field changes its meaning or goes away."""
+"""Version of everything below; raised when a field changes its meaning or is removed."""
 
 
 class EventView(View, frozen=True):
-    """One measurement: digests by bank in hex. Where `unknown` says why it cannot be told, they are empty."""
+    """One measurement: digests by bank in hex; empty where `unknown` says why they cannot be predicted."""
 
     pcr: int
     type: str
@@ -28,9 +28,9 @@ class EventView(View, frozen=True):
 
 
 class RegisterView(View, frozen=True):
-    """A register's values by bank, in hex; PCR 11's after a phase path, null before the first phase.
+    """A register's values by bank, in hex; for PCR 11 after a phase path, which is null before the first phase.
 
-    Where `unknown` says why it cannot be told, `values` is empty.
+    `values` is empty where `unknown` says why they cannot be predicted.
     """
 
     pcr: int
@@ -40,9 +40,9 @@ class RegisterView(View, frozen=True):
 
 
 class RtmrView(View, frozen=True):
-    """A runtime measurement register of a TDX guest, with SHA-384 in hex, and the events that make it.
+    """A runtime measurement register of a TDX guest, with SHA-384 in hex, and the events that extend it.
 
-    `value` is null where `unknown` says why it cannot be told.
+    `value` is null where `unknown` says why it cannot be predicted.
     """
 
     name: str
@@ -52,9 +52,9 @@ class RtmrView(View, frozen=True):
 
 
 class CaseView(View, frozen=True):
-    """A profile on machines that select the same; `machines` is empty where they are all that select it.
+    """A profile on machines that select the same; `machines` is empty if the case stands for all such machines.
 
-    `rtmrs` is empty where they were not asked for.
+    `rtmrs` is empty unless requested.
     """
 
     profile: int | None
@@ -68,7 +68,7 @@ class CaseView(View, frozen=True):
 
 
 class BootView(View, frozen=True):
-    """How the image is taken to be started; `variables` are the SHA-256 of those that PCR 7 is predicted from.
+    """The assumed start of the image; `variables` are the SHA-256 of those that PCR 7 is predicted from.
 
     `partitions` is the SHA-384 of the disk's partition table, as it is measured.
     """
@@ -106,15 +106,17 @@ def predictions_view(
     *,
     rtmrs: bool = False,
 ) -> PredictionsView:
-    """All predictions, of these registers or of all; `phases` are the words of phase paths.
+    """All predictions, for these registers or for all; `phases` are the words of phase paths.
 
-    With `rtmrs`, of those too: the predictions must have their bank.
+    `rtmrs` adds those registers: the predictions must have their bank.
     """
     image = describe(layout)
     names = {profile.number: profile.id for profile in image.profiles}
-    # Cases share most of their events: each is described once.
+
+    # Cases share most of their events, so each is described once.
     events = {id(event): event for prediction in predictions for event in prediction.events}
     views = {key: event_view(event) for key, event in events.items()}
+
     return PredictionsView(
         version=FORMAT_VERSION,
         image=layout.name,
@@ -138,15 +140,16 @@ def _case(
     rtmrs: Sequence[Rtmr],
 ) -> CaseView:
     case = prediction.case
-    wanted = [pcr for pcr in prediction.registers if not registers or pcr in registers]
+    shown = [pcr for pcr in prediction.registers if not registers or pcr in registers]
+
     return CaseView(
         profile=case.profile,
         profile_id=None if case.profile is None else names.get(case.profile),
         firmware=case.firmware,
         devicetree=case.devicetree,
         machines=case.machines,
-        registers=[view for pcr in wanted for view in _registers(prediction, pcr, phases)],
-        events=[views[id(event)] for event in prediction.events if event.pcr in wanted],
+        registers=[view for pcr in shown for view in _registers(prediction, pcr, phases)],
+        events=[views[id(event)] for event in prediction.events if event.pcr in shown],
         rtmrs=[_rtmr(register) for register in rtmrs],
     )
 
