@@ -27,7 +27,7 @@ from fuki_coco.options import (
 
 VERSION = 1
 
-# cryptography and CBOR are loaded only where something is signed or written.
+# cryptography and CBOR are slow to load, and needed only where something is signed or written.
 
 
 @click.group("id-block")
@@ -54,12 +54,14 @@ def make(
     from fuki_coco import id_blocks  # noqa: PLC0415 - as above
 
     encoded = id_block.encode_block(block)
+
     with ExitStack() as stack:
         key = stack.enter_context(signing_key(key_table(id_key, "--id-key"), plugins, "id-key"))
         author = None
         if author_key is not None:
             author = stack.enter_context(signing_key(key_table(author_key, "--author-key"), plugins, "author-key"))
         auth = id_blocks.sign(block, key, author)
+
     if output is not None:
         _write(output, encoded, id_block.encode_auth(auth))
     _show(block, auth, as_json=as_json)
@@ -113,17 +115,19 @@ def verify(
     from fuki_coco import id_blocks  # noqa: PLC0415 - as above
 
     with located(f"{block}, {auth}", FormatError, MismatchError):
-        found, keys = id_blocks.verify(read_file(block, id_block.BLOCK_SIZE), read_file(auth, id_block.AUTH_SIZE))
+        decoded, keys = id_blocks.verify(read_file(block, id_block.BLOCK_SIZE), read_file(auth, id_block.AUTH_SIZE))
+
     author = id_blocks.key_digest(keys.author_key) if keys.has_author else None
-    for name, wanted, real in (
-        ("launch digest", measurement, found.launch_digest),
+    for name, expected, actual in (
+        ("launch digest", measurement, decoded.launch_digest),
         ("digest of the id key", id_key_digest, id_blocks.key_digest(keys.id_key)),
         ("digest of the author's key", author_key_digest, author),
     ):
-        if wanted is not None and wanted != real:
-            there = real.hex() if real else "missing"
-            raise MismatchError(f"the {name} is {there}, not {wanted.hex()}", where=str(block))
-    _show(found, keys, as_json=as_json)
+        if expected is not None and expected != actual:
+            shown = actual.hex() if actual else "missing"
+            raise MismatchError(f"the {name} is {shown}, not {expected.hex()}", where=str(block))
+
+    _show(decoded, keys, as_json=as_json)
 
 
 def _write(prefix: Path, block: bytes, auth: bytes) -> None:
@@ -135,6 +139,7 @@ def _show(block: IdBlock, auth: IdAuth, *, as_json: bool) -> None:
     from fuki_coco import id_blocks  # noqa: PLC0415 - as above
 
     arguments = list(id_blocks.qemu_arguments(block, auth))
+
     facts = {
         "measurement": block.launch_digest.hex(),
         "policy": f"{block.policy:#x}",
@@ -144,9 +149,11 @@ def _show(block: IdBlock, auth: IdAuth, *, as_json: bool) -> None:
         "id-key-digest": id_blocks.key_digest(auth.id_key).hex(),
         "author-key-digest": id_blocks.key_digest(auth.author_key).hex() if auth.has_author else None,
     }
+
     if as_json:
         click.echo(json.dumps({"version": VERSION, **facts, "qemu": arguments}, indent=2))
         return
+
     for name, value in facts.items():
         click.echo(f"{name:18} {value or '-'}")
     click.echo(shlex.join(arguments))

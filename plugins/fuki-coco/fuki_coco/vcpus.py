@@ -1,7 +1,7 @@
-"""The registers that vCPUs start with, as each hypervisor sets them.
+"""The initial registers of vCPUs, as each hypervisor sets them.
 
-Source: KVM and QEMU for the common values; for EC2 and GCE what virtee/sev-snp-measure found on them. The x87 control
-word of an SVSM guest is QEMU's 0x37f, as on hardware; sev-snp-measure 0.0.13 leaves it at 0.
+Source: KVM and QEMU for the common values; virtee/sev-snp-measure's findings for EC2 and GCE. The x87 control word of
+an SVSM guest is QEMU's 0x37f, as on hardware; sev-snp-measure 0.0.13 leaves it at 0.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ RESET_VECTOR = 0xFFFFFFF0
 
 
 class Vmm(StrEnum):
-    """The hypervisors that differ in what they measure."""
+    """The hypervisors with different measurements."""
 
     QEMU = "qemu"
     EC2 = "ec2"
@@ -43,7 +43,7 @@ _COMMON: Mapping[str, Value] = MappingProxyType(
 )
 _QEMU: Mapping[str, Value] = MappingProxyType({"mxcsr": 0x1F80, "x87_fcw": 0x37F})
 _CLOUD_RDX = 0x600
-"""EC2 and GCE put this where QEMU has the CPU signature."""
+"""The value in EC2 and GCE where QEMU has the CPU signature."""
 _BY_VMM: Mapping[str, Mapping[str, Value]] = MappingProxyType(
     {
         Vmm.QEMU: _QEMU,
@@ -63,7 +63,7 @@ _SVSM: Mapping[str, Value] = MappingProxyType(
 
 
 def knows_cpu_model(vmm: str) -> bool:
-    """Whether the CPU model is part of what this hypervisor measures."""
+    """Whether this hypervisor's measurement includes the CPU model."""
     return vmm == Vmm.QEMU
 
 
@@ -71,7 +71,10 @@ def register_page(vmm: str, start: int, cpu_signature: int, guest_features: int)
     """The VMSA of a vCPU that starts at `start` in real mode. Raises `RecipeError` for an unknown hypervisor."""
     if vmm not in _BY_VMM:
         raise RecipeError(f"how {vmm!r} starts the vCPUs of firmware that is no IGVM file is not known")
+
+    # EC2's code segment is not marked as accessed at the reset vector.
     attributes = 0x9A if vmm == Vmm.EC2 and start == RESET_VECTOR else 0x9B
+
     fields: dict[str, Value] = {
         **_COMMON,
         "rdx": cpu_signature,
@@ -80,9 +83,10 @@ def register_page(vmm: str, start: int, cpu_signature: int, guest_features: int)
         "cs": Segment(0xF000, attributes, 0xFFFF, start & 0xFFFF0000),
         "rip": start & 0xFFFF,
     }
+
     return vmsa.encode(fields)
 
 
 def svsm_page(start: int, cpu_signature: int) -> bytes:
-    """The VMSA of a vCPU that starts in an SVSM, in flat protected mode; QEMU starts all of them so."""
+    """The VMSA of a vCPU that starts in an SVSM, in flat protected mode, as QEMU starts all of them."""
     return vmsa.encode({**_COMMON, **_QEMU, **_SVSM, "rip": start, "rdx": cpu_signature})
