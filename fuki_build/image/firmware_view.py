@@ -3,21 +3,20 @@
 import hashlib
 from collections import Counter
 
-from msgspec import Struct
-
 from fuki_build.errors import FormatError
 from fuki_build.formats.confidential import igvm, ovmf
 from fuki_build.formats.confidential.igvm import Igvm
 from fuki_build.formats.confidential.ovmf import Ovmf
+from fuki_build.formats.documents import Document, View
 from fuki_build.formats.reader import Reader
-from fuki_build.formats.uefi import firmware, volumes
+from fuki_build.formats.uefi import firmware, secure_boot_support, volumes
 from fuki_build.formats.uefi.firmware import FirmwareKind
 
 _TOP = 1 << 32
 _RESET_SIZE = 16
 
 
-class EntryView(Struct, frozen=True, rename="kebab"):
+class EntryView(View, frozen=True):
     """An entry of OVMF's GUID table; `data` in hex."""
 
     guid: str
@@ -25,8 +24,8 @@ class EntryView(Struct, frozen=True, rename="kebab"):
     data: str
 
 
-class MetadataView(Struct, frozen=True, rename="kebab"):
-    """A section of SEV, TDX or IGVM metadata; `offset` and `raw_size` refer to the file, for TDX only."""
+class MetadataView(View, frozen=True):
+    """A section of SEV, TDX or IGVM metadata; `offset` and `raw_size` are in the file, of TDX only."""
 
     kind: str
     address: int
@@ -36,8 +35,8 @@ class MetadataView(Struct, frozen=True, rename="kebab"):
     attributes: int | None = None
 
 
-class VolumeView(Struct, frozen=True, rename="kebab"):
-    """A firmware volume; `address` is its place in the guest's memory, for x86 firmware only."""
+class VolumeView(View, frozen=True):
+    """A firmware volume; `address` is where it is in the guest's memory, of x86 firmware."""
 
     offset: int
     size: int
@@ -45,8 +44,8 @@ class VolumeView(Struct, frozen=True, rename="kebab"):
     file_system: str
 
 
-class PlatformView(Struct, frozen=True, rename="kebab"):
-    """An IGVM file's content for one platform: the number of headers by kind."""
+class PlatformView(View, frozen=True):
+    """What an IGVM file has for one platform: headers by their kind."""
 
     platform: str
     mask: int
@@ -55,25 +54,25 @@ class PlatformView(Struct, frozen=True, rename="kebab"):
     headers: dict[str, int]
 
 
-class IgvmView(Struct, frozen=True, rename="kebab"):
+class IgvmView(View, frozen=True):
     version: int
-    architecture: str
+    arch: str
     platforms: tuple[PlatformView, ...]
 
 
-class MissingFeature(Struct, frozen=True):
-    """A technology that the firmware does not support, and the reason."""
+class MissingFeature(View, frozen=True):
+    """What the firmware is not good for, and why."""
 
     technology: str
     message: str
 
 
-class FirmwareFileView(Struct, frozen=True, rename="kebab"):
-    """All facts about one image; metadata that it does not have are None."""
+class FirmwareFileView(View, frozen=True):
+    """Everything that is known of one image; metadata that it does not have are None."""
 
     name: str
     kind: str
-    release: str | None
+    version: str | None
     size: int
     sha256: str
     flaw: str | None
@@ -87,12 +86,17 @@ class FirmwareFileView(Struct, frozen=True, rename="kebab"):
     missing: tuple[MissingFeature, ...] = ()
 
 
+class FirmwareDocument(Document, frozen=True):
+    """What `fuki firmware show --json` prints."""
+
+    firmware: tuple[FirmwareFileView, ...]
+
+
 def view_firmware(name: str, data: bytes) -> FirmwareFileView:
     """Describe an image in memory. Never fails: damage becomes the `flaw`."""
     reader = Reader.of(data)
-    summary = firmware.recognise(reader)
-    flaw = summary.flaw
-
+    recognised = firmware.recognise(reader)
+    flaw = recognised.flaw
     table: Ovmf | None = None
     file: Igvm | None = None
     try:
@@ -103,8 +107,8 @@ def view_firmware(name: str, data: bytes) -> FirmwareFileView:
 
     return FirmwareFileView(
         name=name,
-        kind=summary.kind,
-        release=summary.version,
+        kind=recognised.kind,
+        version=recognised.version,
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         flaw=flaw,
@@ -115,8 +119,8 @@ def view_firmware(name: str, data: bytes) -> FirmwareFileView:
         igvm_metadata=_igvm_metadata(table),
         igvm=_view_igvm(file) if file else None,
         volumes=_volumes(reader, x86=table is not None) if file is None else (),
-        missing=tuple(_missing_of_igvm(file) if file else _missing(table))
-        if summary.kind is not FirmwareKind.UNKNOWN
+        missing=tuple(_missing_of_igvm(file) if file else _missing(table, data))
+        if recognised.kind is not FirmwareKind.UNKNOWN
         else (),
     )
 
@@ -178,7 +182,7 @@ def _missing_of_igvm(file: Igvm) -> list[MissingFeature]:
     ]
 
 
-def _missing(table: Ovmf | None) -> list[MissingFeature]:
+def _missing(table: Ovmf | None, data: bytes) -> list[MissingFeature]:
     if table is None:
         return [MissingFeature("all", "no GUID table of OVMF: not made for SEV, SEV-ES, SEV-SNP or TDX guests")]
     missing = []
@@ -201,5 +205,11 @@ def _missing(table: Ovmf | None) -> list[MissingFeature]:
 
     if not table.igvm:
         missing.append(MissingFeature("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
+    elif secure_boot_support.takes_keys_through_igvm(data) is False:
+        missing.append(MissingFeature("IGVM", "no driver for it: Secure Boot keys of an IGVM file are ignored"))
+    if secure_boot_support.needs_system_management_mode(data):
+        missing.append(
+            MissingFeature("IGVM", "needs SMM and flash: a guest of an IGVM file that is not confidential hangs")
+        )
 
     return missing

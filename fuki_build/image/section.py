@@ -26,7 +26,9 @@ IMAGE_ORDER = (
 """File order, as in ukify 262.1: tools that compare images see the same sequence."""
 
 STUB_OWN = frozenset((".text", ".rodata", ".data", ".reloc", ".sdmagic", ".bss", ".dynamic", ".dynsym", ".rela"))
-"""The stub's code and data, by their linkers' names. `.sbat` belongs to the stub only until it is replaced."""
+"""The stub's code and data, by the names that its linkers give them. `.sbat` is the stub's only until replaced."""
+HAND_OVER = ".fuki"
+"""The hand-over program: where the image starts, before the stub does."""
 NAME_SIZE = 8
 
 

@@ -3,16 +3,14 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from fuki_build.image.describe import StubView, View, describe
+from fuki_build.formats.documents import Document, View
+from fuki_build.image.describe import StubView, describe
 from fuki_build.image.layout import Layout
 from fuki_build.measure import pcr11, rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, in_hex
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.rtmr import Rtmr
-
-FORMAT_VERSION = 1
-"""Version of everything below; raised when a field changes its meaning or is removed."""
 
 
 class EventView(View, frozen=True):
@@ -54,13 +52,14 @@ class RtmrView(View, frozen=True):
 class CaseView(View, frozen=True):
     """A profile on machines that select the same; `machines` is empty if the case stands for all such machines.
 
-    `rtmrs` is empty unless requested.
+    They select firmware by its `fwid` and a devicetree by its `compatible` string, null where they select none.
+    `rtmrs` is empty where they were not asked for.
     """
 
     profile: int | None
     profile_id: str | None
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     machines: Sequence[str]
     registers: Sequence[RegisterView]
     events: Sequence[EventView]
@@ -87,8 +86,7 @@ class BootView(View, frozen=True):
     addons: Sequence[str]
 
 
-class PredictionsView(View, frozen=True):
-    version: int
+class PredictionsView(Document, frozen=True):
     image: str
     stub: StubView | None
     banks: Sequence[str]
@@ -118,7 +116,6 @@ def predictions_view(
     views = {key: event_view(event) for key, event in events.items()}
 
     return PredictionsView(
-        version=FORMAT_VERSION,
         image=layout.name,
         stub=image.stub,
         banks=predictions[0].banks if predictions else (),
@@ -145,8 +142,8 @@ def _case(
     return CaseView(
         profile=case.profile,
         profile_id=None if case.profile is None else names.get(case.profile),
-        firmware=case.firmware,
-        devicetree=case.devicetree,
+        fwid=case.firmware,
+        compatible=case.devicetree,
         machines=case.machines,
         registers=[view for pcr in shown for view in _registers(prediction, pcr, phases)],
         events=[views[id(event)] for event in prediction.events if event.pcr in shown],

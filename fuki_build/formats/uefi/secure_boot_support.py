@@ -1,7 +1,9 @@
-"""Whether an edk2 image was built with Secure Boot, and so enforces the keys in its variable store.
+"""What drivers an edk2 image was built with, such as those that make it heed the keys in its variable store.
 
 Measured: of Debian's builds of edk2 2025.02 and 2026.08, exactly those that enforce Secure Boot contain the name of the
 variable SecureBootEnable (SecurityPkg/Library/AuthVariableLib and SecureBootConfigDxe) in their compressed volume.
+Those that need system management mode, and with it flash, have the driver PiSmmCore; keys of an IGVM file are for
+IgvmSecureBootDxe (OvmfPkg, since edk2 stable202511).
 """
 
 import lzma
@@ -19,9 +21,23 @@ _PIECE = 256 * 1024
 
 
 def enforces_secure_boot(image: bytes) -> bool | None:
-    """True or False for images whose drivers can be read; None where there are none (a store) or they cannot be."""
+    """True or False for images whose drivers can be looked at; None where there are none (a store), or cannot be."""
+    return _has(image, _MARK)
+
+
+def needs_system_management_mode(image: bytes) -> bool | None:
+    """Whether the image starts only on machines with SMM and with flash to keep variables in; None as above."""
+    return _has(image, "PiSmmCore\0".encode("utf-16-le"))
+
+
+def takes_keys_through_igvm(image: bytes) -> bool | None:
+    """Whether a confidential guest enrolls Secure Boot keys that its IGVM file brings; None as above."""
+    return _has(image, "IgvmSecureBootDxe\0".encode("utf-16-le"))
+
+
+def _has(image: bytes, mark: bytes) -> bool | None:
     budget = _MAX_VOLUME
-    enforced = None
+    has_mark = None
     at = image.find(_LZMA)
     for _ in range(_MAX_SECTIONS):
         if at < _SECTION_HEAD:
@@ -29,7 +45,7 @@ def enforces_secure_boot(image: bytes) -> bool | None:
 
         # The GUID-defined section says where its data start: after the GUID, 16 bits.
         start = at - _SECTION_HEAD + int.from_bytes(image[at + 16 : at + 18], "little")
-        size, marked = _search(image[start:], budget)
+        size, marked = _search(image[start:], mark, budget)
         if marked:
             return True
 
@@ -37,14 +53,14 @@ def enforces_secure_boot(image: bytes) -> bool | None:
 
         # A small section is no volume of drivers, and says nothing.
         if size >= _MIN_VOLUME:
-            enforced = False
+            has_mark = False
 
         at = image.find(_LZMA, at + 1)
 
-    return enforced
+    return has_mark
 
 
-def _search(data: bytes, limit: int) -> tuple[int, bool]:
+def _search(data: bytes, mark: bytes, limit: int) -> tuple[int, bool]:
     """Bytes decompressed from the start of `data`, in LZMA's old format, and whether they contain the mark.
 
     Decompression stops at the mark and at `limit` bytes.
@@ -61,9 +77,9 @@ def _search(data: bytes, limit: int) -> tuple[int, bool]:
             size += len(piece)
 
             # The mark may be cut by the end of a piece.
-            if _MARK in tail + piece:
+            if mark in tail + piece:
                 return size, True
-            tail = piece[-len(_MARK) :]
+            tail = piece[-len(mark) :]
     except lzma.LZMAError:
         pass
 

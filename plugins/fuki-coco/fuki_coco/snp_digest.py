@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 SIZE = 48
 START = bytes(SIZE)
-VMSA_ADDRESS = 0xFFFFFFFFF000
-"""The address at which every vCPU's registers are measured."""
 _NOTHING = bytes(SIZE)
 _PAGE_INFO = Struct("<48s48sHBB3BxQ")
 _pack = _PAGE_INFO.pack
