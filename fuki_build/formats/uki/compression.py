@@ -45,6 +45,7 @@ def _guarded(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Turn the decompressors' exceptions about damage into `FormatError`."""
     if name not in _DECOMPRESSORS:
         raise FormatError(f"kernels compressed with {name} cannot be read", hint="give the uncompressed kernel")
+
     try:
         yield from _DECOMPRESSORS[name](pieces)
     except FormatError:
