@@ -1,6 +1,6 @@
 """Confidential computing: launch digests of SEV, SEV-ES, SEV-SNP and TDX, ID blocks, and reference values.
 
-What is heavy is imported where it is used, so that loading the plugin costs little where nothing is launched.
+Heavy modules are imported where they are used, so that loading the plugin costs little if nothing is launched.
 """
 
 from collections.abc import Sequence
