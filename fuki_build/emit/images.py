@@ -15,7 +15,7 @@ from fuki_build.image.blob import Blob, FilePart
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, with_contents
 from fuki_build.image.output_file import OutputFile
-from fuki_build.signing.request import Signer, SignRequest, open_signers
+from fuki_build.signing.request import Signer, Signers, SignRequest, open_signers
 
 OpenFile = Callable[[Path, Output], OutputFile]
 
@@ -31,17 +31,18 @@ class ImageWriter:
         self._banks |= runtime_banks(plan.host, plan.resolved.launches)
         self._needs_file = any(output.format.needs_image_file for output in outputs)
         self._needs_file |= needs_image_file(plan.resolved.launches)
-        self._signers = {id(signer.request): signer for signer in self._open()}
+        self._signers = Signers(self._open())
         self.findings = self._doubts()
-        self._signers |= {id(signer.request): signer for signer in self._open_policies()}
+        self._policy_signers = None if plan.unsigned else Signers(self._open_policies())
         self._policies: dict[int, bytes] = {}
         self._kernels = self._sign_kernels()
 
     def _open(self) -> tuple[Signer, ...]:
-        wanted = [output.signers for output in self._outputs if output.images]
-        wanted += [self._plan.resolved.signers] * self._needs_file
-        wanted += [reservation.requests for reservation in self._plan.resolved.kernels]
-        requests = {id(request): request for signers in wanted for request in signers}
+        groups = [output.signers for output in self._outputs if output.images]
+        groups += [self._plan.resolved.signers] * self._needs_file
+        groups += [reservation.requests for reservation in self._plan.resolved.kernels]
+        # One request can be that of several outputs and kernels: its key is opened once.
+        requests = {request.where: request for group in groups for request in group}
         signers = open_signers(tuple(requests.values()), self._plan.signing)
         if signers:
             from fuki_build.signing.authenticode.sign import check_key  # noqa: PLC0415 - cryptography is slow to load
@@ -51,39 +52,37 @@ class ImageWriter:
         return signers
 
     def _open_policies(self) -> tuple[Signer, ...]:
-        if self._plan.unsigned:
-            return ()
         keys = [key for reservation in self._plan.resolved.policies for key in reservation.keys]
-        requests = {id(key.request.signer): key.request.signer for key in keys}
+        requests = {key.request.signer.where: key.request.signer for key in keys}
         return open_signers(tuple(requests.values()), self._plan.signing)
 
     def _doubts(self) -> tuple[Finding, ...]:
         """What firmware may not know of the signatures that are going to be made."""
-        if not self._signers:
+        signers = tuple(self._signers)
+        if not signers:
             return ()
         from fuki_build.checks.signatures import doubts  # noqa: PLC0415 - cryptography is slow to load
 
         silenced = self._plan.loaded.recipe.silence
-        found = [finding for signer in self._signers.values() for finding in doubts(signer)]
-        return tuple(finding for finding in dict.fromkeys(found) if finding.rule not in silenced)
+        findings = dict.fromkeys(finding for signer in signers for finding in doubts(signer))
+        return tuple(finding for finding in findings if finding.rule not in silenced)
 
     def _sign_kernels(self) -> dict[int, Blob]:
-        """What stands for each signed kernel in the layouts, by identity, and the kernel itself."""
+        """The signed kernels, by the indices of their sections in the image."""
         reservations = self._plan.resolved.kernels
         if not reservations:
             return {}
         from fuki_build.signing.authenticode.kernel import fill  # noqa: PLC0415 - cryptography is slow to load
 
-        return {
-            id(reservation.content): fill(reservation, self._of(reservation.requests)) for reservation in reservations
-        }
-
-    def _of(self, requests: Sequence[SignRequest]) -> list[Signer]:
-        return [self._signers[id(request)] for request in requests]
+        kernels = {}
+        for reservation in reservations:
+            (section,) = self._plan.uki.find(".linux", reservation.profile)
+            kernels[section.index] = fill(reservation, self._signers)
+        return kernels
 
     def write(self, layout: Layout, open_file: OpenFile) -> BuiltImage:
         """Assemble an image everywhere an output wants it; if none does, only for its digests."""
-        content = with_contents(layout, self._kernels)
+        content = with_contents(layout, self._kernels) if layout.kind is ImageKind.UKI else layout
         built = None
         for output in self._outputs:
             for path, wanted in output.images.items():
@@ -98,7 +97,10 @@ class ImageWriter:
                 file.commit()
             built = BuiltImage(*written, path)
         built = built or BuiltImage(content, self._assemble(content, None), None)
-        return replace(built, layout=with_contents(built.layout, self._made(content)))
+        if layout.kind is ImageKind.UKI:
+            policies = {index: Blob.of_bytes(data) for index, data in self._policies.items()}
+            built = replace(built, layout=with_contents(built.layout, policies))
+        return built
 
     def _assemble(self, content: Layout, file: OutputFile | None, algorithms: Collection[str] = ()) -> Assembly:
         deferred = self._deferred(content)
@@ -118,13 +120,7 @@ class ImageWriter:
             return {}
         from fuki_build.signing.pcr_policy.section import deferred_sections  # noqa: PLC0415 - cryptography is slow to load
 
-        return deferred_sections(content, reservations, lambda request: self._signers.get(id(request)), self._policies)
-
-    def _made(self, content: Layout) -> Mapping[int, Blob]:
-        """The sections with policies as they were made, by the identity of what stood for them."""
-        if content.kind is not ImageKind.UKI:
-            return {}
-        return {id(content.sections[i].section.content): Blob.of_bytes(data) for i, data in self._policies.items()}
+        return deferred_sections(content, reservations, self._policy_signers, self._policies)
 
     def _write(self, content: Layout, file: OutputFile, requests: Sequence[SignRequest]) -> tuple[Layout, Assembly]:
         if not requests:
@@ -134,7 +130,8 @@ class ImageWriter:
         def run(algorithms: Collection[str]) -> Assembly:
             return self._assemble(content, file, algorithms)
 
-        return write_signed(content, file, self._of(requests), self._plan.signing, run=run)
+        signers = [self._signers.of(request) for request in requests]
+        return write_signed(content, file, signers, self._plan.signing, run=run)
 
     @property
     def kernel_digests(self) -> dict[Path, str]:

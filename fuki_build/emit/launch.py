@@ -97,13 +97,13 @@ def needs_image_file(requests: Sequence[LaunchRequest]) -> bool:
 def build_launches(plan: Plan, built: BuiltImage, addons: Sequence[BuiltImage]) -> Iterator[LaunchRecord]:
     """The launches that a recipe asks for, of the image that was built from it; on a disk, its addons are beside it."""
     layout = built.layout
-    known = {id(p.section): bytes.fromhex(d) for p, d in zip(layout.sections, built.assembly.sections, strict=True)}
+    digests = [bytes.fromhex(digest) for digest in built.assembly.sections]
     found = list(subjects(layout))
     contents = SectionDigests(layout, built.assembly, tuple(runtime_banks(plan.host, plan.resolved.launches)))
     for request in plan.resolved.launches:
         boots: list[ProfileBoot] = []
         if request.direct_boot is DirectBootMode.SECTIONS:
-            boots = list(section_boots(layout, lambda section: known[id(section)]))
+            boots = list(section_boots(layout, lambda section: digests[section.index]))
         elif request.direct_boot is DirectBootMode.IMAGE and built.path is not None:
             boots = [image_boot(Blob.of_file(built.path))]
         runtime = None

@@ -30,8 +30,9 @@ def write_outputs(
         files = _Files(new)
         dependencies = None if depfile is None else _open(new, depfile, "--depfile")
         writer = ImageWriter(plan, outputs, progress)
-        images = {id(layout): writer.write(layout, files.open) for layout in plan.layouts}
-        build = _record(plan, images, writer)
+        uki = writer.write(plan.uki, files.open)
+        addons = tuple(writer.write(addon, files.open) for addon in plan.addons)
+        build = _record(plan, uki, addons, writer)
         templates: list[Path] = []
         for output in outputs:
             _emit(plan, output, build, files, templates)
@@ -69,16 +70,15 @@ def _open(new: OutputFiles, path: Path, where: str) -> OutputFile:
         return new.open(path)
 
 
-def _record(plan: Plan, images: Mapping[int, BuiltImage], writer: ImageWriter) -> Build:
+def _record(plan: Plan, uki: BuiltImage, addons: tuple[BuiltImage, ...], writer: ImageWriter) -> Build:
     recipe = plan.loaded.recipe
-    uki, addons = images[id(plan.uki)], tuple(images[id(addon)] for addon in plan.addons)
     return Build(
         name=recipe.name,
         version=recipe.version,
         variables=plan.loaded.variables,
         uki=uki,
         addons=addons,
-        inputs=tuple(_inputs(plan, [image.assembly for image in images.values()], writer.kernel_digests)),
+        inputs=tuple(_inputs(plan, [image.assembly for image in (uki, *addons)], writer.kernel_digests)),
         tools=plan.host.versions(),
         findings=(*plan.findings, *writer.findings),
         firmware_origins=plan.resolved.firmware_origins,

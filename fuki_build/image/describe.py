@@ -121,7 +121,7 @@ def describe(layout: Layout, assembly: Assembly | None = None, machines: Sequenc
         for kind, chid in stub_chids(machine).items():
             types.setdefault(chid, kind)
     parts = slices(layout.plain_sections)
-    images = {id(f.section): f for part in parts for f in part.firmware}
+    images = {image.section.index: image for part in parts for image in part.firmware}
     signatures, flaws = _signatures(layout)
     return LayoutView(
         version=FORMAT_VERSION,
@@ -133,7 +133,7 @@ def describe(layout: Layout, assembly: Assembly | None = None, machines: Sequenc
         header_slots_left=layout.headers.free_slots,
         profiles=tuple(_profile(s) for s in layout.plain_sections if s.name == ".profile"),
         sections=tuple(
-            _section(layout, placed, images.get(id(placed.section)), digests[i] if digests else None)
+            _section(layout, placed, images.get(i), digests[i] if digests else None)
             for i, placed in enumerate(layout.sections)
         ),
         firmware=tuple(image for part in parts for image in _firmware(part)),

@@ -125,12 +125,11 @@ def _kernels(layout: Layout) -> Iterator[tuple[int, Ranges]]:
 
 def _microcode_pairs(layout: Layout) -> tuple[tuple[int, int], ...]:
     """Indices of the `.ucode` and `.initrd` that some profile has both of."""
-    index = {id(placed.section): number for number, placed in enumerate(layout.sections)}
     pairs = []
     for profile in (None, *layout.profiles):
         seen = {section.name: section for section in reversed(layout.effective(profile))}
         if ".ucode" in seen and ".initrd" in seen:
-            microcode, initrd = index[id(seen[".ucode"])], index[id(seen[".initrd"])]
+            microcode, initrd = seen[".ucode"].index, seen[".initrd"].index
             if layout.sections[microcode].header.virtual_size <= _MAX_MICROCODE:
                 pairs.append((microcode, initrd))
     return tuple(dict.fromkeys(pairs))

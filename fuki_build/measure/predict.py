@@ -123,14 +123,14 @@ def firmware_case(layout: Layout, profile: int | None, fwid: str) -> Case:
 
 
 def _key(case: Case) -> tuple[int | None, tuple[int, ...]]:
-    return case.profile, tuple(id(section) for section in case.measured)
+    return case.profile, tuple(section.index for section in case.measured)
 
 
 def _grouped(selections: Sequence[tuple[str, Selection]]) -> Iterator[Case]:
     """Machines that select the same are one case."""
     groups: dict[tuple[int, ...], list[tuple[str, Selection]]] = {}
     for name, selection in selections:
-        key = tuple(id(section) for section in selection.measured)
+        key = tuple(section.index for section in selection.measured)
         groups.setdefault(key, []).append((name, selection))
     for members in groups.values():
         first = members[0][1]
@@ -172,7 +172,7 @@ def _selectable(part: Slice, kind: DeviceType) -> dict[int, tuple[str, Section]]
     """The sections that the table of a slice leads to, and their keys; of several with one key the first."""
     keys = part.table.keys(kind) if part.table else {}
     return {
-        id(section): (key, section)
+        section.index: (key, section)
         for (own_kind, key), section in part.selectable.items()
         if own_kind is kind and key in keys
     }
@@ -185,7 +185,7 @@ def predict(contents: SectionDigests, wanted: Sequence[Case], boot: Boot | None 
     """
     how = boot or Boot()
     around: dict[int | None, tuple[tuple[Event, ...], tuple[Event, ...]]] = {}
-    sections: dict[int, tuple[Event, ...]] = {}
+    events_by_section: dict[int, tuple[Event, ...]] = {}
     predictions = []
     for case in wanted:
         subject = BootedProfile(contents, case.profile, case.measured)
@@ -193,9 +193,9 @@ def predict(contents: SectionDigests, wanted: Sequence[Case], boot: Boot | None 
             around[case.profile] = _around(subject, how)
         before, after = around[case.profile]
         for section in case.measured:
-            if id(section) not in sections:
-                sections[id(section)] = tuple(pcr11.section_events(section, contents))
-        own = chain.from_iterable(sections[id(section)] for section in case.measured)
+            if section.index not in events_by_section:
+                events_by_section[section.index] = tuple(pcr11.section_events(section, contents))
+        own = chain.from_iterable(events_by_section[section.index] for section in case.measured)
         predictions.append(Prediction(case, contents.banks, (*before, *own, *after)))
     return tuple(predictions)
 

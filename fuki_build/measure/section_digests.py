@@ -35,10 +35,6 @@ class SectionDigests(Struct, frozen=True, dict=True):
     banks: tuple[str, ...]
 
     @cached_property
-    def _places(self) -> Mapping[int, int]:
-        return {id(placed.section): index for index, placed in enumerate(self.layout.sections)}
-
-    @cached_property
     def _digests(self) -> dict[int, Digests]:
         return {}
 
@@ -53,11 +49,11 @@ class SectionDigests(Struct, frozen=True, dict=True):
         return {index: placed.header.virtual_size for index, placed in enumerate(self.layout.sections)}
 
     def size(self, section: Section) -> int:
-        return self.sizes[self._places[id(section)]]
+        return self.sizes[section.index]
 
     def digests(self, section: Section) -> Digests:
         """The digests of a section as it is in memory."""
-        index = self._places[id(section)]
+        index = section.index
         if index not in self._digests:
             self._digests[index] = {bank: self._section_hash(index, bank).digest() for bank in self.banks}
         return self._digests[index]
@@ -71,7 +67,7 @@ class SectionDigests(Struct, frozen=True, dict=True):
 
         None where it is no EFI executable, or where zeros follow a signature: what is hashed then overlaps it.
         """
-        index = self._places[id(section)]
+        index = section.index
         zeros = self.sizes[index] - section.content.size
         if any(index not in self.assembly.hashes[bank].kernels for bank in self.banks):
             return None
@@ -85,7 +81,7 @@ class SectionDigests(Struct, frozen=True, dict=True):
         None where microcode is too large to have been hashed in front of the initrd. Parts are padded only where
         there are several (stub.c).
         """
-        indices = tuple(self._places[id(section)] for section in parts)
+        indices = tuple(section.index for section in parts)
         several = len(parts) + len(more) > 1
         joined = {bank: self._joined(indices, bank, several=several) for bank in self.banks}
         for blob in more:

@@ -15,6 +15,9 @@ FORMAT_VERSION = 1
 """Of everything below; raised when a field changes its meaning or goes away."""
 
 
+_EventFacts = tuple[int | str | tuple[str, bytes], ...]
+
+
 class EventView(View, frozen=True):
     """One measurement: digests by bank in hex. Where `unknown` says why it cannot be told, they are empty."""
 
@@ -113,8 +116,8 @@ def predictions_view(
     image = describe(layout)
     names = {profile.number: profile.id for profile in image.profiles}
     # Cases share most of their events: each is described once.
-    events = {id(event): event for prediction in predictions for event in prediction.events}
-    views = {key: event_view(event) for key, event in events.items()}
+    events = {_facts(event): event for prediction in predictions for event in prediction.events}
+    views = {facts: event_view(event) for facts, event in events.items()}
     return PredictionsView(
         version=FORMAT_VERSION,
         image=layout.name,
@@ -132,7 +135,7 @@ def predictions_view(
 def _case(
     prediction: Prediction,
     names: Mapping[int, str | None],
-    views: Mapping[int, EventView],
+    views: Mapping[_EventFacts, EventView],
     phases: Sequence[Sequence[str]],
     registers: Sequence[int],
     rtmrs: Sequence[Rtmr],
@@ -146,7 +149,7 @@ def _case(
         devicetree=case.devicetree,
         machines=case.machines,
         registers=[view for pcr in wanted for view in _registers(prediction, pcr, phases)],
-        events=[views[id(event)] for event in prediction.events if event.pcr in wanted],
+        events=[views[_facts(event)] for event in prediction.events if event.pcr in wanted],
         rtmrs=[_rtmr(register) for register in rtmrs],
     )
 
@@ -164,6 +167,12 @@ def _registers(prediction: Prediction, pcr: int, phases: Sequence[Sequence[str]]
         values = {bank: prediction.value(pcr, bank, words) for bank in prediction.banks}
         known = {bank: value.hex() for bank, value in values.items() if value is not None}
         yield RegisterView(pcr, ":".join(words) or None, known, unknown)
+
+
+def _facts(event: Event) -> _EventFacts:
+    """All of an event, as a key: equal events look the same."""
+    words = (event.type, event.what, event.source, event.by.value, event.unknown)
+    return event.pcr, *words, *event.digests.items()
 
 
 def event_view(event: Event) -> EventView:

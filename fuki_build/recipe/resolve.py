@@ -105,7 +105,7 @@ def _resolve_uki(
     if table.linux is None:
         raise RecipeError("the image has no kernel", where="fuki.image.linux", hint='add linux = "path/to/vmlinuz"')
     firmware = [resolve_firmware(recipe.firmware, None, inputs, host, "fuki.firmware")]
-    base = kernels_to_sign.reserve(resolve_contents(table, firmware[0], None, inputs, "fuki.image"))
+    base = kernels_to_sign.reserve(resolve_contents(table, firmware[0], None, inputs, "fuki.image"), None)
     stub = find_stub(table, base.kernel, inputs)
     sections = [
         *with_public_key(base.sections, policies),
@@ -118,7 +118,7 @@ def _resolve_uki(
     for number, profile in enumerate(recipe.profile, 1):
         where = f"fuki.profile[{number - 1}]"
         firmware.append(resolve_firmware(profile.firmware, number, inputs, host, f"{where}.firmware"))
-        own = kernels_to_sign.reserve(_resolve_profile(profile, firmware[-1], number, inputs, where))
+        own = kernels_to_sign.reserve(_resolve_profile(profile, firmware[-1], number, inputs, where), number)
         sections += own.sections
         if profile.sbat:
             sections.append(_uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))

@@ -78,27 +78,27 @@ def _refuse_undone(table: SignTable, name: str, where: str) -> None:
 
 
 class KernelSigning:
-    """Makes room for the signatures of kernels that have none; one that is signed stays as it is."""
+    """Reserves the signatures of kernels that have none; one that is signed stays as it is."""
 
     def __init__(self, requests: tuple[SignRequest, ...], context: SigningContext) -> None:
         self._requests = requests
         self._context = context
         self.reservations: list[KernelReservation] = []
 
-    def reserve(self, found: ResolvedContents) -> ResolvedContents:
-        """The slice with the kernel as it will be, as far as that is known now."""
-        kernel = found.kernel
+    def reserve(self, contents: ResolvedContents, profile: int | None) -> ResolvedContents:
+        """The contents of a profile, or of the base, with the kernel as it will be, as far as that is known now."""
+        kernel = contents.kernel
         if not self._requests or kernel is None or kernel.headers is None or kernel.signed:
-            return found
+            return contents
         from fuki_build.signing.authenticode.kernel import reserve  # noqa: PLC0415 - cryptography is slow to load
 
-        reservation = reserve(read_layout(kernel.content, kernel.path), self._requests, self._context)
+        reservation = reserve(read_layout(kernel.content, kernel.path), profile, self._requests, self._context)
         self.reservations.append(reservation)
         sections = tuple(
             replace(section, content=reservation.content) if section.name == ".linux" else section
-            for section in found.sections
+            for section in contents.sections
         )
-        return replace(found, sections=sections)
+        return replace(contents, sections=sections)
 
 
 def refuse_kernels(requests: tuple[SignRequest, ...]) -> None:

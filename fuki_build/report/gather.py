@@ -142,10 +142,11 @@ def _slices(layout: Layout, view: LayoutView) -> Iterator[SliceFacts]:
 
 def _firmware_requests(layout: Layout) -> Iterator[tuple[tuple[int | None, FirmwareImage], Request]]:
     """Every firmware image with its slice, and the digest of its payload that is wanted."""
-    starts = {id(placed.section): placed.header.raw_offset for placed in layout.sections}
     for part in slices(layout.plain_sections):
         for image in part.firmware:
-            start = starts[id(image.section)] + (image.header.payload_offset if image.header else 0)
+            start = layout.sections[image.section.index].header.raw_offset
+            if image.header:
+                start += image.header.payload_offset
             yield (part.profile, image), Request(((start, start + image.payload.size),))
 
 

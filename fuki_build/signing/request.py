@@ -1,6 +1,6 @@
 """What is to sign: a backend with its options, and how its signatures are to be."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
@@ -44,6 +44,24 @@ class Signer(Struct, frozen=True):
         return self.request.backend.name
 
 
+class Signers:
+    """Open signers, by the place of their requests in the recipe or on the command line."""
+
+    def __init__(self, signers: Iterable[Signer] = ()) -> None:
+        self._signers: dict[str, Signer] = {}
+        for signer in signers:
+            if signer.request.where in self._signers:
+                raise ValueError(f"there are two signers at {signer.request.where}")
+            self._signers[signer.request.where] = signer
+
+    def of(self, request: SignRequest) -> Signer:
+        """The signer of a request. Raises `LookupError` for one that was not opened: nothing is left unsigned."""
+        return self._signers[request.where]
+
+    def __iter__(self) -> Iterator[Signer]:
+        return iter(self._signers.values())
+
+
 def open_signers(requests: Sequence[SignRequest], context: SigningContext) -> tuple[Signer, ...]:
     """Find all keys, and log in where that is needed, before anything is read or written. Raises `SigningError`."""
     context.withhold([request.options for request in requests])
@@ -59,6 +77,7 @@ def _open(request: SignRequest, context: SigningContext) -> SigningKey | None:
         # Programs take it from the environment, unseen.
         source_date()
         return None
+
     backend = request.backend()
     with errors_at(request), blame(request.plugin, f"failed in signing backend {backend.name!r}"):
         return backend.open(request.options, context)

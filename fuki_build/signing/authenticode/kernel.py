@@ -16,16 +16,17 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import signed_content
 from fuki_build.signing.authenticode.sign import sign, signing_time, to_sign
-from fuki_build.signing.request import Signer, SignRequest, errors_at
+from fuki_build.signing.request import Signer, Signers, SignRequest, errors_at
 
 
 class KernelReservation(Struct, frozen=True):
     """A kernel that is to be signed: what was read of it, and what stands for it until then.
 
-    `sha256` is the file's as it is; `sizes` are those of the certificate table's entries, in bytes, in the order of
-    `requests`; `content` is the kernel with zeros for them.
+    `profile` is that of its section; `sha256` is the file's as it is; `sizes` are those of the certificate table's
+    entries, in bytes, in the order of `requests`; `content` is the kernel with zeros for them.
     """
 
+    profile: int | None
     layout: Layout
     assembly: Assembly
     sha256: str
@@ -34,15 +35,20 @@ class KernelReservation(Struct, frozen=True):
     content: Blob
 
 
-def reserve(layout: Layout, requests: Sequence[SignRequest], context: SigningContext) -> KernelReservation:
-    """Read a kernel, and find out how large its signatures will be. Raises `FukiError`."""
+def reserve(
+    layout: Layout, profile: int | None, requests: Sequence[SignRequest], context: SigningContext
+) -> KernelReservation:
+    """Read the kernel of a profile, or of the base, and find out how large its signatures will be.
+
+    Raises `FukiError`.
+    """
     assembly = assemble(layout, algorithms={request.digest for request in requests})
     digest = hashlib.sha256()
     for piece in read_pieces(layout.file or Blob()):
         digest.update(piece)
     sizes = tuple(_entry_size(request, assembly, context) for request in requests)
     content = signed_content(layout, bytes(sum(sizes)))
-    return KernelReservation(layout, assembly, digest.hexdigest(), tuple(requests), sizes, content)
+    return KernelReservation(profile, layout, assembly, digest.hexdigest(), tuple(requests), sizes, content)
 
 
 def _entry_size(request: SignRequest, assembly: Assembly, context: SigningContext) -> int:
@@ -80,10 +86,10 @@ def _largest_signature(certificate: bytes) -> int:
     return integers + (2 if integers < 0x80 else 3)
 
 
-def fill(reservation: KernelReservation, signers: Sequence[Signer]) -> Blob:
+def fill(reservation: KernelReservation, signers: Signers) -> Blob:
     """The signed kernel; as large as what stood for it. Raises `SigningError`."""
     table = b"".join(
-        _entry(next(s for s in signers if s.request is request), reservation.assembly, size)
+        _entry(signers.of(request), reservation.assembly, size)
         for request, size in zip(reservation.requests, reservation.sizes, strict=True)
     )
     return signed_content(reservation.layout, table)
