@@ -233,7 +233,7 @@ def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append
     ):
         (signer,) = open_signers([request], context)
         sign.check_key(signer)
-        with errors_at(request):
+        with errors_at(request), request.backend.running():
             if signer.key is None:
                 raise SigningError(f"{signer.name} signs images only", where="backend", hint="take one that has a key")
             own = signer.key.certificates[0]

@@ -27,7 +27,10 @@ class ImageWriter:
         self._plan = plan
         self._outputs = outputs
         self._progress = progress
-        self._banks = {bank for output in outputs for bank in output.format.banks(output.options)}
+        self._banks: set[str] = set()
+        for output in outputs:
+            with output.contribution.running():
+                self._banks.update(output.format.banks(output.options))
         self._banks |= runtime_banks(plan.host, plan.resolved.launches)
         self._needs_file = any(output.format.needs_image_file for output in outputs)
         self._needs_file |= needs_image_file(plan.resolved.launches)

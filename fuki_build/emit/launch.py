@@ -11,7 +11,7 @@ from fuki_build.emit.runtime import Runtime, runtime_banks, runtime_registers
 from fuki_build.errors import FormatError, FukiError, PluginError, RecipeError
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.authenticode import digest_ranges, padding
-from fuki_build.hooks.host import Contribution, PluginHost, blame
+from fuki_build.hooks.host import Contribution, PluginHost
 from fuki_build.hooks.launch import (
     DirectBoot,
     DirectBootMode,
@@ -217,7 +217,7 @@ def _predict(
 ) -> LaunchPrediction:
     name = model.thing.name
     try:
-        with blame(model.plugin, f"failed in launch model {name!r}"):
+        with model.running():
             prediction = model.thing.predict(content, parameters)
     except (PluginError, RecipeError) as error:
         error.at(request.where)

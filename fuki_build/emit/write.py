@@ -12,7 +12,7 @@ from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.errors import RecipeError, located
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.host import blame, loaded_machines
+from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly, Progress
@@ -114,7 +114,7 @@ def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: li
         return open_key(table, plan.host, plan.signing, f"{output.where}.{option}")
 
     context = OutputContext(output.path, directory, write, render, key)
-    with blame(output.plugin.plugin, f"failed in output format {output.format.name!r}"):
+    with output.contribution.running():
         output.format.emit(output.options, build, context)
 
 

@@ -50,8 +50,21 @@ class PluginInfo(Struct, frozen=True):
 
 
 class Contribution(Struct, Generic[T], frozen=True):
+    """One thing that a plugin gives; `kind` is what to call it, as in `HOOKS`."""
+
     thing: T
     plugin: PluginInfo
+    kind: str
+
+    @property
+    def name(self) -> str:
+        return _name_of(self.thing)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around whatever runs its code: what that raises becomes a `PluginError` that blames the plugin."""
+        with blame(self.plugin, f"failed in {self.kind} {self.name!r}"):
+            yield
 
 
 class Loaded(Struct):
@@ -124,7 +137,7 @@ class PluginHost:
                         f"the {kind} {name!r} is given twice, by {other.plugin} and by {info}",
                         hint="load only one of them",
                     )
-                found.setdefault(hook, {})[name] = Contribution(thing, info)
+                found.setdefault(hook, {})[name] = Contribution(thing, info, kind)
         return found
 
     def _call(self, info: PluginInfo, hook: str) -> list[tuple[str, Any]]:
@@ -221,11 +234,11 @@ def blame(info: PluginInfo, what: str) -> Iterator[None]:
 
 def loaded_machines(host: PluginHost) -> list[Machine]:
     """All machines of all loaded platforms."""
-    found: list[Machine] = []
+    machines: list[Machine] = []
     for platform in host.all("fuki_platforms"):
-        with blame(platform.plugin, f"failed in platform {platform.thing.name!r}"):
-            found += platform.thing.machines()
-    return found
+        with platform.running():
+            machines += platform.thing.machines()
+    return machines
 
 
 def _describe(error: BaseException) -> str:

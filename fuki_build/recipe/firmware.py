@@ -8,18 +8,17 @@ from msgspec import Struct
 from fuki_build.errors import FormatError, RecipeError, located, raised_as
 from fuki_build.formats.uki import efifw
 from fuki_build.formats.uki.hwids import Device
-from fuki_build.hooks.host import PluginHost, blame, loaded_machines
-from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.host import PluginHost, loaded_machines
 from fuki_build.hooks.records import FirmwareFile, SourceContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.guard import note_named, note_read
 from fuki_build.image.section import Section
-from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.enrollment import enroll_firmware
 from fuki_build.recipe.hwids import listed_devices
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.machines import Declared, choose_devices, declared_machines
 from fuki_build.recipe.model import FirmwareTable
+from fuki_build.recipe.plugin_tables import read_plugin_table
 
 
 class FirmwareSet(Struct):
@@ -82,14 +81,8 @@ def _resolve_one(
 
 
 def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -> tuple[FirmwareTable, FirmwareFile]:
-    if not isinstance(data.get("source"), str):
-        convert(split(data, FirmwareTable, NoOptions)[0], FirmwareTable, where)
-    with located(f"{where}.source"):
-        source, plugin = (found := host.firmware_source(data["source"])).thing, found.plugin
-    common, rest = split(data, FirmwareTable, source.Options)
-    table = convert(common, FirmwareTable, where)
-    options = convert_options(rest, source.Options, FirmwareTable, where)
-    note_named(options, inputs.recipe.directory)
+    source = read_plugin_table(data, "source", FirmwareTable, host.firmware_source, where)
+    note_named(source.options, inputs.recipe.directory)
     context = SourceContext(inputs.recipe.directory, inputs.workspace)
-    with blame(plugin, f"failed in firmware source {source.name!r}"):
-        return table, source().fetch(options, context)
+    with source.contribution.running():
+        return source.table, source.contribution.thing().fetch(source.options, context)

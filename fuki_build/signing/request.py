@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from fuki_build.errors import FukiError
-from fuki_build.hooks.host import PluginInfo, blame
+from fuki_build.hooks.host import Contribution
 from fuki_build.hooks.signers import FileSigner, KeySigner, SigningContext, SigningKey
 
 
@@ -23,8 +23,7 @@ class DigestAlgorithm(StrEnum):
 class SignRequest(Struct, frozen=True):
     """One signer of a recipe or command line; `where` is its place there, `options` an instance of the backend's."""
 
-    backend: type[KeySigner] | type[FileSigner]
-    plugin: PluginInfo
+    backend: Contribution[type[KeySigner] | type[FileSigner]]
     options: Any
     where: str
     digest: DigestAlgorithm = DigestAlgorithm.SHA256
@@ -71,16 +70,16 @@ def open_signers(requests: Sequence[SignRequest], context: SigningContext) -> tu
 
 
 def _open(request: SignRequest, context: SigningContext) -> SigningKey | None:
-    if not issubclass(request.backend, KeySigner):
+    backend = request.backend.thing
+    if not issubclass(backend, KeySigner):
         from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415 - cryptography is slow to load
 
         # Programs take it from the environment, unseen.
         source_date()
         return None
 
-    backend = request.backend()
-    with errors_at(request), blame(request.plugin, f"failed in signing backend {backend.name!r}"):
-        return backend.open(request.options, context)
+    with errors_at(request), request.backend.running():
+        return backend().open(request.options, context)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from fuki_build.errors import FukiError, SigningError, raised_as
 from fuki_build.formats.pe import authenticode as table
-from fuki_build.hooks.host import blame
 from fuki_build.hooks.signers import FileSigner, SigningContext
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.inspect import inspect
@@ -76,7 +75,7 @@ def _certificate_entry(signer: Signer, assembly: Assembly) -> bytes:
     if signer.key is None:
         raise ValueError("a program signs files, not digests")
     digest = bytes.fromhex(assembly.digests_to_sign[signer.request.digest])
-    with blame(signer.request.plugin, f"failed in signing backend {signer.name!r}"):
+    with signer.request.backend.running():
         return table.encode_certificate(sign(signer.key, signer.request, digest))
 
 
@@ -84,13 +83,13 @@ def _sign_file(
     signer: Signer, context: SigningContext, output: OutputFile, before: Layout, assembly: Assembly
 ) -> Layout:
     """Let a program sign, then look at what it did: it may add a signature and nothing else."""
-    backend = signer.request.backend()
-    if not isinstance(backend, FileSigner):
+    backend = signer.request.backend.thing
+    if not issubclass(backend, FileSigner):
         raise TypeError(f"{signer.name} has no key")
 
     def use(path: Path) -> None:
-        with blame(signer.request.plugin, f"failed in signing backend {signer.name!r}"):
-            backend.sign_file(path, signer.request.options, context)
+        with signer.request.backend.running():
+            backend().sign_file(path, signer.request.options, context)
 
     with errors_at(signer.request):
         output.lend(use)

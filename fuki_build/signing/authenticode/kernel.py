@@ -9,7 +9,6 @@ from msgspec import Struct
 from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.formats.asn1 import signed_data, x509
 from fuki_build.formats.pe.authenticode import HEADER_SIZE, encode_certificate
-from fuki_build.hooks.host import blame
 from fuki_build.hooks.signers import KeySigner, SigningContext
 from fuki_build.image.assemble import Assembly, assemble, read_pieces
 from fuki_build.image.blob import Blob
@@ -52,16 +51,16 @@ def reserve(
 
 
 def _entry_size(request: SignRequest, assembly: Assembly, context: SigningContext) -> int:
-    backend = request.backend()
+    backend = request.backend.thing
     with errors_at(request):
-        if not isinstance(backend, KeySigner):
+        if not issubclass(backend, KeySigner):
             hint = "take a backend that signs with a key, such as local"
             raise RecipeError(f"{backend.name} cannot sign kernels", where="sign-kernel", hint=hint)
         if request.timestamp is not None:
             hint = "its size must be known before it is made; sign the kernel beforehand with 'fuki sign'"
             raise RecipeError("a kernel's signature cannot have a timestamp", where="sign-kernel", hint=hint)
-        with blame(request.plugin, f"failed in signing backend {backend.name!r}"):
-            certificates = backend.certificates(request.options, context)
+        with request.backend.running():
+            certificates = backend().certificates(request.options, context)
         if not certificates:
             raise SigningError("there is no certificate for the key", where="certificate")
         content, attributes = to_sign(_digest(request, assembly), request.digest, signing_time(request))
@@ -98,7 +97,9 @@ def fill(reservation: KernelReservation, signers: Signers) -> Blob:
 def _entry(signer: Signer, assembly: Assembly, size: int) -> bytes:
     if signer.key is None:
         raise ValueError("a program signs files, not digests")
-    signature = sign(signer.key, signer.request, _digest(signer.request, assembly))
+    with signer.request.backend.running():
+        signature = sign(signer.key, signer.request, _digest(signer.request, assembly))
+
     # What is behind the outer length of the DER value is padding to all who read it.
     entry = encode_certificate(signature.ljust(size - HEADER_SIZE, b"\0"))
     if len(entry) != size:

@@ -17,7 +17,6 @@ from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.formats.asn1 import x509
 from fuki_build.formats.uki import pcrsig
 from fuki_build.formats.uki.pcrsig import PolicySignature
-from fuki_build.hooks.host import blame
 from fuki_build.hooks.signers import KeySigner, SigningContext
 from fuki_build.image.assemble import Assembly, DeferredContent
 from fuki_build.image.blob import Blob
@@ -63,17 +62,19 @@ class PolicyKey(Struct, frozen=True):
 
 def public_key(request: PolicyRequest, given: bytes | None, context: SigningContext) -> PolicyKey:
     """The key of a policy: `given` (DER), or what the backend knows of it. Raises `SigningError` or `RecipeError`."""
-    backend = request.signer.backend()
+    backend = request.signer.backend.thing
     with errors_at(request.signer):
-        if not isinstance(backend, KeySigner):
+        if not issubclass(backend, KeySigner):
             hint = "take a backend that signs with a key, such as local"
             raise RecipeError(f"{backend.name} cannot sign policies", where="backend", hint=hint)
-        found = given
-        if found is None:
-            with blame(request.signer.plugin, f"failed in signing backend {backend.name!r}"):
-                found = backend.public_key(request.signer.options, context)
-    _rsa(found, request.signer)
-    return PolicyKey(request, found)
+        key = given
+        if key is None:
+            with request.signer.backend.running():
+                key = backend().public_key(request.signer.options, context)
+
+    # Refuses a key that systemd cannot verify with.
+    _rsa(key, request.signer)
+    return PolicyKey(request, key)
 
 
 def _rsa(key: bytes, request: SignRequest) -> int:
@@ -205,7 +206,7 @@ def _sign(signer: Signer, key: PolicyKey, message: bytes) -> bytes:
     if signer.key is None:
         raise ValueError("a program signs files, not digests")
     digest = hashlib.new(_DIGEST, message).digest()
-    with errors_at(key.request.signer), blame(key.request.signer.plugin, f"failed in backend {signer.name!r}"):
+    with errors_at(key.request.signer), key.request.signer.backend.running():
         signature = signer.key.sign(digest, _DIGEST)
         if not x509.verifies(key.public_key, signature, digest, _DIGEST):
             raise SigningError("the signature was not made by the key that was planned", where="key")
