@@ -6,11 +6,11 @@ import click
 import msgspec
 
 from fuki_build.cli.options import json_option
-from fuki_build.emit.launch import LaunchFirmware, subjects
 from fuki_build.errors import RecipeError
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware_view import FirmwareFileView, view_firmware
 from fuki_build.image.inspect import inspect
+from fuki_build.launch.boots import LaunchFirmware, subjects
 from fuki_build.recipe.launch import MAX_FIRMWARE
 
 VERSION = 1

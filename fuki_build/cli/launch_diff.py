@@ -8,10 +8,10 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from fuki_build.emit.launch import LaunchFirmware, ProfileBoot, boots_of
 from fuki_build.errors import FukiError, MismatchError, PluginError, RecipeError
 from fuki_build.hooks.host import Contribution, PluginHost
 from fuki_build.hooks.launch import LaunchModel, LaunchParameters, LaunchStep
+from fuki_build.launch.boots import LaunchFirmware, ProfileBoot, boots_of
 from fuki_build.recipe.launch import MAX_FIRMWARE, LaunchRequest, models
 
 VERSION = 1

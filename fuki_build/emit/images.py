@@ -8,13 +8,13 @@ from msgspec.structs import replace
 from fuki_build.emit.launch import needs_image_file
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan
-from fuki_build.emit.runtime import runtime_banks
 from fuki_build.hooks.records import BuiltImage, Finding
 from fuki_build.image.assemble import Assembly, DeferredContent, Progress, assemble
 from fuki_build.image.blob import Blob, FilePart
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, with_contents
 from fuki_build.image.output_file import OutputFile
+from fuki_build.launch.runtime import runtime_banks
 from fuki_build.signing.request import Signer, Signers, SignRequest, open_signers
 
 OpenFile = Callable[[Path, Output], OutputFile]

@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from fuki_build.image.describe import StubView, View, describe
+from fuki_build.image.describe import StubView, View, stub_view
 from fuki_build.image.layout import Layout
+from fuki_build.image.profiles import profile_ids
 from fuki_build.measure import pcr11, rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, in_hex
@@ -113,15 +114,14 @@ def predictions_view(
 
     With `rtmrs`, of those too: the predictions must have their bank.
     """
-    image = describe(layout)
-    names = {profile.number: profile.id for profile in image.profiles}
+    names = profile_ids(layout)
     # Cases share most of their events: each is described once.
     events = {_facts(event): event for prediction in predictions for event in prediction.events}
     views = {facts: event_view(event) for facts, event in events.items()}
     return PredictionsView(
         version=FORMAT_VERSION,
         image=layout.name,
-        stub=image.stub,
+        stub=stub_view(layout),
         banks=predictions[0].banks if predictions else (),
         phases=[":".join(words) for words in phases],
         boot=boot_view(boot),
