@@ -1,7 +1,6 @@
 """Output formats for predictions: what verifiers want to know of an image in advance."""
 
 import base64
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ from msgspec import Meta, Struct
 from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import encode_json
 from fuki_build.hooks import Build, OutputContext, OutputFormat, hookimpl
+from fuki_build.image.assemble import blob_digest
+from fuki_build.image.blob import Blob
 from fuki_build.measure import pcr9
 from fuki_build.measure.boot import Addon, Boot, BootMethod
 from fuki_build.measure.events import CONSTANT, Event
@@ -210,8 +211,7 @@ class InTotoOutput(_PredictionOutput):
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:
         if build.uki.path is None:
             raise ValueError("the image has no file")
-        with build.uki.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = blob_digest(Blob.of_file(build.uki.path)).hex()
         statement = {
             "_type": "https://in-toto.io/Statement/v1",
             "subject": [{"name": build.uki.layout.name, "digest": {"sha256": digest}}],

@@ -220,17 +220,13 @@ def update(  # noqa: PLR0917 - click passes them by name
 
 def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append: bool) -> bytes:
     from fuki_build.formats.uefi import efi_time  # noqa: PLC0415
-    from fuki_build.hooks.signers import SigningContext  # noqa: PLC0415
     from fuki_build.signing.authenticode import sign  # noqa: PLC0415
     from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415
-    from fuki_build.signing.request import errors_at, open_signers  # noqa: PLC0415
+    from fuki_build.signing.request import errors_at, open_signers, signing_context  # noqa: PLC0415
     from fuki_build.signing.secure_boot import variable_update  # noqa: PLC0415
 
     time = efi_time.of(source_date() or datetime.now(UTC))
-    with (
-        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(Path(), Path(workspace)) as context,
-    ):
+    with signing_context(Path()) as context:
         (signer,) = open_signers([request], context)
         sign.check_key(signer)
         with errors_at(request), request.backend.running():

@@ -9,12 +9,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats.reader import Reader
+from fuki_build.formats.reader import PIECE, Reader
 from fuki_build.image.guard import note_read
 
 Identity = tuple[int, int, int, int]
 """Device, inode, size and modification time in ns: what must not change between planning and reading."""
-_PIECE = 1024 * 1024
 _MAX_UNSIZED = 16 * 1024 * 1024
 """Bytes of a file that has another size than it tells."""
 
@@ -41,7 +40,7 @@ def open_regular(path: Path) -> tuple[int, os.stat_result]:
 def _tells_its_size(descriptor: int, size: int) -> bool:
     """Whether a file ends where it says; those of pseudo file systems say 0 or a page."""
     if size == 0:
-        return not os.read(descriptor, _PIECE)
+        return not os.read(descriptor, PIECE)
     return len(_read_range(descriptor, size - 1, 2)) == 1
 
 
@@ -59,7 +58,7 @@ def _read_stream(descriptor: int, limit: int) -> bytes:
     """What there is up to the end; of more than `limit` bytes, only some more than that."""
     data = bytearray()
     # Some pseudo files are read in whole records only, which the last byte below a limit would split.
-    while len(data) <= limit and (piece := os.read(descriptor, _PIECE)):
+    while len(data) <= limit and (piece := os.read(descriptor, PIECE)):
         data += piece
     return bytes(data)
 

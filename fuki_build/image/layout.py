@@ -41,7 +41,7 @@ def numbered(sections: Iterable[PlacedSection]) -> tuple[PlacedSection, ...]:
     )
 
 
-class Layout(Struct, frozen=True, dict=True):
+class Layout(Struct, frozen=True, dict=True, kw_only=True):
     """A planned image, or one that was read from `file`; both look the same from here on.
 
     Its sections are `numbered`.

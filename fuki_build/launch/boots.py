@@ -9,7 +9,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.authenticode import digest_ranges, padding
 from fuki_build.hooks.launch import DirectBoot, DirectBootMode
-from fuki_build.image.assemble import read_pieces
+from fuki_build.image.assemble import blob_digest, read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import slices
 from fuki_build.image.layout import Layout
@@ -92,13 +92,6 @@ def file_boot(name: str, kernel: Blob, initrd: Blob | None, cmdline: bytes) -> D
 
 def section_digest(section: Section) -> bytes:
     return blob_digest(section.content)
-
-
-def blob_digest(content: Blob) -> bytes:
-    digest = hashlib.sha256()
-    for piece in read_pieces(content):
-        digest.update(piece)
-    return digest.digest()
 
 
 def cmdline_digest(text: bytes) -> bytes:

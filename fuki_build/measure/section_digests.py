@@ -8,6 +8,8 @@ from msgspec import Struct
 from fuki_build.errors import FormatError
 from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.formats.pe import pe
+from fuki_build.formats.reader import PIECE, pieces
+from fuki_build.formats.uki import pcrsig
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.layout import Layout, PlacedSection
@@ -19,8 +21,7 @@ MAX_TEXT = 1024 * 1024
 """Largest section whose content itself is needed, in bytes."""
 _MAX_PADDING = 256 * 1024 * 1024
 """Most zeros, of all sections together, that are hashed because sections are larger in memory than in the file."""
-_PIECE = 1024 * 1024
-_IN_MEMORY = frozenset((*STUB_MEASURED, ".pcrsig"))
+_IN_MEMORY = frozenset((*STUB_MEASURED, pcrsig.SECTION))
 
 
 class SectionDigests(Struct, frozen=True, dict=True):
@@ -85,8 +86,7 @@ class SectionDigests(Struct, frozen=True, dict=True):
         several = len(parts) + len(more) > 1
         joined = {bank: self._joined(indices, bank, several=several) for bank in self.banks}
         for blob in more:
-            for at in range(0, blob.size, _PIECE):
-                piece = blob.read_at(at, _PIECE)
+            for piece in pieces(blob.reader):
                 for found in joined.values():
                     if found is not None:
                         found.update(piece)
@@ -128,6 +128,6 @@ def _fed(seen: Hash, zeros: int) -> Hash:
     """A copy of a hash that has seen `zeros` more zeros."""
     found = seen.copy()
     while zeros > 0:
-        found.update(bytes(min(zeros, _PIECE)))
-        zeros -= _PIECE
+        found.update(bytes(min(zeros, PIECE)))
+        zeros -= PIECE
     return found

@@ -20,7 +20,7 @@ _NO_MODELS = "no loaded plugin predicts launch measurements"
 _NO_MODELS_HINT = "load one: 'fuki --plugin coco launch …', or plugins = [\"coco\"] in the recipe"
 
 
-class LaunchRequest(Struct, frozen=True):
+class LaunchRequest(Struct, frozen=True, kw_only=True):
     """What one table asks for; boots are added for each firmware. No `technologies` or `firmware` means all.
 
     `named` technologies were asked for by the user, not by a platform: what cannot do them is an error.

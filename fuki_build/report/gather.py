@@ -42,7 +42,7 @@ from fuki_build.signing.pcr_policy.coverage import Phase
 from fuki_build.signing.pcr_policy.report import find_policies, predict_everything
 
 
-class ReportOptions(Struct, frozen=True):
+class ReportOptions(Struct, frozen=True, kw_only=True):
     """What an image is to be held against.
 
     `level` are the rows of an SBAT revocation level; `banks` and `phases` are those to predict, and `boot` tells from

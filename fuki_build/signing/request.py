@@ -1,8 +1,10 @@
 """What is to sign: a backend with its options, and how its signatures are to be."""
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -80,6 +82,19 @@ def _open(request: SignRequest, context: SigningContext) -> SigningKey | None:
 
     with errors_at(request), request.backend.running():
         return backend().open(request.options, context)
+
+
+@contextmanager
+def signing_context(directory: Path) -> Iterator[SigningContext]:
+    """A context for signers, with a workspace that is there as long as the `with` lasts.
+
+    Paths in their options are relative to `directory`.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
+        SigningContext(directory, Path(workspace)) as context,
+    ):
+        yield context
 
 
 @contextmanager

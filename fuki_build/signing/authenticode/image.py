@@ -14,7 +14,7 @@ from fuki_build.image.assemble import Assembly
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
-from fuki_build.image.signatures import MAX_TABLE, attach, with_table
+from fuki_build.image.signatures import attach, read_table, with_table
 from fuki_build.signing.authenticode.foreign_signer import check_foreign_signature
 from fuki_build.signing.authenticode.sign import sign
 from fuki_build.signing.request import Signer, errors_at
@@ -100,4 +100,4 @@ def _sign_file(
             raise
         except FukiError as error:
             raise SigningError(f"{signer.name} left no image behind: {error.message}") from error
-    return with_table(before, after.certificate_table.read_small(MAX_TABLE, "the certificate table"))
+    return with_table(before, read_table(after))

@@ -9,7 +9,6 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -30,7 +29,6 @@ from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.tpm_policy import policy_pcr
 from fuki_build.signing.request import Signer, Signers, SignRequest, errors_at
 
-SECTION = ".pcrsig"
 _DIGEST = "sha256"
 """What systemd verifies policies with, whatever the bank."""
 
@@ -57,7 +55,7 @@ class PolicyKey(Struct, frozen=True):
     @property
     def signature_size(self) -> int:
         """Bytes of a signature by this key."""
-        return _rsa(self.public_key, self.request.signer)
+        return x509.largest_signature(self.public_key)
 
 
 def public_key(request: PolicyRequest, given: bytes | None, context: SigningContext) -> PolicyKey:
@@ -72,18 +70,17 @@ def public_key(request: PolicyRequest, given: bytes | None, context: SigningCont
             with request.signer.backend.running():
                 key = backend().public_key(request.signer.options, context)
 
-    # Refuses a key that systemd cannot verify with.
-    _rsa(key, request.signer)
+    _refuse_unknown(key, request.signer)
     return PolicyKey(request, key)
 
 
-def _rsa(key: bytes, request: SignRequest) -> int:
+def _refuse_unknown(key: bytes, request: SignRequest) -> None:
+    """Raise `SigningError` for a key that systemd cannot verify with."""
     with errors_at(request):
         with raised_as(SigningError, "key", of=FormatError):
-            decoded = x509.decode_public_key(key)
-        if not isinstance(decoded, rsa.RSAPublicKey):
+            known = x509.is_rsa(key)
+        if not known:
             raise SigningError("systemd knows only RSA keys for PCR policies", where="key")
-        return -(-decoded.key_size // 8)
 
 
 class PolicyReservation(Struct, frozen=True):
@@ -106,12 +103,12 @@ def reserve(image: Image, keys: Sequence[PolicyKey]) -> tuple[Image, tuple[Polic
         own = tuple(key for key in keys if key.request.covers(profile))
         if not own:
             continue
-        if layout.find(SECTION, profile):
-            raise RecipeError(f"{SECTION} is made from fuki.pcr-policy, and given, too", where="fuki.pcr-policy")
+        if layout.find(pcrsig.SECTION, profile):
+            raise RecipeError(f"{pcrsig.SECTION} is made from fuki.pcr-policy, and given, too", where="fuki.pcr-policy")
 
         possible = cases(layout, None, [profile])
         size = len(pcrsig.encode(pcrsig.group(_placeholders(own, possible))))
-        section = Section(SECTION, Blob.of_bytes(b" " * size), "recipe", profile)
+        section = Section(pcrsig.SECTION, Blob.of_bytes(b" " * size), "recipe", profile)
 
         last = max(index for index, other in enumerate(sections) if profile is None or other.profile == profile)
         sections.insert(last + 1, section)
@@ -166,7 +163,7 @@ def deferred_sections(
 
     makers = {}
     for reservation in reservations:
-        (section,) = layout.find(SECTION, reservation.profile)
+        (section,) = layout.find(pcrsig.SECTION, reservation.profile)
         makers[section.index] = maker(section.index, reservation)
     return makers
 
