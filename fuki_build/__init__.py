@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fuki_build.cli.options import json_option, prints
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
@@ -48,11 +49,13 @@ _HOMES = {
     "find_machines": "fuki_build.recipe.machines",
     "find_profiles": "fuki_build.image.profiles",
     "inspect": "fuki_build.image.inspect",
+    "json_option": "fuki_build.cli.options",
     "load_recipe": "fuki_build.recipe.load",
     "new_host": "fuki_build.pipeline",
     "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
     "predict_boot": "fuki_build.signing.secure_boot.boot",
+    "prints": "fuki_build.cli.options",
     "read_boot": "fuki_build.measure.boot_options",
     "read_program": "fuki_build.measure.boot_options",
     "read_small_file": "fuki_build.image.blob",
@@ -74,11 +77,13 @@ __all__ = [
     "find_machines",
     "find_profiles",
     "inspect",
+    "json_option",
     "load_recipe",
     "new_host",
     "note_read",
     "plan",
     "predict_boot",
+    "prints",
     "read_boot",
     "read_program",
     "read_small_file",

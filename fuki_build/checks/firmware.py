@@ -8,14 +8,16 @@ from fuki_build.formats.uefi import secure_boot_support, variable_store
 from fuki_build.formats.uefi.firmware import FirmwareKind
 from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import FirmwareImage, Slice
+from fuki_build.image.unwrapping import unwrap
 
 _ROM_BLOCK = 64 * 1024
 _STORE_REACH = 1024 * 1024
 """Where edk2's images for virtual machines have their variables: at the start, in up to 528 KiB."""
 
 
-def _images(subject: CheckSubject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
+def images(subject: CheckSubject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
     """Each firmware image with its slice and a name for people."""
     for part in subject.slices:
         at = "" if part.profile is None else f"@{part.profile} "
@@ -24,7 +26,7 @@ def _images(subject: CheckSubject) -> Iterator[tuple[Slice, FirmwareImage, str]]
 
 
 def broken_header(subject: CheckSubject) -> Problems:
-    for _, image, where in _images(subject):
+    for _, image, where in images(subject):
         if image.flaw:
             yield Problem(image.flaw.message, where=where, hint=image.flaw.hint)
 
@@ -41,7 +43,7 @@ def duplicate_id(subject: CheckSubject) -> Problems:
 
 
 def never_selected(subject: CheckSubject) -> Problems:
-    for part, image, where in _images(subject):
+    for part, image, where in images(subject):
         if image.fwid and part.table is not None and image.fwid not in part.table.keys(DeviceType.UEFI_FW):
             yield Problem("no hardware id selects this firmware", where=where, hint="give it platforms, hwids or chids")
         elif image.fwid and part.table is None and part.profile is None:
@@ -53,7 +55,7 @@ def never_selected(subject: CheckSubject) -> Problems:
 
 
 def not_firmware(subject: CheckSubject) -> Problems:
-    for _, image, where in _images(subject):
+    for _, image, where in images(subject):
         if image.content is None:
             continue
         if image.content.flaw:
@@ -73,7 +75,7 @@ def not_firmware(subject: CheckSubject) -> Problems:
 
 
 def odd_size(subject: CheckSubject) -> Problems:
-    for _, image, where in _images(subject):
+    for _, image, where in images(subject):
         raw = image.content and image.content.kind in (FirmwareKind.OVMF, FirmwareKind.EDK2)
         if raw and image.payload.size % _ROM_BLOCK:
             yield Problem(
@@ -84,9 +86,9 @@ def odd_size(subject: CheckSubject) -> Problems:
 
 
 def ignored_keys(subject: CheckSubject) -> Problems:
-    for _, image, where in _images(subject):
-        raw = image.content and image.content.kind in (FirmwareKind.OVMF, FirmwareKind.EDK2)
-        if raw and _has_platform_key(image) and _ignores_keys(image):
+    for _, image, where in images(subject):
+        code = _bare(image)
+        if code is not None and _has_platform_key(code) and _ignores_keys(code):
             yield Problem(
                 "Secure Boot keys are enrolled in this firmware, which was built without Secure Boot and ignores them",
                 where=where,
@@ -94,17 +96,26 @@ def ignored_keys(subject: CheckSubject) -> Problems:
             )
 
 
-def _has_platform_key(image: FirmwareImage) -> bool:
-    reader = image.payload.reader
+def _bare(image: FirmwareImage) -> Blob | None:
+    """The firmware as it was built, also if it was wrapped; None for what is something else."""
+    if image.content is not None and image.content.kind is FirmwareKind.IGVM:
+        file = unwrap(image.payload)
+        return file.firmware if file is not None else None
+    raw = image.content is not None and image.content.kind in (FirmwareKind.OVMF, FirmwareKind.EDK2)
+    return image.payload if raw else None
+
+
+def _has_platform_key(code: Blob) -> bool:
+    reader = code.reader
     with suppress(FormatError):
         variables = variable_store.decode(reader.window(0, min(reader.size, _STORE_REACH))) or ()
         return any(variable.name == "PK" for variable in variables)
     return False
 
 
-def _ignores_keys(image: FirmwareImage) -> bool:
+def _ignores_keys(code: Blob) -> bool:
     with suppress(FormatError):
-        data = image.payload.read_small(variable_store.MAX_SIZE, "the firmware")
+        data = code.read_small(variable_store.MAX_SIZE, "the firmware")
         return secure_boot_support.enforces_secure_boot(data) is False
     return False
 

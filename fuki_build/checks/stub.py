@@ -4,6 +4,7 @@ from fuki_build.formats.uki.kernel import is_kernel
 from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
+from fuki_build.image.section import HAND_OVER
 from fuki_build.image.stub import MODELS, NEWEST_KNOWN, PROGRAMS, STUB_FILES, UNNUMBERED, StubModel
 
 _NEEDS = {
@@ -73,8 +74,12 @@ def not_handed_over(subject: CheckSubject) -> Problems:
     layout = subject.layout
     model: StubModel | None = layout.stub.model if layout.stub else None
     has_firmware = any(section.name == ".efifw" for section in layout.plain_sections)
-    if model and has_firmware and model.matches_firmware and not model.hands_firmware_over:
-        yield Problem(f"{layout.stub} selects and measures firmware, but does not start it", where=".efifw")
+    has_program = any(section.name == HAND_OVER for section in layout.plain_sections)
+    if model and has_firmware and model.matches_firmware and not (model.hands_firmware_over or has_program):
+        yield Problem(
+            f"{layout.stub} selects and measures firmware, but does not start it",
+            where=".efifw",
+        )
 
 
 RULES = (
@@ -113,9 +118,9 @@ RULES = (
     Rule(
         "firmware-not-handed-over",
         Severity.NOTE,
-        "The stub makes the hypervisor start the selected firmware",
+        "The stub, or fuki's program before it, makes the hypervisor start the selected firmware",
         "systemd 262.1's stub selects the .efifw of its machine and measures it into PCR 11, and does nothing more "
-        "with it: handing it to the hypervisor is left to later versions.",
+        "with it. [fuki.hand-over] puts a program before the stub that hands it to the hypervisor.",
         not_handed_over,
     ),
 )

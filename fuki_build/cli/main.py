@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
 VERBS = (
-    "attach", "build", "check", "digests", "firmware", "hwids", "init", "inspect", "keys", "launch", "machine", "match",
-    "measure", "plan", "plugins", "replay", "report", "schema", "sign", "verify",
+    "attach", "build", "check", "digests", "firmware", "hand-over", "hwids", "init", "inspect", "keys", "launch",
+    "machine", "match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "verify",
 )  # fmt: skip
-"""Each is a module here with a click command of its name; it is imported when it is used."""
+"""Each is a module here with a click command of its name, `_` for `-`; it is imported when it is used."""
 
 _PIPE = 128 + signal.SIGPIPE
 
@@ -49,7 +49,8 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in VERBS:
-            command = getattr(import_module(f"fuki_build.cli.{cmd_name}"), cmd_name)
+            name = cmd_name.replace("-", "_")
+            command = getattr(import_module(f"fuki_build.cli.{name}"), name)
             return command if isinstance(command, click.Command) else None
         verb = _plugin_verbs(ctx).get(cmd_name)
         return verb.thing if verb else None

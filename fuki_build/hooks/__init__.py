@@ -3,10 +3,13 @@
 A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
 """
 
+from fuki_build.formats.documents import Document, View, decode_document, encode_json
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
+from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import (
     DirectBoot,
     LaunchDigest,
+    LaunchDocument,
     LaunchModel,
     LaunchNote,
     LaunchParameters,
@@ -50,14 +53,17 @@ __all__ = [
     "CertificateOptions",
     "CheckSubject",
     "DirectBoot",
+    "Document",
     "Enroller",
     "Expectation",
     "FileSigner",
     "Finding",
     "FirmwareFile",
     "FirmwareSource",
+    "HandOver",
     "KeySigner",
     "LaunchDigest",
+    "LaunchDocument",
     "LaunchModel",
     "LaunchNote",
     "LaunchParameters",
@@ -79,6 +85,9 @@ __all__ = [
     "SourceContext",
     "Svsm",
     "TablePlatform",
+    "View",
+    "decode_document",
+    "encode_json",
     "from_document",
     "hookimpl",
     "to_document",

@@ -18,6 +18,7 @@ from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean,
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import specs
 from fuki_build.hooks.enrollers import Enroller
+from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
 
@@ -29,6 +30,7 @@ HOOKS: dict[str, str] = {
     "fuki_platforms": "platform",
     "fuki_signers": "signing backend",
     "fuki_enrollers": "enroller",
+    "fuki_hand_overs": "hand-over interface",
     "fuki_outputs": "output format",
     "fuki_launch_models": "launch model",
     "fuki_checks": "check",
@@ -176,6 +178,9 @@ class PluginHost:
 
     def enroller(self, name: str) -> Contribution[type[Enroller]]:
         return self.get("fuki_enrollers", name)
+
+    def hand_over(self, name: str) -> Contribution[type[HandOver]]:
+        return self.get("fuki_hand_overs", name)
 
     def output(self, name: str) -> Contribution[type[OutputFormat]]:
         return self.get("fuki_outputs", name)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from fuki_build.hooks.enrollers import Enroller
+from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import LaunchModel
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
@@ -64,6 +65,16 @@ def fuki_enrollers() -> Sequence[type[Enroller]]:  # type: ignore[empty-body]
     >>> @hookimpl
     ... def fuki_enrollers():
     ...     return [StoreWriter]
+    """
+
+
+@hookspec
+def fuki_hand_overs() -> Sequence[type[HandOver]]:  # type: ignore[empty-body]
+    """Hypervisors' interfaces that take firmware, picked by `[fuki.hand-over] interface = "…"`.
+
+    >>> @hookimpl
+    ... def fuki_hand_overs():
+    ...     return [VmLaunchUpdate]
     """
 
 

@@ -11,13 +11,16 @@ from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.authenticode import digest_ranges
 from fuki_build.formats.pe.pe import PeHeaders, SectionHeader
 from fuki_build.image.blob import Blob
+from fuki_build.image.hand_over import read_table
 from fuki_build.image.image import Image, ImageKind
-from fuki_build.image.section import Origin, Section, by_profile, overlaid
+from fuki_build.image.section import HAND_OVER, Origin, Section, by_profile, overlaid
 from fuki_build.image.stub import UNNUMBERED, StubModel, StubVersion, model_of
 
 _DATA_FLAGS = pe.SCN_DATA | pe.SCN_READ
 # Kernels that use the EFI handover protocol run from where they are.
 _LINUX_FLAGS = pe.SCN_CODE | pe.SCN_READ
+_PROGRAM_FLAGS = pe.SCN_CODE | pe.SCN_EXECUTE | pe.SCN_READ
+_FLAGS = {".linux": _LINUX_FLAGS, HAND_OVER: _PROGRAM_FLAGS}
 _MAX_OFFSET = 0xFFFFFFFF
 _SPARE_SLOTS = 15
 """Section headers that an image made without a stub leaves room for, as systemd's addon stub does."""
@@ -183,7 +186,7 @@ def _append(headers: PeHeaders, sections: list[PlacedSection], section: Section,
         line_numbers=0,
         number_of_relocations=0,
         number_of_line_numbers=0,
-        flags=_LINUX_FLAGS if section.name == ".linux" else _DATA_FLAGS,
+        flags=_FLAGS.get(section.name, _DATA_FLAGS),
     )
     return PlacedSection(section, header)
 
@@ -198,13 +201,19 @@ def _finish(headers: PeHeaders, sections: list[PlacedSection], image: Image) -> 
         characteristics &= ~pe.NX_COMPAT
     end = max((s.header.virtual_address + s.header.virtual_size for s in sections), default=0)
     old = {s.raw_name for s in headers.sections}
+    program = next((s for s in added if s.name == HAND_OVER), None)
     optional = optional._replace(
         checksum=0,
         dll_characteristics=characteristics,
         size_of_image=pe.align(end, optional.section_alignment),
         size_of_initialized_data=optional.size_of_initialized_data
-        + sum(s.header.virtual_size for s in added if s.header.raw_name not in old),
+        + sum(s.header.virtual_size for s in added if s.header.raw_name not in old and s is not program),
     )
+    if program is not None:
+        optional = optional._replace(
+            size_of_code=optional.size_of_code + program.header.raw_size,
+            address_of_entry_point=program.header.virtual_address + read_table(program.section).entry,
+        )
     # A symbol table stands behind the sections and is not copied.
     coff = headers.coff._replace(symbol_table=0, number_of_symbols=0)
     changed = PeHeaders(headers.dos, coff, optional, headers.directories, ())

@@ -27,6 +27,8 @@ IMAGE_ORDER = (
 
 STUB_OWN = frozenset((".text", ".rodata", ".data", ".reloc", ".sdmagic", ".bss", ".dynamic", ".dynsym", ".rela"))
 """The stub's code and data, by the names that its linkers give them. `.sbat` is the stub's only until replaced."""
+HAND_OVER = ".fuki"
+"""The hand-over program: where the image starts, before the stub does."""
 NAME_SIZE = 8
 
 

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from fuki_build.image.describe import StubView, View, stub_view
+from fuki_build.formats.documents import Document, View
+from fuki_build.image.describe import StubView, stub_view
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import profile_ids
 from fuki_build.measure import pcr11, rtmr
@@ -11,10 +12,6 @@ from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, in_hex
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.rtmr import Rtmr
-
-FORMAT_VERSION = 1
-"""Of everything below; raised when a field changes its meaning or goes away."""
-
 
 _EventFacts = tuple[int | str | tuple[str, bytes], ...]
 
@@ -58,13 +55,14 @@ class RtmrView(View, frozen=True):
 class CaseView(View, frozen=True):
     """A profile on machines that select the same; `machines` is empty where they are all that select it.
 
+    They select firmware by its `fwid` and a devicetree by its `compatible` string, null where they select none.
     `rtmrs` is empty where they were not asked for.
     """
 
     profile: int | None
     profile_id: str | None
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     machines: Sequence[str]
     registers: Sequence[RegisterView]
     events: Sequence[EventView]
@@ -91,8 +89,7 @@ class BootView(View, frozen=True):
     addons: Sequence[str]
 
 
-class PredictionsView(View, frozen=True):
-    version: int
+class PredictionsView(Document, frozen=True):
     image: str
     stub: StubView | None
     banks: Sequence[str]
@@ -119,7 +116,6 @@ def predictions_view(
     events = {_facts(event): event for prediction in predictions for event in prediction.events}
     views = {facts: event_view(event) for facts, event in events.items()}
     return PredictionsView(
-        version=FORMAT_VERSION,
         image=layout.name,
         stub=stub_view(layout),
         banks=predictions[0].banks if predictions else (),
@@ -145,8 +141,8 @@ def _case(
     return CaseView(
         profile=case.profile,
         profile_id=None if case.profile is None else names.get(case.profile),
-        firmware=case.firmware,
-        devicetree=case.devicetree,
+        fwid=case.firmware,
+        compatible=case.devicetree,
         machines=case.machines,
         registers=[view for pcr in wanted for view in _registers(prediction, pcr, phases)],
         events=[views[_facts(event)] for event in prediction.events if event.pcr in wanted],

@@ -6,7 +6,7 @@ from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats.uki import hwids, sbat
 from fuki_build.image.blob import Blob
 from fuki_build.image.kernel import Kernel, read_kernel, release
-from fuki_build.image.section import IMAGE_ORDER, STUB_MEASURED, STUB_OWN, Section
+from fuki_build.image.section import HAND_OVER, IMAGE_ORDER, STUB_MEASURED, STUB_OWN, Section
 from fuki_build.recipe.firmware import FirmwareSet
 from fuki_build.recipe.hwids import read_devices
 from fuki_build.recipe.inputs import Inputs
@@ -126,7 +126,7 @@ def _insert_firmware(sections: list[Section], firmware: FirmwareSet) -> list[Sec
 
 
 def _extra(contents: ContentTable, profile: int | None, inputs: Inputs, where: str) -> list[Section]:
-    taken = {*STUB_MEASURED, *STUB_OWN}
+    taken = {*STUB_MEASURED, *STUB_OWN, HAND_OVER}
     found = []
     for name, value in contents.sections.items():
         place = place_of(f"{where}.sections", name)

@@ -2,8 +2,8 @@
 
 Keys are the recipe's in mkosi's CamelCase. `[fuki]`'s and `[fuki.image]`'s stand side by side (`Name=`, `Linux=`,
 `OsRelease=`); a list's items are separated by white space or given by repeating the key; a table of an array is one
-line of words `key=value` (`Firmware=source=directory path=firmware/ovmf platforms=qemu`). What is longer goes into
-a fuki.toml beside it, named by `Recipe=`, over which the keys here then stand.
+line of words `key=value` (`Firmware=source=directory path=firmware/ovmf platforms=qemu`), and so is `HandOver=`.
+What is longer goes into a fuki.toml beside it, named by `Recipe=`, over which the keys here then stand.
 """
 
 import re
@@ -20,6 +20,7 @@ from fuki_build.recipe.model import (
     AddonTable,
     ExpectTable,
     FirmwareTable,
+    HandOverTable,
     ImageTable,
     LaunchTable,
     OutputTable,
@@ -38,6 +39,7 @@ _ARRAYS: dict[str, type[msgspec.Struct]] = {
     "expect": ExpectTable,
     "launch": LaunchTable,
 }
+_TABLES: dict[str, type[msgspec.Struct]] = {"hand-over": HandOverTable}
 _MAPPINGS = ("variables", "sections")
 
 
@@ -132,6 +134,8 @@ def _assign(data: dict[str, Any], info: msgspec.structs.FieldInfo, value: str, w
     key = info.encode_name
     if key in _ARRAYS:
         data.setdefault(key, []).extend(_table(line, _ARRAYS[key], where) for line in value.splitlines() if line)
+    elif key in _TABLES:
+        data[key] = _table(value, _TABLES[key], where)
     elif key in _MAPPINGS:
         data.setdefault(key, {}).update(_pairs(value, where))
     elif _is_list(info.type):
@@ -174,7 +178,7 @@ def _table(line: str, table: type[msgspec.Struct], where: str) -> dict[str, Any]
     fields = _types(table)
     data: dict[str, Any] = {}
     for key, text in _pairs(line, where).items():
-        item = _number if _of_ints(fields.get(key)) else str
+        item = _boolean if _of(bool, fields.get(key)) else _number if _of(int, fields.get(key)) else str
         if text[:1] in ("[", "{"):
             data[key] = _value(text, where)
         elif _is_list(fields.get(key)):
@@ -189,8 +193,13 @@ def _number(text: str) -> int | str:
     return int(text, 0 if text.startswith("0x") else 10) if _NUMBER.fullmatch(text) else text
 
 
-def _of_ints(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
-    return annotation is int or any(_of_ints(argument) for argument in get_args(annotation))
+def _boolean(text: str) -> bool | str:
+    """A truth value in mkosi's words; other text is left for the conversion to complain about."""
+    return {"true": True, "yes": True, "false": False, "no": False}.get(text, text)
+
+
+def _of(kind: type, annotation: Any) -> bool:  # noqa: ANN401 - any annotation
+    return annotation is kind or any(_of(kind, argument) for argument in get_args(annotation))
 
 
 def _value(text: str, where: str) -> Any:  # noqa: ANN401 - TOML data

@@ -20,6 +20,7 @@ from fuki_build.image.stub import Stub
 from fuki_build.recipe.contents import ResolvedContents, resolve_contents, sbat_lines
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
+from fuki_build.recipe.hand_over import hand_over_program
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.launch import LaunchRequest, resolve_launch
 from fuki_build.recipe.load import LoadedRecipe
@@ -111,6 +112,8 @@ def _resolve_uki(
         *with_public_key(base.sections, policies),
         _uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image"),
     ]
+    if recipe.hand_over is not None:
+        sections.append(hand_over_program(recipe.hand_over, stub, host))
     kernels = [base.kernel] if base.kernel else []
     if recipe.profile:
         _check_profile_ids(table, recipe.profile)

@@ -1,6 +1,6 @@
 """Images to boot, of real parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import parts
@@ -16,7 +16,7 @@ CLOUDS = {"aws": "aws:m6a.*", "azure": "azure", "gcp": "gcp", "openstack": "open
 CLOUD_PLUGINS = ("aws", "azure", "gcp", "virt")
 
 
-def build(
+def build(  # noqa: PLR0913 - what images differ in
     directory: Path,
     more: str = "",
     *,
@@ -25,6 +25,8 @@ def build(
     cmdline: str | bytes = CMDLINE,
     sbat: str = "",
     initrd: Mapping[str, bytes] = {"init": b"#!/bin/sh\n"},
+    plugins: Sequence[str] = CLOUD_PLUGINS,
+    silence: Sequence[str] = ("firmware-unknown",),
 ) -> Path:
     """Build `boot.efi` in a new directory: with the probe for a kernel, or a real one, and what `more` adds.
 
@@ -32,7 +34,8 @@ def build(
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "initrd.img").write_bytes(parts.initrd(initrd))
-    names = ", ".join(f'"{name}"' for name in CLOUD_PLUGINS)
+    names = ", ".join(f'"{name}"' for name in plugins)
+    silenced = ", ".join(f'"{rule}"' for rule in silence)
     uname = "" if kernel else 'uname = "6.12-probe"'
     if isinstance(cmdline, bytes):
         (directory / "cmdline").write_bytes(cmdline)
@@ -41,7 +44,7 @@ def build(
 [fuki]
 name = "boot"
 plugins = [{names}]
-silence = ["firmware-unknown"]
+silence = [{silenced}]
 [fuki.image]
 stub = "{parts.get(stub)}"
 linux = "{parts.get("kernel-x64") if kernel else PROBE}"

@@ -16,11 +16,12 @@ from fuki_build.formats.confidential.igvm import (
     SnpIdBlock,
     VpContext,
 )
+from fuki_build.formats.confidential.reset_registers import VMSA_ADDRESS
 from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchParameters, LaunchPrediction
 
 from fuki_coco.memory import MAX_LAUNCH, PAGE, check_range
 from fuki_coco.memory import pages as split
-from fuki_coco.snp_digest import START, VMSA_ADDRESS, Page, SnpPageType, extend, page_of
+from fuki_coco.snp_digest import START, Page, SnpPageType, extend, page_of
 from fuki_coco.vcpus import Vmm
 
 _VMMS = (Vmm.QEMU, Vmm.HYPERV)

@@ -3,14 +3,13 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from fuki_build.formats.documents import encode_json
+from fuki_build.hooks import Document
 
+from fuki_qemu.guest import Ending
 from fuki_qemu.session import Booted
 from fuki_qemu.verdict import BootVerdict, VerdictRow
 
-VERSION = 1
 _WIDE = 160
 """Columns where there is no terminal to ask."""
 _SHORT = 16
@@ -24,24 +23,42 @@ _STYLES = {
 }
 
 
-def as_json(booted: Booted, rows: Sequence[VerdictRow]) -> str:
-    """The document that `--json` prints; `compared` is empty where nothing was."""
+class BootDocument(Document, frozen=True, kw_only=True):
+    """What `fuki boot --json` prints; `compared` is empty where nothing was.
+
+    `fwid` is of the firmware that the machine selects, as predicted; that and `command_line`, which the guest told, are
+    null without `--verify`.
+    """
+
+    image: str
+    machine: str
+    profile: int | None
+    firmware: str
+    kvm: bool
+    ending: Ending
+    reason: str
+    seconds: float
+    fwid: str | None
+    command_line: str | None
+    compared: tuple[VerdictRow, ...]
+
+
+def document(booted: Booted, rows: Sequence[VerdictRow]) -> BootDocument:
+    """What came of a boot, with what was compared."""
     case = booted.prediction.case if booted.prediction else None
-    document: dict[str, Any] = {
-        "version": VERSION,
-        "image": booted.layout.name,
-        "machine": booted.machine.name,
-        "profile": booted.profile,
-        "firmware": booted.firmware.name,
-        "kvm": booted.kvm,
-        "ending": booted.outcome.ending,
-        "reason": booted.outcome.reason,
-        "seconds": round(booted.outcome.seconds, 1),
-        "selects": case.firmware if case else None,
-        "command-line": booted.report.command_line if booted.report else None,
-        "compared": rows,
-    }
-    return encode_json(document)
+    return BootDocument(
+        image=booted.layout.name,
+        machine=booted.machine.name,
+        profile=booted.profile,
+        firmware=booted.firmware.name,
+        kvm=booted.kvm,
+        ending=booted.outcome.ending,
+        reason=booted.outcome.reason,
+        seconds=round(booted.outcome.seconds, 1),
+        fwid=case.firmware if case else None,
+        command_line=booted.report.command_line if booted.report else None,
+        compared=tuple(rows),
+    )
 
 
 def print_table(booted: Booted, rows: Sequence[VerdictRow]) -> None:
@@ -57,7 +74,7 @@ def print_table(booted: Booted, rows: Sequence[VerdictRow]) -> None:
     title = f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"
     console.print(Text(_printable(title)))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Register", "Predicted", "Measured", "BootVerdict"):
+    for column in ("Register", "Predicted", "Measured", "Verdict"):
         table.add_column(column, overflow="fold")
     for row in _shown(rows):
         table.add_row(*(Text(_printable(text)) for text in _cells(row)), Text(row.verdict, _STYLES[row.verdict]))
