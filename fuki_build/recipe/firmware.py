@@ -35,13 +35,13 @@ def resolve_firmware(
     tables: tuple[dict[str, Any], ...], profile: int | None, inputs: Inputs, host: PluginHost, where: str
 ) -> FirmwareSet:
     """Fetch every table's firmware from its source. Errors name the table."""
-    found = FirmwareSet()
+    resolved = FirmwareSet()
     for index, data in enumerate(tables):
         place = f"{where}[{index}]"
         with located(place):
-            _resolve_one(data, profile, inputs, host, place, found)
-    found.devices += choose_devices(found.declared, loaded_machines(host))
-    return found
+            _resolve_one(data, profile, inputs, host, place, resolved)
+    resolved.devices += choose_devices(resolved.declared, loaded_machines(host))
+    return resolved
 
 
 def _resolve_one(
@@ -50,7 +50,7 @@ def _resolve_one(
     inputs: Inputs,
     host: PluginHost,
     where: str,
-    found: FirmwareSet,
+    resolved: FirmwareSet,
 ) -> None:
     table, file = _fetch(data, inputs, host, where)
     fwid = table.id or file.id
@@ -80,10 +80,10 @@ def _resolve_one(
         origin |= {"igvm": ", ".join(table.igvm.platforms)}
     with raised_as(RecipeError, f"{where}.id", of=FormatError):
         header = Blob.of_bytes(efifw.encode_header(fwid, blob.size))
-    found.sections.append(Section(".efifw", header + blob, name, profile))
-    found.devices += listed_devices(table, fwid, inputs, where)
-    found.declared += declared_machines(table, fwid, profile, inputs, host, where)
-    found.origins[fwid] = origin
+    resolved.sections.append(Section(".efifw", header + blob, name, profile))
+    resolved.devices += listed_devices(table, fwid, inputs, where)
+    resolved.declared += declared_machines(table, fwid, profile, inputs, host, where)
+    resolved.origins[fwid] = origin
 
 
 def _wrap(table: IgvmTable, firmware: Blob, inputs: Inputs, where: str) -> Blob:
