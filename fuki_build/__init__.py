@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
     from fuki_build.image.blob import read_small_file
+    from fuki_build.image.describe import LayoutView, describe
     from fuki_build.image.guard import note_read
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
@@ -39,12 +40,14 @@ _HOMES = {
     "Boot": "fuki_build.measure.boot",
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
+    "LayoutView": "fuki_build.image.describe",
     "Machine": "fuki_build.hardware.machine",
     "OutputFile": "fuki_build.image.output_file",
     "OutputFiles": "fuki_build.image.output_files",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
+    "describe": "fuki_build.image.describe",
     "enroll_directory": "fuki_build.signing.secure_boot.key_directory",
     "find_machines": "fuki_build.recipe.machines",
     "find_profiles": "fuki_build.image.profiles",
@@ -66,6 +69,7 @@ __all__ = [
     "Boot",
     "FukiError",
     "Layout",
+    "LayoutView",
     "Machine",
     "OutputFile",
     "OutputFiles",
@@ -73,6 +77,7 @@ __all__ = [
     "Prediction",
     "__version__",
     "build",
+    "describe",
     "enroll_directory",
     "find_machines",
     "find_profiles",
