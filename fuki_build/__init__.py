@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fuki_build.booting import enroll_directory, find_profiles, predict_boot, read_boot, read_program
     from fuki_build.cli.options import json_option, prints
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
@@ -25,11 +24,15 @@ if TYPE_CHECKING:
     from fuki_build.image.layout import Layout
     from fuki_build.image.output_file import OutputFile
     from fuki_build.image.output_files import OutputFiles
+    from fuki_build.image.profiles import find_profiles
     from fuki_build.measure.boot import Boot
+    from fuki_build.measure.boot_options import read_boot, read_program
     from fuki_build.measure.predict import Prediction
     from fuki_build.pipeline import build, new_host, plan, signing_key
     from fuki_build.recipe.load import load_recipe
     from fuki_build.recipe.machines import find_machines
+    from fuki_build.signing.secure_boot.boot import predict_boot
+    from fuki_build.signing.secure_boot.key_directory import enroll_directory
 
 __version__ = "0.1.0"
 
@@ -45,19 +48,19 @@ _HOMES = {
     "Prediction": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
     "describe": "fuki_build.image.describe",
-    "enroll_directory": "fuki_build.booting",
+    "enroll_directory": "fuki_build.signing.secure_boot.key_directory",
     "find_machines": "fuki_build.recipe.machines",
-    "find_profiles": "fuki_build.booting",
+    "find_profiles": "fuki_build.image.profiles",
     "inspect": "fuki_build.image.inspect",
     "json_option": "fuki_build.cli.options",
     "load_recipe": "fuki_build.recipe.load",
     "new_host": "fuki_build.pipeline",
     "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
-    "predict_boot": "fuki_build.booting",
+    "predict_boot": "fuki_build.signing.secure_boot.boot",
     "prints": "fuki_build.cli.options",
-    "read_boot": "fuki_build.booting",
-    "read_program": "fuki_build.booting",
+    "read_boot": "fuki_build.measure.boot_options",
+    "read_program": "fuki_build.measure.boot_options",
     "read_small_file": "fuki_build.image.blob",
     "signing_key": "fuki_build.pipeline",
 }

@@ -5,11 +5,11 @@ from pathlib import Path
 import click
 
 from fuki_build.cli.options import json_option, output_type
-from fuki_build.emit.launch import LaunchFirmware, subjects
 from fuki_build.errors import RecipeError, raised_as
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware_view import FirmwareDocument, FirmwareFileView, view_firmware
 from fuki_build.image.inspect import inspect
+from fuki_build.launch.boots import LaunchFirmware, subjects
 from fuki_build.recipe.launch import MAX_FIRMWARE
 
 

@@ -16,6 +16,7 @@ from fuki_build.image.firmware import read_compatible, read_firmware
 from fuki_build.image.inspect import inspect as inspect_image
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
+from fuki_build.image.profiles import find_profile
 from fuki_build.image.section import Section
 
 _SPEC = re.compile(r"(?P<name>\.?[A-Za-z0-9_.-]+)(?::(?P<key>[^@]+))?(?:@(?P<profile>.+))?")
@@ -87,14 +88,7 @@ def _profile_number(layout: Layout, text: str | None) -> int | None:
     """A profile's number, given as such or by its id."""
     if text is None:
         return None
-    if text.isdecimal() and int(text) in layout.profiles:
-        return int(text)
-    profiles = describe(layout).profiles
-    number = next((p.number for p in profiles if p.id == text), None)
-    if number is None:
-        ids = ", ".join(f"{p.number} ({p.id})" for p in profiles) or "none"
-        raise RecipeError(f"there is no profile {text!r}", where=layout.where, hint=f"there are: {ids}")
-    return number
+    return find_profile(layout, text)
 
 
 def _spec_of(section: Section) -> str:

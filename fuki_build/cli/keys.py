@@ -234,20 +234,16 @@ def update(  # noqa: PLR0917 - click passes them by name
 
 def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append: bool) -> bytes:
     from fuki_build.formats.uefi import efi_time  # noqa: PLC0415
-    from fuki_build.hooks.signers import SigningContext  # noqa: PLC0415
     from fuki_build.signing.authenticode import sign  # noqa: PLC0415
     from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415
-    from fuki_build.signing.request import errors_at, open_signers  # noqa: PLC0415
+    from fuki_build.signing.request import errors_at, open_signers, signing_context  # noqa: PLC0415
     from fuki_build.signing.secure_boot import variable_update  # noqa: PLC0415
 
     time = efi_time.of(source_date() or datetime.now(UTC))
-    with (
-        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(Path(), Path(workspace)) as context,
-    ):
+    with signing_context(Path()) as context:
         (signer,) = open_signers([request], context)
         sign.check_key(signer)
-        with errors_at(request):
+        with errors_at(request), request.backend.running():
             if signer.key is None:
                 raise SigningError(f"{signer.name} signs images only", where="backend", hint="take one that has a key")
             own = signer.key.certificates[0]

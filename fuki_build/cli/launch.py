@@ -7,22 +7,11 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
-from fuki_build.booting import read_boot
 from fuki_build.cli.firmware import read_subjects
 from fuki_build.cli.launch_diff import DifferencesDocument, compare
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import start_options
-from fuki_build.emit.launch import (
-    LaunchFirmware,
-    ProfileBoot,
-    file_boot,
-    image_boot,
-    predict,
-    section_boots,
-    section_digest,
-)
-from fuki_build.emit.runtime import Runtime, runtime_banks
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import DirectBootMode, LaunchDocument, LaunchRecord, to_document
@@ -30,6 +19,17 @@ from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
+from fuki_build.launch.boots import (
+    LaunchFirmware,
+    ProfileBoot,
+    file_boot,
+    image_boot,
+    section_boots,
+    section_digest,
+)
+from fuki_build.launch.predict import predict
+from fuki_build.launch.runtime import Runtime, runtime_banks
+from fuki_build.measure.boot_options import read_boot
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.recipe.launch import LaunchRequest, resolve_launch
 from fuki_build.recipe.model import LaunchTable

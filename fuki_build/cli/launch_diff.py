@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import click
 from msgspec.structs import replace
 
-from fuki_build.emit.launch import LaunchFirmware, ProfileBoot, boots_of
 from fuki_build.errors import FukiError, MismatchError, PluginError, RecipeError
 from fuki_build.formats.documents import Document, View
-from fuki_build.hooks.host import Contribution, PluginHost, blame
+from fuki_build.hooks.host import Contribution, PluginHost
 from fuki_build.hooks.launch import LaunchModel, LaunchParameters, LaunchStep
+from fuki_build.launch.boots import LaunchFirmware, ProfileBoot, boots_of
 from fuki_build.recipe.launch import MAX_FIRMWARE, LaunchRequest, models
 
 _VARIED = ("vmms", "vcpus", "cpu_models", "guest_features", "boots")
@@ -135,7 +135,7 @@ def _differences(model: Contribution[LaunchModel], left: Side, right: Side, *, n
 
 
 def _steps(model: Contribution[LaunchModel], side: Side) -> list[LaunchStep]:
-    with blame(model.plugin, f"failed in launch model {model.thing.name!r}"):
+    with model.running():
         if model.thing.predict(side.content, side.parameters) is None:
             raise FukiError(f"{side.name} is not made for {model.thing.title}")
         return list(model.thing.steps(side.content, side.parameters))

@@ -7,7 +7,6 @@ import click
 from msgspec.structs import replace
 
 from fuki_build import pipeline
-from fuki_build.booting import find_profiles
 from fuki_build.checks.matching import holding
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import chosen_machines, machine_options, profile_option
@@ -18,6 +17,7 @@ from fuki_build.hooks.records import Expectation
 from fuki_build.image.firmware import slices
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
+from fuki_build.image.profiles import find_profiles
 from fuki_build.image.selection import select
 from fuki_build.image.selection_view import MatchesDocument, MatchView, view_match
 from fuki_build.recipe.expectations import explicit_expectations

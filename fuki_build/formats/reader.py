@@ -1,12 +1,15 @@
 """Bounded access to bytes that may be hostile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Any
 
 import msgspec
 
 from fuki_build.errors import FormatError
+
+PIECE = 1024 * 1024
+"""How many bytes are read at once of what need not be in memory as a whole."""
 
 
 class Reader(msgspec.Struct, frozen=True):
@@ -36,6 +39,12 @@ class Reader(msgspec.Struct, frozen=True):
     def window(self, offset: int, size: int) -> "Reader":
         """The part that starts at `offset`; the caller has checked that it is inside."""
         return Reader(size, lambda at, length: self.read_at(offset + at, max(0, min(length, size - at))))
+
+
+def pieces(data: Reader) -> Iterator[bytes]:
+    """All of it, in pieces of at most `PIECE` bytes."""
+    for offset in range(0, data.size, PIECE):
+        yield data.read_at(offset, PIECE)
 
 
 def unpack(layout: Struct, data: bytes, offset: int, description: str) -> tuple[Any, ...]:

@@ -55,14 +55,14 @@ def contribution_of(hook: str, thing: Any) -> tuple[str, Any]:  # noqa: ANN401 -
     bases = BASE_CLASSES.get(hook)
     if bases is None:
         _check_value(hook, thing)
-        return _name_of(thing, HOOKS[hook]), thing
+        return name_of(thing, HOOKS[hook]), thing
 
     _check_class(hook, thing, bases)
     if hook in _WITHOUT_OPTIONS:
         thing = thing()
     else:
         _check_options(thing)
-    return _name_of(thing, HOOKS[hook]), thing
+    return name_of(thing, HOOKS[hook]), thing
 
 
 def things_of(hook: str, answer: Any) -> list[Any]:  # noqa: ANN401
@@ -120,7 +120,7 @@ def _check_value(hook: str, thing: Any) -> None:  # noqa: ANN401
         raise PluginError(f"{hook} gives {thing!r}, which is no {kind.__name__}")
 
 
-def _name_of(thing: Any, kind: str) -> str:  # noqa: ANN401 - rules, classes, instances, commands and paths
+def name_of(thing: Any, kind: str) -> str:  # noqa: ANN401 - rules, classes, instances, commands and paths
     if isinstance(thing, Path):
         return str(thing)
     name = thing.id if isinstance(thing, Rule) else getattr(thing, "name", None)

@@ -17,7 +17,7 @@ from fuki_build import __version__
 from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean, located
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import specs
-from fuki_build.hooks.contract import HOOKS, check_marked, contribution_of, things_of
+from fuki_build.hooks.contract import HOOKS, check_marked, contribution_of, name_of, things_of
 from fuki_build.hooks.enrollers import Enroller
 from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
@@ -39,8 +39,21 @@ class PluginInfo(Struct, frozen=True):
 
 
 class Contribution(Struct, Generic[T], frozen=True):
+    """One thing that a plugin gives; `kind` is what to call it, as in `HOOKS`."""
+
     thing: T
     plugin: PluginInfo
+    kind: str
+
+    @property
+    def name(self) -> str:
+        return name_of(self.thing, self.kind)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around whatever runs its code: what that raises becomes a `PluginError` that blames the plugin."""
+        with blame(self.plugin, f"failed in {self.kind} {self.name!r}"):
+            yield
 
 
 class Loaded(Struct):
@@ -115,7 +128,7 @@ class PluginHost:
                         f"the {kind} {name!r} is given twice, by {other.plugin} and by {info}",
                         hint="load only one of them",
                     )
-                found.setdefault(hook, {})[name] = Contribution(thing, info)
+                found.setdefault(hook, {})[name] = Contribution(thing, info, kind)
         return found
 
     def _call(self, info: PluginInfo, hook: str) -> list[tuple[str, Any]]:
@@ -215,11 +228,11 @@ def blame(info: PluginInfo, what: str) -> Iterator[None]:
 
 def loaded_machines(host: PluginHost) -> list[Machine]:
     """All machines of all loaded platforms."""
-    found: list[Machine] = []
+    machines: list[Machine] = []
     for platform in host.all("fuki_platforms"):
-        with blame(platform.plugin, f"failed in platform {platform.thing.name!r}"):
-            found += platform.thing.machines()
-    return found
+        with platform.running():
+            machines += platform.thing.machines()
+    return machines
 
 
 def _describe(error: BaseException) -> str:

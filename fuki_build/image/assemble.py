@@ -7,15 +7,15 @@ from contextlib import closing
 from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats.hashes import Hash
+from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.formats.pe import authenticode, pe
+from fuki_build.formats.reader import PIECE
 from fuki_build.image.blob import Blob, FilePart, open_regular
 from fuki_build.image.digest import Request, StreamHasher
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.wanted import Hashes, Wanted
 
-_PIECE = 1024 * 1024
 Progress = Callable[[int], None]
 """Called with the number of bytes just processed."""
 
@@ -184,6 +184,14 @@ def read_pieces(content: Blob) -> Iterator[memoryview]:
             yield memoryview(part.data)
 
 
+def blob_digest(content: Blob, algorithm: str = "sha256") -> bytes:
+    """The digest of all bytes of a blob, however large. Raises `FukiError` where a file cannot be read."""
+    digest = new_hash(algorithm)
+    for piece in read_pieces(content):
+        digest.update(piece)
+    return digest.digest()
+
+
 def _read_file(part: FilePart) -> Iterator[memoryview]:
     descriptor, status = open_regular(part.path)
     with closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
@@ -193,7 +201,7 @@ def _read_file(part: FilePart) -> Iterator[memoryview]:
 
         try:
             while at < end:
-                piece = os.pread(file.fileno(), min(_PIECE, end - at), at)
+                piece = os.pread(file.fileno(), min(PIECE, end - at), at)
                 if not piece:
                     break
                 yield memoryview(piece)

@@ -9,12 +9,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats.reader import Reader
+from fuki_build.formats.reader import PIECE, Reader
 from fuki_build.image.guard import note_read
 
 Identity = tuple[int, int, int, int]
 """Device, inode, size and modification time in ns, none of which may change between planning and reading."""
-_PIECE = 1024 * 1024
 _MAX_UNSIZED = 16 * 1024 * 1024
 """Limit in bytes for a file that does not have its stated size."""
 
@@ -43,7 +42,7 @@ def open_regular(path: Path) -> tuple[int, os.stat_result]:
 def _tells_its_size(descriptor: int, size: int) -> bool:
     """Whether a file has its stated size; those of pseudo file systems state 0 or a page."""
     if size == 0:
-        return not os.read(descriptor, _PIECE)
+        return not os.read(descriptor, PIECE)
     return len(_read_range(descriptor, size - 1, 2)) == 1
 
 
@@ -61,7 +60,7 @@ def _read_stream(descriptor: int, limit: int) -> bytes:
     """Everything up to the end; from a stream of more than `limit` bytes, only slightly more than the limit."""
     data = bytearray()
     # Some pseudo files are read in whole records only, which the last byte below a limit would split.
-    while len(data) <= limit and (piece := os.read(descriptor, _PIECE)):
+    while len(data) <= limit and (piece := os.read(descriptor, PIECE)):
         data += piece
     return bytes(data)
 

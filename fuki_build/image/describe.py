@@ -7,7 +7,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.documents import Document, View
 from fuki_build.formats.pe import authenticode, pe
 from fuki_build.formats.pe.authenticode import WinCertificate
-from fuki_build.formats.uki import compression, env_file
+from fuki_build.formats.uki import compression
 from fuki_build.formats.uki.hwids import DeviceType, group
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
@@ -15,6 +15,7 @@ from fuki_build.image.assemble import Assembly
 from fuki_build.image.firmware import FirmwareImage, Slice, read_compatible, read_hardware_table, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
+from fuki_build.image.profiles import profiles, read_assignments
 from fuki_build.image.section import Origin, Section, measured
 from fuki_build.image.signatures import certificates, read_certificate
 
@@ -118,19 +119,19 @@ def describe(layout: Layout, assembly: Assembly | None = None, machines: Sequenc
             types.setdefault(chid, kind)
 
     parts = slices(layout.plain_sections)
-    images = {id(f.section): f for part in parts for f in part.firmware}
+    images = {image.section.index: image for part in parts for image in part.firmware}
 
     signatures, flaws = _signatures(layout)
     return LayoutView(
         kind=layout.kind.value,
         name=layout.name,
         arch=layout.machine,
-        stub=StubView(layout.stub.program, layout.stub.version) if layout.stub else None,
+        stub=stub_view(layout),
         file_size=layout.file_size,
         header_slots_left=layout.headers.free_slots,
-        profiles=tuple(_profile(s) for s in layout.plain_sections if s.name == ".profile"),
+        profiles=tuple(ProfileView(profile.number, profile.id, profile.title) for profile in profiles(layout)),
         sections=tuple(
-            _section(layout, placed, images.get(id(placed.section)), digests[i] if digests else None)
+            _section(layout, placed, images.get(i), digests[i] if digests else None)
             for i, placed in enumerate(layout.sections)
         ),
         firmware=tuple(image for part in parts for image in _firmware(part)),
@@ -140,6 +141,10 @@ def describe(layout: Layout, assembly: Assembly | None = None, machines: Sequenc
         flaws=(*flaws, *(str(p.table.flaw.message) for p in parts if p.table and p.table.flaw)),
         authenticode=assembly.authenticode if assembly else None,
     )
+
+
+def stub_view(layout: Layout) -> StubView | None:
+    return StubView(layout.stub.program, layout.stub.version) if layout.stub else None
 
 
 def _section(layout: Layout, placed: PlacedSection, image: FirmwareImage | None, sha256: str | None) -> SectionView:
@@ -185,7 +190,7 @@ def _archive_words(section: Section) -> str:
 
 
 def _release_words(section: Section) -> str:
-    values = _assignments(section)
+    values = read_assignments(section)
     return values.get("PRETTY_NAME") or values.get("ID", "")
 
 
@@ -193,13 +198,6 @@ def _text_words(section: Section) -> str:
     """The start of a text section, on one line, without control characters."""
     text = section.content.read_at(0, _MAX_TEXT).rstrip(b"\0").decode("utf-8", "replace")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _assignments(section: Section) -> dict[str, str]:
-    try:
-        return env_file.decode(section.content.read_at(0, _MAX_TEXT))
-    except FormatError:
-        return {}
 
 
 def _table_words(section: Section) -> str:
@@ -227,13 +225,8 @@ _WORDS: dict[str, Callable[[Section], str]] = {
     ".osrel": _release_words,
     ".cmdline": _text_words,
     ".uname": _text_words,
-    ".profile": lambda section: _assignments(section).get("TITLE", ""),
+    ".profile": lambda section: read_assignments(section).get("TITLE", ""),
 }
-
-
-def _profile(section: Section) -> ProfileView:
-    values = _assignments(section)
-    return ProfileView(section.profile or 0, values.get("ID"), values.get("TITLE"))
 
 
 def _firmware(part: Slice) -> Iterator[FirmwareView]:

@@ -18,7 +18,7 @@ class ImageKind(StrEnum):
     """A PE image that is neither, such as a stub or a kernel; only ever read, never built."""
 
 
-class Image(Struct, frozen=True):
+class Image(Struct, frozen=True, kw_only=True):
     """Sections in file order, including `.sbat`; `stub` is None for an addon made without one."""
 
     kind: ImageKind

@@ -8,7 +8,7 @@ from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.pe import PeHeaders
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import ImageKind
-from fuki_build.image.layout import Layout, PlacedSection
+from fuki_build.image.layout import Layout, PlacedSection, numbered
 from fuki_build.image.section import ADDON_PAYLOAD, STUB_OWN, Origin, Section
 from fuki_build.image.stub import StubVersion, decode_version
 
@@ -26,7 +26,7 @@ def read_layout(file: Blob, path: Path) -> Layout:
         headers = pe.decode(file.read_at(0, pe.HEAD_SIZE), file.size)
         _check_claims(headers, file.size)
 
-    sections = tuple(_sections(headers, file))
+    sections = numbered(_sections(headers, file))
     table = headers.security
 
     return Layout(

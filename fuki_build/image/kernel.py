@@ -10,6 +10,7 @@ from msgspec import Struct
 from fuki_build.errors import FormatError
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.pe import PeHeaders
+from fuki_build.formats.reader import pieces
 from fuki_build.formats.uki import compression, kernel, sbat
 from fuki_build.image.blob import Blob
 
@@ -62,15 +63,15 @@ def _decompress(packed: Blob, name: str, workspace: Path) -> tuple[Blob, str]:
     digest = hashlib.sha256()
 
     def hashed() -> Iterator[bytes]:
-        for piece in kernel.pieces(packed.reader):
+        for piece in pieces(packed.reader):
             digest.update(piece)
             yield piece
 
     with tempfile.NamedTemporaryFile(dir=workspace, prefix="linux-", delete=False) as file:
-        pieces = hashed()
-        for content in compression.decompress(name, pieces):
+        stream = hashed()
+        for content in compression.decompress(name, stream):
             file.write(content)
-        for _ in pieces:  # the digest covers data after the compressed stream too
+        for _ in stream:  # the digest covers data after the compressed stream too
             pass
 
     return Blob.of_file(Path(file.name)), digest.hexdigest()

@@ -1,6 +1,6 @@
 """Layout: an image with every offset, address and size decided, before any byte is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from msgspec import Struct
@@ -37,8 +37,18 @@ class PlacedSection(Struct, frozen=True):
         return self.section.name
 
 
-class Layout(Struct, frozen=True, dict=True):
-    """A planned image, or one that was read from `file`; later steps treat both alike."""
+def numbered(sections: Iterable[PlacedSection]) -> tuple[PlacedSection, ...]:
+    """Sections that know their places in the table that they make."""
+    return tuple(
+        replace(placed, section=replace(placed.section, position=position)) for position, placed in enumerate(sections)
+    )
+
+
+class Layout(Struct, frozen=True, dict=True, kw_only=True):
+    """A planned image, or one that was read from `file`; later steps treat both alike.
+
+    Its sections are `numbered`.
+    """
 
     kind: ImageKind
     name: str
@@ -116,7 +126,7 @@ def plan(image: Image) -> Layout:
         kind=image.kind,
         name=image.name,
         headers=_finish(headers, sections, image),
-        sections=tuple(sections),
+        sections=numbered(sections),
         file_size=file_size,
         stub=image.stub.version if image.stub else None,
         where=image.where,
@@ -124,18 +134,18 @@ def plan(image: Image) -> Layout:
 
 
 def with_contents(layout: Layout, contents: Mapping[int, Blob]) -> Layout:
-    """The layout with other contents of the same sizes, keyed by the identity of the contents that they replace."""
+    """The layout with other contents of the same sizes, keyed by the indices of the sections.
+
+    Raises `LookupError` for a section that it does not have.
+    """
     if not contents:
         return layout
 
-    sections = tuple(
-        replace(placed, section=replace(placed.section, content=contents[id(placed.section.content)]))
-        if id(placed.section.content) in contents
-        else placed
-        for placed in layout.sections
-    )
+    sections = list(layout.sections)
+    for index, content in contents.items():
+        sections[index] = replace(sections[index], section=replace(sections[index].section, content=content))
 
-    return replace(layout, sections=sections)
+    return replace(layout, sections=tuple(sections))
 
 
 def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:

@@ -42,7 +42,8 @@ class Origin(Enum):
 class Section(Struct, frozen=True):
     """Named content. `profile` is None in the base, else the number after `@`.
 
-    `source` tells people where the recipe took it from; it is empty in a finished image.
+    `source` tells people where the recipe took it from; it is empty in a finished image. `position` is its place in a
+    layout's table of sections, from 0; None before a layout has placed it.
     """
 
     name: str
@@ -50,6 +51,17 @@ class Section(Struct, frozen=True):
     source: str
     profile: int | None = None
     origin: Origin = Origin.RECIPE
+    position: int | None = None
+
+    @property
+    def index(self) -> int:
+        """Its place in the table of the layout that it is from, which tells it from all others there.
+
+        Raises `LookupError` where no layout has placed it.
+        """
+        if self.position is None:
+            raise LookupError(f"section {self.name} is in no layout")
+        return self.position
 
 
 def measured(section: Section, *, addon: bool) -> str:

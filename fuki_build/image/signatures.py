@@ -14,14 +14,18 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
 
-MAX_TABLE = 1024 * 1024
+_MAX_TABLE = 1024 * 1024
 _CHECKSUM = Struct("<I")
+
+
+def read_table(layout: Layout) -> bytes:
+    """The certificate table as it stands, empty for none. Raises `FormatError` for one that is too large."""
+    return layout.certificate_table.read_small(_MAX_TABLE, "the certificate table")
 
 
 def certificates(layout: Layout) -> tuple[WinCertificate, ...]:
     """The entries of an image's certificate table. Raises `FormatError`."""
-    table = layout.certificate_table.read_small(MAX_TABLE, "the certificate table")
-    return authenticode.certificates(table, layout.headers.security.address)
+    return authenticode.certificates(read_table(layout), layout.headers.security.address)
 
 
 def read_certificate(layout: Layout, entry: WinCertificate) -> bytes:
@@ -41,7 +45,7 @@ def kept_table(layout: Layout, *, replace: bool) -> bytes:
     """The entries to keep when an image is signed again: all, or none. Raises `FormatError` for a damaged table."""
     if replace or not certificates(layout):
         return b""
-    return layout.certificate_table.read_small(MAX_TABLE, "the certificate table")
+    return read_table(layout)
 
 
 def with_table(layout: Layout, table: bytes) -> Layout:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.pe import PeHeaders
-from fuki_build.formats.uki import loader_info
+from fuki_build.formats.uki import loader_info, pcrsig
 from fuki_build.image.section import STUB_MEASURED
 
 
@@ -199,7 +199,7 @@ def _check_usable(headers: PeHeaders) -> None:
             raise FormatError(f"its section {section.name} is not aligned, as in stubs of systemd before 253")
 
 
-_NEVER_OWN = frozenset((*STUB_MEASURED, ".pcrsig")) - {".sbat", ".osrel"}
+_NEVER_OWN = frozenset((*STUB_MEASURED, pcrsig.SECTION)) - {".sbat", ".osrel"}
 """Sections that images add and no stub has; systemd-boot, which is not a stub, has its own `.osrel`."""
 
 

@@ -7,7 +7,8 @@ from msgspec import Struct
 from fuki_build.errors import FukiError
 from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.formats.pe import authenticode, pe
-from fuki_build.image.blob import Blob, FilePart
+from fuki_build.formats.reader import pieces
+from fuki_build.image.blob import FilePart
 from fuki_build.image.digest import Ranges, Request
 from fuki_build.image.layout import Layout, PlacedSection
 
@@ -128,12 +129,11 @@ def _kernels(layout: Layout) -> Iterator[tuple[int, Ranges]]:
 
 def _microcode_pairs(layout: Layout) -> tuple[tuple[int, int], ...]:
     """Indices of the `.ucode` and `.initrd` sections that occur together in some profile."""
-    index_of = {id(placed.section): number for number, placed in enumerate(layout.sections)}
     pairs = []
     for profile in (None, *layout.profiles):
         effective = {section.name: section for section in reversed(layout.effective(profile))}
         if ".ucode" in effective and ".initrd" in effective:
-            microcode, initrd = index_of[id(effective[".ucode"])], index_of[id(effective[".initrd"])]
+            microcode, initrd = effective[".ucode"].index, effective[".initrd"].index
             if layout.sections[microcode].header.virtual_size <= _MAX_MICROCODE:
                 pairs.append((microcode, initrd))
 
@@ -147,14 +147,9 @@ def _initrds(
     for microcode, initrd in pairs:
         before = new_hash(algorithm)
         placed = layout.sections[microcode]
-        for piece in _pieces(placed.section.content):
+        for piece in pieces(placed.section.content.reader):
             before.update(piece)
         before.update(bytes(pe.align(placed.header.virtual_size, ARCHIVE_ALIGNMENT) - placed.section.content.size))
 
         request = content_request(layout.sections[initrd], algorithm)
         yield (microcode, initrd), request._replace(before=before)
-
-
-def _pieces(content: Blob) -> Iterator[bytes]:
-    for at in range(0, content.size, 1024 * 1024):
-        yield content.read_at(at, 1024 * 1024)

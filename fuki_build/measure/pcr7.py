@@ -6,20 +6,24 @@ DxeImageVerificationLib's Measurement.c; logs of edk2 2026.08.
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from uuid import UUID
 
 from msgspec import Struct
 
 from fuki_build.formats.tcg.event_data import MeasuredVariable, encode_variable
+from fuki_build.formats.uefi.authenticated_variable import GLOBAL_VENDOR, IMAGE_SECURITY_VENDOR
 from fuki_build.measure.events import CONSTANT, Event, Measurer
 from fuki_build.measure.registers import digests
 
 PCR = 7
-_GLOBAL = UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
-_DATABASE = UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
-VENDORS = {"SecureBoot": _GLOBAL, "PK": _GLOBAL, "KEK": _GLOBAL, "db": _DATABASE, "dbx": _DATABASE}
+VENDORS = {
+    "SecureBoot": GLOBAL_VENDOR,
+    "PK": GLOBAL_VENDOR,
+    "KEK": GLOBAL_VENDOR,
+    "db": IMAGE_SECURITY_VENDOR,
+    "dbx": IMAGE_SECURITY_VENDOR,
+}
 """The variables that are measured, in order; missing ones count as empty."""
-OPTIONAL = {"dbt": _DATABASE, "dbr": _DATABASE}
+OPTIONAL = {"dbt": IMAGE_SECURITY_VENDOR, "dbr": IMAGE_SECURITY_VENDOR}
 """Variables that are measured after the others, if they exist."""
 
 
@@ -78,7 +82,7 @@ def authority_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Mapping[
             )
         elif authority not in measured:
             measured.add(authority)
-            known = digests(encode_variable(MeasuredVariable(_DATABASE, "db", authority)), banks)
+            known = digests(encode_variable(MeasuredVariable(IMAGE_SECURITY_VENDOR, "db", authority)), banks)
             events[program] = Event(
                 PCR, "EV_EFI_VARIABLE_AUTHORITY", description, "variable db", Measurer.FIRMWARE, known
             )

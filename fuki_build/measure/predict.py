@@ -129,14 +129,14 @@ def firmware_case(layout: Layout, profile: int | None, fwid: str) -> Case:
 
 
 def _key(case: Case) -> tuple[int | None, tuple[int, ...]]:
-    return case.profile, tuple(id(section) for section in case.measured)
+    return case.profile, tuple(section.index for section in case.measured)
 
 
 def _grouped(selections: Sequence[tuple[str, Selection]]) -> Iterator[Case]:
     """One case for all machines that select the same sections."""
     groups: dict[tuple[int, ...], list[tuple[str, Selection]]] = {}
     for name, selection in selections:
-        key = tuple(id(section) for section in selection.measured)
+        key = tuple(section.index for section in selection.measured)
         groups.setdefault(key, []).append((name, selection))
 
     for members in groups.values():
@@ -183,7 +183,7 @@ def _selectable(part: Slice, kind: DeviceType) -> dict[int, tuple[str, Section]]
     """The sections that a slice's table can select, with their keys; of several with one key, the first."""
     keys = part.table.keys(kind) if part.table else {}
     return {
-        id(section): (key, section)
+        section.index: (key, section)
         for (own_kind, key), section in part.selectable.items()
         if own_kind is kind and key in keys
     }
@@ -197,7 +197,7 @@ def predict(contents: SectionDigests, selected: Sequence[Case], boot: Boot | Non
     circumstances = boot or Boot()
     # Cases share most events: those around the sections by profile, and those of each section.
     around: dict[int | None, tuple[tuple[Event, ...], tuple[Event, ...]]] = {}
-    sections: dict[int, tuple[Event, ...]] = {}
+    events_by_section: dict[int, tuple[Event, ...]] = {}
     predictions = []
 
     for case in selected:
@@ -207,10 +207,10 @@ def predict(contents: SectionDigests, selected: Sequence[Case], boot: Boot | Non
         before, after = around[case.profile]
 
         for section in case.measured:
-            if id(section) not in sections:
-                sections[id(section)] = tuple(pcr11.section_events(section, contents))
+            if section.index not in events_by_section:
+                events_by_section[section.index] = tuple(pcr11.section_events(section, contents))
 
-        section_events = chain.from_iterable(sections[id(section)] for section in case.measured)
+        section_events = chain.from_iterable(events_by_section[section.index] for section in case.measured)
         predictions.append(Prediction(case, contents.banks, (*before, *section_events, *after)))
 
     return tuple(predictions)

@@ -8,6 +8,8 @@ from msgspec import Struct
 from fuki_build.errors import FormatError
 from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.formats.pe import pe
+from fuki_build.formats.reader import PIECE, pieces
+from fuki_build.formats.uki import pcrsig
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.layout import Layout, PlacedSection
@@ -19,8 +21,7 @@ MAX_TEXT = 1024 * 1024
 """Largest section that is read as text, in bytes."""
 _MAX_PADDING = 256 * 1024 * 1024
 """Limit of zeros, over all sections, that are hashed because sections are larger in memory than in the file."""
-_PIECE = 1024 * 1024
-_IN_MEMORY = frozenset((*STUB_MEASURED, ".pcrsig"))
+_IN_MEMORY = frozenset((*STUB_MEASURED, pcrsig.SECTION))
 
 
 class SectionDigests(Struct, frozen=True, dict=True):
@@ -33,10 +34,6 @@ class SectionDigests(Struct, frozen=True, dict=True):
     layout: Layout
     assembly: Assembly
     banks: tuple[str, ...]
-
-    @cached_property
-    def _places(self) -> Mapping[int, int]:
-        return {id(placed.section): index for index, placed in enumerate(self.layout.sections)}
 
     @cached_property
     def _digests(self) -> dict[int, Digests]:
@@ -53,11 +50,11 @@ class SectionDigests(Struct, frozen=True, dict=True):
         return {index: placed.header.virtual_size for index, placed in enumerate(self.layout.sections)}
 
     def size(self, section: Section) -> int:
-        return self.sizes[self._places[id(section)]]
+        return self.sizes[section.index]
 
     def digests(self, section: Section) -> Digests:
         """The digests of a section as it is in memory."""
-        index = self._places[id(section)]
+        index = section.index
         if index not in self._digests:
             self._digests[index] = {bank: self._section_hash(index, bank).digest() for bank in self.banks}
         return self._digests[index]
@@ -71,7 +68,7 @@ class SectionDigests(Struct, frozen=True, dict=True):
 
         None if it is not an EFI executable, or if zeros follow a signature, which the hashed data would then overlap.
         """
-        index = self._places[id(section)]
+        index = section.index
         zeros = self.sizes[index] - section.content.size
 
         if any(index not in self.assembly.hashes[bank].kernels for bank in self.banks):
@@ -86,13 +83,12 @@ class SectionDigests(Struct, frozen=True, dict=True):
         None if microcode is too large to have been hashed before the initrd. Parts are padded only if there are several
         (stub.c).
         """
-        indices = tuple(self._places[id(section)] for section in parts)
+        indices = tuple(section.index for section in parts)
         several = len(parts) + len(more) > 1
         joined = {bank: self._joined(indices, bank, several=several) for bank in self.banks}
 
         for blob in more:
-            for at in range(0, blob.size, _PIECE):
-                piece = blob.read_at(at, _PIECE)
+            for piece in pieces(blob.reader):
                 for state in joined.values():
                     if state is not None:
                         state.update(piece)
@@ -139,7 +135,7 @@ def _fed(state: Hash, zeros: int) -> Hash:
     """A copy of a hash, fed `zeros` more zeros."""
     extended = state.copy()
     while zeros > 0:
-        extended.update(bytes(min(zeros, _PIECE)))
-        zeros -= _PIECE
+        extended.update(bytes(min(zeros, PIECE)))
+        zeros -= PIECE
 
     return extended

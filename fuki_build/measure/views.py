@@ -4,13 +4,16 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from fuki_build.formats.documents import Document, View
-from fuki_build.image.describe import StubView, describe
+from fuki_build.image.describe import StubView, stub_view
 from fuki_build.image.layout import Layout
+from fuki_build.image.profiles import profile_ids
 from fuki_build.measure import pcr11, rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, in_hex
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.rtmr import Rtmr
+
+_EventFacts = tuple[int | str | tuple[str, bytes], ...]
 
 
 class EventView(View, frozen=True):
@@ -108,16 +111,15 @@ def predictions_view(
 
     `rtmrs` adds those registers: the predictions must have their bank.
     """
-    image = describe(layout)
-    names = {profile.number: profile.id for profile in image.profiles}
+    names = profile_ids(layout)
 
     # Cases share most of their events, so each is described once.
-    events = {id(event): event for prediction in predictions for event in prediction.events}
-    views = {key: event_view(event) for key, event in events.items()}
+    events = {_facts(event): event for prediction in predictions for event in prediction.events}
+    views = {facts: event_view(event) for facts, event in events.items()}
 
     return PredictionsView(
         image=layout.name,
-        stub=image.stub,
+        stub=stub_view(layout),
         banks=predictions[0].banks if predictions else (),
         phases=[":".join(words) for words in phases],
         boot=boot_view(boot),
@@ -131,7 +133,7 @@ def predictions_view(
 def _case(
     prediction: Prediction,
     names: Mapping[int, str | None],
-    views: Mapping[int, EventView],
+    views: Mapping[_EventFacts, EventView],
     phases: Sequence[Sequence[str]],
     registers: Sequence[int],
     rtmrs: Sequence[Rtmr],
@@ -146,7 +148,7 @@ def _case(
         compatible=case.devicetree,
         machines=case.machines,
         registers=[view for pcr in shown for view in _registers(prediction, pcr, phases)],
-        events=[views[id(event)] for event in prediction.events if event.pcr in shown],
+        events=[views[_facts(event)] for event in prediction.events if event.pcr in shown],
         rtmrs=[_rtmr(register) for register in rtmrs],
     )
 
@@ -164,6 +166,12 @@ def _registers(prediction: Prediction, pcr: int, phases: Sequence[Sequence[str]]
         values = {bank: prediction.value(pcr, bank, words) for bank in prediction.banks}
         known = {bank: value.hex() for bank, value in values.items() if value is not None}
         yield RegisterView(pcr, ":".join(words) or None, known, unknown)
+
+
+def _facts(event: Event) -> _EventFacts:
+    """All of an event, as a key: equal events look the same."""
+    words = (event.type, event.what, event.source, event.by.value, event.unknown)
+    return event.pcr, *words, *event.digests.items()
 
 
 def event_view(event: Event) -> EventView:

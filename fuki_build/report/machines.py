@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.hooks.host import PluginHost
 from fuki_build.image.firmware import slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
@@ -24,11 +24,11 @@ class Group(Struct, frozen=True):
 
 def platform_groups(host: PluginHost) -> list[Group]:
     """The machines of every loaded platform."""
-    found = []
+    groups = []
     for platform in host.all("fuki_platforms"):
-        with blame(platform.plugin, f"failed in platform {platform.thing.name!r}"):
-            found.append(Group(platform.thing.title, platform.plugin.name, list(platform.thing.machines())))
-    return found
+        with platform.running():
+            groups.append(Group(platform.thing.title, platform.plugin.name, list(platform.thing.machines())))
+    return groups
 
 
 _Outcome = tuple[HitView | None, HitView | None]

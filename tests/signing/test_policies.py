@@ -15,7 +15,6 @@ import pytest
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
 from fuki_build.measure import pcr11
-from fuki_build.measure.booted_profile import BootedProfile
 from fuki_build.measure.predict import cases
 from fuki_build.measure.section_digests import SectionDigests
 from tests.signing.conftest import SIGN
@@ -323,7 +322,7 @@ class TestTpm:
         layout = inspect(directory / "acme.efi")
         (case,) = [case for case in cases(layout, None, [None]) if case.firmware == fwid]
         contents = SectionDigests(layout, assemble(layout), ("sha256",))
-        events = [*pcr11.section_events(BootedProfile(contents, None, case.measured))]
+        events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
         events += pcr11.phase_events(phase.split(":"), ("sha256",))
         for event in events:
             digest = event.digests["sha256"].hex()

@@ -145,6 +145,21 @@ def verifies(public_key: bytes, signature: bytes, digest: bytes, algorithm: str)
     return True
 
 
+def is_rsa(public_key: bytes) -> bool:
+    """Whether a SubjectPublicKeyInfo is an RSA key's, not that of an elliptic curve. Raises `FormatError`."""
+    return isinstance(decode_public_key(public_key), rsa.RSAPublicKey)
+
+
+def largest_signature(public_key: bytes) -> int:
+    """Bytes of the longest signature by a key: RSA's all have one length, ECDSA's in DER vary. Raises `FormatError`."""
+    key = decode_public_key(public_key)
+    if isinstance(key, rsa.RSAPublicKey):
+        return -(-key.key_size // 8)
+    # Two integers below the curve's order, each with a sign byte at worst, each with tag and length, in a sequence.
+    integers = 2 * (2 + 1 + -(-key.curve.key_size // 8))
+    return integers + (2 if integers < 0x80 else 3)
+
+
 def rsa_fingerprint(public_key: bytes) -> str:
     """SHA-256 of an RSA key's RSAPublicKey (RFC 8017, A.1.1) in hex: how systemd names the keys of policies.
 

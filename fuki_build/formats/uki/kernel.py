@@ -4,19 +4,18 @@ Sources: Documentation/arch/x86/boot.rst, drivers/firmware/efi/libstub/zboot-hea
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from struct import Struct
 from typing import NamedTuple
 
 from fuki_build.errors import FormatError
-from fuki_build.formats.reader import Reader, unpack
+from fuki_build.formats.reader import Reader, pieces, unpack
 from fuki_build.formats.uki import compression
 
 _BZIMAGE_RELEASE = re.compile(rb"([A-Za-z0-9._+~-]{1,127}) \([^)]*\) #")
 _BANNER = re.compile(rb"Linux version (\d\.[!-~]{1,125}) \(")
 _BANNER_REACH = 256
 _NOTE_RELEASE = re.compile(rb"[!-~]{1,127}")
-_PIECE = 1024 * 1024
 _NOTE_LINUX_VERSION = 0x100
 _MARKS = (b"ARM\x64", b"RSC\x05", b"\xcd\x23\x82\x81")
 """At offset 0x38: arm64's, RISC-V's, and LoongArch's with that of zboot (include/linux/pe.h)."""
@@ -91,11 +90,6 @@ def x86_command_line_limit(kernel: Reader) -> int | None:
     if head[0x202:0x206] != b"HdrS" or len(head) < offset + 4 or int.from_bytes(head[0x206:0x208], "little") < since:
         return None
     return int.from_bytes(head[offset:], "little") or None
-
-
-def pieces(data: Reader) -> Iterator[bytes]:
-    for at in range(0, data.size, _PIECE):
-        yield data.read_at(at, _PIECE)
 
 
 def _bzimage_release(kernel: Reader, head: bytes) -> str | None:

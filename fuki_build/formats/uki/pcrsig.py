@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from fuki_build.errors import FormatError, raised_as
 from fuki_build.formats.documents import decode_json
 
+SECTION = ".pcrsig"
+"""The section of a UKI that holds them (UAPI.5)."""
 MAX_SIZE = 16 * 1024 * 1024
 _BANKS = ("sha1", "sha256", "sha384", "sha512")
 _PADDING = b" \t\r\n\0"

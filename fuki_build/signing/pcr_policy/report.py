@@ -21,7 +21,6 @@ from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.signing.pcr_policy.coverage import Coverage, Phase, PolicyCoverage, PolicyScope, cover
 from fuki_build.signing.pcr_policy.offline_policies import public_keys
 
-_SECTION = ".pcrsig"
 _DIGEST = "sha256"
 """What systemd verifies policies with, whatever the bank."""
 
@@ -99,7 +98,7 @@ def find_policies(layout: Layout, certificates: Sequence[bytes] = ()) -> FoundPo
     flaws: dict[int | None, str] = {}
     for profile in (None, *layout.profiles):
         # Of several in one slice, the stub takes the first.
-        section = next((s for s in layout.effective(profile) if s.name == _SECTION), None)
+        section = next((s for s in layout.effective(profile) if s.name == pcrsig.SECTION), None)
         if section is None or section.profile != profile or not section.content.size:
             continue
         try:
