@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from fuki_build.formats import vmsa
 from fuki_build.formats.igvm import native_context
-from fuki_build.formats.igvm.native_context import Registers
+from fuki_build.formats.igvm.native_context import NativeRegisters
 from fuki_build.formats.vmsa import Segment, Value
 
 RESET_VECTOR = 0xFFFFFFF0
@@ -61,7 +61,7 @@ def starts_in_protected_mode(reset_vector: bytes) -> bool:
 def native_boot_context() -> bytes:
     """The boot CPU at the reset vector in flat 32-bit mode, which IGVM's format can say without a segment's base."""
     return native_context.encode(
-        Registers(
+        NativeRegisters(
             rip=RESET_VECTOR,
             rflags=0x2,
             idtr_limit=0xFFFF,

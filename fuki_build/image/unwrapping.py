@@ -15,7 +15,7 @@ from fuki_build.formats.igvm import data_hobs, id_block_header
 from fuki_build.formats.igvm.data_hobs import DataHob, DataKind
 from fuki_build.formats.ovmf import IgvmKind
 from fuki_build.image.blob import Blob
-from fuki_build.image.wrapping import DATA_ADDRESS, PLATFORMS, TOP, Data, WrapSettings, igvm_section, wrap
+from fuki_build.image.wrapping import DATA_ADDRESS, PLATFORMS, TOP, GuestData, WrapSettings, igvm_section, wrap
 
 
 class Unwrapped(Struct, frozen=True):
@@ -23,7 +23,7 @@ class Unwrapped(Struct, frozen=True):
 
     firmware: Blob
     settings: WrapSettings
-    data: tuple[Data, ...]
+    data: tuple[GuestData, ...]
 
 
 def unwrap(file: Blob) -> Unwrapped | None:
@@ -58,11 +58,11 @@ def _take_apart(file: igvm.Igvm, content: Blob) -> Unwrapped:
     return Unwrapped(firmware, _settings(file, hobs[0].address if hobs else DATA_ADDRESS), data)
 
 
-def _piece(content: Blob, pages: Mapping[int, igvm.PageData], hob: DataHob) -> Data:
+def _piece(content: Blob, pages: Mapping[int, igvm.PageData], hob: DataHob) -> GuestData:
     page = pages.get(hob.address)
     if page is None or hob.kind not in list(DataKind):
         raise FormatError(f"the IGVM file has no data of a known kind at {hob.address:#x}")
-    return Data(DataKind(hob.kind), content.slice(page.file_offset, hob.size))
+    return GuestData(DataKind(hob.kind), content.slice(page.file_offset, hob.size))
 
 
 def _settings(file: igvm.Igvm, data_address: int) -> WrapSettings:

@@ -39,7 +39,7 @@ _LOWEST_DATA = 32 * 1024 * 1024
 _MAX_SEV_MEMORY = 64 * 1024 * 1024
 
 
-class Data(Struct, frozen=True):
+class GuestData(Struct, frozen=True):
     """Something that the firmware finds in its memory, such as a UKI to start or a Secure Boot key."""
 
     kind: DataKind
@@ -76,7 +76,7 @@ class _Pages(NamedTuple):
         return self.address + self.size
 
 
-def wrap(firmware: Blob, settings: WrapSettings, data: Sequence[Data] = ()) -> Blob:
+def wrap(firmware: Blob, settings: WrapSettings, data: Sequence[GuestData] = ()) -> Blob:
     """The file. Raises `FormatError` for firmware, or data, that cannot be put into one; says what it lacks."""
     table = _decode(firmware, settings)
     used = sum(PLATFORMS[platform] for platform in dict.fromkeys(settings.platforms))
@@ -129,7 +129,7 @@ def igvm_section(table: Ovmf, kind: IgvmKind) -> IgvmSection | None:
     return next((s for s in table.igvm or () if s.kind == kind and s.size), None)
 
 
-def _place(data: Sequence[Data], address: int) -> Iterator[DataHob]:
+def _place(data: Sequence[GuestData], address: int) -> Iterator[DataHob]:
     """Where each piece goes: one after the other, each at a page's start."""
     if data and address % PAGE:
         raise FormatError(f"data start at a page of 4 KiB, and {address:#x} is none")
@@ -140,7 +140,7 @@ def _place(data: Sequence[Data], address: int) -> Iterator[DataHob]:
         address += _whole_pages(piece.content.size)
 
 
-def _data_pages(table: Ovmf, data: Sequence[Data], hobs: Sequence[DataHob], mask: int) -> Iterator[_Pages]:
+def _data_pages(table: Ovmf, data: Sequence[GuestData], hobs: Sequence[DataHob], mask: int) -> Iterator[_Pages]:
     if not data:
         return
     area = igvm_section(table, IgvmKind.HOB_AREA)

@@ -14,7 +14,7 @@ _CONTEXT = Struct("<18Q QH4xHQ HHII HHII 5Q")
 SIZE = _CONTEXT.size
 
 
-class Registers(NamedTuple):
+class NativeRegisters(NamedTuple):
     """One field for each of the format's, in its order; `code_*` is CS, `data_*` every other segment."""
 
     rax: int = 0
@@ -54,7 +54,7 @@ class Registers(NamedTuple):
     efer: int = 0
 
 
-def encode(registers: Registers) -> bytes:
+def encode(registers: NativeRegisters) -> bytes:
     """`SIZE` bytes. Raises `FormatError` for a value that does not fit."""
     try:
         return _CONTEXT.pack(*registers)
@@ -62,6 +62,6 @@ def encode(registers: Registers) -> bytes:
         raise FormatError("a register's value does not fit into the context of a native vCPU") from error
 
 
-def decode(data: bytes) -> Registers:
+def decode(data: bytes) -> NativeRegisters:
     """Raises `FormatError` for data that are too short; what is behind them is left alone."""
-    return Registers._make(unpack(_CONTEXT, data, 0, "the context of a native vCPU"))
+    return NativeRegisters._make(unpack(_CONTEXT, data, 0, "the context of a native vCPU"))
