@@ -90,7 +90,7 @@ def wrap(  # noqa: PLR0917 - click passes them by name
     """
     from fuki_build.checks.igvm import findings_of  # noqa: PLC0415 - what only this verb needs
     from fuki_build.checks.run import refuse_errors  # noqa: PLC0415
-    from fuki_build.hooks.records import Severity  # noqa: PLC0415
+    from fuki_build.cli.render.findings import show_findings  # noqa: PLC0415
     from fuki_build.image.assemble import read_pieces  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
     from fuki_build.recipe.convert import convert  # noqa: PLC0415
@@ -119,9 +119,7 @@ def wrap(  # noqa: PLR0917 - click passes them by name
     wrapped = wrap_firmware(table, Blob.of_file(file), open_file, open_file, _option)
     _refuse_input(output, opened)
     findings = list(findings_of(wrapped))
-    for finding in findings:
-        if finding.severity is not Severity.ERROR:
-            click.echo(f"fuki: {finding.severity}: {finding.message}", err=True)
+    show_findings(findings)
     refuse_errors(findings)
     with OutputFile(output) as target:
         for piece in read_pieces(wrapped):
