@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.errors import FormatError, RecipeError
 from fuki_build.formats.firmware import Kind
 from fuki_build.formats.igvm import partition
 from fuki_build.formats.igvm.data_hobs import DataKind
@@ -50,7 +50,7 @@ class IgvmOutput(OutputFormat):
                 zeros = Blob.of_bytes(bytes(partition.padding(file.size)))
                 file = Blob.of_bytes(partition.encode_prefix(file.size)) + file + zeros
         except FormatError as error:
-            raise FukiError(f"firmware {image.fwid}: {error.message}", hint=error.hint) from error
+            raise RecipeError(f"firmware {image.fwid}: {error.message}", hint=error.hint) from error
         context.write(context.path, file)
 
 

@@ -30,13 +30,13 @@ MAX_FIRMWARE = 16 * 1024 * 1024
 PLATFORMS = {igvm.Platform.NATIVE: 0x1, igvm.Platform.SEV_SNP: 0x2}
 """What firmware can be wrapped for, and the bit that stands for it in our files."""
 _HIGHEST_VTL, _PLATFORM_VERSION = 2, 1
-_AREA = 0
+_AREA_INDEX = 0
 _MAX_PAGES = igvm.MAX_HEADERS // 2
 _SEV_PAGES = {SevKind.SECRETS: igvm.PageKind.SECRETS, SevKind.CPUID: igvm.PageKind.CPUID}
 _RESET_SIZE = 16
 _LOWEST_DATA = 32 * 1024 * 1024
 """OVMF unpacks itself below this (measured: up to 0x1a04000 with edk2 2026.08)."""
-_MAX_SEV_MEMORY = 64 * 1024 * 1024
+_MAX_SEV_MEMORY, _MAX_AREA = 64 * 1024 * 1024, 1024 * 1024
 
 
 class GuestData(Struct, frozen=True):
@@ -124,6 +124,16 @@ def _decode(firmware: Blob, settings: WrapSettings) -> Ovmf:
     return table
 
 
+def _area(table: Ovmf, kind: IgvmKind) -> IgvmSection | None:
+    """One of the firmware's areas of whole pages; None where it has none."""
+    area = igvm_section(table, kind)
+    if area is not None and (area.address % PAGE or area.size % PAGE or area.size > _MAX_AREA):
+        raise FormatError(
+            f"the firmware's {kind.name} at {area.address:#x} is not made of whole pages, up to {_MAX_AREA >> 20} MiB"
+        )
+    return area
+
+
 def igvm_section(table: Ovmf, kind: IgvmKind) -> IgvmSection | None:
     """The firmware's page, or part of its parameter area, of a kind; None where it has none."""
     return next((s for s in table.igvm or () if s.kind == kind and s.size), None)
@@ -143,12 +153,10 @@ def _place(data: Sequence[GuestData], address: int) -> Iterator[DataHob]:
 def _data_pages(table: Ovmf, data: Sequence[GuestData], hobs: Sequence[DataHob], mask: int) -> Iterator[_Pages]:
     if not data:
         return
-    area = igvm_section(table, IgvmKind.HOB_AREA)
+    area = _area(table, IgvmKind.HOB_AREA)
     if area is None:
         hint = "take OVMF of edk2 stable202511 or later whose IGVM metadata have a HOB area"
         raise FormatError("the firmware has no place to be told of data: it starts no UKI of an IGVM file", hint=hint)
-    if area.address % PAGE or area.size % PAGE:
-        raise FormatError(f"the firmware's HOB area at {area.address:#x} is not made of whole pages")
     yield _Pages(area.address, area.size, mask, Blob.of_bytes(data_hobs.encode(hobs, area.size)))
     for piece, hob in zip(data, hobs, strict=True):
         yield _Pages(hob.address, _whole_pages(hob.size), mask, piece.content)
@@ -159,19 +167,17 @@ def _parameters(table: Ovmf, mask: int) -> tuple[list[igvm.Directive], range]:
 
     The area stands before all pages, because QEMU adds it to the launch when it comes to it, but pages one late.
     """
-    area = igvm_section(table, IgvmKind.PARAMETER_AREA)
+    area = _area(table, IgvmKind.PARAMETER_AREA)
     if area is None or not mask:
         return [], range(0)
-    if area.address % PAGE or area.size % PAGE:
-        raise FormatError(f"the firmware's parameter area at {area.address:#x} is not made of whole pages")
-    found: list[igvm.Directive] = [igvm.ParameterArea(area.size, _AREA, 0)]
+    found: list[igvm.Directive] = [igvm.ParameterArea(area.size, _AREA_INDEX, 0)]
     for kind, header in ((IgvmKind.MEMORY_MAP, igvm.MEMORY_MAP), (IgvmKind.VP_COUNT, igvm.VP_COUNT)):
         part = igvm_section(table, kind)
         if part is not None:
             if part.address + part.size > area.size:
                 raise FormatError(f"the firmware's {kind.name} lies outside its parameter area")
-            found.append(igvm.Parameter(header, _AREA, part.address))
-    found.append(igvm.ParameterInsert(area.address, mask, _AREA))
+            found.append(igvm.Parameter(header, _AREA_INDEX, part.address))
+    found.append(igvm.ParameterInsert(area.address, mask, _AREA_INDEX))
     snp = mask & PLATFORMS[igvm.Platform.SEV_SNP]
     return found, range(area.address, area.address + area.size, PAGE) if snp else range(0)
 
