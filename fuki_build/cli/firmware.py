@@ -106,7 +106,11 @@ def wrap(  # noqa: PLR0917 - click passes them by name
         "data": [_item(text) for text in data],
         "data-address": data_address,
     }
-    table = convert({key: value for key, value in given.items() if value is not None}, IgvmTable, "wrap")
+    try:
+        table = convert({key: value for key, value in given.items() if value is not None}, IgvmTable, "")
+    except RecipeError as error:
+        error.where = _option((error.where or "").removeprefix("."))
+        raise
     opened = [file]
 
     def open_file(text: str, where: str) -> Blob:
@@ -114,9 +118,11 @@ def wrap(  # noqa: PLR0917 - click passes them by name
         try:
             return Blob.of_file(Path(text))
         except FukiError as error:
-            raise error.at(where) from error
+            raise RecipeError(error.message, where=where, hint=error.hint) from error
 
-    wrapped = wrap_firmware(table, Blob.of_file(file), open_file, open_file, _option)
+    wrapped = wrap_firmware(
+        table, Blob.of_file(file), open_file, open_file, lambda key: _option(key) if key else str(file)
+    )
     _refuse_input(output, opened)
     findings = list(findings_of(wrapped))
     show_findings(findings)
@@ -144,8 +150,7 @@ def _item(text: str) -> dict[str, str]:
 
 def _option(key: str) -> str:
     """What a key of the recipe's table is called on the command line."""
-    name = key.partition("[")[0]
-    return f"--{name}" if name else "FILE"
+    return f"--{key.partition('[')[0]}"
 
 
 def _refuse_input(output: Path, opened: Sequence[Path]) -> None:

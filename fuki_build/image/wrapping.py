@@ -104,13 +104,13 @@ def wrap(firmware: Blob, settings: WrapSettings, data: Sequence[GuestData] = ())
 def _decode(firmware: Blob, settings: WrapSettings) -> Ovmf:
     if not settings.platforms:
         raise FormatError("an IGVM file is for at least one platform")
-    if not firmware.size or firmware.size % PAGE or firmware.size > MAX_FIRMWARE:
-        limit = MAX_FIRMWARE >> 20
-        raise FormatError(f"firmware has whole pages of 4 KiB, up to {limit} MiB; this one has {firmware.size} bytes")
     table = ovmf.decode(firmware.reader)
     if table is None:
         hint = "take an OVMF image with code, such as OVMF.fd; what is an IGVM file already needs no wrapping"
         raise FormatError("the firmware has no GUID table of OVMF, so it cannot become an IGVM file", hint=hint)
+    if not firmware.size or firmware.size % PAGE or firmware.size > MAX_FIRMWARE:
+        limit = MAX_FIRMWARE >> 20
+        raise FormatError(f"firmware has whole pages of 4 KiB, up to {limit} MiB; this one has {firmware.size} bytes")
     if igvm.Platform.SEV_SNP in settings.platforms and not any(s.size for s in table.sev or ()):
         hint = 'take a build that has them, or leave the platform out: platforms = ["native"]'
         raise FormatError("the firmware has no SEV metadata, so it is not made for SEV-SNP", hint=hint)

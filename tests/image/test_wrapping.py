@@ -168,7 +168,7 @@ def mistakes() -> dict[str, Mistake]:
     block = IdBlock(bytes(48), 0x30000), IdAuth(bytes(512), bytes(1028))
     return {
         "no platform": (generic, WrapSettings(()), (), "at least one platform"),
-        "no firmware": (Blob(), default, (), "0 bytes"),
+        "no firmware": (Blob(), default, (), "GUID table"),
         "a variable store": (firmware("ovmf-vars"), default, (), "GUID table"),
         "half a page": (generic.slice(100, generic.size - 100), default, (), "whole pages"),
         "too large": (Blob(generic.parts * 5), default, (), "16 MiB"),

@@ -81,3 +81,17 @@ def decode_pages(file: bytes, mask: int) -> list[tuple[int, bytes]]:
                 found.append((gpa, file[offset : offset + 4096] if offset else bytes(4096)))
         at += 8 + length + -length % 8
     return found
+
+
+def decode_contexts(file: bytes, mask: int) -> list[bytes]:
+    """A platform's initial registers, in the form that the platform has; likewise."""
+    start, size = unpack_from("<II", file, 8)
+    found, at = [], start
+    while at < start + size:
+        kind, length = unpack_from("<II", file, at)
+        if kind == 0x304:
+            _, own, offset = unpack_from("<QII", file, at + 8)
+            if own & mask:
+                found.append(file[offset : offset + 4096])
+        at += 8 + length + -length % 8
+    return found
