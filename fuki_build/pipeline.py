@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fuki_build.builtin import outputs, platforms, predictions, rules, signers, sources
+from fuki_build.builtin import igvm_output, outputs, platforms, predictions, rules, signers, sources
 from fuki_build.checks.run import check, refuse_errors
 from fuki_build.emit.keys import open_key
 from fuki_build.emit.outputs import choose_outputs
@@ -19,7 +19,7 @@ from fuki_build.image.assemble import Progress
 from fuki_build.recipe.load import load_recipe
 from fuki_build.recipe.resolve import resolve
 
-BUILTINS = (outputs, platforms, predictions, rules, signers, sources)
+BUILTINS = (igvm_output, outputs, platforms, predictions, rules, signers, sources)
 
 
 def new_host(plugins: Sequence[str] = ()) -> PluginHost:

@@ -15,7 +15,7 @@ _STORE_REACH = 1024 * 1024
 """Where edk2's images for virtual machines have their variables: at the start, in up to 528 KiB."""
 
 
-def _images(subject: Subject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
+def images(subject: Subject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
     """Each firmware image with its slice and a name for people."""
     for part in subject.slices:
         at = "" if part.profile is None else f"@{part.profile} "
@@ -24,7 +24,7 @@ def _images(subject: Subject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
 
 
 def broken_header(subject: Subject) -> Problems:
-    for _, image, where in _images(subject):
+    for _, image, where in images(subject):
         if image.flaw:
             yield Problem(image.flaw.message, where=where, hint=image.flaw.hint)
 
@@ -41,7 +41,7 @@ def duplicate_id(subject: Subject) -> Problems:
 
 
 def never_selected(subject: Subject) -> Problems:
-    for part, image, where in _images(subject):
+    for part, image, where in images(subject):
         if image.fwid and part.table is not None and image.fwid not in part.table.keys(DeviceType.UEFI_FW):
             yield Problem("no hardware id selects this firmware", where=where, hint="give it platforms, hwids or chids")
         elif image.fwid and part.table is None and part.profile is None:
@@ -53,7 +53,7 @@ def never_selected(subject: Subject) -> Problems:
 
 
 def not_firmware(subject: Subject) -> Problems:
-    for _, image, where in _images(subject):
+    for _, image, where in images(subject):
         if image.content is None:
             continue
         if image.content.flaw:
@@ -73,7 +73,7 @@ def not_firmware(subject: Subject) -> Problems:
 
 
 def odd_size(subject: Subject) -> Problems:
-    for _, image, where in _images(subject):
+    for _, image, where in images(subject):
         raw = image.content and image.content.kind in (Kind.OVMF, Kind.EDK2)
         if raw and image.payload.size % _ROM_BLOCK:
             yield Problem(
@@ -84,7 +84,7 @@ def odd_size(subject: Subject) -> Problems:
 
 
 def ignored_keys(subject: Subject) -> Problems:
-    for _, image, where in _images(subject):
+    for _, image, where in images(subject):
         raw = image.content and image.content.kind in (Kind.OVMF, Kind.EDK2)
         if raw and _has_platform_key(image) and _ignores_keys(image):
             yield Problem(

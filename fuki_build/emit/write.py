@@ -15,7 +15,8 @@ from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import blame, loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.hooks.signers import SigningKey
-from fuki_build.image.assemble import Assembly, Progress
+from fuki_build.image.assemble import Assembly, Progress, read_pieces
+from fuki_build.image.blob import Blob
 from fuki_build.image.output_file import OutputFile
 from fuki_build.recipe.inputs import Input
 from fuki_build.recipe.text import render_template, template_directory
@@ -95,8 +96,10 @@ def _inputs(plan: Plan, assemblies: Sequence[Assembly], kernels: Mapping[Path, s
 def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: list[Path]) -> None:
     directory = plan.loaded.directory
 
-    def write(path: Path, data: bytes) -> None:
-        files.open(path, output).write(data)
+    def write(path: Path, data: bytes | Blob) -> None:
+        file = files.open(path, output)
+        for piece in read_pieces(data) if isinstance(data, Blob) else (data,):
+            file.write(piece)
 
     def render(name: str, variables: Mapping[str, Any]) -> str:
         text, used = render_template(name, variables, template_directories(plan), output.where)

@@ -1,7 +1,9 @@
-"""Whether an edk2 image was built with Secure Boot, and so heeds the keys in its variable store.
+"""What drivers an edk2 image was built with, such as those that make it heed the keys in its variable store.
 
 Measured: of Debian's builds of edk2 2025.02 and 2026.08, just those that enforce Secure Boot hold the name of the
 variable SecureBootEnable (SecurityPkg/Library/AuthVariableLib and SecureBootConfigDxe) in their compressed volume.
+Those that need system management mode, and with it flash, have the driver PiSmmCore; keys of an IGVM file are for
+IgvmSecureBootDxe (OvmfPkg, since edk2 stable202511).
 """
 
 import lzma
@@ -20,6 +22,20 @@ _PIECE = 256 * 1024
 
 def enforces_secure_boot(image: bytes) -> bool | None:
     """True or False for images whose drivers can be looked at; None where there are none (a store), or cannot be."""
+    return _has(image, _MARK)
+
+
+def needs_system_management_mode(image: bytes) -> bool | None:
+    """Whether the image starts only on machines with SMM and with flash to keep variables in; None as above."""
+    return _has(image, "PiSmmCore\0".encode("utf-16-le"))
+
+
+def takes_keys_through_igvm(image: bytes) -> bool | None:
+    """Whether a confidential guest enrols Secure Boot keys that its IGVM file brings; None as above."""
+    return _has(image, "IgvmSecureBootDxe\0".encode("utf-16-le"))
+
+
+def _has(image: bytes, mark: bytes) -> bool | None:
     left = _MAX_VOLUME
     found = None
     at = image.find(_LZMA)
@@ -27,7 +43,7 @@ def enforces_secure_boot(image: bytes) -> bool | None:
         if at < _SECTION_HEAD:
             break
         start = at - _SECTION_HEAD + int.from_bytes(image[at + 16 : at + 18], "little")
-        seen, marked = _search(image[start:], left)
+        seen, marked = _search(image[start:], mark, left)
         if marked:
             return True
         left -= seen
@@ -37,7 +53,7 @@ def enforces_secure_boot(image: bytes) -> bool | None:
     return found
 
 
-def _search(data: bytes, limit: int) -> tuple[int, bool]:
+def _search(data: bytes, mark: bytes, limit: int) -> tuple[int, bool]:
     """How many bytes what is at the start of `data`, in LZMA's old format, has until the mark, or in all; and which."""
     decompressor = lzma.LZMADecompressor(lzma.FORMAT_ALONE, _MAX_MEMORY)
     seen, tail = 0, b""
@@ -48,9 +64,9 @@ def _search(data: bytes, limit: int) -> tuple[int, bool]:
                 break
             data = b""
             seen += len(piece)
-            if _MARK in tail + piece:
+            if mark in tail + piece:
                 return seen, True
-            tail = piece[-len(_MARK) :]
+            tail = piece[-len(mark) :]
     except lzma.LZMAError:
         pass
     return seen, False

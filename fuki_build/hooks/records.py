@@ -15,6 +15,7 @@ from fuki_build.hooks.launch import LaunchRecord, LaunchSite
 from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly
+from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
 
@@ -216,14 +217,14 @@ class Artifact(Struct, frozen=True):
 class OutputContext(Struct, frozen=True):
     """Where an output goes: `path`, under the recipe's `directory` unless the command line says otherwise.
 
-    `write(path, data)` makes a file that appears when the whole build has succeeded; `render(template, variables)`
-    renders a template, given by its file (relative to the recipe) or its name. `key(table, option)` opens the key that
-    an option names as `{ backend = "…", … }`; errors name that option.
+    `write(path, data)` makes a file, from bytes or a blob, that appears when the whole build has succeeded;
+    `render(template, variables)` renders a template, given by its file (relative to the recipe) or its name.
+    `key(table, option)` opens the key that an option names as `{ backend = "…", … }`; errors name that option.
     """
 
     path: Path
     directory: Path
-    write: Callable[[Path, bytes], None]
+    write: Callable[[Path, bytes | Blob], None]
     render: Callable[[str, Mapping[str, Any]], str]
     key: Callable[[Mapping[str, Any], str], SigningKey]
 

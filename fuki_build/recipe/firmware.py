@@ -16,9 +16,10 @@ from fuki_build.image.section import Section
 from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.enrollment import enroll_firmware
 from fuki_build.recipe.hwids import listed_devices
+from fuki_build.recipe.igvm import wrap_firmware
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.machines import Declared, choose_devices, declared_machines
-from fuki_build.recipe.model import FirmwareTable
+from fuki_build.recipe.model import FirmwareTable, IgvmTable
 
 
 class FirmwareSet(Struct):
@@ -72,6 +73,11 @@ def _resolve_one(
         blob = Blob.of_file(path)
         name = f"{name}, with keys enrolled"
         origin |= more
+    if table.igvm is not None:
+        # Behind enrolling: the keys are part of what is measured.
+        blob = _wrap(table.igvm, blob, inputs, where)
+        name = f"{name}, as an IGVM file"
+        origin |= {"igvm": ", ".join(table.igvm.platforms)}
     try:
         header = Blob.of_bytes(efifw.encode_header(fwid, blob.size))
     except FormatError as error:
@@ -80,6 +86,16 @@ def _resolve_one(
     found.devices += listed_devices(table, fwid, inputs, where)
     found.declared += declared_machines(table, fwid, profile, inputs, host, where)
     found.origins[fwid] = origin
+
+
+def _wrap(table: IgvmTable, firmware: Blob, inputs: Inputs, where: str) -> Blob:
+    def read(text: str, place: str) -> Blob:
+        return Blob.of_bytes(inputs.read(inputs.path(text, place), place))
+
+    def place(key: str) -> str:
+        return f"{where}.igvm.{key}".removesuffix(".")
+
+    return wrap_firmware(table, firmware, inputs.file, read, place)
 
 
 def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -> tuple[FirmwareTable, FirmwareFile]:

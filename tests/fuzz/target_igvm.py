@@ -29,6 +29,9 @@ def seeds() -> Iterator[bytes]:
 def run(data: bytes) -> None:
     with suppress(FormatError):
         file = igvm.decode(Reader.of(data))
+        if file is not None:
+            again = igvm.encode_head(file.directives, 0, file.header.version)
+            assert igvm.decode(Reader.of(again)).directives == file.directives  # type: ignore[union-attr]
         for directive in file.directives if file else ():
             if isinstance(directive, igvm.PageData):
                 assert len(file.page(directive)) in (0, directive.size)

@@ -16,11 +16,12 @@ from fuki_build.formats.igvm import (
     SnpIdBlock,
     VpContext,
 )
+from fuki_build.formats.reset_registers import VMSA_ADDRESS
 from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchParameters, Prediction
 
 from fuki_coco.memory import MAX_LAUNCH, PAGE, check_range
 from fuki_coco.memory import pages as split
-from fuki_coco.snp_digest import START, VMSA_ADDRESS, Kind, Page, extend, page_of
+from fuki_coco.snp_digest import START, Kind, Page, extend, page_of
 from fuki_coco.vcpus import Vmm
 
 _VMMS = (Vmm.QEMU, Vmm.HYPERV)

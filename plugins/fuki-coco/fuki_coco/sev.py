@@ -11,6 +11,7 @@ from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import ovmf, sev_hashes
 from fuki_build.formats.ovmf import Ovmf
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.reset_registers import RESET_VECTOR
 from fuki_build.hooks import (
     DirectBoot,
     LaunchDigest,
@@ -23,7 +24,7 @@ from fuki_build.hooks import (
 from fuki_coco import cpus
 from fuki_coco.memory import PAGE, boot_name, check_firmware, check_parameters, pages, unknown_vmms
 from fuki_coco.snp import cpu_models
-from fuki_coco.vcpus import RESET_VECTOR, Vmm, register_page
+from fuki_coco.vcpus import Vmm, register_page
 
 _REGISTER, _ALGORITHM = "LAUNCH_DIGEST", "sha256"
 

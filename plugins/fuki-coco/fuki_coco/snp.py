@@ -8,6 +8,7 @@ from fuki_build.errors import FormatError, FukiError, RecipeError
 from fuki_build.formats import igvm, ovmf, sev_hashes
 from fuki_build.formats.ovmf import Ovmf, SevKind, SevSection
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.reset_registers import RESET_VECTOR, VMSA_ADDRESS
 from fuki_build.hooks import (
     DirectBoot,
     LaunchDigest,
@@ -21,8 +22,8 @@ from fuki_build.hooks import (
 
 from fuki_coco import cpus, igvm_snp
 from fuki_coco.memory import PAGE, boot_name, check_firmware, check_parameters, check_ranges, pages
-from fuki_coco.snp_digest import START, VMSA_ADDRESS, Kind, Page, extend, page_of
-from fuki_coco.vcpus import RESET_VECTOR, Vmm, knows_cpu_model, register_page, svsm_page
+from fuki_coco.snp_digest import START, Kind, Page, extend, page_of
+from fuki_coco.vcpus import Vmm, knows_cpu_model, register_page, svsm_page
 
 _SINGLE = {SevKind.SECRETS: Kind.SECRETS, SevKind.CPUID: Kind.CPUID}
 _SVSM = "svsm"

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 SIZE = 48
 START = bytes(SIZE)
-VMSA_ADDRESS = 0xFFFFFFFFF000
-"""Where every vCPU's registers are measured as standing."""
 _NOTHING = bytes(SIZE)
 _PAGE_INFO = Struct("<48s48sHBB3BxQ")
 _pack = _PAGE_INFO.pack
