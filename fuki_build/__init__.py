@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fuki_build.image.layout import Layout
     from fuki_build.image.output_file import OutputFile
     from fuki_build.measure.boot import Boot
-    from fuki_build.measure.predict import Prediction
+    from fuki_build.measure.predict import Prediction, before_stub
     from fuki_build.pipeline import build, new_host, plan, signing_key
     from fuki_build.recipe.load import load_recipe
     from fuki_build.recipe.machines import find_machines
@@ -31,6 +31,7 @@ _HOMES = {
     "OutputFile": "fuki_build.image.output_file",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
+    "before_stub": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
     "enrol_directory": "fuki_build.booting",
     "find_machines": "fuki_build.recipe.machines",
@@ -54,6 +55,7 @@ __all__ = [
     "PluginHost",
     "Prediction",
     "__version__",
+    "before_stub",
     "build",
     "enrol_directory",
     "find_machines",

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -51,7 +51,7 @@ def tpm(state: Path) -> Iterator[socket.socket]:
     ours, theirs = socket.socketpair()
     control = f"type=unixio,clientfd={theirs.fileno()}"
     command = [SWTPM, "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", control, "--terminate"]
-    with ours, theirs, _process(command, (theirs,), subprocess.DEVNULL, state / "errors"):
+    with ours, theirs, process(command, (theirs,), subprocess.DEVNULL, state / "errors"):
         yield ours
 
 
@@ -65,25 +65,34 @@ def run(
     errors = console.with_name("qemu.errors")
     start = time.monotonic()
     with (
-        _terminal(interactive),
-        _process(command, (tpm,) if tpm else (), None if interactive else subprocess.DEVNULL, errors) as process,
+        terminal(interactive),
+        process(command, (tpm,) if tpm else (), None if interactive else subprocess.DEVNULL, errors) as running,
     ):
-        while process.poll() is None:
-            refusal = None if interactive else _refusal(console)
+        while running.poll() is None:
+            reason = None if interactive else refusal(console)
             seconds = time.monotonic() - start
-            if refusal:
-                return Outcome(Ending.REFUSED, refusal, seconds)
+            if reason:
+                return Outcome(Ending.REFUSED, reason, seconds)
             if timeout is not None and seconds > timeout:
                 return Outcome(Ending.TIMEOUT, "", seconds)
             try:
-                process.wait(_PERIOD)
+                running.wait(_PERIOD)
             except subprocess.TimeoutExpired:
                 continue
-    if process.returncode:
-        words = errors.read_text(errors="replace").strip().splitlines()
-        last = words[-1] if words else f"exit code {process.returncode}"
-        raise FukiError(f"QEMU failed: {last}")
+    check_errors(running, errors)
     return Outcome(Ending.ENDED, "", time.monotonic() - start)
+
+
+def check_errors(running: subprocess.Popen[bytes], errors: Path) -> None:
+    """Raise `FukiError` with QEMU's last words where it failed."""
+    try:
+        running.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        return
+    if running.returncode:
+        words = errors.read_text(errors="replace").strip().splitlines()
+        last = words[-1] if words else f"exit code {running.returncode}"
+        raise FukiError(f"QEMU failed: {last}")
 
 
 def read_console(path: Path) -> str:
@@ -96,22 +105,27 @@ def read_console(path: Path) -> str:
     return _ESCAPES.sub("", data.decode(errors="replace")).replace("\r", "")
 
 
-def _refusal(console: Path) -> str | None:
-    """The firmware's word for why it did not start the first thing that it tried."""
-    text = read_console(console)
+def refusal(console: Path, since: int = 0) -> str | None:
+    """The firmware's word for why it did not start the first thing that it tried, in the text from `since` on."""
+    text = read_console(console)[since:]
     found = next((match for refusal in _REFUSALS if (match := refusal.search(text))), None)
     return found[1].strip() if found else None
 
 
 @contextmanager
-def _process(
-    command: Sequence[str], sockets: Sequence[socket.socket], stdin: int | None, errors: Path
+def process(
+    command: Sequence[str],
+    sockets: Sequence[socket.socket],
+    stdin: int | None,
+    errors: Path,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that has ended when the block has."""
     with errors.open("wb") as stderr:
         try:
-            process = subprocess.Popen(
+            running = subprocess.Popen(
                 command,
+                env=environment,
                 stdin=stdin,
                 stdout=None if stdin is None else subprocess.DEVNULL,
                 stderr=stderr,
@@ -120,27 +134,27 @@ def _process(
         except OSError as error:
             raise FukiError(f"cannot run {command[0]}: {error.strerror}") from error
     try:
-        yield process
+        yield running
     finally:
-        _end(process)
+        _end(running)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
+def _end(running: subprocess.Popen[bytes]) -> None:
+    if running.poll() is not None:
         return
-    process.terminate()
+    running.terminate()
     try:
-        process.wait(_GRACE)
+        running.wait(_GRACE)
     except subprocess.TimeoutExpired:
         pass
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        if running.poll() is None:
+            running.kill()
+            running.wait()
 
 
 @contextmanager
-def _terminal(interactive: bool) -> Iterator[None]:
+def terminal(interactive: bool) -> Iterator[None]:
     """Give a terminal back as it was: QEMU changes it, and may be ended before it can undo that."""
     if not (interactive and sys.stdin.isatty()):
         yield

@@ -23,6 +23,13 @@ from msgspec import Struct, structs
 from fuki_qemu import boot_option, esp, firmware, guest, machine, programs, report, smbios, tools
 from fuki_qemu.firmware import Firmware
 from fuki_qemu.guest import Outcome
+from fuki_qemu.host import choice, cycle
+from fuki_qemu.host import parts as host_parts
+from fuki_qemu.host import plan as host_plan
+from fuki_qemu.host.choice import Host
+from fuki_qemu.host.cycle import CycleSettings, Start
+from fuki_qemu.host.native_start import memory_of_q35
+from fuki_qemu.host.plan import BootConditions, ExpectedStart
 from fuki_qemu.machine import VirtualMachine
 from fuki_qemu.report import Report
 
@@ -43,6 +50,7 @@ class Wish(Struct, frozen=True):
     options: str | None = None
     addons: tuple[Path, ...] = ()
     direct: bool = False
+    host: Host | None = None
     firmware: Path | None = None
     variables: Path | None = None
     keys: Path | None = None
@@ -53,8 +61,20 @@ class Wish(Struct, frozen=True):
     interactive: bool = True
 
 
+class HostedBoot(Struct, frozen=True):
+    """All starts on a host that takes firmware, and those that were expected; `layout` is what was booted."""
+
+    layout: Layout
+    settings: CycleSettings
+    starts: tuple[Start, ...]
+    expected: tuple[ExpectedStart, ...]
+
+
 class Booted(Struct, frozen=True):
-    """What came of it; the report is None where none was asked for, or none came."""
+    """What came of it; the report is None where none was asked for, or none came.
+
+    `layout`, prediction and report are those of the guest's last start.
+    """
 
     layout: Layout
     machine: Machine
@@ -65,6 +85,7 @@ class Booted(Struct, frozen=True):
     console: str
     prediction: Prediction | None
     report: Report | None
+    hosted: HostedBoot | None = None
 
 
 def boot(wish: Wish, host: PluginHost, keep: Path | None = None) -> Booted:
@@ -105,15 +126,15 @@ def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, pla
         addons[programs.ADDON.name] = programs.ADDON
     if len(addons) != len(wish.addons) + (programs.ADDON in addons.values()):
         raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
-    chosen = firmware.choose(wish.firmware, wish.variables, secure_boot=wish.keys is not None)
-    if wish.keys is not None:
-        chosen = firmware.enrolled(chosen, wish.keys, host, place)
+    chosen = _choose(wish, host, place)
     options = _options(wish, profile)
-    store = _write_store(chosen, place, None if wish.direct else options, trusted=programs.ADDON in addons.values())
+    hosted = _settings(wish, chosen, place)
+    trusted = programs.ADDON in addons.values()
+    store = _write_store(chosen, place, None if wish.direct else options, trusted=trusted and hosted is None)
     is_me = wish.machine or _NO_MACHINE
-    prediction = _predict(wish, layout, is_me, profile, list(addons.values()), chosen, store) if wish.verify else None
+    expected = _expect(wish, layout, is_me, profile, list(addons.values()), chosen, store, hosted, place)
     parts = VirtualMachine(
-        firmware=_flash(chosen, store),
+        firmware=_flash(chosen, store) if hosted is None else cycle.options(hosted, place),
         smbios=tuple(smbios.options(wish.machine)) if wish.machine else (),
         memory=machine.check_memory(wish.memory),
         smm=chosen.smm,
@@ -125,18 +146,65 @@ def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, pla
     )
     if parts.disk:
         esp.write(parts.disk, wish.image, addons)
-    outcome, kvm = _run(wish, parts, place)
+    (outcome, starts), kvm = _run(wish, parts, hosted, place)
     return Booted(
-        layout=layout,
+        layout=expected[-1].layout if expected else layout,
         machine=is_me,
         profile=profile,
         firmware=chosen.code if wish.firmware is None else wish.firmware,
         kvm=kvm,
         outcome=outcome,
         console=guest.read_console(place / "console"),
-        prediction=prediction,
+        prediction=expected[-1].prediction if expected else None,
         report=_read_report(place) if wish.verify else None,
+        hosted=None if hosted is None else HostedBoot(layout, hosted, starts, expected),
     )
+
+
+def _choose(wish: Wish, host: PluginHost, place: Path) -> Firmware:
+    if wish.host is not None:
+        if wish.keys is not None or wish.variables is not None:
+            hint = "enrol keys into the image's own firmware: they are what counts after the hand-over"
+            where = "--secure-boot" if wish.keys is not None else "--variables"
+            raise FukiError("a host that takes firmware has no variable store", where=where, hint=hint)
+        code = wish.firmware or firmware.find(secure_boot=False).code
+        return Firmware(code)
+    chosen = firmware.choose(wish.firmware, wish.variables, secure_boot=wish.keys is not None)
+    return chosen if wish.keys is None else firmware.enrolled(chosen, wish.keys, host, place)
+
+
+def _settings(wish: Wish, chosen: Firmware, place: Path) -> CycleSettings | None:
+    """How the host treats its guest; None for a host that takes no firmware."""
+    if wish.host is None:
+        return None
+    return CycleSettings(
+        host_file=host_parts.host_file(chosen.code),
+        memory=memory_of_q35(machine.memory_size(wish.memory)),
+        is_modelled=not choice.is_real(),
+        banks=BANKS if wish.verify and tools.is_there(tools.SWTPM) else (),
+    )
+
+
+def _expect(  # noqa: PLR0917 - what decides what is measured
+    wish: Wish,
+    layout: Layout,
+    is_me: Machine,
+    profile: int | None,
+    addons: Sequence[Path],
+    chosen: Firmware,
+    store: Path | None,
+    hosted: CycleSettings | None,
+    place: Path,
+) -> tuple[ExpectedStart, ...]:
+    """What each start of the guest measures; nothing where nobody will compare."""
+    if not wish.verify:
+        return ()
+    if hosted is None:
+        prediction = _predict(wish, layout, is_me, profile, addons, chosen, store)
+        return (ExpectedStart(host_plan.HOST, layout, prediction),)
+    console = machine.STUB_CONSOLE
+    conditions = BootConditions(is_me, profile, wish.direct, wish.options, console, tuple(addons), BANKS)
+    return host_plan.expect(layout, conditions, hosted, place)
 
 
 def _options(wish: Wish, profile: int | None) -> str | None:
@@ -193,18 +261,21 @@ def _predict(
     return predict_boot(layout, is_me, profile, how, BANKS)
 
 
-def _run(wish: Wish, parts: VirtualMachine, place: Path) -> tuple[Outcome, bool]:
+_Run = tuple[Outcome, tuple[Start, ...]]
+
+
+def _run(wish: Wish, parts: VirtualMachine, hosted: CycleSettings | None, place: Path) -> tuple[_Run, bool]:
     """How the guest ended, and whether KVM ran it: where that is there and does not work, it is emulated after all."""
     if wish.kvm or (wish.kvm is None and machine.has_kvm()):
         try:
-            return _run_once(wish, parts, place, kvm=True), True
+            return _run_once(wish, parts, hosted, place, kvm=True), True
         except FukiError:
             if wish.kvm or guest.read_console(place / "console"):
                 raise
-    return _run_once(wish, parts, place, kvm=False), False
+    return _run_once(wish, parts, hosted, place, kvm=False), False
 
 
-def _run_once(wish: Wish, parts: VirtualMachine, place: Path, *, kvm: bool) -> Outcome:
+def _run_once(wish: Wish, parts: VirtualMachine, hosted: CycleSettings | None, place: Path, *, kvm: bool) -> _Run:
     console = place / "console"
     device = "stdio,signal=on,logfile=" if wish.interactive else "file,path="
     with ExitStack() as stack:
@@ -214,7 +285,9 @@ def _run_once(wish: Wish, parts: VirtualMachine, place: Path, *, kvm: bool) -> O
             tpm = stack.enter_context(guest.tpm(Path(state)))
             parts = structs.replace(parts, tpm=tpm.fileno())
         command = machine.command(parts, f"{device}{machine.quote(console)}", kvm=kvm)
-        return guest.run(command, console, wish.timeout, tpm=tpm, interactive=wish.interactive)
+        if hosted is None:
+            return guest.run(command, console, wish.timeout, tpm=tpm, interactive=wish.interactive), ()
+        return cycle.run(command, console, wish.timeout, hosted, tpm=tpm, interactive=wish.interactive)
 
 
 def _read_report(place: Path) -> Report | None:

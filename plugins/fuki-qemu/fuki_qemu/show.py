@@ -5,8 +5,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import click
 import msgspec
+from fuki_build.errors import FormatError
+from fuki_build.formats import hand_over_outcome
+from fuki_build.formats.hand_over_outcome import HandOverOutcome
 
+from fuki_qemu.host.verdict import StartVerdict
 from fuki_qemu.session import Booted
 from fuki_qemu.verdict import Row, Verdict
 
@@ -24,9 +29,13 @@ _STYLES = {
 }
 
 
-def as_json(booted: Booted, rows: Sequence[Row]) -> str:
-    """The document that `--json` prints; `compared` is empty where nothing was."""
+def as_json(booted: Booted, rows: Sequence[Row], starts: Sequence[StartVerdict] = ()) -> str:
+    """The document that `--json` prints; `compared` is empty where nothing was.
+
+    `host` and `starts` are told of hosts that take firmware; `compared` is about the last start.
+    """
     case = booted.prediction.case if booted.prediction else None
+    outcome = hand_over(booted)
     document: dict[str, Any] = {
         "version": VERSION,
         "image": booted.layout.name,
@@ -39,9 +48,34 @@ def as_json(booted: Booted, rows: Sequence[Row]) -> str:
         "seconds": round(booted.outcome.seconds, 1),
         "selects": case.firmware if case else None,
         "command-line": booted.report.command_line if booted.report else None,
+        "hand-over": outcome.result.label if outcome else None,
         "compared": rows,
     }
+    if booted.hosted:
+        document["host"] = {"interface": "vm-launch-update", "model": booted.hosted.settings.is_modelled}
+        document["starts"] = starts
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+
+
+def hand_over(booted: Booted) -> HandOverOutcome | None:
+    """What the hand-over program of the last start left; None where it left nothing that can be read."""
+    variable = booted.report.variables.get(hand_over_outcome.NAME) if booted.report else None
+    try:
+        return None if variable is None else hand_over_outcome.decode(variable)
+    except FormatError:
+        return None
+
+
+def print_starts(booted: Booted, starts: Sequence[StartVerdict]) -> None:
+    """A line for each start on a host that takes firmware, and its table but for the last one's."""
+    if booted.hosted and booted.hosted.settings.is_modelled:
+        click.echo("host: a model of vm-launch-update, as this QEMU does not have it")
+    for number, start in enumerate(starts, 1):
+        click.echo(f"start {number}: on {_printable(start.firmware or 'unknown')} firmware, {start.seconds:.1f} s")
+        for row in _shown(start.compared):
+            predicted, measured = _cells(row)[1:]
+            click.echo(f"  {row.what}: {_printable(measured)}, {row.verdict}", nl=False)
+            click.echo("" if row.verdict is Verdict.EQUAL else f" (predicted {_printable(predicted)}) {row.difference}")
 
 
 def print_table(booted: Booted, rows: Sequence[Row]) -> None:

@@ -39,12 +39,17 @@ class Row(Struct, frozen=True, rename="kebab"):
 
 def compare(layout: Layout, machine: Machine, prediction: Prediction, report: Report) -> tuple[Row, ...]:
     """Everything that was predicted, register by register and bank by bank, then facts of the guest."""
+    rows = compare_registers(prediction, report)
+    return (*rows, _machine(machine, report), *_variables(layout, prediction, report))
+
+
+def compare_registers(prediction: Prediction, report: Report) -> tuple[Row, ...]:
+    """The registers that were predicted, in each bank that the guest has."""
     log = _decode(report.log)
     banks = [bank for bank in prediction.banks if bank in report.registers]
     rows = [_register(pcr, bank, prediction, report, log) for pcr in prediction.registers for bank in banks]
     if not rows:
         rows.append(Row("registers", "", None, None, Verdict.MISSING, "the guest has no TPM that it could read"))
-    rows += [_machine(machine, report), *_variables(layout, prediction, report)]
     return tuple(rows)
 
 

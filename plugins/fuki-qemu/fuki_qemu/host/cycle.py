@@ -1,0 +1,247 @@
+"""A guest on a host that takes firmware: each of its starts, until it ends."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fuki_build.errors import FormatError, FukiError
+from msgspec import Struct
+
+from fuki_qemu import guest
+from fuki_qemu.guest import Ending, Outcome
+from fuki_qemu.host import device, log_in_memory, native_start, tpm_registers
+from fuki_qemu.host.device import DeviceServer
+from fuki_qemu.host.gdb import GdbStub
+from fuki_qemu.host.launch_update import LaunchUpdate
+from fuki_qemu.host.native_start import MemoryRange
+from fuki_qemu.host.qmp import Event, Monitor
+from fuki_qemu.report import Report
+
+ROM_SIZE = 16 * 1024 * 1024
+"""Bytes below 4 GiB that files' pages may go to."""
+_TOP = 1 << 32
+_PERIOD = 0.2
+"""Seconds between looks at what the guest does."""
+_MAX_STARTS = 16
+_RESET, _SHUTDOWN = "guest-reset", "guest-shutdown"
+_REGISTERS = range(16)
+
+
+class Start(Struct, frozen=True):
+    """One start of the guest, from power-on or reset to the reset or end behind it.
+
+    `file` is the IGVM file that it was started from; None where QEMU has the device, and tells of no file. `report` is
+    what its TPM and memory held when it ended, as far as that could be read; `firmware` the memory below 4 GiB then.
+    """
+
+    file: bytes | None
+    seconds: float
+    report: Report | None
+    firmware: bytes
+
+
+class CycleSettings(Struct, frozen=True):
+    """How a host treats its guest.
+
+    `host_file` is the IGVM file that the host starts guests from. Without `started_from_file` the device answers as for
+    a host that has none; without `has_device` there is no device. `memory` is where the guest has memory.
+    """
+
+    host_file: bytes
+    memory: tuple[MemoryRange, ...]
+    is_modelled: bool = True
+    has_device: bool = True
+    started_from_file: bool = True
+    banks: tuple[str, ...] = ()
+    """Banks of the TPM that are read at the end of each start; none for a guest without a TPM."""
+
+
+def options(settings: CycleSettings, place: Path) -> tuple[str, ...]:
+    """What QEMU is given for the firmware: memory to put files' pages in, or the file itself."""
+    if settings.is_modelled:
+        path = place / "blank.rom"
+        with path.open("wb") as file:
+            file.truncate(ROM_SIZE)
+        return ("-bios", str(path))
+    path = place / "host.igvm"
+    path.write_bytes(settings.host_file)
+    text = str(path).replace(",", ",,")
+    options = ("-object", f"igvm-cfg,id=igvm,file={text}", "-machine", "igvm-cfg=igvm")
+    return (*options, "-device", "vm-launch-update") if settings.has_device else options
+
+
+def run(
+    command: Sequence[str],
+    console: Path,
+    timeout: float | None,
+    settings: CycleSettings,
+    *,
+    tpm: socket.socket | None,
+    interactive: bool,
+) -> tuple[Outcome, tuple[Start, ...]]:
+    """Run a guest through all its resets; a reset that changes nothing of how it starts ends it, too.
+
+    `console` is the file where its serial port is written to. Raises `FukiError` when QEMU itself fails.
+    """
+    with _guest(command, console, settings, tpm=tpm, interactive=interactive) as running:
+        return running.run(timeout)
+
+
+@contextmanager
+def _guest(
+    command: Sequence[str], console: Path, settings: CycleSettings, *, tpm: socket.socket | None, interactive: bool
+) -> Iterator["_Guest"]:
+    errors = console.with_name("qemu.errors")
+    with ExitStack() as stack:
+        ends: dict[str, tuple[socket.socket, socket.socket]] = {}
+        for name in ("monitor", "gdb", "device"):
+            ends[name] = socket.socketpair()
+            for end in ends[name]:
+                stack.enter_context(end)
+        more = [
+            *(
+                "-chardev",
+                f"socket,id=monitor,fd={ends['monitor'][1].fileno()}",
+                "-mon",
+                "chardev=monitor,mode=control",
+            ),
+            *("-chardev", f"socket,id=gdb,fd={ends['gdb'][1].fileno()}", "-gdb", "chardev:gdb", "-S"),
+            *("-action", "reboot=shutdown,shutdown=pause"),
+        ]
+        environment = dict(os.environ)
+        server = None
+        if settings.is_modelled and settings.has_device:
+            library = device.build_library(console.parent)
+            environment.update(device.environment(library, ends["device"][1].fileno()))
+            model = LaunchUpdate(settings.host_file if settings.started_from_file else None)
+            server = DeviceServer(model, ends["device"][0])
+        sockets = [*([tpm] if tpm else []), *(theirs for _, theirs in ends.values())]
+        stack.enter_context(guest.terminal(interactive))
+        process = stack.enter_context(
+            guest.process([*command, *more], sockets, None if interactive else subprocess.DEVNULL, errors, environment)
+        )
+        for _, theirs in ends.values():
+            theirs.close()
+        try:
+            yield _Guest(console, settings, server, Monitor(ends["monitor"][0]), GdbStub(ends["gdb"][0]), interactive)
+        except FukiError:
+            guest.check_errors(process, errors)
+            raise
+
+
+class _Guest:
+    """A guest whose QEMU runs: everything here is said to that QEMU."""
+
+    def __init__(
+        self,
+        console: Path,
+        settings: CycleSettings,
+        server: DeviceServer | None,
+        monitor: Monitor,
+        stub: GdbStub,
+        interactive: bool,
+    ) -> None:
+        self._console = console
+        self._settings = settings
+        self._server = server
+        self._monitor = monitor
+        self._stub = stub
+        self._interactive = interactive
+        self._said = 0
+        """Characters of the console at the latest start."""
+
+    def run(self, timeout: float | None) -> tuple[Outcome, tuple[Start, ...]]:
+        begin = time.monotonic()
+        end = None if timeout is None else begin + timeout
+        starts: list[Start] = []
+        file = self._settings.host_file
+        while True:
+            since = time.monotonic()
+            self._start(file)
+            event = self._wait(end)
+            if not isinstance(event, dict):
+                return Outcome(*event, time.monotonic() - begin), tuple(starts)
+            modelled = file if self._settings.is_modelled else None
+            starts.append(Start(modelled, time.monotonic() - since, self._report(), self._memory_below_4g()))
+            following = self._following(event, file)
+            if following is None or len(starts) == _MAX_STARTS:
+                self._monitor.execute("quit")
+                return Outcome(Ending.ENDED, "", time.monotonic() - begin), tuple(starts)
+            file = following
+            self._reset()
+
+    def _start(self, file: bytes) -> None:
+        self._said = len(guest.read_console(self._console))
+        if self._settings.is_modelled:
+            how = native_start.read_start(file, self._settings.memory)
+            for piece in how.memory:
+                self._stub.write(piece.address, piece.data)
+            self._stub.set_registers(how.registers)
+        self._monitor.execute("cont")
+
+    def _wait(self, end: float | None) -> Event | tuple[Ending, str]:
+        """The event of the guest's reset or end, or how it ended without one."""
+        while True:
+            refusal = None if self._interactive else guest.refusal(self._console, self._said)
+            if refusal:
+                return Ending.REFUSED, refusal
+            try:
+                event = self._monitor.wait({"SHUTDOWN", "GUEST_PANICKED"}, _PERIOD)
+            except TimeoutError:
+                if end is not None and time.monotonic() > end:
+                    return Ending.TIMEOUT, ""
+                continue
+            if event is None:
+                raise FukiError("QEMU failed")
+            return event
+
+    def _following(self, event: Event, file: bytes) -> bytes | None:
+        """What the next start is from; None where there is none that would tell more."""
+        if event.get("data", {}).get("reason") != _RESET:
+            return None
+        if not self._settings.is_modelled:
+            return file
+        if self._server is None:
+            return None
+        model = self._server.model
+        before = (file, model.restores_host_file, model.is_locked)
+        following = model.reset()
+        if following is None or (following, model.restores_host_file, model.is_locked) == before:
+            return None
+        return following
+
+    def _reset(self) -> None:
+        self._monitor.execute("set-action", reboot="reset")
+        self._monitor.execute("system_reset")
+        self._monitor.wait({"RESET"}, None)
+        self._monitor.execute("set-action", reboot="shutdown")
+
+    def _report(self) -> Report | None:
+        """What the TPM and the memory of a guest that waits hold; None where they cannot be read."""
+        if not self._settings.banks:
+            return None
+        try:
+            registers = tpm_registers.read(self._stub, _REGISTERS, self._settings.banks)
+        except FukiError as error:
+            print(f"fuki: {error.message}", file=sys.stderr)
+            return None
+        log = log_in_memory.find(self._save_memory, self._settings.memory)
+        return Report("host", log, registers, None, None, {})
+
+    def _memory_below_4g(self) -> bytes:
+        return self._save_memory(_TOP - ROM_SIZE, ROM_SIZE)
+
+    def _save_memory(self, address: int, size: int) -> bytes:
+        path = self._console.with_name("memory")
+        self._monitor.execute("pmemsave", val=address, size=size, filename=str(path))
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise FormatError(f"cannot read {path}: {error.strerror}") from error
+        finally:
+            path.unlink(missing_ok=True)
