@@ -4,10 +4,15 @@ from pathlib import Path
 
 import parts
 import pytest
+from fuki_qemu.host.launch_update import Control
 
+from fuki_build.formats import igvm
+from fuki_build.formats.igvm import native_context
+from fuki_build.formats.igvm.native_context import NativeRegisters
 from tests.boot.conftest import Bench
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build
 from tests.support.command import succeed
+from tests.support.hand_over import outcome_of
 
 PLUGINS = (*CLOUD_PLUGINS, "hand-over")
 HOST = ("--host", "vm-launch-update", "--firmware", parts.get("ovmf-2025"))
@@ -46,3 +51,74 @@ def test_each_cloud_gets_its_own_firmware_running(fwid: str, bench: Bench, image
     booted = bench.boot(image, *HOST, "--as", CLOUDS[fwid], scenario=f"handed over as {fwid}", plugins=PLUGINS)
     assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, fwid]
     assert booted.document["hand-over"] == "handed-over"
+
+
+def test_a_machine_that_nothing_is_for_boots_on_on_the_hosts(bench: Bench, image: Path) -> None:
+    booted = bench.boot(image, *HOST, "--as", "openstack", scenario="no firmware for the machine", plugins=PLUGINS)
+    assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS]
+    assert booted.document["hand-over"] == "nothing-selected"
+
+
+def dead() -> bytes:
+    """Firmware that resets the machine as its first and last deed: `mov dx, 0xcf9; mov al, 6; out dx, al; hlt`."""
+    page = bytearray(igvm.PAGE)
+    page[0xFF0:0xFF8] = bytes.fromhex("66baf90cb006eef4")
+    flat = NativeRegisters(
+        rip=0xFFFFFFF0,
+        rflags=2,
+        cr0=0x31,
+        code_selector=8,
+        code_attributes=0xC09B,
+        code_limit=0xFFFFFFFF,
+        data_selector=16,
+        data_attributes=0xC093,
+        data_limit=0xFFFFFFFF,
+    )
+    context = native_context.encode(flat).ljust(igvm.PAGE, b"\0")
+
+    def headers(start: int) -> list[igvm.Directive]:
+        return [
+            igvm.SupportedPlatform(1, 2, igvm.Platform.NATIVE, 1, 0),
+            igvm.PageData(0xFFFFF000, 1, start, 0, igvm.PageKind.NORMAL),
+            igvm.VpContext(0, 1, start + igvm.PAGE, 0),
+        ]
+
+    start = igvm.data_offset(headers(0))
+    return igvm.encode(headers(start), bytes(page) + context)
+
+
+def test_dead_firmware_is_left_at_its_reset_and_not_tried_again(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "dead.igvm"
+    path.write_bytes(dead())
+    text = hand_over() + firmware("dead", path, "qemu")
+    image = build(tmp_path / "image", text, plugins=PLUGINS, silence=("firmware-unknown", "igvm-*"))
+    booted = bench.boot(image, *HOST, scenario="dead firmware", plugins=PLUGINS, code=3)
+    assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, "dead", THE_HOSTS]
+    assert booted.document["hand-over"] == "guard"
+
+
+def test_a_file_with_a_wrong_checksum_is_refused_and_the_image_boots_on(bench: Bench, image: Path) -> None:
+    data = image.read_bytes()
+    at = data.rindex(b"IGVM\1\0\0\0") + 20
+    broken = bench.directory / "broken.efi"
+    broken.write_bytes(data[:at] + bytes(byte ^ 0xFF for byte in data[at : at + 4]) + data[at + 4 :])
+    fwid = list(BUILDS)[-1]
+    booted = bench.boot(broken, *HOST, "--as", CLOUDS[fwid], scenario="refused firmware", plugins=PLUGINS)
+    assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS]
+    assert booted.document["hand-over"] == "refused"
+
+
+def test_a_host_that_is_locked_says_so_to_the_firmware_that_locked_it(bench: Bench, tmp_path: Path) -> None:
+    text = hand_over("lock = true\nlasting = true") + firmware("own", wrapped(tmp_path, "ovmf-generic"), "qemu")
+    image = build(tmp_path / "image", text, plugins=PLUGINS)
+    booted = bench.boot(image, *HOST, scenario="handed over and locked", plugins=PLUGINS)
+    assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, "own"]
+    assert outcome_of(bench).device_control == Control.DISABLE
+
+
+def test_linux_reaches_its_first_program_on_its_own_firmware(bench: Bench, tmp_path: Path) -> None:
+    text = hand_over() + firmware("own", wrapped(tmp_path, "ovmf-generic"), "qemu")
+    image = build(tmp_path / "image", text, kernel=True, plugins=PLUGINS)
+    booted = bench.boot(image, *HOST, scenario="handed over, real kernel", plugins=PLUGINS)
+    assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, "own"]
+    assert booted.document["command-line"].startswith("console=ttyS0")

@@ -128,7 +128,7 @@ def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, pla
         raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
     chosen = _choose(wish, host, place)
     options = _options(wish, profile)
-    hosted = _settings(wish, chosen, place)
+    hosted = _settings(wish, chosen)
     trusted = programs.ADDON in addons.values()
     store = _write_store(chosen, place, None if wish.direct else options, trusted=trusted and hosted is None)
     is_me = wish.machine or _NO_MACHINE
@@ -173,7 +173,7 @@ def _choose(wish: Wish, host: PluginHost, place: Path) -> Firmware:
     return chosen if wish.keys is None else firmware.enrolled(chosen, wish.keys, host, place)
 
 
-def _settings(wish: Wish, chosen: Firmware, place: Path) -> CycleSettings | None:
+def _settings(wish: Wish, chosen: Firmware) -> CycleSettings | None:
     """How the host treats its guest; None for a host that takes no firmware."""
     if wish.host is None:
         return None
@@ -185,7 +185,7 @@ def _settings(wish: Wish, chosen: Firmware, place: Path) -> CycleSettings | None
     )
 
 
-def _expect(  # noqa: PLR0917 - what decides what is measured
+def _expect(  # noqa: PLR0913, PLR0917 - all that decides what is measured
     wish: Wish,
     layout: Layout,
     is_me: Machine,

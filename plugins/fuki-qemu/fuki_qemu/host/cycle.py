@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -227,8 +226,7 @@ class _Guest:
             return None
         try:
             registers = tpm_registers.read(self._stub, _REGISTERS, self._settings.banks)
-        except FukiError as error:
-            print(f"fuki: {error.message}", file=sys.stderr)
+        except FukiError:
             return None
         log = log_in_memory.find(self._save_memory, self._settings.memory)
         return Report("host", log, registers, None, None, {})

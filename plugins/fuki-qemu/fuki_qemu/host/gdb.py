@@ -11,7 +11,15 @@ from fuki_build.formats.igvm.native_context import NativeRegisters
 _NUMBERS = {
     **{name: number for number, name in enumerate(("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"))},
     **{f"r{number}": number for number in range(8, 16)},
-    "rip": 16, "eflags": 17, "cs": 18, "ss": 19, "ds": 20, "es": 21, "fs": 22, "gs": 23, "cr0": 27,
+    "rip": 16,
+    "eflags": 17,
+    "cs": 18,
+    "ss": 19,
+    "ds": 20,
+    "es": 21,
+    "fs": 22,
+    "gs": 23,
+    "cr0": 27,
 }
 _FOUR_BYTES = {"eflags", "cs", "ss", "ds", "es", "fs", "gs"}
 _GENERAL = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))

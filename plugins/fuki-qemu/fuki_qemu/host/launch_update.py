@@ -116,7 +116,7 @@ class LaunchUpdate:
             return Status.NOT_STARTED_FROM_IGVM
         address, size = self.fields.image_address, self.fields.image_size
         image = read_memory(address, size) if address and size else None
-        if image is None or not _can_be_parsed(image):
+        if image is None or not can_be_parsed(image):
             return Status.LOAD_FAILED
         self.file = image
         return Status.DONE
@@ -135,7 +135,8 @@ class LaunchUpdate:
         return self.file
 
 
-def _can_be_parsed(image: bytes) -> bool:
+def can_be_parsed(image: bytes) -> bool:
+    """Whether the device takes an image: it looks at no more than the headers and their checksum."""
     try:
         return igvm.decode(Reader.of(image)) is not None
     except FormatError:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from fuki_qemu.host import parts
 from fuki_qemu.host.cycle import CycleSettings
+from fuki_qemu.host.launch_update import can_be_parsed
 
 HAND_OVER_SECTION = ".fuki"
 HOST = "the host's"
@@ -42,6 +43,8 @@ def expect(
     last = _predict(layout, conditions, settings, settings.host_file, place)
     fwid = last.case.firmware
     payload = parts.payloads(layout, conditions.profile).get(fwid) if fwid else None
+    if payload is not None and not can_be_parsed(payload):
+        payload = None
     hands_over = settings.has_device and settings.started_from_file and bool(layout.find(HAND_OVER_SECTION))
     if fwid is None or payload is None or not hands_over:
         return (ExpectedStart(HOST, layout, last),)
