@@ -91,7 +91,7 @@ def test_dead_firmware_is_left_at_its_reset_and_not_tried_again(bench: Bench, tm
     path = tmp_path / "dead.igvm"
     path.write_bytes(dead())
     text = hand_over() + firmware("dead", path, "qemu")
-    image = build(tmp_path / "image", text, plugins=PLUGINS, silence=("firmware-unknown", "igvm-*"))
+    image = build(tmp_path / "image", text, plugins=PLUGINS)
     booted = bench.boot(image, *HOST, scenario="dead firmware", plugins=PLUGINS, code=3)
     assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, "dead", THE_HOSTS]
     assert booted.document["hand-over"] == "guard"

@@ -287,7 +287,12 @@ def _run_once(wish: Wish, parts: VirtualMachine, hosted: CycleSettings | None, p
         command = machine.command(parts, f"{device}{machine.quote(console)}", kvm=kvm)
         if hosted is None:
             return guest.run(command, console, wish.timeout, tpm=tpm, interactive=wish.interactive), ()
-        return cycle.run(command, console, wish.timeout, hosted, tpm=tpm, interactive=wish.interactive)
+
+        def is_done() -> bool:
+            """The probe for Linux ends with a restart, which a host would follow for ever."""
+            return _read_report(place) is not None
+
+        return cycle.run(command, console, wish.timeout, hosted, tpm=tpm, interactive=wish.interactive, is_done=is_done)
 
 
 def _read_report(place: Path) -> Report | None:

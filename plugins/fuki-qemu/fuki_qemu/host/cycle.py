@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -82,13 +82,14 @@ def run(
     *,
     tpm: socket.socket | None,
     interactive: bool,
+    is_done: Callable[[], bool],
 ) -> tuple[Outcome, tuple[Start, ...]]:
-    """Run a guest through all its resets; a reset that changes nothing of how it starts ends it, too.
+    """Run a guest through all its resets; one that changes nothing of how it starts, or `is_done`, ends it, too.
 
     `console` is the file where its serial port is written to. Raises `FukiError` when QEMU itself fails.
     """
     with _guest(command, console, settings, tpm=tpm, interactive=interactive) as running:
-        return running.run(timeout)
+        return running.run(timeout, is_done)
 
 
 @contextmanager
@@ -154,7 +155,7 @@ class _Guest:
         self._said = 0
         """Characters of the console at the latest start."""
 
-    def run(self, timeout: float | None) -> tuple[Outcome, tuple[Start, ...]]:
+    def run(self, timeout: float | None, is_done: Callable[[], bool]) -> tuple[Outcome, tuple[Start, ...]]:
         begin = time.monotonic()
         end = None if timeout is None else begin + timeout
         starts: list[Start] = []
@@ -163,11 +164,13 @@ class _Guest:
             since = time.monotonic()
             self._start(file)
             event = self._wait(end)
-            if not isinstance(event, dict):
-                return Outcome(*event, time.monotonic() - begin), tuple(starts)
             modelled = file if self._settings.is_modelled else None
+            if isinstance(event, tuple):
+                self._monitor.execute("stop")
+                starts.append(Start(modelled, time.monotonic() - since, None, self._memory_below_4g()))
+                return Outcome(*event, time.monotonic() - begin), tuple(starts)
             starts.append(Start(modelled, time.monotonic() - since, self._report(), self._memory_below_4g()))
-            following = self._following(event, file)
+            following = None if is_done() else self._following(event, file)
             if following is None or len(starts) == _MAX_STARTS:
                 self._monitor.execute("quit")
                 return Outcome(Ending.ENDED, "", time.monotonic() - begin), tuple(starts)
