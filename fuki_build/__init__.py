@@ -2,6 +2,11 @@
 
 This façade is what a library user may import; everything else may change between versions.
 Names are loaded on first use, so that `import fuki_build` stays cheap.
+
+Threads: any number of them may plan, build, sign and inspect at the same time, each with hosts, plans and keys of its
+own; one of these belongs to the thread that made it, and ends with its `with` block. Blocks may also be nested. What a
+process has only once, such as a PKCS #11 module and the login to its token, is shared and locked by the plugin that has
+it. The current directory and the environment must not change meanwhile.
 """
 
 from importlib import import_module
@@ -12,9 +17,12 @@ if TYPE_CHECKING:
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
+    from fuki_build.image.blob import read_small_file
+    from fuki_build.image.guard import note_read
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
     from fuki_build.image.output_file import OutputFile
+    from fuki_build.image.output_files import OutputFiles
     from fuki_build.measure.boot import Boot
     from fuki_build.measure.predict import Prediction, before_stub
     from fuki_build.pipeline import build, new_host, plan, signing_key
@@ -29,6 +37,7 @@ _HOMES = {
     "Layout": "fuki_build.image.layout",
     "Machine": "fuki_build.hardware.machine",
     "OutputFile": "fuki_build.image.output_file",
+    "OutputFiles": "fuki_build.image.output_files",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
     "before_stub": "fuki_build.measure.predict",
@@ -39,10 +48,12 @@ _HOMES = {
     "inspect": "fuki_build.image.inspect",
     "load_recipe": "fuki_build.recipe.load",
     "new_host": "fuki_build.pipeline",
+    "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
     "predict_boot": "fuki_build.booting",
     "read_boot": "fuki_build.booting",
     "read_program": "fuki_build.booting",
+    "read_small_file": "fuki_build.image.blob",
     "signing_key": "fuki_build.pipeline",
 }
 
@@ -52,6 +63,7 @@ __all__ = [
     "Layout",
     "Machine",
     "OutputFile",
+    "OutputFiles",
     "PluginHost",
     "Prediction",
     "__version__",
@@ -63,10 +75,12 @@ __all__ = [
     "inspect",
     "load_recipe",
     "new_host",
+    "note_read",
     "plan",
     "predict_boot",
     "read_boot",
     "read_program",
+    "read_small_file",
     "signing_key",
 ]
 

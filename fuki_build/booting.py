@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.errors import FormatError, FukiError, RecipeError, located, raised_as
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import SourceContext
@@ -45,11 +45,9 @@ def find_profiles(layout: Layout, text: str | None) -> Sequence[int | None]:
 
 def read_program(path: Path, banks: Iterable[str]) -> Addon:
     """An addon or EFI program beside the image, digested in these banks. Raises `FukiError`."""
-    try:
+    with located(str(path)):
         layout = inspect(path)
         return Addon(path.name, layout, assemble(layout, algorithms=banks, measured=True))
-    except FukiError as error:
-        raise error.at(str(path)) from error
 
 
 def read_boot(  # noqa: PLR0913 - one for each option of the command line
@@ -94,10 +92,8 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
 def _read_partitions(path: Path) -> bytes:
     from fuki_build.formats import gpt  # noqa: PLC0415 - only where it is asked for
 
-    try:
+    with located(str(path), FormatError):
         return gpt.measured(Blob.of_file(path).reader)
-    except FormatError as error:
-        raise error.at(str(path)) from error
 
 
 def read_policy(store: Path | None, lists: Sequence[str], state: State | None) -> Policy | None:
@@ -121,26 +117,21 @@ def read_policy(store: Path | None, lists: Sequence[str], state: State | None) -
 def _read_store(path: Path) -> dict[str, bytes]:
     from fuki_build.formats import variable_store  # noqa: PLC0415 - only where it is asked for
 
-    try:
+    with located(str(path), FormatError):
         variables = variable_store.decode(Blob.of_file(path).reader)
-    except FormatError as error:
-        raise error.at(str(path)) from error
     if variables is None:
         raise FukiError("it has no variable store", where=str(path), hint="OVMF_VARS.fd has one")
     return {variable.name: variable.data for variable in variables}
 
 
 def _read_lists(path: Path) -> bytes:
-    """Signature lists as they are stored: an .auth file has a signature in front of them."""
+    """Signature lists as they are stored: an .auth file has a signature before them, efivarfs attributes."""
     from fuki_build.formats import authenticated_variable, efi_signature_list  # noqa: PLC0415
 
-    try:
+    with located(str(path), FormatError):
         data = Blob.of_file(path).read_small(efi_signature_list.MAX_SIZE, "the file")
-        if authenticated_variable.is_authenticated(data):
-            data = authenticated_variable.decode(data).payload
+        data = authenticated_variable.value(data)
         efi_signature_list.decode(data)
-    except FormatError as error:
-        raise error.at(str(path)) from error
     return data
 
 
@@ -186,10 +177,8 @@ def enrol_directory(store: Path, target: Path, keys: Path, host: PluginHost, wor
         raise RecipeError("no loaded plugin can enrol Secure Boot keys", where=str(keys), hint=hint)
 
     def read(path: str, where: str) -> bytes:
-        try:
+        with raised_as(RecipeError, where):
             return Blob.of_file(Path(path)).read_small(_MAX_FILE, path)
-        except FukiError as error:
-            raise RecipeError(error.message, where=where, hint=error.hint) from error
 
     revoked = tuple(str(path) for path in sorted(keys.glob("dbx.*")))
     wanted = enrollment.Wanted(str(found["PK"]), (str(found["KEK"]),), (str(found["db"]),), revoked)

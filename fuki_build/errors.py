@@ -1,6 +1,7 @@
 """Errors meant for people: what is wrong, where, and what to do about it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 
@@ -64,6 +65,36 @@ class PluginError(FukiError):
     """A plugin is missing, broken or misbehaves; the message names its distribution and version."""
 
     exit_code = 5
+
+
+@contextmanager
+def located(where: str, *kinds: type[FukiError]) -> Iterator[None]:
+    """Name the place of an error of these kinds, or of any, unless a deeper caller has already named one.
+
+    It goes on as it is, with the cause that it had.
+    """
+    try:
+        yield
+    except FukiError as error:
+        if isinstance(error, kinds or FukiError):
+            error.at(where)
+        raise
+
+
+@contextmanager
+def raised_as(
+    kind: type[FukiError], where: str | None = None, *, of: type[FukiError] = FukiError, about: str | None = None
+) -> Iterator[None]:
+    """Turn an error of one kind (`of`) that passes through into another kind, which ends with another exit code.
+
+    It keeps message and hint, and has the first as its cause. `where` stands for the place that it had; `about`, such
+    as a file, then comes before the message.
+    """
+    try:
+        yield
+    except of as error:
+        message = error.message if about is None else f"{about}: {error.message}"
+        raise kind(message, where=error.where if where is None else where, hint=error.hint) from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

@@ -16,6 +16,7 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import SigningContext, SigningKey
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
+from fuki_build.image.guard import guarding, note_read_later
 from fuki_build.recipe.load import load_recipe
 from fuki_build.recipe.resolve import resolve
 
@@ -26,6 +27,7 @@ def new_host(plugins: Sequence[str] = ()) -> PluginHost:
     """A plugin host with the built-ins, and with plugins that the command line names."""
     host = PluginHost(BUILTINS)
     host.load(plugins, "--plugin")
+    note_read_later(host.module_files)
     return host
 
 
@@ -36,18 +38,20 @@ def plan(path: Path | None = None, plugins: Sequence[str] = (), *, unsigned: boo
     `path` is a recipe or a directory that holds one; `plugins` are loaded beside those that it names; `unsigned` leaves
     all signatures out. Raises `FukiError`; findings, even errors, are only part of the plan.
     """
-    host = new_host(plugins)
-    loaded = load_recipe(path)
-    host.load(loaded.recipe.plugins)
-    with (
-        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(loaded.directory, Path(workspace)) as signing,
-    ):
-        resolved = resolve(loaded, host, signing, unsigned=unsigned)
-        uki = layout.plan(resolved.uki)
-        addons = tuple(layout.plan(addon) for addon in resolved.addons)
-        findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
-        yield Plan(loaded, host, resolved, uki, addons, findings, signing, unsigned)
+    with guarding() as read:
+        host = new_host(plugins)
+        loaded = load_recipe(path)
+        host.load(loaded.recipe.plugins)
+        with (
+            tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
+            SigningContext(loaded.directory, Path(workspace)) as signing,
+        ):
+            signing.withhold(loaded.recipe)
+            resolved = resolve(loaded, host, signing, unsigned=unsigned)
+            uki = layout.plan(resolved.uki)
+            addons = tuple(layout.plan(addon) for addon in resolved.addons)
+            findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
+            yield Plan(loaded, host, resolved, uki, addons, findings, signing, unsigned, read)
 
 
 @contextmanager
@@ -65,12 +69,19 @@ def signing_key(table: Mapping[str, Any], plugins: Sequence[str] = (), where: st
 
 
 def build(
-    planned: Plan, *, only: Sequence[str] = (), output: Path | None = None, progress: Progress | None = None
+    planned: Plan,
+    *,
+    only: Sequence[str] = (),
+    output: Path | None = None,
+    progress: Progress | None = None,
+    depfile: Path | None = None,
 ) -> Result:
     """Write what was planned: all artifacts, or none.
 
-    `only` limits the output formats, `output` is where the image goes. Raises `CheckError` on findings that are
+    `only` limits the output formats, `output` is where the image goes. `depfile` is written with the artifacts, in
+    Make's syntax: what they depend on. Raises `CheckError` on findings that are
     errors, and `FukiError` for what goes wrong on the way.
     """
     refuse_errors(planned.findings)
-    return write_outputs(planned, choose_outputs(planned, only, output), progress)
+    with guarding(planned.read):
+        return write_outputs(planned, choose_outputs(planned, only, output), progress, depfile)

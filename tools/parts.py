@@ -93,6 +93,7 @@ ALL: Mapping[str, Part] = {
     **{f"addon-stub-{efi}": _stub(f"addon{efi}.efi.stub", architecture=debian) for efi, debian in _OTHERS.items()},
     **{f"boot-{efi}": _stub(f"systemd-boot{efi}.efi", architecture=debian) for efi, debian in _OTHERS.items()},
     "boot-x64": _stub("systemd-bootx64.efi"),
+    "stub-252-x64": _stub("linuxx64.efi.stub", "bookworm"),
     "stub-257-x64": _stub("linuxx64.efi.stub", "trixie"),
     "ukify": Part("systemd-ukify", "usr/bin/ukify"),
     "ukify-257": Part("systemd-ukify", "usr/bin/ukify", "trixie"),

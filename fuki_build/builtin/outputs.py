@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fuki_build.errors import RecipeError
+from fuki_build.formats.documents import encode_json
 from fuki_build.hooks import Build, BuiltImage, OutputContext, OutputFormat, hookimpl
 from fuki_build.image.describe import describe
 from fuki_build.image.layout import Layout
@@ -54,8 +55,7 @@ class ManifestOutput(OutputFormat):
     suffix = ".manifest.json"
 
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
-        data = msgspec.json.encode(manifest(build))
-        context.write(context.path, msgspec.json.format(data, indent=2) + b"\n")
+        context.write(context.path, encode_json(manifest(build)).encode() + b"\n")
 
 
 class TemplateOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):

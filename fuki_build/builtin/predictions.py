@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fuki_build.errors import RecipeError
+from fuki_build.formats.documents import encode_json
 from fuki_build.hooks import Build, OutputContext, OutputFormat, hookimpl
 from fuki_build.measure import pcr9
 from fuki_build.measure.boot import Addon, Boot, Way
@@ -221,7 +222,7 @@ class InTotoOutput(_PredictionOutput):
 
 
 def _json(data: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
+    return encode_json(data).encode() + b"\n"
 
 
 @hookimpl

@@ -1,16 +1,22 @@
 """Firmware sources: a file, a directory that holds one, a program that makes one, a Debian package."""
 
 import hashlib
-import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from fuki_build import programs
+from fuki_build.builtin import apt
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
 from fuki_build.hooks import FirmwareFile, FirmwareSource, SourceContext, hookimpl
+from fuki_build.image.guard import note_read
+
+_MAX_IMAGE = 256 * 1024 * 1024
+"""Bytes that a program may print; edk2's images have 4 to 16 MiB."""
+_MAX_FILE = 4 * 1024 * 1024 * 1024
+"""Bytes of each file that it may write, of those on the way to an image too."""
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in hex")]
 
@@ -67,12 +73,14 @@ class CommandOptions(Options, frozen=True):
     ]
     sha256: Annotated[Sha256 | None, Meta(description="what the image must have")] = None
     inputs: Annotated[tuple[str, ...], Meta(description="files that the program reads, for depfiles")] = ()
+    timeout: Annotated[float, Meta(gt=0, description="seconds that it may take")] = 3600.0
 
 
 class CommandSource(FirmwareSource):
     """A program that prints the image, or writes it where its argument `{output}` says.
 
-    It runs in the recipe's directory, with PATH, HOME, SOURCE_DATE_EPOCH and a fixed locale and nothing else.
+    It runs in the recipe's directory, with PATH, HOME, SOURCE_DATE_EPOCH and a fixed locale and nothing else. What it
+    starts in the background ends with it.
 
     >>> CommandSource.Options(command=("make-firmware", "{output}")).sha256 is None
     True
@@ -84,9 +92,11 @@ class CommandSource(FirmwareSource):
     def fetch(self, options: CommandOptions, context: SourceContext) -> FirmwareFile:
         output = _fresh_file(context.workspace)
         arguments = [word.replace("{output}", str(output)) for word in options.command]
-        self._run(arguments, options.command, output, context)
+        self._run(arguments, options, output, context)
         if not output.is_file():
             raise RecipeError(f"{options.command[0]} left no image")
+        if output.stat().st_size > _MAX_IMAGE:
+            raise RecipeError(f"{options.command[0]} made an image of more than {_MAX_IMAGE} bytes")
         digest = _sha256(output)
         if options.sha256 not in (None, digest):
             raise RecipeError(
@@ -96,33 +106,37 @@ class CommandSource(FirmwareSource):
         inputs = tuple(context.directory / path for path in options.inputs)
         return FirmwareFile(output, inputs=inputs, origin={"command": options.command[0], "sha256": digest})
 
-    def _run(self, arguments: list[str], command: Sequence[str], output: Path, context: SourceContext) -> None:
-        kept = {key: os.environ[key] for key in ("PATH", "HOME", "SOURCE_DATE_EPOCH") if key in os.environ}
-        prints = not any("{output}" in word for word in command)
+    def _run(self, arguments: list[str], options: CommandOptions, output: Path, context: SourceContext) -> None:
+        prints = not any("{output}" in word for word in options.command)
         with output.open("wb") as file:
             try:
-                done = subprocess.run(
+                done = programs.run(
                     arguments,
-                    cwd=context.directory,
-                    env={**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-                    stdin=subprocess.DEVNULL,
-                    stdout=file if prints else subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                    check=False,
+                    environment=programs.environment("SOURCE_DATE_EPOCH"),
+                    directory=context.directory,
+                    stdout=file if prints else None,
+                    timeout=options.timeout,
+                    largest_output=_MAX_IMAGE,
+                    largest_file=_MAX_FILE,
                 )
-            except OSError as error:
-                raise RecipeError(f"cannot run {command[0]}: {error.strerror}") from error
-        if done.returncode:
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise RecipeError(f"{command[0]} failed with exit code {done.returncode}", hint="; ".join(last) or None)
+            except programs.ProgramError as error:
+                raise RecipeError(error.message, hint=error.hint) from error
+        if done.code:
+            raise RecipeError(f"{options.command[0]} {done.how}", hint=done.last_lines() or None)
+
+
+Version = Annotated[str, Meta(pattern=apt.VERSION)]
+Suite = Annotated[str, Meta(pattern=apt.SUITE)]
 
 
 class DebOptions(Options, frozen=True):
     package: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9+.-]+$", description="name of the package")]
     path: Annotated[str, Meta(min_length=1, description="of the firmware inside the package")]
-    version: Annotated[str | None, Meta(description="of the package; by default apt's candidate")] = None
+    version: Annotated[Version | None, Meta(description="of the package; by default apt's candidate")] = None
     sha256: Annotated[Sha256 | None, Meta(description="of the .deb file")] = None
-    suite: Annotated[str | None, Meta(description="of the archive that this machine's apt uses, such as 'sid'")] = None
+    suite: Annotated[Suite | None, Meta(description="of the archive that this machine's apt uses, such as 'sid'")] = (
+        None
+    )
 
 
 class DebSource(FirmwareSource):
@@ -138,9 +152,8 @@ class DebSource(FirmwareSource):
     Options = DebOptions
 
     def fetch(self, options: DebOptions, context: SourceContext) -> FirmwareFile:
-        from fuki_build.builtin import apt  # noqa: PLC0415 - only those pay for it who use it
-
         deb = apt.download(options.package, options.version, suite=options.suite, sha256=options.sha256)
+        note_read(deb)
         into = _fresh_file(context.workspace).with_suffix(".d")
         apt.unpack(deb, into)
         path = into / options.path.lstrip("/")

@@ -1,7 +1,37 @@
 """Rules that layouts are held against, one module per family."""
 
-from fuki_build.checks import content, firmware, hand_over, hwids, igvm, matching, room, signatures, stub
+from fuki_build.checks import (
+    addon,
+    command_line,
+    content,
+    devicetree,
+    firmware,
+    hand_over,
+    hwids,
+    igvm,
+    kernel,
+    matching,
+    room,
+    signatures,
+    structure,
+    stub,
+)
 from fuki_build.hooks.records import Rule
 
-FAMILIES = (content, firmware, hand_over, hwids, igvm, matching, room, signatures, stub)
+FAMILIES = (
+    content,
+    kernel,
+    command_line,
+    devicetree,
+    firmware,
+    hand_over,
+    hwids,
+    igvm,
+    matching,
+    addon,
+    structure,
+    room,
+    signatures,
+    stub,
+)
 RULES: tuple[Rule, ...] = tuple(rule for family in FAMILIES for rule in family.RULES)

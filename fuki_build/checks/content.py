@@ -1,14 +1,16 @@
 """Rules about the other contents of an image."""
 
+from fuki_build.checks.places import at, sections
 from fuki_build.errors import FormatError
-from fuki_build.formats import pe
+from fuki_build.formats import bmp, compression, env_file
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.image import ImageKind
-from fuki_build.image.section import MATCHED, effective
+from fuki_build.image.section import MATCHED
 
-
-def _at(name: str, profile: int | None) -> str:
-    return name if profile is None else f"@{profile} {name}"
+_MAX_TEXT = 64 * 1024
+_NAMES = ("PRETTY_NAME", "IMAGE_ID", "NAME", "ID")
+_ARCHIVE_MAGICS = (b"070701", b"070702")
+"""Of cpio archives in the newc form, without and with checksums (the kernel's buffer-format.rst)."""
 
 
 def missing_os_release(subject: Subject) -> Problems:
@@ -21,27 +23,42 @@ def missing_release(subject: Subject) -> Problems:
         yield Problem("the image does not tell its kernel's release", hint='add uname = "…" to [fuki.image]')
 
 
-def kernel_not_efi(subject: Subject) -> Problems:
-    for section in subject.layout.plain_sections:
-        if section.name == ".linux":
-            where = _at(".linux", section.profile)
-            try:
-                headers = pe.decode(section.content.read_at(0, pe.HEAD_SIZE), section.content.size)
-            except FormatError as error:
-                yield Problem(f"the kernel cannot be started by EFI: {error.message}", where=where)
-                continue
-            if headers.coff.machine != subject.layout.headers.coff.machine:
-                yield Problem(
-                    f"the kernel is for {headers.machine_name}, the stub for {subject.layout.machine}",
-                    where=where,
-                    hint="take stub and kernel of one architecture",
-                )
+def incomplete_os_release(subject: Subject) -> Problems:
+    for section, where in sections(subject, ".osrel"):
+        try:
+            values = env_file.decode(section.content.read_small(_MAX_TEXT, "the os-release text"))
+        except FormatError as error:
+            yield Problem(error.message, where=where, hint="give an os-release file")
+            continue
+        if not any(values.get(name) for name in _NAMES):
+            message = "it has neither PRETTY_NAME nor NAME nor ID: systemd-boot does not show the image"
+            yield Problem(message, where=where, hint="give an os-release file")
+        elif not values.get("ID"):
+            yield Problem("it has no ID", where=where, hint="add a line such as ID=debian")
+
+
+def microcode_format(subject: Subject) -> Problems:
+    for section, where in sections(subject, ".ucode"):
+        head = section.content.read_at(0, 8)
+        if not head.startswith(_ARCHIVE_MAGICS):
+            packed = compression.detect(head)
+            yield Problem(
+                f"it is compressed with {packed}" if packed else "it is no cpio archive",
+                where=where,
+                hint="give the uncompressed archive with kernel/x86/microcode/ in it",
+            )
 
 
 def splash_format(subject: Subject) -> Problems:
-    for section in subject.layout.plain_sections:
-        if section.name == ".splash" and section.content.read_at(0, 2) != b"BM":
-            yield Problem("the splash picture is no BMP file", where=_at(".splash", section.profile))
+    for section, where in sections(subject, ".splash"):
+        try:
+            bmp.decode(section.content.read_at(0, bmp.HEAD_SIZE), section.content.size)
+        except FormatError as error:
+            yield Problem(
+                f"the stub does not show the splash picture: {error.message}",
+                where=where,
+                hint="give an uncompressed BMP file, such as 'magick picture.png BMP3:splash.bmp' writes",
+            )
 
 
 def repeated(subject: Subject) -> Problems:
@@ -49,16 +66,7 @@ def repeated(subject: Subject) -> Problems:
     for profile in (None, *layout.profiles):
         names = [s.name for s in layout.plain_sections if s.profile == profile and s.name.startswith(".")]
         for name in dict.fromkeys(n for n in names if n not in MATCHED and names.count(n) > 1):
-            yield Problem(f"{name} is there {names.count(name)} times; the stub uses one", where=_at(name, profile))
-
-
-def profile_without_kernel(subject: Subject) -> Problems:
-    layout = subject.layout
-    if layout.kind is not ImageKind.UKI:
-        return
-    for profile in layout.profiles or (None,):
-        if not any(s.name == ".linux" for s in effective(layout.plain_sections, profile)):
-            yield Problem("there is no kernel", where=_at(".linux", profile))
+            yield Problem(f"{name} is there {names.count(name)} times; the stub uses one", where=at(name, profile))
 
 
 RULES = (
@@ -78,24 +86,27 @@ RULES = (
         missing_release,
     ),
     Rule(
-        "kernel-not-startable",
-        Severity.ERROR,
-        "The kernel is an EFI executable for the stub's machine",
-        "The stub loads .linux as an EFI image. A kernel of another format or architecture fails only at boot.",
-        kernel_not_efi,
+        "os-release-incomplete",
+        Severity.WARNING,
+        "The os-release text names the system",
+        "systemd-boot sorts images by ID, and shows those alone that have a PRETTY_NAME, IMAGE_ID, NAME or ID; "
+        "bootctl of systemd 252 crashes on a text without ID (systemd issue 25952).",
+        incomplete_os_release,
     ),
     Rule(
-        "kernel-missing",
-        Severity.ERROR,
-        "Every profile has a kernel",
-        "A profile sees its own sections over those of the base; one of the two must have .linux.",
-        profile_without_kernel,
+        "microcode-format",
+        Severity.WARNING,
+        "Microcode is in an uncompressed archive",
+        "The kernel looks for microcode before it can decompress anything, and passes over what is no cpio archive "
+        "in the newc form.",
+        microcode_format,
     ),
     Rule(
         "splash-format",
         Severity.WARNING,
-        "The splash picture is a BMP file",
-        "The stub shows only the Windows BMP format, and passes over everything else.",
+        "The stub can show the splash picture",
+        "It shows Windows bitmaps of 1, 4, 8, 16, 24 or 32 bits a pixel that are not compressed, whose sizes add up "
+        "and which have at most 64 MiB of pixels, and passes over everything else (splash.c, 262.1).",
         splash_format,
     ),
     Rule(

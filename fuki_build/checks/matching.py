@@ -34,10 +34,9 @@ def _cases(subject: Subject) -> Iterator[tuple[Expectation, int | None, Selectio
     """Every expectation in every profile that it holds for, with what the stub does there."""
     if subject.layout.kind is not ImageKind.UKI:
         return
-    sections = subject.layout.plain_sections
     for profile in _profiles(subject):
         for expectation in holding(subject.expectations, profile):
-            yield expectation, profile, select(sections, subject.slices, _NEWEST, expectation.machine, profile)
+            yield expectation, profile, select(subject.slices, _NEWEST, expectation.machine, profile)
 
 
 def _at(machine: Machine, profile: int | None) -> str:
@@ -95,7 +94,7 @@ def collision(subject: Subject) -> Problems:
     others: dict[str, list[str]] = {}
     for profile in _profiles(subject):
         for machine in subject.machines:
-            hit = select(subject.layout.plain_sections, subject.slices, _NEWEST, machine, profile).firmware
+            hit = select(subject.slices, _NEWEST, machine, profile).firmware
             fwid = hit.record.key if hit else ""
             stray = fwid in meant and machine not in meant[fwid]
             if stray and machine.name not in others.setdefault(fwid, []):

@@ -38,7 +38,19 @@ def sbat_room(subject: Subject) -> Problems:
             yield Problem(
                 f"the SBAT table has {size} bytes, the stub has room for {room}",
                 where=".sbat",
-                hint="use fewer or shorter components, or a stub with more room (262 has 1024 bytes)",
+                hint="use a stub with more room (262 has 1024 bytes), or the shortest component, in [fuki.image]: "
+                'sbat = ["uki,1,UKI,uki,1,-"]',
+            )
+
+
+def section_room(subject: Subject) -> Problems:
+    for placed in subject.layout.sections:
+        size, room = placed.section.content.size, placed.header.raw_size
+        if placed.name != ".sbat" and size > room:
+            yield Problem(
+                f"the content has {size} bytes, the stub's own section of that name has room for {room}",
+                where=placed.name,
+                hint="use a stub without that section, as systemd's are",
             )
 
 
@@ -58,6 +70,13 @@ RULES = (
         "EFI firmware has been seen refusing images of 2 GiB and more, and all firmware loads the whole image into "
         "memory below 4 GiB before it starts it.",
         image_size,
+    ),
+    Rule(
+        "section-room",
+        Severity.ERROR,
+        "Content fits where the stub has a section of that name",
+        "What the stub has already is replaced in place, as its .sbat is, so that there is one section of a name.",
+        section_room,
     ),
     Rule(
         "sbat-room",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fuki_build.errors import CheckError, RecipeError
 from fuki_build.hooks.host import PluginHost, blame, loaded_machines
 from fuki_build.hooks.records import Expectation, Finding, Severity, Subject
+from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 
 
@@ -14,7 +15,10 @@ def check(
     silence: Sequence[str] = (),
     expectations: Sequence[Expectation] = (),
 ) -> tuple[Finding, ...]:
-    """Findings, errors first. Raises `RecipeError` when a rule is to be silenced that does not exist."""
+    """Findings, errors first; addons are held against the image among `layouts`.
+
+    Raises `RecipeError` when a rule is to be silenced that does not exist.
+    """
     rules = host.rules()
     known = {rule.thing.id for rule in rules}
     for index, name in enumerate(silence):
@@ -26,7 +30,9 @@ def check(
             )
     machines = loaded_machines(host)
     found: list[Finding] = []
-    for subject in [Subject(layout, machines, expectations) for layout in layouts]:
+    image = next((layout for layout in layouts if layout.kind is ImageKind.UKI), None)
+    for layout in layouts:
+        subject = Subject(layout, machines, expectations, image if layout.kind is ImageKind.ADDON else None)
         for rule in rules:
             if rule.thing.id not in silence:
                 with blame(rule.plugin, f"failed in check {rule.thing.id!r}"):

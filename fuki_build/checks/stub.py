@@ -1,9 +1,11 @@
 """Rules about what the stub's version can do with the image."""
 
+from fuki_build.formats.kernel import is_kernel
 from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
 from fuki_build.image.image import ImageKind
+from fuki_build.image.layout import Layout
 from fuki_build.image.section import HAND_OVER
-from fuki_build.image.stub import MODELS, NEWEST_KNOWN, UNNUMBERED, StubModel
+from fuki_build.image.stub import MODELS, NEWEST_KNOWN, PROGRAMS, STUB_FILES, UNNUMBERED, StubModel
 
 _NEEDS = {
     ".efifw": ("matches_firmware", "never selects firmware"),
@@ -39,6 +41,35 @@ def unknown(subject: Subject) -> Problems:
         yield Problem(f"{layout.stub} is newer than this fuki knows; it is taken for {NEWEST_KNOWN}")
 
 
+def no_stub(subject: Subject) -> Problems:
+    """A planned image cannot have one: such a stub is refused."""
+    stub = subject.layout.stub
+    if subject.layout.kind is ImageKind.UKI and stub and stub.program != "systemd-stub" and stub.program in PROGRAMS:
+        yield Problem(
+            f"the image starts {PROGRAMS[stub.program]}, and not its kernel",
+            where=".sdmagic",
+            hint=f"build it with {STUB_FILES['systemd-stub']}",
+        )
+
+
+def other_program(subject: Subject) -> Problems:
+    layout = subject.layout
+    if layout.kind is ImageKind.OTHER:
+        yield Problem(
+            f"this is {_kind_of(layout)}, neither a UKI nor an addon: only its headers and signatures were looked at",
+            where=layout.name,
+            hint="check the recipe that it goes into, or the image that is built with it",
+        )
+
+
+def _kind_of(layout: Layout) -> str:
+    if layout.stub and layout.stub.program in PROGRAMS:
+        return f"{PROGRAMS[layout.stub.program]} ({layout.stub.version})"
+    if layout.file is not None and is_kernel(layout.file.reader):
+        return f"a Linux kernel for {layout.machine}"
+    return f"an EFI program for {layout.machine}"
+
+
 def not_handed_over(subject: Subject) -> Problems:
     layout = subject.layout
     model: StubModel | None = layout.stub.model if layout.stub else None
@@ -48,7 +79,6 @@ def not_handed_over(subject: Subject) -> Problems:
         yield Problem(
             f"{layout.stub} selects and measures firmware, but does not start it",
             where=".efifw",
-            hint="[fuki.hand-over] has the hypervisor start it",
         )
 
 
@@ -60,6 +90,22 @@ RULES = (
         "Firmware is selected since systemd 262, devicetrees and profiles since 257, microcode is passed on since "
         "256. An older stub passes over such sections in silence.",
         too_old,
+    ),
+    Rule(
+        "stub-not-a-stub",
+        Severity.ERROR,
+        "The image starts systemd-stub",
+        "The program that sections were added to decides what happens with them. systemd's addon stub returns at once, "
+        "and its boot loader shows a menu; both name themselves in .sdmagic.",
+        no_stub,
+    ),
+    Rule(
+        "no-image",
+        Severity.NOTE,
+        "The file is a UKI or an addon",
+        "A UKI has a .linux section, an addon one that the stub takes from addons. Of kernels, stubs and other EFI "
+        "programs, only what firmware loads is checked.",
+        other_program,
     ),
     Rule(
         "stub-unknown",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from fuki_build.cli.options import output_type
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
-from fuki_build.errors import FormatError, FukiError, SigningError
+from fuki_build.errors import FormatError, SigningError, located, raised_as
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
@@ -68,7 +69,7 @@ def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool
         made = b"".join(offline.certificate_entry(item, assembly, certificates, where) for where, item in images)
         if made or layout.certificate_table.size:
             attach_table(layout, kept_table(layout, replace=replace) + made, file)
-    click.echo(f"wrote {output or image}", err=True)
+    tell(f"wrote {output or image}")
 
 
 def _with_policies(
@@ -85,9 +86,5 @@ def _with_policies(
 
 
 def _read(path: Path, decode: Callable[[bytes], T]) -> T:
-    try:
+    with raised_as(SigningError), located(str(path), FormatError):
         return decode(Blob.of_file(path).read_small(_MAX_SIZE, "the file"))
-    except FormatError as error:
-        raise SigningError(error.message, where=str(path), hint=error.hint) from error
-    except FukiError as error:
-        raise SigningError(error.message, where=error.where, hint=error.hint) from error

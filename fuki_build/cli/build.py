@@ -7,12 +7,10 @@ import click
 from fuki_build import pipeline
 from fuki_build.cli.options import json_option, output_type, recipe_argument
 from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.render.sizes import human_size
-from fuki_build.emit import depfile as depfiles
-from fuki_build.emit.plan import Result
 from fuki_build.hooks.records import Severity
-from fuki_build.image.output_file import OutputFile
 
 
 @click.command()
@@ -39,10 +37,8 @@ def build(
     with pipeline.plan(recipe, plugins, unsigned=unsigned) as planned:
         show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
-            result = pipeline.build(planned, only=only, output=output, progress=progress)
+            result = pipeline.build(planned, only=only, output=output, progress=progress, depfile=depfile)
         show_findings(result.build.findings[len(planned.findings) :])
-        if depfile:
-            _write_depfile(depfile, result)
         if as_json:
             from fuki_build.cli.render.json import build_json, print_json  # noqa: PLC0415
 
@@ -50,12 +46,4 @@ def build(
         else:
             for artifact in result.artifacts:
                 size = human_size(artifact.path.stat().st_size)
-                click.echo(f"wrote {artifact.path} ({artifact.format}, {size})", err=True)
-
-
-def _write_depfile(path: Path, result: Result) -> None:
-    # ninja knows an output by its first name, and wants no other in a depfile.
-    targets = [artifact.path for artifact in result.artifacts][:1]
-    with OutputFile(path) as file:
-        file.write(depfiles.encode(targets, result.dependencies).encode())
-        file.commit()
+                tell(f"wrote {artifact.path} ({artifact.format}, {size})")

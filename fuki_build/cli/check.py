@@ -9,40 +9,79 @@ from fuki_build import pipeline
 from fuki_build.checks.run import check as run_checks
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.plain import tell
 from fuki_build.errors import RecipeError
+from fuki_build.formats import compression
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Finding, Severity
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 
+_OTHERS = {
+    b"\x7fELF": "an ELF program",
+    b"07070": "a cpio archive",
+    b"\xd0\x0d\xfe\xed": "a devicetree",
+}
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--addon",
+    "addons",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="An addon of the image FILE (repeatable).",
+)
 @click.option("--list", "list_rules", is_flag=True, help="List all rules.")
 @click.option("--explain", metavar="ID", help="Explain one rule.")
 @json_option
 @click.pass_obj
-def check(plugins: tuple[str, ...], file: Path | None, list_rules: bool, explain: str | None, as_json: bool) -> int:
+def check(
+    plugins: tuple[str, ...],
+    file: Path | None,
+    addons: tuple[Path, ...],
+    list_rules: bool,
+    explain: str | None,
+    as_json: bool,
+) -> int:
     """Check FILE, a recipe or a finished image. Exits with 1 if there are errors."""
     if list_rules or explain is not None:
         _explain(pipeline.new_host(plugins), explain)
         return 0
-    findings = _findings(file, plugins)
+    findings = _findings(file, addons, plugins)
     if as_json:
         from fuki_build.cli.render.json import findings_json, print_json  # noqa: PLC0415
 
         print_json(findings_json(findings))
     show_findings(findings)
     if not findings and not as_json:
-        click.echo("nothing to complain about", err=True)
+        tell("nothing to complain about")
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 
 
-def _findings(file: Path | None, plugins: tuple[str, ...]) -> tuple[Finding, ...]:
-    if file is not None and file.is_file() and Blob.of_file(file).read_at(0, 2) == b"MZ":
-        return run_checks(pipeline.new_host(plugins), [inspect(file)])
+def _findings(file: Path | None, addons: tuple[Path, ...], plugins: tuple[str, ...]) -> tuple[Finding, ...]:
+    if file is not None and file.is_file() and _is_image(file):
+        return run_checks(pipeline.new_host(plugins), [inspect(path) for path in (file, *addons)])
+    if addons:
+        raise RecipeError("addons are given with a finished image; a recipe names its own", where="--addon")
     with pipeline.plan(file, plugins) as planned:
         return planned.findings
+
+
+def _is_image(file: Path) -> bool:
+    """Whether it is an EFI program; `RecipeError` for what is no recipe either."""
+    head = Blob.of_file(file).read_at(0, 8)
+    packed = compression.detect(head)
+    kind = f"compressed with {packed}" if packed else next((k for m, k in _OTHERS.items() if head.startswith(m)), None)
+    if kind:
+        raise RecipeError(
+            f"the file is {kind}, neither a recipe nor an EFI program",
+            where=str(file),
+            hint="name the recipe that it goes into, or the image that is built with it",
+        )
+    return head.startswith(b"MZ")
 
 
 def _explain(host: PluginHost, rule_id: str | None) -> None:

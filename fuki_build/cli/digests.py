@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fuki_build.cli.options import digest_option
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.errors import SigningError
 from fuki_build.image.assemble import assemble
@@ -34,7 +35,7 @@ def digests(image: Path, digest: str, signing_time: bool) -> None:
     if policies:
         # The image's own digest changes with every signature that is put into it.
         print_json(offline.Document(version=1, image=image.name, digests=policies))
-        click.echo("attach these first; the digest of the image itself comes then", err=True)
+        tell("attach these first; the digest of the image itself comes then")
         return
     algorithm = DigestAlgorithm(digest)
     with progress_bar(layout.file_size) as progress:

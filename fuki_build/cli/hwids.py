@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from fuki_build.cli.options import json_option
-from fuki_build.errors import FormatError, MismatchError
+from fuki_build.cli.render.plain import say, tell
+from fuki_build.errors import FormatError, FukiError, MismatchError, located
 from fuki_build.formats import hwids as tables
+from fuki_build.formats.documents import encode_json
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
-from fuki_build.image.output_file import OutputFile
+from fuki_build.image.output_files import OutputFiles
 
 VERSION = 1
 _JSON_KEY = {DeviceType.DEVICETREE: "compatible", DeviceType.UEFI_FW: "fwid"}
@@ -42,6 +43,9 @@ def decode(file: Path, profile: int | None, as_json: bool) -> None:
         return
     from fuki_build.cli.render.tables import add_row, new_console, new_table  # noqa: PLC0415
 
+    if not devices:
+        click.echo("the table has no hardware ids")
+        return
     table = new_table("Type", "Name", "Selects", "Hardware id")
     for device in devices:
         for chid in sorted(device.chids):
@@ -58,7 +62,7 @@ def diff(old: Path, new: Path, profile: int | None) -> None:
     before, after = (_rows(read_devices(file, profile)) for file in (old, new))
     changes = [("-", row) for row in before if row not in after] + [("+", row) for row in after if row not in before]
     for sign, row in sorted(changes, key=lambda change: (change[1], change[0] == "+")):
-        click.echo(f"{sign} {'  '.join(row)}")
+        say(f"{sign} {'  '.join(row)}")
     if changes:
         raise MismatchError(f"the tables differ in {len(changes)} rows", where=str(new))
 
@@ -70,20 +74,22 @@ def diff(old: Path, new: Path, profile: int | None) -> None:
 def export(file: Path, directory: Path, profile: int | None) -> None:
     """Write the table of FILE as systemd's JSON, one machine a file, into DIRECTORY."""
     names: set[str] = set()
-    for device in read_devices(file, profile):
-        path = directory / f"{_file_name(device, names)}.json"
-        with OutputFile(path) as output:
-            output.write(msgspec.json.format(msgspec.json.encode(to_json(device)), indent=4) + b"\n")
-            output.commit()
-    click.echo(f"wrote {len(names)} files into {directory}", err=True)
+    devices = read_devices(file, profile)
+    if not devices:
+        raise FukiError("the table has no hardware ids to export", where=str(file))
+
+    with OutputFiles() as files:
+        for device in devices:
+            output = files.open(directory / f"{_file_name(device, names)}.json")
+            output.write(encode_json(to_json(device)).encode() + b"\n")
+        files.commit()
+    tell(f"wrote {len(names)} files into {directory}")
 
 
 def read_devices(file: Path, profile: int | None) -> Sequence[Device]:
     """The devices of an image's table, or of a file that is such a table."""
-    try:
+    with located(str(file), FormatError):
         return tables.group(tables.decode(_read_table(file, profile)))
-    except FormatError as error:
-        raise error.at(str(file)) from error
 
 
 def _read_table(file: Path, profile: int | None) -> bytes:

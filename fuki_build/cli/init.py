@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from fuki_build.cli.render.plain import tell
 from fuki_build.errors import RecipeError
 from fuki_build.image.output_file import OutputFile
 from fuki_build.recipe.model import NAME
@@ -27,4 +28,4 @@ def init(directory: Path, name: str | None, force: bool) -> None:
     with OutputFile(path) as file:
         file.write(text.encode())
         file.commit()
-    click.echo(f"wrote {path}; see what it makes with: fuki plan {directory}", err=True)
+    tell(f"wrote {path}; see what it makes with: fuki plan {directory}")

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import click
 
 from fuki_build.cli.options import json_option, output_type
-from fuki_build.errors import FukiError, RecipeError, SigningError
+from fuki_build.cli.render.plain import tell
+from fuki_build.errors import FukiError, RecipeError, SigningError, located, raised_as
 
 if TYPE_CHECKING:
     from fuki_build.image.output_directory import NewFile
@@ -60,10 +61,8 @@ def generate(  # noqa: PLR0917 - click passes them by name
 
     secret = None if passphrase is None else _new_passphrase(passphrase)
     guid = owner or uuid4()
-    try:
+    with located("--name"):
         files = secure_boot_keys.make_secure_boot_keys(name, KeyType(type_), guid, secret)
-    except FukiError as error:
-        raise error.at("--name") from error
     if pcr:
         files += secure_boot_keys.make_pcr_key(KeyType(pcr_type), secret)
     write_directory(directory, files)
@@ -86,7 +85,7 @@ def _new_passphrase(source: str) -> str:
 
 def _warn(type_: str, pcr_type: str | None) -> None:
     if type_.startswith("p"):
-        click.echo("fuki: warning: little firmware verifies ECDSA; rsa2048 works everywhere", err=True)
+        tell("fuki: warning: little firmware verifies ECDSA; rsa2048 works everywhere")
     if pcr_type not in {None, "rsa2048"}:
         click.echo(
             "fuki: warning: TPMs and systemd verify PCR policies with rsa2048, with others perhaps not", err=True
@@ -100,16 +99,14 @@ def _tell(directory: Path, owner: UUID, files: "Sequence[NewFile]", as_json: boo
         written = [{"path": str(directory / file.name), "secret": file.secret} for file in files]
         print_json({"version": VERSION, "owner": str(owner), "files": written})
     else:
-        click.echo(f"wrote {len(files)} files into {directory}", err=True)
+        tell(f"wrote {len(files)} files into {directory}")
 
 
 def _read(path: str, where: str) -> bytes:
     from fuki_build.image.blob import Blob  # noqa: PLC0415
 
-    try:
+    with raised_as(RecipeError, where):
         return Blob.of_file(Path(path)).read_small(_MAX_FILE, path)
-    except FukiError as error:
-        raise RecipeError(error.message, where=where, hint=error.hint) from error
 
 
 @keys.command()
@@ -158,18 +155,19 @@ def enroll(  # noqa: PLR0917 - click passes them by name
     except FukiError as error:
         if not host.names("fuki_enrollers"):
             error.hint = f"load a plugin that has it: fuki --plugin {backend} keys enroll …"
-        raise error.at("--backend") from error
+        error.at("--backend")
+        raise
     wanted = enrollment.Wanted(pk, kek, db, dbx, owner, microsoft, secure_boot)
     found = enrollment.load_keys(wanted, _read, lambda key: f"--{key.partition('[')[0]}")
-    with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output) as file:
+    with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output, edits=store) as file:
         target = Path(workspace) / "enrolled.fd"
         enrollment.enroll(store, target, found, enroller, SourceContext(Path(), Path(workspace)))
         data = target.read_bytes()
         file.write(data)
         file.commit()
     if secure_boot_support.enforces_secure_boot(data) is False:
-        click.echo("fuki: warning: this firmware was built without Secure Boot, and ignores the keys", err=True)
-    click.echo(f"wrote {output}", err=True)
+        tell("fuki: warning: this firmware was built without Secure Boot, and ignores the keys")
+    tell(f"wrote {output}")
 
 
 @keys.command()
@@ -217,7 +215,7 @@ def update(  # noqa: PLR0917 - click passes them by name
     with OutputFile(output) as file:
         file.write(data)
         file.commit()
-    click.echo(f"wrote {output}", err=True)
+    tell(f"wrote {output}")
 
 
 def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append: bool) -> bytes:

@@ -93,7 +93,8 @@ def _row(model: Contribution[LaunchModel], left: Side, right: Side, *, named: bo
         raise
     except FukiError as error:
         if named:
-            raise error.at(model.thing.name) from error
+            error.at(model.thing.name)
+            raise
         return
     equal = difference is None
     number, *steps = difference or (None, None, None)

@@ -7,7 +7,9 @@ import click
 
 from fuki_build.cli.hand_over import describe_outcome
 from fuki_build.cli.options import json_option, output_type
-from fuki_build.errors import FukiError
+from fuki_build.cli.render.plain import tell
+from fuki_build.errors import located
+from fuki_build.formats.smbios import readable
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
 from fuki_build.hardware.hand_over import read_outcome
@@ -41,11 +43,10 @@ def show(file: Path | None, save: Path | None, name: str | None, as_json: bool) 
         with OutputFile(save) as output:
             output.write(encode_file(found.renamed(chosen)))
             output.commit()
-        click.echo(f"wrote {save}", err=True)
+        tell(f"wrote {save}")
     data = describe_machine(found)
     outcome = read_outcome() if file is None else None
-    if outcome is not None:
-        data["hand-over"] = describe_outcome(outcome)
+    data["hand-over"] = describe_outcome(outcome) if outcome else None
     if as_json:
         from fuki_build.cli.render.json import print_json  # noqa: PLC0415
 
@@ -60,10 +61,8 @@ def read_machine(file: Path | None) -> Machine:
     """The machine that a file tells about, or this one."""
     if file is None:
         return capture.this_machine()
-    try:
+    with located(str(file)):
         return capture.decode(Blob.of_file(file).read_small(_MAX_FILE, str(file)), file.stem)
-    except FukiError as error:
-        raise error.at(str(file)) from error
 
 
 def describe_machine(found: Machine) -> dict[str, Any]:
@@ -71,7 +70,7 @@ def describe_machine(found: Machine) -> dict[str, Any]:
     return {
         "version": VERSION,
         "name": found.name,
-        "strings": {field.replace("_", "-"): getattr(found, field) for field in STRINGS if getattr(found, field)},
+        "strings": {field.replace("_", "-"): readable(text) for field in STRINGS if (text := getattr(found, field))},
         "chids": [
             {
                 "type": kind,

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fuki_build import __version__
-from fuki_build.cli.render.plain import plain
-from fuki_build.errors import FukiError, did_you_mean
+from fuki_build.cli import streams
+from fuki_build.cli.render.plain import tell
+from fuki_build.errors import FukiError, RecipeError, did_you_mean
+from fuki_build.image.guard import guarding
 
 if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
@@ -59,7 +62,7 @@ class Verbs(click.Group):
         except BrokenPipeError as error:
             # click would end with 1 on its own.
             raise click.exceptions.Exit(_PIPE) from error
-        except (FukiError, OSError, click.ClickException, click.exceptions.Exit, click.Abort):
+        except (FukiError, OSError, UnicodeEncodeError, click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception:
             verb = _plugin_verbs(ctx).get(ctx.invoked_subcommand or "")
@@ -112,6 +115,10 @@ def fuki(ctx: click.Context, plugin: tuple[str, ...]) -> None:
 
 def main() -> None:
     """Run the command line; whatever a user can cause ends in one clear error and its exit code."""
+    streams.prepare()
+    if not (sys.warnoptions or os.environ.get("FUKI_DEBUG")):
+        # What Python and libraries warn of is for their programmers: odd certificates, mostly.
+        warnings.simplefilter("ignore")
     # Turned into an exception, so that scratch files are cleaned up.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
@@ -121,7 +128,8 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     try:
-        code = fuki.main(list(arguments), prog_name="fuki", standalone_mode=False)
+        with guarding():
+            code = fuki.main(list(arguments), prog_name="fuki", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -133,7 +141,7 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending
     """Say in one message what ended the command; returns the exit code."""
     match error:
         case click.exceptions.Exit():
@@ -144,7 +152,7 @@ def _explain(error: BaseException) -> int:
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
         case click.Abort() | KeyboardInterrupt():
-            click.echo("fuki: interrupted", err=True)
+            tell("fuki: interrupted")
             return 128 + signal.SIGINT
         case FukiError():
             _show(error, error.message, error.where, error.hint)
@@ -152,6 +160,14 @@ def _explain(error: BaseException) -> int:
         case OSError():
             _show(error, error.strerror or repr(error), str(error.filename or ""), None)
             _abandon_output()
+        case UnicodeEncodeError() if any(0xD800 <= ord(c) < 0xE000 for c in error.object):
+            text = f"{error.object[max(0, error.start - 40) : error.end + 40]!r} has bytes that are not UTF-8"
+            _show(
+                error, text, None, "only names of files may have such bytes: look at the arguments and the environment"
+            )
+            return RecipeError.exit_code
+        case MemoryError():
+            _show(error, "there is not enough memory", None, None)
         case _:
             _show(error, repr(error), "internal error", "this is a bug in fuki; FUKI_DEBUG=1 shows where")
     return 1
@@ -166,8 +182,8 @@ def _abandon_output() -> None:
 
 
 def _show(error: BaseException, message: str, where: str | None, hint: str | None) -> None:
-    click.echo(f"fuki: error: {plain(f'{where}: ' if where else '')}{plain(message)}", err=True)
+    tell(f"fuki: error: {f'{where}: ' if where else ''}{message}")
     if hint:
-        click.echo(f"  hint: {plain(hint)}", err=True)
+        tell(f"  hint: {hint}")
     if os.environ.get("FUKI_DEBUG"):
         traceback.print_exception(error)

@@ -70,6 +70,8 @@ def match(  # noqa: PLR0917 - click passes them by name
         recipes = explicit_expectations(loaded.recipe, loaded.directory, host)
     named = this_machine or files or platforms or asked or recipes
     machines = chosen_machines(host, files, platforms, this_machine=this_machine or not named)
+    if not any(section.name == ".hwids" for section in layout.plain_sections):
+        click.echo("fuki: warning: the image has no hardware ids (.hwids), so no machine selects anything", err=True)
     rows = list(_rows(layout, machines, asked, recipes, profile))
     _show(rows, as_json, measured)
     wrong = [row for row in rows if row["holds"] is False]
@@ -115,9 +117,9 @@ def _rows(
     parts = slices(layout.plain_sections)
     for number in find_profiles(layout, profile):
         for machine in machines:
-            yield _row(machine, select(layout.plain_sections, parts, layout.model, machine, number))
+            yield _row(machine, select(parts, layout.model, machine, number))
         for expectation in (*asked, *holding(recipes, number)):
-            selection = select(layout.plain_sections, parts, layout.model, expectation.machine, number)
+            selection = select(parts, layout.model, expectation.machine, number)
             yield _row(expectation.machine, selection, expectation)
 
 

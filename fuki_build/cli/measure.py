@@ -10,6 +10,7 @@ from fuki_build import pipeline
 from fuki_build.booting import find_profiles, read_boot, with_authorities
 from fuki_build.checks.stub import unknown as unknown_stub
 from fuki_build.cli.options import json_option
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.selecting import (
     boot_options,
     chosen_machines,
@@ -17,6 +18,7 @@ from fuki_build.cli.selecting import (
     profile_option,
 )
 from fuki_build.errors import FukiError, RecipeError
+from fuki_build.formats.hashes import SIZES
 from fuki_build.hooks.records import Subject
 from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
@@ -34,7 +36,7 @@ bank_option = click.option(
     "banks",
     metavar="NAME",
     multiple=True,
-    help=f"{', '.join(BANKS)}, or 'all' (repeatable); by default sha256.",
+    help=f"{', '.join(BANKS)}, sm3, or 'all' of the first four (repeatable); by default sha256.",
 )
 
 
@@ -77,6 +79,12 @@ def measure(  # noqa: PLR0917 - click passes them by name
         if register not in (*REGISTERS, PCR7):
             known = ", ".join(map(str, sorted((*REGISTERS, PCR7))))
             raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
+    if PCR7 in registers and not (boot["variables"] or boot["lists"]):
+        raise RecipeError(
+            "register 7 is made of Secure Boot's variables, and none were given",
+            where="--pcr",
+            hint="give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others",
+        )
     layout = inspect_uki(image)
     machines = None
     if files or platforms or this_machine:
@@ -99,7 +107,9 @@ def measure(  # noqa: PLR0917 - click passes them by name
 
 def chosen_banks(names: Sequence[str]) -> tuple[str, ...]:
     """The banks that `--bank` names. Raises `RecipeError`."""
-    return tuple(BANKS) if "all" in names else check_banks(names or ("sha256",))
+    named = [name for name in names if name != "all"]
+    usual = BANKS if "all" in names else ()
+    return check_banks((*usual, *named) or ("sha256",), known=SIZES)
 
 
 def inspect_uki(image: Path) -> Layout:
@@ -108,5 +118,5 @@ def inspect_uki(image: Path) -> Layout:
     if layout.kind is not ImageKind.UKI:
         raise FukiError("this is no UKI: it has no .linux section", where=str(image))
     for problem in unknown_stub(Subject(layout)):
-        click.echo(f"fuki: warning: {problem.message}", err=True)
+        tell(f"fuki: warning: {problem.message}")
     return layout

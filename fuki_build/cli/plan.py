@@ -32,7 +32,7 @@ def plan(plugins: tuple[str, ...], recipe: Path | None, as_json: bool, picture: 
         elif picture:
             from fuki_build.cli.render.picture import picture_of  # noqa: PLC0415
 
-            click.echo(picture_of(planned, picture), nl=False)
+            click.echo(picture_of(planned, picture).encode(errors="backslashreplace"), nl=False)
         else:
             from fuki_build.cli.render.tables import show_view  # noqa: PLC0415
 

@@ -10,10 +10,10 @@ from fuki_build.booting import read_boot, with_authorities
 from fuki_build.cli.machine import read_machine
 from fuki_build.cli.measure import bank_option, chosen_banks
 from fuki_build.cli.options import output_type
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.selecting import boot_options
 from fuki_build.cli.trusting import read_level, read_trust, trust_options
-from fuki_build.errors import RecipeError
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_file import OutputFile
 from fuki_build.measure.registers import PHASES, split_phases
@@ -58,8 +58,6 @@ def report(  # noqa: PLR0917 - click passes them by name
     from fuki_build.report.gather import Question, gather  # noqa: PLC0415
     from fuki_build.report.machines import Group, platform_groups  # noqa: PLC0415
 
-    if output.exists() and image.exists() and output.samefile(image):
-        raise RecipeError("the page would replace the image", where="--output")
     host = pipeline.new_host(plugins)
     layout = inspect(image)
     groups = platform_groups(host)
@@ -83,4 +81,4 @@ def report(  # noqa: PLR0917 - click passes them by name
     with OutputFile(output) as file:
         file.write(page)
         file.commit()
-    click.echo(f"wrote {output}", err=True)
+    tell(f"wrote {output}")

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from fuki_build.cli.machine import read_machine
+from fuki_build.errors import RecipeError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost, loaded_machines
 from fuki_build.measure.pcr7 import State
@@ -103,4 +104,6 @@ def chosen_machines(
     found += [read_machine(file) for file in files]
     for name in platforms:
         found += loaded_machines(host) if name == "all" else platform_machines(name, host, "--platform")
+    if platforms and not found:
+        raise RecipeError("the platforms that were named have no machines", where="--platform")
     return found

@@ -13,6 +13,7 @@ from fuki_build import pipeline
 from fuki_build.checks.signatures import doubts
 from fuki_build.cli.options import digest_option, output_type
 from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.signer_options import signer_table
 from fuki_build.errors import RecipeError
@@ -83,7 +84,7 @@ def _sign(image: Path, target: Path, signers: Sequence[Signer], context: Signing
             return assemble(layout, file, progress, algorithms)
 
         write_signed(layout, file, signers, context, run=run, keep=kept)
-    click.echo(f"wrote {target}", err=True)
+    tell(f"wrote {target}")
 
 
 @contextmanager

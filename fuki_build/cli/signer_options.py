@@ -1,12 +1,12 @@
 """A signer on the command line, as the table that a recipe would have."""
 
-import tomllib
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from fuki_build.errors import SigningError
+from fuki_build.errors import FormatError, SigningError
+from fuki_build.formats.documents import decode_toml_value
 
 _TOML = ("[", "{", '"', "true", "false")
 
@@ -36,6 +36,6 @@ def _value(name: str, text: str) -> Any:  # noqa: ANN401 - TOML data
     if not text.startswith(_TOML):
         return text
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return decode_toml_value(text)
+    except FormatError:
         raise click.UsageError(f"the value of {name} is not valid TOML.") from None

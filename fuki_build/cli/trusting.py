@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fuki_build.errors import FormatError
+from fuki_build.errors import FormatError, located
 from fuki_build.image.blob import Blob
 
 if TYPE_CHECKING:
+    from fuki_build.formats.sbat import Row
     from fuki_build.signing.trust import Database, Trust
 
 _MAX_SIZE = 64 * 1024 * 1024
@@ -53,15 +54,13 @@ def read_trust(certificates: Sequence[Path], db: Sequence[Path], dbx: Sequence[P
     return Trust(trusted, database("dbx", dbx))
 
 
-def read_level(path: Path | None) -> Sequence[str]:
-    """The lines of an SBAT level; none without a file."""
+def read_level(path: Path | None) -> "Sequence[Row]":
+    """The rows of an SBAT level; none without a file."""
     from fuki_build.formats import sbat  # noqa: PLC0415 - only where it is asked for
 
-    return _read(path, sbat.parse) if path else ()
+    return _read(path, sbat.decode_level) if path else ()
 
 
 def _read(path: Path, decode: Callable[[bytes], T]) -> T:
-    try:
+    with located(str(path), FormatError):
         return decode(Blob.of_file(path).read_small(_MAX_SIZE, "the file"))
-    except FormatError as error:
-        raise error.at(str(path)) from error

@@ -76,7 +76,7 @@ def _refuse(
     report: "ImageReport", inner: "Sequence[ImageReport]", policies: "Sequence[PolicyReport]", image: Path
 ) -> None:
     from fuki_build.signing.policy_report import BROKEN  # noqa: PLC0415 - cryptography is slow to load
-    from fuki_build.signing.verify import GOOD, Verdict  # noqa: PLC0415
+    from fuki_build.signing.signature import GOOD, Verdict  # noqa: PLC0415
 
     if report.verdict not in GOOD:
         raise MismatchError(f"the image is not valid: {report.reason}", where=str(image))

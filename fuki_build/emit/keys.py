@@ -24,11 +24,13 @@ def open_key(table: Mapping[str, Any], host: PluginHost, context: SigningContext
 
     Backends that sign whole files have no keys to sign digests with.
     """
+    context.withhold(table)
     found = resolve_backend(table, KeyTable, host, where)
     backend = found.backend.thing
     if not issubclass(backend, KeySigner):
         hint = "name a backend that holds keys"
         raise SigningError(f"{backend.name} signs images only", where=f"{where}.backend", hint=hint)
     request = SignRequest(backend, found.backend.plugin, found.options, where)
+    context.note_options(request.options)
     with errors_at(request), blame(request.plugin, f"failed in signing backend {backend.name!r}"):
         return backend().open(request.options, context)

@@ -27,7 +27,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.describe import describe
 from fuki_build.image.firmware import slices
 from fuki_build.image.layout import Layout
-from fuki_build.image.section import Section, effective
+from fuki_build.image.section import Section
 from fuki_build.measure import boot as measure
 from fuki_build.measure.contents import Contents
 from fuki_build.recipe.launch import MAX_FIRMWARE, LaunchRequest, models
@@ -71,7 +71,7 @@ def section_boots(layout: Layout, sha256: Sha256) -> Iterator[Boot]:
     """For each profile, the kernel, initrd and command line that a hypervisor would hand over itself."""
     names = {profile.number: profile.id for profile in describe(layout).profiles}
     for number in layout.profiles or (None,):
-        found = {section.name: section for section in effective(layout.plain_sections, number)}
+        found = {section.name: section for section in layout.effective(number)}
         if ".linux" not in found:
             continue
         empty = hashlib.sha256().digest()
@@ -220,10 +220,12 @@ def _predict(
         with blame(model.plugin, f"failed in launch model {name!r}"):
             prediction = model.thing.predict(content, parameters)
     except (PluginError, RecipeError) as error:
-        raise error.at(request.where) from error
+        error.at(request.where)
+        raise
     except FukiError as error:
         if request.named:
-            raise error.at(subject.name) from error
+            error.at(subject.name)
+            raise
         return Prediction(notes=(LaunchNote(name, error.message),))
     if prediction is None and request.named:
         hint = "'fuki firmware show' tells what it has"

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.emit.plan import Plan
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.errors import RecipeError, located
 from fuki_build.hooks.host import Contribution, blame
 from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.records import OutputFormat
@@ -62,10 +62,8 @@ def _image_path(plan: Plan, tables: Sequence[tuple[dict[str, Any], str]]) -> Pat
 def _output(plan: Plan, data: dict[str, Any], where: str, image: Path) -> Output:
     if not isinstance(data.get("format"), str):
         convert(split(data, OutputTable, NoOptions)[0], OutputTable, where)
-    try:
+    with located(where if where == _FROM_COMMAND_LINE else f"{where}.format"):
         plugin = plan.host.output(data["format"])
-    except FukiError as error:
-        raise error.at(where if where == _FROM_COMMAND_LINE else f"{where}.format") from error
     kind = plugin.thing
     common, rest = split(data, OutputTable, kind.Options)
     table = convert(common, OutputTable, where)

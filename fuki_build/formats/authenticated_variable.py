@@ -99,3 +99,20 @@ def is_authenticated(data: bytes) -> bool:
         return False
     _, revision, kind, guid = _CERTIFICATE.unpack_from(data, efi_time.SIZE)
     return (revision, kind, UUID(bytes_le=guid)) == (_REVISION, _TYPE_EFI_GUID, _PKCS7)
+
+
+_ATTRIBUTES_SIZE = 4
+_MAX_ATTRIBUTES = 0xFF
+"""Of a variable (UEFI 2.10, 8.2.1). A signature list starts with a GUID, an `.auth` file with a date: both are more."""
+
+
+def value(data: bytes) -> bytes:
+    """The value in a file of a variable: what is behind an `.auth` file's signature, or behind efivarfs' attributes.
+
+    Anything else is the value itself. Raises `FormatError` for a damaged `.auth` file.
+    """
+    if is_authenticated(data):
+        return decode(data).payload
+    if len(data) >= _ATTRIBUTES_SIZE and 0 < int.from_bytes(data[:_ATTRIBUTES_SIZE], "little") <= _MAX_ATTRIBUTES:
+        return data[_ATTRIBUTES_SIZE:]
+    return data

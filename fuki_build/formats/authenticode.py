@@ -1,25 +1,31 @@
 """Authenticode: which bytes of an image it covers, and where signatures stand.
 
-Source: Microsoft, "Windows Authenticode Portable Executable Signature Format", 2008.
+Sources: Microsoft, "Windows Authenticode Portable Executable Signature Format", 2008, and where programs read that
+differently, edk2's DxeImageVerificationLib (HashPeImage), which decides whether an image starts.
 """
 
 from struct import Struct
 from typing import NamedTuple
+from uuid import UUID
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.pe import SECURITY_DIRECTORY, PeHeaders
 from fuki_build.formats.reader import unpack
 
 PADDING = 8
-"""An image is hashed as if zeros filled it up to a multiple of this many bytes, as signing tools do to the file."""
+"""Signing tools fill an image up with zeros to a multiple of this many bytes, and hash these too."""
 
 _DIRECTORY = Struct("<II")
 
 
 def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], ...]:
-    """The half-open file ranges that are hashed, ascending; the checksum and the signature itself are left out.
+    """The half-open file ranges that are hashed, in their order; the checksum and the signature itself are left out.
 
-    Raises `FormatError` when sections overlap: such an image has no digest that loaders agree on.
+    They ascend, but for the last one: behind the sections, firmware goes on at the offset that equals the bytes hashed
+    so far. Where bytes before the end of the last section belong to none (`uncovered`), that is inside the sections,
+    and these bytes themselves are not hashed.
+
+    Raises `FormatError` when sections overlap, which no tool makes.
     """
     header_end = headers.optional.size_of_headers
     holes = [(headers.checksum_offset, headers.checksum_offset + 4)]
@@ -32,6 +38,7 @@ def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], 
         ranges.append((at, start))
         at = end
     ranges.append((at, header_end))
+
     at = header_end
     for section in sorted((s for s in headers.sections if s.raw_size), key=lambda s: s.raw_offset):
         if section.raw_offset < at:
@@ -40,15 +47,27 @@ def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], 
             )
         at = section.raw_offset + section.raw_size
         ranges.append((section.raw_offset, at))
+
     end = file_size - headers.security.size
     if at > end:
         raise FormatError("the certificate table overlaps a section: the image has no Authenticode digest")
-    ranges.append((at, end))
+    ranges.append((at - uncovered(headers), end))
     return tuple((start, end) for start, end in ranges if start < end)
 
 
+def uncovered(headers: PeHeaders) -> int:
+    """Bytes before the end of the last section that belong neither to the headers nor to a section.
+
+    Firmware, shim and sbsign do not hash them, osslsigncode and Windows do.
+    """
+    sections = [section for section in headers.sections if section.raw_size]
+    start = headers.optional.size_of_headers
+    end = max((section.raw_offset + section.raw_size for section in sections), default=start)
+    return end - start - sum(section.raw_size for section in sections)
+
+
 def padding(end: int) -> bytes:
-    """The zeros that are hashed behind an image whose last hashed byte stands before offset `end`."""
+    """The zeros that signing puts behind an image that ends before offset `end`."""
     return bytes(-end % PADDING)
 
 
@@ -64,6 +83,8 @@ class Certificate(NamedTuple):
 _WIN_CERTIFICATE = Struct("<IHH")
 _REVISION = 0x0200
 AUTHENTICODE = 2
+_UEFI_GUID = 0x0EF1
+_PKCS7 = UUID("4aafd29d-68df-49ee-8aa9-347d375665a7")
 HEADER_SIZE = _WIN_CERTIFICATE.size
 """Bytes of an entry before its signature."""
 
@@ -79,6 +100,17 @@ def certificates(table: bytes, offset: int) -> tuple[Certificate, ...]:
         found.append(Certificate(offset + at, size, revision, kind))
         at += -(-size // PADDING) * PADDING
     return tuple(found)
+
+
+def signature_in(entry: Certificate, content: bytes) -> bytes | None:
+    """The SignedData in an entry's content; None for an entry that firmware passes over.
+
+    It takes those of the type WIN_CERT_TYPE_EFI_GUID too, which no signing tool makes (UEFI 2.10, 32.2.4).
+    """
+    if entry.kind == AUTHENTICODE:
+        return content
+    is_pkcs7 = entry.kind == _UEFI_GUID and content.startswith(_PKCS7.bytes_le)
+    return content[len(_PKCS7.bytes_le) :] if is_pkcs7 else None
 
 
 def encode_certificate(signature: bytes) -> bytes:

@@ -93,7 +93,7 @@ def _import(module: str, distribution: str) -> Any:  # noqa: ANN401 - a module w
     except ImportError:
         raise FormatError(
             f"reading this kernel needs the Python package {distribution}",
-            hint="pip install 'fuki-build[kernels]', or give the release with uname = \"…\"",
+            hint="pip install 'fuki-build[kernels]'",
         ) from None
 
 

@@ -44,7 +44,7 @@ _ABSENT = ("Not Specified", "<BAD INDEX>")
 _RELEASE = re.compile(r"BIOS Revision: (\d{1,3})\.(\d{1,3})\b")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ROW = re.compile(rf"^\s*(ext)?(\d{{1,2}})\s.*?({_UUID.pattern})", re.IGNORECASE)
-_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _EXTRA = 15
 """The type that `systemd-analyze chid` calls ext0."""
 _LAST = 17
@@ -96,15 +96,12 @@ def parse_analyze(text: str) -> dict[str, str]:
 
 
 def _unescape(text: str) -> str:
-    def byte(match: re.Match[str]) -> str:
+    def byte(match: re.Match[bytes]) -> bytes:
         code = match[1]
-        return chr(int(code, 8)) if len(code) > 1 else _ESCAPES.get(code, code)
+        return bytes([int(code, 8)]) if len(code) > 1 else _ESCAPES.get(code, code)
 
-    plain = re.sub(r"\\([0-3][0-7]{2}|.)", byte, text)
-    try:
-        return plain.encode("latin-1").decode()
-    except UnicodeError:
-        return plain
+    plain = re.sub(rb"\\([0-3][0-7]{2}|.)", byte, text.encode("utf-8", "surrogateescape"), flags=re.DOTALL)
+    return plain.decode("utf-8", "surrogateescape")
 
 
 def parse_chid_listing(text: str) -> dict[int, UUID]:

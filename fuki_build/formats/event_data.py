@@ -1,7 +1,6 @@
 """What event logs say of their events, decoded (TCG, "PC Client Platform Firmware Profile" 1.06, 10.4)."""
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
 from uuid import UUID
 
@@ -10,6 +9,7 @@ import msgspec
 from fuki_build.errors import FormatError
 from fuki_build.formats import device_path
 from fuki_build.formats.event_log import LoggedEvent
+from fuki_build.formats.hashes import SIZES, new_hash
 from fuki_build.formats.reader import unpack
 
 _MAX_TEXT = 4096
@@ -95,23 +95,24 @@ def describe(event: LoggedEvent) -> str:
 
 def digest_is_of_data(event: LoggedEvent) -> bool | None:
     """Whether the digests are those of what the data says; None where the data is not what is measured."""
-    measured = _measured(event)
-    known = [bank for bank in event.digests if bank in hashlib.algorithms_available]
-    if measured is None or not known:
+    known = {bank: digest for bank, digest in event.digests.items() if bank in SIZES}
+    measured = _measured(event) if known else ()
+    if not measured:
         return None
-    return all(event.digests[bank] == hashlib.new(bank, measured, usedforsecurity=False).digest() for bank in known)
+    return any(all(new_hash(bank, data).digest() == digest for bank, digest in known.items()) for data in measured)
 
 
-def _measured(event: LoggedEvent) -> bytes | None:
-    """The bytes that are measured, where the data has them (table 14)."""
+def _measured(event: LoggedEvent) -> Sequence[bytes]:
+    """The bytes that may be what is measured, where the data has them (table 14)."""
     if event.type_name in _MEASURED_WHOLE:
-        return event.data
+        return [event.data]
     if event.type_name == "EV_EFI_VARIABLE_BOOT":
         try:
-            return variable(event.data).value
+            # The value; some machines' firmware measures name and value, as of other variables.
+            return [variable(event.data).value, event.data]
         except FormatError:
-            return None
-    return None
+            return ()
+    return ()
 
 
 _MEASURED_WHOLE = frozenset(
@@ -157,6 +158,25 @@ def _separator_words(data: bytes) -> str:
     return {bytes(4): "00000000", b"\xff" * 4: "ffffffff", b"\x01\0\0\0": "error"}.get(data, text(data))
 
 
+def _handoff2_words(data: bytes) -> str:
+    """The name of a description of tables; what they hold is in no log."""
+    (length,) = unpack(Struct("<B"), data, 0, "a description of tables")
+    return text(data[1 : 1 + length])
+
+
+def _post_words(data: bytes) -> str:
+    """A text, or where the code is that was measured."""
+    return _blob_words(data) if len(data) == _BLOB.size and not data.isascii() else text(data)
+
+
+def _nonhost_words(data: bytes) -> str:
+    """A text with a NUL, such as that of a cloud, and what follows it in hex."""
+    words, _, rest = data.partition(b"\0")
+    if not words or not (words.isascii() and words.decode("ascii").isprintable()):
+        return _hexadecimal(data)
+    return f"{text(words)}: {_hexadecimal(rest)}" if any(rest) else text(words)
+
+
 def _version_words(data: bytes) -> str:
     return str(UUID(bytes_le=data)) if len(data) == 16 else text(data)
 
@@ -184,6 +204,7 @@ _WORDS: dict[str, Callable[[bytes], str]] = {
     "EV_EFI_BOOT_SERVICES_DRIVER": image_path,
     "EV_EFI_GPT_EVENT": _gpt_words,
     "EV_EFI_GPT_EVENT2": _gpt_words,
+    "EV_EFI_HANDOFF_TABLES2": _handoff2_words,
     "EV_EFI_HCRTM_EVENT": text,
     "EV_EFI_PLATFORM_FIRMWARE_BLOB": _blob_words,
     "EV_EFI_PLATFORM_FIRMWARE_BLOB2": _blob2_words,
@@ -194,9 +215,10 @@ _WORDS: dict[str, Callable[[bytes], str]] = {
     "EV_EFI_VARIABLE_DRIVER_CONFIG": _variable_words,
     "EV_EVENT_TAG": _tag_words,
     "EV_IPL": text,
+    "EV_NONHOST_INFO": _nonhost_words,
     "EV_NO_ACTION": _no_action_words,
     "EV_PLATFORM_CONFIG_FLAGS": text,
-    "EV_POST_CODE": text,
+    "EV_POST_CODE": _post_words,
     "EV_S_CRTM_CONTENTS": text,
     "EV_S_CRTM_VERSION": _version_words,
     "EV_SEPARATOR": _separator_words,

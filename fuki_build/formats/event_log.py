@@ -1,16 +1,18 @@
 """Event logs of measured boot: TCG's in both forms, and that of confidential guests (CCEL).
 
 Sources: TCG, "PC Client Platform Firmware Profile" 1.06, 10; UEFI 2.10, 38.4 for confidential guests. A log is a
-sequence of records without a frame: what comes behind a damaged one cannot be found.
+sequence of records without a frame: what comes behind a damaged one cannot be found. What stands before it is whole.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from struct import Struct
 
 import msgspec
 
 from fuki_build.errors import FormatError
+from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.reader import unpack
 
 MAX_SIZE = 16 * 1024 * 1024
@@ -38,6 +40,9 @@ ALGORITHMS: Mapping[int, str] = {
 }
 """TPM_ALG_ID of hashes, by hashlib's names where it has them (TCG, "Algorithm Registry")."""
 EV_NO_ACTION = 0x00000003
+_EV_HCRTM = 0x80000010
+_HCRTM_LOCALITY = 4
+_MAX_ALGORITHMS = 16
 
 TYPES: Mapping[int, str] = {
     0x00000000: "EV_PREBOOT_CERT",
@@ -73,7 +78,7 @@ TYPES: Mapping[int, str] = {
     0x8000000B: "EV_EFI_HANDOFF_TABLES2",
     0x8000000C: "EV_EFI_VARIABLE_BOOT2",
     0x8000000D: "EV_EFI_GPT_EVENT2",
-    0x80000010: "EV_EFI_HCRTM_EVENT",
+    _EV_HCRTM: "EV_EFI_HCRTM_EVENT",
     0x800000E0: "EV_EFI_VARIABLE_AUTHORITY",
     0x800000E1: "EV_EFI_SPDM_FIRMWARE_BLOB",
     0x800000E2: "EV_EFI_SPDM_FIRMWARE_CONFIG",
@@ -109,18 +114,35 @@ class LoggedEvent(msgspec.Struct, frozen=True):
         return self.type != EV_NO_ACTION
 
 
-class EventLog(msgspec.Struct, frozen=True):
-    """A decoded log. `banks` are those that its events have; `crypto_agile` tells the form of its records."""
+class EventLog(msgspec.Struct, frozen=True, dict=True):
+    """A decoded log. `banks` are those that its events have; `crypto_agile` tells the form of its records.
+
+    Where the log is damaged or cut short, `flaw` says how; `end` is the offset behind the last event that is whole.
+    """
 
     kind: LogKind
     banks: tuple[str, ...]
     events: tuple[LoggedEvent, ...]
     crypto_agile: bool
+    end: int
+    flaw: str = ""
+
+    @cached_property
+    def numbers(self) -> frozenset[int]:
+        """The registers that its events are about."""
+        return frozenset(event.register for event in self.events)
 
     @property
     def locality(self) -> int:
-        """The locality in which the TPM was started: PCR 0 starts with it as its last byte (10.4.5.3)."""
-        for event in self.events:
+        """What PCR 0 has as its last byte before its first event: the locality in which the TPM was started, or 4.
+
+        It is 4 after an H-CRTM event, whatever the locality is, and whether or not a StartupLocality event says so
+        (10.4.5.3; TCG, "TPM 2.0 Library", part 1, 34.3: the H-CRTM sequence ends before the TPM is started).
+        """
+        own = [event for event in self.events if event.register == 0]
+        if any(event.type == _EV_HCRTM for event in own):
+            return _HCRTM_LOCALITY
+        for event in own:
             if not event.extends and event.data.startswith(_LOCALITY_SIGNATURE) and len(event.data) > 16:
                 return event.data[16]
         return 0
@@ -129,7 +151,7 @@ class EventLog(msgspec.Struct, frozen=True):
 def decode(data: bytes, kind: LogKind | None = None) -> EventLog:
     """Decode a log; `kind` is guessed where it is not given.
 
-    Raises `FormatError` for what is no log, or is damaged or cut short.
+    Raises `FormatError` for what is no log; of one that is damaged or cut short, the events before that are given.
     """
     if len(data) > MAX_SIZE:
         raise FormatError(f"an event log of {len(data)} bytes is beyond belief (limit {MAX_SIZE})")
@@ -141,15 +163,29 @@ def decode(data: bytes, kind: LogKind | None = None) -> EventLog:
     if crypto_agile:
         sizes = _decode_spec(content)
         first = LoggedEvent(register, kind_number, {}, content)
-        events = (first, *_agile_events(data, _LEGACY.size + size, sizes))
+        start = _LEGACY.size + size
+        events, end, flaw = _whole(_agile_events(data, start, sizes), start)
+        events.insert(0, first)
         banks = tuple(_name(algorithm) for algorithm in sizes)
     else:
-        events = tuple(_legacy_events(data))
+        events, end, flaw = _whole(_legacy_events(data), 0)
         banks = ("sha1",)
-    return EventLog(kind or _guess(banks, events), banks, events, crypto_agile)
+    return EventLog(kind or _guess(banks, events), banks, tuple(events), crypto_agile, end, flaw)
 
 
-def _guess(banks: tuple[str, ...], events: tuple[LoggedEvent, ...]) -> LogKind:
+def _whole(records: Iterator[tuple[LoggedEvent, int]], start: int) -> tuple[list[LoggedEvent], int, str]:
+    """The events that are whole, the offset behind them, and what is wrong with what follows."""
+    events: list[LoggedEvent] = []
+    end = start
+    try:
+        for event, end in records:  # noqa: B007 - the last one is given
+            events.append(event)
+    except FormatError as error:
+        return events, end, error.message
+    return events, end, ""
+
+
+def _guess(banks: tuple[str, ...], events: Sequence[LoggedEvent]) -> LogKind:
     """Confidential guests have one bank and four registers; a PC's log always has events of PCR 7."""
     highest = max((event.register for event in events), default=0)
     return LogKind.CC if banks == ("sha384",) and highest <= 4 else LogKind.TPM
@@ -158,7 +194,7 @@ def _guess(banks: tuple[str, ...], events: tuple[LoggedEvent, ...]) -> LogKind:
 def _decode_spec(content: bytes) -> dict[int, int]:
     """The digest sizes that the log's first event declares, by algorithm."""
     *_, count = unpack(_SPEC, content, 0, "the Spec ID event")
-    if not 1 <= count <= len(ALGORITHMS):
+    if not 1 <= count <= _MAX_ALGORITHMS:
         raise FormatError(f"the Spec ID event declares {count} algorithms")
     sizes = {}
     for index in range(count):
@@ -167,11 +203,15 @@ def _decode_spec(content: bytes) -> dict[int, int]:
         )
         if not 1 <= size <= 64:
             raise FormatError(f"the Spec ID event declares digests of {size} bytes")
+        name = _name(algorithm)
+        if size != SIZES.get(name, size):
+            raise FormatError(f"the Spec ID event declares digests of {size} bytes for {name}, which has {SIZES[name]}")
         sizes[algorithm] = size
     return sizes
 
 
-def _agile_events(data: bytes, at: int, sizes: Mapping[int, int]) -> Iterator[LoggedEvent]:
+def _agile_events(data: bytes, at: int, sizes: Mapping[int, int]) -> Iterator[tuple[LoggedEvent, int]]:
+    """The events from `at` on, each with the offset behind it."""
     for index in range(1, _MAX_EVENTS):
         if _ends(data, at):
             return
@@ -179,8 +219,8 @@ def _agile_events(data: bytes, at: int, sizes: Mapping[int, int]) -> Iterator[Lo
         digests, at = _decode_digests(data, at + _HEADER.size, sizes, index)
         (size,) = unpack(_COUNT, data, at, f"the size of event {index}")
         content = _content(data, at + _COUNT.size, size, index)
-        yield LoggedEvent(register, kind, digests, content)
         at += _COUNT.size + size
+        yield LoggedEvent(register, kind, digests, content), at
     raise FormatError(f"an event log of more than {_MAX_EVENTS} events is beyond belief")
 
 
@@ -200,15 +240,15 @@ def _decode_digests(data: bytes, at: int, sizes: Mapping[int, int], index: int) 
     return digests, at
 
 
-def _legacy_events(data: bytes) -> Iterator[LoggedEvent]:
+def _legacy_events(data: bytes) -> Iterator[tuple[LoggedEvent, int]]:
     at = 0
     for index in range(_MAX_EVENTS):
         if _ends(data, at):
             return
         register, kind, digest, size = unpack(_LEGACY, data, at, f"event {index}")
         content = _content(data, at + _LEGACY.size, size, index)
-        yield LoggedEvent(register, kind, {"sha1": digest}, content)
         at += _LEGACY.size + size
+        yield LoggedEvent(register, kind, {"sha1": digest}, content), at
     raise FormatError(f"an event log of more than {_MAX_EVENTS} events is beyond belief")
 
 

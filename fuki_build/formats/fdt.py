@@ -14,6 +14,26 @@ _ROOT_REACH = 64 * 1024
 """Bytes of the structure block that are looked through; the root's own properties come first."""
 
 
+def check(tree: Reader, *, ordered: bool = False) -> None:
+    """Raise `FormatError` for what is no devicetree, or not all of one.
+
+    `ordered`: its blocks must lie as the stub wants them where it compares devicetrees, the structure before the
+    strings, at multiples of 4 (devicetree.c, 262.1).
+    """
+    header = unpack(_HEADER, tree.read_at(0, _HEADER.size), 0, "the devicetree header")
+    magic, total, structure_at, strings_at, _, _, _, _, strings_size, structure_size = header
+    if magic != _MAGIC:
+        raise FormatError(f"not a devicetree (magic {magic:#010x})")
+    if total > tree.size:
+        raise FormatError(f"the devicetree has {total} bytes, of which {tree.size} are there")
+    for name, end in (("structure", structure_at + structure_size), ("strings", strings_at + strings_size)):
+        if end > total:
+            raise FormatError(f"the devicetree's {name} end at {end:#x}, the devicetree at {total:#x}")
+    aligned = not (structure_at % _TOKEN.size or structure_size % _TOKEN.size)
+    if ordered and not (aligned and structure_at + structure_size <= strings_at):
+        raise FormatError("the devicetree's structure does not lie before its strings")
+
+
 def compatible(tree: Reader) -> str | None:
     """The first `compatible` string of the root node, which the stub compares; None where it has none.
 

@@ -4,6 +4,7 @@ Source: AMD, "SEV Secure Nested Paging Firmware ABI Specification" (56860), 8.18
 """
 
 from struct import Struct
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,7 @@ from fuki_build.errors import FormatError
 
 DEFAULT_POLICY = 0x30000
 """SMT allowed, and the bit that is always set."""
+_VERSION = 1
 ECDSA_P384_SHA384 = 1
 CURVE_P384 = 2
 
@@ -63,6 +65,8 @@ def decode_block(data: bytes) -> IdBlock:
     if len(data) != BLOCK_SIZE:
         raise FormatError(f"an ID block has {BLOCK_SIZE} bytes, not {len(data)}")
     digest, family, image, version, svn, policy = _BLOCK.unpack(data)
+    if version != _VERSION:
+        raise FormatError(f"the ID block has version {version}, and {_VERSION} is the only one")
     return IdBlock(digest, policy, family, image, svn, version)
 
 
@@ -78,11 +82,13 @@ def encode_auth(auth: IdAuth) -> bytes:
 
 
 def decode_auth(data: bytes) -> IdAuth:
-    """Raises `FormatError` also for algorithms other than ECDSA with P-384 and SHA-384."""
+    """Raises `FormatError` also for algorithms other than ECDSA with P-384 and SHA-384, and reserved bytes in use."""
     if len(data) != AUTH_SIZE:
         raise FormatError(f"an ID authentication has {AUTH_SIZE} bytes, not {len(data)}")
-    id_algorithm, author_algorithm, *parts = _AUTH.unpack(data)
+    id_algorithm, author_algorithm, *parts = _unpack(_AUTH, data, "the ID authentication")
     auth = IdAuth(*parts)
+    if not auth.has_author and (any(auth.key_signature) or author_algorithm):
+        raise FormatError("the ID authentication has a signature of an author's key, and no such key")
     if id_algorithm != ECDSA_P384_SHA384 or (auth.has_author and author_algorithm != ECDSA_P384_SHA384):
         raise FormatError("the ID authentication names an algorithm other than ECDSA P-384 with SHA-384")
     return auth
@@ -97,7 +103,7 @@ def decode_key(data: bytes) -> tuple[int, int]:
     """The point of a public key. Raises `FormatError` for another curve."""
     if len(data) != KEY_SIZE:
         raise FormatError(f"a public key has {KEY_SIZE} bytes, not {len(data)}")
-    curve, x, y = _KEY.unpack(data)
+    curve, x, y = _unpack(_KEY, data, "the public key")
     if curve != CURVE_P384:
         raise FormatError(f"the public key is on curve {curve}, not on P-384 ({CURVE_P384})")
     return int.from_bytes(x, "little"), int.from_bytes(y, "little")
@@ -110,5 +116,13 @@ def encode_signature(r: int, s: int) -> bytes:
 def decode_signature(data: bytes) -> tuple[int, int]:
     if len(data) != SIGNATURE_SIZE:
         raise FormatError(f"a signature has {SIGNATURE_SIZE} bytes, not {len(data)}")
-    r, s = _SIGNATURE.unpack(data)
+    r, s = _unpack(_SIGNATURE, data, "the signature")
     return int.from_bytes(r, "little"), int.from_bytes(s, "little")
+
+
+def _unpack(struct: Struct, data: bytes, what: str) -> tuple[Any, ...]:
+    """The fields of a structure. Raises `FormatError` unless its reserved bytes are zero (MBZ in the specification)."""
+    fields = struct.unpack(data)
+    if struct.pack(*fields) != data:
+        raise FormatError(f"{what} has reserved bytes that are not zero")
+    return fields

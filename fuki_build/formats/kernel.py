@@ -18,6 +18,10 @@ _BANNER_REACH = 256
 _NOTE_RELEASE = re.compile(rb"[!-~]{1,127}")
 _PIECE = 1024 * 1024
 _NOTE_LINUX_VERSION = 0x100
+_MARKS = (b"ARM\x64", b"RSC\x05", b"\xcd\x23\x82\x81")
+"""At 0x38: arm64's, RISC-V's, and LoongArch's with that of zboot (include/linux/pe.h)."""
+_SETUP_CMDLINE_SIZE = (0x0206, 0x0238)
+"""Of x86's setup header: since which protocol `cmdline_size` is in it, and where."""
 _MAX_NOTES = 64 * 1024
 """Most bytes of notes that are read; sections may overlap, so their number is no limit."""
 
@@ -47,6 +51,12 @@ def zboot(head: bytes, file_size: int) -> Zboot | None:
     return Zboot(kind, offset, size)
 
 
+def is_kernel(file: Reader) -> bool:
+    """Whether a PE image is a Linux kernel, by the mark that each architecture's header has."""
+    head = file.read_at(0, 4096)
+    return head[0x202:0x206] == b"HdrS" or head[4:8] == b"zimg" or head[0x38:0x3C] in _MARKS
+
+
 def release(kernel: Reader) -> str | None:
     """The kernel's release, as `uname -r` prints it; None when it is nowhere to be found.
 
@@ -70,6 +80,15 @@ def release(kernel: Reader) -> str | None:
     return _banner(pieces(kernel))
 
 
+def x86_command_line_limit(kernel: Reader) -> int | None:
+    """Bytes of a command line that an x86 kernel reads, as its setup header says; None where it does not."""
+    since, offset = _SETUP_CMDLINE_SIZE
+    head = kernel.read_at(0, offset + 4)
+    if head[0x202:0x206] != b"HdrS" or len(head) < offset + 4 or int.from_bytes(head[0x206:0x208], "little") < since:
+        return None
+    return int.from_bytes(head[offset:], "little") or None
+
+
 def pieces(data: Reader) -> Iterator[bytes]:
     for at in range(0, data.size, _PIECE):
         yield data.read_at(at, _PIECE)
@@ -88,7 +107,7 @@ def _elf_release(kernel: Reader) -> str | None:
     header = unpack(_ELF_HEADER, kernel.read_at(0, _ELF_HEADER.size), 0, "the ELF header")
     elf_class, encoding, table, entry_size, count = header[1], header[2], header[8], header[13], header[14]
     if (elf_class, encoding) != (2, 1) or entry_size != _ELF_SECTION.size:
-        raise FormatError("only 64-bit little-endian ELF kernels can be read", hint='give the release with uname = "…"')
+        raise FormatError("only 64-bit little-endian ELF kernels can be read")
     sections = kernel.read(table, entry_size * count, "the ELF section table")
     left = _MAX_NOTES
     for index in range(count):

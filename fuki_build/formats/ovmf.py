@@ -172,13 +172,14 @@ def _decode_entries(image: Reader, footer_at: int, length: int) -> dict[UUID, by
     if size < 0 or size > footer_at:
         raise FormatError(f"the OVMF GUID table claims {length} bytes, which do not fit")
     table = image.read(footer_at - size, size, "the OVMF GUID table")
-    entries = {}
+    entries: dict[UUID, bytes] = {}
     end = size
     while end > 0:
         entry_size, guid = unpack(_ENTRY_TAIL, table, end - _ENTRY_TAIL.size, "an entry of the OVMF GUID table")
         if not _ENTRY_TAIL.size <= entry_size <= end:
             raise FormatError(f"an entry of the OVMF GUID table claims {entry_size} bytes, {end} are left")
-        entries[UUID(bytes_le=guid)] = table[end - entry_size : end - _ENTRY_TAIL.size]
+        # Of two with one GUID, whoever walks the table takes the first that it meets.
+        entries.setdefault(UUID(bytes_le=guid), table[end - entry_size : end - _ENTRY_TAIL.size])
         end -= entry_size
     return entries
 
@@ -201,8 +202,10 @@ def _decode_metadata(
     if offset is None:
         return None
     name = ENTRY_NAMES[guid]
-    found, _, version, count = _METADATA_HEADER.unpack(image.read(offset, _METADATA_HEADER.size, f"the {name}"))
+    found, length, version, count = _METADATA_HEADER.unpack(image.read(offset, _METADATA_HEADER.size, f"the {name}"))
     if found != magic or version != 1 or count > _MAX_SECTIONS:
         raise FormatError(f"the {name} are not understood (magic {found!r}, version {version}, {count} sections)")
+    if length < _METADATA_HEADER.size + count * section.size:
+        raise FormatError(f"the {name} claim {length} bytes, too few for their {count} sections")
     rows = image.read(offset + _METADATA_HEADER.size, count * section.size, f"the sections of the {name}")
     return list(section.iter_unpack(rows))

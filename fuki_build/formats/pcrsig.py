@@ -11,7 +11,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from fuki_build.errors import FormatError
+from fuki_build.errors import FormatError, raised_as
+from fuki_build.formats.documents import decode_json
 
 MAX_SIZE = 16 * 1024 * 1024
 _BANKS = ("sha1", "sha256", "sha384", "sha512")
@@ -68,10 +69,8 @@ def decode(data: bytes) -> Signatures:
     """Decode a section; padding may follow. Raises `FormatError`."""
     if len(data) > MAX_SIZE:
         raise FormatError(f"signed policies of {len(data)} bytes are beyond belief (limit {MAX_SIZE})")
-    try:
-        found = msgspec.json.decode(data.rstrip(_PADDING), type=Signatures)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise FormatError(f"this is not a .pcrsig: {error}") from None
+    with raised_as(FormatError, of=FormatError, about="this is not a .pcrsig"):
+        found = decode_json(data.rstrip(_PADDING), Signatures)
     unknown = sorted(set(found) - set(_BANKS))
     if unknown:
         raise FormatError(f"the .pcrsig has a bank {unknown[0]!r}")

@@ -1,6 +1,6 @@
 """The ASN.1 of PKCS #7 1.5 (RFC 2315) and X.509, as far as signatures of images need it.
 
-Sets with an implicit tag are lists here: signers order them as they like.
+Sets are lists or any values here: signers order them as they like, and OpenSSL takes them so.
 """
 
 from typing import Annotated
@@ -15,7 +15,7 @@ Algorithm = list[asn1.TLV]
 @asn1.sequence
 class Attribute:
     type: ObjectIdentifier
-    values: asn1.SetOf[asn1.TLV]
+    values: asn1.TLV
 
 
 @asn1.sequence
@@ -44,11 +44,11 @@ class SignerInfo:
 @asn1.sequence
 class SignedDataContent:
     version: int
-    digest_algorithms: asn1.SetOf[Algorithm]
+    digest_algorithms: asn1.TLV
     content_info: ContentInfo
     certificates: Annotated[list[asn1.TLV] | None, asn1.Implicit(0)]
     crls: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
-    signer_infos: asn1.SetOf[SignerInfo]
+    signer_infos: asn1.TLV
 
 
 @asn1.sequence

@@ -12,12 +12,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     pkcs12,
 )
+from OpenSSL import crypto
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import der
-from fuki_build.formats.x509 import HASHES
+from fuki_build.formats.x509 import HASHES, pss_refused
 
 _Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+_EVP_PKEY_RSA_PSS = 912
 _PKCS12_VERSION = b"\x02\x01\x03"
 
 
@@ -59,6 +61,8 @@ def decode(data: bytes, passphrase: Callable[[], str]) -> PrivateKey:
         pass
     try:
         return _decode(data, passphrase().encode())
+    except TypeError as error:
+        raise FormatError("the key is encrypted, and the passphrase is empty") from error
     except _WrongPassphraseError as error:
         raise FormatError("the passphrase is wrong, or the file is damaged") from error
 
@@ -88,7 +92,21 @@ def _decode(data: bytes, password: bytes | None) -> PrivateKey:
         raise FormatError("the key is of a kind, or encrypted in a way, that is not supported") from None
     if not isinstance(key, _Key):
         raise FormatError("the key is neither an RSA nor an elliptic curve key")
+    if isinstance(key, rsa.RSAPrivateKey) and _is_pss(data, password):
+        raise pss_refused()
     return PrivateKey(key, certificates)
+
+
+def _is_pss(data: bytes, password: bytes | None) -> bool:
+    """Whether an RSA key is for RSASSA-PSS only, which cryptography does not tell of the keys that it reads.
+
+    Of a PKCS #12 file the certificates tell it, which whoever signs looks at.
+    """
+    form = crypto.FILETYPE_PEM if b"-----BEGIN" in data else crypto.FILETYPE_ASN1
+    try:
+        return crypto.load_privatekey(form, data, password).type() == _EVP_PKEY_RSA_PSS
+    except (crypto.Error, ValueError, TypeError):
+        return False
 
 
 def _hint(data: bytes) -> str:

@@ -1,34 +1,92 @@
 """`.sbat`: revocation levels of the components of an image (shim's SBAT.md)."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from fuki_build.errors import FormatError
 
 HEADER = "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md"
+_OWN_COMPONENT = "sbat"
 UKI_COMPONENT = "uki,1,UKI,uki,1,https://uapi-group.org/specifications/specs/unified_kernel_image/"
 ADDON_COMPONENT = (
     "uki-addon,1,UKI Addon,addon,1,https://www.freedesktop.org/software/systemd/man/latest/systemd-stub.html"
 )
 MAX_SIZE = 1024 * 1024
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"[\r\n\0]+")
+_NUMBER = re.compile(r"[0-9]+")
+_IMAGE_FIELDS, _LEVEL_FIELDS = 6, 2
+_MAX_GENERATION = 0xFFFF
 _LONGEST = 12
 """Digits that no generation has."""
 
 
+class Row(NamedTuple):
+    """A line of a table; `generation` is the number that shim makes of it, 0 for what is none."""
+
+    component: str
+    generation: int
+    line: str
+
+
+def decode(data: bytes) -> tuple[Row, ...]:
+    """The rows of an image's table, the one of SBAT itself among them, as shim reads them (csv.c, sbat.c).
+
+    A byte order mark before them, empty lines, and NULs behind them are passed over. Raises `FormatError` for a line
+    with fewer than six fields, or an empty one among these: shim refuses an image for that.
+    """
+    return tuple(_rows(data, _IMAGE_FIELDS))
+
+
+def decode_level(data: bytes) -> tuple[Row, ...]:
+    """The rows of a revocation level. Raises `FormatError` for what is none."""
+    _check_header(data)
+    return tuple(_rows(data, _LEVEL_FIELDS))
+
+
 def parse(data: bytes) -> tuple[str, ...]:
-    """The lines of a table without its first; `FormatError` if that is missing or a line has no component."""
-    try:
-        text = data.rstrip(b"\0").decode()
-    except UnicodeDecodeError:
-        raise FormatError("the SBAT table is not UTF-8") from None
-    lines = text.splitlines()
-    if not lines or not lines[0].startswith("sbat,"):
+    """The lines of an image's table without its first, which is SBAT's own. Raises `FormatError`."""
+    _check_header(data)
+    return tuple(row.line for row in decode(data)[1:])
+
+
+def _check_header(data: bytes) -> None:
+    if not data.removeprefix(_BYTE_ORDER_MARK).lstrip(b"\r\n").startswith(f"{_OWN_COMPONENT},".encode()):
         raise FormatError("the SBAT table does not start with a line 'sbat,…'")
-    components = tuple(line for line in lines[1:] if line.strip())
-    for line in components:
-        fields = line.split(",")
-        if len(fields) < 2 or not (fields[1].isascii() and fields[1].isdigit() and len(fields[1]) < _LONGEST):
-            raise FormatError(f"the SBAT line {line[:80]!r} has no component and generation number")
-    return components
+
+
+def _rows(data: bytes, count: int) -> Iterator[Row]:
+    for raw in filter(None, _LINE_END.split(data.removeprefix(_BYTE_ORDER_MARK))):
+        line = raw.decode(errors="backslashreplace")
+        fields = line.split(",")[:count]
+        if len(fields) < count or not all(fields):
+            raise FormatError(
+                f"the SBAT line {line[:80]!r} does not have {count} fields",
+                hint="component,generation,vendor,package,version,url" if count == _IMAGE_FIELDS else None,
+            )
+        yield Row(fields[0], _generation(fields[1]), line)
+
+
+def _generation(text: str) -> int:
+    """As shim takes it: C's atoi, cut to 16 bits."""
+    match = _NUMBER.match(text.lstrip())
+    return int(match[0][:_LONGEST]) & _MAX_GENERATION if match else 0
+
+
+def problems(rows: Sequence[Row]) -> Iterator[str]:
+    """What in an image's table is not as shim's SBAT.md asks for, though shim takes it."""
+    generations: dict[str, int] = {}
+    for number, row in enumerate(rows):
+        shown = repr(row.line[:80])
+        if not row.line.isascii():
+            yield f"the SBAT line {shown} is not ASCII"
+        if row.line.split(",")[1] != str(row.generation) or not row.generation:
+            yield f"the SBAT line {shown} has no generation from 1 to {_MAX_GENERATION}"
+        if row.component == _OWN_COMPONENT and number:
+            yield f"the SBAT line {shown} is a second one for SBAT itself"
+        elif generations.setdefault(row.component, row.generation) != row.generation:
+            yield f"the SBAT lines of {row.component} have different generations, of which the lowest counts"
 
 
 def merge(tables: Iterable[Iterable[str]]) -> bytes:
@@ -37,16 +95,16 @@ def merge(tables: Iterable[Iterable[str]]) -> bytes:
     return "\n".join((HEADER, *lines, "")).encode()
 
 
-def revoked(components: Iterable[str], level: Iterable[str]) -> tuple[str, ...]:
+def revoked(rows: Iterable[Row], level: Iterable[Row]) -> tuple[str, ...]:
     """The components of an image that a revocation level takes back: those of a lower generation (shim's SBAT.md).
 
-    Both are lines without the first, as `parse` gives them.
+    Each row is held against each row of the level for its component, SBAT's own among them.
     """
-    needed = dict(_generation(line) for line in level)
-    generations = (_generation(line) for line in components)
-    return tuple(f"{name},{own} (needs {needed[name]})" for name, own in generations if own < needed.get(name, 0))
-
-
-def _generation(line: str) -> tuple[str, int]:
-    name, generation, *_ = line.split(",")
-    return name, int(generation)
+    needed: dict[str, int] = {}
+    for row in level:
+        needed[row.component] = max(row.generation, needed.get(row.component, 0))
+    return tuple(
+        f"{row.component},{row.generation} (needs {needed[row.component]})"
+        for row in rows
+        if row.generation < needed.get(row.component, 0)
+    )

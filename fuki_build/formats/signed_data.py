@@ -26,6 +26,7 @@ _OPUS_INFO = "1.3.6.1.4.1.311.2.1.12"
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 SIGNING_TIME = "1.2.840.113549.1.9.5"
+NESTED_SIGNATURE = "1.3.6.1.4.1.311.2.4.1"
 TIMESTAMP_TOKEN = "1.3.6.1.4.1.311.3.3.1"  # noqa: S105 - an object identifier
 RSA = "1.2.840.113549.1.1.1"
 ECDSA = {
@@ -41,27 +42,35 @@ DIGESTS = {
 }
 """Object identifiers by hashlib's names."""
 _DIGEST_NAMES = {oid: name for name, oid in DIGESTS.items()}
+_FIRMWARE_LOOKS_AT = 32
+"""Where edk2 (HashPeImageByType) expects the identifier of the first digest algorithm, without decoding the rest."""
+_TWO_BYTE_LENGTH = 0x82
+"""What it asks of the outer length."""
 _UTC_TIME_ENDS = 2050
 
 
 class Signer(Struct, frozen=True):
     """One SignerInfo. `issuer` is a Name in DER; `attributes` the DER value of each signed attribute, by identifier.
 
-    `signed` is what the signature is over: the attributes as a SET OF in DER.
+    `signed` is what the signature is over: the attributes as a SET OF in DER; None where there are none, and the
+    signature is over the content. `nested` are whole signatures that stand inside this one, unsigned.
     """
 
     issuer: bytes
     serial: int
     digest_algorithm: str
     attributes: Mapping[str, bytes]
-    signed: bytes
+    signed: bytes | None
     signature: bytes
     timestamp: bytes | None
+    nested: int = 0
 
 
 class SignedData(Struct, frozen=True):
     """An Authenticode signature: the digest that it is about, certificates in DER, and its signers.
 
+    `algorithm` is what it says of the digest, and `digest_algorithms` are those that the SignedData announces, unknown
+    ones as dotted text. `firmware_algorithm` is what firmware hashes the image with, None where it does not find out.
     `content` is what the signers' messageDigest covers: the indirect data without its outer tag and length.
     """
 
@@ -70,6 +79,8 @@ class SignedData(Struct, frozen=True):
     content: bytes
     certificates: tuple[bytes, ...]
     signers: tuple[Signer, ...]
+    digest_algorithms: tuple[str, ...]
+    firmware_algorithm: str | None
 
     def certificate_of(self, signer: Signer) -> bytes | None:
         """The signer's certificate, None where it is not among those of the signature."""
@@ -97,7 +108,7 @@ def signed_attributes(content: bytes, algorithm: str, time: datetime | None = No
         # An SpcSpOpusInfo without fields.
         schema.Attribute(
             type=ObjectIdentifier(_OPUS_INFO),
-            values=asn1.SetOf([_decode(asn1.TLV, der.wrap(der.SEQUENCE, b""), "nothing")]),
+            values=_set(der.wrap(der.SEQUENCE, b"")),
         ),
     ]
     if time is not None:
@@ -136,11 +147,11 @@ def encode(
     )
     signed = schema.SignedDataContent(
         version=1,
-        digest_algorithms=asn1.SetOf([_digest_algorithm(algorithm)]),
+        digest_algorithms=_set(der.wrap(der.SEQUENCE, b"".join(map(asn1.encode_der, _digest_algorithm(algorithm))))),
         content_info=_content_info(INDIRECT_DATA, content),
         certificates=[_raw(c) for c in sorted(set(certificates))],
         crls=None,
-        signer_infos=asn1.SetOf([signer]),
+        signer_infos=_set(asn1.encode_der(signer)),
     )
     return asn1.encode_der(_content_info(SIGNED_DATA, asn1.encode_der(signed)))
 
@@ -156,25 +167,56 @@ def decode(data: bytes) -> SignedData:
     content = asn1.encode_der(signed.content_info.content)
     about = _decode(schema.IndirectData, content, "the signature's digest").message_digest
     return SignedData(
-        algorithm=_digest_name(about.algorithm),
+        algorithm=_algorithm_name(about.algorithm),
         digest=about.digest,
         content=der.value(content),
         certificates=tuple(asn1.encode_der(certificate) for certificate in signed.certificates or ()),
-        signers=tuple(_signer(info) for info in signed.signer_infos.as_list()),
+        signers=tuple(_signer(_decode(schema.SignerInfo, info, "a signer")) for info in _members(signed.signer_infos)),
+        digest_algorithms=tuple(_algorithm_name(_algorithm(item)) for item in _members(signed.digest_algorithms)),
+        firmware_algorithm=firmware_algorithm(data),
     )
+
+
+def _algorithm(data: bytes) -> schema.Algorithm:
+    if data[0] != der.SEQUENCE:
+        raise FormatError("a digest algorithm of the signature is none")
+    return [_raw(item) for item in der.items(der.value(data))]
+
+
+def _algorithm_name(algorithm: schema.Algorithm) -> str:
+    """Hashlib's name, or dotted text for an algorithm that is not known."""
+    if not algorithm:
+        raise FormatError("the signature does not name its digest algorithm")
+    name = object_identifier(asn1.encode_der(algorithm[0]))
+    return _DIGEST_NAMES.get(name, name)
+
+
+def firmware_algorithm(data: bytes) -> str | None:
+    """What firmware hashes an image with for the sake of a signature, which it does not decode to find out.
+
+    None where it passes over the signature.
+    """
+    if len(data) < 2 or data[1] & _TWO_BYTE_LENGTH != _TWO_BYTE_LENGTH:
+        return None
+    values = {name: der.value(asn1.encode_der(ObjectIdentifier(oid))) for name, oid in DIGESTS.items()}
+    return next((name for name, value in values.items() if data.startswith(value, _FIRMWARE_LOOKS_AT)), None)
 
 
 def _signer(info: schema.SignerInfo) -> Signer:
     own = _attributes(info.attributes or [])
-    raw = b"".join(asn1.encode_der(attribute) for attribute in info.attributes or ())
+    signed = None
+    if info.attributes is not None:
+        signed = der.wrap(der.SET, b"".join(map(asn1.encode_der, info.attributes)))
+    unsigned = [_attribute_values(attribute) for attribute in info.unsigned_attributes or ()]
     return Signer(
         issuer=asn1.encode_der(info.sid.issuer),
         serial=info.sid.serial,
         digest_algorithm=_digest_name(info.digest_algorithm),
         attributes=own,
-        signed=der.wrap(der.SET, raw),
+        signed=signed,
         signature=info.signature,
-        timestamp=_attributes(info.unsigned_attributes or []).get(TIMESTAMP_TOKEN),
+        timestamp=next((values[0] for name, values in unsigned if name == TIMESTAMP_TOKEN and values), None),
+        nested=sum(len(values) for name, values in unsigned if name == NESTED_SIGNATURE),
     )
 
 
@@ -205,17 +247,32 @@ def _attributes(raw: Sequence[asn1.TLV]) -> dict[str, bytes]:
     """The first value of each attribute; `FormatError` where one stands twice or is empty."""
     found: dict[str, bytes] = {}
     for item in raw:
-        attribute = _decode(schema.Attribute, asn1.encode_der(item), "an attribute of the signature")
-        values = attribute.values.as_list()
-        name = attribute.type.dotted_string
+        name, values = _attribute_values(item)
         if len(values) != 1 or name in found:
             raise FormatError(f"the signature's attribute {name} does not have one value")
-        found[name] = asn1.encode_der(values[0])
+        found[name] = values[0]
     return found
 
 
+def _attribute_values(raw: asn1.TLV) -> tuple[str, list[bytes]]:
+    attribute = _decode(schema.Attribute, asn1.encode_der(raw), "an attribute of the signature")
+    return attribute.type.dotted_string, _members(attribute.values)
+
+
+def _set(*members: bytes) -> asn1.TLV:
+    return _raw(der.wrap(der.SET, b"".join(members)))
+
+
+def _members(values: asn1.TLV) -> list[bytes]:
+    """The members of a SET OF in whatever order they stand. Raises `FormatError`."""
+    data = asn1.encode_der(values)
+    if data[0] != der.SET:
+        raise FormatError("a part of the signature is not the set that it should be")
+    return der.items(der.value(data))
+
+
 def _attribute(name: str, value: object) -> schema.Attribute:
-    return schema.Attribute(type=ObjectIdentifier(name), values=asn1.SetOf([_tlv(value)]))
+    return schema.Attribute(type=ObjectIdentifier(name), values=_set(asn1.encode_der(value)))
 
 
 def _content_info(name: str, content: bytes) -> schema.ContentInfo:
@@ -227,12 +284,10 @@ def _digest_algorithm(name: str) -> schema.Algorithm:
 
 
 def _digest_name(algorithm: schema.Algorithm) -> str:
-    if not algorithm:
-        raise FormatError("the signature does not name its digest algorithm")
-    name = object_identifier(asn1.encode_der(algorithm[0]))
-    if name not in _DIGEST_NAMES:
+    name = _algorithm_name(algorithm)
+    if name not in DIGESTS:
         raise FormatError(f"the signature's digest algorithm {name} is not known")
-    return _DIGEST_NAMES[name]
+    return name
 
 
 def _tlv(value: object) -> asn1.TLV:

@@ -23,11 +23,14 @@ class Structure(NamedTuple):
     strings: tuple[bytes, ...]
 
     def text(self, offset: int) -> str:
-        """The string whose number stands at `offset`; empty where there is none."""
+        """The string whose number stands at `offset`; empty where there is none.
+
+        Bytes that are not UTF-8, as firmware writes Latin-1, are lone surrogates (PEP 383): what they become is up to
+        whoever hashes them.
+        """
         number = self.data[offset] if offset < len(self.data) else 0
         found = self.strings[number - 1] if 0 < number <= len(self.strings) else b""
-        # Firmware writes Latin-1 or UTF-8; whoever hashes the string sees its bytes as UTF-8.
-        return found.decode("utf-8", "replace")
+        return found.decode("utf-8", "surrogateescape")
 
     def byte(self, offset: int) -> int | None:
         return self.data[offset] if offset < len(self.data) else None
@@ -50,6 +53,11 @@ def structures(table: bytes) -> Iterator[Structure]:
         if kind == _END_OF_TABLE:
             return
         at = end + 2
+
+
+def readable(text: str) -> str:
+    r"""A string of SMBIOS with `\xe9` for a byte that is not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def identity(table: bytes) -> dict[str, str]:

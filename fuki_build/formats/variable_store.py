@@ -61,6 +61,17 @@ def decode(image: Reader) -> tuple[Variable, ...] | None:
     return None if place is None else _current(_decode_variables(*_open_store(image, *place)))
 
 
+def decode_written(image: Reader) -> tuple[Variable, ...]:
+    """Every variable that was written whole and not replaced; where a name comes twice, firmware finds the first alone.
+
+    Other programs take the last, so that what none of them may trip over is looked for here. Errors as in `decode`.
+    """
+    place = _find_volume(image)
+    if place is None:
+        return ()
+    return tuple(variable for state, variable in _decode_variables(*_open_store(image, *place)) if state == _ADDED)
+
+
 def assign(image: bytes, variable: Variable) -> bytes:
     """The image with a variable in its store; one of the same name and vendor is deleted, as firmware does it.
 

@@ -1,6 +1,9 @@
 """X.509 certificates and public keys, as they come in files: PEM or DER."""
 
+import base64
+import binascii
 import hashlib
+import re
 from datetime import datetime
 
 from cryptography import x509
@@ -17,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
+from fuki_build.formats import der
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 HASHES: dict[str, type[HashAlgorithm]] = {"sha1": SHA1, "sha256": SHA256, "sha384": SHA384, "sha512": SHA512}
@@ -26,6 +30,30 @@ UNREADABLE = (
     x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
 )  # fmt: skip
 """What cryptography raises for certificates and keys that are damaged, or of a kind that it does not know."""
+
+
+_PSS = bytes.fromhex("06092a864886f70d01010a")
+"""The identifier of RSASSA-PSS (RFC 8017, A.2.3), in DER."""
+_PEM_PUBLIC_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----(.*?)-----END", re.DOTALL)
+
+
+def pss_refused() -> FormatError:
+    """A key that may only sign as RSASSA-PSS: what signs images, variables and policies is PKCS #1 v1.5.
+
+    cryptography reads such a key as any other RSA key; OpenSSL, and so firmware, refuses what it then signs.
+    """
+    hint = "make an ordinary RSA key: openssl genpkey -algorithm RSA"
+    return FormatError("the key is for RSASSA-PSS only, which firmware and TPMs do not verify here", hint=hint)
+
+
+def _refuse_pss(public_key: bytes) -> None:
+    """`public_key` is a SubjectPublicKeyInfo: a sequence of the algorithm and the key."""
+    try:
+        algorithm = der.value(der.items(der.value(public_key))[0])
+    except (FormatError, IndexError):
+        return  # what it is instead is found out when it is decoded
+    if algorithm.startswith(_PSS):
+        raise pss_refused()
 
 
 def decode_certificates(data: bytes) -> list[bytes]:
@@ -43,10 +71,14 @@ def decode_certificates(data: bytes) -> list[bytes]:
 
 def public_key_of(certificate: bytes) -> bytes:
     """The public key of a DER certificate, as a SubjectPublicKeyInfo in DER. Raises `FormatError`."""
+    decoded = _certificate(certificate)
     try:
-        key = _certificate(certificate).public_key()
+        is_pss = decoded.public_key_algorithm_oid == x509.PublicKeyAlgorithmOID.RSASSA_PSS
+        key = decoded.public_key()
     except UNREADABLE as error:
         raise FormatError("the certificate's key cannot be read") from error
+    if is_pss:
+        raise pss_refused()
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -58,26 +90,37 @@ def read_public_key(data: bytes) -> bytes:
     try:
         if b"-----BEGIN PUBLIC KEY" in data:
             key = load_pem_public_key(data)
+            _refuse_pss(_pem_content(data))
         elif b"-----BEGIN" in data:
             return public_key_of(decode_certificates(data)[0])
         else:
             key = load_der_public_key(data)
+            _refuse_pss(data)
     except UNREADABLE as error:
         raise FormatError("this is not a public key", hint="PEM or DER, or a certificate, is expected") from error
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def encode_public_key(der: bytes) -> bytes:
+def _pem_content(data: bytes) -> bytes:
+    match = _PEM_PUBLIC_KEY.search(data)
+    try:
+        return base64.b64decode(match[1]) if match else b""
+    except binascii.Error:
+        return b""
+
+
+def encode_public_key(spki: bytes) -> bytes:
     """A SubjectPublicKeyInfo in DER as PEM. Raises `FormatError`."""
-    return decode_public_key(der).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return decode_public_key(spki).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def decode_public_key(der: bytes) -> PublicKey:
+def decode_public_key(spki: bytes) -> PublicKey:
     """An RSA or elliptic curve key from a SubjectPublicKeyInfo. Raises `FormatError` for anything else."""
     try:
-        key = load_der_public_key(der)
+        key = load_der_public_key(spki)
     except UNREADABLE as error:
         raise FormatError("this is not a public key") from error
+    _refuse_pss(spki)
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise FormatError("the key is neither an RSA nor an elliptic curve key")
     return key
@@ -108,14 +151,14 @@ def rsa_fingerprint(public_key: bytes) -> str:
     return fingerprint(key.public_bytes(Encoding.DER, PublicFormat.PKCS1))
 
 
-def fingerprint(der: bytes) -> str:
+def fingerprint(data: bytes) -> str:
     """SHA-256 of a certificate or public key in DER, in hex."""
-    return hashlib.sha256(der).hexdigest()
+    return hashlib.sha256(data).hexdigest()
 
 
-def _certificate(der: bytes) -> x509.Certificate:
+def _certificate(data: bytes) -> x509.Certificate:
     try:
-        return x509.load_der_x509_certificate(der)
+        return x509.load_der_x509_certificate(data)
     except UNREADABLE as error:
         raise FormatError("the certificate cannot be read") from error
 
@@ -136,18 +179,6 @@ def expires(certificate: bytes) -> datetime:
 def to_be_signed_hash(certificate: bytes, algorithm: str) -> bytes:
     """The digest of a certificate's to-be-signed part, by which dbx may list it (UEFI 2.10, 32.4.1)."""
     return hashlib.new(algorithm, _certificate(certificate).tbs_certificate_bytes).digest()
-
-
-def issued(issuer: bytes, certificate: bytes) -> bool:
-    """Whether `issuer`, which may issue certificates, signed `certificate`. False for one that cannot be read."""
-    try:
-        authority = _certificate(issuer)
-        _certificate(certificate).verify_directly_issued_by(authority)
-        return bool(authority.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
-    except x509.ExtensionNotFound:
-        return True  # version 1 had no extensions
-    except (FormatError, InvalidSignature, *UNREADABLE):
-        return False
 
 
 class Facts(Struct, frozen=True, rename="kebab"):

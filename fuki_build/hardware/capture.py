@@ -29,10 +29,9 @@ def decode(data: bytes, name: str) -> Machine:
     A machine file, an SMBIOS dump, or the text of `dmidecode`, `fwupdtool hwids` or `systemd-analyze chid`.
     Raises `FormatError` when it is none of them, or damaged.
     """
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return from_strings(name, smbios.identity(smbios.split_dump(data)))
+    name = smbios.readable(name)
+    # The text may quote strings that are not UTF-8; a dump has NULs.
+    text = data.decode("utf-8", "surrogateescape")
     if data.startswith((smbios.ENTRY_POINT_32, smbios.ENTRY_POINT_64)) or "\0" in text:
         return from_strings(name, smbios.identity(smbios.split_dump(data)))
     if "[machine]" in text:
@@ -62,7 +61,7 @@ def this_machine(root: Path = THIS_MACHINE, tables: Path = _TABLES) -> Machine:
     strings = {}
     for file, field in _SYSFS.items():
         try:
-            strings[field] = (root / file).read_text(errors="replace").removesuffix("\n")
+            strings[field] = (root / file).read_bytes().decode("utf-8", "surrogateescape").removesuffix("\n")
         except OSError:
             continue
     # The kernel tells these in decimal.

@@ -1,10 +1,11 @@
 """CHIDs, computer hardware ids: UUIDs hashed from SMBIOS strings.
 
 Two dialects exist. Microsoft's ("Specifying Hardware IDs for a Computer"), which fwupd and
-`systemd-analyze chid` speak, has no id of a type when one of its fields is missing. systemd-stub's (chid.c in
-262.1) hashes missing fields as empty strings, only not the display panel, and tries only some types, in an order
-of its own. The stub and fwupd strip fields, after asking whether they are there; `systemd-analyze chid` does not,
-so it differs from fwupd where a vendor has padded a string.
+`systemd-analyze chid` speak, has no id of a type when one of its fields is missing, or not UTF-8: then fwupd has none,
+and `systemd-analyze chid` another. systemd-stub's (chid.c in 262.1) hashes missing fields as empty strings, only not
+the display panel, takes bytes for characters in its own way, and tries only some types, in an order of its own. The
+stub and fwupd strip fields, after asking whether they are there; `systemd-analyze chid` does not, so it differs from
+fwupd where a vendor has padded a string.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from functools import cache
 from hashlib import sha1
 from uuid import UUID
 
+from fuki_build.formats import stub_text
 from fuki_build.hardware.machine import Machine
 
 _NAMESPACE = UUID("70ffd812-4c7f-4c7d-0000-000000000000")
@@ -72,13 +74,22 @@ def chid(machine: Machine, kind: int, dialect: Dialect) -> UUID | None:
     needed = fields if dialect is Dialect.MICROSOFT else fields.keys() & {"panel_id"}
     if not all(fields[name] for name in needed):
         return None
-    name = "&".join(text if key in _NUMBERS else _strip(text) for key, text in fields.items()).encode("utf-16-le")
+    seen = _as_microsoft if dialect is Dialect.MICROSOFT else _as_stub
+    try:
+        name = "&".join(text if key in _NUMBERS else seen(text) for key, text in fields.items()).encode("utf-16-le")
+    except UnicodeEncodeError:
+        return None
     return UUID(bytes=sha1(_NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16], version=5)
 
 
-def _strip(field: str) -> str:
-    """As the stub and fwupd do: leading spaces, then leading zeros, then trailing spaces."""
+def _as_microsoft(field: str) -> str:
+    """Stripped as fwupd does: leading spaces, then leading zeros, then trailing spaces."""
     return field.lstrip(" ").lstrip("0").rstrip(" ")
+
+
+def _as_stub(field: str) -> str:
+    """The bytes are stripped in the same way, and then taken for characters."""
+    return stub_text.decode(field.encode("utf-8", "surrogateescape").lstrip(b" ").lstrip(b"0").rstrip(b" "))
 
 
 @cache

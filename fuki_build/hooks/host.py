@@ -14,7 +14,7 @@ import pluggy
 from msgspec import Struct
 
 from fuki_build import __version__
-from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean
+from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean, located
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import specs
 from fuki_build.hooks.enrollers import Enroller
@@ -79,10 +79,8 @@ class PluginHost:
         """Load installed plugins by name. Raises `PluginError` for an unknown or broken one."""
         for index, name in enumerate(names):
             if name not in self.loaded:
-                try:
+                with located(f"{where}[{index}]", PluginError):
                     self._load(name)
-                except PluginError as error:
-                    raise error.at(f"{where}[{index}]") from error
 
     def _load(self, name: str) -> None:
         points = installed()
@@ -216,7 +214,8 @@ def blame(info: PluginInfo, what: str) -> Iterator[None]:
     """Turn whatever a plugin's code raises into a `PluginError` that names the plugin; `FukiError` passes."""
     try:
         yield
-    except FukiError:
+    except (FukiError, UnicodeEncodeError):
+        # Of these, the second is about a name in arguments or the environment that is not UTF-8.
         raise
     except (Exception, SystemExit) as error:
         raise PluginError(

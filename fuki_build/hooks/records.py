@@ -137,11 +137,15 @@ class Expectation(Struct, frozen=True):
 
 
 class Subject(Struct, frozen=True, dict=True):
-    """What rules look at: a layout, planned or read, all machines of the loaded platforms, and what is expected."""
+    """What rules look at: a layout, planned or read, all machines of the loaded platforms, and what is expected.
+
+    `image` is the image that an addon is for, where it is known.
+    """
 
     layout: Layout
     machines: Sequence[Machine] = ()
     expectations: Sequence[Expectation] = ()
+    image: Layout | None = None
 
     @cached_property
     def slices(self) -> tuple[Slice, ...]:

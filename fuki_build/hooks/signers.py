@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +10,11 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
 from msgspec import Meta, Struct
 
-from fuki_build.errors import FormatError, FukiError, SigningError
+from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.secrets import read_secret
 from fuki_build.image.blob import Blob
+from fuki_build.image.guard import note_named
 
 T = TypeVar("T")
 _MAX_SIZE = 1024 * 1024
@@ -45,7 +46,7 @@ class SigningContext:
         self.files: list[Path] = []
         self._stack = ExitStack()
         self._shared: dict[Hashable, object] = {}
-        self._secret_variables: set[str] = set()
+        self._withheld: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -62,27 +63,32 @@ class SigningContext:
             self._shared[key] = self._stack.enter_context(open_())
         return cast("T", self._shared[key])
 
+    def note_options(self, options: object) -> None:
+        """Let no output replace a file that options of a backend name: keys and libraries that a program reads."""
+        note_named(options, self.directory)
+
     def secret(self, source: str | None, purpose: str, where: str) -> str:
         """A passphrase or PIN; see `read_secret`. The same question is asked once."""
         key = ("secret", source, purpose)
         if key not in self._shared:
             self._shared[key] = read_secret(source, self.directory, purpose, where)
-            kind, _, name = (source or "").partition(":")
-            self._secret_variables |= {name} if kind == "env" else set()
+            self.withhold(source)
         return cast("str", self._shared[key])
+
+    def withhold(self, options: object) -> None:
+        """Keep programs from all variables that options (structs, tables, lists) name as sources of secrets."""
+        self._withheld |= set(_secret_variables(options))
 
     @property
     def environment(self) -> dict[str, str]:
-        """What programs get: the environment without the variables that secrets were taken from."""
-        return {name: value for name, value in os.environ.items() if name not in self._secret_variables}
+        """What programs get: the environment without the variables that secrets come from, used or not."""
+        return {name: value for name, value in os.environ.items() if name not in self._withheld}
 
     def read(self, path: str, what: str, where: str) -> bytes:
         """A small file's content. Raises `SigningError` at `where`, the option that named it."""
         self.files.append(self.directory / path)
-        try:
+        with raised_as(SigningError, where):
             return Blob.of_file(self.directory / path).read_small(_MAX_SIZE, what)
-        except FukiError as error:
-            raise SigningError(error.message, where=where, hint=error.hint) from error
 
     def certificates(self, options: CertificateOptions) -> list[bytes]:
         """The certificates that `options` name, in DER, the signer's first; none where it is not given."""
@@ -92,11 +98,26 @@ class SigningContext:
         named += [(f"intermediates[{i}]", path) for i, path in enumerate(options.intermediates)]
         found: list[bytes] = []
         for key, path in named:
-            try:
+            with raised_as(SigningError, key, of=FormatError, about=str(path)):
                 found += x509.decode_certificates(self.read(path, "certificate", key))
-            except FormatError as error:
-                raise SigningError(f"{path}: {error.message}", where=key, hint=error.hint) from error
         return found
+
+
+def _secret_variables(options: object) -> Iterator[str]:
+    match options:
+        case str():
+            kind, _, name = options.partition(":")
+            if kind == "env":
+                yield name
+        case Struct():
+            for field in options.__struct_fields__:
+                yield from _secret_variables(getattr(options, field))
+        case Mapping():
+            for value in options.values():
+                yield from _secret_variables(value)
+        case Sequence() if not isinstance(options, bytes):
+            for value in options:
+                yield from _secret_variables(value)
 
 
 class SigningKey(ABC):

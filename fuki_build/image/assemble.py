@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import authenticode, pe
+from fuki_build.formats.hashes import Hash
 from fuki_build.image.blob import Blob, FilePart, open_regular
-from fuki_build.image.digest import Digests, Hash, Request
+from fuki_build.image.digest import Digests, Request
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.wanted import Hashes, Wanted
@@ -36,8 +37,13 @@ class Assembly(Struct, frozen=True):
 
     @property
     def image_digests(self) -> Mapping[str, str]:
-        """The image's Authenticode digests in hex, by algorithm."""
+        """The image's Authenticode digests in hex, by algorithm, as firmware makes them of the file as it stands."""
         return {name: hashes.image.hexdigest() for name, hashes in self.hashes.items()}
+
+    @property
+    def digests_to_sign(self) -> Mapping[str, str]:
+        """Those of the image once zeros fill it up for a signature: others only where its size is no multiple of 8."""
+        return {name: hashes.to_sign.hexdigest() for name, hashes in self.hashes.items()}
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -72,13 +78,21 @@ def assemble(
     planned, cannot be read, or the output cannot be written.
     """
     wanted = Wanted(layout, algorithms, measured=measured)
-    with Digests([*wanted.requests, *also]) as digests:
+    late = {index: _once(make) for index, make in (late or {}).items()}
+
+    def read_again(start: int, end: int) -> Iterator[memoryview]:
+        if layout.file is not None:
+            yield from read_pieces(layout.file.slice(start, end - start))
+        else:
+            yield from _cut(_stream(layout, late, so_far), start, end)
+
+    with Digests([*wanted.requests, *also], read_again) as digests:
 
         def so_far() -> Assembly:
             return Assembly(wanted.hashes(digests.seen()))
 
         at = 0
-        for piece in _stream(layout, late or {}, so_far):
+        for piece in _stream(layout, late, so_far):
             digests.feed(at, piece)
             at += len(piece)
             if output:
@@ -111,6 +125,28 @@ def _stream(layout: Layout, late: Mapping[int, Late], so_far: Callable[[], Assem
         yield from _zeros(placed.header.raw_size - size)
         at = placed.header.raw_offset + placed.header.raw_size
     yield from _zeros(layout.file_size - at)
+
+
+def _once(make: Late) -> Late:
+    """Make it once, and give the same whenever the stream is read again."""
+    made: list[bytes] = []
+
+    def remember(assembly: Assembly) -> bytes:
+        if not made:
+            made.append(make(assembly))
+        return made[0]
+
+    return remember
+
+
+def _cut(stream: Iterable[memoryview], start: int, end: int) -> Iterator[memoryview]:
+    """The bytes of a stream between two offsets."""
+    at = 0
+    for piece in stream:
+        if at >= end:
+            return
+        yield piece[max(0, start - at) : max(0, end - at)]
+        at += len(piece)
 
 
 def _made(make: Late, so_far: Callable[[], Assembly], placed: PlacedSection) -> memoryview:

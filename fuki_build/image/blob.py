@@ -1,5 +1,6 @@
 """Content that is not in memory: files, parts of files, literal bytes, one after the other."""
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -9,13 +10,20 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.reader import Reader
+from fuki_build.image.guard import note_read
 
 Identity = tuple[int, int, int, int]
 """Device, inode, size and modification time in ns: what must not change between planning and reading."""
+_PIECE = 1024 * 1024
+_MAX_UNSIZED = 16 * 1024 * 1024
+"""Bytes of a file that has another size than it tells."""
 
 
 def open_regular(path: Path) -> tuple[int, os.stat_result]:
-    """Open a regular file for reading; the caller closes it. `FukiError` names the path and what is wrong."""
+    """Open a regular file for reading; the caller closes it. `FukiError` names the path and what is wrong.
+
+    From then on, no output of the command may replace the file: see `guard`.
+    """
     try:
         # Without O_NONBLOCK, opening a FIFO would wait for a writer that may never come.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -26,7 +34,34 @@ def open_regular(path: Path) -> tuple[int, os.stat_result]:
         os.close(descriptor)
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise FukiError(f"cannot read {path}: it is {kind}")
+    note_read(path, status)
     return descriptor, status
+
+
+def _tells_its_size(descriptor: int, size: int) -> bool:
+    """Whether a file ends where it says; those of pseudo file systems say 0 or a page."""
+    if size == 0:
+        return not os.read(descriptor, _PIECE)
+    return len(_read_range(descriptor, size - 1, 2)) == 1
+
+
+def _read_range(descriptor: int, offset: int, length: int) -> bytes:
+    """That many bytes; fewer only where the file ends before."""
+    pieces = []
+    while length and (piece := os.pread(descriptor, length, offset)):
+        pieces.append(piece)
+        offset += len(piece)
+        length -= len(piece)
+    return b"".join(pieces)
+
+
+def _read_stream(descriptor: int, limit: int) -> bytes:
+    """What there is up to the end; of more than `limit` bytes, only some more than that."""
+    data = bytearray()
+    # Some pseudo files are read in whole records only, which the last byte below a limit would split.
+    while len(data) <= limit and (piece := os.read(descriptor, _PIECE)):
+        data += piece
+    return bytes(data)
 
 
 def identity(status: os.stat_result) -> Identity:
@@ -46,11 +81,15 @@ class FilePart(Struct, frozen=True):
         descriptor, status = open_regular(self.path)
         try:
             self.check_unchanged(status)
-            return os.pread(descriptor, length, self.offset + offset)
+            data = _read_range(descriptor, self.offset + offset, length)
+            self.check_unchanged(os.fstat(descriptor))
         except OSError as error:
             raise FukiError(f"cannot read {self.path}: {error.strerror}") from error
         finally:
             os.close(descriptor)
+        if len(data) < length:
+            raise FukiError(f"{self.path} became shorter while it was being read", hint="run the command again")
+        return data
 
     def check_unchanged(self, status: os.stat_result) -> None:
         if identity(status) != self.identity:
@@ -82,9 +121,35 @@ class Blob(Struct, frozen=True):
 
     @classmethod
     def of_file(cls, path: Path) -> "Blob":
+        """The content of a regular file, to be read later.
+
+        A file that tells another size than it has, as those below /proc and /sys do, is read now. Raises `FukiError`
+        for one that cannot be read, or is too large for that.
+        """
         descriptor, status = open_regular(path)
-        os.close(descriptor)
-        return cls((FilePart(path, 0, status.st_size, identity(status)),))
+        try:
+            if _tells_its_size(descriptor, status.st_size):
+                return cls((FilePart(path, 0, status.st_size, identity(status)),))
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            data = _read_stream(descriptor, _MAX_UNSIZED)
+        except OSError as error:
+            raise FukiError(f"cannot read {path}: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
+        if len(data) > _MAX_UNSIZED:
+            problem = f"{path} says that it has {status.st_size} bytes, and has another size, above {_MAX_UNSIZED}"
+            raise FukiError(problem, hint="copy it to a file when nothing writes to it, and name that one")
+        return cls.of_bytes(data)
+
+    @property
+    def sha256_in_memory(self) -> str | None:
+        """The SHA-256, in hex, of content that was read already; None where a part of it is still in a file."""
+        digest = hashlib.sha256()
+        for part in self.parts:
+            if isinstance(part, FilePart):
+                return None
+            digest.update(part.data)
+        return digest.hexdigest()
 
     @property
     def size(self) -> int:
@@ -133,3 +198,8 @@ class Blob(Struct, frozen=True):
     @property
     def reader(self) -> Reader:
         return Reader(self.size, self.read_at)
+
+
+def read_small_file(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes. Raises `FukiError` with the path."""
+    return Blob.of_file(path).read_small(limit, str(path))

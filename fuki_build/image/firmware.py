@@ -1,5 +1,6 @@
 """The firmware images in an image's `.efifw` sections, and the table that machines find them by."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from uuid import UUID
@@ -12,7 +13,7 @@ from fuki_build.formats.efifw import EfiFw
 from fuki_build.formats.firmware import Firmware
 from fuki_build.formats.hwids import DeviceType, Record
 from fuki_build.image.blob import Blob
-from fuki_build.image.section import Section
+from fuki_build.image.section import MATCHED, STUB_MEASURED, Section, by_profile
 
 _HEAD = 8192
 
@@ -80,28 +81,57 @@ def read_compatible(section: Section) -> str | None:
         return None
 
 
-class Slice(Struct, frozen=True):
-    """The base (`profile` None) or one profile's own sections: what the stub matches together.
+class Slice(Struct, frozen=True, dict=True):
+    """The base (`profile` None) or one profile's own `sections`: what the stub matches together.
 
     The stub matches a slice's `.efifw` and `.dtbauto` only through the `.hwids` of that same slice (pe.c, 262.1).
     """
 
     profile: int | None
+    sections: tuple[Section, ...]
     firmware: tuple[FirmwareImage, ...]
     table: HardwareTable | None
     devicetrees: tuple[Section, ...]
 
+    @cached_property
+    def plain(self) -> Sequence[Section]:
+        """Those of its sections that the stub measures whatever the machine selects."""
+        return [s for s in self.sections if s.name in STUB_MEASURED and s.name not in MATCHED]
+
+    @cached_property
+    def selectable(self) -> Mapping[tuple[DeviceType, str], Section]:
+        """What the slice has for each fwid and compatible string: of several with one the first."""
+        found: dict[tuple[DeviceType, str], Section] = {}
+        for image in self.firmware:
+            if image.fwid is not None:
+                found.setdefault((DeviceType.UEFI_FW, image.fwid), image.section)
+        for section in self.devicetrees:
+            compatible = read_compatible(section)
+            if compatible is not None:
+                found.setdefault((DeviceType.DEVICETREE, compatible), section)
+        return found
+
+
+def searched(parts: Sequence[Slice], profile: int | None) -> Sequence[Slice]:
+    """Of an image's slices those that the stub searches for a profile: the base first, then the profile's own."""
+    if profile is None:
+        return parts[:1]
+    at = bisect_left(parts, profile, lo=1, key=lambda part: part.profile or 0)
+    return (*parts[:1], *(part for part in parts[at : at + 1] if part.profile == profile))
+
 
 def slices(sections: Sequence[Section]) -> tuple[Slice, ...]:
     """The base first, then each profile, with its firmware images decoded."""
-    profiles = sorted({s.profile for s in sections if s.profile is not None})
+    own_by_profile = by_profile(sections)
+    profiles = sorted(profile for profile in own_by_profile if profile is not None)
     found = []
     for profile in (None, *profiles):
-        own = [s for s in sections if s.profile == profile]
+        own = own_by_profile[profile]
         tables = [s for s in own if s.name == ".hwids"]
         found.append(
             Slice(
                 profile=profile,
+                sections=tuple(own),
                 firmware=tuple(read_firmware(s) for s in own if s.name == ".efifw"),
                 table=read_hardware_table(tables[0]) if tables else None,
                 devicetrees=tuple(s for s in own if s.name == ".dtbauto"),

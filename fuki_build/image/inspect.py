@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from fuki_build.errors import FormatError
+from fuki_build.errors import FormatError, located
 from fuki_build.formats import pe
 from fuki_build.formats.pe import PeHeaders
 from fuki_build.image.blob import Blob
@@ -22,11 +22,9 @@ def inspect(path: Path) -> Layout:
 
 def read_layout(file: Blob, path: Path) -> Layout:
     """The layout of an image that is content already; `path` names it."""
-    try:
+    with located(str(path), FormatError):
         headers = pe.decode(file.read_at(0, pe.HEAD_SIZE), file.size)
         _check_claims(headers, file.size)
-    except FormatError as error:
-        raise error.at(str(path)) from error
     sections = tuple(_sections(headers, file))
     place = headers.security
     return Layout(

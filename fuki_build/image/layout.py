@@ -1,6 +1,6 @@
 """Layout: an image with every offset, address and size decided, and no byte written yet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from fuki_build.formats.pe import PeHeaders, SectionHeader
 from fuki_build.image.blob import Blob
 from fuki_build.image.hand_over import read_table
 from fuki_build.image.image import Image, ImageKind
-from fuki_build.image.section import HAND_OVER, Origin, Section
+from fuki_build.image.section import HAND_OVER, Origin, Section, by_profile, overlaid
 from fuki_build.image.stub import UNNUMBERED, StubModel, StubVersion, model_of
 
 _DATA_FLAGS = pe.SCN_DATA | pe.SCN_READ
@@ -62,6 +62,15 @@ class Layout(Struct, frozen=True, dict=True):
     @cached_property
     def plain_sections(self) -> tuple[Section, ...]:
         return tuple(placed.section for placed in self.sections)
+
+    @cached_property
+    def _by_profile(self) -> Mapping[int | None, Sequence[Section]]:
+        return by_profile(self.plain_sections)
+
+    def effective(self, profile: int | None) -> list[Section]:
+        """What a profile sees: its own sections over the base's of the same name; the base's where there is none."""
+        own = self._by_profile.get(profile, ()) if profile is not None else ()
+        return overlaid(self._by_profile[None], own)
 
     @cached_property
     def profiles(self) -> tuple[int, ...]:

@@ -1,9 +1,11 @@
 """Directories that appear with all their files, or not at all."""
 
+import errno
 import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -28,17 +30,47 @@ def write_directory(path: Path, files: Sequence[NewFile]) -> None:
     if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
         hint = "nothing there is overwritten: name a directory that is not there yet"
         raise FukiError(f"{path} exists", hint=hint)
+    parents: list[Path] = []
     try:
-        partial.mkdir(mode=0o700, parents=True)
+        parents = make_directories(path.parent)
+        partial.mkdir(mode=0o700)
         for file in files:
             _write(partial / file.name, file)
         _sync(partial)
         partial.rename(path)
+        parents.clear()
     except OSError as error:
         raise FukiError(f"cannot write {path}: {error.strerror}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        remove_directories(parents)
     _sync(path.parent)
+
+
+def make_directories(path: Path) -> list[Path]:
+    """Make a directory and those above it; gives those that were not there, the highest first. Raises `OSError`."""
+    missing: list[Path] = []
+    while not path.exists():
+        missing.insert(0, path)
+        path = path.parent
+    made: list[Path] = []
+    try:
+        for directory in missing:
+            directory.mkdir(exist_ok=True)
+            made.append(directory)
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError:
+        remove_directories(made)
+        raise
+    return made
+
+
+def remove_directories(made: Sequence[Path]) -> None:
+    """Undo `make_directories`, as far as nobody has put something there since."""
+    for directory in reversed(made):
+        with suppress(OSError):
+            directory.rmdir()
 
 
 def _write(path: Path, file: NewFile) -> None:

@@ -1,6 +1,6 @@
 """Sections of a UKI or addon (UAPI.5), and what systemd-stub does with each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from msgspec import Struct
@@ -61,11 +61,15 @@ def measured(section: Section, *, addon: bool) -> str:
     return "PCR 11" if section.name in STUB_MEASURED else ""
 
 
-def effective(sections: Sequence[Section], profile: int | None) -> list[Section]:
-    """What a profile sees, by the stub's rule: its own sections over the base's of the same name.
+def by_profile(sections: Iterable[Section]) -> dict[int | None, list[Section]]:
+    """The sections of the base (None) and of each profile, in their order; the base is there even if it is empty."""
+    found: dict[int | None, list[Section]] = {None: []}
+    for section in sections:
+        found.setdefault(section.profile, []).append(section)
+    return found
 
-    Raises nothing; a profile that does not exist sees the base.
-    """
-    own = [s for s in sections if s.profile == profile and profile is not None]
+
+def overlaid(base: Iterable[Section], own: Sequence[Section]) -> list[Section]:
+    """What a profile sees: the base's sections that its own do not stand over, then its own, as the stub does."""
     overridden = {s.name for s in own}
-    return [s for s in sections if s.profile is None and s.name not in overridden] + own
+    return [s for s in base if s.name not in overridden] + list(own)

@@ -30,6 +30,13 @@ def read_certificate(layout: Layout, entry: Certificate) -> bytes:
     return layout.certificate_table.read_at(start, entry.size - authenticode.HEADER_SIZE)
 
 
+def signatures(layout: Layout) -> tuple[bytes, ...]:
+    """The SignedData, in DER with padding, that firmware looks at. Raises `FormatError` for a broken table."""
+    contents = ((entry, read_certificate(layout, entry)) for entry in certificates(layout))
+    found = (authenticode.signature_in(entry, content) for entry, content in contents)
+    return tuple(signature for signature in found if signature is not None)
+
+
 def kept_table(layout: Layout, *, replace: bool) -> bytes:
     """The entries that stay when an image is signed again: all, or none. Raises `FormatError` for a broken table."""
     if replace or not certificates(layout):

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import loader_info, pe
 from fuki_build.formats.pe import PeHeaders
+from fuki_build.image.section import STUB_MEASURED
 
 
 class StubModel(Struct, frozen=True):
@@ -34,6 +35,10 @@ class StubModel(Struct, frozen=True):
     """Hands `.osrel` and `.profile` over in the initrd."""
     loads_kernel: bool = False
     """Loads the kernel itself; before, the firmware loaded it, and measured it into PCR 4."""
+    needs_image_base_0: bool = False
+    """Loading the kernel, takes its sections' addresses for absolute ones."""
+    aligns_kernel: bool = True
+    """Loads the kernel at a multiple of its section alignment, or has the firmware do so."""
     adds_console: bool = False
     """Appends `console=` to a command line without one, as the machine's hardware suggests."""
     adds_secret: bool = False
@@ -65,12 +70,17 @@ _257 = replace(
     passes_release=True,
     unmeasured=(".efifw",),
 )
-_258 = replace(_257, since=(258, 0), loads_kernel=True, unmeasured=())
-_261 = replace(_258, since=(261, 0), adds_console=True, adds_secret=True, measures_cc_tags=True)
-# systemd pull request 42570, merged in June 2026: earlier stubs never select a uefi-fw entry.
-_262 = replace(_261, since=(262, 0), matches_firmware=True)
+_258 = replace(_257, since=(258, 0), loads_kernel=True, needs_image_base_0=True, aligns_kernel=False, unmeasured=())
+# systemd pull request 40429 mended that for 258.3, and only in February 2026, when 259.0 was out.
+_258_3 = replace(_258, since=(258, 3), needs_image_base_0=False)
+_259 = replace(_258, since=(259, 0))
+_259_1 = replace(_258_3, since=(259, 1))
+_261 = replace(_259_1, since=(261, 0), adds_console=True, adds_secret=True, measures_cc_tags=True)
+# systemd pull requests 42570 and 42463, merged in June 2026: earlier stubs never select a uefi-fw entry, and place
+# kernels at any page.
+_262 = replace(_261, since=(262, 0), matches_firmware=True, aligns_kernel=True)
 
-MODELS = (_252, _254, _255, _256, _257, _258, _261, _262)
+MODELS = (_252, _254, _255, _256, _257, _258, _258_3, _259, _259_1, _261, _262)
 """Ascending. Sources: systemd's NEWS; its stub.c, linux.c, pe.c and chid.c; 257 and 262.1 were booted."""
 
 UNNUMBERED = (0, 0)
@@ -107,6 +117,16 @@ def decode_version(magic: bytes) -> StubVersion | None:
     return None if info is None else StubVersion(info.program, info.version, info.numbers)
 
 
+PROGRAMS = {
+    "systemd-stub": "the stub for images with a kernel",
+    "systemd-addon": "the stub for addons, which starts nothing",
+    "systemd-boot": "the boot loader systemd-boot",
+}
+"""What systemd's programs with a `.sdmagic` are."""
+STUB_FILES = {"systemd-stub": "linux<arch>.efi.stub", "systemd-addon": "addon<arch>.efi.stub"}
+"""The files that those of them are in that images and addons start as."""
+
+
 class Stub(Struct, frozen=True):
     """A stub file: its headers, and its sections' raw contents in the same order."""
 
@@ -123,25 +143,45 @@ class Stub(Struct, frozen=True):
         return b""
 
 
+def decode_stub_headers(path: Path, head: bytes, size: int) -> PeHeaders:
+    """Decode the headers of a stub file of `size` bytes from its first `pe.HEAD_SIZE`. Raises as `decode_stub`."""
+    try:
+        headers = pe.decode(head, size)
+        _check_usable(headers)
+    except FormatError as error:
+        hint = error.hint or "use systemd's linux<arch>.efi.stub or addon<arch>.efi.stub"
+        raise FukiError(f"{path} cannot be used as a stub: {error.message}", hint=hint) from error
+    return headers
+
+
 def decode_stub(path: Path, data: bytes) -> Stub:
     """Decode a stub file's content.
 
     `FukiError` if it is none, is signed, or is laid out in a way that nothing can be appended.
     """
-    try:
-        headers = pe.decode(data[: pe.HEAD_SIZE], len(data))
-        _check_usable(headers)
-    except FormatError as error:
-        hint = error.hint or "use systemd's linux<arch>.efi.stub or addon<arch>.efi.stub"
-        raise FukiError(f"{path} cannot be used as a stub: {error.message}", hint=hint) from error
+    headers = decode_stub_headers(path, data[: pe.HEAD_SIZE], len(data))
     contents = tuple(data[s.raw_offset : s.raw_offset + s.raw_size] for s in headers.sections)
     magic = next((c for s, c in zip(headers.sections, contents, strict=True) if s.name == ".sdmagic"), b"")
     return Stub(path, headers, contents, decode_version(magic))
 
 
+def check_program(stub: Stub, expected: str) -> None:
+    """Raise `FukiError` for a stub that says it is another of systemd's programs than `expected`.
+
+    What says nothing, or is not systemd's, may be a stub of others.
+    """
+    program = stub.version.program if stub.version else expected
+    if program != expected and program in PROGRAMS:
+        raise FukiError(
+            f"{stub.path} cannot be used as a stub here: it is {PROGRAMS[program]}",
+            hint=f"use {STUB_FILES[expected]}",
+        )
+
+
 def _check_usable(headers: PeHeaders) -> None:
     if headers.optional.subsystem != pe.SUBSYSTEM_EFI_APPLICATION:
         raise FormatError(f"its subsystem is {headers.optional.subsystem}, an EFI application has 10")
+    _check_unused(headers)
     if headers.security.size:
         raise FormatError("it is signed, and appending sections would break the signature")
     if not headers.sections:
@@ -153,3 +193,17 @@ def _check_usable(headers: PeHeaders) -> None:
         end = section.virtual_address + section.virtual_size
         if section.raw_offset % headers.optional.file_alignment or section.raw_size % headers.optional.file_alignment:
             raise FormatError(f"its section {section.name} is not aligned, as in stubs of systemd before 253")
+
+
+_NEVER_OWN = frozenset((*STUB_MEASURED, ".pcrsig")) - {".sbat", ".osrel"}
+"""Sections that images bring and no stub has; systemd-boot, which is no stub, has an `.osrel` of its own."""
+
+
+def _check_unused(headers: PeHeaders) -> None:
+    """What is in there already would stay, and of two sections of a name the stub uses the first."""
+    names = [section.name for section in headers.sections]
+    if ".linux" in names:
+        raise FormatError("it is an image with a kernel already", hint="give the stub alone, linux<arch>.efi.stub")
+    for name in names:
+        if name in _NEVER_OWN:
+            raise FormatError(f"it has a {name} already", hint="give the stub alone, as systemd installs it")

@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from fuki_build.errors import FukiError
 from fuki_build.formats import authenticode, pe
+from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.image.blob import Blob, FilePart
-from fuki_build.image.digest import Hash, Ranges, Request, new_hash
+from fuki_build.image.digest import Ranges, Request
 from fuki_build.image.layout import Layout, PlacedSection
-from fuki_build.image.section import effective
 
 ARCHIVE_ALIGNMENT = 4
 """The stub begins each part of the initrd that it hands over at a multiple of this (initrd.c)."""
@@ -19,11 +19,14 @@ _MAX_MICROCODE = 64 * 1024 * 1024
 class Hashes(Struct, frozen=True):
     """Hashes of one algorithm that have seen an image's parts, and can go on: copy one before feeding it.
 
-    `sections` are in the layout's order. `kernels` have seen what Authenticode covers of a `.linux` section's kernel,
-    by the section's index; `initrds` a `.ucode` section, padded, and an `.initrd` behind it, by both indices.
+    `image` has seen what firmware hashes of the image as it stands, `to_sign` what it will hash once the image is
+    padded for a signature. `sections` are in the layout's order. `kernels` have seen what Authenticode covers of a
+    `.linux` section's kernel, by the section's index; `initrds` a `.ucode` section, padded, and an `.initrd` behind it,
+    by both indices.
     """
 
     image: Hash
+    to_sign: Hash
     sections: tuple[Hash, ...]
     kernels: Mapping[int, Hash]
     initrds: Mapping[tuple[int, int], Hash]
@@ -33,17 +36,18 @@ class _Requests(Struct, frozen=True):
     """The requests whose results are one `Hashes`."""
 
     image: Request
+    to_sign: Request
     sections: tuple[Request, ...]
     kernels: Mapping[int, Request]
     initrds: Mapping[tuple[int, int], Request]
 
     def __iter__(self) -> Iterator[Request]:
-        yield self.image
-        yield from (*self.sections, *self.kernels.values(), *self.initrds.values())
+        yield from (self.image, self.to_sign, *self.sections, *self.kernels.values(), *self.initrds.values())
 
     def hashes(self, results: Mapping[Request, Hash]) -> Hashes:
         return Hashes(
             results[self.image],
+            results[self.to_sign],
             tuple(results[request] for request in self.sections),
             {index: results[request] for index, request in self.kernels.items()},
             {indices: results[request] for indices, request in self.initrds.items()},
@@ -63,6 +67,7 @@ class Wanted:
         for name in sorted({"sha256", *algorithms}):
             self._requests[name] = _Requests(
                 authenticode_request(layout, name),
+                _request_to_sign(layout, name),
                 tuple(content_request(placed, name) for placed in layout.sections),
                 {index: Request(ranges, name) for index, ranges in kernels.items()},
                 dict(_initrds(layout, pairs, name)),
@@ -87,8 +92,13 @@ def content_request(placed: PlacedSection, algorithm: str = "sha256") -> Request
 
 
 def authenticode_request(layout: Layout, algorithm: str = "sha256") -> Request:
-    ranges = layout.authenticode_ranges
-    return Request(ranges, algorithm, suffix=authenticode.padding(ranges[-1][1]))
+    """The image's digest as firmware makes it of the file as it stands."""
+    return Request(layout.authenticode_ranges, algorithm)
+
+
+def _request_to_sign(layout: Layout, algorithm: str) -> Request:
+    """The same of the file that a signature is put behind, which most often is the same request."""
+    return Request(layout.authenticode_ranges, algorithm, suffix=authenticode.padding(layout.unsigned_size))
 
 
 def _file_parts(layout: Layout) -> Iterator[tuple[FilePart, Request]]:
@@ -118,7 +128,7 @@ def _microcode_pairs(layout: Layout) -> tuple[tuple[int, int], ...]:
     index = {id(placed.section): number for number, placed in enumerate(layout.sections)}
     pairs = []
     for profile in (None, *layout.profiles):
-        seen = {section.name: section for section in reversed(effective(layout.plain_sections, profile))}
+        seen = {section.name: section for section in reversed(layout.effective(profile))}
         if ".ucode" in seen and ".initrd" in seen:
             microcode, initrd = index[id(seen[".ucode"])], index[id(seen[".initrd"])]
             if layout.sections[microcode].header.virtual_size <= _MAX_MICROCODE:

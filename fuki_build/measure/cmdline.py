@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
+from fuki_build.formats import stub_text
 from fuki_build.image.section import ADDON_PAYLOAD, Section
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.contents import Contents
@@ -52,7 +53,7 @@ def settle(subject: Subject, boot: Boot) -> CommandLine:
         addons = tuple(_addons(subject, boot))
     except FormatError as error:
         addons_unknown = error.message
-    smbios = mangle(boot.smbios or "")
+    smbios = mangle(stub_text.decode((boot.smbios or "").encode("utf-8", "surrogateescape")))
     text = " ".join(part for part in (text, *(line for _, line in addons), smbios) if part)
     unknown = unknown or addons_unknown
     if not unknown and subject.model.adds_console and " console=" not in f" {text}":
@@ -65,15 +66,8 @@ def settle(subject: Subject, boot: Boot) -> CommandLine:
 
 
 def read_text(contents: Contents, section: Section) -> str:
-    """A section's text up to a NUL. Raises `FormatError` where the stub would change characters."""
-    data = contents.data(section).partition(b"\0")[0]
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{section.name} is not UTF-8, and the stub's way with that is not predicted") from error
-    if any(ord(c) > 0xFFFF for c in text):
-        raise FormatError(f"{section.name} has characters beyond U+FFFF, which the stub does not keep")
-    return mangle(text)
+    """A section's text as the stub takes it. Raises `FormatError` for one that is too large to be text."""
+    return mangle(stub_text.decode(contents.data(section)))
 
 
 def _addons(subject: Subject, boot: Boot) -> Iterator[tuple[str, str]]:

@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import pe
+from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
-from fuki_build.image.digest import Hash, new_hash
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import STUB_MEASURED, Section
 from fuki_build.image.wanted import ARCHIVE_ALIGNMENT

@@ -18,6 +18,14 @@ class Who(StrEnum):
     STUB = "stub"
     KERNEL = "kernel"
     SYSTEM = "systemd"
+    SHIM = "shim"
+    GRUB = "GRUB"
+    BOOT_MENU = "systemd-boot"
+    LOADER = "boot loader"
+    """One of those above, or another that starts before the kernel."""
+    DYNAMIC_ROOT = "dynamic root of trust"
+    RUNNING = "running system"
+    UNKNOWN = "unknown"
 
 
 class Event(Struct, frozen=True):

@@ -9,11 +9,13 @@ from msgspec.structs import replace
 
 from fuki_build.formats import event_data
 from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
+from fuki_build.formats.hashes import SIZES
 from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12, rtmr
 from fuki_build.measure.boot import Boot, Way
 from fuki_build.measure.cmdline import encode, mangle
 from fuki_build.measure.contents import Contents
 from fuki_build.measure.events import CONSTANT, Event, Who
+from fuki_build.measure.extender import extender
 from fuki_build.measure.pcr7 import Policy, State
 from fuki_build.measure.predict import Case, Prediction, predict
 from fuki_build.measure.registers import digests, replay
@@ -41,9 +43,9 @@ class Verdict(StrEnum):
     IMAGE = "image"
     """As is predicted of the image, how it was started, and the variables that were given."""
     FIRMWARE = "firmware"
-    """In a register that firmware fills, or one of its constants."""
+    """By firmware, in a register that is not the image's, or one of firmware's constants."""
     UNDECIDED = "undecided"
-    """Where an event is expected that cannot be predicted, or where there is no image to compare with."""
+    """Where an event is expected that cannot be predicted, where there is no image to compare with, or by others."""
     UNEXPECTED = "unexpected"
     """In a register of the image, which does not predict it."""
     INFORMATION = "information"
@@ -51,12 +53,13 @@ class Verdict(StrEnum):
 
 
 class Explained(Struct, frozen=True):
-    """An event of a log, and why it is there."""
+    """An event of a log, and why it is there. `by` is who extended the register; None where nobody did."""
 
     event: LoggedEvent
     verdict: Verdict
     what: str
     data_matches: bool | None
+    by: Who | None = None
 
 
 class Explanation(Struct, frozen=True):
@@ -169,7 +172,7 @@ def _options(event: LoggedEvent) -> str:
     if event.register != pcr12.PCR or event.type_name != "EV_IPL":
         return ""
     text = event_data.text(event.data)
-    measured = digests(encode(text), [bank for bank in event.digests if bank in ("sha1", "sha256", "sha384", "sha512")])
+    measured = digests(encode(text), [bank for bank in event.digests if bank in SIZES])
     return text if measured and all(event.digests[bank] == value for bank, value in measured.items()) else ""
 
 
@@ -230,17 +233,24 @@ def _explain(event: LoggedEvent, found: Event | None, log: EventLog, own: Sequen
     if not event.extends:
         return Explained(event, Verdict.INFORMATION, described, None)
     if found is None:
-        verdict = Verdict.FIRMWARE
-        if own and _is_in(event, log, own):
-            verdict = Verdict.UNEXPECTED
-        elif not own and _is_in(event, log, IMAGE_REGISTERS) and event.type_name not in _FIRMWARE_TYPES:
-            verdict = Verdict.UNDECIDED
-        return Explained(event, verdict, described, matches)
+        by = extender(event, log)
+        return Explained(event, _without_prediction(event, by, log, own), described, matches, by)
     if found.unknown:
-        return Explained(event, Verdict.UNDECIDED, f"perhaps {found.what}: {found.unknown}", matches)
+        return Explained(event, Verdict.UNDECIDED, f"perhaps {found.what}: {found.unknown}", matches, found.by)
     if found.by is Who.FIRMWARE and found.source == CONSTANT:
-        return Explained(event, Verdict.FIRMWARE, described, matches)
-    return Explained(event, Verdict.IMAGE, found.what, matches)
+        return Explained(event, Verdict.FIRMWARE, described, matches, found.by)
+    return Explained(event, Verdict.IMAGE, found.what, matches, found.by)
+
+
+def _without_prediction(event: LoggedEvent, by: Who, log: EventLog, own: Sequence[int]) -> Verdict:
+    """The verdict on an event that nothing predicts."""
+    if own and _is_in(event, log, own):
+        return Verdict.UNEXPECTED
+    if by is not Who.FIRMWARE:
+        return Verdict.UNDECIDED
+    # Without an image, what firmware loads and measures may be one.
+    is_constant = own or event.type_name in _FIRMWARE_TYPES
+    return Verdict.FIRMWARE if is_constant or not _is_in(event, log, IMAGE_REGISTERS) else Verdict.UNDECIDED
 
 
 def _is_in(event: LoggedEvent, log: EventLog, own: Sequence[int]) -> bool:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from fuki_build.formats.event_log import EventLog, LogKind
+from fuki_build.formats.hashes import SIZES
 from fuki_build.image.layout import Layout
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import in_hex
 from fuki_build.measure.explain import Explained, Explanation, registers
 from fuki_build.measure.predict import Prediction
-from fuki_build.measure.registers import BANKS, Digests
+from fuki_build.measure.registers import Digests
 from fuki_build.measure.views import BootView, EventView, View, boot_view, event_view
 
 FORMAT_VERSION = 1
@@ -19,12 +20,14 @@ FORMAT_VERSION = 1
 class LoggedView(View, frozen=True):
     """One event of a log. `data-matches` tells whether the digests are those of what the data says.
 
-    It is null where the data is not what is measured: then the log's words on the event are no evidence.
+    It is null where the data is not what is measured: then the log's words on the event are no evidence. `by` is who
+    extended the register, as far as register, type and content tell; null where nobody did.
     """
 
     number: int
     register: int
     type: str
+    by: str | None
     verdict: str
     what: str
     data: str
@@ -76,10 +79,19 @@ class ExpectedView(View, frozen=True):
 
 
 class ReplayView(View, frozen=True):
+    """A replayed log. `not-computed` are those of its banks whose algorithm is not known, by their numbers.
+
+    Where the log is damaged or cut short, `flaw` says how, else it is null; `end` is the offset, in bytes, behind the
+    last event that is whole.
+    """
+
     version: int
     kind: str
     crypto_agile: bool
     banks: Sequence[str]
+    not_computed: Sequence[str]
+    flaw: str | None
+    end: int
     registers: Sequence[ReplayedView]
     fit: FitView | None
     events: Sequence[LoggedView]
@@ -107,6 +119,9 @@ def replay_view(
         kind=log.kind.value,
         crypto_agile=log.crypto_agile,
         banks=log.banks,
+        not_computed=[bank for bank in log.banks if bank not in SIZES],
+        flaw=log.flaw or None,
+        end=log.end,
         registers=_registers(log, predicted),
         fit=fit,
         events=[_event(number, item) for number, item in enumerate(explanation.events)],
@@ -133,7 +148,7 @@ def _predicted(kind: LogKind, prediction: Prediction, boot: Boot, layout: Layout
 
 
 def _registers(log: EventLog, predicted: Mapping[int, Digests]) -> list[ReplayedView]:
-    values = {bank: registers(log, bank) for bank in log.banks if bank in BANKS}
+    values = {bank: registers(log, bank) for bank in log.banks if bank in SIZES}
     numbers = sorted({number for found in values.values() for number in found})
     return [
         ReplayedView(
@@ -152,6 +167,7 @@ def _event(number: int, item: Explained) -> LoggedView:
         number=number,
         register=event.register,
         type=event.type_name,
+        by=None if item.by is None else item.by.value,
         verdict=item.verdict.value,
         what=item.what,
         data=event.data[:1024].hex(),

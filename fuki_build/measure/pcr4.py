@@ -6,7 +6,6 @@ QemuLoadImageLib; the stub's linux.c.
 
 from collections.abc import Iterator
 
-from fuki_build.formats import authenticode
 from fuki_build.measure.boot import Boot, Way
 from fuki_build.measure.contents import Contents
 from fuki_build.measure.events import CONSTANT, Event, Who
@@ -48,10 +47,6 @@ def _announcement(banks: tuple[str, ...]) -> list[Event]:
 
 
 def _program(contents: Contents, what: str, source: str) -> Event:
-    layout = contents.layout
-    if authenticode.padding(layout.file_size) and not layout.headers.security.size:
-        reason = "its size is no multiple of 8, which firmware and signing tools hash differently"
-        return Event(PCR, APPLICATION, what, source, Who.FIRMWARE, {}, reason)
     return Event(PCR, APPLICATION, what, source, Who.FIRMWARE, contents.image_digests())
 
 

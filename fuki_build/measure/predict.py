@@ -2,24 +2,25 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import takewhile
+from itertools import chain, takewhile
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FukiError
+from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.hwids import DeviceType
 from fuki_build.hardware.machine import Machine
-from fuki_build.image.firmware import Slice, read_compatible, slices
+from fuki_build.image.firmware import Slice, searched, slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.section import Section
-from fuki_build.image.selection import Selection, measured_sections, select
+from fuki_build.image.selection import Selection, measured_with, plainly_measured, select
 from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.cmdline import settle
 from fuki_build.measure.contents import Contents
 from fuki_build.measure.events import Event, Who, register
-from fuki_build.measure.registers import BANKS, replay
+from fuki_build.measure.registers import extend
 from fuki_build.measure.subject import Subject
 
 _MAX_CASES = 4096
@@ -50,7 +51,7 @@ class Prediction(Struct, frozen=True, dict=True):
     banks: tuple[str, ...]
     events: tuple[Event, ...]
 
-    @property
+    @cached_property
     def registers(self) -> tuple[int, ...]:
         """The registers that are predicted; one without events keeps its zeros."""
         return tuple(sorted({*REGISTERS, *(event.pcr for event in self.events)}))
@@ -59,12 +60,23 @@ class Prediction(Struct, frozen=True, dict=True):
     def _values(self) -> dict[tuple[int, str], bytes | None]:
         return {(pcr, bank): register(self.events, pcr, bank) for pcr in self.registers for bank in self.banks}
 
+    @cached_property
+    def _after_phases(self) -> dict[tuple[str, tuple[str, ...]], bytes]:
+        return {}
+
     def value(self, pcr: int, bank: str, phase: Sequence[str] = ()) -> bytes | None:
         """A register's value, PCR 11's after the words of a phase path; None where it cannot be told."""
-        start = self._values.get((pcr, bank), bytes(BANKS[bank]))
+        start = self._values.get((pcr, bank), bytes(SIZES[bank]))
         if start is None or pcr != pcr11.PCR:
             return start
-        return replay(bank, (event.digests[bank] for event in pcr11.phase_events(phase, (bank,))), start)
+        value = start
+        for count in range(1, len(phase) + 1):
+            # Paths start alike: each is one extension more than another.
+            path = (bank, tuple(phase[:count]))
+            if path not in self._after_phases:
+                self._after_phases[path] = extend(bank, value, pcr11.phase_digest(phase[count - 1], bank))
+            value = self._after_phases[path]
+        return value
 
     def unknown(self, pcr: int) -> str:
         """Why a register cannot be told; empty where it can."""
@@ -81,7 +93,7 @@ def cases(layout: Layout, machines: Iterable[Machine] | None, profiles: Sequence
     found: list[Case] = []
     for profile in profiles:
         if known is not None:
-            selections = [(m.name, select(layout.plain_sections, parts, layout.model, m, profile)) for m in known]
+            selections = [(m.name, select(parts, layout.model, m, profile)) for m in known]
             found += _grouped(selections)
         else:
             found += _possible(layout, parts, profile, _MAX_CASES - len(found))
@@ -101,12 +113,12 @@ def labelled_cases(layout: Layout, machines: Iterable[Machine]) -> tuple[Case, .
 
 def firmware_case(layout: Layout, profile: int | None, fwid: str) -> Case:
     """That of a machine where the stub selects this firmware, and no devicetree; nothing where no id leads to it."""
+    parts = searched(slices(layout.plain_sections), profile)
     selected: list[Section] = []
-    for part in slices(layout.plain_sections) if layout.model.matches_firmware else ():
-        if part.profile in {None, profile}:
-            found = [section for key, section in _selectable(part, DeviceType.UEFI_FW).values() if key == fwid]
-            selected = found or selected
-    measured = measured_sections(layout.plain_sections, layout.model, profile, selected)
+    for part in parts if layout.model.matches_firmware else ():
+        found = [section for key, section in _selectable(part, DeviceType.UEFI_FW).values() if key == fwid]
+        selected = found or selected
+    measured = measured_with(plainly_measured(parts, layout.model), selected)
     return Case(profile, fwid if selected else None, None, measured)
 
 
@@ -133,10 +145,10 @@ def _grouped(selections: Sequence[tuple[str, Selection]]) -> Iterator[Case]:
 
 def _possible(layout: Layout, parts: Sequence[Slice], profile: int | None, room: int) -> list[Case]:
     """Nothing selected first, then every firmware and devicetree that some hardware id of the image leads to."""
-    searched = [part for part in parts if part.profile is None or part.profile == profile]
+    own_parts = searched(parts, profile)
     firmware: dict[int, tuple[str, Section]] = {}
     trees: dict[int, tuple[str, Section]] = {}
-    for part in searched:
+    for part in own_parts:
         if layout.model.matches_firmware:
             firmware.update(_selectable(part, DeviceType.UEFI_FW))
         if layout.model.matches_devicetree:
@@ -147,27 +159,23 @@ def _possible(layout: Layout, parts: Sequence[Slice], profile: int | None, room:
             where=layout.where,
             hint="name the machines that matter",
         )
+    plain = plainly_measured(own_parts, layout.model)
     found = []
     for key, own in [(None, None), *firmware.values()]:
         for tree_key, tree in [(None, None), *trees.values()]:
             chosen = [section for section in (own, tree) if section is not None]
-            measured = measured_sections(layout.plain_sections, layout.model, profile, chosen)
-            found.append(Case(profile, key, tree_key, measured))
+            found.append(Case(profile, key, tree_key, measured_with(plain, chosen)))
     return found
 
 
 def _selectable(part: Slice, kind: DeviceType) -> dict[int, tuple[str, Section]]:
     """The sections that the table of a slice leads to, and their keys; of several with one key the first."""
-    wanted = part.table.keys(kind) if part.table else {}
-    if kind is DeviceType.UEFI_FW:
-        keyed = [(image.fwid, image.section) for image in part.firmware]
-    else:
-        keyed = [(read_compatible(section), section) for section in part.devicetrees]
-    first: dict[str, Section] = {}
-    for key, section in keyed:
-        if key is not None and key in wanted:
-            first.setdefault(key, section)
-    return {id(section): (key, section) for key, section in first.items()}
+    keys = part.table.keys(kind) if part.table else {}
+    return {
+        id(section): (key, section)
+        for (own_kind, key), section in part.selectable.items()
+        if own_kind is kind and key in keys
+    }
 
 
 def predict(contents: Contents, wanted: Sequence[Case], boot: Boot | None = None) -> tuple[Prediction, ...]:
@@ -177,13 +185,18 @@ def predict(contents: Contents, wanted: Sequence[Case], boot: Boot | None = None
     """
     how = boot or Boot()
     around: dict[int | None, tuple[tuple[Event, ...], tuple[Event, ...]]] = {}
+    sections: dict[int, tuple[Event, ...]] = {}
     predictions = []
     for case in wanted:
         subject = Subject(contents, case.profile, case.measured)
         if case.profile not in around:
             around[case.profile] = _around(subject, how)
         before, after = around[case.profile]
-        predictions.append(Prediction(case, contents.banks, (*before, *pcr11.section_events(subject), *after)))
+        for section in case.measured:
+            if id(section) not in sections:
+                sections[id(section)] = tuple(pcr11.section_events(section, contents))
+        own = chain.from_iterable(sections[id(section)] for section in case.measured)
+        predictions.append(Prediction(case, contents.banks, (*before, *own, *after)))
     return tuple(predictions)
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from fuki_build.image.layout import Layout
-from fuki_build.image.section import effective
 from fuki_build.image.stub import StubModel
 from fuki_build.measure import pcr4
 from fuki_build.measure.boot import Boot, Way
@@ -93,7 +92,7 @@ def _in_guest(event: Event, layout: Layout, profile: int | None) -> Event:
 
 def _is_old(layout: Layout, profile: int | None) -> bool:
     """Whether `.uname` names a kernel that does not measure without a TPM."""
-    for section in effective(layout.plain_sections, profile):
+    for section in layout.effective(profile):
         if section.name == ".uname":
             found = re.match(rb"(\d{1,4})\.(\d{1,4})", section.content.read_at(0, _MAX_RELEASE))
             return found is not None and (int(found[1]), int(found[2])) < _FIRST_KERNEL

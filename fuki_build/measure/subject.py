@@ -4,7 +4,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from fuki_build.image.section import Section, effective
+from fuki_build.image.section import Section
 from fuki_build.image.stub import StubModel
 from fuki_build.measure.contents import Contents
 
@@ -26,7 +26,7 @@ class Subject(Struct, frozen=True, dict=True):
     @cached_property
     def _sections(self) -> dict[str, Section]:
         found: dict[str, Section] = {}
-        for section in effective(self.contents.layout.plain_sections, self.profile):
+        for section in self.contents.layout.effective(self.profile):
             found.setdefault(section.name, section)
         return {name: section for name, section in found.items() if section.content.size}
 

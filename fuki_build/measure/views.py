@@ -118,6 +118,9 @@ def predictions_view(
     """
     image = describe(layout)
     names = {profile.number: profile.id for profile in image.profiles}
+    # Cases share most of their events: each is described once.
+    events = {id(event): event for prediction in predictions for event in prediction.events}
+    views = {key: event_view(event) for key, event in events.items()}
     return PredictionsView(
         version=FORMAT_VERSION,
         image=layout.name,
@@ -126,7 +129,7 @@ def predictions_view(
         phases=[":".join(words) for words in phases],
         boot=boot_view(boot),
         predictions=[
-            _case(prediction, names, phases, registers, rtmr.rtmrs(prediction, boot, layout) if rtmrs else ())
+            _case(prediction, names, views, phases, registers, rtmr.rtmrs(prediction, boot, layout) if rtmrs else ())
             for prediction in predictions
         ],
     )
@@ -135,6 +138,7 @@ def predictions_view(
 def _case(
     prediction: Prediction,
     names: Mapping[int, str | None],
+    views: Mapping[int, EventView],
     phases: Sequence[Sequence[str]],
     registers: Sequence[int],
     rtmrs: Sequence[Rtmr],
@@ -148,7 +152,7 @@ def _case(
         devicetree=case.devicetree,
         machines=case.machines,
         registers=[view for pcr in wanted for view in _registers(prediction, pcr, phases)],
-        events=[event_view(event) for event in prediction.events if event.pcr in wanted],
+        events=[views[id(event)] for event in prediction.events if event.pcr in wanted],
         rtmrs=[_rtmr(register) for register in rtmrs],
     )
 
@@ -161,10 +165,11 @@ def _rtmr(register: Rtmr) -> RtmrView:
 
 def _registers(prediction: Prediction, pcr: int, phases: Sequence[Sequence[str]]) -> Iterator[RegisterView]:
     paths = ((), *phases) if pcr == pcr11.PCR else ((),)
+    unknown = prediction.unknown(pcr)
     for words in paths:
         values = {bank: prediction.value(pcr, bank, words) for bank in prediction.banks}
         known = {bank: value.hex() for bank, value in values.items() if value is not None}
-        yield RegisterView(pcr, ":".join(words) or None, known, prediction.unknown(pcr))
+        yield RegisterView(pcr, ":".join(words) or None, known, unknown)
 
 
 def event_view(event: Event) -> EventView:

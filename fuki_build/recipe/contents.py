@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats import hwids, sbat
 from fuki_build.image.blob import Blob
 from fuki_build.image.kernel import Kernel, read_kernel, release
@@ -11,6 +11,7 @@ from fuki_build.recipe.firmware import FirmwareSet
 from fuki_build.recipe.hwids import read_devices
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import Contents, InlineText, TextFile
+from fuki_build.recipe.text import place_of
 
 _INITRD_ALIGNMENT = 4
 """The kernel wants each of several concatenated archives to start at such an offset."""
@@ -64,11 +65,9 @@ def _kernel(contents: Contents, inputs: Inputs, where: str) -> Kernel | None:
     place = f"{where}.linux"
     path = inputs.path(contents.linux, place)
     inputs.blob(path, place)
-    try:
+    with raised_as(RecipeError, place):
         kernel = read_kernel(path, inputs.workspace, place)
-    except FukiError as error:
-        raise RecipeError(error.message, where=place, hint=error.hint) from error
-    inputs.note(path, place, kernel.packed_sha256)
+    inputs.note(path, place, kernel.packed_sha256 or kernel.content.sha256_in_memory)
     return kernel
 
 
@@ -105,9 +104,9 @@ def _uname(contents: Contents, kernel: Kernel | None, where: str) -> tuple[Blob,
     try:
         text = release(kernel) or ""
     except FormatError as error:
-        raise RecipeError(
-            f"the kernel's release cannot be read: {error.message}", where=f"{where}.linux", hint=error.hint
-        ) from error
+        hint = ", or ".join([*([error.hint] if error.hint else []), 'give the release with uname = "…"'])
+        message = f"the kernel's release cannot be read: {error.message}"
+        raise RecipeError(message, where=f"{where}.linux", hint=hint) from error
     return Blob.of_bytes(text.encode()), contents.linux or ""
 
 
@@ -116,10 +115,8 @@ def _hwids(contents: Contents, firmware: FirmwareSet, inputs: Inputs, where: str
     if not devices:
         return Blob(), ""
     names = ", ".join(dict.fromkeys(device.key for device in devices))
-    try:
+    with raised_as(RecipeError, where, of=FormatError):
         return Blob.of_bytes(hwids.encode(devices)), names
-    except FormatError as error:
-        raise RecipeError(error.message, where=where) from error
 
 
 def _insert_firmware(sections: list[Section], firmware: FirmwareSet) -> list[Section]:
@@ -132,12 +129,12 @@ def _extra(contents: Contents, profile: int | None, inputs: Inputs, where: str) 
     taken = {*STUB_MEASURED, *STUB_OWN, HAND_OVER}
     found = []
     for name, value in contents.sections.items():
-        place = f"{where}.sections.{name}"
+        place = place_of(f"{where}.sections", name)
         if name in taken:
             raise RecipeError(
                 f"{name} is not a section to name yourself",
                 where=place,
-                hint="it has a key or table of its own, or is the stub's",
+                hint="it has a key of its own, or is the stub's",
             )
         found.append(Section(name, inputs.file_or_text(value, place), _file(value), profile))
     return found
@@ -150,7 +147,8 @@ def sbat_lines(contents: Contents, default: str, inputs: Inputs, where: str) -> 
         data = inputs.text(contents.sbat, place)
     else:
         data = "\n".join((sbat.HEADER, *(contents.sbat or (default,)))).encode()
-    try:
-        return sbat.parse(data)
-    except FormatError as error:
-        raise RecipeError(error.message, where=place, hint=error.hint) from error
+    with raised_as(RecipeError, place, of=FormatError):
+        lines = sbat.parse(data)
+    for problem in sbat.problems(sbat.decode(data)):
+        raise RecipeError(problem, where=place)
+    return lines

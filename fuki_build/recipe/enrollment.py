@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from fuki_build.errors import FukiError
+from fuki_build.errors import located
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import SourceContext
 from fuki_build.recipe.inputs import Inputs
@@ -24,10 +24,8 @@ def enroll_firmware(
     from fuki_build.signing import enrollment  # noqa: PLC0415
 
     where = f"{place}.enroll"
-    try:
+    with located(f"{where}.backend"):
         enroller = host.enroller(table.backend)
-    except FukiError as error:
-        raise error.at(f"{where}.backend") from error
     wanted = enrollment.Wanted(
         table.pk, table.kek, table.db, table.dbx, table.owner, table.microsoft, table.secure_boot
     )
@@ -38,8 +36,6 @@ def enroll_firmware(
         inputs.note(source, place, hashlib.file_digest(file, "sha256").hexdigest(), name=name)
     workspace = Path(tempfile.mkdtemp(dir=inputs.workspace))
     target = workspace / source.name
-    try:
+    with located(where):
         enrollment.enroll(source, target, keys, enroller, SourceContext(inputs.recipe.directory, workspace))
-    except FukiError as error:
-        raise error.at(where) from error
     return target, {"enrolled-by": table.backend, "pk": x509.fingerprint(keys.pk)}

@@ -5,13 +5,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.errors import FormatError, RecipeError, located, raised_as
 from fuki_build.formats import efifw
 from fuki_build.formats.hwids import Device
 from fuki_build.hooks.host import PluginHost, blame, loaded_machines
 from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.records import FirmwareFile, SourceContext
 from fuki_build.image.blob import Blob
+from fuki_build.image.guard import note_named, note_read
 from fuki_build.image.section import Section
 from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.enrollment import enroll_firmware
@@ -38,10 +39,8 @@ def resolve_firmware(
     found = FirmwareSet()
     for index, data in enumerate(tables):
         place = f"{where}[{index}]"
-        try:
+        with located(place):
             _resolve_one(data, profile, inputs, host, place, found)
-        except FukiError as error:
-            raise error.at(place) from error
     found.devices += choose_devices(found.declared, loaded_machines(host))
     return found
 
@@ -65,9 +64,11 @@ def _resolve_one(
     local = file.path.is_relative_to(inputs.recipe.directory)
     name = inputs.name(file.path) if local else f"{table.source}:{fwid}/{file.path.name}"
     inputs.dependencies.extend(file.inputs)
+    for path in file.inputs:
+        note_read(path)
     origin = {"source": table.source, **file.origin}
     if table.enroll is None:
-        inputs.note(file.path, where, name=name)
+        inputs.note(file.path, where, blob.sha256_in_memory, name)
     else:
         path, more = enroll_firmware(table.enroll, file.path, name, inputs, host, where)
         blob = Blob.of_file(path)
@@ -78,10 +79,8 @@ def _resolve_one(
         blob = _wrap(table.igvm, blob, inputs, where)
         name = f"{name}, as an IGVM file"
         origin |= {"igvm": ", ".join(table.igvm.platforms)}
-    try:
+    with raised_as(RecipeError, f"{where}.id", of=FormatError):
         header = Blob.of_bytes(efifw.encode_header(fwid, blob.size))
-    except FormatError as error:
-        raise RecipeError(error.message, where=f"{where}.id") from error
     found.sections.append(Section(".efifw", header + blob, name, profile))
     found.devices += listed_devices(table, fwid, inputs, where)
     found.declared += declared_machines(table, fwid, profile, inputs, host, where)
@@ -101,13 +100,12 @@ def _wrap(table: IgvmTable, firmware: Blob, inputs: Inputs, where: str) -> Blob:
 def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -> tuple[FirmwareTable, FirmwareFile]:
     if not isinstance(data.get("source"), str):
         convert(split(data, FirmwareTable, NoOptions)[0], FirmwareTable, where)
-    try:
+    with located(f"{where}.source"):
         source, plugin = (found := host.firmware_source(data["source"])).thing, found.plugin
-    except FukiError as error:
-        raise error.at(f"{where}.source") from error
     common, rest = split(data, FirmwareTable, source.Options)
     table = convert(common, FirmwareTable, where)
     options = convert_options(rest, source.Options, FirmwareTable, where)
+    note_named(options, inputs.recipe.directory)
     context = SourceContext(inputs.recipe.directory, inputs.workspace)
     with blame(plugin, f"failed in firmware source {source.name!r}"):
         return table, source().fetch(options, context)

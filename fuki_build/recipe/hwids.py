@@ -6,7 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from fuki_build.errors import RecipeError
+from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.formats.documents import decode_json
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import FirmwareTable
@@ -42,10 +43,8 @@ def _json_files(path: Path, inputs: Inputs, where: str) -> list[Path]:
 
 
 def _decode(data: bytes, where: str) -> Device:
-    try:
-        found = msgspec.json.decode(data, type=HwidsFile)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RecipeError(f"this is not systemd's hwids JSON: {error}", where=where) from None
+    with raised_as(RecipeError, where, of=FormatError, about="this is not systemd's hwids JSON"):
+        found = decode_json(data, HwidsFile)
     kinds = {kind.json_name: kind for kind in DeviceType}
     if found.type not in kinds:
         raise RecipeError(f"unknown type {found.type!r}", where=where, hint=f"known types: {', '.join(kinds)}")

@@ -53,8 +53,7 @@ class Inputs(Struct):
         """A file to be copied into the image."""
         path = self.path(text, where)
         blob = self.blob(path, where)
-        # What is empty makes no section, so nothing will read it later.
-        self.note(path, where, None if blob.size else hashlib.sha256().hexdigest())
+        self.note(path, where, blob.sha256_in_memory if blob.size else hashlib.sha256().hexdigest())
         return blob
 
     def blob(self, path: Path, where: str) -> Blob:

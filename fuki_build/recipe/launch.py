@@ -7,7 +7,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.errors import RecipeError, located, raised_as
 from fuki_build.hooks.host import Contribution, PluginHost, blame
 from fuki_build.hooks.launch import DirectBootMode, LaunchModel, LaunchParameters, LaunchSite, Svsm
 from fuki_build.image.blob import Blob
@@ -110,21 +110,17 @@ def _svsm(table: LaunchTable, directory: Path, where: str) -> Svsm | None:
     place = f"{where}.svsm"
     if table.variables_size is None:
         raise RecipeError("an SVSM stands below the variable store", where=place, hint="give variables-size as well")
-    try:
+    with raised_as(RecipeError, place):
         image = Blob.of_file(directory / table.svsm).read_small(MAX_FIRMWARE, "the SVSM")
-    except FukiError as error:
-        raise RecipeError(error.message, where=place, hint=error.hint) from error
     return Svsm(image, table.variables_size)
 
 
 def _sites(text: str, host: PluginHost, where: str) -> Sequence[LaunchSite]:
     name, colon, selector = text.partition(":")
-    try:
+    with located(where):
         found = host.platform(name)
         with blame(found.plugin, f"failed in platform {name!r}"):
             sites = found.thing.launch_sites(selector if colon else None)
-    except FukiError as error:
-        raise error.at(where) from error
     if not sites:
         hint = "name technology, vmm, vcpus and vcpu-model instead"
         raise RecipeError(f"how {text} launches confidential guests is not known", where=where, hint=hint)

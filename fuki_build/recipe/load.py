@@ -1,22 +1,21 @@
 """Find a recipe, read it in whichever syntax, and make it typed."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.formats import documents
 from fuki_build.image.blob import Blob
 from fuki_build.recipe import mkosi
 from fuki_build.recipe.convert import convert
 from fuki_build.recipe.model import Recipe
-from fuki_build.recipe.text import render_text, render_tree
+from fuki_build.recipe.text import new_budget, place_of, render_text, render_tree
 
 NAMES = ("fuki.toml", "mkosi.conf")
-_MAX_SIZE = 16 * 1024 * 1024
 
 
 class LoadedRecipe(Struct, frozen=True):
@@ -58,24 +57,18 @@ def load_recipe(path: Path | None = None) -> LoadedRecipe:
 
 
 def _read(path: Path) -> str:
-    try:
-        data = Blob.of_file(path).read_small(_MAX_SIZE, f"the recipe {path}")
-    except FukiError as error:
-        raise RecipeError(error.message, hint=error.hint) from error
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"it is not UTF-8 text (byte {error.start})", where=str(path)) from None
-    if "\0" in text:
-        raise RecipeError(f"it is not text (NUL at byte {data.index(0)})", where=str(path))
+    with raised_as(RecipeError):
+        data = Blob.of_file(path).read_small(documents.MAX_TOML, f"the recipe {path}")
+    with raised_as(RecipeError, str(path), of=FormatError):
+        text = documents.decode_text(data)
+        documents.check_lines(text)
     return text
 
 
 def _load_toml(path: Path) -> dict[str, Any]:
-    try:
-        document = tomllib.loads(_read(path))
-    except (ValueError, RecursionError) as error:
-        raise RecipeError(f"it is not valid TOML: {error}", where=str(path)) from None
+    text = _read(path)
+    with raised_as(RecipeError, str(path), of=FormatError):
+        document = documents.decode_toml(text)
     others = sorted(set(document) - {"fuki"})
     if others:
         raise RecipeError(
@@ -105,19 +98,20 @@ def _build(data: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
             raise RecipeError(f"the environment has no {name}", where=f"fuki.environment[{index}]")
         env[name] = os.environ[name]
     variables: dict[str, Any] = {"env": env}
+    budget = new_budget()
     own = data.get("variables", {})
     if isinstance(own, dict):
         for key, value in own.items():
-            where = f"fuki.variables.{key}"
+            where = place_of("fuki.variables", key)
             if not isinstance(value, str):
                 raise RecipeError("expected a string", where=where, hint="put quotes around it")
-            variables[key] = render_text(value, variables, where)
+            variables[key] = render_text(value, variables, where, budget)
     for key in ("version", "name"):
         if isinstance(data.get(key, ""), str):
-            variables[key] = render_text(data.get(key, ""), variables, f"fuki.{key}")
+            variables[key] = render_text(data.get(key, ""), variables, f"fuki.{key}", budget)
     kept = {key: data[key] for key in ("variables", "name", "version") if key in data}
     rest = {key: value for key, value in data.items() if key not in kept}
-    rendered = {**kept, **render_tree(rest, variables, "fuki")}
+    rendered = {**kept, **render_tree(rest, variables, "fuki", budget)}
     for key in ("name", "version"):
         if key in kept and isinstance(kept[key], str):
             rendered[key] = variables[key]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.errors import RecipeError, located, raised_as
 from fuki_build.formats.hwids import Device, DeviceType
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, WIDE_TO_NARROW, Dialect, chid, identity, stub_chids
@@ -81,10 +81,8 @@ def _telling_types(machine: Machine) -> tuple[int, ...]:
 
 def read_machine(path: Path, data: bytes, where: str) -> Machine:
     """A machine from a file of any form that `hardware.capture` knows."""
-    try:
+    with raised_as(RecipeError, where, about=str(path)):
         return capture.decode(data, path.stem)
-    except FukiError as error:
-        raise RecipeError(f"{path}: {error.message}", where=where, hint=error.hint) from error
 
 
 def find_machines(
@@ -95,10 +93,8 @@ def find_machines(
     if "/" in text or path.is_file():
         if read is not None:
             read.append(path)
-        try:
+        with raised_as(RecipeError, where):
             data = Blob.of_file(path).read_small(_MAX_MACHINE_FILE, str(path))
-        except FukiError as error:
-            raise RecipeError(error.message, where=where, hint=error.hint) from error
         return [read_machine(path, data, where)]
     return platform_machines(text, host, where)
 
@@ -106,26 +102,19 @@ def find_machines(
 def platform_machines(text: str, host: PluginHost, where: str) -> Sequence[Machine]:
     name, _, selector = text.partition(":")
     platform = _platform(text, host, where)
-    try:
-        with blame(host.platform(name).plugin, f"failed in platform {name!r}"):
-            return list(platform.machines(selector or None))
-    except FukiError as error:
-        raise error.at(where) from error
+    with located(where), blame(host.platform(name).plugin, f"failed in platform {name!r}"):
+        return list(platform.machines(selector or None))
 
 
 def _platform(text: str, host: PluginHost, where: str) -> Platform:
-    try:
+    with located(where):
         return host.platform(text.partition(":")[0]).thing
-    except FukiError as error:
-        raise error.at(where) from error
 
 
 def _match(strings: Mapping[str, str], name: str, where: str) -> tuple[Machine, tuple[int, ...]]:
     """A machine of which only some strings are known: only types over just those can be told."""
-    try:
+    with raised_as(RecipeError, where):
         machine = from_table(strings, name)
-    except FukiError as error:
-        raise RecipeError(error.message, where=where, hint=error.hint) from error
     given = {key.replace("-", "_") for key in strings}
     types = [kind for kind in WIDE_TO_NARROW if set(FIELDS[kind]) <= given]
     if not types:

@@ -8,13 +8,14 @@ What is longer goes into a fuki.toml beside it, named by `Recipe=`, over which t
 
 import re
 import shlex
-import tomllib
+from functools import cache
 from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
-from fuki_build.errors import RecipeError, did_you_mean
+from fuki_build.errors import FormatError, RecipeError, did_you_mean, raised_as
+from fuki_build.formats import documents
 from fuki_build.recipe.model import (
     AddonTable,
     ExpectTable,
@@ -29,7 +30,7 @@ from fuki_build.recipe.model import (
 
 SECTION = "Fuki"
 _NUMBER = re.compile(r"[0-9]{1,20}|0x[0-9A-Fa-f]{1,16}")
-_HEADER = re.compile(r"^\[(.+)\]\s*$")
+_HEADER = re.compile(r"\[(.+)\]\s*(#.*)?")
 _ARRAYS: dict[str, type[msgspec.Struct]] = {
     "firmware": FirmwareTable,
     "profile": ProfileTable,
@@ -51,7 +52,7 @@ class Section(Struct):
 
 
 def has_section(text: str) -> bool:
-    return any(_HEADER.match(line) and line.strip() == f"[{SECTION}]" for line in text.splitlines())
+    return any(header[1] == SECTION for line in text.splitlines() if (header := _HEADER.fullmatch(line)))
 
 
 def _camel(key: str) -> str:
@@ -69,6 +70,8 @@ def parse(text: str, file: str) -> Section:
     section = Section()
     for number, key, value in _assignments(text, file):
         where = f"{file}:{number}: {key}="
+        if len(value) > documents.MAX_LINE:
+            raise RecipeError(f"the value has more than {documents.MAX_LINE} characters", where=where)
         if key == "Recipe":
             section.recipe = value
         elif key in top:
@@ -95,19 +98,29 @@ def merge(base: dict[str, Any], section: Section) -> dict[str, Any]:
 
 
 def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
-    """Line number, key and value of each assignment; indented lines continue the one before."""
+    """Line number, key and value of each assignment; indented lines continue the one before.
+
+    A comment is a line that begins with `#` or `;`: both can be part of a value, such as a command line's.
+    """
     found: list[tuple[int, str, str]] = []
     inside = False
-    for number, whole in enumerate(text.splitlines(), 1):
-        # As in mkosi, a comment may start anywhere in a line.
-        line = whole.partition("#")[0].rstrip()
-        header = _HEADER.match(line)
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.fullmatch(line)
         if header:
             inside = header[1] == SECTION
-        elif not inside or not line.strip() or line.lstrip().startswith(";"):
+        elif not inside or not line.strip() or line.lstrip().startswith(("#", ";")):
             continue
+        elif line[0].isspace() and line.lstrip().startswith("["):
+            # mkosi, which passes over the section's values, takes such a line for the start of a section.
+            hint = "let the line begin with something else, or join it to the one before"
+            problem = f"{line.strip()!r} continues a value, and mkosi would take it for a section"
+            raise RecipeError(problem, where=f"{file}:{number}", hint=hint)
         elif line[0].isspace() and found:
             at, key, value = found[-1]
+            if len(value) > documents.MAX_LINE:
+                raise RecipeError(
+                    f"the value has more than {documents.MAX_LINE} characters", where=f"{file}:{at}: {key}="
+                )
             found[-1] = (at, key, f"{value}\n{line.strip()}".strip())
         elif "=" in line:
             key, _, value = line.partition("=")
@@ -127,7 +140,9 @@ def _assign(data: dict[str, Any], info: msgspec.structs.FieldInfo, value: str, w
         data.setdefault(key, {}).update(_pairs(value, where))
     elif _is_list(info.type):
         # As in mkosi, an empty assignment clears what was there.
-        data[key] = [*data.get(key, []), *_words(value, where)] if value else []
+        if not value:
+            data[key] = []
+        data.setdefault(key, []).extend(_words(value, where))
     else:
         data[key] = value
 
@@ -154,8 +169,13 @@ def _pairs(value: str, where: str) -> dict[str, str]:
     return pairs
 
 
+@cache
+def _types(table: type[msgspec.Struct]) -> dict[str, Any]:
+    return {f.encode_name: f.type for f in msgspec.structs.fields(table)}
+
+
 def _table(line: str, table: type[msgspec.Struct], where: str) -> dict[str, Any]:
-    fields = {f.encode_name: f.type for f in msgspec.structs.fields(table)}
+    fields = _types(table)
     data: dict[str, Any] = {}
     for key, text in _pairs(line, where).items():
         item = _boolean if _of(bool, fields.get(key)) else _number if _of(int, fields.get(key)) else str
@@ -183,7 +203,5 @@ def _of(kind: type, annotation: Any) -> bool:  # noqa: ANN401 - any annotation
 
 
 def _value(text: str, where: str) -> Any:  # noqa: ANN401 - TOML data
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{text!r} is not a TOML value: {error}", where=where) from None
+    with raised_as(RecipeError, where, of=FormatError, about=f"{text!r} is not a TOML value"):
+        return documents.decode_toml_value(text)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fuki_build.errors import FormatError, RecipeError, did_you_mean
+from fuki_build.errors import FormatError, RecipeError, did_you_mean, raised_as
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.blob import Blob
@@ -65,10 +65,8 @@ def _given(table: PcrPolicyTable, context: SigningContext, where: str) -> bytes 
         return None
     from fuki_build.formats import x509  # noqa: PLC0415 - cryptography is slow to load
 
-    try:
+    with raised_as(RecipeError, f"{where}.public-key", of=FormatError):
         return x509.read_public_key(context.read(table.public_key, "public key", f"{where}.public-key"))
-    except FormatError as error:
-        raise RecipeError(error.message, where=f"{where}.public-key", hint=error.hint) from error
 
 
 def make_room(image: Image, keys: Sequence["PolicyKey"]) -> tuple[Image, tuple["PolicyRoom", ...]]:

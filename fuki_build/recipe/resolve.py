@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, FukiError, RecipeError
+from fuki_build.errors import FormatError, FukiError, RecipeError, raised_as
 from fuki_build.formats import env_file, sbat
 from fuki_build.formats.pe import Machine
 from fuki_build.hooks.host import PluginHost
@@ -150,10 +150,8 @@ def _profile_section(id_: str, title: str | None, number: int, where: str) -> Se
     if not _ID.fullmatch(id_):
         raise RecipeError(f"{id_!r} is not a profile id", where=f"{where}.id", hint="letters, digits and ._- make one")
     values = [("ID", id_), *([("TITLE", title)] if title else [])]
-    try:
+    with raised_as(RecipeError, f"{where}.title", of=FormatError):
         content = env_file.encode(values)
-    except FormatError as error:
-        raise RecipeError(error.message, where=f"{where}.title") from error
     return Section(".profile", Blob.of_bytes(content), "recipe", number)
 
 
@@ -175,10 +173,8 @@ def _uki_sbat(
 
 
 def _sbat_of(data: bytes, owner: str) -> tuple[str, ...]:
-    try:
+    with raised_as(FukiError, of=FormatError, about=f"the {owner} has a broken .sbat"):
         return sbat.parse(data) if data.strip(b"\0") else ()
-    except FormatError as error:
-        raise FukiError(f"the {owner} has a broken .sbat: {error.message}") from error
 
 
 def _resolve_addon(addon: AddonTable, machine: Machine, inputs: Inputs, where: str) -> Image:
@@ -190,7 +186,7 @@ def _resolve_addon(addon: AddonTable, machine: Machine, inputs: Inputs, where: s
         raise RecipeError("the stub ignores an addon that brings nothing", where=where, hint=f"give one of {keys}")
     stub = None
     if addon.stub is not None:
-        stub = read_stub(addon.stub, f"addon{machine.name}.efi.stub", inputs, f"{where}.stub")
+        stub = read_stub(addon.stub, "systemd-addon", machine.name, inputs, f"{where}.stub")
         if stub.headers.coff.machine != machine:
             problem = f"the addon's stub is for {stub.headers.machine_name}, the image for {machine.name}"
             raise RecipeError(problem, where=f"{where}.stub")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.errors import RecipeError, located
 from fuki_build.hooks.host import Contribution, PluginHost
 from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.signers import FileSigner, KeySigner, SigningContext
@@ -43,10 +43,8 @@ def resolve_backend(data: Mapping[str, Any], common: type[T], host: PluginHost, 
     name = data.get("backend", defaults["backend"])
     if not isinstance(name, str):
         convert(split(dict(data), common, NoOptions)[0], common, where)
-    try:
+    with located(f"{where}.backend"):
         found = host.signer(name)
-    except FukiError as error:
-        raise error.at(f"{where}.backend") from error
     shared, rest = split(dict(data), common, found.thing.Options)
     options = convert_options(rest, found.thing.Options, common, where)
     return ResolvedBackend(found, convert(shared, common, where), options)

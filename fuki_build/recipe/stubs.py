@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from fuki_build.errors import FukiError, RecipeError, did_you_mean
+from fuki_build.errors import FukiError, RecipeError, did_you_mean, raised_as
+from fuki_build.formats import pe
 from fuki_build.formats.pe import Machine
 from fuki_build.image.kernel import Kernel
-from fuki_build.image.stub import Stub, decode_stub
+from fuki_build.image.stub import STUB_FILES, Stub, check_program, decode_stub, decode_stub_headers
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import ImageTable
 
@@ -22,23 +23,29 @@ def find_stub(table: ImageTable, kernel: Kernel | None, inputs: Inputs) -> Stub:
         hint = did_you_mean(table.arch, Machine.__members__) or f"known: {', '.join(Machine.__members__)}"
         raise RecipeError(f"unknown architecture {table.arch!r}", where="fuki.image.arch", hint=hint)
     arch = table.arch or (kernel.headers.machine_name if kernel and kernel.headers else "x64")
-    stub = read_stub(table.stub, f"linux{arch}.efi.stub", inputs, where)
+    stub = read_stub(table.stub, "systemd-stub", arch, inputs, where)
     if table.arch not in (None, stub.headers.machine_name):
         raise RecipeError(f"{stub.path} is for {stub.headers.machine_name}, the recipe says {table.arch}", where=where)
     return stub
 
 
-def read_stub(value: str, system_name: str, inputs: Inputs, where: str) -> Stub:
-    """The stub at a path, or for `auto` the machine's own of that name."""
-    path = SYSTEM_STUBS / system_name if value == "auto" else inputs.path(value, where)
+def read_stub(value: str, program: str, arch: str, inputs: Inputs, where: str) -> Stub:
+    """The stub at a path, or for `auto` the machine's own: of systemd's `program`, where it is one of systemd's."""
+    path = SYSTEM_STUBS / STUB_FILES[program].replace("<arch>", arch) if value == "auto" else inputs.path(value, where)
     if value == "auto" and not path.exists():
         hint = "install systemd-boot-efi (Fedora: systemd-boot-unsigned, Arch: systemd)"
         raise RecipeError(f"this machine has no {path}", where=where, hint=hint)
-    data = inputs.read(path, where)
+    file = inputs.blob(path, where)
     try:
-        stub = decode_stub(path, data)
-    except FukiError as error:
-        raise RecipeError(error.message, where=where, hint=error.hint) from error
+        # Whole images are larger than stubs: say what they are before the size is an error.
+        decode_stub_headers(path, file.read_at(0, pe.HEAD_SIZE), file.size)
+        stub = decode_stub(path, inputs.read(path, where))
+        check_program(stub, program)
+    except RecipeError:
+        raise
+    except FukiError:
+        with raised_as(RecipeError, where):
+            raise
     if stub.headers.machine_name not in Machine.__members__:
         raise RecipeError(f"{path} is for machine {stub.headers.machine_name}, which no UKI is made for", where=where)
     return stub

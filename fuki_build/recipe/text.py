@@ -1,19 +1,23 @@
 """Texts of a recipe and templates: Jinja2 in a sandbox, an undefined name being an error."""
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fuki_build.errors import RecipeError
-
-if TYPE_CHECKING:
-    from jinja2.sandbox import SandboxedEnvironment
+from fuki_build.errors import FormatError, RecipeError, located, raised_as
+from fuki_build.image.guard import note_read
+from fuki_build.recipe.budget import Budget
 
 _FAILURES = (
-    TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError,
+    TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError, SyntaxError,
 )  # fmt: skip
-"""What a text that Jinja2 accepts can still raise while it is rendered."""
+"""What a text that Jinja2 accepts can still raise while it is compiled and rendered."""
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+TEXT_STEPS = 1_000_000
+TEMPLATE_STEPS = 32_000_000
+"""Enough for reports on the largest images; used up in some seconds."""
 
 
 def template_directory() -> Path:
@@ -23,48 +27,52 @@ def template_directory() -> Path:
     return inside if inside.is_dir() else package.parent / "templates"
 
 
-@cache
-def _environment(directories: tuple[Path, ...] = (), *, autoescape: bool = False) -> "SandboxedEnvironment":
-    # Imported late: most recipes have no template in them, and start faster for it.
-    from jinja2 import FileSystemLoader, StrictUndefined  # noqa: PLC0415
-    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
+def new_budget(*, template: bool = False) -> Budget:
+    """What all texts of one recipe may take, or one template."""
+    return Budget(TEMPLATE_STEPS if template else TEXT_STEPS)
 
-    return ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader([str(d) for d in directories]),
-        undefined=StrictUndefined,
-        autoescape=autoescape,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+
+def place_of(table: str, key: str) -> str:
+    """The place of a key in a recipe's table, quoted where TOML wants quotes."""
+    return f"{table}.{key}" if _BARE_KEY.fullmatch(key) else f'{table}."{key}"'
 
 
 def is_template(text: str) -> bool:
     return "{{" in text or "{%" in text or "{#" in text
 
 
-def render_text(text: str, variables: Mapping[str, Any], where: str) -> str:
-    """Render one string of a recipe; `RecipeError` at `where` for undefined names and syntax errors."""
+def render_text(text: str, variables: Mapping[str, Any], where: str, budget: Budget | None = None) -> str:
+    """Render one string of a recipe; `RecipeError` at `where` for undefined names, syntax errors and what has no end.
+
+    Texts that share a budget are bounded together.
+    """
+    if is_template(text):
+        # Imported late: most recipes have no template in them, and start faster for it.
+        from fuki_build.recipe.sandbox import BoundedEnvironment  # noqa: PLC0415
+
+        environment = BoundedEnvironment(budget or new_budget())
+        with _explained(variables, where):
+            text = environment.from_string(text).render(variables)
     if "\0" in text:
         raise RecipeError("a text cannot hold a NUL character", where=where, hint="remove the \\u0000")
-    if not is_template(text):
-        return text
-    from jinja2 import TemplateError  # noqa: PLC0415
-
     try:
-        return _environment().from_string(text).render(variables)
-    except (TemplateError, *_FAILURES) as error:
-        raise _explain(error, variables, where) from None
+        text.encode()
+    except UnicodeEncodeError as error:
+        byte = ascii(text[error.start])
+        raise RecipeError(
+            f"a text cannot hold {byte}, which is half a character or a byte that is not UTF-8", where=where
+        ) from error
+    return text
 
 
-def render_tree(data: Any, variables: Mapping[str, Any], where: str) -> Any:  # noqa: ANN401 - TOML data
+def render_tree(data: Any, variables: Mapping[str, Any], where: str, budget: Budget | None = None) -> Any:  # noqa: ANN401 - TOML data
     """Render every string in nested lists and tables; keys are left alone."""
     if isinstance(data, str):
-        return render_text(data, variables, where)
+        return render_text(data, variables, where, budget)
     if isinstance(data, list):
-        return [render_tree(item, variables, f"{where}[{index}]") for index, item in enumerate(data)]
+        return [render_tree(item, variables, f"{where}[{index}]", budget) for index, item in enumerate(data)]
     if isinstance(data, dict):
-        return {key: render_tree(value, variables, f"{where}.{key}") for key, value in data.items()}
+        return {key: render_tree(value, variables, place_of(where, key), budget) for key, value in data.items()}
     return data
 
 
@@ -75,25 +83,34 @@ def render_template(
 
     HTML and SVG texts escape what is put into them. Raises `RecipeError` when there is no such template or it fails.
     """
-    from jinja2 import TemplateError, TemplateNotFound  # noqa: PLC0415
+    from jinja2 import TemplateNotFound  # noqa: PLC0415
+
+    from fuki_build.recipe.sandbox import BoundedEnvironment  # noqa: PLC0415
 
     autoescape = name.removesuffix(".j2").endswith((".html", ".svg", ".xml"))
-    environment = _environment(tuple(directories), autoescape=autoescape)
-    cache = {} if environment.cache is None else environment.cache
-    cache.clear()
+    environment = BoundedEnvironment(new_budget(template=True), directories, autoescape=autoescape)
+    with _explained(variables, where):
+        try:
+            text = environment.get_template(name).render(variables)
+        except TemplateNotFound as error:
+            hint = f"looked in {', '.join(str(d) for d in directories)}"
+            raise RecipeError(f"there is no template {error.name!r}", where=where, hint=hint) from error
+
+    for file in environment.files:
+        note_read(file)
+    return text, sorted(environment.files)
+
+
+@contextmanager
+def _explained(variables: Mapping[str, Any], where: str) -> Iterator[None]:
+    """Turn what a text that is rendered may raise into a `RecipeError` at `where`."""
+    from jinja2 import TemplateError  # noqa: PLC0415
+
     try:
-        text = environment.get_template(name).render(variables)
-        # Everything that it included or extended is in the environment's cache by now.
-        files = {Path(template.filename) for _, template in cache.items() if template.filename}
-        return text, sorted(files)
-    except TemplateNotFound as error:
-        raise RecipeError(
-            f"there is no template {error.name!r}",
-            where=where,
-            hint=f"looked in {', '.join(str(d) for d in directories)}",
-        ) from None
+        with raised_as(RecipeError, where, of=FormatError), located(where):
+            yield
     except (TemplateError, *_FAILURES) as error:
-        raise _explain(error, variables, where) from None
+        raise _explain(error, variables, where) from error
 
 
 def _explain(error: Exception, variables: Mapping[str, Any], where: str) -> RecipeError:

@@ -8,10 +8,12 @@ from fuki_build import __version__
 from fuki_build.checks.run import check
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats import x509
+from fuki_build.formats.hashes import Hash, new_hash
+from fuki_build.formats.sbat import Row
 from fuki_build.hooks.host import PluginHost
 from fuki_build.image.assemble import Assembly, Progress, assemble, read_pieces
-from fuki_build.image.describe import LayoutView, describe
-from fuki_build.image.digest import Hash, Request, new_hash
+from fuki_build.image.describe import LayoutView, SectionView, describe
+from fuki_build.image.digest import Request
 from fuki_build.image.firmware import FirmwareImage, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
@@ -43,13 +45,13 @@ from fuki_build.signing.verify import Verification
 class Question(Struct, frozen=True):
     """What an image is to be held against.
 
-    `level` are the lines of an SBAT revocation level; `banks` and `phases` are those to predict, and `boot` tells from
+    `level` are the rows of an SBAT revocation level; `banks` and `phases` are those to predict, and `boot` tells from
     the image's contents how it is started.
     """
 
     groups: Sequence[Group]
     trust: Trust
-    level: Sequence[str]
+    level: Sequence[Row]
     banks: tuple[str, ...]
     phases: Sequence[Phase]
     boot: Callable[[Contents], Boot]
@@ -123,8 +125,12 @@ def _kernels(view: LayoutView) -> Iterator[KernelFacts]:
 
 def _slices(layout: Layout, view: LayoutView) -> Iterator[SliceFacts]:
     names = {profile.number: profile for profile in view.profiles}
+    by_profile: dict[int | None, list[SectionView]] = {}
+    for section in view.sections:
+        if section.raw_size:
+            by_profile.setdefault(section.profile, []).append(section)
     for number in (None, *layout.profiles):
-        own = [section for section in view.sections if section.profile == number and section.raw_size]
+        own = by_profile.get(number, [])
         if own:
             begin = min(section.offset for section in own) if number is not None else 0
             end = max(section.offset + section.raw_size for section in own)
@@ -169,7 +175,7 @@ def _served(matches: Iterable[MatchFacts]) -> set[tuple[str, str]]:
     return {(match.platform, machine) for match in matches for machine in match.machines}
 
 
-def _trust(trust: Trust, level: Sequence[str]) -> TrustFacts:
+def _trust(trust: Trust, level: Sequence[Row]) -> TrustFacts:
     db, dbx = trust.db, trust.dbx
     return TrustFacts(
         given=db is not None,

@@ -47,7 +47,7 @@ def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts,
         for machine in group.machines:
             outcomes: dict[_Outcome, list[int]] = {}
             for profiles in tried:
-                chosen = select(layout.plain_sections, parts, layout.model, machine, profiles[0])
+                chosen = select(parts, layout.model, machine, profiles[0])
                 same = outcomes.setdefault((_hit(chosen.firmware), _hit(chosen.devicetree)), [])
                 same += [profile for profile in profiles if profile is not None]
             for outcome, same in outcomes.items():

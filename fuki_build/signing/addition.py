@@ -5,9 +5,10 @@ from fuki_build.formats import signed_data
 from fuki_build.formats.authenticode import AUTHENTICODE, Certificate
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import MAX_TABLE, certificates, read_certificate
+from fuki_build.signing.signature import GOOD
 from fuki_build.signing.suitability import check_usable
 from fuki_build.signing.trust import Trust
-from fuki_build.signing.verify import GOOD, verify
+from fuki_build.signing.verify import verify
 
 
 def check_addition(name: str, before: Layout, after: Layout, digest: str) -> None:

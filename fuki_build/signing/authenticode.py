@@ -6,7 +6,7 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fuki_build.errors import FormatError, SigningError
+from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats import signed_data, x509
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.signing import timestamp
@@ -66,7 +66,7 @@ def assemble(
     stamp: bytes | None = None,
 ) -> bytes:
     """A SignedData from its parts; `SigningError` where the first certificate's key did not make the signature."""
-    try:
+    with raised_as(SigningError, "certificate", of=FormatError):
         public_key = x509.public_key_of(certificates[0])
         digest = hashlib.new(algorithm, attributes).digest()
         if not x509.verifies(public_key, signature, digest, algorithm):
@@ -74,5 +74,3 @@ def assemble(
             raise SigningError(f"the signature was not made by the key of {subject}")
         is_rsa = isinstance(x509.decode_public_key(public_key), rsa.RSAPublicKey)
         return signed_data.encode(content, attributes, algorithm, signature, certificates, rsa=is_rsa, timestamp=stamp)
-    except FormatError as error:
-        raise SigningError(error.message, where="certificate", hint=error.hint) from error

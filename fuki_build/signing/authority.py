@@ -1,29 +1,31 @@
 """What in db vouches for an image: the entry that firmware measures when it lets the image start."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode, efi_signature_list, signed_data
+from fuki_build.formats import efi_signature_list, signed_data, x509
 from fuki_build.formats.efi_signature_list import Kind
 from fuki_build.formats.signed_data import SignedData
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.layout import Layout
-from fuki_build.image.signatures import certificates, read_certificate
-from fuki_build.signing.trust import HASHES, chains
+from fuki_build.image.signatures import signatures
+from fuki_build.signing.chain import Chains
+from fuki_build.signing.signature import made_by, signers_certificate
+from fuki_build.signing.trust import HASHES
 
 
 def authority(layout: Layout, assembly: Assembly, db: bytes) -> bytes:
     """The EFI_SIGNATURE_DATA (owner and data) of `db` that vouches for an image; empty where none does.
 
-    As in DxeImageVerificationLib: each signature in its order, through the first certificate of db in its chain; then
-    the image's digest. Revocations are not looked at. Raises `FormatError` where `db` is damaged.
+    As in DxeImageVerificationLib: each signature in its order, through the first certificate of db that a chain leads
+    to; then the image's digest. Revocations are not looked at. Raises `FormatError` where `db` is damaged.
     """
     lists = efi_signature_list.decode(db)
     known = [(s.owner.bytes_le, s.data) for list_ in lists if list_.type == Kind.X509.guid for s in list_.signatures]
     for signature in _signatures(layout):
-        chain = _chain(signature, [data for _, data in known], assembly)
+        chains = _chains(signature, assembly)
         for owner, certificate in known:
-            if certificate in chain:
+            if chains is not None and chains.lead_to(certificate):
                 return owner + certificate
     for list_ in lists:
         name = next((name for kind, name in HASHES.items() if kind.guid == list_.type), None)
@@ -34,17 +36,19 @@ def authority(layout: Layout, assembly: Assembly, db: bytes) -> bytes:
 
 
 def _signatures(layout: Layout) -> Iterator[SignedData]:
-    for entry in certificates(layout):
-        if entry.kind == authenticode.AUTHENTICODE:
-            try:
-                yield signed_data.decode(read_certificate(layout, entry))
-            except FormatError:
-                continue
+    for data in signatures(layout):
+        try:
+            yield signed_data.decode(data)
+        except FormatError:
+            continue
 
 
-def _chain(signature: SignedData, known: Sequence[bytes], assembly: Assembly) -> list[bytes]:
-    """The certificates that stand behind a signature about this image, the signer's first."""
-    if signature.digest.hex() != assembly.image_digests.get(signature.algorithm):
-        return []
-    own = signature.certificate_of(signature.signers[0]) if signature.signers else None
-    return [] if own is None else list(chains(own, [*signature.certificates, *known]))
+def _chains(signature: SignedData, assembly: Assembly) -> Chains | None:
+    """The chains behind a signature about this image that its signer made."""
+    if signature.digest.hex() != assembly.image_digests.get(signature.firmware_algorithm or ""):
+        return None
+    try:
+        own = signers_certificate(signature)
+        return Chains(own, signature.certificates) if made_by(x509.public_key_of(own), signature) else None
+    except FormatError:
+        return None

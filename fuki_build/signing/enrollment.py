@@ -7,7 +7,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from msgspec import Struct, structs
 
-from fuki_build.errors import FormatError, FukiError, PluginError, RecipeError
+from fuki_build.errors import FormatError, FukiError, PluginError, RecipeError, raised_as
 from fuki_build.formats import authenticated_variable, efi_signature_list, variable_store, x509
 from fuki_build.formats.authenticated_variable import VENDORS
 from fuki_build.formats.efi_signature_list import Kind, SignatureList
@@ -20,6 +20,8 @@ from fuki_build.image.blob import Blob
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 _ENABLE = "SecureBootEnable", UUID("f0a30bc7-af08-4556-99c4-001009c93a44")
 """edk2's switch: gEfiSecureBootEnableDisableGuid."""
+_LISTS = {*VENDORS, "MokList", "MokListX", "MokListRT", "MokListXRT", "TlsCaCertificate"}
+"""Variables that hold signature lists, by edk2 and shim. Programs that edit stores go by the name alone."""
 _OURS = {"PK", "KEK", "db", "dbx", _ENABLE[0], "CustomMode"}
 
 
@@ -44,10 +46,8 @@ def load_keys(wanted: Wanted, read: Callable[[str, str], bytes], place: Callable
     def certificates(key: str, paths: Sequence[str]) -> Iterator[bytes]:
         for index, path in enumerate(paths):
             where = place(f"{key}[{index}]")
-            try:
-                yield from x509.decode_certificates(read(path, where))
-            except FormatError as error:
-                raise RecipeError(f"{path}: {error.message}", where=where, hint=error.hint) from error
+            with raised_as(RecipeError, where, of=FormatError, about=str(path)):
+                yield from _usable(x509.decode_certificates(read(path, where)))
 
     if not (wanted.db or wanted.microsoft):
         raise RecipeError("with an empty db nothing would boot", where=place("db"), hint="name a certificate")
@@ -65,12 +65,17 @@ def load_keys(wanted: Wanted, read: Callable[[str, str], bytes], place: Callable
     )
 
 
+def _usable(certificates: list[bytes]) -> list[bytes]:
+    """The certificates; `FormatError` for one whose key no firmware verifies anything with."""
+    for certificate in certificates:
+        x509.public_key_of(certificate)
+    return certificates
+
+
 def _only_certificate(path: str, data: bytes, where: str) -> bytes:
     """The one certificate of a file, in DER. Raises `RecipeError`."""
-    try:
-        found = x509.decode_certificates(data)
-    except FormatError as error:
-        raise RecipeError(f"{path}: {error.message}", where=where, hint=error.hint) from error
+    with raised_as(RecipeError, where, of=FormatError, about=str(path)):
+        found = _usable(x509.decode_certificates(data))
     if len(found) != 1:
         raise RecipeError(f"{path} holds {len(found)} certificates, and there is one PK", where=where)
     return found[0]
@@ -96,13 +101,11 @@ def load_lists(
 
 
 def _decode_lists(data: bytes, owner: UUID) -> Iterator[SignatureList]:
-    if authenticated_variable.is_authenticated(data):
-        yield from efi_signature_list.decode(authenticated_variable.decode(data).payload)
-    elif data.startswith((b"-----", b"\x30")):
+    if data.startswith((b"-----", b"\x30")):
         for certificate in x509.decode_certificates(data):
             yield efi_signature_list.certificate_list(certificate, owner)
     else:
-        yield from efi_signature_list.decode(data)
+        yield from efi_signature_list.decode(authenticated_variable.value(data))
 
 
 def enroll(
@@ -114,6 +117,7 @@ def enroll(
     no variable store, and `PluginError` where what was written is not what was asked for.
     """
     before = read_variables(source)
+    _check_lists(source)
     revoked = tuple(_union(_lists(before, "dbx"), keys.dbx))
     whole = structs.replace(keys, dbx=revoked)
     with blame(enroller.plugin, f"failed in enroller {enroller.thing.name!r}"):
@@ -121,6 +125,20 @@ def enroll(
     wrong = _wrong(source, target, before, whole)
     if wrong:
         raise PluginError(f"{enroller.plugin} was to enrol Secure Boot keys in {source.name}, and wrote {wrong}")
+
+
+def _check_lists(source: Path) -> None:
+    """Refuse a store with a list that cannot be read: programs that edit stores read all of them, and do not expect it.
+
+    Raises `FormatError`.
+    """
+    for variable in variable_store.decode_written(Blob.of_file(source).reader):
+        if variable.name in _LISTS:
+            try:
+                efi_signature_list.decode(variable.data)
+            except FormatError as error:
+                hint = "the store is damaged; take a fresh one from the firmware's package"
+                raise FormatError(f"{source}: {variable.name} is damaged: {error.message}", hint=hint) from error
 
 
 def _wrong(source: Path, target: Path, before: Sequence[Variable], keys: SecureBootKeys) -> str | None:
@@ -135,10 +153,8 @@ def _wrong(source: Path, target: Path, before: Sequence[Variable], keys: SecureB
 
 def read_variables(path: Path) -> tuple[Variable, ...]:
     """The variables in a firmware image's store. Raises `FormatError` where there is none."""
-    try:
+    with raised_as(FormatError, of=FormatError, about=str(path)):
         found = variable_store.decode(Blob.of_file(path).reader)
-    except FormatError as error:
-        raise FormatError(f"{path}: {error.message}", hint=error.hint) from error
     if found is None:
         hint = "keys are enrolled in OVMF_VARS.fd, or in an OVMF.fd that holds code and variables"
         raise FormatError(f"{path} has no UEFI variable store", hint=hint)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from fuki_build.errors import FukiError, SigningError
+from fuki_build.errors import FukiError, SigningError, raised_as
 from fuki_build.formats import authenticode as table
 from fuki_build.hooks.host import blame
 from fuki_build.hooks.signers import FileSigner, SigningContext
@@ -56,25 +56,26 @@ def write_signed(
 def replacing(path: Path, layout: Layout) -> Iterator[OutputFile]:
     """A file that becomes `path` when the `with` ends well, with the permissions of the image that was read.
 
-    What goes wrong with it is a `SigningError`.
+    `path` may be that image, which then is changed in its place. What goes wrong with it is a `SigningError`.
     """
     try:
-        with OutputFile(path) as file:
+        with OutputFile(path, edits=None if layout.where is None else Path(layout.where)) as file:
             if layout.where is not None:
                 os.fchmod(file.descriptor, stat.S_IMODE(Path(layout.where).stat().st_mode))
             yield file
             file.commit()
     except FukiError as error:
-        if type(error) is FukiError:
-            raise SigningError(error.message, where=error.where, hint=error.hint) from error
-        raise
+        if type(error) is not FukiError:
+            raise
+        with raised_as(SigningError):
+            raise
 
 
 def _certificate_entry(signer: Signer, assembly: Assembly) -> bytes:
     """One entry of a certificate table, made with an open key."""
     if signer.key is None:
         raise ValueError("a program signs files, not digests")
-    digest = bytes.fromhex(assembly.image_digests[signer.request.digest])
+    digest = bytes.fromhex(assembly.digests_to_sign[signer.request.digest])
     with blame(signer.request.plugin, f"failed in signing backend {signer.name!r}"):
         return table.encode_certificate(sign(signer.key, signer.request, digest))
 
@@ -95,7 +96,7 @@ def _sign_file(
         output.lend(use)
         try:
             after = inspect(output.readable_path)
-            check_addition(signer.name, before, after, assembly.authenticode)
+            check_addition(signer.name, before, after, assembly.digests_to_sign["sha256"])
         except SigningError:
             raise
         except FukiError as error:

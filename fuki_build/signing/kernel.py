@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, RecipeError, SigningError
+from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.formats import signed_data, x509
 from fuki_build.formats.authenticode import HEADER_SIZE, encode_certificate
 from fuki_build.hooks.host import blame
@@ -59,17 +59,15 @@ def _entry_size(request: SignRequest, assembly: Assembly, context: SigningContex
         if not certificates:
             raise SigningError("there is no certificate for the key", where="certificate")
         content, attributes = to_sign(_digest(request, assembly), request.digest, signing_time(request))
-        try:
+        with raised_as(SigningError, "certificate", of=FormatError):
             size = _largest_signature(certificates[0])
             is_rsa = isinstance(x509.decode_public_key(x509.public_key_of(certificates[0])), rsa.RSAPublicKey)
             signature = signed_data.encode(content, attributes, request.digest, bytes(size), certificates, rsa=is_rsa)
-        except FormatError as error:
-            raise SigningError(error.message, where="certificate") from error
     return len(encode_certificate(signature))
 
 
 def _digest(request: SignRequest, assembly: Assembly) -> bytes:
-    return bytes.fromhex(assembly.image_digests[request.digest])
+    return bytes.fromhex(assembly.digests_to_sign[request.digest])
 
 
 def _largest_signature(certificate: bytes) -> int:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
-from fuki_build.errors import FormatError, SigningError
+from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats import authenticode as table
 from fuki_build.formats import x509
+from fuki_build.formats.documents import decode_json
 from fuki_build.image.assemble import Assembly
 from fuki_build.signing.authenticode import assemble, to_sign
 from fuki_build.signing.request import DigestAlgorithm
@@ -61,7 +61,7 @@ class Document(Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
 
 def image_item(assembly: Assembly, algorithm: DigestAlgorithm, time: datetime | None = None) -> ImageItem:
     """The item for an image whose digests, `algorithm` among them, are known."""
-    image_digest = assembly.image_digests[algorithm]
+    image_digest = assembly.digests_to_sign[algorithm]
     _, message = to_sign(bytes.fromhex(image_digest), algorithm, time)
     return ImageItem(
         algorithm=algorithm,
@@ -75,12 +75,10 @@ def image_item(assembly: Assembly, algorithm: DigestAlgorithm, time: datetime | 
 def decode(data: bytes) -> Document:
     """Decode a document with signatures in it. Raises `FormatError`."""
     try:
-        return msgspec.json.decode(data, type=Document)
-    except msgspec.ValidationError as error:
+        return decode_json(data, Document)
+    except FormatError as error:
         hint = "it is what 'fuki digests' printed, with a signature in each item"
-        raise FormatError(f"this is not a document with signatures: {error}", hint=hint) from None
-    except msgspec.DecodeError as error:
-        raise FormatError(f"this is not JSON: {error}") from None
+        raise FormatError(f"this is not a document with signatures: {error.message}", hint=hint) from error
 
 
 def certificate_entry(item: ImageItem, assembly: Assembly, certificates: Sequence[bytes], where: str) -> bytes:
@@ -93,7 +91,7 @@ def certificate_entry(item: ImageItem, assembly: Assembly, certificates: Sequenc
         time = None if item.signing_time is None else datetime.fromtimestamp(item.signing_time, UTC)
     except (ValueError, OverflowError, OSError):
         raise SigningError("the signing time is no time", where=f"{where}.signing-time") from None
-    content, attributes = to_sign(bytes.fromhex(assembly.image_digests[item.algorithm]), item.algorithm, time)
+    content, attributes = to_sign(bytes.fromhex(assembly.digests_to_sign[item.algorithm]), item.algorithm, time)
     if hashlib.new(item.algorithm, attributes).hexdigest() != item.digest:
         hint = "ask for its digests again with 'fuki digests'"
         raise SigningError("the signature is for another image than this one", where=f"{where}.digest", hint=hint)
@@ -110,10 +108,8 @@ def certificate_entry(item: ImageItem, assembly: Assembly, certificates: Sequenc
 
 
 def _certificates(item: ImageItem, where: str) -> list[bytes]:
-    try:
+    with raised_as(SigningError, f"{where}.certificates", of=FormatError):
         return x509.decode_certificates(item.certificates.encode()) if item.certificates else []
-    except FormatError as error:
-        raise SigningError(error.message, where=f"{where}.certificates", hint=error.hint) from error
 
 
 def _signature(item: ImageItem) -> bytes:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.errors import FormatError, RecipeError, SigningError
+from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.formats import pcrsig, x509
 from fuki_build.formats.pcrsig import PolicySignature
 from fuki_build.hooks.host import blame
@@ -28,7 +28,6 @@ from fuki_build.measure.contents import Contents
 from fuki_build.measure.policy import policy_pcr
 from fuki_build.measure.predict import Case, cases
 from fuki_build.measure.registers import BANKS, replay
-from fuki_build.measure.subject import Subject
 from fuki_build.signing.request import Signer, SignRequest, errors_at
 
 SECTION = ".pcrsig"
@@ -78,10 +77,8 @@ def public_key(request: PolicyRequest, given: bytes | None, context: SigningCont
 
 def _rsa(key: bytes, request: SignRequest) -> int:
     with errors_at(request):
-        try:
+        with raised_as(SigningError, "key", of=FormatError):
             decoded = x509.decode_public_key(key)
-        except FormatError as error:
-            raise SigningError(error.message, where="key", hint=error.hint) from error
         if not isinstance(decoded, rsa.RSAPublicKey):
             raise SigningError("systemd knows only RSA keys for PCR policies", where="key")
         return -(-decoded.key_size // 8)
@@ -184,7 +181,7 @@ def policies(
     """Each bank and policy digest that a request asks for, in these cases."""
     contents = Contents(layout, assembly, request.banks)
     for case in what:
-        events = list(pcr11.section_events(Subject(contents, case.profile, case.measured)))
+        events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
         for bank in request.banks:
             start = replay(bank, (event.digests[bank] for event in events), bytes(BANKS[bank]))
             for phase in request.phases:

@@ -14,7 +14,6 @@ from fuki_build.formats.pcrsig import PolicySignature, Signatures
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
-from fuki_build.image.section import effective
 from fuki_build.measure.contents import Contents
 from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.signing.coverage import Coverage, Held, Phase, Place, cover
@@ -102,7 +101,7 @@ def find_policies(layout: Layout, certificates: Sequence[bytes] = ()) -> FoundPo
     flaws: dict[int | None, str] = {}
     for profile in (None, *layout.profiles):
         # Of several in one slice, the stub takes the first.
-        section = next((s for s in effective(layout.plain_sections, profile) if s.name == _SECTION), None)
+        section = next((s for s in layout.effective(profile) if s.name == _SECTION), None)
         if section is None or section.profile != profile or not section.content.size:
             continue
         try:

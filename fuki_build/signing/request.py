@@ -46,11 +46,18 @@ class Signer(Struct, frozen=True):
 
 def open_signers(requests: Sequence[SignRequest], context: SigningContext) -> tuple[Signer, ...]:
     """Find all keys, and log in where that is needed, before anything is read or written. Raises `SigningError`."""
+    context.withhold([request.options for request in requests])
+    for request in requests:
+        context.note_options(request.options)
     return tuple(Signer(request, _open(request, context)) for request in requests)
 
 
 def _open(request: SignRequest, context: SigningContext) -> SigningKey | None:
     if not issubclass(request.backend, KeySigner):
+        from fuki_build.signing.suitability import source_date  # noqa: PLC0415 - cryptography is slow to load
+
+        # Programs take it from the environment, unseen.
+        source_date()
         return None
     backend = request.backend()
     with errors_at(request), blame(request.plugin, f"failed in signing backend {backend.name!r}"):

@@ -1,29 +1,33 @@
 """Which keys, certificates and digests can be used, and which of them firmware may not know."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fuki_build.errors import FormatError, SigningError
+from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats import x509
 
 _SHORTEST_RSA = 2048
+_SECONDS = re.compile("[0-9]{1,20}")
 _COMMON_RSA = (2048, 3072, 4096)
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
 def source_date() -> datetime | None:
-    """SOURCE_DATE_EPOCH (reproducible-builds.org). Raises `SigningError` where it is no number of seconds."""
+    """SOURCE_DATE_EPOCH (reproducible-builds.org). Raises `SigningError` where it is no time from 1970 on."""
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if not text:
         return None
-    try:
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise SigningError("SOURCE_DATE_EPOCH is not a number of seconds since 1970") from None
+    if _SECONDS.fullmatch(text):
+        with suppress(ValueError, OverflowError, OSError):
+            return datetime.fromtimestamp(int(text), UTC)
+    hint = "it is a whole number, 0 or more, as 'date +%s' prints it"
+    raise SigningError("SOURCE_DATE_EPOCH is not a number of seconds since 1970", hint=hint)
 
 
 def check_usable(certificate: bytes) -> None:
@@ -31,11 +35,9 @@ def check_usable(certificate: bytes) -> None:
 
     Where SOURCE_DATE_EPOCH is set, it is the time to judge by, so that an old build can be redone.
     """
-    try:
+    with raised_as(SigningError, "certificate", of=FormatError):
         expires, subject = x509.expires(certificate), x509.subject(certificate)
         key = x509.decode_public_key(x509.public_key_of(certificate))
-    except FormatError as error:
-        raise SigningError(error.message, where="certificate") from error
     if expires < (source_date() or datetime.fromtimestamp(time.time(), UTC)):
         raise SigningError(f"the certificate {subject} expired on {expires:%Y-%m-%d}", where="certificate")
     if isinstance(key, ec.EllipticCurvePublicKey):

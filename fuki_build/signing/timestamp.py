@@ -1,13 +1,7 @@
 """Timestamps of signatures, from an authority that speaks RFC 3161 over HTTP."""
 
-import urllib.request
-from contextlib import closing
-
 from fuki_build.errors import SigningError
 
-_TIMEOUT = 30
-"""Seconds to wait for the authority."""
-_MAX_SIZE = 256 * 1024
 _GRANTED = (0, 1)
 
 
@@ -49,14 +43,11 @@ def request(url: str, signature: bytes) -> bytes:
 def _post(url: str, body: bytes) -> bytes:
     if not url.startswith(("http://", "https://")):
         raise SigningError("a timestamp authority's address starts with http:// or https://", where="timestamp")
-    headers = {"Content-Type": "application/timestamp-query"}
+    from fuki_build import network  # noqa: PLC0415 - slow to load
+
+    if not url.startswith(("http://", "https://")):
+        raise SigningError("a timestamp authority's address starts with http:// or https://", where="timestamp")
     try:
-        question = urllib.request.Request(url, body, headers)  # noqa: S310 - the scheme was looked at
-        with closing(urllib.request.urlopen(question, timeout=_TIMEOUT)) as answer:  # noqa: S310
-            data = answer.read(_MAX_SIZE)
-    except (OSError, ValueError) as error:
-        # Of urllib's errors, `reason` is what says something to people.
-        reason = getattr(error, "reason", error)
-        reason = getattr(reason, "strerror", None) or reason
-        raise SigningError(f"cannot get a timestamp from {url}: {reason}", where="timestamp") from error
-    return bytes(data)
+        return network.post(url, body, {"Content-Type": "application/timestamp-query"})
+    except OSError as error:
+        raise SigningError(f"cannot get a timestamp from {url}: {error}", where="timestamp") from error

@@ -1,6 +1,6 @@
 """What verification trusts: certificates that are given, and what Secure Boot's db and dbx hold."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -13,8 +13,6 @@ HASHES = {Kind.SHA1: "sha1", Kind.SHA256: "sha256", Kind.SHA384: "sha384", Kind.
 _REVOCATIONS = {Kind.X509_SHA256: "sha256", Kind.X509_SHA384: "sha384", Kind.X509_SHA512: "sha512"}
 _EXPECTED = "EFI signature lists, an .auth file or a variable store of OVMF's can be read"
 _IS_CERTIFICATE = "this is a certificate: trust it with --certificate, or make a signature list of it"
-_DEPTH = 8
-"""Certificates of a chain that are looked at; real ones have three."""
 
 Hash = tuple[str, bytes]
 """hashlib's name of the algorithm, and the digest."""
@@ -27,6 +25,9 @@ class Database(Struct, frozen=True):
     images: frozenset[Hash] = frozenset()
     certificate_hashes: frozenset[Hash] = frozenset()
 
+    def __bool__(self) -> bool:
+        return bool(self.certificates or self.images or self.certificate_hashes)
+
     def __or__(self, other: "Database") -> "Database":
         return Database(
             self.certificates + other.certificates,
@@ -34,11 +35,11 @@ class Database(Struct, frozen=True):
             self.certificate_hashes | other.certificate_hashes,
         )
 
-    def lists(self, certificate: bytes) -> bool:
-        """Whether a certificate is here, as such or by its hash."""
+    def lists_hash(self, certificate: bytes) -> bool:
+        """Whether a certificate is here by its hash. Firmware asks so for a signer's and for that of db behind it."""
         names = {name for name, _ in self.certificate_hashes}
         hashes = {(name, x509.to_be_signed_hash(certificate, name)) for name in names}
-        return certificate in self.certificates or not hashes.isdisjoint(self.certificate_hashes)
+        return not hashes.isdisjoint(self.certificate_hashes)
 
 
 class Trust(Struct, frozen=True):
@@ -51,16 +52,15 @@ class Trust(Struct, frozen=True):
 def decode_database(data: bytes, variable: str) -> Database:
     """The db or dbx (`variable`) of a file: EFI signature lists, an `.auth` file, or a variable store of OVMF's.
 
+    The lists may have a variable's attributes before them, as files of efivarfs do. No bytes are an empty database.
     Raises `FormatError`.
     """
     variables = variable_store.decode(Reader.of(data))
     if variables is not None:
         vendor = authenticated_variable.VENDORS[variable]
         data = next((v.data for v in variables if (v.name, v.vendor) == (variable, vendor)), b"")
-    elif authenticated_variable.is_authenticated(data):
-        data = authenticated_variable.decode(data).payload
-    elif not data:
-        raise FormatError("the file is empty", hint=_EXPECTED)
+    else:
+        data = authenticated_variable.value(data)
     try:
         return _database(efi_signature_list.decode(data))
     except FormatError as error:
@@ -88,15 +88,3 @@ def _database(lists: Iterable[SignatureList]) -> Database:
             if type_ in revocations
         ),
     )
-
-
-def chains(certificate: bytes, others: Sequence[bytes]) -> Iterator[bytes]:
-    """The certificate, then each that issued one of these, as firmware follows them: without looking at times."""
-    seen = [certificate]
-    yield certificate
-    for _ in range(_DEPTH):
-        found = next((o for o in others if o not in seen and x509.issued(o, seen[-1])), None)
-        if found is None:
-            return
-        seen.append(found)
-        yield found

@@ -77,7 +77,8 @@ def test_firmware_that_runs_already_is_recognised(bench, tmp_path):
     bench.boot(
         image, "--direct", "--firmware", parts.get("ovmf-generic"), scenario="hand-over program, own firmware runs"
     )
-    assert outcome_of(bench).result is HandOverResult.ALREADY_RUNNING
+    outcome = outcome_of(bench)
+    assert (outcome.result, outcome.reason) == (HandOverResult.ALREADY_RUNNING, 0)
 
 
 def test_firmware_that_enforces_secure_boot_starts_the_signed_program(bench, image, tmp_path):

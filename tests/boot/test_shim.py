@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fuki_qemu import esp, session
+from fuki_qemu.guest import Screen
 
 from fuki_build import new_host
 from tests.support.bootable import build
@@ -43,7 +44,7 @@ def boot(part, tmp_path, monkeypatch):
             keys=image.with_name("vars.fd"),
             kvm=False,
             timeout=150,
-            interactive=False,
+            screen=Screen.NONE,
         )
         booted = session.boot(wish, new_host(), tmp_path / "boot-1")
         return f"{booted.outcome.ending}\n{booted.console}"

@@ -1,5 +1,6 @@
 """Every rule finds what it is for, and is silent about an image that is right."""
 
+import gzip
 import json
 import os
 import re
@@ -11,8 +12,10 @@ from uuid import UUID
 
 import pytest
 
+from tests.checks import test_structure
 from tests.support.command import Outcome, invoke, refused, succeed
 from tests.support.secure_boot import make_identity, write_certificates, write_key
+from tests.support.signature_variants import insert, places
 
 CHID = "01e09b32-de05-56ca-b9d1-9486ad5f381d"
 
@@ -55,7 +58,7 @@ def shop(workshop, part):
     (workshop / "one.fd").symlink_to(part("ovmf-generic"))
     (workshop / "two.fd").symlink_to(part("ovmf-amdsev"))
     # A bitmap of no pixels is enough of one.
-    (workshop / "splash.bmp").write_bytes(struct.pack("<2sIHHI", b"BM", 14, 0, 0, 14))
+    (workshop / "splash.bmp").write_bytes(struct.pack("<2sIHHIIIIHH24x", b"BM", 54, 0, 0, 54, 40, 0, 0, 1, 24))
     (workshop / "empty").write_bytes(b"")
     (workshop / "fuki.toml").write_text(RIGHT)
     return workshop
@@ -181,6 +184,43 @@ def two_devicetrees(shop: Path, _: object) -> tuple[str, ...]:
     return ()
 
 
+def file(name: str, content: bytes, old: str, new: str) -> Callable[[Path, object], tuple[str, ...]]:
+    """A file, and the recipe that is wrong to take it."""
+
+    def prepare(shop: Path, _: object) -> tuple[str, ...]:
+        (shop / name).write_bytes(content)
+        return swap(old, new)(shop, _)
+
+    return prepare
+
+
+def one_devicetree_twice(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    (shop / "machine.dtb").symlink_to(next(part("dtbs-aa64").rglob("x1e80100-crd.dtb")))
+    return swap('cmdline = "quiet"', 'dtbauto = ["machine.dtb", "machine.dtb"]')(shop, part)
+
+
+def stub_alone(*_: object) -> tuple[str, ...]:
+    return ("stub",)
+
+
+def addon(shop: Path, *keys: str) -> None:
+    (shop / "fuki.toml").write_text("\n".join((RIGHT, "[[fuki.addon]]", 'name = "a"', 'cmdline = "debug"', *keys, "")))
+
+
+def addon_of_another_release(shop: Path, _: object) -> tuple[str, ...]:
+    addon(shop, 'uname = "6.1-other"')
+    return ()
+
+
+def stub_with_a_section(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    """systemd-boot has an .osrel of 512 bytes; here it does not say that it is no stub."""
+    (shop / "stub").unlink()
+    (shop / "stub").write_bytes(part("boot-x64").read_bytes().replace(b": systemd-boot ", b": another-boot "))
+    (shop / "os-release").write_text("ID=acme\nNAME=" + "A" * 512)
+    (shop / "fuki.toml").write_text(RIGHT.partition("sbat =")[0])
+    return ()
+
+
 def signed(kind: str, *options: str) -> Callable[[Path, object], tuple[str, ...]]:
     """The right image with a signature."""
 
@@ -195,7 +235,36 @@ def signed(kind: str, *options: str) -> Callable[[Path, object], tuple[str, ...]
     return prepare
 
 
-ABOUT_THE_WHOLE = {"os-release-missing", "uname-missing", "image-size", "header-room", "stub-unknown"}
+def with_gap(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    """A finished image of somebody's, with bytes between two sections that belong to neither."""
+    data = part("addon-stub-x64").read_bytes()
+    second = sorted(place for _, place in places(data))[1]
+    (shop / "gap.efi").write_bytes(insert(data, second, bytes(512)))
+    return ("gap.efi",)
+
+
+def behind(more: bytes, *, sign: bool) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
+    """A finished image with bytes behind it, or behind its signature."""
+
+    def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+        found = part("kernel-x64" if sign else "addon-stub-x64").read_bytes()
+        (shop / "long.efi").write_bytes(found + more)
+        return ("long.efi",)
+
+    return prepare
+
+
+GZIP = gzip.compress(b"070701")
+CMDLINE = 'cmdline = "quiet"'
+
+ABOUT_THE_WHOLE = {
+    "digest-disputed",
+    "os-release-missing",
+    "uname-missing",
+    "image-size",
+    "header-room",
+    "stub-unknown",
+}
 ONE = 'platforms = ["qemu:q35"]'
 
 WRONG = {
@@ -204,6 +273,18 @@ WRONG = {
     "kernel-not-startable": swap('"vmlinuz"', '"os-release"'),
     "kernel-not-startable of another machine": other_part("vmlinuz", "kernel-aa64"),
     "kernel-missing": swap('"vmlinuz"', '"empty"'),
+    "os-release-incomplete without ID": file("os-release", b"NAME=Acme\n", "", ""),
+    "os-release-incomplete without any name": file("os-release", b"VERSION_ID=41\n", "", ""),
+    "os-release-incomplete in another encoding": file("os-release", b"ID=acme\nNAME=Caf\xe9\n", "", ""),
+    "microcode-format": file("u.gz", GZIP, CMDLINE, 'ucode = "u.gz"'),
+    "cmdline-altered": file("latin", b"a=\xe9", CMDLINE, 'cmdline = { file = "latin" }'),
+    "cmdline-too-long": swap('"quiet"', f'"{"x" * 2048}"'),
+    "devicetree-broken": swap(CMDLINE, 'dtb = "os-release"'),
+    "devicetree-broken for a choice": swap(CMDLINE, 'dtbauto = ["os-release"]'),
+    "devicetree-duplicate": one_devicetree_twice,
+    "hwids-missing-devicetree": two_devicetrees,
+    "addon-uname": addon_of_another_release,
+    "no-image": stub_alone,
     "splash-format": swap('"splash.bmp"', '"os-release"'),
     "section-repeated": patch(".uname", rename(b".uname", b".osrel")),
     "firmware-header": patch(".efifw", put(0, b"\0")),
@@ -231,7 +312,13 @@ WRONG = {
     "profile-without-hwids": swap('platforms = ["qemu:i440fx"]', ""),
     "header-room": profiles_for_a_small_header,
     "image-size": huge_initrd,
+    "section-room": stub_with_a_section,
     "sbat-room": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
+    "sbat-odd for a short line": patch(".sbat", put(0, b"sbat;1")),
+    "sbat-odd for a generation": patch(".sbat", put(0, b"sbat,x,")),
+    "digest-disputed for a gap": with_gap,
+    "digest-disputed for an odd size": behind(b"odd", sign=False),
+    "digest-disputed for bytes behind the signature": behind(bytes(8), sign=True),
     "signature-unusual for a curve": signed("p256"),
     "signature-unusual for a digest": signed("rsa2048", "--digest", "sha384"),
     "stub-too-old": other_part("stub", "stub-257-x64"),
@@ -280,9 +367,11 @@ def listed(shop: Path) -> list[tuple[str, str]]:
 
 
 def test_every_rule_of_the_core_has_a_wrong_image_here(shop):
-    # Those about machines and hand-overs have files of their own, test_matching.py and test_hand_over.py.
+    # Those about machines, PE headers and hand-overs have files of their own: test_matching.py, test_structure.py,
+    # test_hand_over.py.
     rules = {rule for rule, _ in listed(shop) if not rule.startswith(("match-", "hand-over-"))}
-    assert rules == {name.split()[0] for name in WRONG} | EXPECTED
+    elsewhere = {*test_structure.WRONG, *test_structure.KERNELS, "section-count", "addon-machine", "cmdline-empty"}
+    assert rules == {name.split()[0] for name in (*WRONG, *elsewhere)} | EXPECTED
 
 
 def test_the_list_gives_severities(shop):
@@ -334,7 +423,9 @@ def test_errors_come_before_warnings_and_notes(shop, part):
     assert set(severities) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("name", ["header-room", "sbat-room", "image-size", "kernel-not-startable", "stub-too-old"])
+@pytest.mark.parametrize(
+    "name", ["header-room", "sbat-room", "section-room", "image-size", "kernel-not-startable", "stub-too-old"]
+)
 def test_an_error_stops_a_build_before_anything_is_written(shop, part, name):
     WRONG[name](shop, part)
     before = sorted(shop.rglob("*"))
@@ -362,3 +453,79 @@ def test_people_are_told_when_there_is_nothing_to_find(shop, tmp_path):
 
 def test_a_file_that_is_not_there_is_refused(shop):
     assert "nope.efi" in refused(shop, "check", "nope.efi")
+
+
+UNUSABLE = {
+    "an image": ("acme.efi", "image with a kernel already"),
+    "an addon": ("acme.efi.extra.d/a.addon.efi", "has a .cmdline already"),
+    "the stub for addons": ("addon-stub-x64", "the stub for addons, which starts nothing"),
+    "a boot loader": ("boot-x64", "the boot loader systemd-boot"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_is_no_stub_alone_is_refused_before_the_build(shop, part, name):
+    path, message = UNUSABLE[name]
+    addon(shop)
+    if path.startswith("acme"):
+        succeed(shop, "build")
+    else:
+        (shop / path).symlink_to(part(path))
+    (shop / "fuki.toml").write_text(RIGHT.replace('stub = "stub"', f'stub = "{path}"'))
+    error = refused(shop, "plan")
+    assert error.startswith("fuki: error: fuki.image.stub: ")
+    assert message in error
+    assert "linux<arch>.efi.stub" in error or "the stub alone" in error
+
+
+def test_a_signed_image_as_stub_is_told_to_be_an_image(shop, part):
+    signed("rsa2048")(shop, part)
+    (shop / "fuki.toml").write_text(RIGHT.replace('stub = "stub"', 'stub = "acme.efi"'))
+    assert "image with a kernel already" in refused(shop, "plan")
+
+
+def test_an_addon_on_another_stub_than_that_for_addons_is_refused(shop, part):
+    (shop / "boot").symlink_to(part("boot-x64"))
+    addon(shop, 'stub = "boot"')
+    error = refused(shop, "plan")
+    assert error.startswith("fuki: error: fuki.addon[0].stub: ")
+    assert "addon<arch>.efi.stub" in error
+
+
+def test_an_image_as_kernel_is_an_error_of_the_plan(shop):
+    succeed(shop, "build", "-o", "inner.efi")
+    (shop / "fuki.toml").write_text(RIGHT.replace('"vmlinuz"', '"inner.efi"').replace('"auto"', '"6.12"'))
+    assert found(shop)["kernel-is-image"]["where"] == ".linux"
+
+
+def test_finished_addons_are_checked_with_their_image(shop):
+    addon(shop, 'uname = "6.1-other"')
+    recipe = (shop / "fuki.toml").read_text()
+    (shop / "fuki.toml").write_text(recipe.replace("[fuki.image]", 'silence = ["addon-uname"]\n[fuki.image]', 1))
+    succeed(shop, "build")
+    place = "acme.efi.extra.d/a.addon.efi"
+    succeed(shop, "check", place)
+    outcome = invoke(shop, "check", "acme.efi", "--addon", place)
+    assert outcome.code == 1
+    assert f"error: {place}: the addon is for the kernel 6.1-other, the image has 6." in outcome.err
+    assert "a recipe names its own" in refused(shop, "check", "--addon", place)
+
+
+def test_a_kernel_is_told_to_be_one(shop):
+    outcome = succeed(shop, "check", "vmlinuz")
+    assert "note: vmlinuz: this is a Linux kernel for x64, neither a UKI nor an addon" in outcome.err
+
+
+FILES = {
+    "a packed kernel": (GZIP, "compressed with gzip"),
+    "vmlinux": (b"\x7fELF\x02\x01\x01", "an ELF program"),
+    "an initrd": (b"070701" + bytes(104), "a cpio archive"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_neither_recipe_nor_image_is_told_what_it_is(shop, name):
+    content, message = FILES[name]
+    (shop / "file").write_bytes(content)
+    error = refused(shop, "check", "file")
+    assert f"file: the file is {message}, neither a recipe nor an EFI program" in error

@@ -221,7 +221,7 @@ def test_a_full_standard_output_is_told(workshop):
             check=False,
         )
     assert done.returncode == 1
-    assert done.stderr == "fuki: error: No space left on device\n"
+    assert done.stderr == "fuki: error: standard output: No space left on device\n"
 
 
 def test_debug_shows_where_an_error_comes_from(workshop, tmp_path):

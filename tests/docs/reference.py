@@ -175,6 +175,8 @@ def _stubs(_: str) -> str:
         "addons": "addons",
         "archive_addons": "`.initrd` and `.ucode` in addons",
         "loads_kernel": "loads the kernel itself",
+        "needs_image_base_0": "only kernels with ImageBase 0",
+        "aligns_kernel": "aligns the kernel",
         "adds_secret": "adds a console and a secret",
         "measures_cc": "measures into RTMRs",
         "measures_cc_tags": "… profiles and addons too",

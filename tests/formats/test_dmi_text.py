@@ -120,6 +120,11 @@ def test_the_legend_of_systemd_analyze_tells_the_strings(legend: str):
     }
 
 
+def test_escaped_bytes_that_are_not_utf_8_are_kept():
+    strings = dmi_text.parse_analyze(r"LEGEND: M → manufacturer (Ü Caf\351)")
+    assert strings["manufacturer"].encode("utf-8", "surrogateescape") == b"\xc3\x9c Caf\xe9"
+
+
 @pytest.mark.parametrize(
     "parse",
     [

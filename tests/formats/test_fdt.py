@@ -91,6 +91,36 @@ def test_what_is_no_devicetree_is_refused(name: str):
         fdt.compatible(Reader.of(BROKEN[name]))
 
 
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_no_devicetree_does_not_pass_the_check(name: str):
+    with pytest.raises(FormatError):
+        fdt.check(Reader.of(BROKEN[name]))
+
+
+def test_the_kernels_devicetrees_pass_the_check(part):
+    for path in sorted(part("dtbs-aa64").rglob("*.dtb"))[:50]:
+        fdt.check(Reader.of(path.read_bytes()), ordered=True)
+
+
+def test_a_devicetree_that_is_cut_or_whose_blocks_do_not_fit_does_not_pass_the_check(part):
+    data = next(part("dtbs-aa64").rglob("x1e80100-crd.dtb")).read_bytes()
+    with pytest.raises(FormatError, match="of which"):
+        fdt.check(Reader.of(data[:-1]))
+    for offset, message in ((8, "structure end"), (12, "strings end"), (32, "strings end"), (36, "structure end")):
+        with pytest.raises(FormatError, match=message):
+            fdt.check(Reader.of(data[:offset] + pack(">I", 0x7FFFFFF1) + data[offset + 4 :]))
+
+
+def test_only_where_devicetrees_are_compared_the_order_of_their_blocks_counts():
+    structure, strings = node(b"", prop(COMPATIBLE, b"acme\0")) + END, b"compatible\0".ljust(12, b"\0")
+    total = 40 + len(strings) + len(structure)
+    header = pack(">10I", 0xD00DFEED, total, 40 + len(strings), 40, 40, 17, 16, 0, len(strings), len(structure))
+    reversed_blocks = Reader.of(header + strings + structure)
+    fdt.check(reversed_blocks)
+    with pytest.raises(FormatError, match="before its strings"):
+        fdt.check(reversed_blocks, ordered=True)
+
+
 ODD = {
     "a structure block outside": pack(">10I", 0xD00DFEED, 40, 0xFFFFFFF0, 0, 40, 17, 16, 0, 0, 0),
     "a name without an end": pack(">10I", 0xD00DFEED, 48, 40, 40, 40, 17, 16, 0, 0, 8) + BEGIN + b"abcd",

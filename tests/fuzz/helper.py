@@ -1,9 +1,11 @@
 """What fuzz targets share: finding them, seeds from real parts, files to read from."""
 
 import atexit
+import resource
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +32,18 @@ class Target(Protocol):
 
 def load(name: str) -> Target:
     return import_module(f"{__package__}.{_PREFIX}{name}")
+
+
+@contextmanager
+def memory_limit(size: int = 1024**3) -> Iterator[None]:
+    """At most this many bytes more than there are: what wants more ends with MemoryError, not with the machine."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def head(part: str, size: int) -> bytes:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-SEARCH = [str(TESTS), str(TESTS.parent / "tools")]
+SEARCH = [str(TESTS), str(TESTS.parent / "tools"), str(TESTS.parent)]
 sys.path[:0] = SEARCH
 
 from fuzz.helper import NAMES, load  # noqa: E402 - found only now

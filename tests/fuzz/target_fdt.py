@@ -22,3 +22,5 @@ def seeds() -> Iterator[bytes]:
 def run(data: bytes) -> None:
     with suppress(FormatError):
         fdt.compatible(Reader.of(data))
+    with suppress(FormatError):
+        fdt.check(Reader.of(data), ordered=True)

@@ -49,3 +49,6 @@ def run(data: bytes) -> None:
     with suppress(FormatError):
         release = kernel.release(Reader.of(data))
         assert release is None or (release.isascii() and release.isprintable() and len(release) < 128)
+    limit = kernel.x86_command_line_limit(Reader.of(data))
+    assert limit is None or limit > 0
+    kernel.is_kernel(Reader.of(data))

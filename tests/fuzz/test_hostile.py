@@ -74,6 +74,9 @@ MKOSI = {
     "an endless name": "Recipe=" + "a" * 5000,
     "an endless path": "Recipe=" + "a/" * 5000,
     "the directory": "Recipe=.",
+    "an endless value": "Cmdline=a\n" + " b\n" * 80000,
+    "an endless line": "Cmdline=" + "a" * 80000,
+    "an endless section": "Name=a\n" * 40000,
 }
 
 

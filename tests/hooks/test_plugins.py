@@ -414,7 +414,7 @@ class TestBlameWhileWorking:
         )
         done = run("build", path=path, code=5)
         assert "plugin 'acme' (distribution fuki-acme 1.2.3) failed in output format 'digest'" in done.stderr
-        assert not list((workshop / "out").iterdir())
+        assert not (workshop / "out").exists()
 
     def test_a_plugin_is_blamed_whose_source_gives_no_record(self, run, tmp_path, workshop):
         path = install(tmp_path / "site", "acme", GOOD.replace("return FirmwareFile(", "return ("))

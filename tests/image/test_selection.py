@@ -70,7 +70,7 @@ def plain(name: str, profile: int | None = None) -> Section:
 
 
 def run(*sections: Section, machine: Machine = BOARD, profile: int | None = None, model=NEWEST) -> Selection:
-    return select(sections, slices(sections), model, machine, profile)
+    return select(slices(sections), model, machine, profile)
 
 
 def selected(selection: Selection) -> tuple[str, int] | None:

@@ -146,10 +146,14 @@ class TestCommandLine:
         assert "the kernel's options: quiet console=hvc0" in what(known, 9)
         assert predicted(own, boot=Boot(way=Way.DIRECT), stub="stub-257-x64").unknown(9) == ""
 
-    def test_what_the_stub_does_not_keep_only_makes_register_9_unknown(self):
-        found = predicted((".cmdline", b"\xff console=", None))
-        assert "UTF-8" in found.unknown(9)
-        assert found.value(11, "sha256") is not None
+    def test_what_the_stub_does_not_keep_is_left_out(self):
+        """tests/boot/test_odd_strings.py has the real stub pass such a line."""
+        found = predicted((".cmdline", b"a=Caf\xe9 box \xf0\x9f\x98\x80 console=", None), boot=Boot(way=Way.DIRECT))
+        assert "the kernel's options: a=Cafox  console=" in what(found, 9)
+
+    def test_options_from_smbios_are_taken_as_the_stub_takes_bytes(self):
+        found = predicted((".cmdline", b"console=", None), boot=Boot(way=Way.DIRECT, smbios="a=\U0001f600\udcffb"))
+        assert "options from SMBIOS: a=b" in what(found, 12)
 
     @given(st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"])))
     def test_a_command_line_has_no_control_characters_and_no_blanks_at_its_ends(self, text):

@@ -144,6 +144,8 @@ MACHINES = {
 OTHER = """
 [fuki]
 name = "acme"
+# What stands in the kernel's place.
+silence = ["kernel-is-image"]
 [fuki.image]
 stub = "stub"
 arch = "{arch}"

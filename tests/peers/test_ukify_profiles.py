@@ -10,6 +10,7 @@ import pytest
 IMAGE = """
 [fuki]
 name = "acme"
+silence = ["addon-uname"]
 [fuki.image]
 stub = "stub"
 linux = "vmlinuz"

@@ -18,10 +18,12 @@ from fuki_build.errors import FormatError
 from fuki_build.formats import (
     authenticated_variable,
     authenticode,
+    bmp,
     compression,
     efi_signature_list,
     efifw,
     env_file,
+    fdt,
     firmware,
     hwids,
     kernel,
@@ -217,3 +219,18 @@ def test_releases_are_short_and_printable(data: bytes):
     with suppress(FormatError):
         release = kernel.release(Reader.of(data))
         assert release is None or (release.isascii() and release.isprintable() and len(release) < 128)
+
+
+@given(st.one_of(ANY, ANY.map(lambda data: b"BM" + data)), st.integers(0, 1 << 32))
+def test_bitmaps(data: bytes, size: int):
+    for claimed in (len(data), size):
+        with suppress(FormatError):
+            picture = bmp.decode(data[: bmp.HEAD_SIZE], claimed)
+            assert picture.width * picture.height * picture.depth <= 8 * claimed
+
+
+@given(ANY.map(lambda data: b"\xd0\x0d\xfe\xed" + data))
+def test_whole_devicetrees(data: bytes):
+    with suppress(FormatError):
+        fdt.check(Reader.of(data))
+        fdt.compatible(Reader.of(data))

@@ -189,7 +189,7 @@ MISTAKES = {
         "known names: env",
     ),
     "a division by zero": (swap(CMDLINE, "{{ 1 // 0 }}"), "fuki.image.cmdline", "zero", "known names"),
-    "a text that eats all memory": (swap(CMDLINE, "{{ 'a' * 10**15 }}"), "fuki.image.cmdline", "Memory", "known names"),
+    "a text that eats all memory": (swap(CMDLINE, "{{ 'a' * 10**15 }}"), "fuki.image.cmdline", "steps", "repeat less"),
     "a macro without end": (
         swap(CMDLINE, "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
         "fuki.image.cmdline",
@@ -325,11 +325,26 @@ MISTAKES = {
     ),
     "a section that has a key": (
         more('[fuki.image.sections]\n".linux" = "text"\n'),
-        "fuki.image.sections..linux",
+        'fuki.image.sections.".linux"',
         ".linux is not a section to name",
         "key of its own",
     ),
-    "an SBAT line without a generation": (more('sbat = ["acme"]\n'), "fuki.image.sbat", "'acme'", ""),
+    "an SBAT line without a generation": (more('sbat = ["acme"]\n'), "fuki.image.sbat", "'acme'", "component,"),
+    "an SBAT line that shim fails the table for": (
+        more('sbat = ["foo,1"]\n'),
+        "fuki.image.sbat",
+        "6 fields",
+        "version",
+    ),
+    "an SBAT generation of 0": (more('sbat = ["a,0,A,a,1,u"]\n'), "fuki.image.sbat", "no generation from 1", ""),
+    "an SBAT line that is not ASCII": (more('sbat = ["a,1,Ä,a,1,u"]\n'), "fuki.image.sbat", "not ASCII", ""),
+    "a second line for SBAT itself": (more('sbat = ["sbat,1,A,a,1,u"]\n'), "fuki.image.sbat", "second one", ""),
+    "an SBAT component of two generations": (
+        more('sbat = ["a,1,A,a,1,u", "a,2,A,a,1,u"]\n'),
+        "fuki.image.sbat",
+        "different generations",
+        "",
+    ),
     # firmware
     "an empty firmware file": (
         more('[[fuki.firmware]]\nsource = "file"\nid = "x"\npath = "empty"\n'),
@@ -509,7 +524,7 @@ def test_a_recipe_that_is_not_utf8_is_refused(shop):
 
 def test_toml_nested_without_end_is_refused(shop):
     (shop / "fuki.toml").write_text("a = " + "[" * 100_000)
-    assert "not valid TOML" in refused(shop, "plan")
+    assert "line 1 has 100004 characters" in refused(shop, "plan")
 
 
 def test_a_plugin_that_is_not_installed_is_refused(shop):

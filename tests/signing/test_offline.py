@@ -174,4 +174,4 @@ class TestMistakes:
     def test_what_is_no_json_is_refused(self, unsigned):
         outcome = invoke(unsigned, "attach", IMAGE, "--signatures", "os-release")
         assert outcome.code == 4
-        assert "this is not JSON" in outcome.err
+        assert "it is not JSON" in outcome.err

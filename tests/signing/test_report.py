@@ -273,7 +273,7 @@ class TestForeignImages:
 class TestMistakes:
     def test_the_image_is_not_replaced(self, image):
         before = image.read_bytes()
-        assert "--output: the page would replace the image" in refused(image.parent, "report", image, "-o", image)
+        assert "the output would replace the input" in refused(image.parent, "report", image, "-o", image)
         assert image.read_bytes() == before
 
     @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import msgspec
 
 from fuki_build.builtin.outputs import manifest
 from fuki_build.emit.plan import Plan, Result
+from fuki_build.formats.documents import encode_json
 from fuki_build.hooks.records import Finding
 
 PLAN_VERSION = 1
@@ -16,7 +17,7 @@ FINDINGS_VERSION = 1
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - structs or plain data
-    click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2))
+    click.echo(encode_json(data))
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

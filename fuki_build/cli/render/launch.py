@@ -89,7 +89,7 @@ def show_firmware(view: FirmwareFileView) -> None:
     if view.lacks:
         console.print(Text("\nLacks", style="bold"))
     for lack in view.lacks:
-        console.print(f"  {lack.technology}: {lack.message}", soft_wrap=True)
+        console.print(f"  {lack.technology}: {plain(lack.message)}", soft_wrap=True)
     console.print()
 
 

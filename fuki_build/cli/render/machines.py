@@ -13,10 +13,13 @@ def show_machine(data: dict[str, Any]) -> None:
     """Strings, then all ids in both dialects, those that the stub tries in its order first."""
     console = new_console()
     console.print(Text(plain(data["name"]), style="bold"))
-    strings = new_table("String", "Value")
-    for key, value in data["strings"].items():
-        add_row(strings, key, value)
-    console.print(strings)
+    if data["strings"]:
+        strings = new_table("String", "Value")
+        for key, value in data["strings"].items():
+            add_row(strings, key, value)
+        console.print(strings)
+    else:
+        console.print("known by its hardware ids only")
     console.print()
     ids = new_table("Tried", "Type", "systemd-stub", "Microsoft, fwupd", "Made of", right=("Tried", "Type"))
     for row in sorted(data["chids"], key=lambda row: (row["tried"] or 99, row["type"])):
@@ -24,7 +27,7 @@ def show_machine(data: dict[str, Any]) -> None:
         fields = " + ".join(row["fields"])
         add_row(ids, tried, str(row["type"]), row["stub"] or "-", row["microsoft"] or "-", fields)
     console.print(ids)
-    if "hand-over" in data:
+    if data["hand-over"]:
         console.print()
         show_hand_over(data["hand-over"])
 

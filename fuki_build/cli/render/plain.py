@@ -1,6 +1,20 @@
-"""Text from files that anyone may have made, safe to print on a terminal."""
+"""Text from files that anyone may have made, safe to print on a terminal. Whatever a verb prints goes through here."""
+
+import click
 
 
 def plain(text: str) -> str:
     """Control characters as escapes, so that an image cannot steer the terminal of who inspects it."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(text: str) -> None:
+    """One line on standard output."""
+    click.echo(plain(text))
+
+
+def tell(text: str) -> None:
+    """One line on standard error."""
+    click.echo(plain(text), err=True)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,8 @@ from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.image.describe import DeviceView, FirmwareView, LayoutView, SectionView
 
+_NARROW = 48
+"""Columns that the last column of a table needs, to be folded alone."""
 _WIDE = 160
 """Columns where there is no terminal to ask."""
 
@@ -37,6 +40,38 @@ def new_table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def add_row(table: Table, *cells: str) -> None:
     table.add_row(*map(plain, cells))
+
+
+def print_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    """Print a table whose last column is folded at words.
+
+    Rich measures and folds every cell several times, which takes seconds for the thousands of short cells that
+    predictions have: those are laid out here, others are left to rich.
+    """
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in (columns, *cells)) for index in range(len(columns) - 1)]
+    room = console.width - sum(widths) - len(widths)
+    if room < _NARROW or not all(cell.isascii() for row in cells for cell in row):
+        table = new_table(*columns, right=right)
+        for row in cells:
+            table.add_row(*row)
+        console.print(table)
+        return
+
+    def line(first: Sequence[str], last: str) -> str:
+        padded = (
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(columns, first, widths, strict=False)
+        )
+        return " ".join((*padded, last)).rstrip()
+
+    lines = []
+    for *first, last in cells:
+        head, *folded = wrap(last, room, break_on_hyphens=False) or [""]
+        lines.append(line(first, head))
+        lines += [line([""] * len(first), piece) for piece in folded]
+    console.print(Text(line(columns[:-1], columns[-1]), style="bold"), soft_wrap=True)
+    console.out("\n".join(lines), highlight=False)
 
 
 def show_view(view: LayoutView) -> None:

@@ -7,7 +7,8 @@ from rich.text import Text
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.tables import new_console, new_table
 from fuki_build.signing.policy_report import PolicyFindings, PolicyPlace, PolicyReport, PolicyVerdict
-from fuki_build.signing.verify import GOOD, ImageReport, SignatureReport, Verdict
+from fuki_build.signing.signature import GOOD, SignatureReport, Verdict
+from fuki_build.signing.verify import ImageReport
 
 _COLOURS = {**dict.fromkeys(GOOD, "green"), Verdict.UNSIGNED: "yellow", Verdict.UNTRUSTED: "yellow"}
 
@@ -27,6 +28,9 @@ def show_reports(reports: Sequence[ImageReport]) -> None:
         verdicts = {signature.verdict for signature in report.signatures}
         if verdicts and (report.verdict not in verdicts or report.revoked_components):
             console.print(f"{plain(report.name)} is {report.verdict}: {plain(report.reason)}", soft_wrap=True)
+        for number, signature in enumerate(report.signatures, 1):
+            for remark in signature.remarks:
+                console.print(f"{plain(report.name)}, signature {number}: {plain(remark)}", soft_wrap=True)
 
 
 def _rows(report: ImageReport) -> Iterator[tuple[str, ...]]:

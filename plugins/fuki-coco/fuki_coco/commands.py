@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-import msgspec
 from fuki_build import signing_key
-from fuki_build.errors import FormatError, FukiError, MismatchError
+from fuki_build.errors import FormatError, MismatchError, located
 from fuki_build.formats import id_block
+from fuki_build.formats.documents import encode_json
 from fuki_build.formats.id_block import IdAuth, IdBlock
 from fuki_build.hooks import LaunchRecord
 
@@ -75,7 +75,7 @@ def digests(block: IdBlock, id_key: Path, author_key: Path | None) -> None:
 
     author = read_file(author_key) if author_key else None
     document = offline.prepare(block, read_file(id_key), author)
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+    click.echo(encode_json(document))
 
 
 @id_block_group.command()
@@ -88,10 +88,8 @@ def attach(document: Path, output: Path, as_json: bool) -> None:
     """Make an ID block of DOCUMENT, to whose digests signatures (base64) were added. They are verified."""
     from fuki_coco import offline  # noqa: PLC0415 - as above
 
-    try:
+    with located(str(document)):
         block, auth = offline.attach(read_file(document))
-    except FukiError as error:
-        raise error.at(str(document)) from error
     _write(output, block, auth)
     _show(id_block.decode_block(block), id_block.decode_auth(auth), as_json=as_json)
 
@@ -114,10 +112,8 @@ def verify(
     """Verify the signatures of BLOCK in AUTH, binary files, and what they are to be. Exits with 3 if one is not."""
     from fuki_coco import id_blocks  # noqa: PLC0415 - as above
 
-    try:
+    with located(f"{block}, {auth}", FormatError, MismatchError):
         found, keys = id_blocks.verify(read_file(block, id_block.BLOCK_SIZE), read_file(auth, id_block.AUTH_SIZE))
-    except (FormatError, MismatchError) as error:
-        raise error.at(f"{block}, {auth}") from error
     author = id_blocks.key_digest(keys.author_key) if keys.has_author else None
     for name, wanted, real in (
         ("launch digest", measurement, found.launch_digest),

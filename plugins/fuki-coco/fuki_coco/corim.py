@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cwt import COSE
 from cwt.cose_key_interface import COSEKeyInterface
-from fuki_build.errors import SigningError
+from fuki_build.errors import FormatError, SigningError
 from fuki_build.hooks import LaunchDigest, LaunchRecord, SigningKey
 
 _UNSIGNED, _COMID = 501, 506
 _CONTENT_TYPE = "application/rim+cbor"
 _ALGORITHM, _CONTENT, _KEY_ID, _META = 1, 3, 4, 8  # COSE header parameters, the last one CoRIM's
 _HASHES = {"sha256": 1, "sha384": 7}  # IANA, "Named Information Hash Algorithm"
+_RTMRS = ("0", "1", "2", "3")
 _CLASSES = {
     "sev": ("AMD", "SEV"),
     "sev-es": ("AMD", "SEV-ES"),
@@ -49,10 +50,13 @@ def _digests(records: Sequence[LaunchRecord]) -> Iterator[tuple[LaunchRecord, La
 
 def _triple(record: LaunchRecord, digest: LaunchDigest) -> list[Any]:
     vendor, model = _CLASSES.get(digest.technology, ("", digest.technology))
+    if digest.algorithm not in _HASHES:
+        hint = f"there are: {', '.join(_HASHES)}"
+        raise FormatError(f"a CoRIM has no digests of the algorithm {digest.algorithm!r}", hint=hint)
     value = [[_HASHES[digest.algorithm], bytes.fromhex(digest.digest)]]
     number = digest.register.removeprefix("RTMR")
     values: dict[int, Any] = {_NAME: _describe(record, digest)}
-    if digest.register.startswith("RTMR") and number.isdecimal():
+    if digest.register.startswith("RTMR") and number in _RTMRS:
         values[_REGISTERS] = {int(number): value}
     else:
         values[_DIGESTS] = value

@@ -96,7 +96,9 @@ def inserted(directive: ParameterInsert, areas: dict[int, int]) -> Iterator[Page
 def _data(file: Igvm, directive: PageData, empty: Kind) -> Iterator[Page]:
     check_range("page data", directive.gpa, directive.size)
     addresses = range(directive.gpa, directive.gpa + directive.size, PAGE)
-    kind = _KINDS.get(PageKind(directive.kind)) if directive.kind in list(PageKind) else Kind.NORMAL
+    if directive.kind not in list(PageKind):
+        raise FormatError(f"the IGVM file has page data of the unknown kind {directive.kind:#x}")
+    kind = _KINDS.get(PageKind(directive.kind))
     if kind is not None and kind is not Kind.NORMAL:
         yield from (Page(f"{kind.name} page", kind, address) for address in addresses)
         return

@@ -47,15 +47,21 @@ def check_ranges(ranges: Iterable[tuple[str, int, int]]) -> None:
 
     Raises `FormatError`. Hardware refuses to add a page twice.
     """
+    found = list(ranges)
+    check_apart(found)
+    total = sum(size for _, _, size in found)
+    if total > MAX_LAUNCH:
+        raise FormatError(f"the launch would add {total:#x} bytes of memory, more than {MAX_LAUNCH:#x}")
+
+
+def check_apart(ranges: Iterable[tuple[str, int, int]]) -> None:
+    """Raises `FormatError` for ranges (name, address, size) that no guest can have, or of which two overlap."""
     found = sorted((address, size, name) for name, address, size in ranges if size)
     for address, size, name in found:
         check_range(name, address, size)
     for (address, size, name), (next_address, _, next_name) in pairwise(found):
         if address + size > next_address:
             raise FormatError(f"{name} and {next_name} overlap at {next_address:#x}")
-    total = sum(size for _, size, _ in found)
-    if total > MAX_LAUNCH:
-        raise FormatError(f"the launch would add {total:#x} bytes of memory, more than {MAX_LAUNCH:#x}")
 
 
 def check_range(name: str, address: int, size: int) -> None:

@@ -9,12 +9,12 @@ import hashlib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from fuki_build.errors import FormatError, SigningError
 from fuki_build.formats import id_block
+from fuki_build.formats.documents import decode_json
 from fuki_build.formats.id_block import IdAuth, IdBlock
 from msgspec import Meta, Struct
 
@@ -65,9 +65,9 @@ def attach(data: bytes) -> tuple[bytes, bytes]:
     where one does not hold.
     """
     try:
-        document = msgspec.json.decode(data, type=Document)
+        document = decode_json(data, Document)
         block = base64.b64decode(document.id_block, validate=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error) as error:
+    except (FormatError, binascii.Error) as error:
         raise FormatError("this is not what 'fuki id-block digests' prints") from error
     by_purpose = {item.purpose: item for item in document.digests}
     if "id-block" not in by_purpose or len(by_purpose) != len(document.digests):

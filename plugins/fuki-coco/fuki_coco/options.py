@@ -1,16 +1,14 @@
 """What the verbs share: options that say what an ID block is for, and files that they read and write."""
 
-import tomllib
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import msgspec
-from fuki_build import OutputFile
-from fuki_build.errors import FormatError, RecipeError
+from fuki_build import OutputFiles, read_small_file
+from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.formats import documents
 from fuki_build.formats.id_block import DEFAULT_POLICY, IdBlock
 from fuki_build.hooks import LaunchRecord, from_document
 
@@ -91,18 +89,16 @@ def _launch_digest(path: Path) -> bytes:
 
 def read_launches(path: Path) -> tuple[LaunchRecord, ...]:
     """What `fuki launch --json` or the output format `launch` wrote. Raises `FormatError`."""
-    try:
-        return from_document(msgspec.json.decode(read_file(path)))
-    except (FormatError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise FormatError("this is not what 'fuki launch --json' prints", where=str(path)) from error
+    with raised_as(FormatError, str(path), of=FormatError, about="this is not what 'fuki launch --json' prints"):
+        return from_document(documents.decode_json(read_file(path), dict))
 
 
 def key_table(text: str, option: str) -> Mapping[str, Any]:
     """The keys of an inline table of TOML, with or without its braces."""
     inner = text.strip().removeprefix("{").removesuffix("}")
     try:
-        table: dict[str, Any] = tomllib.loads(f"key = {{{inner}}}")["key"]
-    except tomllib.TOMLDecodeError:
+        table: dict[str, Any] = documents.decode_toml_value(f"{{{inner}}}")
+    except FormatError:
         hint = """quote values, as in: backend = "local", key = "id.key\""""
         raise RecipeError("this is no TOML", where=option, hint=hint) from None
     return table
@@ -110,8 +106,7 @@ def key_table(text: str, option: str) -> Mapping[str, Any]:
 
 def read_file(path: Path, size: int | None = None) -> bytes:
     """A small file, of exactly `size` bytes if that is given."""
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE)
+    data = read_small_file(path, MAX_FILE)
     if size is not None and len(data) != size:
         raise FormatError(f"the file has {len(data)} bytes, not {size}", where=str(path))
     return data
@@ -119,14 +114,9 @@ def read_file(path: Path, size: int | None = None) -> bytes:
 
 def write_files(files: Mapping[Path, bytes]) -> None:
     """All of them, or none."""
-    with ExitStack() as stack:
-        opened = []
+    with OutputFiles() as new:
         for path, data in files.items():
-            file = stack.enter_context(OutputFile(path))
-            file.write(data)
-            opened.append(file)
-        for file in opened:
-            file.sync()
-        for file in opened:
-            file.commit()
-            click.echo(f"wrote {file.path}", err=True)
+            new.open(path).write(data)
+        new.commit()
+    for path in files:
+        click.echo(f"wrote {path}", err=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from fuki_build.formats.documents import encode_json
 from fuki_build.hooks import LaunchDigest, LaunchRecord
 
 _TRUSTEE = {("sev-snp", "MEASUREMENT"): "snp_launch_measurement", ("tdx", "MRTD"): "mr_td"}
@@ -13,7 +14,7 @@ _ZEROS = "0" * 96
 
 
 def _json(data: Any) -> bytes:  # noqa: ANN401 - plain data
-    return msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
+    return encode_json(data).encode() + b"\n"
 
 
 def _digests(records: Sequence[LaunchRecord]) -> Iterator[tuple[LaunchRecord, LaunchDigest]]:

@@ -5,7 +5,7 @@ OvmfPkg/Tcg/TdTcg2Dxe in edk2 for the RTMRs.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import partial
 from struct import Struct
@@ -27,10 +27,12 @@ from fuki_build.hooks import (
 )
 
 from fuki_coco.igvm_snp import inserted, mask_of
-from fuki_coco.memory import MAX_FIRMWARE, MAX_LAUNCH, PAGE, check_range, check_ranges, unknown_vmms
+from fuki_coco.memory import MAX_FIRMWARE, MAX_LAUNCH, PAGE, check_apart, check_range, check_ranges, unknown_vmms
 from fuki_coco.memory import pages as split
 from fuki_coco.vcpus import Vmm
 
+_WITHOUT_CONTENT = (TdxKind.TD_HOB, TdxKind.TEMP_MEM, TdxKind.PERM_MEM)
+"""Kinds of sections that are memory only."""
 _CHUNK = 256
 _ADD = Struct("<16sQ104x")
 _EXTEND = Struct("<16sQ104x256s")
@@ -173,31 +175,77 @@ def _sections(firmware: bytes) -> list[Section] | None:
     file = igvm.decode(Reader.of(firmware))
     if file is not None:
         mask = mask_of(file, igvm.Platform.TDX)
-        return None if mask is None else list(_igvm_sections(file, mask))
+        return None if mask is None else _checked(list(_igvm_sections(file, mask)))
     image = ovmf.decode(Reader.of(firmware))
     if image is None or image.tdx is None:
         return None
     if len(firmware) > MAX_FIRMWARE:
         raise FormatError(f"the firmware has {len(firmware)} bytes, more than the {MAX_FIRMWARE} that it may have")
+    _check_sections(image.tdx, len(firmware))
     added = [section for section in image.tdx if not section.attributes & PAGE_AUG and section.memory_size]
-    extended = sum(section.memory_size for section in added if section.attributes & MR_EXTEND)
+    return [_tdvf_section(section, firmware) for section in added]
+
+
+def _check_sections(sections: Sequence[TdxSection], size: int) -> None:
+    """Raise `FormatError` for metadata by which no hypervisor launches a guest; `size` is the firmware's.
+
+    Sections of no memory that hold nothing are passed over, as hypervisors do: builds leave them in.
+    """
+    for section in sections:
+        _check_section(section, size)
+    kinds = [section.kind for section in sections]
+    if TdxKind.BFV not in kinds:
+        raise FormatError("the TDX metadata have no BFV section: no firmware would be loaded, and nothing measured")
+    if kinds.count(TdxKind.TD_HOB) > 1:
+        raise FormatError("the TDX metadata have more than one TD_HOB section")
+
+    extended = sum(section.memory_size for section in sections if section.attributes & MR_EXTEND)
     if extended > MAX_FIRMWARE:
         raise FormatError(f"the TDX metadata would measure {extended:#x} bytes, more than {MAX_FIRMWARE:#x}")
-    check_ranges((f"the {ovmf.kind_name(TdxKind, s.kind)} section", s.address, s.memory_size) for s in added)
-    return [_tdvf_section(section, firmware) for section in added]
+    check_ranges(_ranges(section for section in sections if not section.attributes & PAGE_AUG))
+    check_apart(_ranges(sections))
+
+
+def _ranges(sections: Iterable[TdxSection]) -> Iterator[tuple[str, int, int]]:
+    for section in sections:
+        yield f"the {ovmf.kind_name(TdxKind, section.kind)} section", section.address, section.memory_size
+
+
+def _check_section(section: TdxSection, size: int) -> None:
+    """The rules of the design guide for each kind, and those of QEMU's tdvf.c."""
+    name = ovmf.kind_name(TdxKind, section.kind)
+    if section.kind not in list(TdxKind):
+        raise FormatError(f"the TDX metadata have a section of the unknown kind {name}")
+    if section.attributes & ~(MR_EXTEND | PAGE_AUG):
+        raise FormatError(f"the {name} section has the unknown attributes {section.attributes:#x}")
+    if section.attributes & PAGE_AUG and section.kind != TdxKind.PERM_MEM:
+        raise FormatError(f"the {name} section is to be added when the guest runs, which only PERM_MEM may be")
+    if section.attributes & MR_EXTEND and section.attributes & PAGE_AUG:
+        raise FormatError(f"the {name} section is to be measured, and to be added only when the guest runs")
+    if section.kind == TdxKind.BFV and not (section.memory_size and section.raw_size):
+        raise FormatError("the BFV section is empty: no firmware would be loaded")
+    if section.kind in _WITHOUT_CONTENT and section.raw_size:
+        raise FormatError(f"the {name} section has {section.raw_size:#x} bytes of content, which nobody loads")
+    if section.raw_size > section.memory_size:
+        raise FormatError(f"the {name} section has {section.raw_size:#x} bytes and room for {section.memory_size:#x}")
+    if section.raw_size and section.offset + section.raw_size > size:
+        raise FormatError(f"the content of the {name} section lies outside the firmware")
 
 
 def _tdvf_section(section: TdxSection, firmware: bytes) -> Section:
     name = ovmf.kind_name(TdxKind, section.kind)
     content = None
     if section.attributes & MR_EXTEND:
-        if section.raw_size > section.memory_size:
-            raise FormatError(
-                f"the {name} section has {section.raw_size:#x} bytes and room for {section.memory_size:#x}"
-            )
-        data = Reader.of(firmware).read(section.offset, section.raw_size, f"the {name} section of the TDX metadata")
-        content = data.ljust(section.memory_size, b"\0")
+        content = firmware[section.offset : section.offset + section.raw_size].ljust(section.memory_size, b"\0")
     return Section(f"TDX metadata, {name}", section.address, section.memory_size, content)
+
+
+def _checked(sections: list[Section]) -> list[Section]:
+    """What an IGVM file adds. Raises `FormatError` for a file that adds nothing, or a page twice."""
+    if not sections:
+        raise FormatError("the IGVM file adds no memory for TDX: nothing would be measured")
+    check_apart((section.part, section.address, section.size) for section in sections)
+    return sections
 
 
 def _igvm_sections(file: Igvm, mask: int) -> Iterator[Section]:

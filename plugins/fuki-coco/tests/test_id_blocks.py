@@ -67,6 +67,27 @@ def test_what_we_sign_holds_and_what_is_changed_does_not():
         id_blocks.verify(encoded, auth[:0x690] + b"\x01\x02" + auth[0x692:])
 
 
+@pytest.mark.parametrize("with_author", [True, False])
+def test_no_byte_can_be_another(with_author: bool):
+    """Reserved ones must be zero (56860, 8.18 and chapter 10)."""
+    block = IdBlock(DIGEST)
+    auth = id_block.encode_auth(id_blocks.sign(block, memory_key(), memory_key() if with_author else None))
+    encoded = id_block.encode_block(block)
+    for at in range(0, len(auth), 5):
+        with pytest.raises((FormatError, MismatchError)):
+            id_blocks.verify(encoded, auth[:at] + bytes([auth[at] ^ 0x20]) + auth[at + 1 :])
+    for at in range(len(encoded)):
+        with pytest.raises((FormatError, MismatchError)):
+            id_blocks.verify(encoded[:at] + bytes([encoded[at] ^ 1]) + encoded[at + 1 :], auth)
+
+
+def test_another_version_of_the_block_is_refused():
+    key = memory_key()
+    block = IdBlock(DIGEST, version=2)
+    with pytest.raises(FormatError, match="version 2"):
+        id_blocks.verify(id_block.encode_block(block), id_block.encode_auth(id_blocks.sign(block, key)))
+
+
 def test_an_authentication_without_an_author_holds():
     auth = id_blocks.sign(IdBlock(DIGEST), memory_key())
     assert not auth.has_author
@@ -149,6 +170,22 @@ def test_the_measurement_is_taken_from_a_launch(bench: Path):
     assert "2 launch digests" in refused(bench, *plugins, "--launch", "many.json", "--id-key", pem("id"))
 
 
+@pytest.mark.parametrize("suffix", ["id-block", "id-auth"])
+def test_neither_file_replaces_a_key(bench: Path, suffix: str):
+    (bench / f"guest.{suffix}").hardlink_to(bench / "id.pem")
+    plugins = ("--plugin", "coco", "--plugin", "pem", "id-block", "make", "--measurement", DIGEST.hex())
+    error = refused(bench, *plugins, "--id-key", pem("id"), "-o", "guest")
+    assert "would replace the input" in error
+    assert (bench / f"guest.{suffix}").samefile(bench / "id.pem")
+
+
+def test_neither_file_replaces_the_launches(bench: Path):
+    launch = ("--plugin", "coco", "launch", parts.get("ovmf-generic"), "--vcpu-model", "EPYC-Milan", "--json")
+    (bench / "guest.id-auth").write_text(invoke(bench, *launch).out)
+    given = ("--plugin", "coco", "--plugin", "pem", "id-block", "make", "--id-key", pem("id"))
+    assert "would replace" in refused(bench, *given, "--launch", "guest.id-auth", "-o", "guest")
+
+
 MISTAKES = {
     "a short measurement": (2, "--measurement", "00", "--id-key", pem("id")),
     "no measurement": (2, "--id-key", pem("id")),
@@ -226,6 +263,13 @@ def test_a_block_is_signed_where_the_keys_are(offline: Path):
     found, keys = id_blocks.verify(block.read_bytes(), auth.read_bytes())
     assert found == IdBlock(DIGEST)
     assert facts["id-key-digest"] == id_blocks.key_digest(keys.id_key).hex()
+
+
+def test_neither_file_replaces_the_document(offline: Path):
+    sign_elsewhere(offline, offline / "digests.json", "id", "author")
+    (offline / "digests.json").rename(offline / "guest.id-block")
+    given = ("--plugin", "coco", "id-block", "attach", "guest.id-block", "-o", "guest")
+    assert "would replace" in refused(offline, *given)
 
 
 def test_a_signature_that_is_missing_is_named_with_its_digest(offline: Path):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from pycose.exceptions import CoseException
 from pycose.keys import EC2Key
 from pycose.messages import CoseMessage, Sign1Message
-from tests.support.command import invoke, succeed
+from tests.support.command import invoke, refused, succeed
 from tests.support.launch import FILE_KEY_PLUGIN, MemoryKey, memory_key, write_key
 from tests.support.plugins import install
 
@@ -211,3 +211,10 @@ def test_a_mistake_of_the_verb_is_one_error(bench: Path, code: int, arguments: l
     outcome = invoke(bench, *VERB, *arguments, "-o", "values")
     assert (outcome.code, outcome.out, outcome.err.lower().count("error:")) == (code, "", 1)
     assert not (bench / "values").exists()
+
+
+@pytest.mark.parametrize("form", ["rvps", "contrast", "corim"])
+def test_reference_values_do_not_replace_what_they_are_made_of(tmp_path: Path, form: str):
+    (tmp_path / "launches.json").write_bytes(json.dumps(to_document(RECORDS), default=str).encode())
+    error = refused(tmp_path, "--plugin", "coco", "reference-values", form, "launches.json", "-o", "./launches.json")
+    assert "would replace the input launches.json" in error

@@ -328,6 +328,8 @@ const u8 *hand_over(void *handle, struct system_table *system, u32 options)
 	attempt.record.options = options;
 
 	outcome = decide(&attempt, handle, &reason);
+	if (outcome == HANDED_OVER || outcome == ALREADY_RUNNING)
+		reason = NO_REASON; /* what runs needs no device */
 	leave_outcome(&attempt, outcome, reason);
 	if (options & POWER_OFF && (outcome == NO_DEVICE || outcome == REFUSED || outcome == GUARD)) {
 		system->runtime->reset_system(RESET_SHUTDOWN, 0, 0, 0);

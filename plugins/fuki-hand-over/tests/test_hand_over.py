@@ -226,6 +226,13 @@ def test_plain_images_are_compared_too(guest):
     assert start(guest) == (HandOverResult.REFUSED, 32)
 
 
+@pytest.mark.parametrize("what", MISSING)
+def test_what_runs_needs_no_device(what, guest):
+    guest.put("rom", ROM)
+    setattr(guest.state, f"has_{what}", 0)
+    assert start(guest) == (HandOverResult.ALREADY_RUNNING, 0)
+
+
 def test_variables_may_differ_and_nothing_else(guest):
     pages = [variables(0x3000), *(bytes([n]) * 4096 for n in range(2, 9))]
     payload = bench.igvm(*((bench.TOP - (8 - n) * 4096, page) for n, page in enumerate(pages)))

@@ -5,16 +5,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import boto3
 from botocore import exceptions
+from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
 from botocore.config import Config
+from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserError
+from botocore.utils import get_environ_proxies
 from fuki_build.errors import SigningError
 from fuki_build.hooks import SigningContext
+from fuki_build.network import is_local
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fuki_kms.options import AwsOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT, RemoteKey, Service, check_endpoint
+from fuki_kms.transport import BoundedConnection, call, refuse_clear
 
 _ARN = re.compile(r"arn:[^:]+:kms:([^:]+):")
 _ALGORITHMS = {
@@ -47,6 +54,9 @@ _OF_SERVICE: dict[str, Callable[[Service], SigningError]] = {
     "UnrecognizedClientException": Service.bad_credentials,
     "ThrottlingException": Service.throttled,
 }
+_SKEWED = ("RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed")
+_OUT_OF_TIME = re.compile(r"Signature (?:expired|not yet current)")
+"""What the service says beside the code for all signatures that are wrong."""
 _WITHOUT_CREDENTIALS = (
     exceptions.CredentialRetrievalError,
     exceptions.NoCredentialsError,
@@ -113,15 +123,54 @@ def _connect(options: AwsOptions, region: str | None) -> _Client:
     )
     with _problems(options.key):
         session = boto3.session.Session(profile_name=options.profile, region_name=region)
+        # Clients for roles that are to be assumed come from the session, too.
+        session.events.register("before-send", _Sender(session))
         client: _Client = session.client("kms", endpoint_url=endpoint, config=config)
     return client
+
+
+class _HttpPool(HTTPConnectionPool):
+    class ConnectionCls(BoundedConnection, AWSHTTPConnection):  # type: ignore[misc]
+        pass
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    class ConnectionCls(BoundedConnection, AWSHTTPSConnection):  # type: ignore[misc]
+        pass
+
+
+class _Session(URLLib3Session):  # type: ignore[misc]
+    """botocore's own way to send requests, with connections that have bounds."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as botocore has them
+        super().__init__(*args, **kwargs)
+        self._pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        self._manager.pool_classes_by_scheme = self._pool_classes_by_scheme
+
+
+class _Sender:
+    """Sends the requests of all clients of a session."""
+
+    def __init__(self, session: Any) -> None:  # noqa: ANN401 - boto3 has no types
+        self._verify = session._session.get_config_variable("ca_bundle") or True  # noqa: SLF001 - no other way
+        self._sessions: dict[str, _Session] = {}
+
+    def __call__(self, request: Any, **_: object) -> Any:  # noqa: ANN401 - of botocore
+        refuse_clear(request.url, request.headers, _SERVICE)
+        origin = request.url.partition("://")[0] + "://" + urlsplit(request.url).netloc
+        if origin not in self._sessions:
+            proxies = {} if is_local(request.url) else get_environ_proxies(request.url)
+            timeouts = CONNECT_TIMEOUT, READ_TIMEOUT
+            self._sessions[origin] = _Session(verify=self._verify, proxies=proxies, timeout=timeouts)
+        return self._sessions[origin].send(request)
 
 
 @contextmanager
 def _problems(key: str) -> Iterator[None]:
     """Turn boto3's errors into one that says nothing of the request; they may quote it."""
     try:
-        yield
+        with call(_SERVICE):
+            yield
     except exceptions.ClientError as error:
         raise _of_answer(error, key) from None
     except exceptions.BotoCoreError as error:
@@ -133,6 +182,8 @@ def _problems(key: str) -> Iterator[None]:
 
 def _of_answer(error: exceptions.ClientError, key: str) -> SigningError:
     code = error.response.get("Error", {}).get("Code", "")
+    if code in _SKEWED or _OUT_OF_TIME.search(error.response.get("Error", {}).get("Message", "")):
+        return _SERVICE.skewed()
     if error.operation_name not in ("GetPublicKey", "Sign"):  # a role was to be assumed
         return _SERVICE.bad_credentials()
     if code in _OF_KEY:

@@ -15,6 +15,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from azure.core.pipeline.policies import RetryPolicy
+from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 from azure.keyvault.keys import KeyClient, KeyVaultKey
 from azure.keyvault.keys.crypto import CryptographyClient, SignatureAlgorithm
@@ -26,6 +27,8 @@ from fuki_build.hooks import SigningContext
 
 from fuki_kms.options import AzureOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, MAX_PAUSE, READ_TIMEOUT, RemoteKey, Service
+from fuki_kms.sessions import open_session
+from fuki_kms.transport import call
 
 # Each credential that is tried in vain is a warning, which would go to standard error.
 logging.getLogger("azure").addHandler(logging.NullHandler())
@@ -52,6 +55,9 @@ _SERVICE = Service(
     usage="it must be RSA, or on the curve P-256 or P-384, and sign must be among its permitted operations",
     place="the vault, the name and the version",
 )
+
+_OUT_OF_TIME = "AADSTS700024"
+"""The code for an assertion that is not of the issuer's time."""
 
 _OF_KEY: dict[str, Callable[[Service, str], SigningError]] = {
     "KeyDisabled": Service.disabled,
@@ -100,16 +106,27 @@ def open_key(options: AzureOptions, context: SigningContext) -> AzureKey:
     with _problems(options.key):
         keys = context.once(("azure-key-vault", vault), lambda: KeyClient(vault, credential, **_limits()))
         key = keys.get_key(name, version)
+        _check_identifier(str(key.id), options.key)
         # The version that was found is the one that signs, should another become the current one meanwhile.
         shared = ("azure-key-vault", key.id)
         client = context.once(shared, lambda: CryptographyClient(key, credential, **_limits()))
     return AzureKey(key, client, context.certificates(options))
 
 
+def _check_identifier(returned: str, asked: str) -> None:
+    """Refuse an answer about another key: its identifier is the address that digests and credentials go to next."""
+    parts, wanted = _IDENTIFIER.fullmatch(returned), _IDENTIFIER.fullmatch(asked)
+    if parts is None or wanted is None or parts[3] is None:
+        raise _SERVICE.garbled()
+    same = (parts[1].lower(), parts[2].lower()) == (wanted[1].lower(), wanted[2].lower())
+    if not same or wanted[3] not in {None, parts[3]}:
+        raise _SERVICE.garbled()
+
+
 def _identity() -> DefaultAzureCredential:
     limits = {"connection_timeout": CONNECT_TIMEOUT, "read_timeout": READ_TIMEOUT, "retry_total": ATTEMPTS - 1}
     try:
-        return DefaultAzureCredential(**limits)
+        return DefaultAzureCredential(transport=_transport(), **limits)
     except (OSError, ValueError):  # a variable with a value that cannot be, or the name of a file that cannot be read
         raise _SERVICE.without_credentials() from None
 
@@ -119,7 +136,13 @@ def _limits() -> dict[str, Any]:
         "connection_timeout": CONNECT_TIMEOUT,
         "read_timeout": READ_TIMEOUT,
         "retry_policy": _Retries(retry_total=ATTEMPTS - 1),
+        "permit_redirects": False,
+        "transport": _transport(),
     }
+
+
+def _transport() -> RequestsTransport:
+    return RequestsTransport(session=open_session(_SERVICE), session_owner=False)
 
 
 def _public_key(key: KeyVaultKey) -> tuple[bytes, dict[str, SignatureAlgorithm]]:
@@ -157,8 +180,11 @@ def _to_der(signature: bytes) -> bytes:
 def _problems(key: str) -> Iterator[None]:
     """Turn the clients' errors into one that says nothing of the request; they may quote it."""
     try:
-        yield
+        with call(_SERVICE):
+            yield
     except ClientAuthenticationError as error:
+        if _OUT_OF_TIME in str(error):
+            raise _SERVICE.skewed() from None
         # Without an answer of the vault: no credential in the chain gave a token, for whatever reason.
         raise (_SERVICE.bad_credentials() if error.response else _SERVICE.without_credentials()) from None
     except HttpResponseError as error:

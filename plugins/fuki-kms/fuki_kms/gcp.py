@@ -20,12 +20,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from fuki_build.errors import RecipeError, SigningError
 from fuki_build.hooks import SigningContext
 from google.auth import exceptions
-from google.auth.transport.requests import AuthorizedSession
-from requests.adapters import HTTPAdapter
+from google.auth.transport.requests import AuthorizedSession, Request
 from urllib3.util import Retry
 
 from fuki_kms.options import GcpOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT, RemoteKey, Service, check_endpoint
+from fuki_kms.sessions import mount, open_session
+from fuki_kms.transport import call
 
 # A metadata server that is not there is a warning, which would go to standard error.
 logging.getLogger("google").addHandler(logging.NullHandler())
@@ -135,8 +136,8 @@ def open_key(options: GcpOptions, context: SigningContext) -> GcpKey:
 
 def _connect() -> AuthorizedSession:
     with _problems():
-        credentials, _ = google.auth.default(scopes=_SCOPES)
-    session = AuthorizedSession(credentials)
+        login = Request(open_session(_SERVICE, Retry(total=ATTEMPTS - 1, backoff_factor=0.5)))
+        credentials, _ = google.auth.default(scopes=_SCOPES, request=login)
     retry = Retry(
         total=ATTEMPTS - 1,
         allowed_methods=None,  # signing twice does no harm
@@ -145,8 +146,8 @@ def _connect() -> AuthorizedSession:
         respect_retry_after_header=False,  # it may ask for hours
         status_forcelist=(429, 500, 502, 503, 504),
     )
-    session.mount("https://", HTTPAdapter(max_retries=retry))
-    session.mount("http://", HTTPAdapter(max_retries=retry))
+    session = AuthorizedSession(credentials, auth_request=login)
+    mount(session, _SERVICE, retry)
     return session
 
 
@@ -165,7 +166,7 @@ def _ask(session: AuthorizedSession, method: str, url: str, body: object, key: s
         if response.status_code != requests.codes.ok:
             raise _of_answer(msgspec.json.decode(response.content, type=_Failure).error, key)
         return msgspec.json.decode(response.content, type=to)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise _SERVICE.garbled() from None
 
 
@@ -188,13 +189,15 @@ def _of_answer(status: _Status, key: str) -> SigningError:
 def _problems() -> Iterator[None]:
     """Turn what google-auth and requests raise into an error that says nothing of the request; they may quote it."""
     try:
-        yield
+        with call(_SERVICE):
+            yield
     except exceptions.DefaultCredentialsError:
         raise _SERVICE.without_credentials() from None
     except (exceptions.TransportError, requests.RequestException) as error:
         raise _of_transport(error) from None
-    except exceptions.GoogleAuthError:
-        raise _SERVICE.bad_credentials() from None
+    except exceptions.GoogleAuthError as error:
+        # What the issuer of tokens says of an assertion that is not of its time.
+        raise (_SERVICE.skewed() if "reasonable timeframe" in str(error) else _SERVICE.bad_credentials()) from None
 
 
 def _of_transport(error: BaseException) -> SigningError:

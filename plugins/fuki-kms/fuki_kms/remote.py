@@ -78,6 +78,14 @@ class Service(Struct, frozen=True):
         hint = "look at the network, at HTTPS_PROXY, and at the address of the service"
         return SigningError(f"{self.name} cannot be reached", hint=hint)
 
+    def slow(self) -> SigningError:
+        hint = "look at the network, and at the address of the service; what answers may be something else"
+        return SigningError(f"{self.name} does not answer in time", hint=hint)
+
+    def skewed(self) -> SigningError:
+        hint = "set this machine's clock, for instance with a time service: requests are signed with its time"
+        return SigningError(f"{self.name} does not accept the time of this machine", hint=hint)
+
     def untrusted(self, variable: str) -> SigningError:
         hint = f"{variable} names a file with further certificate authorities"
         return SigningError(f"the certificate of {self.name} is not trusted", hint=hint)

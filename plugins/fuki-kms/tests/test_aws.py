@@ -235,7 +235,7 @@ def test_a_service_that_does_not_answer_in_time_is_told(opened, internet, monkey
     monkeypatch.setattr("fuki_kms.aws.READ_TIMEOUT", 0.2)
     internet.fail(aws.HOST, *[lambda _: ended.wait(30) and Response(500)] * 3)
     try:
-        assert refused(opened, "alias/rsa").message == "AWS KMS cannot be reached"
+        assert refused(opened, "alias/rsa").message == "AWS KMS does not answer in time"
     finally:
         ended.set()
 

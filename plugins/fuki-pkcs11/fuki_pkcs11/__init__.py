@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-from fuki_build.errors import FormatError, RecipeError, did_you_mean
+from fuki_build.errors import FormatError, RecipeError, did_you_mean, raised_as
 from fuki_build.formats import pkcs11_uri
 from fuki_build.formats.pkcs11_uri import ObjectType, Pkcs11Uri
 from fuki_build.hooks import SECRET_SOURCES, CertificateOptions, KeySigner, SigningContext, SigningKey, hookimpl
@@ -34,15 +34,16 @@ class Pkcs11Signer(KeySigner):
     def open(self, options: Pkcs11Options, context: SigningContext) -> SigningKey:
         # python-pkcs11 and cryptography are slow to load; only what signs needs them.
         from fuki_pkcs11.keys import open_key  # noqa: PLC0415
-        from fuki_pkcs11.modules import find_module, open_module  # noqa: PLC0415
+        from fuki_pkcs11.modules import LOCK, find_module, open_module  # noqa: PLC0415
         from fuki_pkcs11.tokens import log_in  # noqa: PLC0415
 
         uri = parse_key(options.key)
         path = find_module(options.module_path, uri, context.directory)
         module = open_module(path, context)
         source, where = (options.pin, "pin") if options.pin is not None else (_pin_source(uri), "key")
-        token = log_in(module, uri, source, where if source else "pin", context)
-        return open_key(token, uri, options, context)
+        with LOCK:
+            token = log_in(module, uri, source, where if source else "pin", context)
+            return open_key(token, uri, options, context)
 
     def certificates(self, options: Pkcs11Options, context: SigningContext) -> Sequence[bytes]:
         if options.certificate is not None:
@@ -52,10 +53,8 @@ class Pkcs11Signer(KeySigner):
 
 def parse_key(key: str) -> Pkcs11Uri:
     """The URI of a private key. Raises `RecipeError`, which repeats no value: a PIN may stand in the wrong place."""
-    try:
+    with raised_as(RecipeError, "key", of=FormatError):
         uri = pkcs11_uri.decode(key)
-    except FormatError as error:
-        raise RecipeError(error.message, where="key", hint=error.hint) from error
     for attributes, table in ((uri.vendor, pkcs11_uri.PATH), (uri.vendor_query, pkcs11_uri.QUERY)):
         for name, _ in attributes:
             # RFC 7512 leaves such attributes to vendors. Passing over one might find another key than the one meant.

@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from fuki_build.errors import FormatError, SigningError
+from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats import der, pkcs11_uri, x509
 from fuki_build.formats.pkcs11_uri import Pkcs11Uri
 from fuki_build.hooks import CertificateOptions, SigningContext, SigningKey
@@ -17,6 +17,7 @@ from pkcs11.exceptions import PKCS11Error
 from pkcs11.mechanisms import KeyType, Mechanism
 from pkcs11.types import Object, SignMixin
 
+from fuki_pkcs11.modules import LOCK
 from fuki_pkcs11.reasons import refusal
 from fuki_pkcs11.tokens import OpenToken, listed
 
@@ -51,7 +52,12 @@ class TokenKey(SigningKey):
     def sign(self, digest: bytes, algorithm: str) -> bytes:
         if algorithm not in _DIGEST_INFO:
             raise SigningError(f"keys on tokens sign digests of {', '.join(_DIGEST_INFO)}, not of {algorithm}")
-        with refusal(f"{self._name} did not sign", "key"):
+        with LOCK, refusal(f"{self._name} did not sign", "key"):
+            if self._token.ended:
+                # Its session's number may be another's by now.
+                raise SigningError(
+                    f"{self._name} did not sign: the signing context that opened it has ended", where="key"
+                )
             if isinstance(self._public, rsa.RSAPublicKey):
                 signature = self._ask(_DIGEST_INFO[algorithm] + digest, Mechanism.RSA_PKCS)
             else:
@@ -97,10 +103,8 @@ def open_key(token: OpenToken, uri: Pkcs11Uri, options: CertificateOptions, cont
 
 
 def _public_key_in(certificate: bytes) -> bytes:
-    try:
+    with raised_as(SigningError, "certificate", of=FormatError):
         return x509.public_key_of(certificate)
-    except FormatError as error:
-        raise SigningError(error.message, where="certificate", hint=error.hint) from error
 
 
 def _find_key(token: OpenToken, uri: Pkcs11Uri) -> SignMixin:

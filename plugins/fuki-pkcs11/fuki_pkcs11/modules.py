@@ -1,6 +1,12 @@
-"""PKCS #11 modules: which one to load, loading it, and letting go of it."""
+"""PKCS #11 modules: which one to load, loading it, and letting go of it.
+
+What a module knows is the process', not its caller's: whether it is initialized, and who is logged in to a token. So is
+what is kept of it here, counted, and given up by the last who uses it.
+"""
 
 import sysconfig
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,10 +18,18 @@ from fuki_build.formats.pkcs11_uri import Pkcs11Uri
 from fuki_build.hooks import SigningContext
 from pkcs11.exceptions import PKCS11Error
 
-from fuki_pkcs11.reasons import reason
+from fuki_pkcs11.reasons import DEVICE_HINT, DEVICE_TROUBLES, reason
 
 if TYPE_CHECKING:
     from pkcs11._pkcs11 import lib as Module  # noqa: N812 - that is what it is
+
+LOCK = threading.RLock()
+"""Held around all calls of modules, which are initialized for one thread at a time (PKCS #11 2.40, 5.4).
+
+It is one for all of them, because one module may be behind another, as p11-kit's proxy has it.
+"""
+_users: Counter[Path] = Counter()
+"""How many contexts of this process use each module."""
 
 _MULTIARCH = sysconfig.get_config_var("MULTIARCH")
 _LIBRARIES = (*((f"/usr/lib/{_MULTIARCH}",) if _MULTIARCH else ()), "/usr/lib64", "/usr/lib", "/usr/local/lib")
@@ -80,21 +94,44 @@ def _usual() -> str:
 
 
 def open_module(path: Path, context: SigningContext) -> "Module":
-    """The module, initialized once for all signers of a command."""
-    return context.once(("pkcs11", path), lambda: _loaded(path))
+    """The module, held once for all signers of a command; it is initialized once in the process."""
+    return context.once(("pkcs11", path), lambda: _held(path))
 
 
 @contextmanager
-def _loaded(path: Path) -> Iterator["Module"]:
-    try:
-        module = pkcs11.lib(str(path))
-    except (PKCS11Error, UnicodeError) as error:
-        hint = "a module is a shared library for this kind of machine, and may need configuration of its own"
-        message = f"the PKCS #11 module {path} cannot be used: {reason(error)}"
-        raise SigningError(message, where="module-path", hint=hint) from error
+def _held(path: Path) -> Iterator["Module"]:
+    with LOCK:
+        module = _load(path)
+        _users[path] += 1
     try:
         yield module
     finally:
-        # Also ends sessions that python-pkcs11 has lost hold of: `Token.open` leaves one behind when a PIN is refused.
-        with suppress(PKCS11Error):
-            module.finalize()
+        with LOCK:
+            _users[path] -= 1
+            if not _users[path]:
+                # Also ends sessions that python-pkcs11 has lost hold of: `Token.open` leaves one behind when a PIN is
+                # refused.
+                with suppress(PKCS11Error):
+                    module.finalize()
+
+
+def others_in_use(path: Path) -> list[str]:
+    """The modules that this process uses beside one, for hints."""
+    return sorted(str(other) for other, users in _users.items() if users and other != path)
+
+
+def _load(path: Path) -> "Module":
+    try:
+        return pkcs11.lib(str(path))
+    except (PKCS11Error, UnicodeError) as error:
+        message = f"the PKCS #11 module {path} cannot be used: {reason(error)}"
+        raise SigningError(message, where="module-path", hint=_why_unusable(path, error)) from error
+
+
+def _why_unusable(path: Path, error: Exception) -> str:
+    others = others_in_use(path)
+    if others and not isinstance(error, UnicodeError):
+        return f"if it is behind {', '.join(others)}, which is in use, name one module for all keys"
+    if isinstance(error, DEVICE_TROUBLES):
+        return DEVICE_HINT
+    return "a module is a shared library for this kind of machine, and may need configuration of its own"

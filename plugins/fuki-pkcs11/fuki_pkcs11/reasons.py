@@ -8,6 +8,13 @@ from pkcs11 import exceptions
 from pkcs11.exceptions import PKCS11Error
 
 _GONE = "the token was removed, or has ended the session"
+_IN_USE = "this process is logged in to the token already, through another module"
+DEVICE_TROUBLES = (exceptions.GeneralError, exceptions.FunctionFailed, exceptions.DeviceError)
+"""What modules answer when what is behind them does not; there is no better code for it."""
+DEVICE_HINT = (
+    "look at the module's configuration, and whether the device is there, its service runs and this user may use it; "
+    "for a TPM, /dev/tpmrm0 with the group tss, or TPM2_PKCS11_TCTI"
+)
 _REASONS: dict[type[Exception], str] = {
     exceptions.PinIncorrect: "the PIN is wrong",
     exceptions.PinInvalid: "the PIN has characters that the token does not take",
@@ -16,8 +23,8 @@ _REASONS: dict[type[Exception], str] = {
     exceptions.PinExpired: "the PIN has expired",
     exceptions.UserPinNotInitialized: "the token has no user PIN yet",
     exceptions.UserNotLoggedIn: "the token wants a login",
-    exceptions.UserAlreadyLoggedIn: "something else in this process is logged in to the token",
-    exceptions.AnotherUserAlreadyLoggedIn: "something else in this process is logged in to the token",
+    exceptions.UserAlreadyLoggedIn: _IN_USE,
+    exceptions.AnotherUserAlreadyLoggedIn: _IN_USE,
     exceptions.SessionCount: "the token has no session left",
     exceptions.DeviceRemoved: _GONE,
     exceptions.TokenNotPresent: _GONE,
@@ -26,6 +33,9 @@ _REASONS: dict[type[Exception], str] = {
     exceptions.KeyHandleInvalid: _GONE,
     exceptions.ObjectHandleInvalid: _GONE,
     exceptions.DeviceError: "the device reports an error",
+    exceptions.GeneralError: "its device or service does not answer, or its configuration is wrong",
+    exceptions.FunctionFailed: "its device or service does not answer as it should",
+    exceptions.TokenNotRecognised: "the module does not know this kind of token",
     exceptions.DeviceMemory: "the device is out of memory",
     exceptions.MechanismInvalid: "the token does not have this mechanism",
     exceptions.KeyTypeInconsistent: "the key cannot be used with this mechanism",
@@ -48,4 +58,6 @@ def refusal(what: str, where: str, hint: str | None = None) -> Iterator[None]:
     try:
         yield
     except (PKCS11Error, ValueError) as error:
+        if hint is None and isinstance(error, DEVICE_TROUBLES):
+            hint = DEVICE_HINT
         raise SigningError(f"{what}: {reason(error)}", where=where, hint=hint) from error

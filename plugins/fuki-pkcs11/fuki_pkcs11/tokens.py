@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fuki_build.errors import SigningError
@@ -13,10 +14,11 @@ from msgspec.structs import replace
 from pkcs11 import Session, Token
 from pkcs11.attributes import AttributeMapper
 from pkcs11.constants import Attribute, TokenFlag
-from pkcs11.exceptions import PKCS11Error
+from pkcs11.exceptions import AnotherUserAlreadyLoggedIn, PKCS11Error, UserAlreadyLoggedIn
 from pkcs11.types import PROTECTED_AUTH
 
-from fuki_pkcs11.reasons import reason, refusal
+from fuki_pkcs11.modules import LOCK, others_in_use
+from fuki_pkcs11.reasons import DEVICE_HINT, DEVICE_TROUBLES, reason, refusal
 
 if TYPE_CHECKING:
     from pkcs11._pkcs11 import lib as Module  # noqa: N812 - that is what it is
@@ -42,9 +44,10 @@ class Pin:
 
 
 class OpenToken:
-    """A token with a session, which is logged in where the token asks for that."""
+    """A token with a session, which is logged in where the token asks for that, while the context lasts."""
 
     def __init__(self, token: Token, session: Session, pin: Pin) -> None:
+        self.ended = False
         self.session = session
         self.pin = pin
         self.uri = describe(token)
@@ -113,42 +116,73 @@ def find_token(module: "Module", uri: Pkcs11Uri) -> Token:
 
 
 def log_in(module: "Module", uri: Pkcs11Uri, source: str | None, where: str, context: SigningContext) -> OpenToken:
-    """The token that the URI means, with a session: one login serves all keys of a command.
+    """The token that the URI means, with a session: one login serves all keys of a command, and of the process.
 
     `source` is where the PIN comes from, `where` the option that says so. A login that was refused is not tried again
     for another key, because tokens lock after a few.
     """
     token = find_token(module, uri)
-    key = ("pkcs11", module.so, token.slot.slot_id)
-    outcome = context.once(key, lambda: _session(token, Pin(source, where, token, context)))
+    key = (module.so, token.slot.slot_id)
+    outcome = context.once(("pkcs11", *key), lambda: _opened(key, token, Pin(source, where, token, context)))
     if isinstance(outcome, SigningError):
         raise outcome
     return outcome
 
 
+class _Login:
+    """A session of this process, and how many contexts use it. Its end is that of the login, whoever made it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.users = 0
+
+
+_logins: dict[tuple[str, int], _Login] = {}
+"""By the path of the module and the number of the slot."""
+
+
 @contextmanager
-def _session(token: Token, pin: Pin) -> Iterator[OpenToken | SigningError]:
+def _opened(key: tuple[str, int], token: Token, pin: Pin) -> Iterator[OpenToken | SigningError]:
     try:
-        session = _open(token, pin)
+        with LOCK:
+            # Who is logged in is the process' (PKCS #11 2.40, 5.6): a second login would be refused.
+            login = _logins[key] if key in _logins else _Login(_open(key, token, pin))
+            _logins[key] = login
+            login.users += 1
     except SigningError as error:
         yield error
         return
+    opened = OpenToken(token, login.session, pin)
     try:
-        yield OpenToken(token, session, pin)
+        yield opened
     finally:
-        # The token may be gone.
-        with suppress(PKCS11Error):
-            session.close()
+        with LOCK:
+            opened.ended = True
+            login.users -= 1
+            if not login.users:
+                del _logins[key]
+                # The token may be gone.
+                with suppress(PKCS11Error):
+                    login.session.close()
 
 
-def _open(token: Token, pin: Pin) -> Session:
+def _open(key: tuple[str, int], token: Token, pin: Pin) -> Session:
     credential = _credential(token, pin)
     try:
         return token.open(user_pin=credential, attribute_mapper=_mapper())
     except PKCS11Error as error:
-        hint = "it is not tried again: tokens lock after a few wrong PINs" if credential else None
         message = f"cannot log in to token {token.label!r}: {reason(error)}"
-        raise SigningError(message, where="pin" if credential else "key", hint=hint) from error
+        where = "pin" if credential else "key"
+        raise SigningError(message, where=where, hint=_why_not(key, error, credential)) from error
+
+
+def _why_not(key: tuple[str, int], error: PKCS11Error, credential: object) -> str | None:
+    if isinstance(error, (UserAlreadyLoggedIn, AnotherUserAlreadyLoggedIn)):
+        others = others_in_use(Path(key[0]))
+        return f"name one module for all keys of the token; in use is {', '.join(others) or 'another'}"
+    if isinstance(error, DEVICE_TROUBLES):
+        return DEVICE_HINT
+    return "it is not tried again: tokens lock after a few wrong PINs" if credential else None
 
 
 def _credential(token: Token, pin: Pin) -> object:

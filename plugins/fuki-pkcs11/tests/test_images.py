@@ -194,3 +194,23 @@ def test_debugging_output_does_not_hold_the_pin(recipe: Path, hsm, fuki: Fuki, m
     assert hsm.pin not in fuki("build", code=4).stderr
     (recipe / "fuki.toml").write_text(text.replace("object=nope", f"object=certified?pin-value={hsm.pin}"))
     assert hsm.pin not in fuki("build", code=2).stderr
+
+
+def test_two_threads_build_at_the_same_time_what_one_builds(recipe: Path, fuki: Fuki):
+    """In a process of its own: what went wrong here was a segmentation fault."""
+    fuki("build", "-o", "alone.efi", "--only", "uki")
+    script = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from pathlib import Path\n"
+        "from fuki_build import build, plan\n"
+        "def work(number):\n"
+        "    with plan(Path()) as planned:\n"
+        "        build(planned, only=['uki'], output=Path(f'{number}.efi'))\n"
+        "with ThreadPoolExecutor(2) as pool:\n"
+        "    list(pool.map(work, range(4)))\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    alone = (recipe / "alone.efi").read_bytes()
+    assert all((recipe / f"{number}.efi").read_bytes() == alone for number in range(4))

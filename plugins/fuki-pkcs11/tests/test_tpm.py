@@ -106,3 +106,11 @@ def test_a_wrong_pin_is_told(context: SigningContext, monkeypatch: pytest.Monkey
     monkeypatch.setenv("FUKI_TEST_PIN", "Falsch-4711")
     with pytest.raises(SigningError, match="the PIN is wrong"):
         Pkcs11Signer().open(options("rsa"), context)
+
+
+def test_a_tpm_that_is_away_is_told(context: SigningContext, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TPM2_PKCS11_TCTI", "device:/dev/no-such-tpm")
+    with pytest.raises(SigningError, match="its device or service does not answer") as caught:
+        Pkcs11Signer().open(options("rsa"), context)
+    assert caught.value.hint
+    assert "/dev/tpmrm0" in caught.value.hint

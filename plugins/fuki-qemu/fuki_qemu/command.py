@@ -45,6 +45,7 @@ _LAST_LINES = 5
 @click.option("--memory", metavar="SIZE", default="1G", show_default=True, help="For instance 512M or 2G.")
 @click.option("--kvm/--no-kvm", default=None, help="Let KVM run the guest, or emulate it; by default what works.")
 @click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=1), help="End the guest after this time.")
+@click.option("--raw", is_flag=True, help="Let all escape sequences of the guest through to the terminal.")
 @click.option("--verify", is_flag=True, help="Hold what the guest measured against what was predicted.")
 @click.option("--keep", metavar="DIR", type=_path, help="Leave console, report and event log there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a verdict as JSON, and no console.")
@@ -65,18 +66,20 @@ def boot(  # noqa: PLR0917 - click passes them by name
     memory: str,
     kvm: bool | None,
     timeout: float | None,
+    raw: bool,
     verify: bool,
     keep: Path | None,
     as_json: bool,
 ) -> None:
     """Boot IMAGE in QEMU, with UEFI firmware and a software TPM.
 
-    The console is on the terminal: end the guest from inside, or with Ctrl-C. With --verify a probe starts in place of
+    The console is on the terminal, of its escape sequences those that move the cursor and colour: end the guest from
+    inside, or with Ctrl-C. With --verify a probe starts in place of
     the initrd's first program; exit code 3 means that something was measured that was not predicted.
     """
     from fuki_build import new_host  # noqa: PLC0415 - slow to load
 
-    from fuki_qemu import session  # noqa: PLC0415
+    from fuki_qemu import guest, session  # noqa: PLC0415
     from fuki_qemu.host.choice import Host  # noqa: PLC0415
 
     host = new_host(plugins)
@@ -96,7 +99,7 @@ def boot(  # noqa: PLR0917 - click passes them by name
         kvm=kvm,
         verify=verify,
         timeout=timeout if timeout or not quiet else _VERIFY_TIMEOUT,
-        interactive=not quiet,
+        screen=guest.Screen.NONE if quiet else guest.Screen.RAW if raw else guest.Screen.FILTERED,
     )
     _tell(session.boot(wish, host, keep), wish, as_json=as_json)
 

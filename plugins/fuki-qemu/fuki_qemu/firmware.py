@@ -1,14 +1,14 @@
 """Which firmware a guest starts with, and its variables."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fuki_build import PluginHost, enrol_directory
-from fuki_build.errors import FormatError, FukiError
+from fuki_build import PluginHost, enrol_directory, read_small_file
+from fuki_build.errors import FormatError, FukiError, located
 from fuki_build.formats import secure_boot_support, variable_store
+from fuki_build.formats.documents import decode_json
 from fuki_build.formats.reader import Reader
 from msgspec import Struct
 
@@ -83,11 +83,9 @@ def _descriptors(directories: Sequence[str]) -> Iterator[Mapping[str, Any]]:
             found.setdefault(path.name, path)
     for name in sorted(found):
         try:
-            data = json.loads(found[name].read_bytes())
-        except (OSError, ValueError):
+            yield decode_json(found[name].read_bytes(), dict)
+        except (OSError, FormatError):
             continue  # An empty file hides one of less importance; others' damage is not ours to judge.
-        if isinstance(data, dict):
-            yield data
 
 
 def _usable(descriptor: Mapping[str, Any], *, secure_boot: bool) -> Firmware | None:
@@ -138,7 +136,8 @@ def knows_secure_boot(firmware: Firmware) -> bool:
 
 def read_store(firmware: Firmware) -> bytes:
     """The image that holds the variables: it is what a guest's copy is made of."""
-    return (firmware.store or firmware.code).read_bytes()
+    path = firmware.store or firmware.code
+    return _read(path, str(path))
 
 
 def _has_store(path: Path) -> bool:
@@ -146,11 +145,5 @@ def _has_store(path: Path) -> bool:
 
 
 def _read(path: Path, where: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_SIZE + 1)
-    except OSError as error:
-        raise FukiError(f"cannot read {path}: {error.strerror}", where=where) from error
-    if len(data) > _MAX_SIZE:
-        raise FormatError(f"{path} is too large for firmware", where=where)
-    return data
+    with located(where):
+        return read_small_file(path, _MAX_SIZE)

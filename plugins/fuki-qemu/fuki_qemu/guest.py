@@ -1,8 +1,9 @@
 """A guest from start to end: its processes end with the block that starts them, whatever happens."""
 
+import os
 import re
+import select
 import socket
-import subprocess
 import sys
 import termios
 import time
@@ -10,10 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO
 
+from fuki_build import programs
 from fuki_build.errors import FukiError
 from msgspec import Struct
 
+from fuki_qemu.console import ConsoleRecord, TerminalFilter, plain
 from fuki_qemu.tools import SWTPM
 
 _REFUSALS = (
@@ -21,12 +26,24 @@ _REFUSALS = (
     re.compile(r"Verification failed: (\(0x[0-9A-F]+\) [A-Z][^:\n]*)$", re.MULTILINE),
 )
 """What firmware says, and shim, which then waits for somebody at the console."""
-_ESCAPES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")
 _PERIOD = 0.1
 """Seconds between looks at what the guest does."""
-_GRACE = 5
-"""Seconds that a process has to end when it is told to."""
-_MAX_CONSOLE = 8 * 1024 * 1024
+_GRACE = 1
+"""Seconds that QEMU has to end by itself after it went wrong."""
+_CHUNK = 64 * 1024
+_STDIN = 0
+_MAX_CONSOLE = 4 * 1024 * 1024
+"""Bytes that are kept of a console's start, and as many of its end."""
+_LARGEST_FILE = 256 * 1024 * 1024
+"""Bytes up to which a guest can make a file grow, such as that of its report."""
+
+
+class Screen(StrEnum):
+    """What of the console reaches the terminal: nothing, what does it no harm, or all as it comes."""
+
+    NONE = "none"
+    FILTERED = "filtered"
+    RAW = "raw"
 
 
 class Ending(StrEnum):
@@ -51,112 +68,174 @@ def tpm(state: Path) -> Iterator[socket.socket]:
     ours, theirs = socket.socketpair()
     control = f"type=unixio,clientfd={theirs.fileno()}"
     command = [SWTPM, "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", control, "--terminate"]
-    with ours, theirs, process(command, (theirs,), subprocess.DEVNULL, state / "errors"):
+    with (
+        ours,
+        theirs,
+        (state / "errors").open("wb") as errors,
+        programs.started(
+            command,
+            environment=programs.environment("LD_LIBRARY_PATH"),
+            stdio=(None, None, errors.fileno()),
+            descriptors=[theirs.fileno()],
+            largest_file=_LARGEST_FILE,
+        ),
+    ):
         yield ours
 
 
-def run(
-    command: Sequence[str], console: Path, timeout: float | None, *, tpm: socket.socket | None, interactive: bool
-) -> Outcome:
-    """Run a guest to its end, until its firmware refuses the image, or until `timeout` seconds have passed.
+class RunningGuest:
+    """A guest whose QEMU runs: what its console says is kept, and shown where somebody watches."""
 
-    `console` is the file where its serial port is written to. Raises `FukiError` when QEMU itself fails.
+    def __init__(self, process: programs.Process, output: BinaryIO, screen: Screen) -> None:
+        self._process = process
+        self._output = output
+        self._screen = screen
+        self._shown = TerminalFilter()
+        self.kept = ConsoleRecord.of(_MAX_CONSOLE)
+        os.set_blocking(output.fileno(), False)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.wait(0) is not None
+
+    def listen(self, seconds: float) -> bool:
+        """Wait up to that long for the console to say something; whether it did."""
+        data = _read_available(self._output, seconds)
+        self.kept.add(data)
+        _show(data, self._shown, self._screen)
+        return bool(data)
+
+    def refusal(self, since: int = 0) -> str | None:
+        """Why firmware did not start the image, in what the console said from byte `since` on.
+
+        Where somebody watches, it is theirs to say that there is no hope.
+        """
+        return None if self._screen is not Screen.NONE else _refusal(self.kept, since)
+
+
+@contextmanager
+def started(
+    command: Sequence[str],
+    console: Path,
+    screen: Screen,
+    sockets: Sequence[socket.socket],
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[RunningGuest]:
+    """A guest that runs for as long as the block does, or shorter; its serial port is its standard input and output.
+
+    `console` is the file where start and end of what that said are left. Raises `FukiError` when QEMU itself fails.
     """
     errors = console.with_name("qemu.errors")
-    start = time.monotonic()
+    interactive = screen is not Screen.NONE
+    # A guest can have QEMU write without end; a disk that it starts with may be larger than what it may add.
+    largest = _LARGEST_FILE + max(path.stat().st_size for path in [*console.parent.iterdir(), console.parent])
+    reader, writer = os.pipe()
     with (
-        terminal(interactive),
-        process(command, (tpm,) if tpm else (), None if interactive else subprocess.DEVNULL, errors) as running,
+        _terminal(interactive),
+        errors.open("wb") as complaints,
+        open(reader, "rb", buffering=0) as output,  # noqa: PTH123 - a descriptor
+        open(writer, "wb", buffering=0) as theirs,  # noqa: PTH123
+        programs.started(
+            command,
+            environment={**programs.environment("LD_LIBRARY_PATH", "TMPDIR", "XDG_RUNTIME_DIR"), **environment},
+            stdio=(_stdin() if interactive else None, writer, complaints.fileno()),
+            descriptors=[one.fileno() for one in sockets],
+            largest_file=largest,
+        ) as process,
     ):
-        while running.poll() is None:
-            reason = None if interactive else refusal(console)
-            seconds = time.monotonic() - start
-            if reason:
-                return Outcome(Ending.REFUSED, reason, seconds)
-            if timeout is not None and seconds > timeout:
-                return Outcome(Ending.TIMEOUT, "", seconds)
-            try:
-                running.wait(_PERIOD)
-            except subprocess.TimeoutExpired:
-                continue
-    check_errors(running, errors)
-    return Outcome(Ending.ENDED, "", time.monotonic() - start)
+        theirs.close()
+        guest = RunningGuest(process, output, screen)
+        try:
+            yield guest
+        except FukiError:
+            _check_end(process.wait(_GRACE), errors)
+            raise
+        finally:
+            console.write_bytes(guest.kept.content())
+        _check_end(process.wait(0), errors)
 
 
-def check_errors(running: subprocess.Popen[bytes], errors: Path) -> None:
-    """Raise `FukiError` with QEMU's last words where it failed."""
-    try:
-        running.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        return
-    if running.returncode:
+def _check_end(code: int | None, errors: Path) -> None:
+    """Raise `FukiError` with QEMU's last words where it has failed."""
+    if code:
         words = errors.read_text(errors="replace").strip().splitlines()
-        last = words[-1] if words else f"exit code {running.returncode}"
+        last = words[-1] if words else f"exit code {code}" if code > 0 else f"signal {-code}"
         raise FukiError(f"QEMU failed: {last}")
 
 
+def run(
+    command: Sequence[str], console: Path, timeout: float | None, *, tpm: socket.socket | None, screen: Screen
+) -> Outcome:
+    """Run a guest to its end, until its firmware refuses the image, or until `timeout` seconds have passed.
+
+    `console` is as for `started`. Raises `FukiError` when QEMU itself fails.
+    """
+    start = time.monotonic()
+    with started(command, console, screen, [tpm] if tpm else []) as guest:
+        while True:
+            ended = guest.has_ended
+            has_spoken = guest.listen(0 if ended else _PERIOD)
+            seconds = time.monotonic() - start
+            reason = guest.refusal() if has_spoken else None
+            if reason:
+                return Outcome(Ending.REFUSED, reason, seconds)
+            if ended and not has_spoken:
+                return Outcome(Ending.ENDED, "", seconds)
+            if timeout is not None and seconds > timeout:
+                return Outcome(Ending.TIMEOUT, "", seconds)
+
+
+def _read_available(output: BinaryIO, seconds: float) -> bytes:
+    """What is there, or comes within that time."""
+    readable, _, _ = select.select([output], [], [], seconds)
+    if not readable:
+        return b""
+    data: bytes = output.read(_CHUNK) or b""
+    if not data:
+        # The console is closed, and QEMU is about to end.
+        time.sleep(seconds)
+    return data
+
+
+def _show(data: bytes, shown: TerminalFilter, screen: Screen) -> None:
+    if screen is Screen.NONE or not data or sys.stdout is None:
+        return
+    sys.stdout.buffer.write(data if screen is Screen.RAW else shown.feed(data).encode())
+    sys.stdout.buffer.flush()
+
+
+def _stdin() -> int | None:
+    """Standard input, unless it was closed when fuki was started."""
+    try:
+        os.fstat(_STDIN)
+    except OSError:
+        return None
+    return _STDIN
+
+
 def read_console(path: Path) -> str:
-    """What a guest's serial port said, without escape codes."""
+    """What a guest's serial port said, as text alone."""
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_CONSOLE)
+            data = file.read(3 * _MAX_CONSOLE)
     except OSError:
         return ""
-    return _ESCAPES.sub("", data.decode(errors="replace")).replace("\r", "")
+    return plain(data)
 
 
-def refusal(console: Path, since: int = 0) -> str | None:
-    """The firmware's word for why it did not start the first thing that it tried, in the text from `since` on."""
-    text = read_console(console)[since:]
-    found = next((match for refusal in _REFUSALS if (match := refusal.search(text))), None)
-    return found[1].strip() if found else None
-
-
-@contextmanager
-def process(
-    command: Sequence[str],
-    sockets: Sequence[socket.socket],
-    stdin: int | None,
-    errors: Path,
-    environment: Mapping[str, str] | None = None,
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has ended when the block has."""
-    with errors.open("wb") as stderr:
-        try:
-            running = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=stdin,
-                stdout=None if stdin is None else subprocess.DEVNULL,
-                stderr=stderr,
-                pass_fds=[one.fileno() for one in sockets],
-            )
-        except OSError as error:
-            raise FukiError(f"cannot run {command[0]}: {error.strerror}") from error
-    try:
-        yield running
-    finally:
-        _end(running)
-
-
-def _end(running: subprocess.Popen[bytes]) -> None:
-    if running.poll() is not None:
-        return
-    running.terminate()
-    try:
-        running.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        if running.poll() is None:
-            running.kill()
-            running.wait()
+def _refusal(kept: ConsoleRecord, since: int) -> str | None:
+    """The firmware's word for why it did not start the first thing that it tried; it says that early."""
+    if kept.tail:
+        return None
+    text = plain(bytes(kept.head[since:]))
+    match = next((match for refusal in _REFUSALS if (match := refusal.search(text))), None)
+    return match[1].strip() if match else None
 
 
 @contextmanager
-def terminal(interactive: bool) -> Iterator[None]:
+def _terminal(interactive: bool) -> Iterator[None]:
     """Give a terminal back as it was: QEMU changes it, and may be ended before it can undo that."""
-    if not (interactive and sys.stdin.isatty()):
+    if not (interactive and sys.stdin is not None and sys.stdin.isatty()):
         yield
         return
     before = termios.tcgetattr(sys.stdin)

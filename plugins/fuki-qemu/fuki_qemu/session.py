@@ -1,6 +1,5 @@
 """One boot of an image: what is needed for it, put together; the prediction, the guest, and what it told."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,20 +8,23 @@ from tempfile import TemporaryDirectory
 from fuki_build import (
     Layout,
     Machine,
+    OutputFiles,
     PluginHost,
     Prediction,
     find_profiles,
     inspect,
+    note_read,
     predict_boot,
     read_boot,
     read_program,
 )
 from fuki_build.errors import FukiError
+from fuki_build.programs import scratch_directory
 from msgspec import Struct, structs
 
 from fuki_qemu import boot_option, esp, firmware, guest, machine, programs, report, smbios, tools
 from fuki_qemu.firmware import Firmware
-from fuki_qemu.guest import Outcome
+from fuki_qemu.guest import Outcome, Screen
 from fuki_qemu.host import choice, cycle
 from fuki_qemu.host import parts as host_parts
 from fuki_qemu.host import plan as host_plan
@@ -34,6 +36,7 @@ from fuki_qemu.machine import VirtualMachine
 from fuki_qemu.report import Report
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")
+_PIECE = 1024 * 1024
 _NO_MACHINE = Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
 """What a guest is that is given no strings."""
 
@@ -58,7 +61,7 @@ class Wish(Struct, frozen=True):
     kvm: bool | None = None
     verify: bool = False
     timeout: float | None = None
-    interactive: bool = True
+    screen: Screen = Screen.FILTERED
 
 
 class HostedBoot(Struct, frozen=True):
@@ -92,8 +95,8 @@ def boot(wish: Wish, host: PluginHost, keep: Path | None = None) -> Booted:
     """Boot an image. What the guest told is left in the directory `keep`, if that is given. Raises `FukiError`."""
     layout, profile = _inspect(wish)
     tools.need(tools.QEMU, *(() if wish.direct else tools.MTOOLS), *((tools.SWTPM,) if wish.verify else ()))
-    with TemporaryDirectory(prefix="fuki-") as place, _kept(Path(place), keep):
-        return _boot(wish, layout, profile, host, Path(place))
+    with scratch_directory("fuki-") as place, _kept(place, keep):
+        return _boot(wish, layout, profile, host, place)
 
 
 def _inspect(wish: Wish) -> tuple[Layout, int | None]:
@@ -127,6 +130,8 @@ def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, pla
     if len(addons) != len(wish.addons) + (programs.ADDON in addons.values()):
         raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
     chosen = _choose(wish, host, place)
+    for path in (*wish.addons, chosen.code, *([chosen.store] if chosen.store else [])):
+        note_read(path)
     options = _options(wish, profile)
     hosted = _settings(wish, chosen)
     trusted = programs.ADDON in addons.values()
@@ -277,22 +282,21 @@ def _run(wish: Wish, parts: VirtualMachine, hosted: CycleSettings | None, place:
 
 def _run_once(wish: Wish, parts: VirtualMachine, hosted: CycleSettings | None, place: Path, *, kvm: bool) -> _Run:
     console = place / "console"
-    device = "stdio,signal=on,logfile=" if wish.interactive else "file,path="
     with ExitStack() as stack:
         tpm = None
         if tools.is_there(tools.SWTPM):
             state = stack.enter_context(TemporaryDirectory(dir=place))
             tpm = stack.enter_context(guest.tpm(Path(state)))
             parts = structs.replace(parts, tpm=tpm.fileno())
-        command = machine.command(parts, f"{device}{machine.quote(console)}", kvm=kvm)
+        command = machine.command(parts, kvm=kvm)
         if hosted is None:
-            return guest.run(command, console, wish.timeout, tpm=tpm, interactive=wish.interactive), ()
+            return guest.run(command, console, wish.timeout, tpm=tpm, screen=wish.screen), ()
 
         def is_done() -> bool:
             """The probe for Linux ends with a restart, which a host would follow for ever."""
             return _read_report(place) is not None
 
-        return cycle.run(command, console, wish.timeout, hosted, tpm=tpm, interactive=wish.interactive, is_done=is_done)
+        return cycle.run(command, console, wish.timeout, hosted, tpm=tpm, screen=wish.screen, is_done=is_done)
 
 
 def _read_report(place: Path) -> Report | None:
@@ -314,13 +318,22 @@ def _kept(place: Path, keep: Path | None) -> Iterator[None]:
         yield
     finally:
         if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            for name in ("console", "report", "debug"):
-                if (place / name).is_file() and (place / name).stat().st_size:
-                    shutil.copyfile(place / name, keep / name)
-            found = _salvage(place)
-            if found is not None and found.log is not None:
-                (keep / "event-log").write_bytes(found.log)
+            keep_told(place, keep)
+
+
+def keep_told(place: Path, keep: Path) -> None:
+    """Copy what the guest told into the directory `keep`, as far as there is something. Raises `FukiError`."""
+    with OutputFiles() as files:
+        for name in ("console", "report", "debug"):
+            if (place / name).is_file() and (place / name).stat().st_size:
+                file = files.open(keep / name)
+                with (place / name).open("rb") as told:
+                    while piece := told.read(_PIECE):
+                        file.write(piece)
+        found = _salvage(place)
+        if found is not None and found.log is not None:
+            files.open(keep / "event-log").write(found.log)
+        files.commit()
 
 
 def _salvage(place: Path) -> Report | None:

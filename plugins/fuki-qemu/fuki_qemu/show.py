@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-import msgspec
 from fuki_build.errors import FormatError
 from fuki_build.formats import hand_over_outcome
+from fuki_build.formats.documents import encode_json
 from fuki_build.formats.hand_over_outcome import HandOverOutcome
 
 from fuki_qemu.host.verdict import StartVerdict
@@ -54,7 +54,7 @@ def as_json(booted: Booted, rows: Sequence[Row], starts: Sequence[StartVerdict] 
     if booted.hosted:
         document["host"] = {"interface": "vm-launch-update", "model": booted.hosted.settings.is_modelled}
         document["starts"] = starts
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    return encode_json(document)
 
 
 def hand_over(booted: Booted) -> HandOverOutcome | None:
@@ -88,7 +88,8 @@ def print_table(booted: Booted, rows: Sequence[Row]) -> None:
     console = Console(width=None if sys.stdout.isatty() else _WIDE, no_color=plain, highlight=False, markup=False)
     case = booted.prediction.case if booted.prediction else None
     selects = f", selects {case.firmware}" if case and case.firmware else ""
-    console.print(Text(f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"))
+    title = f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"
+    console.print(Text(_printable(title)))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Register", "Predicted", "Measured", "Verdict"):
         table.add_column(column, overflow="fold")

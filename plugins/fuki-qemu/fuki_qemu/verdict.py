@@ -50,6 +50,9 @@ def compare_registers(prediction: Prediction, report: Report) -> tuple[Row, ...]
     rows = [_register(pcr, bank, prediction, report, log) for pcr in prediction.registers for bank in banks]
     if not rows:
         rows.append(Row("registers", "", None, None, Verdict.MISSING, "the guest has no TPM that it could read"))
+    if isinstance(log, EventLog) and log.flaw:
+        flaw = f"it is damaged behind its first {log.end} bytes: {log.flaw}"
+        rows.append(Row("event log", "", None, None, Verdict.DIFFERENT, flaw))
     return tuple(rows)
 
 
@@ -129,7 +132,7 @@ def _machine(machine: Machine, report: Report) -> Row:
         for field, text in wanted.items()
         if found.get(field, "") != text
     ]
-    measured = " ".join(text for field in ("manufacturer", "product") if (text := found.get(field, "")))
+    measured = " ".join(smbios.readable(found[field]) for field in ("manufacturer", "product") if found.get(field))
     row = Row(row.what, "", row.predicted, measured, row.verdict)
     return _with(row, Verdict.DIFFERENT, "; ".join(wrong)) if wrong else row
 

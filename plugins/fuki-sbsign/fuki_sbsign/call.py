@@ -3,14 +3,15 @@
 import os
 import re
 import ssl
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fuki_build import programs
 from fuki_build.errors import SigningError
 from fuki_build.hooks import SigningContext
+from fuki_build.programs import Completed, ProgramError
 
 _LAST_LINES = 3
 _LINE_WIDTH = 200
@@ -54,35 +55,32 @@ class Call:
         path.write_text("".join(map(ssl.DER_cert_to_PEM_cert, certificates)))
         return path
 
-    def run(self, program: str, context: SigningContext) -> None:
+    def run(self, program: str, context: SigningContext, *, timeout: float, largest_file: int) -> None:
         """Run the program in the directory of the context, with its environment.
 
+        `timeout` is in seconds, `largest_file` in bytes of each file that it writes.
         Raises `SigningError` with the program's last words, unless it ends with 0.
         """
         try:
-            done = subprocess.run(
+            done = programs.run(
                 [program, *self.arguments],
-                cwd=context.directory,
-                env={**context.environment, **self.environment},
+                environment={**context.environment, **self.environment},
+                directory=context.directory,
                 # Where nothing is left to read, a prompt does not wait for anyone.
-                input=self._answer.encode(),
-                capture_output=True,
-                pass_fds=self.descriptors,
-                # Prompts look for the terminal of the session first.
-                start_new_session=True,
-                check=False,
+                stdin=self._answer.encode(),
+                descriptors=self.descriptors,
+                timeout=timeout,
+                largest_file=largest_file,
             )
-        except OSError as error:
-            raise SigningError(f"cannot run {program}: {error.strerror}", where="program") from error
-        if done.returncode:
+        except ProgramError as error:
+            raise SigningError(error.message, where="program", hint=error.hint) from error
+        if done.code:
             raise SigningError(self._failure(Path(program).name, done), hint=self.hint)
 
-    def _failure(self, name: str, done: subprocess.CompletedProcess[bytes]) -> str:
-        code = done.returncode
-        how = f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
+    def _failure(self, name: str, done: Completed) -> str:
         # osslsigncode 2.5 complains on standard output.
         said = self.last_words(done.stderr) or self.last_words(done.stdout) or "it said nothing"
-        return f"{name} {how}: {said}"
+        return f"{name} {done.how}: {said}"
 
     def last_words(self, output: bytes) -> str:
         """The last lines of what a program printed, fit for an error: plain text, short, and without secrets."""

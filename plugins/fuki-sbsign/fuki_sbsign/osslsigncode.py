@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from fuki_build.errors import FormatError, RecipeError, SigningError
+from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.formats import pe
 from fuki_build.hooks import SigningContext
 from msgspec import Meta
@@ -109,10 +109,8 @@ def _refuse_signed(image: Path) -> None:
     with image.open("rb") as file:
         head = file.read(pe.HEAD_SIZE)
         size = file.seek(0, os.SEEK_END)
-    try:
+    with raised_as(SigningError, of=FormatError):
         headers = pe.decode(head, size)
-    except FormatError as error:
-        raise SigningError(error.message, hint=error.hint) from error
     if headers.security.size:
         hint = "let it sign first, or use sbsign, systemd-sbsign or pesign, which add theirs"
         raise SigningError("osslsigncode would replace the signature that the image has", hint=hint)

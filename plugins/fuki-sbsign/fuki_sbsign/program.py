@@ -13,9 +13,13 @@ from msgspec import Meta, Struct
 
 from fuki_sbsign.call import Call, prepare
 
+_LARGEST_SIGNATURES = 64 * 1024 * 1024
+"""Bytes that a program may add to an image; it keeps a certificate database beside it, or a log."""
+
 
 class ProgramOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
     program: Annotated[str | None, Meta(description="the program's path; by default, that of its name in PATH")] = None
+    timeout: Annotated[float, Meta(gt=0, description="seconds that it may take for an image")] = 600.0
 
 
 class ProgramSigner(FileSigner):
@@ -40,7 +44,8 @@ class ProgramSigner(FileSigner):
             ):
                 output = Path(beside) / image.name
                 self.prepare(call, image, output, options, context)
-                call.run(program, context)
+                largest = image.stat().st_size + _LARGEST_SIGNATURES
+                call.run(program, context, timeout=options.timeout, largest_file=largest)
                 if not output.is_file():
                     raise SigningError(f"{self.name} has written nothing, and says that all went well")
                 output.replace(image)

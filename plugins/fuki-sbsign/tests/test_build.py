@@ -113,6 +113,13 @@ def test_fuki_sign_signs_an_image_in_place(backend: str, directory: Path):
     assert told(directory, image) == ["valid"]
 
 
+@programs_only
+def test_a_time_before_1970_reaches_no_program(backend: str, directory: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "-5")
+    write_recipe(directory, backend)
+    assert "SOURCE_DATE_EPOCH is not a number of seconds" in refused(directory, "build", code=4)
+
+
 def test_osslsigncode_does_not_sign_after_another(directory: Path):
     write_recipe(directory, "local", "osslsigncode")
     error = refused(directory, "build", code=4)

@@ -1,18 +1,20 @@
 """The enroller `virt-firmware`: Secure Boot keys into variable stores, with the program virt-fw-vars."""
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fuki_build import programs
 from fuki_build.errors import FukiError, PluginError
-from fuki_build.formats import authenticated_variable, efi_signature_list
+from fuki_build.formats import authenticated_variable, efi_signature_list, variable_store
 from fuki_build.formats.authenticated_variable import AuthenticatedPayload
 from fuki_build.formats.efi_time import EfiTime
 from fuki_build.hooks import Enroller, SecureBootKeys, SourceContext, hookimpl
 
 PROGRAM = "virt-fw-vars"
+_TIMEOUT = 120.0
+"""Seconds; it needs less than one."""
 _REVOKED_AT = EfiTime(2010, 1, 1, 0, 0, 0)
 """The time of dbx: older than any update that is sent to it later. The program would take the clock's for hashes."""
 
@@ -62,15 +64,11 @@ def _arguments(keys: SecureBootKeys, workspace: Path) -> Iterator[str]:
 
 
 def _run(command: Sequence[str]) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
-    except OSError as error:
-        raise FukiError(f"cannot run {command[0]}: {error.strerror}") from error
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise FukiError(
-            f"{PROGRAM} failed with exit code {done.returncode}: {lines[-1] if lines else 'it said nothing'}"
-        )
+    done = programs.run(
+        command, environment=programs.environment("TMPDIR"), timeout=_TIMEOUT, largest_file=variable_store.MAX_SIZE
+    )
+    if done.code:
+        raise FukiError(f"{PROGRAM} {done.how}: {done.last_lines() or 'it said nothing'}")
 
 
 @hookimpl

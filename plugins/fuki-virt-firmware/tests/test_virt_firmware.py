@@ -96,3 +96,23 @@ def test_virt_firmware_is_not_imported(tmp_path: Path, keys: SecureBootKeys):
 
 def test_the_plugin_gives_one_enroller():
     assert fuki_virt_firmware.fuki_enrollers() == [VirtFirmware]
+
+
+def test_a_program_that_loops_is_ended(tmp_path: Path, keys: SecureBootKeys, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "virt-fw-vars").write_text("#!/bin/sh\nwhile :; do :; done\n")
+    (tmp_path / "virt-fw-vars").chmod(0o755)
+    monkeypatch.setattr(fuki_virt_firmware, "find_program", lambda: str(tmp_path / "virt-fw-vars"))
+    monkeypatch.setattr(fuki_virt_firmware, "_TIMEOUT", 0.3)
+    with pytest.raises(FukiError, match=r"virt-fw-vars was not done after 0\.3 seconds"):
+        enroll(tmp_path, keys)
+
+
+def test_the_program_sees_no_secret_of_the_environment(
+    tmp_path: Path, keys: SecureBootKeys, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "virt-fw-vars").write_text(f"#!/bin/sh\nenv >{tmp_path}/seen\n")
+    (tmp_path / "virt-fw-vars").chmod(0o755)
+    monkeypatch.setattr(fuki_virt_firmware, "find_program", lambda: str(tmp_path / "virt-fw-vars"))
+    monkeypatch.setenv("FUKI_TEST_SECRET", "secret")
+    enroll(tmp_path, keys)
+    assert "FUKI_TEST_SECRET" not in (tmp_path / "seen").read_text()

@@ -1,18 +1,16 @@
 """A guest on a host that takes firmware: each of its starts, until it ends."""
 
-import os
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from fuki_build.errors import FormatError, FukiError
 from msgspec import Struct
 
 from fuki_qemu import guest
-from fuki_qemu.guest import Ending, Outcome
+from fuki_qemu.guest import Ending, Outcome, RunningGuest, Screen
 from fuki_qemu.host import device, log_in_memory, native_start, tpm_registers
 from fuki_qemu.host.device import DeviceServer
 from fuki_qemu.host.gdb import GdbStub
@@ -24,7 +22,7 @@ from fuki_qemu.report import Report
 ROM_SIZE = 16 * 1024 * 1024
 """Bytes below 4 GiB that files' pages may go to."""
 _TOP = 1 << 32
-_PERIOD = 0.2
+_PERIOD = 0.1
 """Seconds between looks at what the guest does."""
 _MAX_STARTS = 16
 _RESET, _SHUTDOWN = "guest-reset", "guest-shutdown"
@@ -81,79 +79,65 @@ def run(
     settings: CycleSettings,
     *,
     tpm: socket.socket | None,
-    interactive: bool,
+    screen: Screen,
     is_done: Callable[[], bool],
 ) -> tuple[Outcome, tuple[Start, ...]]:
     """Run a guest through all its resets; one that changes nothing of how it starts, or `is_done`, ends it, too.
 
-    `console` is the file where its serial port is written to. Raises `FukiError` when QEMU itself fails.
+    `console` is the file where start and end of what its serial port said are left. Raises `FukiError` when QEMU fails.
     """
-    with _guest(command, console, settings, tpm=tpm, interactive=interactive) as running:
-        return running.run(timeout, is_done)
+    with _hosted(command, console, settings, tpm=tpm, screen=screen) as guest:
+        return guest.run(timeout, is_done)
 
 
 @contextmanager
-def _guest(
-    command: Sequence[str], console: Path, settings: CycleSettings, *, tpm: socket.socket | None, interactive: bool
-) -> Iterator["_Guest"]:
-    errors = console.with_name("qemu.errors")
+def _hosted(
+    command: Sequence[str], console: Path, settings: CycleSettings, *, tpm: socket.socket | None, screen: Screen
+) -> Iterator["_HostedGuest"]:
     with ExitStack() as stack:
-        ends: dict[str, tuple[socket.socket, socket.socket]] = {}
+        ours, theirs = {}, {}
         for name in ("monitor", "gdb", "device"):
-            ends[name] = socket.socketpair()
-            for end in ends[name]:
-                stack.enter_context(end)
+            ours[name], theirs[name] = (stack.enter_context(end) for end in socket.socketpair())
         more = [
-            *(
-                "-chardev",
-                f"socket,id=monitor,fd={ends['monitor'][1].fileno()}",
-                "-mon",
-                "chardev=monitor,mode=control",
-            ),
-            *("-chardev", f"socket,id=gdb,fd={ends['gdb'][1].fileno()}", "-gdb", "chardev:gdb", "-S"),
+            *("-chardev", f"socket,id=monitor,fd={theirs['monitor'].fileno()}", "-mon", "chardev=monitor,mode=control"),
+            *("-chardev", f"socket,id=gdb,fd={theirs['gdb'].fileno()}", "-gdb", "chardev:gdb", "-S"),
             *("-action", "reboot=shutdown,shutdown=pause"),
         ]
-        environment = dict(os.environ)
+        environment: Mapping[str, str] = {}
         server = None
         if settings.is_modelled and settings.has_device:
             library = device.build_library(console.parent)
-            environment.update(device.environment(library, ends["device"][1].fileno()))
+            environment = device.environment(library, theirs["device"].fileno())
             model = LaunchUpdate(settings.host_file if settings.started_from_file else None)
-            server = DeviceServer(model, ends["device"][0])
-        sockets = [*([tpm] if tpm else []), *(theirs for _, theirs in ends.values())]
-        stack.enter_context(guest.terminal(interactive))
-        process = stack.enter_context(
-            guest.process([*command, *more], sockets, None if interactive else subprocess.DEVNULL, errors, environment)
-        )
-        for _, theirs in ends.values():
-            theirs.close()
-        try:
-            yield _Guest(console, settings, server, Monitor(ends["monitor"][0]), GdbStub(ends["gdb"][0]), interactive)
-        except FukiError:
-            guest.check_errors(process, errors)
-            raise
+            server = DeviceServer(model, ours["device"])
+        sockets = [*([tpm] if tpm else []), *theirs.values()]
+        running = stack.enter_context(guest.started([*command, *more], console, screen, sockets, environment))
+        for end in theirs.values():
+            end.close()
+        monitor, stub = Monitor(ours["monitor"]), GdbStub(ours["gdb"])
+        yield _HostedGuest(running, console.with_name("memory"), settings, server, monitor, stub)
 
 
-class _Guest:
+class _HostedGuest:
     """A guest whose QEMU runs: everything here is said to that QEMU."""
 
     def __init__(
         self,
-        console: Path,
+        running: RunningGuest,
+        scratch: Path,
         settings: CycleSettings,
         server: DeviceServer | None,
         monitor: Monitor,
         stub: GdbStub,
-        interactive: bool,
     ) -> None:
-        self._console = console
+        self._running = running
+        self._scratch = scratch
         self._settings = settings
         self._server = server
         self._monitor = monitor
         self._stub = stub
-        self._interactive = interactive
         self._said = 0
-        """Characters of the console at the latest start."""
+        """Bytes that the console had said at the latest start."""
 
     def run(self, timeout: float | None, is_done: Callable[[], bool]) -> tuple[Outcome, tuple[Start, ...]]:
         begin = time.monotonic()
@@ -178,7 +162,7 @@ class _Guest:
             self._reset()
 
     def _start(self, file: bytes) -> None:
-        self._said = len(guest.read_console(self._console))
+        self._said = len(self._running.kept.head)
         if self._settings.is_modelled:
             how = native_start.read_start(file, self._settings.memory)
             for piece in how.memory:
@@ -189,18 +173,16 @@ class _Guest:
     def _wait(self, end: float | None) -> Event | tuple[Ending, str]:
         """The event of the guest's reset or end, or how it ended without one."""
         while True:
-            refusal = None if self._interactive else guest.refusal(self._console, self._said)
-            if refusal:
-                return Ending.REFUSED, refusal
-            try:
-                event = self._monitor.wait({"SHUTDOWN", "GUEST_PANICKED"}, _PERIOD)
-            except TimeoutError:
-                if end is not None and time.monotonic() > end:
-                    return Ending.TIMEOUT, ""
-                continue
-            if event is None:
-                raise FukiError("QEMU failed")
-            return event
+            reason = self._running.refusal(self._said) if self._running.listen(_PERIOD) else None
+            if reason:
+                return Ending.REFUSED, reason
+            if end is not None and time.monotonic() > end:
+                return Ending.TIMEOUT, ""
+            with suppress(TimeoutError):
+                event = self._monitor.wait({"SHUTDOWN", "GUEST_PANICKED"}, 0)
+                if event is None:
+                    raise FukiError("QEMU has ended")
+                return event
 
     def _following(self, event: Event, file: bytes) -> bytes | None:
         """What the next start is from; None where there is none that would tell more."""
@@ -238,7 +220,7 @@ class _Guest:
         return self._save_memory(_TOP - ROM_SIZE, ROM_SIZE)
 
     def _save_memory(self, address: int, size: int) -> bytes:
-        path = self._console.with_name("memory")
+        path = self._scratch
         self._monitor.execute("pmemsave", val=address, size=size, filename=str(path))
         try:
             return path.read_bytes()

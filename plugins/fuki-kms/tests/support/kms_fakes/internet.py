@@ -7,8 +7,9 @@ gives requests to the fake that stands for it. Hosts without one cannot be reach
 import datetime as dt
 import json
 import ssl
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,6 +44,8 @@ class Response:
     status: int
     content: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    pause: float = 0
+    """Seconds before each byte of the content."""
 
     @classmethod
     def of_json(cls, status: int, value: object, **headers: str) -> "Response":
@@ -190,7 +193,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(response.content)))
         self.end_headers()
-        self.wfile.write(response.content)
+        try:
+            for piece in self.pieces(response):
+                self.wfile.write(piece)
+        except OSError:  # the client had enough
+            self.close_connection = True
+
+    def pieces(self, response: Response) -> Iterator[bytes]:
+        if not response.pause:
+            yield response.content
+            return
+        for byte in response.content:
+            # Tests take time.sleep() away.
+            threading.Event().wait(response.pause)
+            yield bytes([byte])
 
     def do_POST(self) -> None:
         self.do_GET()
@@ -208,3 +224,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, internet: "Internet") -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.internet = internet
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that have had enough."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]

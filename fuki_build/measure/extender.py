@@ -1,0 +1,97 @@
+"""Who extended a register, told by the register, the event's type and its content.
+
+Sources: TCG, "PC Client Platform Firmware Profile" 1.06, 3.3.4; the UAPI group's TPM PCR registry; shim's tpm.c,
+GRUB's tpm.c, systemd's tpm2-pcr.h; logs of real machines. A log does not say who wrote an event: this is what the
+programs that are known do, and a program that forges another's events is told as that one.
+"""
+
+from uuid import UUID
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import event_data
+from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
+from fuki_build.image.section import STUB_MEASURED
+from fuki_build.measure.events import Who
+
+_SHIM_VENDOR = UUID("605dab50-e046-4300-abb6-3dd810dd8b23")
+_SHIM_LISTS = ("MokList", "MokListX", "MokListTrusted", "MokSBState", "SbatLevel", "Shim")
+_GRUB_TEXTS = ("grub_", "kernel_cmdline", "module_cmdline", "/", "(")
+"""How GRUB's texts start: its commands, and the paths of files that it read."""
+_TAGGED = {"Linux": Who.KERNEL, "systemd-boot": Who.BOOT_MENU, "systemd-stub": Who.STUB}
+"""By the first words of what `event_data` calls a tag."""
+
+_LAST_OF_FIRMWARE = 7
+_PCRS = {10: Who.KERNEL, 11: Who.STUB, 13: Who.STUB, 14: Who.SHIM, 15: Who.SYSTEM}
+"""Registers of a TPM that one program fills. Linux' IMA has PCR 10, shim's keys PCR 14."""
+_STUB_PCR, _OPTIONS_PCR = 11, 12
+_DYNAMIC_ROOT_PCRS = range(17, 23)
+_SYSTEM_RTMR, _FREE_RTMR = 3, 4
+"""As the log of a confidential guest numbers them: RTMR2 and RTMR3."""
+
+
+def extender(event: LoggedEvent, log: EventLog) -> Who:
+    """Who extended the register of an event of this log."""
+    if log.kind is LogKind.CC and event.register >= _FREE_RTMR:
+        return Who.RUNNING
+
+    match event.type_name:
+        case "EV_EFI_BOOT_SERVICES_APPLICATION":
+            return _loader(event)
+        case "EV_EFI_VARIABLE_AUTHORITY":
+            return _authority(event)
+        case "EV_EVENT_TAG":
+            return _tagger(event)
+        case "EV_SEPARATOR" | "EV_ACTION" | "EV_EFI_ACTION":
+            return Who.FIRMWARE
+    return _in_guest(event) if log.kind is LogKind.CC else _in_tpm(event, log)
+
+
+def _in_tpm(event: LoggedEvent, log: EventLog) -> Who:
+    if event.register <= _LAST_OF_FIRMWARE:
+        return Who.FIRMWARE
+    if event.register in _PCRS:
+        return _PCRS[event.register]
+    if event.register == _OPTIONS_PCR:
+        # Both measure options; where the stub runs, it measures the image too.
+        return Who.STUB if _STUB_PCR in log.numbers else Who.BOOT_MENU
+    if event.register in _DYNAMIC_ROOT_PCRS:
+        return Who.DYNAMIC_ROOT
+    return _boot_loader(event) if event.type_name == "EV_IPL" else Who.UNKNOWN
+
+
+def _in_guest(event: LoggedEvent) -> Who:
+    if event.register < _SYSTEM_RTMR:
+        return Who.FIRMWARE
+    text = event_data.text(event.data)
+    if text in _SHIM_LISTS:
+        return Who.SHIM
+    return Who.STUB if text in STUB_MEASURED else _boot_loader(event)
+
+
+def _boot_loader(event: LoggedEvent) -> Who:
+    return Who.GRUB if event_data.text(event.data).startswith(_GRUB_TEXTS) else Who.LOADER
+
+
+def _loader(event: LoggedEvent) -> Who:
+    """Firmware tells the device that it loaded a program from; shim and others that load it themselves do not."""
+    try:
+        path = event_data.image_path(event.data)
+    except FormatError:
+        return Who.FIRMWARE
+    return Who.FIRMWARE if path and not path.startswith("\\") else Who.LOADER
+
+
+def _authority(event: LoggedEvent) -> Who:
+    try:
+        variable = event_data.variable(event.data)
+    except FormatError:
+        return Who.FIRMWARE
+    return Who.SHIM if variable.vendor == _SHIM_VENDOR or variable.name in _SHIM_LISTS else Who.FIRMWARE
+
+
+def _tagger(event: LoggedEvent) -> Who:
+    try:
+        tag, _ = event_data.tagged(event.data)
+    except FormatError:
+        return Who.UNKNOWN
+    return _TAGGED.get(event_data.TAGS.get(tag, "").partition(":")[0], Who.UNKNOWN)

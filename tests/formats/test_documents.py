@@ -1,0 +1,89 @@
+"""Documents of anyone are refused before they exhaust a parser, and what is printed steers no terminal."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from fuki_build.errors import FormatError
+from fuki_build.formats import documents
+from fuki_build.hardware.machine import decode_file
+
+LIMITED = {
+    "a key of very many parts": ("a" + ".a" * 50000 + " = 1", "parts|characters"),
+    "a key of many parts": ("a" + ".a" * 20 + " = 1", "line 1 has a key of more than 16 parts"),
+    "a table of many parts": ("\n[a" + ".a" * 20 + "]", "line 2 has a key of more than 16 parts"),
+    "a key of many quoted parts": ('"a"' + ' . "a"' * 20 + " = 1", "parts"),
+    "a key of many parts in a table": ("a = { b" + ".b" * 20 + " = 1 }", "parts"),
+    "lists in lists": ("a = " + "[" * 40, "nested more than 32 deep"),
+    "tables in tables": ("a = " + "{a=" * 40, "nested more than 32 deep"),
+    "a long line": ("a = '" + "x" * 70000 + "'", "line 1 has 70006 characters"),
+    "a long document": ("a = 1\n" * 50000, "bytes, more than"),
+    "a NUL": ("a = '\0'", "NUL"),
+    "half an escape": ('a = "' + '\\"' * 30000, "TOML"),
+}
+
+
+@pytest.mark.parametrize("case", LIMITED)
+def test_toml_that_exhausts_its_parser_is_refused(case: str):
+    text, message = LIMITED[case]
+    with pytest.raises(FormatError, match=message):
+        documents.decode_toml(text.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a = "' + "." * 100 + "[" * 100 + '"',
+        "a = '" + "." * 100 + "[" * 100 + "'",
+        'a = """\n' + '.\\"\n' * 100 + "[" * 100 + '"""',
+        "a = '''" + "[" * 100 + "'\n" + "." * 100 + "''''",
+        "# " + "." * 100 + "[" * 100 + "\na = 1",
+        "a = [" + "[1.5, 2.5]," * 100 + "]",
+        "a = [\n" + "1.0,\n" * 100 + "]",
+        'a = "\\""\nb = [' + '"x.y",' * 100 + "]",
+    ],
+)
+def test_what_stands_in_strings_and_comments_does_not_count(text: str):
+    assert documents.decode_toml(text)
+
+
+def test_a_machine_file_has_the_same_limits():
+    with pytest.raises(FormatError, match="this is not a machine file: line 1 has a key"):
+        decode_file(("machine" + ".a" * 12000 + " = 1").encode(), "x")
+
+
+JSON = {
+    "deep": b"[" * 100000,
+    "deep objects": b'{"a":' * 100000,
+    "invalid UTF-8": b'["\xff"]',
+    "half a character": b'["\\ud800"]',
+    "no JSON": b"nonsense",
+    "nothing": b"",
+    "another type": b"1",
+}
+
+
+@pytest.mark.parametrize("case", JSON)
+def test_json_that_is_none_is_a_format_error(case: str):
+    with pytest.raises(FormatError):
+        documents.decode_json(JSON[case], list[str])
+
+
+def test_brackets_in_json_strings_do_not_count():
+    assert documents.decode_json(b'["' + b"[" * 100 + b'\\"[[' + b'"]', list[str])
+
+
+class Odd(msgspec.Struct, rename="kebab"):
+    one_text: str
+    raw: bytes = b"\0"
+    by_number: dict[int, Any] = {}
+
+
+@pytest.mark.parametrize("text", ["a\x9b31m\x85\u2028", "\x1b[31m\x7f", "caf\udce9", "Ünïcode \U0001f600"])
+def test_printed_json_is_ascii_and_the_same_data(text: str):
+    printed = documents.encode_json(Odd(text, by_number={1: [text]}))
+    assert printed.isascii()
+    assert printed.replace("\n", "").isprintable()
+    assert json.loads(printed) == {"one-text": text, "raw": "AA==", "by-number": {"1": [text]}}

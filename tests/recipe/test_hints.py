@@ -1,0 +1,69 @@
+"""A hint can be followed: what it says makes the error go away."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RECIPE
+from tests.support.command import invoke, refused, succeed
+
+
+@pytest.fixture
+def without_codecs(monkeypatch):
+    """As where the extra `kernels` is not installed."""
+    for name in ("backports.zstd", "lz4.frame", "lz4.block"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.mark.usefixtures("without_codecs")
+@pytest.mark.parametrize("magic", [b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"])
+def test_a_kernel_packed_as_a_whole_is_not_helped_by_its_release(workshop, magic):
+    (workshop / "packed").write_bytes(magic + bytes(64))
+    for text in (RECIPE, RECIPE.replace("cmdline =", 'uname = "6.1"\ncmdline =')):
+        (workshop / "fuki.toml").write_text(text.replace('"vmlinuz"', '"packed"'))
+        error = refused(workshop, "plan", code=2)
+        assert "fuki-build[kernels]" in error
+        assert "uname" not in error
+
+
+def test_a_kernel_whose_release_cannot_be_read_is_helped_by_giving_it(workshop):
+    kernel = bytearray(64)
+    kernel[:6] = b"\x7fELF\x01\x01"
+    (workshop / "kernel.elf").write_bytes(bytes(kernel))
+    text = RECIPE.replace('"vmlinuz"', '"kernel.elf"')
+    (workshop / "fuki.toml").write_text(text)
+    assert 'give the release with uname = "…"' in refused(workshop, "plan")
+    (workshop / "fuki.toml").write_text(text.replace("cmdline =", 'uname = "6.1"\ncmdline ='))
+    assert "release" not in invoke(workshop, "plan").err
+
+
+def test_the_stub_of_debian_12_builds_with_the_component_that_the_hint_gives(workshop, part):
+    (workshop / "stub").unlink()
+    (workshop / "stub").symlink_to(part("stub-252-x64"))
+    error = invoke(workshop, "check").err
+    assert "[sbat-room]" in error
+    component = error.partition("in [fuki.image]: ")[2].splitlines()[0]
+    assert component.startswith("sbat = [")
+    (workshop / "fuki.toml").write_text(RECIPE.replace("cmdline =", f"{component}\ncmdline ="))
+    succeed(workshop, "build", "-o", "a.efi")
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ('sections = { ".linux" = "initrd.img" }', 'fuki.image.sections.".linux"'),
+        ('sections = { ".odd" = { text = "{{ nothing }}" } }', 'fuki.image.sections.".odd".text'),
+    ],
+)
+def test_a_place_is_written_as_the_recipe_has_it(workshop, line, place):
+    (workshop / "fuki.toml").write_text(RECIPE.replace("cmdline =", f"{line}\ncmdline ="))
+    assert f"error: {place}: " in refused(workshop, "plan")
+
+
+def test_registers_to_compare_with_are_named_by_their_file(tmp_path):
+    (tmp_path / "values").write_text("nonsense\n")
+    (tmp_path / "large").write_text("x" * 70000)
+    log = next((Path(__file__).parents[1] / "data").rglob("*.log"))
+    for name in ("values", "large"):
+        assert f"--expect: {name}: " in refused(tmp_path, "replay", log, "--expect", name)

@@ -1,0 +1,41 @@
+"""Change single fields of finished images, as tools that make wrong ones would have set them."""
+
+from collections.abc import Callable
+from struct import pack_into
+
+from fuki_build.formats import pe
+
+Change = Callable[[bytearray], None]
+
+VIRTUAL_SIZE, ADDRESS, RAW_SIZE, RAW_OFFSET, RELOCATIONS, FLAGS = 8, 12, 16, 20, 24, 36
+"""Fields of a section header (PE specification)."""
+IMAGE_BASE, SECTION_ALIGNMENT, SUBSYSTEM, SIZE_OF_IMAGE, ENTRY_POINT, MAJOR_IMAGE_VERSION = 24, 32, 68, 56, 16, 44
+"""Fields of the optional header of PE32+."""
+
+
+def headers(data: bytes | bytearray) -> pe.PeHeaders:
+    return pe.decode(bytes(data[: pe.HEAD_SIZE]), len(data))
+
+
+def section(name: str, field: int, value: int) -> Change:
+    def change(data: bytearray) -> None:
+        found = headers(data)
+        index = [s.name for s in found.sections].index(name)
+        pack_into("<I", data, found.section_table_offset + index * pe.SECTION_HEADER_SIZE + field, value)
+
+    return change
+
+
+def optional(field: int, value: int, form: str = "<I") -> Change:
+    return lambda data: pack_into(form, data, headers(data).optional_offset + field, value)
+
+
+def directory(index: int, address: int, size: int) -> Change:
+    return lambda data: pack_into("<II", data, headers(data).directories_offset + 8 * index, address, size)
+
+
+def changed(data: bytes, *changes: Change) -> bytes:
+    result = bytearray(data)
+    for change in changes:
+        change(result)
+    return bytes(result)
