@@ -18,7 +18,7 @@ PLUGINS = (*CLOUD_PLUGINS, "hand-over")
 HOST = ("--host", "vm-launch-update", "--firmware", parts.get("ovmf-2025"))
 """A host whose own firmware is a build of another year than any that an image brings."""
 THE_HOSTS = "the host's"
-BUILDS = {"aws": "ovmf-generic", "gcp": "ovmf-amdsev"}
+BUILDS = {"aws": "ovmf-generic", "gcp": "ovmf-code"}
 
 
 def wrapped(directory: Path, part: str) -> Path:
