@@ -9,7 +9,7 @@ import parts
 import pytest
 
 from tests.boot.conftest import Bench
-from tests.boot.test_hand_over_cycle import HOST, PLUGINS, THE_HOSTS, firmware, hand_over
+from tests.boot.test_hand_over_cycle import PLUGINS, THE_HOSTS, firmware, hand_over, host
 from tests.support.bootable import build
 from tests.support.command import succeed
 from tests.support.rich import sections
@@ -43,14 +43,14 @@ def test_an_image_that_the_tenant_signed_starts_on_firmware_with_the_tenants_key
     bench: Bench, tenant: Path, tmp_path: Path
 ) -> None:
     image = signed(tenant, tenant / "image" / "boot.efi", tmp_path / "signed.efi")
-    booted = bench.boot(image, *HOST, scenario="handed over, Secure Boot by the own firmware", plugins=PLUGINS)
+    booted = bench.boot(image, *host(), scenario="handed over, Secure Boot by the own firmware", plugins=PLUGINS)
     assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, OWN]
     first = {row["what"]: row["measured"] for row in booted.document["starts"][0]["compared"]}
     assert first["PCR 7"] != booted.measured(7)
 
 
 def refused(bench: Bench, image: Path, scenario: str) -> None:
-    booted = bench.boot(image, *HOST, scenario=scenario, plugins=PLUGINS, code=1)
+    booted = bench.boot(image, *host(), scenario=scenario, plugins=PLUGINS, code=1)
     assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, OWN]
     assert "Access Denied" in booted.document["reason"], booted
 
@@ -77,6 +77,6 @@ def test_firmware_starts_the_image_that_its_file_carries(bench: Bench, tmp_path:
     carrying = ("--platform", "native", "--data", f"kernel={inner}")
     succeed(tmp_path, "firmware", "wrap", own, "-o", "own.igvm", *carrying)
     image = build(tmp_path / "image", hand_over() + firmware(OWN, tmp_path / "own.igvm", "qemu"), plugins=PLUGINS)
-    booted = bench.boot(image, *HOST, scenario="handed over to a file that carries its image", plugins=PLUGINS)
+    booted = bench.boot(image, *host(), scenario="handed over to a file that carries its image", plugins=PLUGINS)
     assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, OWN]
     assert booted.document["hand-over"] is None
