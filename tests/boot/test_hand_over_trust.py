@@ -43,10 +43,13 @@ def test_an_image_that_the_tenant_signed_starts_on_firmware_with_the_tenants_key
     bench: Bench, tenant: Path, tmp_path: Path
 ) -> None:
     image = signed(tenant, tenant / "image" / "boot.efi", tmp_path / "signed.efi")
-    booted = bench.boot(image, *host(), scenario="handed over, Secure Boot by the own firmware", plugins=PLUGINS)
+    scenario = "handed over, Secure Boot by the own firmware"
+    booted = bench.boot(image, *host(), scenario=scenario, plugins=PLUGINS, code=3)
     assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, OWN]
-    first = {row["what"]: row["measured"] for row in booted.document["starts"][0]["compared"]}
-    assert first["PCR 7"] != booted.measured(7)
+    assert booted.document["hand-over"] == "handed-over"
+    # This build has no driver for TPMs, as guests with TDX have other registers: nothing else is missing.
+    rows = [*booted.document["starts"][0]["compared"], *booted.document["compared"]]
+    assert [row["what"] for row in rows if row["verdict"] not in ("equal", "unknown")] == ["registers"]
 
 
 def refused(bench: Bench, image: Path, scenario: str) -> None:
