@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fuki_build.booting import enrol_directory, find_profiles, predict_boot, read_boot, read_program
+    from fuki_build.booting import enroll_directory, find_profiles, predict_boot, read_boot, read_program
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
@@ -42,7 +42,7 @@ _HOMES = {
     "Prediction": "fuki_build.measure.predict",
     "before_stub": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
-    "enrol_directory": "fuki_build.booting",
+    "enroll_directory": "fuki_build.booting",
     "find_machines": "fuki_build.recipe.machines",
     "find_profiles": "fuki_build.booting",
     "inspect": "fuki_build.image.inspect",
@@ -69,7 +69,7 @@ __all__ = [
     "__version__",
     "before_stub",
     "build",
-    "enrol_directory",
+    "enroll_directory",
     "find_machines",
     "find_profiles",
     "inspect",

@@ -17,10 +17,10 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.describe import describe
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
-from fuki_build.measure.boot import Addon, Boot, Way
-from fuki_build.measure.contents import Contents
-from fuki_build.measure.pcr7 import OPTIONAL, VENDORS, Policy, State
+from fuki_build.measure.boot import Addon, Boot, BootMethod
+from fuki_build.measure.pcr7 import OPTIONAL, VENDORS, SecureBootPolicy, SecureBootState
 from fuki_build.measure.predict import Prediction, cases, predict
+from fuki_build.measure.section_digests import SectionDigests
 
 _MAX_FILE = 16 * 1024 * 1024
 _NAMES = (*list(VENDORS)[1:], *OPTIONAL)
@@ -72,12 +72,12 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
     Programs and addons are read, and digested in these banks; `variables` is a variable store, `lists` are NAME=FILE
     of Secure Boot's variables, `disk` is the disk's raw data. Raises `FukiError`.
     """
-    policy = read_policy(variables, lists, State(secure_boot) if secure_boot else None)
+    policy = read_policy(variables, lists, SecureBootState(secure_boot) if secure_boot else None)
     return Boot(
-        way=Way.DIRECT if direct else Way.DISK,
+        method=BootMethod.DIRECT if direct else BootMethod.DISK,
         options=options,
         smbios=smbios_options,
-        secure_boot=policy.state is State.ON if policy else secure_boot == State.ON,
+        secure_boot=policy.state is SecureBootState.ON if policy else secure_boot == SecureBootState.ON,
         shim=shim,
         secret=not no_boot_secret,
         console=console,
@@ -90,13 +90,13 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
 
 
 def _read_partitions(path: Path) -> bytes:
-    from fuki_build.formats import gpt  # noqa: PLC0415 - only where it is asked for
+    from fuki_build.formats.uefi import gpt  # noqa: PLC0415 - only where it is asked for
 
     with located(str(path), FormatError):
         return gpt.measured(Blob.of_file(path).reader)
 
 
-def read_policy(store: Path | None, lists: Sequence[str], state: State | None) -> Policy | None:
+def read_policy(store: Path | None, lists: Sequence[str], state: SecureBootState | None) -> SecureBootPolicy | None:
     """Secure Boot's variables out of a store and files; None where nothing was given. Raises `FukiError`."""
     if store is None and not lists:
         return None
@@ -111,11 +111,11 @@ def read_policy(store: Path | None, lists: Sequence[str], state: State | None) -
         if not equals or name not in _NAMES:
             raise RecipeError(f"{text!r} is not NAME=FILE with a name of {', '.join(_NAMES)}", where="--variable")
         found[name] = _read_lists(Path(file))
-    return Policy(state or (State.ON if enabled else State.OFF), found)
+    return SecureBootPolicy(state or (SecureBootState.ON if enabled else SecureBootState.OFF), found)
 
 
 def _read_store(path: Path) -> dict[str, bytes]:
-    from fuki_build.formats import variable_store  # noqa: PLC0415 - only where it is asked for
+    from fuki_build.formats.uefi import variable_store  # noqa: PLC0415 - only where it is asked for
 
     with located(str(path), FormatError):
         variables = variable_store.decode(Blob.of_file(path).reader)
@@ -126,7 +126,7 @@ def _read_store(path: Path) -> dict[str, bytes]:
 
 def _read_lists(path: Path) -> bytes:
     """Signature lists as they are stored: an .auth file has a signature before them, efivarfs attributes."""
-    from fuki_build.formats import authenticated_variable, efi_signature_list  # noqa: PLC0415
+    from fuki_build.formats.uefi import authenticated_variable, efi_signature_list  # noqa: PLC0415
 
     with located(str(path), FormatError):
         data = Blob.of_file(path).read_small(efi_signature_list.MAX_SIZE, "the file")
@@ -135,11 +135,11 @@ def _read_lists(path: Path) -> bytes:
     return data
 
 
-def with_authorities(boot: Boot, contents: Contents) -> Boot:
+def with_authorities(boot: Boot, contents: SectionDigests) -> Boot:
     """The boot with what in db vouches for the image and everything that starts beside it."""
-    if boot.policy is None or boot.policy.state is not State.ON:
+    if boot.policy is None or boot.policy.state is not SecureBootState.ON:
         return boot
-    from fuki_build.signing.authority import authority  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.secure_boot.authority import authority  # noqa: PLC0415 - cryptography is slow to load
 
     db = boot.policy.variables.get("db", b"")
     programs = [(addon.name, addon.layout, addon.assembly) for addon in (*boot.loaders,)]
@@ -153,18 +153,18 @@ def predict_boot(
     layout: Layout, machine: Machine, profile: int | None, boot: Boot, banks: tuple[str, ...]
 ) -> Prediction:
     """What one machine measures when it boots one profile of an image. Raises `FukiError`."""
-    contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
     how = with_authorities(boot, contents)
     (prediction,) = predict(contents, cases(layout, [machine], [profile]), how)
     return prediction
 
 
-def enrol_directory(store: Path, target: Path, keys: Path, host: PluginHost, workspace: Path) -> None:
+def enroll_directory(store: Path, target: Path, keys: Path, host: PluginHost, workspace: Path) -> None:
     """Write the variable store `store` to `target` with the keys of a directory that `fuki keys generate` made.
 
     Its PK, KEK and db are used, and every `dbx.*`. The loaded plugins' enroller writes. Raises `FukiError`.
     """
-    from fuki_build.signing import enrollment  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.secure_boot import enrollment  # noqa: PLC0415 - cryptography is slow to load
 
     found = {name: keys / f"{name}.pem" for name in ("PK", "KEK", "db")}
     for name, path in found.items():
@@ -174,13 +174,13 @@ def enrol_directory(store: Path, target: Path, keys: Path, host: PluginHost, wor
     names = host.names("fuki_enrollers")
     if not names:
         hint = "load a plugin that can: --plugin virt-firmware"
-        raise RecipeError("no loaded plugin can enrol Secure Boot keys", where=str(keys), hint=hint)
+        raise RecipeError("no loaded plugin can enroll Secure Boot keys", where=str(keys), hint=hint)
 
     def read(path: str, where: str) -> bytes:
         with raised_as(RecipeError, where):
             return Blob.of_file(Path(path)).read_small(_MAX_FILE, path)
 
     revoked = tuple(str(path) for path in sorted(keys.glob("dbx.*")))
-    wanted = enrollment.Wanted(str(found["PK"]), (str(found["KEK"]),), (str(found["db"]),), revoked)
+    wanted = enrollment.KeyFiles(str(found["PK"]), (str(found["KEK"]),), (str(found["db"]),), revoked)
     loaded = enrollment.load_keys(wanted, read, lambda _: str(keys))
     enrollment.enroll(store, target, loaded, host.enroller(names[0]), SourceContext(keys, workspace))

@@ -17,8 +17,8 @@ from uuid import UUID, uuid5
 import parts
 from fuki_hand_over.programs import VM_LAUNCH_UPDATE
 
-from fuki_build.formats import hwids
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki import hwids
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
 

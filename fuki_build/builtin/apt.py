@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from fuki_build import programs
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.formats import env_file
+from fuki_build.formats.uki import env_file
 
 _SOURCES = Path("/etc/apt")
 _LISTS_AGE = 24 * 3600

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from fuki_build.errors import FormatError, RecipeError
-from fuki_build.formats.firmware import Kind
-from fuki_build.formats.igvm import partition
-from fuki_build.formats.igvm.data_hobs import DataKind
+from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.formats.confidential.igvm import partition
+from fuki_build.formats.confidential.igvm.data_hobs import DataKind
+from fuki_build.formats.uefi.firmware import FirmwareKind
 from fuki_build.hooks import Build, OutputContext, OutputFormat, hookimpl
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import FirmwareImage, slices
@@ -44,13 +44,11 @@ class IgvmOutput(OutputFormat):
 
     def emit(self, options: IgvmOptions, build: Build, context: OutputContext) -> None:
         image = _choose(build, options.firmware)
-        try:
+        with raised_as(RecipeError, of=FormatError, about=f"firmware {image.fwid}"):
             file = _file(image, Blob.of_file(build.uki.path) if options.uki and build.uki.path else None)
             if options.partition:
                 zeros = Blob.of_bytes(bytes(partition.padding(file.size)))
                 file = Blob.of_bytes(partition.encode_prefix(file.size)) + file + zeros
-        except FormatError as error:
-            raise RecipeError(f"firmware {image.fwid}: {error.message}", hint=error.hint) from error
         context.write(context.path, file)
 
 
@@ -70,7 +68,7 @@ def _choose(build: Build, fwid: str | None) -> FirmwareImage:
 
 def _file(image: FirmwareImage, uki: Blob | None) -> Blob:
     """The file, with the image among its data if there is one."""
-    wrapped = image.content is not None and image.content.kind is Kind.IGVM
+    wrapped = image.content is not None and image.content.kind is FirmwareKind.IGVM
     if wrapped and uki is None:
         return image.payload
     parts = unwrap(image.payload) if wrapped else Unwrapped(image.payload, WrapSettings(), ())

@@ -14,12 +14,12 @@ from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import encode_json
 from fuki_build.hooks import Build, OutputContext, OutputFormat, hookimpl
 from fuki_build.measure import pcr9
-from fuki_build.measure.boot import Addon, Boot, Way
-from fuki_build.measure.contents import Contents
+from fuki_build.measure.boot import Addon, Boot, BootMethod
 from fuki_build.measure.events import CONSTANT, Event
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
 from fuki_build.measure.predict import Prediction, labelled_cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
+from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.views import PredictionsView, predictions_view
 
 IN_TOTO_PREDICATE = "urn:fuki:predictions:1"
@@ -47,14 +47,14 @@ class _PredictionOutput(OutputFormat):
         banks = tuple(self.banks(options))
         beside = build.addons if options.addons else ()
         boot = Boot(
-            way=Way.DIRECT if options.direct else Way.DISK,
+            method=BootMethod.DIRECT if options.direct else BootMethod.DISK,
             options=options.options,
             secure_boot=options.secure_boot,
             secret=options.boot_secret,
             addons=tuple(Addon(f"{addon.layout.name}.addon.efi", addon.layout, addon.assembly) for addon in beside),
         )
         layout = build.uki.layout
-        contents = Contents(layout, build.uki.assembly, banks)
+        contents = SectionDigests(layout, build.uki.assembly, banks)
         return predict(contents, labelled_cases(layout, build.machines), boot), boot
 
     def view(self, options: PredictionOptions, build: Build) -> PredictionsView:

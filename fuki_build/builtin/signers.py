@@ -21,7 +21,7 @@ from fuki_build.hooks import (
 )
 
 if TYPE_CHECKING:
-    from fuki_build.formats.private_key import PrivateKey
+    from fuki_build.formats.asn1.private_key import PrivateKey
 
 _MAX_SIGNATURE = 64 * 1024
 
@@ -57,7 +57,7 @@ class LocalSigner(KeySigner):
 
     def open(self, options: LocalOptions, context: SigningContext) -> LocalKey:
         # Cryptography is slow to load; only what signs needs it.
-        from fuki_build.formats import private_key  # noqa: PLC0415
+        from fuki_build.formats.asn1 import private_key  # noqa: PLC0415
 
         data = context.read(options.key, "private key", "key")
 
@@ -93,7 +93,7 @@ _DECODERS: dict[Encoding, Callable[[bytes], bytes]] = {
 }
 
 
-class CommandOptions(CertificateOptions, frozen=True, kw_only=True):
+class CommandKeyOptions(CertificateOptions, frozen=True, kw_only=True):
     command: Annotated[
         tuple[str, ...],
         Meta(
@@ -107,8 +107,8 @@ class CommandOptions(CertificateOptions, frozen=True, kw_only=True):
 class CommandKey(SigningKey):
     """A key behind a program that signs digests."""
 
-    def __init__(self, options: CommandOptions, context: SigningContext) -> None:
-        from fuki_build.formats import x509  # noqa: PLC0415
+    def __init__(self, options: CommandKeyOptions, context: SigningContext) -> None:
+        from fuki_build.formats.asn1 import x509  # noqa: PLC0415
 
         self._options = options
         self._context = context
@@ -152,9 +152,9 @@ class CommandSigner(KeySigner):
     """
 
     name = "command"
-    Options = CommandOptions
+    Options = CommandKeyOptions
 
-    def open(self, options: CommandOptions, context: SigningContext) -> CommandKey:
+    def open(self, options: CommandKeyOptions, context: SigningContext) -> CommandKey:
         return CommandKey(options, context)
 
 

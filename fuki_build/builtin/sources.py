@@ -66,7 +66,7 @@ class DirectorySource(FirmwareSource):
         return FirmwareFile(entries[0], id=path.resolve().name, inputs=(path,))
 
 
-class CommandOptions(Options, frozen=True):
+class CommandSourceOptions(Options, frozen=True):
     command: Annotated[
         tuple[str, ...],
         Meta(min_length=1, description="program and arguments; {output} stands for the file to write"),
@@ -87,9 +87,9 @@ class CommandSource(FirmwareSource):
     """
 
     name = "command"
-    Options = CommandOptions
+    Options = CommandSourceOptions
 
-    def fetch(self, options: CommandOptions, context: SourceContext) -> FirmwareFile:
+    def fetch(self, options: CommandSourceOptions, context: SourceContext) -> FirmwareFile:
         output = _fresh_file(context.workspace)
         arguments = [word.replace("{output}", str(output)) for word in options.command]
         self._run(arguments, options, output, context)
@@ -106,7 +106,7 @@ class CommandSource(FirmwareSource):
         inputs = tuple(context.directory / path for path in options.inputs)
         return FirmwareFile(output, inputs=inputs, origin={"command": options.command[0], "sha256": digest})
 
-    def _run(self, arguments: list[str], options: CommandOptions, output: Path, context: SourceContext) -> None:
+    def _run(self, arguments: list[str], options: CommandSourceOptions, output: Path, context: SourceContext) -> None:
         prints = not any("{output}" in word for word in options.command)
         with output.open("wb") as file:
             try:

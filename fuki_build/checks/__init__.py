@@ -11,8 +11,8 @@ from fuki_build.checks import (
     igvm,
     kernel,
     matching,
-    room,
     signatures,
+    size_limits,
     structure,
     stub,
 )
@@ -30,7 +30,7 @@ FAMILIES = (
     matching,
     addon,
     structure,
-    room,
+    size_limits,
     signatures,
     stub,
 )

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import pe
-from fuki_build.formats.hwids import DeviceType
+from fuki_build.formats.pe import pe
+from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, stub_chids
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.hand_over import read_table
 from fuki_build.image.layout import PlacedSection
 from fuki_build.image.section import HAND_OVER
@@ -14,11 +14,11 @@ from fuki_build.image.section import HAND_OVER
 _PANEL_TYPES = tuple(kind for kind in STUB_ORDER if "panel_id" in FIELDS[kind])
 
 
-def _programs(subject: Subject) -> Iterator[PlacedSection]:
+def _programs(subject: CheckSubject) -> Iterator[PlacedSection]:
     return (placed for placed in subject.layout.sections if placed.name == HAND_OVER)
 
 
-def not_startable(subject: Subject) -> Problems:
+def not_startable(subject: CheckSubject) -> Problems:
     optional = subject.layout.headers.optional
     for placed in _programs(subject):
         try:
@@ -38,7 +38,7 @@ def not_startable(subject: Subject) -> Problems:
                 yield Problem(f"{name} starts at {entry:#x}, {flaw}", where=HAND_OVER)
 
 
-def _flaw_of_entry(subject: Subject, entry: int) -> str | None:
+def _flaw_of_entry(subject: CheckSubject, entry: int) -> str | None:
     """Why shim or strict firmware would not start there (shim 16.1, pe.c; UEFI 2.10, 2.3.4)."""
     readable = [
         placed.header
@@ -55,7 +55,7 @@ def _flaw_of_entry(subject: Subject, entry: int) -> str | None:
     return None
 
 
-def handed_over_twice(subject: Subject) -> Problems:
+def handed_over_twice(subject: CheckSubject) -> Problems:
     stub = subject.layout.stub
     if stub and stub.model.hands_firmware_over and any(_programs(subject)):
         yield Problem(
@@ -65,12 +65,12 @@ def handed_over_twice(subject: Subject) -> Problems:
         )
 
 
-def nothing_to_hand_over(subject: Subject) -> Problems:
+def nothing_to_hand_over(subject: CheckSubject) -> Problems:
     if any(_programs(subject)) and not any(part.firmware for part in subject.slices):
         yield Problem("the image has no firmware to hand over", where=HAND_OVER, hint="add [[fuki.firmware]]")
 
 
-def panel_ids(subject: Subject) -> Problems:
+def panel_ids(subject: CheckSubject) -> Problems:
     if not any(_programs(subject)):
         return
     machines = (*subject.machines, *(expectation.machine for expectation in subject.expectations))

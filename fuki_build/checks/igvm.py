@@ -1,25 +1,23 @@
 """Rules about firmware that was wrapped as an IGVM file: what the firmware in it cannot do."""
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
 from msgspec.structs import replace
 
 from fuki_build.checks.firmware import images
-from fuki_build.formats import ovmf, secure_boot_support
-from fuki_build.formats.firmware import Kind
-from fuki_build.formats.igvm import Platform
-from fuki_build.formats.igvm.data_hobs import DataKind
-from fuki_build.formats.ovmf import IgvmKind
-from fuki_build.hooks.records import Finding, Problem, Problems, Rule, Severity, Subject
+from fuki_build.formats.confidential import ovmf
+from fuki_build.formats.confidential.igvm import IgvmPlatform
+from fuki_build.formats.confidential.igvm.data_hobs import DataKind
+from fuki_build.formats.confidential.ovmf import IgvmKind
+from fuki_build.formats.uefi import secure_boot_support
+from fuki_build.formats.uefi.firmware import FirmwareKind
+from fuki_build.hooks.records import CheckSubject, Finding, Problem, Problems, Rule, Severity
 from fuki_build.image.blob import Blob
 from fuki_build.image.unwrapping import Unwrapped, unwrap
 from fuki_build.image.wrapping import MAX_FIRMWARE, igvm_section
 
 _KEYS = (DataKind.PK, DataKind.KEK, DataKind.DB, DataKind.DBX)
-_read = lru_cache(maxsize=16)(unwrap)
-"""Every rule asks for the same files."""
 
 
 def lacks_metadata(file: Unwrapped) -> Problems:
@@ -32,7 +30,7 @@ def lacks_metadata(file: Unwrapped) -> Problems:
 
 
 def needs_flash(file: Unwrapped) -> Problems:
-    if Platform.NATIVE in file.settings.platforms and secure_boot_support.needs_system_management_mode(_code(file)):
+    if IgvmPlatform.NATIVE in file.settings.platforms and secure_boot_support.needs_system_management_mode(_code(file)):
         yield Problem(
             "the firmware needs system management mode, and flash for its variables, which a guest of an IGVM file "
             "does not have: it would hang",
@@ -46,20 +44,20 @@ def ignores_keys(file: Unwrapped) -> Problems:
     if secure_boot_support.takes_keys_through_igvm(_code(file)) is False:
         yield Problem(
             "the firmware has no driver for Secure Boot keys of an IGVM file (IgvmSecureBootDxe), and ignores them",
-            hint="enrol them in its variable store instead: enroll = { … }",
+            hint="enroll them in its variable store instead: enroll = { … }",
         )
-    if Platform.SEV_SNP not in file.settings.platforms:
+    if IgvmPlatform.SEV_SNP not in file.settings.platforms:
         yield Problem(
             "firmware takes Secure Boot keys of its IGVM file in confidential guests only, and this file is for none",
-            hint='add the platform "sev-snp", or enrol the keys in the variable store: enroll = { … }',
+            hint='add the platform "sev-snp", or enroll the keys in the variable store: enroll = { … }',
         )
 
 
 def keys_not_everywhere(file: Unwrapped) -> Problems:
-    if _has_keys(file) and {Platform.NATIVE, Platform.SEV_SNP} <= set(file.settings.platforms):
+    if _has_keys(file) and {IgvmPlatform.NATIVE, IgvmPlatform.SEV_SNP} <= set(file.settings.platforms):
         yield Problem(
             "guests that are not confidential start without the Secure Boot keys of this IGVM file",
-            hint="enrol them in the variable store, too: enroll = { … }",
+            hint="enroll them in the variable store, too: enroll = { … }",
         )
 
 
@@ -71,11 +69,11 @@ def _code(file: Unwrapped) -> bytes:
     return file.firmware.read_small(MAX_FIRMWARE, "the firmware")
 
 
-def _every_file(look: Callable[[Unwrapped], Problems]) -> Callable[[Subject], Problems]:
-    def check(subject: Subject) -> Problems:
+def _every_file(look: Callable[[Unwrapped], Problems]) -> Callable[[CheckSubject], Problems]:
+    def check(subject: CheckSubject) -> Problems:
         for _, image, where in images(subject):
-            if image.content is not None and image.content.kind is Kind.IGVM:
-                file = _read(image.payload)
+            if image.content is not None and image.content.kind is FirmwareKind.IGVM:
+                file = unwrap(image.payload)
                 if file is not None:
                     yield from (replace(problem, where=where) for problem in look(file))
 
@@ -117,7 +115,7 @@ RULES = (
         "igvm-keys-ignored",
         Severity.ERROR,
         "Firmware takes the Secure Boot keys of its IGVM file",
-        "The driver IgvmSecureBootDxe of edk2 enrols PK, KEK, db and dbx that the launch measurement vouches for, and "
+        "The driver IgvmSecureBootDxe of edk2 enrolls PK, KEK, db and dbx that the launch measurement vouches for, and "
         "so in confidential guests only. Other firmware ignores them. Source: OvmfPkg in edk2 stable202511.",
     ),
     _rule(

@@ -3,19 +3,19 @@
 from collections.abc import Iterator
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import sbat
-from fuki_build.formats.authenticode import AUTHENTICODE, PADDING, uncovered
-from fuki_build.hooks.records import Finding, Problem, Problems, Rule, Severity, Subject
+from fuki_build.formats.pe.authenticode import AUTHENTICODE, PADDING, uncovered
+from fuki_build.formats.uki import sbat
+from fuki_build.hooks.records import CheckSubject, Finding, Problem, Problems, Rule, Severity
 from fuki_build.image.signatures import certificates, read_certificate
 from fuki_build.signing.request import Signer
 
 
-def unknown_to_firmware(subject: Subject) -> Problems:
+def unknown_to_firmware(subject: CheckSubject) -> Problems:
     """What of the signatures of a finished image firmware may not know."""
     if not subject.layout.certificate_table.size:
         return
-    from fuki_build.formats import signed_data, x509  # noqa: PLC0415 - cryptography is slow to load
-    from fuki_build.signing.suitability import firmware_doubts  # noqa: PLC0415
+    from fuki_build.formats.asn1 import signed_data, x509  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.key_requirements import firmware_doubts  # noqa: PLC0415
 
     try:
         for entry in certificates(subject.layout):
@@ -41,14 +41,14 @@ FIRMWARE = Rule(
 
 def doubts(signer: Signer) -> Iterator[Finding]:
     """The same of a signature that is going to be made."""
-    from fuki_build.signing.suitability import firmware_doubts  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.key_requirements import firmware_doubts  # noqa: PLC0415 - cryptography is slow to load
 
     if signer.key is not None:
         for doubt in firmware_doubts(signer.key.public_key, signer.request.digest):
             yield Finding(FIRMWARE.id, FIRMWARE.severity, doubt, signer.request.where)
 
 
-def disputed_digest(subject: Subject) -> Problems:
+def disputed_digest(subject: CheckSubject) -> Problems:
     """What of an image programs hash differently, or not at all."""
     layout = subject.layout
     stray = uncovered(layout.headers)
@@ -71,7 +71,7 @@ def disputed_digest(subject: Subject) -> Problems:
         )
 
 
-def odd_sbat(subject: Subject) -> Problems:
+def odd_sbat(subject: CheckSubject) -> Problems:
     """What of an image's SBAT table shim refuses, or reads otherwise than it may be meant."""
     for section in subject.layout.find(".sbat"):
         try:

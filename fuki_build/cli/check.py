@@ -11,7 +11,7 @@ from fuki_build.cli.options import json_option
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import RecipeError
-from fuki_build.formats import compression
+from fuki_build.formats.uki import compression
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Finding, Severity
 from fuki_build.image.blob import Blob

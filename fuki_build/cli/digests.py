@@ -24,8 +24,9 @@ def digests(image: Path, digest: str, signing_time: bool) -> None:
     signature come first; when they are attached, ask again for the image's own digest.
     """
     from fuki_build.cli.render.json import print_json  # noqa: PLC0415
-    from fuki_build.signing import offline, offline_policies  # noqa: PLC0415 - cryptography is slow to load
-    from fuki_build.signing.suitability import source_date  # noqa: PLC0415
+    from fuki_build.signing.authenticode import offline  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415
+    from fuki_build.signing.pcr_policy import offline_policies  # noqa: PLC0415 - cryptography is slow to load
 
     time = source_date() if signing_time else None
     if signing_time and time is None:
@@ -34,11 +35,11 @@ def digests(image: Path, digest: str, signing_time: bool) -> None:
     policies = tuple(offline_policies.items(layout))
     if policies:
         # The image's own digest changes with every signature that is put into it.
-        print_json(offline.Document(version=1, image=image.name, digests=policies))
+        print_json(offline.SigningDocument(version=1, image=image.name, digests=policies))
         tell("attach these first; the digest of the image itself comes then")
         return
     algorithm = DigestAlgorithm(digest)
     with progress_bar(layout.file_size) as progress:
         assembly = assemble(layout, progress=progress, algorithms=[algorithm])
     item = offline.image_item(assembly, algorithm, time)
-    print_json(offline.Document(version=1, image=image.name, digests=(item,)))
+    print_json(offline.SigningDocument(version=1, image=image.name, digests=(item,)))

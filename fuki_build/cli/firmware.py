@@ -1,14 +1,13 @@
 """`fuki firmware`: what firmware images are, and IGVM files of them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
 from fuki_build.cli.options import json_option, output_type
-from fuki_build.emit.launch import Subject, subjects
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.emit.launch import LaunchFirmware, subjects
+from fuki_build.errors import RecipeError, raised_as
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware_view import FirmwareFileView, view_firmware
 from fuki_build.image.inspect import inspect
@@ -111,19 +110,14 @@ def wrap(  # noqa: PLR0917 - click passes them by name
     except RecipeError as error:
         error.where = _option((error.where or "").removeprefix("."))
         raise
-    opened = [file]
 
     def open_file(text: str, where: str) -> Blob:
-        opened.append(Path(text))
-        try:
+        with raised_as(RecipeError, where):
             return Blob.of_file(Path(text))
-        except FukiError as error:
-            raise RecipeError(error.message, where=where, hint=error.hint) from error
 
     wrapped = wrap_firmware(
         table, Blob.of_file(file), open_file, open_file, lambda key: _option(key) if key else str(file)
     )
-    _refuse_input(output, opened)
     findings = list(findings_of(wrapped))
     show_findings(findings)
     refuse_errors(findings)
@@ -153,17 +147,11 @@ def _option(key: str) -> str:
     return f"--{key.partition('[')[0]}"
 
 
-def _refuse_input(output: Path, opened: Sequence[Path]) -> None:
-    for path in opened:
-        if output.exists() and path.exists() and output.samefile(path):
-            raise FukiError(f"{path} would be written over", where="--output", hint="give the file another name")
-
-
-def read_subjects(file: Path, fwid: str | None = None) -> list[Subject]:
+def read_subjects(file: Path, fwid: str | None = None) -> list[LaunchFirmware]:
     """The firmware of a UKI, or the one that a file is. Raises `RecipeError` for a UKI without such firmware."""
     content = Blob.of_file(file)
     if content.read_at(0, 2) != b"MZ":
-        return [Subject(file.name, None, content)]
+        return [LaunchFirmware(file.name, None, content)]
     found = list(subjects(inspect(file)))
     chosen = [subject for subject in found if fwid in (None, subject.name)]
     if not chosen:
@@ -172,5 +160,5 @@ def read_subjects(file: Path, fwid: str | None = None) -> list[Subject]:
     return chosen
 
 
-def _view(subject: Subject) -> FirmwareFileView:
+def _view(subject: LaunchFirmware) -> FirmwareFileView:
     return view_firmware(subject.name, subject.content.read_small(MAX_FIRMWARE, f"the firmware {subject.name}"))

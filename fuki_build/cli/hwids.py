@@ -10,9 +10,9 @@ import click
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.plain import say, tell
 from fuki_build.errors import FormatError, FukiError, MismatchError, located
-from fuki_build.formats import hwids as tables
 from fuki_build.formats.documents import encode_json
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki import hwids as tables
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_files import OutputFiles

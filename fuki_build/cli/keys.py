@@ -52,19 +52,19 @@ def generate(  # noqa: PLR0917 - click passes them by name
     """Make PK, KEK and db in DIRECTORY, which must be new or empty.
 
     Of each, .key is the private key, for nobody else to read, .pem the certificate, .esl the signature list, and .auth
-    what firmware in setup mode enrols.
+    what firmware in setup mode enrolls.
     """
     # cryptography is slow to load.
     from fuki_build.image.output_directory import write_directory  # noqa: PLC0415
-    from fuki_build.signing import secure_boot_keys  # noqa: PLC0415
-    from fuki_build.signing.secure_boot_keys import KeyType  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import keys  # noqa: PLC0415
+    from fuki_build.signing.secure_boot.keys import KeyType  # noqa: PLC0415
 
     secret = None if passphrase is None else _new_passphrase(passphrase)
     guid = owner or uuid4()
     with located("--name"):
-        files = secure_boot_keys.make_secure_boot_keys(name, KeyType(type_), guid, secret)
+        files = keys.make_secure_boot_keys(name, KeyType(type_), guid, secret)
     if pcr:
-        files += secure_boot_keys.make_pcr_key(KeyType(pcr_type), secret)
+        files += keys.make_pcr_key(KeyType(pcr_type), secret)
     write_directory(directory, files)
     _warn(type_, pcr_type if pcr else None)
     _tell(directory, guid, files, as_json)
@@ -144,10 +144,10 @@ def enroll(  # noqa: PLR0917 - click passes them by name
     PK, KEK and db are replaced, dbx is added to. Needs a plugin: fuki --plugin virt-firmware keys enroll …
     """
     from fuki_build import pipeline  # noqa: PLC0415 - slow to load
-    from fuki_build.formats import secure_boot_support  # noqa: PLC0415
+    from fuki_build.formats.uefi import secure_boot_support  # noqa: PLC0415
     from fuki_build.hooks.records import SourceContext  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
-    from fuki_build.signing import enrollment  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import enrollment  # noqa: PLC0415
 
     host = pipeline.new_host(plugins)
     try:
@@ -157,7 +157,7 @@ def enroll(  # noqa: PLR0917 - click passes them by name
             error.hint = f"load a plugin that has it: fuki --plugin {backend} keys enroll …"
         error.at("--backend")
         raise
-    wanted = enrollment.Wanted(pk, kek, db, dbx, owner, microsoft, secure_boot)
+    wanted = enrollment.KeyFiles(pk, kek, db, dbx, owner, microsoft, secure_boot)
     found = enrollment.load_keys(wanted, _read, lambda key: f"--{key.partition('[')[0]}")
     with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output, edits=store) as file:
         target = Path(workspace) / "enrolled.fd"
@@ -203,10 +203,10 @@ def update(  # noqa: PLR0917 - click passes them by name
     """
     from fuki_build import pipeline  # noqa: PLC0415 - slow to load
     from fuki_build.cli.signer_options import signer_table  # noqa: PLC0415
-    from fuki_build.formats import efi_signature_list  # noqa: PLC0415
+    from fuki_build.formats.uefi import efi_signature_list  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
     from fuki_build.recipe.signing import resolve_signer  # noqa: PLC0415
-    from fuki_build.signing import enrollment  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import enrollment  # noqa: PLC0415
 
     table = signer_table(backend, key, certificate, options) or {"backend": "local"}
     request = resolve_signer(table, pipeline.new_host(plugins), "sign")
@@ -219,11 +219,12 @@ def update(  # noqa: PLR0917 - click passes them by name
 
 
 def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append: bool) -> bytes:
-    from fuki_build.formats import efi_time  # noqa: PLC0415
+    from fuki_build.formats.uefi import efi_time  # noqa: PLC0415
     from fuki_build.hooks.signers import SigningContext  # noqa: PLC0415
-    from fuki_build.signing import authenticode, variable_update  # noqa: PLC0415
+    from fuki_build.signing.authenticode import sign  # noqa: PLC0415
+    from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415
     from fuki_build.signing.request import errors_at, open_signers  # noqa: PLC0415
-    from fuki_build.signing.suitability import source_date  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import variable_update  # noqa: PLC0415
 
     time = efi_time.of(source_date() or datetime.now(UTC))
     with (
@@ -231,7 +232,7 @@ def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append
         SigningContext(Path(), Path(workspace)) as context,
     ):
         (signer,) = open_signers([request], context)
-        authenticode.check_key(signer)
+        sign.check_key(signer)
         with errors_at(request):
             if signer.key is None:
                 raise SigningError(f"{signer.name} signs images only", where="backend", hint="take one that has a key")

@@ -8,7 +8,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from fuki_build.emit.launch import Boot, Subject, boots_of
+from fuki_build.emit.launch import LaunchFirmware, ProfileBoot, boots_of
 from fuki_build.errors import FukiError, MismatchError, PluginError, RecipeError
 from fuki_build.hooks.host import Contribution, PluginHost, blame
 from fuki_build.hooks.launch import LaunchModel, LaunchParameters, LaunchStep
@@ -29,7 +29,7 @@ class Side(NamedTuple):
 def compare(
     host: PluginHost,
     requests: Sequence[LaunchRequest],
-    targets: Sequence[tuple[Subject, Sequence[Boot]]],
+    targets: Sequence[tuple[LaunchFirmware, Sequence[ProfileBoot]]],
     *,
     as_json: bool,
 ) -> None:
@@ -56,7 +56,9 @@ def compare(
         raise MismatchError(f"{left.name} and {right.name} differ under {', '.join(different)}")
 
 
-def _sides(parameters: LaunchParameters, targets: Sequence[tuple[Subject, Sequence[Boot]]]) -> tuple[Side, Side]:
+def _sides(
+    parameters: LaunchParameters, targets: Sequence[tuple[LaunchFirmware, Sequence[ProfileBoot]]]
+) -> tuple[Side, Side]:
     found = []
     for subject, boots in targets:
         content = subject.content.read_small(MAX_FIRMWARE, f"the firmware {subject.name}")

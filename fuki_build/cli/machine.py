@@ -9,7 +9,7 @@ from fuki_build.cli.hand_over import describe_outcome
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import located
-from fuki_build.formats.smbios import readable
+from fuki_build.formats.hardware.smbios import readable
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
 from fuki_build.hardware.hand_over import read_outcome

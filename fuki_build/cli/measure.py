@@ -19,16 +19,16 @@ from fuki_build.cli.selecting import (
 )
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats.hashes import SIZES
-from fuki_build.hooks.records import Subject
+from fuki_build.hooks.records import CheckSubject
 from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
-from fuki_build.measure.contents import Contents
 from fuki_build.measure.pcr7 import PCR as PCR7
 from fuki_build.measure.predict import REGISTERS, cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
+from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.views import predictions_view
 
 bank_option = click.option(
@@ -91,7 +91,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
     found = cases(layout, machines, find_profiles(layout, profile))
     how = read_boot(chosen, **boot)
-    contents = Contents(layout, assemble(layout, algorithms=chosen, measured=True), chosen)
+    contents = SectionDigests(layout, assemble(layout, algorithms=chosen, measured=True), chosen)
     how = with_authorities(how, contents)
     predictions = predict(contents, found, how)
     view = predictions_view(layout, predictions, words, how, registers, rtmrs=rtmrs)
@@ -117,6 +117,6 @@ def inspect_uki(image: Path) -> Layout:
     layout = inspect(image)
     if layout.kind is not ImageKind.UKI:
         raise FukiError("this is no UKI: it has no .linux section", where=str(image))
-    for problem in unknown_stub(Subject(layout)):
+    for problem in unknown_stub(CheckSubject(layout)):
         tell(f"fuki: warning: {problem.message}")
     return layout

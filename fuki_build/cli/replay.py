@@ -11,12 +11,11 @@ from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import boot_options, profile_option
 from fuki_build.errors import FormatError, FukiError, MismatchError, RecipeError, located, raised_as
-from fuki_build.formats import event_log, pcr_text
-from fuki_build.formats.event_log import EventLog, LogKind
 from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.tcg import event_log, pcr_text
+from fuki_build.formats.tcg.event_log import EventLog, LogKind
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import read_small_file
-from fuki_build.measure.contents import Contents
 from fuki_build.measure.explain import Explanation, explain, fits_phases, registers
 from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name, replay_view
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
@@ -24,6 +23,7 @@ from fuki_build.measure.predict import cases
 from fuki_build.measure.reasons import reasons
 from fuki_build.measure.registers import PHASES
 from fuki_build.measure.rtmr import FIRMWARE
+from fuki_build.measure.section_digests import SectionDigests
 
 _MAX_VALUES = 64 * 1024
 
@@ -112,12 +112,14 @@ def _read_log(path: Path, kind: LogKind | None) -> EventLog:
         return event_log.decode(read_small_file(path, event_log.MAX_SIZE), kind)
 
 
-def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]) -> tuple[Explanation, Contents]:
+def _hold(
+    log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]
+) -> tuple[Explanation, SectionDigests]:
     banks = tuple(bank for bank in SIZES if bank in log.banks)
     if not banks:
         raise FukiError(f"none of the log's banks can be computed: {', '.join(log.banks)}")
     layout = inspect_uki(image)
-    contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
     found = cases(layout, None, find_profiles(layout, profile))
     how = with_authorities(read_boot(banks, **boot), contents)
     return explain(log, contents, found, how), contents

@@ -55,7 +55,7 @@ def report(  # noqa: PLR0917 - click passes them by name
     of loaded plugins: fuki --plugin gcp report IMAGE -o report.html.
     """
     from fuki_build.cli.render.page import page_of  # noqa: PLC0415 - Jinja2 and cryptography are slow to load
-    from fuki_build.report.gather import Question, gather  # noqa: PLC0415
+    from fuki_build.report.gather import ReportOptions, gather  # noqa: PLC0415
     from fuki_build.report.machines import Group, platform_groups  # noqa: PLC0415
 
     host = pipeline.new_host(plugins)
@@ -65,7 +65,7 @@ def report(  # noqa: PLR0917 - click passes them by name
         groups.append(Group("Machine files", "--machine", [read_machine(file) for file in files]))
     chosen = chosen_banks(banks)
     how = read_boot(chosen, **boot)
-    question = Question(
+    options = ReportOptions(
         groups=groups,
         trust=read_trust(certificates, db, dbx),
         level=read_level(sbat_level),
@@ -74,7 +74,7 @@ def report(  # noqa: PLR0917 - click passes them by name
         boot=lambda contents: with_authorities(how, contents),
     )
     with progress_bar(layout.file_size) as progress:
-        page = page_of(gather(layout, host, question, progress)).encode()
+        page = page_of(gather(layout, host, options, progress)).encode()
     if str(output) == "-":
         click.echo(page, nl=False)
         return

@@ -10,7 +10,7 @@ from fuki_build.cli.machine import read_machine
 from fuki_build.errors import RecipeError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost, loaded_machines
-from fuki_build.measure.pcr7 import State
+from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.recipe.machines import platform_machines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,7 +67,7 @@ _STARTED: Sequence[Callable[[Any], Any]] = (
 _SECURED: Sequence[Callable[[Any], Any]] = (
     click.option(
         "--secure-boot",
-        type=click.Choice([state.value for state in State]),
+        type=click.Choice([state.value for state in SecureBootState]),
         help="What the variable SecureBoot says; by default as the store of --variables has it, else off.",
     ),
     click.option("--variables", metavar="FILE", type=_path, help="A variable store (OVMF_VARS.fd), to predict PCR 7."),

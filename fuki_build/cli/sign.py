@@ -74,7 +74,7 @@ def sign(  # noqa: PLR0917 - click passes them by name
 
 
 def _sign(image: Path, target: Path, signers: Sequence[Signer], context: SigningContext, *, replace: bool) -> None:
-    from fuki_build.signing.image import replacing, write_signed  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.authenticode.image import replacing, write_signed  # noqa: PLC0415 - cryptography is slow to load
 
     layout = inspect(image)
     kept = kept_table(layout, replace=replace)
@@ -106,7 +106,7 @@ def _signers(
         requests = resolve_signers(loaded.recipe.sign, host, "fuki.sign")
         if not requests:
             raise RecipeError("the recipe has no signer", where="fuki.sign", hint="add [fuki.sign], or give --key")
-    from fuki_build.signing.authenticode import check_key  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.authenticode.sign import check_key  # noqa: PLC0415 - cryptography is slow to load
 
     with (
         tempfile.TemporaryDirectory(prefix="fuki-") as workspace,

@@ -15,8 +15,8 @@ from fuki_build.image.inspect import inspect
 from fuki_build.measure.registers import PHASES, split_phases
 
 if TYPE_CHECKING:
-    from fuki_build.signing.policy_report import PolicyReport
-    from fuki_build.signing.verify import ImageReport
+    from fuki_build.signing.authenticode.verify import ImageReport
+    from fuki_build.signing.pcr_policy.report import PolicyReport
 
 VERSION = 1
 
@@ -40,8 +40,8 @@ def verify(
     of the image; it only fails if it has a signature that is broken or revoked. A policy only fails if the key that it
     names, which is in the image or in a --certificate, did not sign it.
     """
-    from fuki_build.signing.policy_report import find_policies, predict_everything, report_policies  # noqa: PLC0415
-    from fuki_build.signing.verify import Verification  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.authenticode.verify import Verification  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.pcr_policy.report import find_policies, predict_everything, report_policies  # noqa: PLC0415
 
     trust = read_trust(certificates, db, dbx)
     layout = inspect(image)
@@ -75,13 +75,13 @@ def verify(
 def _refuse(
     report: "ImageReport", inner: "Sequence[ImageReport]", policies: "Sequence[PolicyReport]", image: Path
 ) -> None:
-    from fuki_build.signing.policy_report import BROKEN  # noqa: PLC0415 - cryptography is slow to load
-    from fuki_build.signing.signature import GOOD, Verdict  # noqa: PLC0415
+    from fuki_build.signing.authenticode.signature import GOOD, SignatureVerdict  # noqa: PLC0415
+    from fuki_build.signing.pcr_policy.report import BROKEN  # noqa: PLC0415 - cryptography is slow to load
 
     if report.verdict not in GOOD:
         raise MismatchError(f"the image is not valid: {report.reason}", where=str(image))
     for kernel in inner:
-        if kernel.verdict not in {*GOOD, Verdict.UNSIGNED, Verdict.UNTRUSTED}:
+        if kernel.verdict not in {*GOOD, SignatureVerdict.UNSIGNED, SignatureVerdict.UNTRUSTED}:
             raise MismatchError(f"the kernel in {kernel.name} is not valid: {kernel.reason}", where=str(image))
     broken = next((policy for policy in policies if policy.verdict in BROKEN), None)
     if broken is not None:

@@ -10,7 +10,7 @@ from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.runtime import runtime_banks
 from fuki_build.hooks.records import BuiltImage, Finding
-from fuki_build.image.assemble import Assembly, Late, Progress, assemble
+from fuki_build.image.assemble import Assembly, DeferredContent, Progress, assemble
 from fuki_build.image.blob import Blob, FilePart
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, with_contents
@@ -40,11 +40,11 @@ class ImageWriter:
     def _open(self) -> tuple[Signer, ...]:
         wanted = [output.signers for output in self._outputs if output.images]
         wanted += [self._plan.resolved.signers] * self._needs_file
-        wanted += [room.requests for room in self._plan.resolved.kernels]
+        wanted += [reservation.requests for reservation in self._plan.resolved.kernels]
         requests = {id(request): request for signers in wanted for request in signers}
         signers = open_signers(tuple(requests.values()), self._plan.signing)
         if signers:
-            from fuki_build.signing.authenticode import check_key  # noqa: PLC0415 - cryptography is slow to load
+            from fuki_build.signing.authenticode.sign import check_key  # noqa: PLC0415 - cryptography is slow to load
 
             for signer in signers:
                 check_key(signer)
@@ -53,7 +53,7 @@ class ImageWriter:
     def _open_policies(self) -> tuple[Signer, ...]:
         if self._plan.unsigned:
             return ()
-        keys = [key for room in self._plan.resolved.policies for key in room.keys]
+        keys = [key for reservation in self._plan.resolved.policies for key in reservation.keys]
         requests = {id(key.request.signer): key.request.signer for key in keys}
         return open_signers(tuple(requests.values()), self._plan.signing)
 
@@ -69,12 +69,14 @@ class ImageWriter:
 
     def _sign_kernels(self) -> dict[int, Blob]:
         """What stands for each signed kernel in the layouts, by identity, and the kernel itself."""
-        rooms = self._plan.resolved.kernels
-        if not rooms:
+        reservations = self._plan.resolved.kernels
+        if not reservations:
             return {}
-        from fuki_build.signing.kernel import fill  # noqa: PLC0415 - cryptography is slow to load
+        from fuki_build.signing.authenticode.kernel import fill  # noqa: PLC0415 - cryptography is slow to load
 
-        return {id(room.content): fill(room, self._of(room.requests)) for room in rooms}
+        return {
+            id(reservation.content): fill(reservation, self._of(reservation.requests)) for reservation in reservations
+        }
 
     def _of(self, requests: Sequence[SignRequest]) -> list[Signer]:
         return [self._signers[id(request)] for request in requests]
@@ -99,19 +101,24 @@ class ImageWriter:
         return replace(built, layout=with_contents(built.layout, self._made(content)))
 
     def _assemble(self, content: Layout, file: OutputFile | None, algorithms: Collection[str] = ()) -> Assembly:
-        late = self._late(content)
-        banks = {bank for room in self._plan.resolved.policies for key in room.keys for bank in key.request.banks}
-        wanted = {*self._banks, *algorithms, *(banks if late else ())}
-        return assemble(content, file, self._progress, wanted, measured=bool(self._banks), late=late)
+        deferred = self._deferred(content)
+        banks = {
+            bank
+            for reservation in self._plan.resolved.policies
+            for key in reservation.keys
+            for bank in key.request.banks
+        }
+        wanted = {*self._banks, *algorithms, *(banks if deferred else ())}
+        return assemble(content, file, self._progress, wanted, measured=bool(self._banks), deferred=deferred)
 
-    def _late(self, content: Layout) -> Mapping[int, Late]:
+    def _deferred(self, content: Layout) -> Mapping[int, DeferredContent]:
         """What makes the sections with policies."""
-        rooms = self._plan.resolved.policies
-        if not rooms or content.kind is not ImageKind.UKI:
+        reservations = self._plan.resolved.policies
+        if not reservations or content.kind is not ImageKind.UKI:
             return {}
-        from fuki_build.signing.policy import late_sections  # noqa: PLC0415 - cryptography is slow to load
+        from fuki_build.signing.pcr_policy.section import deferred_sections  # noqa: PLC0415 - cryptography is slow to load
 
-        return late_sections(content, rooms, lambda request: self._signers.get(id(request)), self._policies)
+        return deferred_sections(content, reservations, lambda request: self._signers.get(id(request)), self._policies)
 
     def _made(self, content: Layout) -> Mapping[int, Blob]:
         """The sections with policies as they were made, by the identity of what stood for them."""
@@ -122,7 +129,7 @@ class ImageWriter:
     def _write(self, content: Layout, file: OutputFile, requests: Sequence[SignRequest]) -> tuple[Layout, Assembly]:
         if not requests:
             return content, self._assemble(content, file)
-        from fuki_build.signing.image import write_signed  # noqa: PLC0415 - cryptography is slow to load
+        from fuki_build.signing.authenticode.image import write_signed  # noqa: PLC0415 - cryptography is slow to load
 
         def run(algorithms: Collection[str]) -> Assembly:
             return self._assemble(content, file, algorithms)
@@ -133,8 +140,8 @@ class ImageWriter:
     def kernel_digests(self) -> dict[Path, str]:
         """SHA-256 of each kernel that was signed, as it was before."""
         return {
-            part.path: room.sha256
-            for room in self._plan.resolved.kernels
-            for part in (room.layout.file or Blob()).parts
+            part.path: reservation.sha256
+            for reservation in self._plan.resolved.kernels
+            for part in (reservation.layout.file or Blob()).parts
             if isinstance(part, FilePart)
         }

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.runtime import Runtime, runtime_banks, runtime_registers
 from fuki_build.errors import FormatError, FukiError, PluginError, RecipeError
-from fuki_build.formats import pe
-from fuki_build.formats.authenticode import digest_ranges, padding
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.authenticode import digest_ranges, padding
 from fuki_build.hooks.host import Contribution, PluginHost, blame
 from fuki_build.hooks.launch import (
     DirectBoot,
@@ -18,8 +18,8 @@ from fuki_build.hooks.launch import (
     LaunchModel,
     LaunchNote,
     LaunchParameters,
+    LaunchPrediction,
     LaunchRecord,
-    Prediction,
 )
 from fuki_build.hooks.records import BuiltImage
 from fuki_build.image.assemble import read_pieces
@@ -29,7 +29,7 @@ from fuki_build.image.firmware import slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.section import Section
 from fuki_build.measure import boot as measure
-from fuki_build.measure.contents import Contents
+from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.recipe.launch import MAX_FIRMWARE, LaunchRequest, models
 
 _MAX_CMDLINE = 1024 * 1024
@@ -38,7 +38,7 @@ Sha256 = Callable[[Section], bytes]
 """The digest of a section's content: read for that, or known already."""
 
 
-class Subject(Struct, frozen=True):
+class LaunchFirmware(Struct, frozen=True):
     """Firmware that guests start with: `name` is its fwid or file, `profile` its slice."""
 
     name: str
@@ -46,28 +46,28 @@ class Subject(Struct, frozen=True):
     content: Blob
 
 
-class Boot(Struct, frozen=True):
+class ProfileBoot(Struct, frozen=True):
     """A direct boot, and the profile whose it is; None where it is that of every profile."""
 
     profile: int | None
     boot: DirectBoot
 
 
-def boots_of(subject: Subject, boots: Sequence[Boot]) -> tuple[DirectBoot | None, ...]:
+def boots_of(subject: LaunchFirmware, boots: Sequence[ProfileBoot]) -> tuple[DirectBoot | None, ...]:
     """What is booted beside this firmware: a profile's own firmware starts no other profile."""
     own = [boot.boot for boot in boots if subject.profile is None or boot.profile in (None, subject.profile)]
     return tuple(own) or (None,)
 
 
-def subjects(layout: Layout) -> Iterator[Subject]:
+def subjects(layout: Layout) -> Iterator[LaunchFirmware]:
     """The firmware images of an image, base first."""
     for part in slices(layout.plain_sections):
         for image in part.firmware:
             if image.header is not None:
-                yield Subject(image.header.fwid, part.profile, image.payload)
+                yield LaunchFirmware(image.header.fwid, part.profile, image.payload)
 
 
-def section_boots(layout: Layout, sha256: Sha256) -> Iterator[Boot]:
+def section_boots(layout: Layout, sha256: Sha256) -> Iterator[ProfileBoot]:
     """For each profile, the kernel, initrd and command line that a hypervisor would hand over itself."""
     names = {profile.number: profile.id for profile in describe(layout).profiles}
     for number in layout.profiles or (None,):
@@ -77,7 +77,7 @@ def section_boots(layout: Layout, sha256: Sha256) -> Iterator[Boot]:
         empty = hashlib.sha256().digest()
         initrd, cmdline = found.get(".initrd"), found.get(".cmdline")
         text = cmdline.content.read_small(_MAX_CMDLINE, "the command line") if cmdline else b""
-        yield Boot(
+        yield ProfileBoot(
             number,
             DirectBoot(
                 name="sections" if number is None else names.get(number) or str(number),
@@ -99,9 +99,9 @@ def build_launches(plan: Plan, built: BuiltImage, addons: Sequence[BuiltImage]) 
     layout = built.layout
     known = {id(p.section): bytes.fromhex(d) for p, d in zip(layout.sections, built.assembly.sections, strict=True)}
     found = list(subjects(layout))
-    contents = Contents(layout, built.assembly, tuple(runtime_banks(plan.host, plan.resolved.launches)))
+    contents = SectionDigests(layout, built.assembly, tuple(runtime_banks(plan.host, plan.resolved.launches)))
     for request in plan.resolved.launches:
-        boots: list[Boot] = []
+        boots: list[ProfileBoot] = []
         if request.direct_boot is DirectBootMode.SECTIONS:
             boots = list(section_boots(layout, lambda section: known[id(section)]))
         elif request.direct_boot is DirectBootMode.IMAGE and built.path is not None:
@@ -115,14 +115,14 @@ def build_launches(plan: Plan, built: BuiltImage, addons: Sequence[BuiltImage]) 
 def _start(request: LaunchRequest, addons: Sequence[BuiltImage]) -> measure.Boot:
     """How the image as a whole is started."""
     if request.direct_boot is DirectBootMode.IMAGE:
-        return measure.Boot(way=measure.Way.DIRECT, secret=request.boot_secret)
+        return measure.Boot(method=measure.BootMethod.DIRECT, secret=request.boot_secret)
     beside = tuple(measure.Addon(f"{addon.layout.name}.addon.efi", addon.layout, addon.assembly) for addon in addons)
     return measure.Boot(secret=request.boot_secret, addons=beside)
 
 
-def image_boot(image: Blob) -> Boot:
+def image_boot(image: Blob) -> ProfileBoot:
     """The direct boot of a whole UKI: it is the kernel, and brings the rest itself."""
-    return Boot(None, file_boot(DirectBootMode.IMAGE, image, None, b""))
+    return ProfileBoot(None, file_boot(DirectBootMode.IMAGE, image, None, b""))
 
 
 def file_boot(name: str, kernel: Blob, initrd: Blob | None, cmdline: bytes) -> DirectBoot:
@@ -169,8 +169,8 @@ def authenticode(content: Blob) -> bytes | None:
 def predict(
     host: PluginHost,
     request: LaunchRequest,
-    found: Sequence[Subject],
-    boots: Sequence[Boot],
+    found: Sequence[LaunchFirmware],
+    boots: Sequence[ProfileBoot],
     runtime: Runtime | None = None,
 ) -> Iterator[LaunchRecord]:
     """What every technology says of every firmware image that the request is about.
@@ -197,7 +197,7 @@ def predict(
             subject.name,
             subject.profile,
             hashlib.sha256(content).hexdigest(),
-            Prediction(
+            LaunchPrediction(
                 tuple(digest for prediction in predictions for digest in prediction.digests),
                 (
                     *(LaunchNote(", ".join(request.technologies), text) for text in request.notes),
@@ -212,9 +212,9 @@ def _predict(
     model: Contribution[LaunchModel],
     content: bytes,
     parameters: LaunchParameters,
-    subject: Subject,
+    subject: LaunchFirmware,
     request: LaunchRequest,
-) -> Prediction:
+) -> LaunchPrediction:
     name = model.thing.name
     try:
         with blame(model.plugin, f"failed in launch model {name!r}"):
@@ -226,8 +226,8 @@ def _predict(
         if request.named:
             error.at(subject.name)
             raise
-        return Prediction(notes=(LaunchNote(name, error.message),))
+        return LaunchPrediction(notes=(LaunchNote(name, error.message),))
     if prediction is None and request.named:
         hint = "'fuki firmware show' tells what it has"
         raise FukiError(f"the firmware is not made for {model.thing.title}", where=subject.name, hint=hint)
-    return prediction or Prediction()
+    return prediction or LaunchPrediction()

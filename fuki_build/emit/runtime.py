@@ -6,17 +6,17 @@ from msgspec import Struct
 
 from fuki_build.hooks.host import PluginHost, blame
 from fuki_build.hooks.launch import DirectBootMode, RuntimeRegister
-from fuki_build.measure.boot import Boot, Way
-from fuki_build.measure.contents import Contents
+from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.predict import firmware_case, predict
 from fuki_build.measure.rtmr import BANK, rtmrs
+from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.recipe.launch import LaunchRequest, models
 
 
 class Runtime(Struct, frozen=True):
     """How guests boot an image; `contents` must have the bank of runtime registers."""
 
-    contents: Contents
+    contents: SectionDigests
     boot: Boot
 
 
@@ -37,7 +37,7 @@ def runtime_registers(runtime: Runtime, firmware: str, profile: int | None) -> I
     Raises `FukiError` where the image cannot be measured.
     """
     layout = runtime.contents.layout
-    name = "image" if runtime.boot.way is Way.DIRECT else "disk"
+    name = "image" if runtime.boot.method is BootMethod.DIRECT else "disk"
     for number in (layout.profiles or (None,)) if profile is None else (profile,):
         (prediction,) = predict(runtime.contents, [firmware_case(layout, number, firmware)], runtime.boot)
         boot = name if number is None else f"{name}@{number}"

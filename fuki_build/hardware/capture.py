@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import dmi_text, smbios
+from fuki_build.formats.hardware import dmi_text, smbios
 from fuki_build.hardware.machine import Machine, decode_file, from_strings
 
 THIS_MACHINE = Path("/sys/class/dmi/id")

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError, did_you_mean, raised_as
 from fuki_build.formats import documents
-from fuki_build.formats.smbios import readable
+from fuki_build.formats.hardware.smbios import readable
 
 
 class Machine(Struct, frozen=True):

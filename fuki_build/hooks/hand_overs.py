@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from fuki_build.formats.pe import Machine
+from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.hooks.options import NoOptions
 
 
@@ -25,7 +25,7 @@ class HandOver(ABC):
     """
 
     name: ClassVar[str]
-    machine: ClassVar[Machine] = Machine.x64
+    machine: ClassVar[CoffMachine] = CoffMachine.x64
     """The architecture that the program is for."""
     Options: ClassVar[type[Struct]] = NoOptions
 

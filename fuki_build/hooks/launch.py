@@ -98,7 +98,7 @@ class LaunchNote(Struct, frozen=True):
     message: str
 
 
-class Prediction(Struct, frozen=True):
+class LaunchPrediction(Struct, frozen=True):
     """All that one model says of one firmware image."""
 
     digests: tuple[LaunchDigest, ...] = ()
@@ -124,7 +124,7 @@ class LaunchModel(ABC):
     ...     name, title, vmms = "plain", "Plain", ("qemu",)
     ...     def predict(self, firmware, parameters):
     ...         digest = LaunchDigest(self.name, "FIRMWARE", "none", firmware.hex())
-    ...         return Prediction(tuple(msgspec.structs.replace(digest, vcpus=n) for n in parameters.vcpus))
+    ...         return LaunchPrediction(tuple(msgspec.structs.replace(digest, vcpus=n) for n in parameters.vcpus))
     ...     def steps(self, firmware, parameters):
     ...         yield LaunchStep("firmware", "bytes", 0, firmware.hex())
     >>> [digest.digest for digest in Plain().predict(b"AB", LaunchParameters(vcpus=(1, 2))).digests]
@@ -139,7 +139,7 @@ class LaunchModel(ABC):
     """Whether it tells registers that grow while a guest boots, which the core predicts for it."""
 
     @abstractmethod
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> LaunchPrediction | None:
         """The digests of guests that start with `firmware`; None if it is not made for this technology.
 
         Raises `FukiError` where firmware that is cannot be launched so: kernel hashes without a page for them.
@@ -174,7 +174,7 @@ class LaunchRecord(Struct, frozen=True):
     firmware: str
     profile: int | None
     sha256: str
-    prediction: Prediction
+    prediction: LaunchPrediction
     policy: int | None = None
 
 
@@ -217,7 +217,7 @@ def from_document(document: Any) -> tuple[LaunchRecord, ...]:  # noqa: ANN401 - 
         key = _Firmware(row.firmware, row.profile, row.firmware_sha256, row.policy)
         digest = LaunchDigest(*(getattr(row, name) for name in LaunchDigest.__struct_fields__))
         predictions.setdefault(key, []).append(digest)
-    return tuple(LaunchRecord(*key[:3], Prediction(tuple(of)), key.policy) for key, of in predictions.items())
+    return tuple(LaunchRecord(*key[:3], LaunchPrediction(tuple(of)), key.policy) for key, of in predictions.items())
 
 
 class _Firmware(NamedTuple):

@@ -136,7 +136,7 @@ class Expectation(Struct, frozen=True):
     explicit: bool = False
 
 
-class Subject(Struct, frozen=True, dict=True):
+class CheckSubject(Struct, frozen=True, dict=True):
     """What rules look at: a layout, planned or read, all machines of the loaded platforms, and what is expected.
 
     `image` is the image that an addon is for, where it is known.
@@ -168,9 +168,9 @@ class Rule(Struct, frozen=True):
     severity: Severity
     summary: str
     explanation: str
-    check: Callable[[Subject], Iterable[Problem]]
+    check: Callable[[CheckSubject], Iterable[Problem]]
 
-    def findings(self, subject: Subject) -> list[Finding]:
+    def findings(self, subject: CheckSubject) -> list[Finding]:
         return [Finding(self.id, self.severity, p.message, p.where, p.hint) for p in self.check(subject)]
 
 

@@ -92,7 +92,7 @@ class SigningContext:
 
     def certificates(self, options: CertificateOptions) -> list[bytes]:
         """The certificates that `options` name, in DER, the signer's first; none where it is not given."""
-        from fuki_build.formats import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
+        from fuki_build.formats.asn1 import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
 
         named = [("certificate", path) for path in (options.certificate,) if path is not None]
         named += [(f"intermediates[{i}]", path) for i, path in enumerate(options.intermediates)]
@@ -166,7 +166,7 @@ class KeySigner(ABC):
 
     def public_key(self, options: Any, context: SigningContext) -> bytes:  # noqa: ANN401
         """The key's SubjectPublicKeyInfo in DER, for a preview; by default the certificate's or open key's."""
-        from fuki_build.formats import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
+        from fuki_build.formats.asn1 import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
 
         found = self.certificates(options, context)
         return x509.public_key_of(found[0]) if found else self.open(options, context).public_key

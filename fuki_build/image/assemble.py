@@ -7,10 +7,10 @@ from contextlib import closing
 from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import authenticode, pe
 from fuki_build.formats.hashes import Hash
+from fuki_build.formats.pe import authenticode, pe
 from fuki_build.image.blob import Blob, FilePart, open_regular
-from fuki_build.image.digest import Digests, Request
+from fuki_build.image.digest import Request, StreamHasher
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.wanted import Hashes, Wanted
@@ -54,7 +54,7 @@ class Assembly(Struct, frozen=True):
         return self.image_digests["sha256"]
 
 
-Late = Callable[[Assembly], bytes]
+DeferredContent = Callable[[Assembly], bytes]
 """Makes a section's content, of the planned size, from the digests of all sections before it in the file."""
 
 
@@ -65,7 +65,7 @@ def assemble(
     algorithms: Iterable[str] = (),
     *,
     measured: bool = False,
-    late: Mapping[int, Late] | None = None,
+    deferred: Mapping[int, DeferredContent] | None = None,
     also: Sequence[Request] = (),
 ) -> Assembly:
     """Write `layout` to `output`, or nowhere, and compute its digests on the way.
@@ -78,21 +78,21 @@ def assemble(
     planned, cannot be read, or the output cannot be written.
     """
     wanted = Wanted(layout, algorithms, measured=measured)
-    late = {index: _once(make) for index, make in (late or {}).items()}
+    deferred = {index: _once(make) for index, make in (deferred or {}).items()}
 
     def read_again(start: int, end: int) -> Iterator[memoryview]:
         if layout.file is not None:
             yield from read_pieces(layout.file.slice(start, end - start))
         else:
-            yield from _cut(_stream(layout, late, so_far), start, end)
+            yield from _cut(_stream(layout, deferred, so_far), start, end)
 
-    with Digests([*wanted.requests, *also], read_again) as digests:
+    with StreamHasher([*wanted.requests, *also], read_again) as digests:
 
         def so_far() -> Assembly:
             return Assembly(wanted.hashes(digests.seen()))
 
         at = 0
-        for piece in _stream(layout, late, so_far):
+        for piece in _stream(layout, deferred, so_far):
             digests.feed(at, piece)
             at += len(piece)
             if output:
@@ -103,7 +103,9 @@ def assemble(
     return Assembly(wanted.hashes(results), wanted.inputs(results), {request: results[request] for request in also})
 
 
-def _stream(layout: Layout, late: Mapping[int, Late], so_far: Callable[[], Assembly]) -> Iterator[memoryview]:
+def _stream(
+    layout: Layout, deferred: Mapping[int, DeferredContent], so_far: Callable[[], Assembly]
+) -> Iterator[memoryview]:
     """The file's bytes from first to last, without a certificate table."""
     if layout.file is not None:
         yield from read_pieces(layout.file.slice(0, layout.unsigned_size))
@@ -118,8 +120,8 @@ def _stream(layout: Layout, late: Mapping[int, Late], so_far: Callable[[], Assem
         size = placed.section.content.size
         if size > placed.header.raw_size:
             raise FormatError(f"section {placed.name} has {size} bytes, there is room for {placed.header.raw_size}")
-        if index in late:
-            yield _made(late[index], so_far, placed)
+        if index in deferred:
+            yield _made(deferred[index], so_far, placed)
         else:
             yield from read_pieces(placed.section.content)
         yield from _zeros(placed.header.raw_size - size)
@@ -127,7 +129,7 @@ def _stream(layout: Layout, late: Mapping[int, Late], so_far: Callable[[], Assem
     yield from _zeros(layout.file_size - at)
 
 
-def _once(make: Late) -> Late:
+def _once(make: DeferredContent) -> DeferredContent:
     """Make it once, and give the same whenever the stream is read again."""
     made: list[bytes] = []
 
@@ -149,7 +151,7 @@ def _cut(stream: Iterable[memoryview], start: int, end: int) -> Iterator[memoryv
         at += len(piece)
 
 
-def _made(make: Late, so_far: Callable[[], Assembly], placed: PlacedSection) -> memoryview:
+def _made(make: DeferredContent, so_far: Callable[[], Assembly], placed: PlacedSection) -> memoryview:
     made = make(so_far())
     planned = placed.section.content.size
     if len(made) != planned:

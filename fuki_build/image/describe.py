@@ -6,9 +6,10 @@ from uuid import UUID
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode, compression, env_file, pe
-from fuki_build.formats.authenticode import Certificate
-from fuki_build.formats.hwids import DeviceType, group
+from fuki_build.formats.pe import authenticode, pe
+from fuki_build.formats.pe.authenticode import WinCertificate
+from fuki_build.formats.uki import compression, env_file
+from fuki_build.formats.uki.hwids import DeviceType, group
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import Assembly
@@ -288,10 +289,10 @@ def _signatures(layout: Layout) -> tuple[tuple[SignatureView, ...], tuple[str, .
     return tuple(_signature(layout, entry) for entry in found), ()
 
 
-def _signature(layout: Layout, entry: Certificate) -> SignatureView:
+def _signature(layout: Layout, entry: WinCertificate) -> SignatureView:
     if entry.kind != authenticode.AUTHENTICODE:
         return SignatureView(entry.offset, entry.size, authenticode=False)
-    from fuki_build.formats import signed_data, x509  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.formats.asn1 import signed_data, x509  # noqa: PLC0415 - cryptography is slow to load
 
     try:
         signature = signed_data.decode(read_certificate(layout, entry))

@@ -72,7 +72,7 @@ def _passed(start: int, end: int) -> Iterable[memoryview]:
     raise ValueError(f"the bytes from {start} to {end} have passed")
 
 
-class Digests:
+class StreamHasher:
     """Feed a stream from its start, piece by piece, inside a `with`; `results` has the hashes afterwards.
 
     Pieces are kept until they are hashed and must not be changed after they were fed. `read_again` is asked, at the

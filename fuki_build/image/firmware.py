@@ -8,10 +8,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import efifw, fdt, firmware, hwids
-from fuki_build.formats.efifw import EfiFw
-from fuki_build.formats.firmware import Firmware
-from fuki_build.formats.hwids import DeviceType, Record
+from fuki_build.formats.hardware import fdt
+from fuki_build.formats.uefi import firmware
+from fuki_build.formats.uefi.firmware import FirmwareSummary
+from fuki_build.formats.uki import efifw, hwids
+from fuki_build.formats.uki.efifw import EfiFw
+from fuki_build.formats.uki.hwids import DeviceType, Record
 from fuki_build.image.blob import Blob
 from fuki_build.image.section import MATCHED, STUB_MEASURED, Section, by_profile
 
@@ -24,7 +26,7 @@ class FirmwareImage(Struct, frozen=True):
     section: Section
     header: EfiFw | None
     payload: Blob
-    content: Firmware | None
+    content: FirmwareSummary | None
     flaw: FormatError | None = None
 
     @property

@@ -6,11 +6,12 @@ from collections import Counter
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import firmware, igvm, ovmf, volumes
-from fuki_build.formats.firmware import Kind
-from fuki_build.formats.igvm import Igvm
-from fuki_build.formats.ovmf import Ovmf
+from fuki_build.formats.confidential import igvm, ovmf
+from fuki_build.formats.confidential.igvm import Igvm
+from fuki_build.formats.confidential.ovmf import Ovmf
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import firmware, secure_boot_support, volumes
+from fuki_build.formats.uefi.firmware import FirmwareKind
 
 _TOP = 1 << 32
 _RESET_SIZE = 16
@@ -60,7 +61,7 @@ class IgvmView(Struct, frozen=True, rename="kebab"):
     platforms: tuple[PlatformView, ...]
 
 
-class Lack(Struct, frozen=True):
+class MissingFeature(Struct, frozen=True):
     """What the firmware is not good for, and why."""
 
     technology: str
@@ -83,7 +84,7 @@ class FirmwareFileView(Struct, frozen=True, rename="kebab"):
     igvm_metadata: tuple[MetadataView, ...] | None = None
     igvm: IgvmView | None = None
     volumes: tuple[VolumeView, ...] = ()
-    lacks: tuple[Lack, ...] = ()
+    missing: tuple[MissingFeature, ...] = ()
 
 
 def view_firmware(name: str, data: bytes) -> FirmwareFileView:
@@ -112,7 +113,9 @@ def view_firmware(name: str, data: bytes) -> FirmwareFileView:
         igvm_metadata=_igvm_metadata(table),
         igvm=_view_igvm(file) if file else None,
         volumes=_volumes(reader, x86=table is not None) if file is None else (),
-        lacks=tuple(_igvm_lacks(file) if file else _lacks(table)) if found.kind is not Kind.UNKNOWN else (),
+        missing=tuple(_missing_of_igvm(file) if file else _missing(table, data))
+        if found.kind is not FirmwareKind.UNKNOWN
+        else (),
     )
 
 
@@ -152,7 +155,7 @@ def _view_igvm(file: Igvm) -> IgvmView:
     views = []
     for platform in file.platforms:
         counts = Counter(type(directive).__name__ for directive in file.of(platform.mask))
-        name = ovmf.kind_name(igvm.Platform, platform.platform)
+        name = ovmf.kind_name(igvm.IgvmPlatform, platform.platform)
         headers = dict(sorted(counts.items()))
         views.append(
             PlatformView(name, platform.mask, platform.highest_vtl, platform.shared_gpa_boundary, headers),
@@ -161,30 +164,38 @@ def _view_igvm(file: Igvm) -> IgvmView:
     return IgvmView(file.header.version, architecture, tuple(views))
 
 
-def _igvm_lacks(file: Igvm) -> list[Lack]:
+def _missing_of_igvm(file: Igvm) -> list[MissingFeature]:
     there = {platform.platform for platform in file.platforms}
-    wanted = {igvm.Platform.SEV_SNP: "AMD SEV-SNP", igvm.Platform.TDX: "Intel TDX"}
+    wanted = {igvm.IgvmPlatform.SEV_SNP: "AMD SEV-SNP", igvm.IgvmPlatform.TDX: "Intel TDX"}
     return [
-        Lack(name, "the file does not support this platform")
+        MissingFeature(name, "the file does not support this platform")
         for platform, name in wanted.items()
         if platform not in there
     ]
 
 
-def _lacks(table: Ovmf | None) -> list[Lack]:
+def _missing(table: Ovmf | None, data: bytes) -> list[MissingFeature]:
     if table is None:
-        return [Lack("all", "no GUID table of OVMF: not made for SEV, SEV-ES, SEV-SNP or TDX guests")]
+        return [MissingFeature("all", "no GUID table of OVMF: not made for SEV, SEV-ES, SEV-SNP or TDX guests")]
     found = []
     if table.reset_address is None:
-        found.append(Lack("AMD SEV-ES", "no SEV-ES reset block: other vCPUs than the first do not start"))
+        found.append(MissingFeature("AMD SEV-ES", "no SEV-ES reset block: other vCPUs than the first do not start"))
     if table.hash_table_address is None:
-        found.append(Lack("AMD SEV", "no kernel hash table: a kernel that the hypervisor boots is refused"))
+        found.append(MissingFeature("AMD SEV", "no kernel hash table: a kernel that the hypervisor boots is refused"))
     if table.sev is None:
-        found.append(Lack("AMD SEV-SNP", "no SEV metadata: not made for it"))
+        found.append(MissingFeature("AMD SEV-SNP", "no SEV metadata: not made for it"))
     elif not any(s.kind == ovmf.SevKind.KERNEL_HASHES and s.size for s in table.sev):
-        found.append(Lack("AMD SEV-SNP", "no kernel-hashes page: a kernel that the hypervisor boots is refused"))
+        found.append(
+            MissingFeature("AMD SEV-SNP", "no kernel-hashes page: a kernel that the hypervisor boots is refused")
+        )
     if table.tdx is None:
-        found.append(Lack("Intel TDX", "no TDX metadata: not made for it"))
+        found.append(MissingFeature("Intel TDX", "no TDX metadata: not made for it"))
     if not table.igvm:
-        found.append(Lack("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
+        found.append(MissingFeature("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
+    elif secure_boot_support.takes_keys_through_igvm(data) is False:
+        found.append(MissingFeature("IGVM", "no driver for it: Secure Boot keys of an IGVM file are ignored"))
+    if secure_boot_support.needs_system_management_mode(data):
+        found.append(
+            MissingFeature("IGVM", "needs SMM and flash: a guest of an IGVM file that is not confidential hangs")
+        )
     return found

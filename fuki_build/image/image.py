@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from fuki_build.formats.pe import Machine
+from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.image.kernel import Kernel
 from fuki_build.image.section import Section
 from fuki_build.image.stub import Stub
@@ -23,7 +23,7 @@ class Image(Struct, frozen=True):
 
     kind: ImageKind
     name: str
-    machine: Machine
+    machine: CoffMachine
     stub: Stub | None
     sections: tuple[Section, ...]
     kernels: Sequence[Kernel] = ()

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fuki_build.errors import FormatError, located
-from fuki_build.formats import pe
-from fuki_build.formats.pe import PeHeaders
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe import PeHeaders
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection

@@ -8,8 +8,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import compression, kernel, pe, sbat
-from fuki_build.formats.pe import PeHeaders
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe import PeHeaders
+from fuki_build.formats.uki import compression, kernel, sbat
 from fuki_build.image.blob import Blob
 
 _MAX_SBAT = sbat.MAX_SIZE

@@ -7,9 +7,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FukiError
-from fuki_build.formats import pe
-from fuki_build.formats.authenticode import digest_ranges
-from fuki_build.formats.pe import PeHeaders, SectionHeader
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.authenticode import digest_ranges
+from fuki_build.formats.pe.pe import PeHeaders, SectionHeader
 from fuki_build.image.blob import Blob
 from fuki_build.image.hand_over import read_table
 from fuki_build.image.image import Image, ImageKind

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fuki_build.formats.hwids import DeviceType, Record
+from fuki_build.formats.uki.hwids import DeviceType, Record
 from fuki_build.hardware.chid import STUB_ORDER, stub_chids
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.firmware import Slice, searched

@@ -5,10 +5,10 @@ from struct import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode, pe
-from fuki_build.formats.authenticode import PADDING, Certificate
-from fuki_build.formats.pe import SECURITY_DIRECTORY, Directory
-from fuki_build.formats.pe_checksum import Checksum
+from fuki_build.formats.pe import authenticode, pe
+from fuki_build.formats.pe.authenticode import PADDING, WinCertificate
+from fuki_build.formats.pe.pe import SECURITY_DIRECTORY, Directory
+from fuki_build.formats.pe.pe_checksum import Checksum
 from fuki_build.image.assemble import read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.layout import Layout
@@ -18,13 +18,13 @@ MAX_TABLE = 1024 * 1024
 _CHECKSUM = Struct("<I")
 
 
-def certificates(layout: Layout) -> tuple[Certificate, ...]:
+def certificates(layout: Layout) -> tuple[WinCertificate, ...]:
     """The entries of an image's certificate table. Raises `FormatError`."""
     table = layout.certificate_table.read_small(MAX_TABLE, "the certificate table")
     return authenticode.certificates(table, layout.headers.security.address)
 
 
-def read_certificate(layout: Layout, entry: Certificate) -> bytes:
+def read_certificate(layout: Layout, entry: WinCertificate) -> bytes:
     """What an entry holds behind its header: for Authenticode, a SignedData in DER and padding."""
     start = entry.offset - layout.headers.security.address + authenticode.HEADER_SIZE
     return layout.certificate_table.read_at(start, entry.size - authenticode.HEADER_SIZE)

@@ -6,8 +6,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import loader_info, pe
-from fuki_build.formats.pe import PeHeaders
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe import PeHeaders
+from fuki_build.formats.uki import loader_info
 from fuki_build.image.section import STUB_MEASURED
 
 

@@ -5,15 +5,16 @@ Checks look at the firmware that is in one, and outputs put more data into it.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import igvm, ovmf, vmsa
-from fuki_build.formats.id_block import DEFAULT_POLICY
-from fuki_build.formats.igvm import data_hobs, id_block_header
-from fuki_build.formats.igvm.data_hobs import DataHob, DataKind
-from fuki_build.formats.ovmf import IgvmKind
+from fuki_build.formats.confidential import igvm, ovmf, vmsa
+from fuki_build.formats.confidential.id_block import DEFAULT_POLICY
+from fuki_build.formats.confidential.igvm import data_hobs, id_block_header
+from fuki_build.formats.confidential.igvm.data_hobs import DataHob, DataKind
+from fuki_build.formats.confidential.ovmf import IgvmKind
 from fuki_build.image.blob import Blob
 from fuki_build.image.wrapping import DATA_ADDRESS, PLATFORMS, TOP, GuestData, WrapSettings, igvm_section, wrap
 
@@ -26,8 +27,12 @@ class Unwrapped(Struct, frozen=True):
     data: tuple[GuestData, ...]
 
 
+@lru_cache(maxsize=16)
 def unwrap(file: Blob) -> Unwrapped | None:
-    """What a file was made of; None for what `wrap` did not make. Never fails, whatever the content."""
+    """What a file was made of; None for what `wrap` did not make. Never fails, whatever the content.
+
+    Kept: several checks ask for the same file.
+    """
     with suppress(FormatError):
         decoded = igvm.decode(file.reader)
         if decoded is None:
@@ -66,7 +71,7 @@ def _piece(content: Blob, pages: Mapping[int, igvm.PageData], hob: DataHob) -> G
 
 
 def _settings(file: igvm.Igvm, data_address: int) -> WrapSettings:
-    mask = PLATFORMS[igvm.Platform.SEV_SNP]
+    mask = PLATFORMS[igvm.IgvmPlatform.SEV_SNP]
     own = [d for d in file.directives if getattr(d, "mask", 0) & mask]
     policy = next((d.policy for d in own if isinstance(d, igvm.GuestPolicy)), DEFAULT_POLICY)
     blocks = [d for d in own if isinstance(d, igvm.SnpIdBlock)]
@@ -74,7 +79,7 @@ def _settings(file: igvm.Igvm, data_address: int) -> WrapSettings:
     registers = vmsa.decode(file.context(contexts[0])) if contexts else {}
     signature = registers.get("rdx", 0)
     return WrapSettings(
-        platforms=tuple(igvm.Platform(p.platform) for p in file.platforms if p.platform in list(PLATFORMS)),
+        platforms=tuple(igvm.IgvmPlatform(p.platform) for p in file.platforms if p.platform in list(PLATFORMS)),
         policy=policy,
         cpu_signature=signature if isinstance(signature, int) else 0,
         snp_parameters=any(isinstance(d, igvm.ParameterInsert) for d in own),

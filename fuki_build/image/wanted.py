@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from fuki_build.errors import FukiError
-from fuki_build.formats import authenticode, pe
 from fuki_build.formats.hashes import Hash, new_hash
+from fuki_build.formats.pe import authenticode, pe
 from fuki_build.image.blob import Blob, FilePart
 from fuki_build.image.digest import Ranges, Request
 from fuki_build.image.layout import Layout, PlacedSection

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import igvm, ovmf, reset_registers
-from fuki_build.formats.id_block import DEFAULT_POLICY, IdAuth, IdBlock
-from fuki_build.formats.igvm import data_hobs, id_block_header
-from fuki_build.formats.igvm.data_hobs import DataHob, DataKind
-from fuki_build.formats.ovmf import IgvmKind, IgvmSection, Ovmf, SevKind, SevSection
+from fuki_build.formats.confidential import igvm, ovmf, reset_registers
+from fuki_build.formats.confidential.id_block import DEFAULT_POLICY, IdAuth, IdBlock
+from fuki_build.formats.confidential.igvm import data_hobs, id_block_header
+from fuki_build.formats.confidential.igvm.data_hobs import DataHob, DataKind
+from fuki_build.formats.confidential.ovmf import IgvmKind, IgvmSection, Ovmf, SevKind, SevSection
 from fuki_build.image.blob import Blob
 
 PAGE = igvm.PAGE
@@ -27,7 +27,7 @@ DATA_ADDRESS = 64 * 1024 * 1024
 """Where data are put that firmware is to find: OVMF leaves this alone (measured: edk2 2022.11 to 2026.08, 1 GiB)."""
 MAX_FIRMWARE = 16 * 1024 * 1024
 """Bytes of firmware below 4 GiB; more would reach into the interrupt controllers' addresses."""
-PLATFORMS = {igvm.Platform.NATIVE: 0x1, igvm.Platform.SEV_SNP: 0x2}
+PLATFORMS = {igvm.IgvmPlatform.NATIVE: 0x1, igvm.IgvmPlatform.SEV_SNP: 0x2}
 """What firmware can be wrapped for, and the bit that stands for it in our files."""
 _HIGHEST_VTL, _PLATFORM_VERSION = 2, 1
 _AREA_INDEX = 0
@@ -54,7 +54,7 @@ class WrapSettings(Struct, frozen=True):
     vCPUs in, which is not measured; firmware otherwise asks QEMU's fw_cfg.
     """
 
-    platforms: tuple[igvm.Platform, ...] = tuple(PLATFORMS)
+    platforms: tuple[igvm.IgvmPlatform, ...] = tuple(PLATFORMS)
     policy: int = DEFAULT_POLICY
     cpu_signature: int = 0
     snp_parameters: bool = False
@@ -80,7 +80,7 @@ def wrap(firmware: Blob, settings: WrapSettings, data: Sequence[GuestData] = ())
     """The file. Raises `FormatError` for firmware, or data, that cannot be put into one; says what it lacks."""
     table = _decode(firmware, settings)
     used = sum(PLATFORMS[platform] for platform in dict.fromkeys(settings.platforms))
-    snp = used & PLATFORMS[igvm.Platform.SEV_SNP]
+    snp = used & PLATFORMS[igvm.IgvmPlatform.SEV_SNP]
 
     hobs = tuple(_place(data, settings.data_address))
     pages = [*_data_pages(table, data, hobs, used), _Pages(TOP - firmware.size, firmware.size, used, firmware)]
@@ -111,11 +111,11 @@ def _decode(firmware: Blob, settings: WrapSettings) -> Ovmf:
     if not firmware.size or firmware.size % PAGE or firmware.size > MAX_FIRMWARE:
         limit = MAX_FIRMWARE >> 20
         raise FormatError(f"firmware has whole pages of 4 KiB, up to {limit} MiB; this one has {firmware.size} bytes")
-    if igvm.Platform.SEV_SNP in settings.platforms and not any(s.size for s in table.sev or ()):
+    if igvm.IgvmPlatform.SEV_SNP in settings.platforms and not any(s.size for s in table.sev or ()):
         hint = 'take a build that has them, or leave the platform out: platforms = ["native"]'
         raise FormatError("the firmware has no SEV metadata, so it is not made for SEV-SNP", hint=hint)
     vector = firmware.read_at(firmware.size - _RESET_SIZE, _RESET_SIZE)
-    if igvm.Platform.NATIVE in settings.platforms and not reset_registers.starts_in_protected_mode(vector):
+    if igvm.IgvmPlatform.NATIVE in settings.platforms and not reset_registers.starts_in_protected_mode(vector):
         hint = "take OVMF of edk2 2021 or later"
         raise FormatError("the firmware's reset vector does not start in protected mode", hint=hint)
     if settings.id_block is not None and settings.id_block[0].policy != settings.policy:
@@ -178,7 +178,7 @@ def _parameters(table: Ovmf, mask: int) -> tuple[list[igvm.Directive], range]:
                 raise FormatError(f"the firmware's {kind.name} lies outside its parameter area")
             found.append(igvm.Parameter(header, _AREA_INDEX, part.address))
     found.append(igvm.ParameterInsert(area.address, mask, _AREA_INDEX))
-    snp = mask & PLATFORMS[igvm.Platform.SEV_SNP]
+    snp = mask & PLATFORMS[igvm.IgvmPlatform.SEV_SNP]
     return found, range(area.address, area.address + area.size, PAGE) if snp else range(0)
 
 
@@ -226,13 +226,13 @@ def _check_places(table: Ovmf, pages: Sequence[_Pages], hobs: Sequence[DataHob])
 
 def _contexts(settings: WrapSettings) -> Iterator[tuple[igvm.VpContext, Blob]]:
     """The boot CPU's registers, last of all: KVM measures a VMSA behind every page."""
-    if igvm.Platform.SEV_SNP in settings.platforms:
+    if igvm.IgvmPlatform.SEV_SNP in settings.platforms:
         page = reset_registers.snp_boot_page(settings.cpu_signature)
-        mask = PLATFORMS[igvm.Platform.SEV_SNP]
+        mask = PLATFORMS[igvm.IgvmPlatform.SEV_SNP]
         yield igvm.VpContext(reset_registers.VMSA_ADDRESS, mask, 0, 0), Blob.of_bytes(page)
-    if igvm.Platform.NATIVE in settings.platforms:
+    if igvm.IgvmPlatform.NATIVE in settings.platforms:
         registers = reset_registers.native_boot_context()
-        yield igvm.VpContext(0, PLATFORMS[igvm.Platform.NATIVE], 0, 0), Blob.of_bytes(registers)
+        yield igvm.VpContext(0, PLATFORMS[igvm.IgvmPlatform.NATIVE], 0, 0), Blob.of_bytes(registers)
 
 
 def _assemble(

@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.layout import Layout
-from fuki_build.measure.pcr7 import Policy
+from fuki_build.measure.pcr7 import SecureBootPolicy
 
 
-class Way(StrEnum):
+class BootMethod(StrEnum):
     """How the firmware comes by the image."""
 
     DISK = "disk"
@@ -38,7 +38,7 @@ class Boot(Struct, frozen=True):
     partition table of the disk as firmware measures it, empty for a disk without one; None where it is not known.
     """
 
-    way: Way = Way.DISK
+    method: BootMethod = BootMethod.DISK
     options: str | None = None
     smbios: str | None = None
     secure_boot: bool = False
@@ -48,7 +48,7 @@ class Boot(Struct, frozen=True):
     loaders: tuple[Addon, ...] = ()
     global_addons: tuple[Addon, ...] = ()
     addons: tuple[Addon, ...] = ()
-    policy: Policy | None = None
+    policy: SecureBootPolicy | None = None
     partitions: bytes | None = None
 
     @property

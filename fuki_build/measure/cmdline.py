@@ -8,8 +8,8 @@ from fuki_build.errors import FormatError
 from fuki_build.formats import stub_text
 from fuki_build.image.section import ADDON_PAYLOAD, Section
 from fuki_build.measure.boot import Boot
-from fuki_build.measure.contents import Contents
-from fuki_build.measure.subject import Subject
+from fuki_build.measure.booted_profile import BootedProfile
+from fuki_build.measure.section_digests import SectionDigests
 
 
 class CommandLine(Struct, frozen=True):
@@ -37,7 +37,7 @@ def encode(text: str) -> bytes:
     return text.encode("utf-16-le") + b"\0\0"
 
 
-def settle(subject: Subject, boot: Boot) -> CommandLine:
+def booted_command_line(subject: BootedProfile, boot: Boot) -> CommandLine:
     """The command line in this boot."""
     own = subject.find(".cmdline")
     options = mangle(boot.options or "")
@@ -65,12 +65,12 @@ def settle(subject: Subject, boot: Boot) -> CommandLine:
     return CommandLine(options or None, addons, smbios or None, text or None, unknown, addons_unknown)
 
 
-def read_text(contents: Contents, section: Section) -> str:
+def read_text(contents: SectionDigests, section: Section) -> str:
     """A section's text as the stub takes it. Raises `FormatError` for one that is too large to be text."""
     return mangle(stub_text.decode(contents.data(section)))
 
 
-def _addons(subject: Subject, boot: Boot) -> Iterator[tuple[str, str]]:
+def _addons(subject: BootedProfile, boot: Boot) -> Iterator[tuple[str, str]]:
     """Sources and texts of what addons add: one each, or all of them joined into one."""
     lines = []
     for name, contents in usable_addons(subject, boot):
@@ -83,10 +83,10 @@ def _addons(subject: Subject, boot: Boot) -> Iterator[tuple[str, str]]:
         yield from lines
 
 
-def usable_addons(subject: Subject, boot: Boot) -> Iterator[tuple[str, Contents]]:
+def usable_addons(subject: BootedProfile, boot: Boot) -> Iterator[tuple[str, SectionDigests]]:
     """The addons that the stub takes, with their contents: those for another kernel's release it passes over."""
     for addon in boot.loaded_addons if subject.model.addons else ():
-        contents = Contents(addon.layout, addon.assembly, subject.contents.banks)
+        contents = SectionDigests(addon.layout, addon.assembly, subject.contents.banks)
         names = {section.name for section in addon.layout.plain_sections if section.content.size}
         wanted = addon.layout.find(".uname")
         if ".linux" in names or not names & set(ADDON_PAYLOAD):

@@ -11,7 +11,7 @@ CONSTANT = "constant"
 """The source of what firmware measures the same on every machine."""
 
 
-class Who(StrEnum):
+class Measurer(StrEnum):
     """Who measures an event."""
 
     FIRMWARE = "firmware"
@@ -39,7 +39,7 @@ class Event(Struct, frozen=True):
     type: str
     what: str
     source: str
-    by: Who
+    by: Measurer
     digests: Digests = {}
     unknown: str = ""
 

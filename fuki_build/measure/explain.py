@@ -7,18 +7,18 @@ from itertools import product
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.formats import event_data
-from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.tcg import event_data
+from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12, rtmr
-from fuki_build.measure.boot import Boot, Way
+from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.cmdline import encode, mangle
-from fuki_build.measure.contents import Contents
-from fuki_build.measure.events import CONSTANT, Event, Who
+from fuki_build.measure.events import CONSTANT, Event, Measurer
 from fuki_build.measure.extender import extender
-from fuki_build.measure.pcr7 import Policy, State
+from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.predict import Case, Prediction, predict
 from fuki_build.measure.registers import digests, replay
+from fuki_build.measure.section_digests import SectionDigests
 
 IMAGE_REGISTERS = (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)
 """Registers that should hold nothing that the image, and how it was started, do not explain."""
@@ -39,7 +39,7 @@ CC_REGISTERS = {number + 1: pcrs for number, pcrs in rtmr.PCRS.items()}
 """Registers of a TPM that each measurement register of a confidential guest stands for, as its log numbers them."""
 
 
-class Verdict(StrEnum):
+class RegisterVerdict(StrEnum):
     IMAGE = "image"
     """As is predicted of the image, how it was started, and the variables that were given."""
     FIRMWARE = "firmware"
@@ -56,10 +56,10 @@ class Explained(Struct, frozen=True):
     """An event of a log, and why it is there. `by` is who extended the register; None where nobody did."""
 
     event: LoggedEvent
-    verdict: Verdict
+    verdict: RegisterVerdict
     what: str
     data_matches: bool | None
-    by: Who | None = None
+    by: Measurer | None = None
 
 
 class Explanation(Struct, frozen=True):
@@ -73,7 +73,7 @@ class Explanation(Struct, frozen=True):
     @property
     def complete(self) -> bool:
         """Whether nothing is unexpected and nothing is missing."""
-        return not self.missing and all(item.verdict is not Verdict.UNEXPECTED for item in self.events)
+        return not self.missing and all(item.verdict is not RegisterVerdict.UNEXPECTED for item in self.events)
 
 
 def registers(log: EventLog, bank: str) -> dict[int, bytes]:
@@ -89,7 +89,7 @@ def registers(log: EventLog, bank: str) -> dict[int, bytes]:
 
 
 def explain(
-    log: EventLog, contents: Contents | None = None, cases: Sequence[Case] = (), boot: Boot | None = None
+    log: EventLog, contents: SectionDigests | None = None, cases: Sequence[Case] = (), boot: Boot | None = None
 ) -> Explanation:
     """Explain a log by an image, or without one only by what firmware does.
 
@@ -103,12 +103,12 @@ def explain(
     return Explanation(prediction, how, items, missing)
 
 
-def _fitting(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, Boot]:
+def _fitting(log: EventLog, contents: SectionDigests, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, Boot]:
     """The prediction that leaves least of the log unexplained: by the case first, then by the boot.
 
     What PCR 12 tells is found before what only PCR 9 confirms, so that few boots have to be tried.
     """
-    start = replace(boot, way=_way(log, boot))
+    start = replace(boot, method=_boot_method(log, boot))
     numbers = _numbers(log, (*IMAGE_REGISTERS, *((pcr7.PCR,) if start.policy else ())))
     own = replace(log, events=tuple(e for e in log.events if e.extends and e.register in numbers)[:_MAX_SEARCHED])
     first = max(_predict(log, contents, cases, start), key=lambda p: (_score(own, p), -len(p.events)))
@@ -130,7 +130,7 @@ def _fitting(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boo
     return prediction, how
 
 
-def _predict(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, ...]:
+def _predict(log: EventLog, contents: SectionDigests, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, ...]:
     """The predictions, of a confidential guest without what its stub measures only into TPMs."""
     found = predict(contents, cases, boot)
     if log.kind is LogKind.TPM:
@@ -138,14 +138,14 @@ def _predict(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boo
     return tuple(replace(each, events=rtmr.measured(each, contents.layout.model)) for each in found)
 
 
-def _way(log: EventLog, boot: Boot) -> Way:
+def _boot_method(log: EventLog, boot: Boot) -> BootMethod:
     """A program before the announcement that the firmware boots was handed over by the hypervisor."""
     for event in log.events:
         if event.register == pcr4.PCR and event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION":
-            return Way.DIRECT
+            return BootMethod.DIRECT
         if event.register == pcr4.PCR and event.type_name == "EV_EFI_ACTION":
-            return Way.DISK
-    return boot.way
+            return BootMethod.DISK
+    return boot.method
 
 
 def _with_texts(log: EventLog, first: Prediction, boot: Boot) -> Iterator[Boot]:
@@ -160,11 +160,11 @@ def _with_texts(log: EventLog, first: Prediction, boot: Boot) -> Iterator[Boot]:
         yield replace(boot, options=option, smbios=extra)
 
 
-def _policies(policy: Policy | None) -> list[Policy | None]:
+def _policies(policy: SecureBootPolicy | None) -> list[SecureBootPolicy | None]:
     """Firmware that was built without Secure Boot measures another value than firmware that has it turned off."""
-    if policy is None or policy.state is not State.OFF:
+    if policy is None or policy.state is not SecureBootState.OFF:
         return [policy]
-    return [policy, replace(policy, state=State.ABSENT)]
+    return [policy, replace(policy, state=SecureBootState.ABSENT)]
 
 
 def _options(event: LoggedEvent) -> str:
@@ -179,8 +179,8 @@ def _options(event: LoggedEvent) -> str:
 def _score(log: EventLog, prediction: Prediction) -> int:
     """Explained events, less what is unexpected or missing; what is undecided counts for nothing."""
     items, missing = _compare(log, prediction)
-    explained = sum(item.verdict in {Verdict.IMAGE, Verdict.FIRMWARE} for item in items)
-    return explained - sum(item.verdict is Verdict.UNEXPECTED for item in items) - len(missing)
+    explained = sum(item.verdict in {RegisterVerdict.IMAGE, RegisterVerdict.FIRMWARE} for item in items)
+    return explained - sum(item.verdict is RegisterVerdict.UNEXPECTED for item in items) - len(missing)
 
 
 def _numbers(log: EventLog, wanted: Sequence[int]) -> set[int]:
@@ -231,26 +231,30 @@ def _explain(event: LoggedEvent, found: Event | None, log: EventLog, own: Sequen
     matches = event_data.digest_is_of_data(event)
     described = event_data.describe(event)
     if not event.extends:
-        return Explained(event, Verdict.INFORMATION, described, None)
+        return Explained(event, RegisterVerdict.INFORMATION, described, None)
     if found is None:
         by = extender(event, log)
         return Explained(event, _without_prediction(event, by, log, own), described, matches, by)
     if found.unknown:
-        return Explained(event, Verdict.UNDECIDED, f"perhaps {found.what}: {found.unknown}", matches, found.by)
-    if found.by is Who.FIRMWARE and found.source == CONSTANT:
-        return Explained(event, Verdict.FIRMWARE, described, matches, found.by)
-    return Explained(event, Verdict.IMAGE, found.what, matches, found.by)
+        return Explained(event, RegisterVerdict.UNDECIDED, f"perhaps {found.what}: {found.unknown}", matches, found.by)
+    if found.by is Measurer.FIRMWARE and found.source == CONSTANT:
+        return Explained(event, RegisterVerdict.FIRMWARE, described, matches, found.by)
+    return Explained(event, RegisterVerdict.IMAGE, found.what, matches, found.by)
 
 
-def _without_prediction(event: LoggedEvent, by: Who, log: EventLog, own: Sequence[int]) -> Verdict:
+def _without_prediction(event: LoggedEvent, by: Measurer, log: EventLog, own: Sequence[int]) -> RegisterVerdict:
     """The verdict on an event that nothing predicts."""
     if own and _is_in(event, log, own):
-        return Verdict.UNEXPECTED
-    if by is not Who.FIRMWARE:
-        return Verdict.UNDECIDED
+        return RegisterVerdict.UNEXPECTED
+    if by is not Measurer.FIRMWARE:
+        return RegisterVerdict.UNDECIDED
     # Without an image, what firmware loads and measures may be one.
     is_constant = own or event.type_name in _FIRMWARE_TYPES
-    return Verdict.FIRMWARE if is_constant or not _is_in(event, log, IMAGE_REGISTERS) else Verdict.UNDECIDED
+    return (
+        RegisterVerdict.FIRMWARE
+        if is_constant or not _is_in(event, log, IMAGE_REGISTERS)
+        else RegisterVerdict.UNDECIDED
+    )
 
 
 def _is_in(event: LoggedEvent, log: EventLog, own: Sequence[int]) -> bool:

@@ -8,20 +8,20 @@ programs that are known do, and a program that forges another's events is told a
 from uuid import UUID
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import event_data
-from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
+from fuki_build.formats.tcg import event_data
+from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.image.section import STUB_MEASURED
-from fuki_build.measure.events import Who
+from fuki_build.measure.events import Measurer
 
 _SHIM_VENDOR = UUID("605dab50-e046-4300-abb6-3dd810dd8b23")
 _SHIM_LISTS = ("MokList", "MokListX", "MokListTrusted", "MokSBState", "SbatLevel", "Shim")
 _GRUB_TEXTS = ("grub_", "kernel_cmdline", "module_cmdline", "/", "(")
 """How GRUB's texts start: its commands, and the paths of files that it read."""
-_TAGGED = {"Linux": Who.KERNEL, "systemd-boot": Who.BOOT_MENU, "systemd-stub": Who.STUB}
+_TAGGED = {"Linux": Measurer.KERNEL, "systemd-boot": Measurer.BOOT_MENU, "systemd-stub": Measurer.STUB}
 """By the first words of what `event_data` calls a tag."""
 
 _LAST_OF_FIRMWARE = 7
-_PCRS = {10: Who.KERNEL, 11: Who.STUB, 13: Who.STUB, 14: Who.SHIM, 15: Who.SYSTEM}
+_PCRS = {10: Measurer.KERNEL, 11: Measurer.STUB, 13: Measurer.STUB, 14: Measurer.SHIM, 15: Measurer.SYSTEM}
 """Registers of a TPM that one program fills. Linux' IMA has PCR 10, shim's keys PCR 14."""
 _STUB_PCR, _OPTIONS_PCR = 11, 12
 _DYNAMIC_ROOT_PCRS = range(17, 23)
@@ -29,10 +29,10 @@ _SYSTEM_RTMR, _FREE_RTMR = 3, 4
 """As the log of a confidential guest numbers them: RTMR2 and RTMR3."""
 
 
-def extender(event: LoggedEvent, log: EventLog) -> Who:
+def extender(event: LoggedEvent, log: EventLog) -> Measurer:
     """Who extended the register of an event of this log."""
     if log.kind is LogKind.CC and event.register >= _FREE_RTMR:
-        return Who.RUNNING
+        return Measurer.RUNNING
 
     match event.type_name:
         case "EV_EFI_BOOT_SERVICES_APPLICATION":
@@ -42,56 +42,56 @@ def extender(event: LoggedEvent, log: EventLog) -> Who:
         case "EV_EVENT_TAG":
             return _tagger(event)
         case "EV_SEPARATOR" | "EV_ACTION" | "EV_EFI_ACTION":
-            return Who.FIRMWARE
+            return Measurer.FIRMWARE
     return _in_guest(event) if log.kind is LogKind.CC else _in_tpm(event, log)
 
 
-def _in_tpm(event: LoggedEvent, log: EventLog) -> Who:
+def _in_tpm(event: LoggedEvent, log: EventLog) -> Measurer:
     if event.register <= _LAST_OF_FIRMWARE:
-        return Who.FIRMWARE
+        return Measurer.FIRMWARE
     if event.register in _PCRS:
         return _PCRS[event.register]
     if event.register == _OPTIONS_PCR:
         # Both measure options; where the stub runs, it measures the image too.
-        return Who.STUB if _STUB_PCR in log.numbers else Who.BOOT_MENU
+        return Measurer.STUB if _STUB_PCR in log.numbers else Measurer.BOOT_MENU
     if event.register in _DYNAMIC_ROOT_PCRS:
-        return Who.DYNAMIC_ROOT
-    return _boot_loader(event) if event.type_name == "EV_IPL" else Who.UNKNOWN
+        return Measurer.DYNAMIC_ROOT
+    return _boot_loader(event) if event.type_name == "EV_IPL" else Measurer.UNKNOWN
 
 
-def _in_guest(event: LoggedEvent) -> Who:
+def _in_guest(event: LoggedEvent) -> Measurer:
     if event.register < _SYSTEM_RTMR:
-        return Who.FIRMWARE
+        return Measurer.FIRMWARE
     text = event_data.text(event.data)
     if text in _SHIM_LISTS:
-        return Who.SHIM
-    return Who.STUB if text in STUB_MEASURED else _boot_loader(event)
+        return Measurer.SHIM
+    return Measurer.STUB if text in STUB_MEASURED else _boot_loader(event)
 
 
-def _boot_loader(event: LoggedEvent) -> Who:
-    return Who.GRUB if event_data.text(event.data).startswith(_GRUB_TEXTS) else Who.LOADER
+def _boot_loader(event: LoggedEvent) -> Measurer:
+    return Measurer.GRUB if event_data.text(event.data).startswith(_GRUB_TEXTS) else Measurer.LOADER
 
 
-def _loader(event: LoggedEvent) -> Who:
+def _loader(event: LoggedEvent) -> Measurer:
     """Firmware tells the device that it loaded a program from; shim and others that load it themselves do not."""
     try:
         path = event_data.image_path(event.data)
     except FormatError:
-        return Who.FIRMWARE
-    return Who.FIRMWARE if path and not path.startswith("\\") else Who.LOADER
+        return Measurer.FIRMWARE
+    return Measurer.FIRMWARE if path and not path.startswith("\\") else Measurer.LOADER
 
 
-def _authority(event: LoggedEvent) -> Who:
+def _authority(event: LoggedEvent) -> Measurer:
     try:
         variable = event_data.variable(event.data)
     except FormatError:
-        return Who.FIRMWARE
-    return Who.SHIM if variable.vendor == _SHIM_VENDOR or variable.name in _SHIM_LISTS else Who.FIRMWARE
+        return Measurer.FIRMWARE
+    return Measurer.SHIM if variable.vendor == _SHIM_VENDOR or variable.name in _SHIM_LISTS else Measurer.FIRMWARE
 
 
-def _tagger(event: LoggedEvent) -> Who:
+def _tagger(event: LoggedEvent) -> Measurer:
     try:
         tag, _ = event_data.tagged(event.data)
     except FormatError:
-        return Who.UNKNOWN
-    return _TAGGED.get(event_data.TAGS.get(tag, "").partition(":")[0], Who.UNKNOWN)
+        return Measurer.UNKNOWN
+    return _TAGGED.get(event_data.TAGS.get(tag, "").partition(":")[0], Measurer.UNKNOWN)

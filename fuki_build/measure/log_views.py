@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from fuki_build.formats.event_log import EventLog, LogKind
 from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.tcg.event_log import EventLog, LogKind
+from fuki_build.image.describe import View
 from fuki_build.image.layout import Layout
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
@@ -11,7 +12,7 @@ from fuki_build.measure.events import in_hex
 from fuki_build.measure.explain import Explained, Explanation, registers
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import Digests
-from fuki_build.measure.views import BootView, EventView, View, boot_view, event_view
+from fuki_build.measure.views import BootView, EventView, boot_view, event_view
 
 FORMAT_VERSION = 1
 """Of everything below; raised when a field changes its meaning or goes away."""

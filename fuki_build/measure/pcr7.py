@@ -10,8 +10,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fuki_build.formats.event_data import Variable, encode_variable
-from fuki_build.measure.events import CONSTANT, Event, Who
+from fuki_build.formats.tcg.event_data import MeasuredVariable, encode_variable
+from fuki_build.measure.events import CONSTANT, Event, Measurer
 from fuki_build.measure.registers import digests
 
 PCR = 7
@@ -23,7 +23,7 @@ OPTIONAL = {"dbt": _DATABASE, "dbr": _DATABASE}
 """Variables that are measured behind them where they exist."""
 
 
-class State(StrEnum):
+class SecureBootState(StrEnum):
     """What the variable SecureBoot says."""
 
     ON = "on"
@@ -32,45 +32,45 @@ class State(StrEnum):
     """The firmware was built without Secure Boot."""
 
 
-_VALUES = {State.ON: b"\1", State.OFF: b"\0", State.ABSENT: b""}
+_VALUES = {SecureBootState.ON: b"\1", SecureBootState.OFF: b"\0", SecureBootState.ABSENT: b""}
 
 
-class Policy(Struct, frozen=True):
+class SecureBootPolicy(Struct, frozen=True):
     """Secure Boot as a machine has it: `variables` are PK, KEK, db and dbx as they are stored, by name.
 
     `authorities` are the EFI_SIGNATURE_DATA of db that vouch for the image and what starts beside it, by what they
     vouch for, in that order; empty where nothing does.
     """
 
-    state: State
+    state: SecureBootState
     variables: Mapping[str, bytes]
     authorities: Mapping[str, bytes] = {}
 
 
-def variable_events(policy: Policy, banks: Sequence[str]) -> Iterator[Event]:
+def variable_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Iterator[Event]:
     """The variables, and the separator behind them."""
     values = {**policy.variables, "SecureBoot": _VALUES[policy.state]}
     vendors = {**VENDORS, **{name: vendor for name, vendor in OPTIONAL.items() if name in values}}
     for name, vendor in vendors.items():
         value = values.get(name, b"")
-        found = digests(encode_variable(Variable(vendor, name, value)), banks)
+        found = digests(encode_variable(MeasuredVariable(vendor, name, value)), banks)
         what = f"{name}, {len(value)} bytes" if name != "SecureBoot" else f"SecureBoot is {policy.state}"
-        yield Event(PCR, "EV_EFI_VARIABLE_DRIVER_CONFIG", what, f"variable {name}", Who.FIRMWARE, found)
+        yield Event(PCR, "EV_EFI_VARIABLE_DRIVER_CONFIG", what, f"variable {name}", Measurer.FIRMWARE, found)
     what = "the firmware's variables end"
-    yield Event(PCR, "EV_SEPARATOR", what, CONSTANT, Who.FIRMWARE, digests(bytes(4), banks))
+    yield Event(PCR, "EV_SEPARATOR", what, CONSTANT, Measurer.FIRMWARE, digests(bytes(4), banks))
 
 
-def authority_events(policy: Policy, banks: Sequence[str]) -> Mapping[str, Event]:
+def authority_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Mapping[str, Event]:
     """What vouches for the programs, by the program; each once: firmware remembers what it has measured."""
     found: dict[str, Event] = {}
     measured: set[bytes] = set()
-    for program, authority in policy.authorities.items() if policy.state is State.ON else ():
+    for program, authority in policy.authorities.items() if policy.state is SecureBootState.ON else ():
         what = f"what vouches for {program} in db"
         if not authority:
             reason = "nothing in db vouches for it: firmware refuses to start it"
-            found[program] = Event(PCR, "EV_EFI_VARIABLE_AUTHORITY", what, "variable db", Who.FIRMWARE, {}, reason)
+            found[program] = Event(PCR, "EV_EFI_VARIABLE_AUTHORITY", what, "variable db", Measurer.FIRMWARE, {}, reason)
         elif authority not in measured:
             measured.add(authority)
-            known = digests(encode_variable(Variable(_DATABASE, "db", authority)), banks)
-            found[program] = Event(PCR, "EV_EFI_VARIABLE_AUTHORITY", what, "variable db", Who.FIRMWARE, known)
+            known = digests(encode_variable(MeasuredVariable(_DATABASE, "db", authority)), banks)
+            found[program] = Event(PCR, "EV_EFI_VARIABLE_AUTHORITY", what, "variable db", Measurer.FIRMWARE, known)
     return found

@@ -6,13 +6,13 @@ Sources: Linux, drivers/firmware/efi/libstub (6.12 was booted); the stub's stub.
 from collections.abc import Iterator
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import cpio
+from fuki_build.formats.uki import cpio
 from fuki_build.image.blob import Blob
-from fuki_build.measure.boot import Boot, Way
+from fuki_build.measure.boot import Boot, BootMethod
+from fuki_build.measure.booted_profile import BootedProfile
 from fuki_build.measure.cmdline import CommandLine, encode, usable_addons
-from fuki_build.measure.events import Event, Who
+from fuki_build.measure.events import Event, Measurer
 from fuki_build.measure.registers import digests
-from fuki_build.measure.subject import Subject
 
 PCR = 9
 OPTIONS = "command line"
@@ -28,38 +28,38 @@ _LATE = (".osrel", ".profile")
 _UNKNOWN = "the stub adds a secret of its own where the firmware is a source of randomness and the disk is a GPT disk"
 
 
-def kernel_events(subject: Subject, line: CommandLine, boot: Boot) -> Iterator[Event]:
+def kernel_events(subject: BootedProfile, line: CommandLine, boot: Boot) -> Iterator[Event]:
     """The options, then the initrd."""
     what, source = "the kernel's options", OPTIONS
     if line.unknown:
-        yield Event(PCR, "EV_EVENT_TAG", what, source, Who.KERNEL, {}, line.unknown)
+        yield Event(PCR, "EV_EVENT_TAG", what, source, Measurer.KERNEL, {}, line.unknown)
     elif line.text is not None:
         found = digests(encode(line.text), subject.contents.banks)
-        yield Event(PCR, "EV_EVENT_TAG", f"{what}: {line.text}", source, Who.KERNEL, found)
+        yield Event(PCR, "EV_EVENT_TAG", f"{what}: {line.text}", source, Measurer.KERNEL, found)
     yield from _initrd(subject, boot)
 
 
-def _initrd(subject: Subject, boot: Boot) -> Iterator[Event]:
+def _initrd(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
     own = [found for name in (".ucode", ".initrd") if (found := subject.find(name))]
     parts = [part for part in own if part.name not in subject.model.unmeasured]
     what = "the initrd, as the stub joins it"
-    if subject.model.adds_secret and boot.secret and boot.way is Way.DISK:
-        yield Event(PCR, "EV_EVENT_TAG", what, "initrd", Who.KERNEL, {}, _UNKNOWN)
+    if subject.model.adds_secret and boot.secret and boot.method is BootMethod.DISK:
+        yield Event(PCR, "EV_EVENT_TAG", what, "initrd", Measurer.KERNEL, {}, _UNKNOWN)
         return
     try:
         more = [*_archives(subject), *_addons(subject, boot)]
     except FormatError as error:
-        yield Event(PCR, "EV_EVENT_TAG", what, "initrd", Who.KERNEL, {}, error.message)
+        yield Event(PCR, "EV_EVENT_TAG", what, "initrd", Measurer.KERNEL, {}, error.message)
         return
     if not (parts or more):
         return
     joined = subject.contents.initrd_digests(parts, [content for _, content in more])
     source = " + ".join([*(part.name for part in parts), *(name for name, _ in more)])
     reason = "" if joined is not None else "its microcode is too large"
-    yield Event(PCR, "EV_EVENT_TAG", what, source, Who.KERNEL, joined or {}, reason)
+    yield Event(PCR, "EV_EVENT_TAG", what, source, Measurer.KERNEL, joined or {}, reason)
 
 
-def _archives(subject: Subject) -> Iterator[tuple[str, Blob]]:
+def _archives(subject: BootedProfile) -> Iterator[tuple[str, Blob]]:
     """What the stub generates."""
     for section_name, name in _EXTRA:
         section = subject.find(section_name)
@@ -68,7 +68,7 @@ def _archives(subject: Subject) -> Iterator[tuple[str, Blob]]:
             yield f"/.extra/{name}", Blob.of_bytes(data)
 
 
-def _addons(subject: Subject, boot: Boot) -> Iterator[tuple[str, Blob]]:
+def _addons(subject: BootedProfile, boot: Boot) -> Iterator[tuple[str, Blob]]:
     """Addons' initrds. Raises `FormatError` for addons' microcode, which comes before everything."""
     for name, contents in usable_addons(subject, boot) if subject.model.archive_addons else ():
         if contents.layout.find(".ucode"):

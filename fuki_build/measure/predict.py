@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fuki_build.errors import FukiError
 from fuki_build.formats.hashes import SIZES
-from fuki_build.formats.hwids import DeviceType
+from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.firmware import Slice, searched, slices
 from fuki_build.image.layout import Layout
@@ -17,11 +17,11 @@ from fuki_build.image.section import Section
 from fuki_build.image.selection import Selection, measured_with, plainly_measured, select
 from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
 from fuki_build.measure.boot import Boot
-from fuki_build.measure.cmdline import settle
-from fuki_build.measure.contents import Contents
-from fuki_build.measure.events import Event, Who, register
+from fuki_build.measure.booted_profile import BootedProfile
+from fuki_build.measure.cmdline import booted_command_line
+from fuki_build.measure.events import Event, Measurer, register
 from fuki_build.measure.registers import extend
-from fuki_build.measure.subject import Subject
+from fuki_build.measure.section_digests import SectionDigests
 
 _MAX_CASES = 4096
 """Most combinations of firmware and devicetree that are told apart without machines."""
@@ -178,7 +178,7 @@ def _selectable(part: Slice, kind: DeviceType) -> dict[int, tuple[str, Section]]
     }
 
 
-def predict(contents: Contents, wanted: Sequence[Case], boot: Boot | None = None) -> tuple[Prediction, ...]:
+def predict(contents: SectionDigests, wanted: Sequence[Case], boot: Boot | None = None) -> tuple[Prediction, ...]:
     """What is measured in each case, in the banks that `contents` has.
 
     Raises `FukiError` where the image cannot be measured at all, for instance one whose sections are impossibly large.
@@ -188,7 +188,7 @@ def predict(contents: Contents, wanted: Sequence[Case], boot: Boot | None = None
     sections: dict[int, tuple[Event, ...]] = {}
     predictions = []
     for case in wanted:
-        subject = Subject(contents, case.profile, case.measured)
+        subject = BootedProfile(contents, case.profile, case.measured)
         if case.profile not in around:
             around[case.profile] = _around(subject, how)
         before, after = around[case.profile]
@@ -200,9 +200,9 @@ def predict(contents: Contents, wanted: Sequence[Case], boot: Boot | None = None
     return tuple(predictions)
 
 
-def _around(subject: Subject, boot: Boot) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
+def _around(subject: BootedProfile, boot: Boot) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
     """What is measured before and after the sections, the same whatever the machine selects (stub.c)."""
-    line = settle(subject, boot)
+    line = booted_command_line(subject, boot)
     banks = subject.contents.banks
     variables = pcr7.variable_events(boot.policy, banks) if boot.policy else ()
     authorities = pcr7.authority_events(boot.policy, banks) if boot.policy else {}
@@ -230,5 +230,5 @@ def before_stub(prediction: Prediction) -> Prediction:
 
     The hand-over program measures nothing, and runs before the stub does.
     """
-    events = tuple(takewhile(lambda event: event.by is Who.FIRMWARE, prediction.events))
+    events = tuple(takewhile(lambda event: event.by is Measurer.FIRMWARE, prediction.events))
     return Prediction(prediction.case, prediction.banks, events)

@@ -17,8 +17,8 @@ from msgspec import Struct
 from fuki_build.image.layout import Layout
 from fuki_build.image.stub import StubModel
 from fuki_build.measure import pcr4
-from fuki_build.measure.boot import Boot, Way
-from fuki_build.measure.events import CONSTANT, Event, Who
+from fuki_build.measure.boot import Boot, BootMethod
+from fuki_build.measure.events import CONSTANT, Event, Measurer
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import digests, replay
 
@@ -73,7 +73,8 @@ def measured(prediction: Prediction, model: StubModel) -> tuple[Event, ...]:
     return tuple(
         event
         for event in prediction.events
-        if event.by is not Who.STUB or (model.measures_cc and (model.measures_cc_tags or event.type != "EV_EVENT_TAG"))
+        if event.by is not Measurer.STUB
+        or (model.measures_cc and (model.measures_cc_tags or event.type != "EV_EVENT_TAG"))
     )
 
 
@@ -85,7 +86,7 @@ def _unknown(events: tuple[Event, ...], boot: Boot) -> str:
 
 
 def _in_guest(event: Event, layout: Layout, profile: int | None) -> Event:
-    if event.by is not Who.KERNEL or not _is_old(layout, profile):
+    if event.by is not Measurer.KERNEL or not _is_old(layout, profile):
         return event
     return Event(event.pcr, event.type, event.what, event.source, event.by, {}, _OLD_KERNEL)
 
@@ -101,17 +102,17 @@ def _is_old(layout: Layout, profile: int | None) -> bool:
 
 def _with_partitions(events: tuple[Event, ...], boot: Boot) -> Iterator[Event]:
     """The events, with the partition table before the first program that comes from a disk."""
-    due = boot.way is Way.DISK and boot.partitions != b""
+    due = boot.method is BootMethod.DISK and boot.partitions != b""
     for event in events:
         if due and event.type == pcr4.APPLICATION:
             found = {} if boot.partitions is None else digests(boot.partitions, [BANK])
             unknown = _NO_TABLE if boot.partitions is None else ""
             what = "the partition table"
-            yield Event(_GPT_PCR, "EV_EFI_GPT_EVENT", what, "the disk", Who.FIRMWARE, found, unknown)
+            yield Event(_GPT_PCR, "EV_EFI_GPT_EVENT", what, "the disk", Measurer.FIRMWARE, found, unknown)
             due = False
         yield event
 
 
 def _exits() -> Iterator[Event]:
     for text in _EXITS:
-        yield Event(_GPT_PCR, "EV_EFI_ACTION", text.decode(), CONSTANT, Who.FIRMWARE, digests(text, [BANK]))
+        yield Event(_GPT_PCR, "EV_EFI_ACTION", text.decode(), CONSTANT, Measurer.FIRMWARE, digests(text, [BANK]))

@@ -3,9 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct
-
-from fuki_build.image.describe import StubView, describe
+from fuki_build.image.describe import StubView, View, describe
 from fuki_build.image.layout import Layout
 from fuki_build.measure import pcr11, rtmr
 from fuki_build.measure.boot import Boot
@@ -15,10 +13,6 @@ from fuki_build.measure.rtmr import Rtmr
 
 FORMAT_VERSION = 1
 """Of everything below; raised when a field changes its meaning or goes away."""
-
-
-class View(Struct, frozen=True, rename="kebab"):
-    pass
 
 
 class EventView(View, frozen=True):
@@ -79,7 +73,7 @@ class BootView(View, frozen=True):
     `partitions` is the SHA-384 of the disk's partition table, as it is measured.
     """
 
-    way: str
+    method: str
     options: str | None
     smbios_options: str | None
     console: str | None
@@ -180,7 +174,7 @@ def event_view(event: Event) -> EventView:
 
 def boot_view(boot: Boot) -> BootView:
     return BootView(
-        way=boot.way.value,
+        method=boot.method.value,
         options=boot.options,
         smbios_options=boot.smbios,
         console=boot.console,

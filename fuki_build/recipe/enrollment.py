@@ -20,13 +20,13 @@ def enroll_firmware(
     `source`, which the recipe calls `name`, and the certificates become inputs. `place` is the firmware table's.
     """
     # cryptography is slow to load.
-    from fuki_build.formats import x509  # noqa: PLC0415
-    from fuki_build.signing import enrollment  # noqa: PLC0415
+    from fuki_build.formats.asn1 import x509  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import enrollment  # noqa: PLC0415
 
     where = f"{place}.enroll"
     with located(f"{where}.backend"):
         enroller = host.enroller(table.backend)
-    wanted = enrollment.Wanted(
+    wanted = enrollment.KeyFiles(
         table.pk, table.kek, table.db, table.dbx, table.owner, table.microsoft, table.secure_boot
     )
     keys = enrollment.load_keys(

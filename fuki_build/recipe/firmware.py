@@ -6,8 +6,8 @@ from typing import Any
 from msgspec import Struct
 
 from fuki_build.errors import FormatError, RecipeError, located, raised_as
-from fuki_build.formats import efifw
-from fuki_build.formats.hwids import Device
+from fuki_build.formats.uki import efifw
+from fuki_build.formats.uki.hwids import Device
 from fuki_build.hooks.host import PluginHost, blame, loaded_machines
 from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.records import FirmwareFile, SourceContext

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
-from fuki_build.errors import FormatError, FukiError, RecipeError
-from fuki_build.formats import authenticated_variable, id_block, igvm, pe
-from fuki_build.formats.id_block import IdAuth, IdBlock
-from fuki_build.formats.igvm.data_hobs import DataKind
+from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.formats.confidential import id_block, igvm
+from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
+from fuki_build.formats.confidential.igvm.data_hobs import DataKind
+from fuki_build.formats.pe import pe
+from fuki_build.formats.uefi import authenticated_variable
 from fuki_build.image.blob import Blob
 from fuki_build.image.wrapping import GuestData, WrapSettings, wrap
 from fuki_build.recipe.model import DataName, IgvmDataTable, IgvmTable
@@ -23,17 +25,15 @@ def wrap_firmware(table: IgvmTable, firmware: Blob, open_file: OpenFile, read: O
     _check_kinds(table, place)
     data = [_data(item, open_file, place(f"data[{index}].file")) for index, item in enumerate(table.data)]
     settings = WrapSettings(
-        platforms=tuple(igvm.Platform[platform.name] for platform in dict.fromkeys(table.platforms)),
+        platforms=tuple(igvm.IgvmPlatform[platform.name] for platform in dict.fromkeys(table.platforms)),
         policy=table.policy,
         cpu_signature=table.cpu_signature,
         snp_parameters=table.snp_parameters,
         id_block=None if table.id_block is None else _id_block(table.id_block, read, place("id-block")),
         data_address=table.data_address,
     )
-    try:
+    with raised_as(RecipeError, place(""), of=FormatError):
         return wrap(firmware, settings, data)
-    except FormatError as error:
-        raise RecipeError(error.message, where=place(""), hint=error.hint) from error
 
 
 def _check_kinds(table: IgvmTable, place: Place) -> None:
@@ -52,13 +52,11 @@ def _check_kinds(table: IgvmTable, place: Place) -> None:
 
 def _data(item: IgvmDataTable, open_file: OpenFile, where: str) -> GuestData:
     content = open_file(item.file, where)
-    try:
+    with raised_as(RecipeError, where, of=FormatError, about=item.file):
         if item.kind in KEYS:
             _check_key(item, content)
         else:
             pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
-    except FormatError as error:
-        raise RecipeError(f"{item.file}: {error.message}", where=where, hint=error.hint) from error
     return GuestData(DataKind[item.kind.name], content)
 
 
@@ -72,10 +70,8 @@ def _check_key(item: IgvmDataTable, content: Blob) -> None:
 
 def _id_block(name: str, read: OpenFile, where: str) -> tuple[IdBlock, IdAuth]:
     block, auth = (read(f"{name}{suffix}", where) for suffix in (".id-block", ".id-auth"))
-    try:
+    with raised_as(RecipeError, where):
         return (
             id_block.decode_block(block.read_small(id_block.BLOCK_SIZE, "the ID block")),
             id_block.decode_auth(auth.read_small(id_block.AUTH_SIZE, "the ID authentication")),
         )
-    except FukiError as error:
-        raise RecipeError(error.message, where=where, hint=error.hint) from error

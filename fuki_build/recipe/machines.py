@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from fuki_build.errors import RecipeError, located, raised_as
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, WIDE_TO_NARROW, Dialect, chid, identity, stub_chids
 from fuki_build.hardware.machine import Machine, from_table

@@ -43,7 +43,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {"hand-over": HandOverTable}
 _MAPPINGS = ("variables", "sections")
 
 
-class Section(Struct):
+class MkosiSection(Struct):
     """What the section says: the recipe's own keys, `[fuki.image]`'s, and the file that `Recipe=` names."""
 
     recipe: str | None = None
@@ -63,11 +63,11 @@ def _fields(table: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]
     return {_camel(f.encode_name): f for f in msgspec.structs.fields(table)}
 
 
-def parse(text: str, file: str) -> Section:
+def parse(text: str, file: str) -> MkosiSection:
     """Parse the section. Raises `RecipeError` naming file, line and the nearest known key."""
     top, image = _fields(Recipe), _fields(ImageTable)
     del top["Image"]
-    section = Section()
+    section = MkosiSection()
     for number, key, value in _assignments(text, file):
         where = f"{file}:{number}: {key}="
         if len(value) > documents.MAX_LINE:
@@ -85,7 +85,7 @@ def parse(text: str, file: str) -> Section:
     return section
 
 
-def merge(base: dict[str, Any], section: Section) -> dict[str, Any]:
+def merge(base: dict[str, Any], section: MkosiSection) -> dict[str, Any]:
     """The section's keys over a recipe's; arrays of tables are added to."""
     data = {**base, **section.top}
     # What is no list or table is left as it is, for the conversion to complain about.

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from fuki_build.formats.id_block import DEFAULT_POLICY
+from fuki_build.formats.confidential.id_block import DEFAULT_POLICY
 from fuki_build.hooks.launch import DirectBootMode
 from fuki_build.image.wrapping import DATA_ADDRESS
 from fuki_build.measure.registers import PHASES
@@ -54,7 +54,7 @@ SectionName = Annotated[
 ]
 
 
-class Contents(Table, frozen=True):
+class ContentTable(Table, frozen=True):
     """Content of an image, of a profile (overriding the image's) or of an addon. Paths are relative to the recipe."""
 
     linux: Annotated[str | None, Meta(description="kernel: an EFI executable, or one compressed as a whole")] = None
@@ -81,7 +81,7 @@ class Contents(Table, frozen=True):
     ] = {}
 
 
-class ImageTable(Contents, frozen=True):
+class ImageTable(ContentTable, frozen=True):
     """`[fuki.image]`: the base, which every profile shares."""
 
     stub: Annotated[
@@ -179,7 +179,7 @@ class FirmwareTable(Table, frozen=True):
     igvm: Annotated[IgvmTable | None, Meta(description="makes an IGVM file of it, after keys were enrolled")] = None
 
 
-class ProfileTable(Contents, frozen=True, kw_only=True):
+class ProfileTable(ContentTable, frozen=True, kw_only=True):
     """`[[fuki.profile]]`: sections over those of the base."""
 
     id: Annotated[str, Meta(min_length=1, description="ID of the profile")]
@@ -187,7 +187,7 @@ class ProfileTable(Contents, frozen=True, kw_only=True):
     firmware: Annotated[tuple[dict[str, Any], ...], Meta(description="firmware of this profile alone")] = ()
 
 
-class AddonTable(Contents, frozen=True, kw_only=True):
+class AddonTable(ContentTable, frozen=True, kw_only=True):
     """`[[fuki.addon]]`: a file of its own that extends the image at boot."""
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="becomes <name>.addon.efi")]

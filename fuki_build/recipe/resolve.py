@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError, RecipeError, raised_as
-from fuki_build.formats import env_file, sbat
-from fuki_build.formats.pe import Machine
+from fuki_build.formats.pe.pe import CoffMachine
+from fuki_build.formats.uki import env_file, sbat
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Expectation
 from fuki_build.hooks.signers import SigningContext
@@ -17,7 +17,7 @@ from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.kernel import Kernel
 from fuki_build.image.section import ADDON_PAYLOAD, Section
 from fuki_build.image.stub import Stub
-from fuki_build.recipe.contents import Slice, resolve_contents, sbat_lines
+from fuki_build.recipe.contents import ResolvedContents, resolve_contents, sbat_lines
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
 from fuki_build.recipe.hand_over import hand_over_program
@@ -25,14 +25,14 @@ from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.launch import LaunchRequest, resolve_launch
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.model import AddonTable, ImageTable, ProfileTable
-from fuki_build.recipe.policies import make_room, resolve_policies, with_public_key
+from fuki_build.recipe.pcr_policies import reserve_policies, resolve_policies, with_public_key
 from fuki_build.recipe.signing import KernelSigning, resolve_signers
 from fuki_build.recipe.stubs import find_stub, read_stub
 from fuki_build.signing.request import SignRequest
 
 if TYPE_CHECKING:
-    from fuki_build.signing.kernel import KernelRoom
-    from fuki_build.signing.policy import PolicyKey, PolicyRoom
+    from fuki_build.signing.authenticode.kernel import KernelReservation
+    from fuki_build.signing.pcr_policy.section import PolicyKey, PolicyReservation
 
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -46,9 +46,9 @@ class Resolved(Struct, frozen=True):
     firmware_origins: Mapping[str, Mapping[str, str]]
     expectations: tuple[Expectation, ...] = ()
     signers: tuple[SignRequest, ...] = ()
-    kernels: tuple["KernelRoom", ...] = ()
+    kernels: tuple["KernelReservation", ...] = ()
     """Kernels of the image that are to be signed."""
-    policies: tuple["PolicyRoom", ...] = ()
+    policies: tuple["PolicyReservation", ...] = ()
     """Sections of the image with policies that are to be signed."""
     launches: tuple[LaunchRequest, ...] = ()
 
@@ -80,7 +80,7 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
         for index, table in enumerate(loaded.recipe.launch)
         for request in resolve_launch(table, host, loaded.directory, f"fuki.launch[{index}]", inputs.dependencies)
     ]
-    uki, rooms = make_room(uki, policies)
+    uki, reservations = reserve_policies(uki, policies)
     return Resolved(
         uki,
         addons,
@@ -88,8 +88,8 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
         origins,
         (*declared, *expected),
         signers,
-        tuple(kernels.rooms),
-        rooms,
+        tuple(kernels.reservations),
+        reservations,
         tuple(launches),
     )
 
@@ -126,13 +126,15 @@ def _resolve_uki(
         if profile.sbat:
             sections.append(_uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))
         kernels += [own.kernel] if own.kernel else []
-    machine = Machine(stub.headers.coff.machine)
+    machine = CoffMachine(stub.headers.coff.machine)
     return Image(ImageKind.UKI, recipe.name, machine, stub, tuple(sections), tuple(kernels)), firmware
 
 
-def _resolve_profile(profile: ProfileTable, firmware: FirmwareSet, number: int, inputs: Inputs, where: str) -> Slice:
+def _resolve_profile(
+    profile: ProfileTable, firmware: FirmwareSet, number: int, inputs: Inputs, where: str
+) -> ResolvedContents:
     found = resolve_contents(profile, firmware, number, inputs, where)
-    return Slice((_profile_section(profile.id, profile.title, number, where), *found.sections), found.kernel)
+    return ResolvedContents((_profile_section(profile.id, profile.title, number, where), *found.sections), found.kernel)
 
 
 def _check_profile_ids(table: ImageTable, profiles: Sequence[ProfileTable]) -> None:
@@ -177,7 +179,7 @@ def _sbat_of(data: bytes, owner: str) -> tuple[str, ...]:
         return sbat.parse(data) if data.strip(b"\0") else ()
 
 
-def _resolve_addon(addon: AddonTable, machine: Machine, inputs: Inputs, where: str) -> Image:
+def _resolve_addon(addon: AddonTable, machine: CoffMachine, inputs: Inputs, where: str) -> Image:
     if addon.linux is not None:
         raise RecipeError("an addon has no kernel of its own", where=f"{where}.linux", hint="remove it there")
     found = resolve_contents(addon, FirmwareSet(), None, inputs, where)

@@ -11,13 +11,13 @@ from fuki_build.hooks.host import Contribution, PluginHost
 from fuki_build.hooks.options import NoOptions
 from fuki_build.hooks.signers import FileSigner, KeySigner, SigningContext
 from fuki_build.image.inspect import read_layout
-from fuki_build.recipe.contents import Slice
+from fuki_build.recipe.contents import ResolvedContents
 from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.model import Sign, SignTable
 from fuki_build.signing.request import SignRequest
 
 if TYPE_CHECKING:
-    from fuki_build.signing.kernel import KernelRoom
+    from fuki_build.signing.authenticode.kernel import KernelReservation
 
 T = TypeVar("T", bound=Struct)
 
@@ -83,19 +83,19 @@ class KernelSigning:
     def __init__(self, requests: tuple[SignRequest, ...], context: SigningContext) -> None:
         self._requests = requests
         self._context = context
-        self.rooms: list[KernelRoom] = []
+        self.reservations: list[KernelReservation] = []
 
-    def reserve(self, found: Slice) -> Slice:
+    def reserve(self, found: ResolvedContents) -> ResolvedContents:
         """The slice with the kernel as it will be, as far as that is known now."""
         kernel = found.kernel
         if not self._requests or kernel is None or kernel.headers is None or kernel.signed:
             return found
-        from fuki_build.signing.kernel import reserve  # noqa: PLC0415 - cryptography is slow to load
+        from fuki_build.signing.authenticode.kernel import reserve  # noqa: PLC0415 - cryptography is slow to load
 
-        room = reserve(read_layout(kernel.content, kernel.path), self._requests, self._context)
-        self.rooms.append(room)
+        reservation = reserve(read_layout(kernel.content, kernel.path), self._requests, self._context)
+        self.reservations.append(reservation)
         sections = tuple(
-            replace(section, content=room.content) if section.name == ".linux" else section
+            replace(section, content=reservation.content) if section.name == ".linux" else section
             for section in found.sections
         )
         return replace(found, sections=sections)

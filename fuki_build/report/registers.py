@@ -9,7 +9,7 @@ from fuki_build.measure.boot import Boot
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.views import CaseView, predictions_view
 from fuki_build.report.facts import CaseFacts, ProfileFacts
-from fuki_build.signing.coverage import Phase
+from fuki_build.signing.pcr_policy.coverage import Phase
 
 
 def profile_facts(

@@ -54,7 +54,7 @@ def open_signers(requests: Sequence[SignRequest], context: SigningContext) -> tu
 
 def _open(request: SignRequest, context: SigningContext) -> SigningKey | None:
     if not issubclass(request.backend, KeySigner):
-        from fuki_build.signing.suitability import source_date  # noqa: PLC0415 - cryptography is slow to load
+        from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415 - cryptography is slow to load
 
         # Programs take it from the environment, unseen.
         source_date()

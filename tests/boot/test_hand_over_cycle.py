@@ -6,9 +6,9 @@ import parts
 import pytest
 from fuki_qemu.host.launch_update import Control
 
-from fuki_build.formats import igvm
-from fuki_build.formats.igvm import native_context
-from fuki_build.formats.igvm.native_context import NativeRegisters
+from fuki_build.formats.confidential import igvm
+from fuki_build.formats.confidential.igvm import native_context
+from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
 from tests.boot.conftest import Bench
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build
 from tests.support.command import succeed
@@ -83,7 +83,7 @@ def dead() -> bytes:
 
     def headers(start: int) -> list[igvm.Directive]:
         return [
-            igvm.SupportedPlatform(1, 2, igvm.Platform.NATIVE, 1, 0),
+            igvm.SupportedPlatform(1, 2, igvm.IgvmPlatform.NATIVE, 1, 0),
             igvm.PageData(0xFFFFF000, 1, start, 0, igvm.PageKind.NORMAL),
             igvm.VpContext(0, 1, start + igvm.PAGE, 0),
         ]

@@ -149,9 +149,9 @@ def test_the_real_kernel_under_a_stub_that_has_the_firmware_load_it(bench, tmp_p
 def test_the_real_kernel_handed_over_without_a_probe_says_its_command_line(tmp_path, part):
     """The kernel finds no first program, and with panic=-1 ends the machine."""
     image = build(tmp_path / "real", PROFILE, kernel=True)
-    wish = session.Wish(
+    request = session.BootRequest(
         image, profile="other", direct=True, firmware=part("ovmf-code"), kvm=False, timeout=150, screen=Screen.NONE
     )
-    booted = session.boot(wish, new_host())
+    booted = session.boot(request, new_host())
     assert booted.outcome.ending == "ended"
     assert "Kernel command line: console=ttyS0 which=other" in booted.console

@@ -8,7 +8,7 @@ from pathlib import Path
 import parts
 import pytest
 
-from fuki_build.signing.signature import Verdict
+from fuki_build.signing.authenticode.signature import SignatureVerdict
 from tests.support import signature_verdicts
 from tests.support.signature_variants import variants
 from tests.support.signature_verdicts import DIFFERENCES, Verdicts, disagreeing, page
@@ -36,7 +36,7 @@ def test_there_are_some_hundred_variants_of_which_firmware_starts_half(found):
 
 
 def test_nothing_is_valid_that_firmware_refuses(found):
-    assert [one.variant.name for one in found if one.fuki == Verdict.VALID and not one.ovmf] == []
+    assert [one.variant.name for one in found if one.fuki == SignatureVerdict.VALID and not one.ovmf] == []
 
 
 def test_every_difference_from_firmware_has_a_reason(found):

@@ -13,7 +13,7 @@ from typing import Any
 import parts
 import pytest
 
-from fuki_build.formats.event_log import TYPES
+from fuki_build.formats.tcg.event_log import TYPES
 from tests.formats.test_event_log import record, spec_event
 from tests.support.command import refused, succeed
 

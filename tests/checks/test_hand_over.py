@@ -9,11 +9,11 @@ from fuki_hand_over.programs import VM_LAUNCH_UPDATE
 from msgspec.structs import replace
 
 from fuki_build.checks import hand_over
-from fuki_build.formats import hwids
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki import hwids
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks import Subject
+from fuki_build.hooks import CheckSubject
 from fuki_build.image import layout as layouts
 from fuki_build.image.layout import Layout
 from fuki_build.image.stub import MODELS
@@ -133,7 +133,7 @@ def test_hardware_ids_that_depend_on_the_panel_are_found():
     machine = Machine("laptop", manufacturer="Acme", panel_id="ABC1234")
     for chid in (stub_chids(machine)[17], stub_chids(machine)[7], next(iter(hwids.decode(nil_table()))).chid):
         table = hwids.encode([Device(DeviceType.UEFI_FW, "n", "fw", frozenset({chid}))])
-        problems = list(hand_over.panel_ids(Subject(layout_with(table), machines=[machine])))
+        problems = list(hand_over.panel_ids(CheckSubject(layout_with(table), machines=[machine])))
         assert len(problems) == (0 if chid == stub_chids(machine)[7] else 1)
 
 
@@ -143,10 +143,10 @@ def nil_table() -> bytes:
 
 def test_a_stub_that_hands_over_itself_is_found(monkeypatch):
     layout = layout_with(nil_table())
-    assert not list(hand_over.handed_over_twice(Subject(layout)))
+    assert not list(hand_over.handed_over_twice(CheckSubject(layout)))
     later = (*MODELS, replace(MODELS[-1], since=(262, 1), hands_firmware_over=True))
     monkeypatch.setattr("fuki_build.image.stub.MODELS", later)
-    (problem,) = hand_over.handed_over_twice(Subject(layout))
+    (problem,) = hand_over.handed_over_twice(CheckSubject(layout))
     assert "itself" in problem.message
 
 

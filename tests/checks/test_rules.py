@@ -262,7 +262,7 @@ ABOUT_THE_WHOLE = {
     "os-release-missing",
     "uname-missing",
     "image-size",
-    "header-room",
+    "header-size",
     "stub-unknown",
 }
 ONE = 'platforms = ["qemu:q35"]'
@@ -310,10 +310,10 @@ WRONG = {
     "hwids-empty": patch(".hwids", put(0, bytes(28))),
     "hwids-never-tried": swap(ONE, f'chids = ["{never_tried_chid()}"]'),
     "profile-without-hwids": swap('platforms = ["qemu:i440fx"]', ""),
-    "header-room": profiles_for_a_small_header,
+    "header-size": profiles_for_a_small_header,
     "image-size": huge_initrd,
     "section-room": stub_with_a_section,
-    "sbat-room": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
+    "sbat-size": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
     "sbat-odd for a short line": patch(".sbat", put(0, b"sbat;1")),
     "sbat-odd for a generation": patch(".sbat", put(0, b"sbat,x,")),
     "digest-disputed for a gap": with_gap,
@@ -367,9 +367,9 @@ def listed(shop: Path) -> list[tuple[str, str]]:
 
 
 def test_every_rule_of_the_core_has_a_wrong_image_here(shop):
-    # Those about machines, PE headers and hand-overs have files of their own: test_matching.py, test_structure.py,
-    # test_hand_over.py.
-    rules = {rule for rule, _ in listed(shop) if not rule.startswith(("match-", "hand-over-"))}
+    # Those about machines, PE headers, hand-overs and IGVM files have files of their own: test_matching.py,
+    # test_structure.py, test_hand_over.py, tests/recipe/test_igvm.py.
+    rules = {rule for rule, _ in listed(shop) if not rule.startswith(("match-", "hand-over-", "igvm-"))}
     elsewhere = {*test_structure.WRONG, *test_structure.KERNELS, "section-count", "addon-machine", "cmdline-empty"}
     assert rules == {name.split()[0] for name in (*WRONG, *elsewhere)} | EXPECTED
 
@@ -424,7 +424,7 @@ def test_errors_come_before_warnings_and_notes(shop, part):
 
 
 @pytest.mark.parametrize(
-    "name", ["header-room", "sbat-room", "section-room", "image-size", "kernel-not-startable", "stub-too-old"]
+    "name", ["header-size", "sbat-size", "section-room", "image-size", "kernel-not-startable", "stub-too-old"]
 )
 def test_an_error_stops_a_build_before_anything_is_written(shop, part, name):
     WRONG[name](shop, part)
@@ -436,7 +436,7 @@ def test_an_error_stops_a_build_before_anything_is_written(shop, part, name):
     assert sorted(shop.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["header-room", "sbat-room", "image-size"])
+@pytest.mark.parametrize("name", ["header-size", "sbat-size", "image-size"])
 def test_a_plan_with_errors_is_still_shown(shop, part, name):
     WRONG[name](shop, part)
     outcome = invoke(shop, "plan")

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import efi_signature_list, variable_store
-from fuki_build.formats.efi_signature_list import Kind
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import efi_signature_list, variable_store
+from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from tests.support.command import Outcome, invoke, refused, succeed
 
 OWNER = "77fa9abd-0359-4d32-bd60-28f4e78f784b"
@@ -138,7 +138,7 @@ class TestEnroll:
             assert after[name] == (shop / f"keys/{name}.esl").read_bytes()
         assert after["dbx"].startswith(before["dbx"])
         added = efi_signature_list.decode(after["dbx"][len(before["dbx"]) :])
-        assert [one.type for one in added] == [Kind.SHA256.guid, *[Kind.X509.guid] * 3]
+        assert [one.type for one in added] == [SignatureType.SHA256.guid, *[SignatureType.X509.guid] * 3]
         assert added[0].signatures[0].data == b"\xab" * 32
 
     def test_what_is_revoked_already_is_not_listed_twice(self, shop):
@@ -251,7 +251,7 @@ def test_without_the_plugin_it_is_named(shop):
 
 def test_more_than_the_store_holds_is_refused(shop):
     digests = [hashlib.sha256(number.to_bytes(4)).digest() for number in range(8192)]
-    many = efi_signature_list.hash_list(Kind.SHA256, digests, UUID(OWNER))
+    many = efi_signature_list.hash_list(SignatureType.SHA256, digests, UUID(OWNER))
     (shop / "many.esl").write_bytes(efi_signature_list.encode([many]))
     error = refused(shop, *ENROL, "vars.fd", "-o", "out.fd", *KEYS, "--dbx", "many.esl", code=1)
     assert "too small" in error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fuki_build.formats import pcr_text
+from fuki_build.formats.tcg import pcr_text
 from tests.support.command import invoke, refused, succeed
 from tests.support.images import layout_of, write
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fuki_build.formats import event_log
+from fuki_build.formats.tcg import event_log
 from tests.formats.test_event_log import LOGS, record, spec_event
 from tests.support.command import invoke
 

@@ -12,11 +12,12 @@ import pytest
 
 import fuki_build.hooks
 from fuki_build import Machine
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks.host import HOOKS
 from fuki_build.image import describe
 from fuki_build.recipe import model
-from fuki_build.signing import offline, policy_report, verify
+from fuki_build.signing.authenticode import offline, verify
+from fuki_build.signing.pcr_policy import report
 from tests.docs import reference
 from tests.docs.pages import CHECKOUT
 
@@ -66,11 +67,11 @@ def tables() -> dict[str, list[str]]:
         ("Signature", describe.SignatureView),
         ("Report", verify.ImageReport),
         ("Signature report", verify.SignatureReport),
-        ("Certificate", x509.Facts),
-        ("Policy report", policy_report.PolicyReport),
-        ("Policy place", policy_report.PolicyPlace),
-        ("Missing policy", policy_report.MissingPolicy),
-        ("Digests", offline.Document),
+        ("Certificate", x509.CertificateFacts),
+        ("Policy report", report.PolicyReport),
+        ("Policy place", report.PolicyPlace),
+        ("Missing policy", report.MissingPolicy),
+        ("Digests", offline.SigningDocument),
     ],
 )
 def test_the_fields_of_an_image_are_those_on_the_page(heading: str, view: type[msgspec.Struct]):

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import dmi_text
+from fuki_build.formats.hardware import dmi_text
 
 DMIDECODE = """\
 # dmidecode 3.4

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import device_path, event_data, event_log, hashes, pcr_text
-from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
+from fuki_build.formats import hashes
+from fuki_build.formats.tcg import event_data, event_log, pcr_text
+from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
+from fuki_build.formats.uefi import device_path
 from fuki_build.measure.explain import registers
 
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import id_block, igvm
-from fuki_build.formats.id_block import IdAuth, IdBlock
-from fuki_build.formats.igvm import data_hobs, id_block_header, native_context, partition
-from fuki_build.formats.igvm.data_hobs import DataHob, DataKind
-from fuki_build.formats.igvm.native_context import NativeRegisters
+from fuki_build.formats.confidential import id_block, igvm
+from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
+from fuki_build.formats.confidential.igvm import data_hobs, id_block_header, native_context, partition
+from fuki_build.formats.confidential.igvm.data_hobs import DataHob, DataKind
+from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
 from fuki_build.formats.reader import Reader
 from tests.support import igvm as written
 

@@ -7,7 +7,7 @@ from struct import pack, pack_into
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import ovmf
+from fuki_build.formats.confidential import ovmf
 from fuki_build.formats.reader import Reader
 
 Part = Callable[[str], Path]

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import pe, sbat
+from fuki_build.formats.pe import pe
+from fuki_build.formats.uki import sbat
 
 Part = Callable[[str], Path]
 

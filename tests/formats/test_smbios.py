@@ -3,7 +3,7 @@ from struct import pack
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import smbios
+from fuki_build.formats.hardware import smbios
 from tests.support.smbios import T440S, baseboard, bios, dump, enclosure, end, structure, system, table
 
 

@@ -3,8 +3,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import event_data, event_log
 from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.tcg import event_data, event_log
 from fuki_build.measure.explain import explain, registers
 
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"

@@ -2,8 +2,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import id_block
-from fuki_build.formats.id_block import IdAuth, IdBlock
+from fuki_build.formats.confidential import id_block
+from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
 
 
 def seeds() -> Iterator[bytes]:

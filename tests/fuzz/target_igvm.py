@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import igvm
+from fuki_build.formats.confidential import igvm
 from fuki_build.formats.reader import Reader
 from tests.support import igvm as written
 

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode, pe
+from fuki_build.formats.pe import authenticode, pe
 
 from .helper import head, image, tail
 

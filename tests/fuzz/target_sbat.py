@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import sbat
+from fuki_build.formats.uki import sbat
 
 
 def seeds() -> Iterator[bytes]:

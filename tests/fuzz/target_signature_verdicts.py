@@ -15,9 +15,9 @@ from struct import pack, unpack_from
 
 from fuki_build.errors import FukiError
 from fuki_build.image.inspect import inspect
-from fuki_build.signing.signature import Verdict
-from fuki_build.signing.trust import Database, Trust
-from fuki_build.signing.verify import verify
+from fuki_build.signing.authenticode.signature import SignatureVerdict
+from fuki_build.signing.authenticode.trust import Database, Trust
+from fuki_build.signing.authenticode.verify import verify
 from tests.support.certificate_chains import LEAF, certify, data_of
 from tests.support.secure_boot import write_certificates
 from tests.support.signature_variants import STRUCTURES, sign_image
@@ -28,7 +28,7 @@ from .helper import workspace
 _CHANGES = 4
 """Bytes of an image that one input changes at most."""
 _HEADER = 0x200
-_KNOWN_REFUSALS = {Verdict.UNREADABLE, Verdict.MISMATCH, None}
+_KNOWN_REFUSALS = {SignatureVerdict.UNREADABLE, SignatureVerdict.MISMATCH, None}
 """What fuki says of images that others accept: no strict DER, a table that its entries do not fill, overlapping or
 impossible headers. Never that a signature was forged, or that nobody trusted stands behind it."""
 
@@ -69,13 +69,13 @@ def run(data: bytes) -> None:
     path.write_bytes(damaged(data))
     verdict = _verdict(path, Trust(Database((certificate,))))
     by_sbverify = _accepts("sbverify", "--cert", directory / "db.pem", path)
-    if verdict is Verdict.VALID:
+    if verdict is SignatureVerdict.VALID:
         assert by_sbverify or _is_known_to_be_stricter(path), "fuki alone takes the image for valid"
     elif by_sbverify and _accepts("osslsigncode", "verify", "-CAfile", directory / "db.pem", "-in", path):
         assert verdict in _KNOWN_REFUSALS, f"others accept the image, and for fuki it is {verdict}"
 
 
-def _verdict(path: Path, trust: Trust) -> Verdict | None:
+def _verdict(path: Path, trust: Trust) -> SignatureVerdict | None:
     """None for what is no image to fuki."""
     try:
         return verify(inspect(path), trust).verdict

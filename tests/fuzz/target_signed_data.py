@@ -2,8 +2,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import signed_data, x509
-from fuki_build.signing.chain import Chains
+from fuki_build.formats.asn1 import signed_data, x509
+from fuki_build.signing.authenticode.chain import Chains
 
 from .helper import tail
 

@@ -3,8 +3,8 @@ from contextlib import suppress
 from struct import pack
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import ovmf
-from fuki_build.formats.igvm.data_hobs import DataKind
+from fuki_build.formats.confidential import ovmf
+from fuki_build.formats.confidential.igvm.data_hobs import DataKind
 from fuki_build.image.blob import Blob
 from fuki_build.image.unwrapping import unwrap
 from fuki_build.image.wrapping import GuestData, WrapSettings, wrap

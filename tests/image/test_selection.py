@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import efifw
-from fuki_build.formats.hwids import DeviceType
+from fuki_build.formats.uki import efifw
+from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hardware.chid import Dialect, chid
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.blob import Blob

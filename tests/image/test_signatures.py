@@ -4,7 +4,7 @@ import pefile
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode
+from fuki_build.formats.pe import authenticode
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_file import OutputFile

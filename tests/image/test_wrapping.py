@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import igvm, ovmf, vmsa
-from fuki_build.formats.id_block import IdAuth, IdBlock
-from fuki_build.formats.igvm import data_hobs, native_context
-from fuki_build.formats.igvm.data_hobs import DataHob, DataKind
+from fuki_build.formats.confidential import igvm, ovmf, vmsa
+from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
+from fuki_build.formats.confidential.igvm import data_hobs, native_context
+from fuki_build.formats.confidential.igvm.data_hobs import DataHob, DataKind
 from fuki_build.formats.reader import Reader
 from fuki_build.image.blob import Blob
 from fuki_build.image.unwrapping import unwrap
@@ -22,7 +22,7 @@ from fuki_build.image.wrapping import GuestData, WrapSettings, wrap
 
 BUILDS = ["ovmf-generic", "ovmf-amdsev", "ovmf-inteltdx", "ovmf-2025", "ovmf-2022"]
 NATIVE, SNP = 1, 2
-BOTH = (igvm.Platform.NATIVE, igvm.Platform.SEV_SNP)
+BOTH = (igvm.IgvmPlatform.NATIVE, igvm.IgvmPlatform.SEV_SNP)
 HOB_AREA, PARAMETER_AREA = 0x813000, 0x812000  # IGVM metadata of Debian's edk2 2026.08
 Mistake = tuple[Blob, WrapSettings, Sequence[GuestData], str]
 KERNEL = GuestData(DataKind.KERNEL, Blob.of_bytes(b"kernel" * 1000))
@@ -57,8 +57,8 @@ def test_the_firmware_is_in_the_guest_s_memory_below_4_gib(build: str, mask: int
 def test_each_platform_has_one_context_behind_all_its_pages(build: str):
     file = read(wrap(firmware(build), WrapSettings()))
     assert [(p.platform, p.mask) for p in file.platforms] == [
-        (igvm.Platform.NATIVE, NATIVE),
-        (igvm.Platform.SEV_SNP, SNP),
+        (igvm.IgvmPlatform.NATIVE, NATIVE),
+        (igvm.IgvmPlatform.SEV_SNP, SNP),
     ]
     for mask, address in ((NATIVE, 0), (SNP, 0xFFFFFFFFF000)):
         own = [d for d in file.of(mask) if isinstance(d, igvm.PageData | igvm.ParameterInsert | igvm.VpContext)]
@@ -139,8 +139,8 @@ def test_data_are_in_memory_and_told_to_the_firmware(mask: int):
 
 
 @pytest.mark.parametrize("build", BUILDS)
-@pytest.mark.parametrize("platforms", [(igvm.Platform.NATIVE,), (igvm.Platform.SEV_SNP,), BOTH])
-def test_no_page_is_there_twice_and_all_are_aligned(build: str, platforms: tuple[igvm.Platform, ...]):
+@pytest.mark.parametrize("platforms", [(igvm.IgvmPlatform.NATIVE,), (igvm.IgvmPlatform.SEV_SNP,), BOTH])
+def test_no_page_is_there_twice_and_all_are_aligned(build: str, platforms: tuple[igvm.IgvmPlatform, ...]):
     data = [KERNEL] if build in ("ovmf-generic", "ovmf-amdsev") else []
     file = read(wrap(firmware(build), WrapSettings(platforms, snp_parameters=True), data))
     for platform in file.platforms:
@@ -157,7 +157,7 @@ def test_policy_and_id_block_are_for_snp_guests_only():
     (found,) = (d for d in file.directives if isinstance(d, igvm.SnpIdBlock))
     assert (found.mask, found.launch_digest, found.svn, found.author_key_enabled) == (SNP, b"\x11" * 48, 7, 0)
     native = read(
-        wrap(firmware("ovmf-generic"), WrapSettings((igvm.Platform.NATIVE,), 0xB0000, id_block=(block, auth)))
+        wrap(firmware("ovmf-generic"), WrapSettings((igvm.IgvmPlatform.NATIVE,), 0xB0000, id_block=(block, auth)))
     )
     assert not [d for d in native.directives if isinstance(d, igvm.GuestPolicy | igvm.SnpIdBlock)]
 
@@ -197,7 +197,7 @@ def test_what_cannot_become_a_file_is_refused(mistakes: dict[str, Mistake], name
 
 
 @given(
-    platforms=st.sampled_from([(igvm.Platform.NATIVE,), (igvm.Platform.SEV_SNP,), BOTH]),
+    platforms=st.sampled_from([(igvm.IgvmPlatform.NATIVE,), (igvm.IgvmPlatform.SEV_SNP,), BOTH]),
     policy=st.integers(0, (1 << 64) - 1),
     signature=st.integers(0, (1 << 32) - 1),
     parameters=st.booleans(),
@@ -212,7 +212,7 @@ def test_a_file_can_be_taken_apart_again(platforms, policy, signature, parameter
     assert found is not None
     assert found.firmware.read_at(0, found.firmware.size) == image.read_at(0, image.size)
     assert [(d.kind, d.content.read_at(0, d.content.size)) for d in found.data] == data
-    snp = igvm.Platform.SEV_SNP in platforms
+    snp = igvm.IgvmPlatform.SEV_SNP in platforms
     assert found.settings.platforms == platforms
     assert not snp or found.settings.policy == policy
     assert not snp or (found.settings.cpu_signature, found.settings.snp_parameters) == (signature, parameters)

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import event_data, event_log
-from fuki_build.formats.event_data import Variable
-from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
-from fuki_build.measure.events import Who
-from fuki_build.measure.explain import Verdict, explain
+from fuki_build.formats.tcg import event_data, event_log
+from fuki_build.formats.tcg.event_data import MeasuredVariable
+from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
+from fuki_build.measure.events import Measurer
+from fuki_build.measure.explain import RegisterVerdict, explain
 
 EVIDENCE = os.environ.get("FUKI_EVIDENCE", "")
 """A directory with logs of machines elsewhere, which are not copied into the project."""
@@ -32,7 +32,7 @@ def loaded(path: bytes) -> bytes:
 
 
 def authority(vendor: UUID, name: str) -> bytes:
-    return event_data.encode_variable(Variable(vendor, name, b"value"))
+    return event_data.encode_variable(MeasuredVariable(vendor, name, b"value"))
 
 
 def tag(number: int, text: bytes = b"") -> bytes:
@@ -41,45 +41,45 @@ def tag(number: int, text: bytes = b"") -> bytes:
 
 ON_DISK = pack("<BBHII", 2, 1, 12, 0x0A0341D0, 0) + file_path("\\EFI\\BOOT\\BOOTX64.EFI")
 IN_TPM = [
-    (0, 8, b"version", Who.FIRMWARE),
-    (4, ACTION, b"Calling EFI Application from Boot Option", Who.FIRMWARE),
-    (4, APPLICATION, loaded(ON_DISK), Who.FIRMWARE),
-    (4, APPLICATION, loaded(file_path("\\EFI\\redhat\\grubx64.efi")), Who.LOADER),
-    (4, APPLICATION, loaded(b""), Who.LOADER),
-    (5, TAG, tag(0xF5BC582A), Who.BOOT_MENU),
-    (1, TAG, tag(0xD5CB7CBC), Who.STUB),
-    (7, AUTHORITY, authority(DATABASE, "db"), Who.FIRMWARE),
-    (7, AUTHORITY, authority(SHIM, "Shim"), Who.SHIM),
-    (7, AUTHORITY, authority(SHIM, "SbatLevel"), Who.SHIM),
-    (8, IPL, b"grub_cmd: set default=0", Who.GRUB),
-    (8, IPL, b"kernel_cmdline: /boot/vmlinuz root=/dev/sda1", Who.GRUB),
-    (9, IPL, b"(hd0,gpt1)/boot/grub/grub.cfg", Who.GRUB),
-    (9, IPL, b"/boot/vmlinuz-5.11.0", Who.GRUB),
-    (9, TAG, tag(0x8F3B22EC), Who.KERNEL),
-    (8, IPL, "initrd=\\initramfs.img".encode("utf-16-le") + b"\0\0", Who.LOADER),
-    (10, IPL, b"", Who.KERNEL),
-    (11, IPL, b".linux", Who.STUB),
-    (12, IPL, "options".encode("utf-16-le"), Who.STUB),
-    (12, TAG, tag(0x13AED6DB), Who.STUB),
-    (13, IPL, b"", Who.STUB),
-    (14, IPL, b"MokList", Who.SHIM),
-    (14, IPL, b"MokListX", Who.SHIM),
-    (15, IPL, b"", Who.SYSTEM),
-    (17, 0x502, b"", Who.DYNAMIC_ROOT),
-    (16, IPL, b"something", Who.LOADER),
-    (23, 0x99, b"", Who.UNKNOWN),
+    (0, 8, b"version", Measurer.FIRMWARE),
+    (4, ACTION, b"Calling EFI Application from Boot Option", Measurer.FIRMWARE),
+    (4, APPLICATION, loaded(ON_DISK), Measurer.FIRMWARE),
+    (4, APPLICATION, loaded(file_path("\\EFI\\redhat\\grubx64.efi")), Measurer.LOADER),
+    (4, APPLICATION, loaded(b""), Measurer.LOADER),
+    (5, TAG, tag(0xF5BC582A), Measurer.BOOT_MENU),
+    (1, TAG, tag(0xD5CB7CBC), Measurer.STUB),
+    (7, AUTHORITY, authority(DATABASE, "db"), Measurer.FIRMWARE),
+    (7, AUTHORITY, authority(SHIM, "Shim"), Measurer.SHIM),
+    (7, AUTHORITY, authority(SHIM, "SbatLevel"), Measurer.SHIM),
+    (8, IPL, b"grub_cmd: set default=0", Measurer.GRUB),
+    (8, IPL, b"kernel_cmdline: /boot/vmlinuz root=/dev/sda1", Measurer.GRUB),
+    (9, IPL, b"(hd0,gpt1)/boot/grub/grub.cfg", Measurer.GRUB),
+    (9, IPL, b"/boot/vmlinuz-5.11.0", Measurer.GRUB),
+    (9, TAG, tag(0x8F3B22EC), Measurer.KERNEL),
+    (8, IPL, "initrd=\\initramfs.img".encode("utf-16-le") + b"\0\0", Measurer.LOADER),
+    (10, IPL, b"", Measurer.KERNEL),
+    (11, IPL, b".linux", Measurer.STUB),
+    (12, IPL, "options".encode("utf-16-le"), Measurer.STUB),
+    (12, TAG, tag(0x13AED6DB), Measurer.STUB),
+    (13, IPL, b"", Measurer.STUB),
+    (14, IPL, b"MokList", Measurer.SHIM),
+    (14, IPL, b"MokListX", Measurer.SHIM),
+    (15, IPL, b"", Measurer.SYSTEM),
+    (17, 0x502, b"", Measurer.DYNAMIC_ROOT),
+    (16, IPL, b"something", Measurer.LOADER),
+    (23, 0x99, b"", Measurer.UNKNOWN),
 ]
 IN_GUEST = [
-    (1, SEPARATOR, bytes(4), Who.FIRMWARE),
-    (1, AUTHORITY, authority(SHIM, "MokListTrusted"), Who.SHIM),
-    (2, APPLICATION, loaded(ON_DISK), Who.FIRMWARE),
-    (3, IPL, b"MokList", Who.SHIM),
-    (3, IPL, b"grub_cmd: set default=0", Who.GRUB),
-    (3, IPL, b".cmdline", Who.STUB),
-    (3, TAG, tag(0x8F3B22ED), Who.KERNEL),
-    (4, IPL, b"anything", Who.RUNNING),
-    (4, SEPARATOR, bytes(4), Who.RUNNING),
-    (4, 0x99, b"", Who.RUNNING),
+    (1, SEPARATOR, bytes(4), Measurer.FIRMWARE),
+    (1, AUTHORITY, authority(SHIM, "MokListTrusted"), Measurer.SHIM),
+    (2, APPLICATION, loaded(ON_DISK), Measurer.FIRMWARE),
+    (3, IPL, b"MokList", Measurer.SHIM),
+    (3, IPL, b"grub_cmd: set default=0", Measurer.GRUB),
+    (3, IPL, b".cmdline", Measurer.STUB),
+    (3, TAG, tag(0x8F3B22ED), Measurer.KERNEL),
+    (4, IPL, b"anything", Measurer.RUNNING),
+    (4, SEPARATOR, bytes(4), Measurer.RUNNING),
+    (4, 0x99, b"", Measurer.RUNNING),
 ]
 
 
@@ -95,33 +95,33 @@ def test_who_extended_what(kind, rows):
 def test_firmware_is_named_only_for_what_firmware_does():
     events = tuple(LoggedEvent(register, number, {}, data) for register, number, data, _ in IN_TPM)
     items = explain(EventLog(LogKind.TPM, ("sha384",), events, True, 0)).events
-    blamed = {item.by for item in items if item.verdict is Verdict.FIRMWARE}
-    assert blamed == {Who.FIRMWARE}
+    blamed = {item.by for item in items if item.verdict is RegisterVerdict.FIRMWARE}
+    assert blamed == {Measurer.FIRMWARE}
 
 
 def test_options_without_an_image_that_measures_itself_are_the_boot_menus():
     event = LoggedEvent(12, IPL, {}, "options".encode("utf-16-le"))
     (item,) = explain(EventLog(LogKind.TPM, ("sha256",), (event,), True, 0)).events
-    assert item.by is Who.BOOT_MENU
+    assert item.by is Measurer.BOOT_MENU
 
 
 @pytest.mark.parametrize("name", ["direct-262", "disk-262", "disk-257", "secure-boot-on", "secure-boot-off"])
 def test_in_the_log_of_a_booted_image_firmware_stub_and_kernel_are_told_apart(name):
     log = event_log.decode((LOGS / f"{name}.log").read_bytes())
     told = {(item.event.register, item.by) for item in explain(log).events if item.by}
-    assert {by for register, by in told if register in (0, 2, 3, 5, 6, 7)} == {Who.FIRMWARE}
-    assert (11, Who.STUB) in told
-    assert {by for register, by in told if register == 9} == {Who.KERNEL}
-    assert not {by for _, by in told} & {Who.UNKNOWN, Who.LOADER, Who.GRUB, Who.SHIM}
+    assert {by for register, by in told if register in (0, 2, 3, 5, 6, 7)} == {Measurer.FIRMWARE}
+    assert (11, Measurer.STUB) in told
+    assert {by for register, by in told if register == 9} == {Measurer.KERNEL}
+    assert not {by for _, by in told} & {Measurer.UNKNOWN, Measurer.LOADER, Measurer.GRUB, Measurer.SHIM}
 
 
 REAL = [
-    ("logs/rhel8-uefi.bin", {(8, Who.GRUB), (9, Who.GRUB), (14, Who.SHIM)}),
-    ("logs/ubuntu-2104-no-secure-boot.bin", {(8, Who.GRUB), (9, Who.GRUB), (14, Who.SHIM)}),
-    ("logs/cos-101-amd-sev.bin", {(8, Who.GRUB), (9, Who.GRUB), (14, Who.SHIM)}),
+    ("logs/rhel8-uefi.bin", {(8, Measurer.GRUB), (9, Measurer.GRUB), (14, Measurer.SHIM)}),
+    ("logs/ubuntu-2104-no-secure-boot.bin", {(8, Measurer.GRUB), (9, Measurer.GRUB), (14, Measurer.SHIM)}),
+    ("logs/cos-101-amd-sev.bin", {(8, Measurer.GRUB), (9, Measurer.GRUB), (14, Measurer.SHIM)}),
     ("logs/debian-10.bin", set()),
-    ("logs/arch-linux-workstation.bin", {(8, Who.LOADER)}),
-    ("tdx/cos-113-ccel.dat", {(3, Who.GRUB), (3, Who.SHIM)}),
+    ("logs/arch-linux-workstation.bin", {(8, Measurer.LOADER)}),
+    ("tdx/cos-113-ccel.dat", {(3, Measurer.GRUB), (3, Measurer.SHIM)}),
 ]
 
 

@@ -8,17 +8,17 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import efifw, hwids
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki import efifw, hwids
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
 from fuki_build.image.firmware import slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.selection import select
 from fuki_build.measure.boot import Boot
-from fuki_build.measure.contents import Contents
 from fuki_build.measure.predict import cases, predict
 from fuki_build.measure.registers import PHASES
+from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.views import predictions_view
 from tests.support.images import Content, layout_of
 
@@ -53,13 +53,13 @@ def lines_of(work: Callable[[], object]) -> int:
     return count
 
 
-def measure(layout: Layout, contents: Contents) -> None:
+def measure(layout: Layout, contents: SectionDigests) -> None:
     predictions = predict(contents, cases(layout, None, layout.profiles), Boot())
     predictions_view(layout, predictions, [path.split(":") for path in PHASES], Boot())
 
 
-def contents_of(layout: Layout) -> Contents:
-    return Contents(layout, assemble(layout, algorithms=("sha256",), measured=True), ("sha256",))
+def contents_of(layout: Layout) -> SectionDigests:
+    return SectionDigests(layout, assemble(layout, algorithms=("sha256",), measured=True), ("sha256",))
 
 
 @pytest.mark.parametrize(("small", "large"), [((40, 1), (160, 1)), ((2, 30), (2, 120))], ids=["profiles", "firmware"])

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from sevsnpmeasure.vcpu_types import CPU_SIGS
 
-from fuki_build.formats import igvm, variable_store
-from fuki_build.formats.igvm import data_hobs
-from fuki_build.formats.igvm.data_hobs import DataKind
+from fuki_build.formats.confidential import igvm
+from fuki_build.formats.confidential.igvm import data_hobs
+from fuki_build.formats.confidential.igvm.data_hobs import DataKind
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import variable_store
 from tests.conftest import RECIPE
 from tests.support.command import invoke, refused, succeed
 from tests.support.igvm import decode_pages
@@ -86,6 +87,15 @@ def test_keys_are_enrolled_before_the_firmware_is_wrapped(shop: Path, part):
     firmware = b"".join(content for address, content in decode_pages(payload(shop), SNP) if address >= 0xFFC00000)
     found = {variable.name for variable in variable_store.decode(Reader.of(firmware)) or ()}
     assert {"PK", "db"} <= found
+
+
+def test_keys_in_wrapped_firmware_that_ignores_them_are_found_as_in_bare_firmware(shop: Path):
+    succeed(shop, "keys", "generate", "--type", "p256")
+    enroll = 'enroll = { pk = "keys/PK.pem", db = ["keys/db.pem"] }'
+    for wrapping in (enroll, f"{enroll}\nigvm = {{}}"):
+        write(shop, wrapping, plugins='"virt-firmware"')
+        rules = {f["rule"] for f in json.loads(invoke(shop, "check", "--json").out)["findings"]}
+        assert "firmware-ignores-keys" in rules
 
 
 DATA_KEYS = ", ".join(f'{{ kind = "{name}", file = "keys/{name}.auth" }}' for name in ("PK", "KEK", "db", "dbx"))

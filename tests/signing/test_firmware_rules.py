@@ -11,7 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from fuki_build.formats import efi_signature_list, pe
+from fuki_build.formats.pe import pe
+from fuki_build.formats.uefi import efi_signature_list
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN
 from tests.signing.test_verify import OWNER, report, write_list

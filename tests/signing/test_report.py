@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from justhtml import JustHTML
 
-from fuki_build.formats import pe
+from fuki_build.formats.pe import pe
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN
 from tests.signing.test_policies import FIRMWARE, POLICY, PROFILES

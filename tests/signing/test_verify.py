@@ -13,8 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fuki_build.formats import authenticode, efi_signature_list, pe, signed_data
-from fuki_build.formats.efi_signature_list import Kind, Signature, SignatureList
+from fuki_build.formats.asn1 import signed_data
+from fuki_build.formats.pe import authenticode, pe
+from fuki_build.formats.uefi import efi_signature_list
+from fuki_build.formats.uefi.efi_signature_list import Signature, SignatureList, SignatureType
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN, VERIFIERS, der
 from tests.support import secure_boot
@@ -180,12 +182,16 @@ class TestTrust:
 
     def test_a_digest_in_db_makes_an_unsigned_image_valid(self, signed):
         digest = report(signed, "stub", code=3)["image"]["authenticode"]
-        write_list(signed / "db.esl", efi_signature_list.hash_list(Kind.SHA256, [bytes.fromhex(digest)], OWNER))
+        write_list(
+            signed / "db.esl", efi_signature_list.hash_list(SignatureType.SHA256, [bytes.fromhex(digest)], OWNER)
+        )
         assert report(signed, "stub", "--db", "db.esl")["image"]["verdict"] == "valid"
 
     def test_a_digest_in_dbx_revokes_an_image(self, signed):
         digest = report(signed, IMAGE)["image"]["authenticode"]
-        write_list(signed / "dbx.esl", efi_signature_list.hash_list(Kind.SHA256, [bytes.fromhex(digest)], OWNER))
+        write_list(
+            signed / "dbx.esl", efi_signature_list.hash_list(SignatureType.SHA256, [bytes.fromhex(digest)], OWNER)
+        )
         found = report(signed, IMAGE, "--certificate", "ca.crt", "--dbx", "dbx.esl", code=3)
         assert found["image"]["verdict"] == "revoked"
 
@@ -197,7 +203,7 @@ class TestTrust:
 
     def test_the_hash_of_a_certificate_in_dbx_revokes_it(self, signed, keys):
         digest = hashlib.sha256(keys.signer.certificate.tbs_certificate_bytes).digest()
-        revoked = SignatureList(Kind.X509_SHA256.guid, (Signature(OWNER, digest + bytes(16)),))
+        revoked = SignatureList(SignatureType.X509_SHA256.guid, (Signature(OWNER, digest + bytes(16)),))
         write_list(signed / "dbx.esl", revoked)
         found = report(signed, IMAGE, "--certificate", "ca.crt", "--dbx", "dbx.esl", code=3)
         assert found["image"]["verdict"] == "revoked"

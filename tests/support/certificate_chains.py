@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fuki_build.formats import der
+from fuki_build.formats.asn1 import der
 from tests.support.secure_boot import EXPIRED, NOT_YET_VALID, NOW_VALID, Identity, PrivateKey, make_key
 
 CA = x509.BasicConstraints(ca=True, path_length=None)

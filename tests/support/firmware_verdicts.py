@@ -8,7 +8,7 @@ from struct import pack
 
 import parts
 
-from fuki_build.formats import pe
+from fuki_build.formats.pe import pe
 from tests.support.command import succeed
 
 _HERE = Path(__file__).parent

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from struct import pack_into
 
-from fuki_build.formats import pe
+from fuki_build.formats.pe import pe
 
 Change = Callable[[bytearray], None]
 

@@ -14,7 +14,7 @@ import parts
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from fuki_build.formats import der
+from fuki_build.formats.asn1 import der
 from tests.support.certificate_chains import Chain, chains, data_of, key_of
 from tests.support.command import succeed
 from tests.support.secure_boot import Identity, PrivateKey, write_certificates, write_key

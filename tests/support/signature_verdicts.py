@@ -12,12 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fuki_build.errors import FukiError
-from fuki_build.formats import efi_signature_list
-from fuki_build.formats.efi_signature_list import Kind, Signature, SignatureList
+from fuki_build.formats.uefi import efi_signature_list
+from fuki_build.formats.uefi.efi_signature_list import Signature, SignatureList, SignatureType
 from fuki_build.image.inspect import inspect
-from fuki_build.signing.signature import Verdict
-from fuki_build.signing.trust import Trust, decode_database
-from fuki_build.signing.verify import verify
+from fuki_build.signing.authenticode.signature import SignatureVerdict
+from fuki_build.signing.authenticode.trust import Trust, decode_database
+from fuki_build.signing.authenticode.verify import verify
 from tests.support.command import succeed
 from tests.support.firmware_verdicts import starts
 from tests.support.signature_variants import Variant
@@ -52,14 +52,14 @@ def lists_of(variants: Sequence[Variant]) -> Lists:
     hashes = [digest + bytes(16) for variant in variants for digest in variant.dbx_hashes]
     allowed = [efi_signature_list.certificate_list(der, _OWNER) for der in certificates]
     if images:
-        allowed.append(efi_signature_list.hash_list(Kind.SHA256, images, _OWNER))
+        allowed.append(efi_signature_list.hash_list(SignatureType.SHA256, images, _OWNER))
     denied = [efi_signature_list.certificate_list(der, _OWNER) for der in revoked]
     refused = [digest for variant in variants for digest in variant.dbx_images]
     if refused:
-        denied.append(efi_signature_list.hash_list(Kind.SHA256, refused, _OWNER))
+        denied.append(efi_signature_list.hash_list(SignatureType.SHA256, refused, _OWNER))
     if hashes:
         entries = tuple(Signature(_OWNER, data) for data in hashes)
-        denied.append(SignatureList(Kind.X509_SHA256.guid, entries))
+        denied.append(SignatureList(SignatureType.X509_SHA256.guid, entries))
     encode = efi_signature_list.encode
     return Lists(certificates, images, encode(allowed), encode(denied))
 
@@ -211,7 +211,7 @@ DIFFERENCES = (
 def disagreeing(verdicts: Verdicts) -> dict[str, str]:
     """The programs that say the opposite of OVMF, and why; no reason where none is known."""
     says = {
-        "fuki": verdicts.fuki == Verdict.VALID,
+        "fuki": verdicts.fuki == SignatureVerdict.VALID,
         "sbverify": verdicts.sbverify,
         "osslsigncode": verdicts.osslsigncode,
     }

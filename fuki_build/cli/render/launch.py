@@ -86,9 +86,9 @@ def show_firmware(view: FirmwareFileView) -> None:
     if view.igvm:
         _show_igvm(console, view.igvm)
     _show_volumes(console, view.volumes)
-    if view.lacks:
+    if view.missing:
         console.print(Text("\nLacks", style="bold"))
-    for lack in view.lacks:
+    for lack in view.missing:
         console.print(f"  {lack.technology}: {plain(lack.message)}", soft_wrap=True)
     console.print()
 

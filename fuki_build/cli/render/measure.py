@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.tables import add_row, new_console, new_table, print_rows
-from fuki_build.formats.event_log import LogKind
+from fuki_build.formats.tcg.event_log import LogKind
 from fuki_build.measure.log_views import FitView, ReplayView, register_name
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
 from fuki_build.measure.views import CaseView, PredictionsView
@@ -105,7 +105,7 @@ def _named(banks: Sequence[str]) -> str:
 
 
 def _fit(fit: FitView) -> str:
-    words = [f"{fit.image} booted {'by the hypervisor' if fit.boot.way == 'direct' else 'from a disk'}"]
+    words = [f"{fit.image} booted {'by the hypervisor' if fit.boot.method == 'direct' else 'from a disk'}"]
     if fit.profile is not None:
         words.append(f"profile @{fit.profile}")
     words.append(f"firmware {fit.firmware}" if fit.firmware else "no firmware")

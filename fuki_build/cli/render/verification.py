@@ -6,21 +6,21 @@ from rich.text import Text
 
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.tables import new_console, new_table
-from fuki_build.signing.policy_report import PolicyFindings, PolicyPlace, PolicyReport, PolicyVerdict
-from fuki_build.signing.signature import GOOD, SignatureReport, Verdict
-from fuki_build.signing.verify import ImageReport
+from fuki_build.signing.authenticode.signature import GOOD, SignatureReport, SignatureVerdict
+from fuki_build.signing.authenticode.verify import ImageReport
+from fuki_build.signing.pcr_policy.report import PolicyFindings, PolicyPlace, PolicyReport, PolicyVerdict
 
-_COLOURS = {**dict.fromkeys(GOOD, "green"), Verdict.UNSIGNED: "yellow", Verdict.UNTRUSTED: "yellow"}
+_COLOURS = {**dict.fromkeys(GOOD, "green"), SignatureVerdict.UNSIGNED: "yellow", SignatureVerdict.UNTRUSTED: "yellow"}
 
 
 def show_reports(reports: Sequence[ImageReport]) -> None:
     """One row for each signature, or for an image without one."""
     console = new_console()
-    table = new_table("Image", "Verdict", "Signed by", "Valid until", "Digest", "Why")
+    table = new_table("Image", "SignatureVerdict", "Signed by", "Valid until", "Digest", "Why")
     for report in reports:
         name = report.name
         for verdict, *cells in _rows(report):
-            style = _COLOURS.get(Verdict(verdict), "red")
+            style = _COLOURS.get(SignatureVerdict(verdict), "red")
             table.add_row(plain(name), Text(verdict, style=style), *map(plain, cells))
             name = ""
     console.print(table)
@@ -60,7 +60,9 @@ def show_policies(found: PolicyFindings) -> None:
         return
     console = new_console()
     console.print()
-    table = new_table("Policies", "Verdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere"))
+    table = new_table(
+        "Policies", "SignatureVerdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere")
+    )
     groups: dict[tuple[int | None, PolicyVerdict, str, str, str], list[PolicyReport]] = {}
     for one in found.reports:
         group = (one.profile, one.verdict, one.key or "", one.bank or "", one.reason)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fuki_build.hooks import LaunchModel, OutputFormat, hookimpl
 
-from fuki_coco.outputs import ContrastOutput, CorimOutput, IdBlockOutput, LaunchOutput, RvpsOutput
+from fuki_coco.outputs import ContrastOutput, CorimOutput, IdBlockOutput, LaunchOutput, LaunchRvpsOutput
 
 if TYPE_CHECKING:
     import click
@@ -25,7 +25,7 @@ def fuki_launch_models() -> Sequence[LaunchModel]:
 
 @hookimpl
 def fuki_outputs() -> Sequence[type[OutputFormat]]:
-    return [ContrastOutput, CorimOutput, IdBlockOutput, LaunchOutput, RvpsOutput]
+    return [ContrastOutput, CorimOutput, IdBlockOutput, LaunchOutput, LaunchRvpsOutput]
 
 
 @hookimpl

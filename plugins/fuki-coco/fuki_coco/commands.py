@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 from fuki_build import signing_key
 from fuki_build.errors import FormatError, MismatchError, located
-from fuki_build.formats import id_block
+from fuki_build.formats.confidential import id_block
+from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
 from fuki_build.formats.documents import encode_json
-from fuki_build.formats.id_block import IdAuth, IdBlock
 from fuki_build.hooks import LaunchRecord
 
 from fuki_coco.options import (

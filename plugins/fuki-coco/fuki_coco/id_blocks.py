@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 from fuki_build.errors import FormatError, MismatchError, SigningError
-from fuki_build.formats import id_block
-from fuki_build.formats.id_block import IdAuth, IdBlock
+from fuki_build.formats.confidential import id_block
+from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
 from fuki_build.hooks import LaunchRecord, SigningKey
 
 DOCUMENT_VERSION = 1

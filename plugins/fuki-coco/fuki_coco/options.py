@@ -9,7 +9,7 @@ import click
 from fuki_build import OutputFiles, read_small_file
 from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats import documents
-from fuki_build.formats.id_block import DEFAULT_POLICY, IdBlock
+from fuki_build.formats.confidential.id_block import DEFAULT_POLICY, IdBlock
 from fuki_build.hooks import LaunchRecord, from_document
 
 MAX_FILE = 16 * 1024 * 1024

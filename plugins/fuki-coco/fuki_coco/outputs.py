@@ -31,10 +31,10 @@ class LaunchOutput(OutputFormat):
         context.write(context.path, msgspec.json.format(data, indent=2) + b"\n")
 
 
-class RvpsOutput(OutputFormat):
+class LaunchRvpsOutput(OutputFormat):
     """A message for the Reference Value Provider Service of Confidential Containers' Trustee.
 
-    >>> RvpsOutput.suffix
+    >>> LaunchRvpsOutput.suffix
     '.launch.rvps.json'
     """
 

@@ -8,18 +8,11 @@ from collections.abc import Iterator
 from itertools import product
 
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import ovmf, sev_hashes
-from fuki_build.formats.ovmf import Ovmf
+from fuki_build.formats.confidential import ovmf, sev_hashes
+from fuki_build.formats.confidential.ovmf import Ovmf
+from fuki_build.formats.confidential.reset_registers import RESET_VECTOR
 from fuki_build.formats.reader import Reader
-from fuki_build.formats.reset_registers import RESET_VECTOR
-from fuki_build.hooks import (
-    DirectBoot,
-    LaunchDigest,
-    LaunchModel,
-    LaunchParameters,
-    LaunchStep,
-    Prediction,
-)
+from fuki_build.hooks import DirectBoot, LaunchDigest, LaunchModel, LaunchParameters, LaunchPrediction, LaunchStep
 
 from fuki_coco import cpus
 from fuki_coco.memory import PAGE, boot_name, check_firmware, check_parameters, pages, unknown_vmms
@@ -40,14 +33,14 @@ class Sev(LaunchModel):
     title = "AMD SEV"
     vmms = (Vmm.QEMU, Vmm.EC2, Vmm.GCE)
 
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> LaunchPrediction | None:
         if _decode(firmware) is None:
             return None
         notes = unknown_vmms(self, parameters)
         boots = parameters.boots if len(notes) < len(parameters.vmms) else ()
         found = [(boot_name(boot), _stream(firmware, boot).hexdigest()) for boot in boots]
         digests = [LaunchDigest(self.name, _REGISTER, _ALGORITHM, digest, boot=boot) for boot, digest in found]
-        return Prediction(tuple(digests), notes)
+        return LaunchPrediction(tuple(digests), notes)
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
         yield from _steps(firmware, parameters.boots[0])
@@ -64,7 +57,7 @@ class SevEs(LaunchModel):
     title = "AMD SEV-ES"
     vmms = (Vmm.QEMU, Vmm.EC2, Vmm.GCE)
 
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> LaunchPrediction | None:
         check_parameters(parameters)
         image = _decode(firmware)
         if image is None or image.reset_address is None:
@@ -75,7 +68,7 @@ class SevEs(LaunchModel):
             stream = _stream(firmware, boot)
             for vmm in known:
                 digests += self._rows(stream, image, vmm, boot, parameters)
-        return Prediction(tuple(digests), unknown_vmms(self, parameters))
+        return LaunchPrediction(tuple(digests), unknown_vmms(self, parameters))
 
     def _rows(
         self, start: "hashlib._Hash", image: Ovmf, vmm: str, boot: DirectBoot | None, parameters: LaunchParameters

@@ -5,27 +5,27 @@ from functools import lru_cache
 from itertools import product
 
 from fuki_build.errors import FormatError, FukiError, RecipeError
-from fuki_build.formats import igvm, ovmf, sev_hashes
-from fuki_build.formats.ovmf import Ovmf, SevKind, SevSection
+from fuki_build.formats.confidential import igvm, ovmf, sev_hashes
+from fuki_build.formats.confidential.ovmf import Ovmf, SevKind, SevSection
+from fuki_build.formats.confidential.reset_registers import RESET_VECTOR, VMSA_ADDRESS
 from fuki_build.formats.reader import Reader
-from fuki_build.formats.reset_registers import RESET_VECTOR, VMSA_ADDRESS
 from fuki_build.hooks import (
     DirectBoot,
     LaunchDigest,
     LaunchModel,
     LaunchNote,
     LaunchParameters,
+    LaunchPrediction,
     LaunchStep,
-    Prediction,
     Svsm,
 )
 
 from fuki_coco import cpus, igvm_snp
 from fuki_coco.memory import PAGE, boot_name, check_firmware, check_parameters, check_ranges, pages
-from fuki_coco.snp_digest import START, Kind, Page, extend, page_of
+from fuki_coco.snp_digest import START, Page, SnpPageType, extend, page_of
 from fuki_coco.vcpus import Vmm, knows_cpu_model, register_page, svsm_page
 
-_SINGLE = {SevKind.SECRETS: Kind.SECRETS, SevKind.CPUID: Kind.CPUID}
+_SINGLE = {SevKind.SECRETS: SnpPageType.SECRETS, SevKind.CPUID: SnpPageType.CPUID}
 _SVSM = "svsm"
 
 
@@ -40,7 +40,7 @@ class SevSnp(LaunchModel):
     title = "AMD SEV-SNP"
     vmms = tuple(Vmm)
 
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> LaunchPrediction | None:
         check_parameters(parameters)
         file = igvm.decode(Reader.of(firmware))
         if file is not None:
@@ -54,10 +54,10 @@ class SevSnp(LaunchModel):
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
         for part, kind, address, content in self._pages(firmware, parameters):
-            counts = kind in (Kind.NORMAL, Kind.VMSA)
+            counts = kind in (SnpPageType.NORMAL, SnpPageType.VMSA)
             yield LaunchStep(part, kind.name, address, content.hex() if counts else "")
 
-    def _ovmf(self, firmware: bytes, image: Ovmf, parameters: LaunchParameters) -> Prediction:
+    def _ovmf(self, firmware: bytes, image: Ovmf, parameters: LaunchParameters) -> LaunchPrediction:
         start = extend(START, firmware_pages(firmware))
         digests: list[LaunchDigest] = []
         notes = []
@@ -68,7 +68,7 @@ class SevSnp(LaunchModel):
             for boot in parameters.boots:
                 digest = extend(start, metadata_pages(image, len(firmware), vmm, boot))
                 digests += self._rows(digest, image, vmm, boot, parameters)
-        return Prediction(tuple(digests), tuple(notes))
+        return LaunchPrediction(tuple(digests), tuple(notes))
 
     def _rows(
         self, start: bytes, image: Ovmf, vmm: str, boot: DirectBoot | None, parameters: LaunchParameters
@@ -81,7 +81,7 @@ class SevSnp(LaunchModel):
                     self.name, "MEASUREMENT", "sha384", digest.hex(), vmm, count, model, features, boot_name(boot)
                 )
 
-    def _svsm(self, firmware: bytes, svsm: Svsm, parameters: LaunchParameters) -> Prediction:
+    def _svsm(self, firmware: bytes, svsm: Svsm, parameters: LaunchParameters) -> LaunchPrediction:
         if Vmm.QEMU not in parameters.vmms:
             raise RecipeError("an SVSM with firmware beside it is known under QEMU only", hint="add qemu to the VMMs")
         if parameters.boots != (None,):
@@ -90,7 +90,7 @@ class SevSnp(LaunchModel):
         entry = _svsm_entry(firmware, svsm)
         digests = []
         for model in _named_models(parameters):
-            page = page_of("vCPU", Kind.VMSA, VMSA_ADDRESS, svsm_page(entry, cpus.find_signature(model)))
+            page = page_of("vCPU", SnpPageType.VMSA, VMSA_ADDRESS, svsm_page(entry, cpus.find_signature(model)))
             digests += [
                 LaunchDigest(self.name, "MEASUREMENT", "sha384", digest.hex(), Vmm.QEMU, count, model, 1, variant=_SVSM)
                 for count, digest in _chain(extend(start, [page]), page, parameters.vcpus)
@@ -100,7 +100,7 @@ class SevSnp(LaunchModel):
             for vmm in parameters.vmms
             if vmm != Vmm.QEMU
         ]
-        return Prediction(tuple(digests), tuple(others))
+        return LaunchPrediction(tuple(digests), tuple(others))
 
     def _pages(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[Page]:
         check_parameters(parameters)
@@ -117,7 +117,7 @@ class SevSnp(LaunchModel):
             yield from svsm_pages(firmware, parameters.svsm)
             signature = cpus.find_signature(_named_models(parameters)[0])
             registers = svsm_page(_svsm_entry(firmware, parameters.svsm), signature)
-            yield from (page_of(f"vCPU {i}", Kind.VMSA, VMSA_ADDRESS, registers) for i in range(count))
+            yield from (page_of(f"vCPU {i}", SnpPageType.VMSA, VMSA_ADDRESS, registers) for i in range(count))
             return
         yield from firmware_pages(firmware)
         yield from metadata_pages(image, len(firmware), vmm, boot)
@@ -142,7 +142,7 @@ def firmware_pages(firmware: bytes) -> Sequence[Page]:
 @lru_cache(maxsize=4)
 def image_pages(part: str, image: bytes, address: int) -> Sequence[Page]:
     """All pages of an image. Kept: the same firmware is launched in many ways."""
-    return [page_of(part, Kind.NORMAL, address + i * PAGE, data) for i, data in enumerate(pages(image))]
+    return [page_of(part, SnpPageType.NORMAL, address + i * PAGE, data) for i, data in enumerate(pages(image))]
 
 
 def metadata_pages(image: Ovmf, size: int, vmm: str, boot: DirectBoot | None) -> Iterator[Page]:
@@ -181,9 +181,9 @@ def _section_pages(section: SevSection, image: Ovmf, vmm: str, boot: DirectBoot 
     kind = SevKind(section.kind)
     part = f"SEV metadata, {kind.name}"
     if kind is SevKind.KERNEL_HASHES and boot is not None:
-        yield page_of(part, Kind.NORMAL, section.address, _hashes_page(section, image, boot))
+        yield page_of(part, SnpPageType.NORMAL, section.address, _hashes_page(section, image, boot))
         return
-    empty = Kind.UNMEASURED if vmm == Vmm.GCE and kind is SevKind.SEC_MEM else Kind.ZERO
+    empty = SnpPageType.UNMEASURED if vmm == Vmm.GCE and kind is SevKind.SEC_MEM else SnpPageType.ZERO
     for address in range(section.address, section.address + section.size, PAGE):
         yield Page(part, _SINGLE.get(kind, empty), address)
 
@@ -202,7 +202,9 @@ def vcpu_pages(image: Ovmf, vmm: str, model: str | None, features: int, count: i
         raise FormatError("the firmware does not say where other vCPUs than the first start")
     starts = (RESET_VECTOR, image.reset_address or 0)
     first, other = (register_page(vmm, start, signature, features) for start in starts)
-    return page_of("vCPU 0", Kind.VMSA, VMSA_ADDRESS, first), page_of("vCPU", Kind.VMSA, VMSA_ADDRESS, other)
+    return page_of("vCPU 0", SnpPageType.VMSA, VMSA_ADDRESS, first), page_of(
+        "vCPU", SnpPageType.VMSA, VMSA_ADDRESS, other
+    )
 
 
 def svsm_pages(firmware: bytes, svsm: Svsm) -> Iterator[Page]:

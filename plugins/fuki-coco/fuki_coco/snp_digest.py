@@ -16,7 +16,7 @@ _PAGE_INFO = Struct("<48s48sHBB3BxQ")
 _pack = _PAGE_INFO.pack
 
 
-class Kind(IntEnum):
+class SnpPageType(IntEnum):
     """Page types; only the content of the first two counts."""
 
     NORMAL = 1
@@ -31,12 +31,12 @@ class Page(NamedTuple):
     """A page as it is added: `content` is its SHA-384, or zeros where its bytes do not count."""
 
     part: str
-    kind: Kind
+    kind: SnpPageType
     address: int
     content: bytes = _NOTHING
 
 
-def page_of(part: str, kind: Kind, address: int, data: bytes) -> Page:
+def page_of(part: str, kind: SnpPageType, address: int, data: bytes) -> Page:
     return Page(part, kind, address, sha384(data).digest())
 
 

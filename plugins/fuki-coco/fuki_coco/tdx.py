@@ -12,17 +12,17 @@ from struct import Struct
 from typing import NamedTuple
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import igvm, ovmf
-from fuki_build.formats.igvm import Igvm, PageData, ParameterArea, ParameterInsert
-from fuki_build.formats.ovmf import MR_EXTEND, PAGE_AUG, TdxKind, TdxSection
+from fuki_build.formats.confidential import igvm, ovmf
+from fuki_build.formats.confidential.igvm import Igvm, PageData, ParameterArea, ParameterInsert
+from fuki_build.formats.confidential.ovmf import MR_EXTEND, PAGE_AUG, TdxKind, TdxSection
 from fuki_build.formats.reader import Reader
 from fuki_build.hooks import (
     LaunchDigest,
     LaunchModel,
     LaunchNote,
     LaunchParameters,
+    LaunchPrediction,
     LaunchStep,
-    Prediction,
     RuntimeRegister,
 )
 
@@ -59,7 +59,7 @@ class Order(StrEnum):
     TWO_PASS = "two-pass"  # noqa: S105 - no password
 
 
-class Section(NamedTuple):
+class TdxMemory(NamedTuple):
     """Memory that is added page by page; `content` is what is extended, None where nothing is."""
 
     part: str
@@ -80,13 +80,13 @@ class Tdx(LaunchModel):
     vmms = (Vmm.QEMU, Vmm.GCE, Vmm.HYPERV)
     runtime = True
 
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> LaunchPrediction | None:
         sections = _sections(firmware)
         if sections is None:
             return None
         unknown = unknown_vmms(self, parameters)
         if len(unknown) == len(parameters.vmms):
-            return Prediction(notes=unknown)
+            return LaunchPrediction(notes=unknown)
         # Each page of an IGVM file is a section of its own, so that both orders are one; GCE has one order.
         single = Vmm.QEMU not in parameters.vmms or igvm.decode_header(firmware[: igvm.HEADER_SIZE])
         orders = [Order.SINGLE_PASS] if single else list(Order)
@@ -100,7 +100,7 @@ class Tdx(LaunchModel):
             if register.digest is not None
         ]
         notes = [LaunchNote(self.name, f"{name} {text}") for name, text in _notes(registers)]
-        return Prediction(tuple(digests), (*unknown, *notes))
+        return LaunchPrediction(tuple(digests), (*unknown, *notes))
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:  # noqa: ARG002
         for section in _sections(firmware) or ():
@@ -112,7 +112,7 @@ class Tdx(LaunchModel):
                     yield LaunchStep(section.part, "extended", address, hashlib.sha384(page).hexdigest())
 
 
-def mrtd(sections: list[Section], order: Order) -> bytes:
+def mrtd(sections: list[TdxMemory], order: Order) -> bytes:
     """MRTD of a TD that is made of these sections, in this order."""
     stream = hashlib.sha384()
     for section in sections:
@@ -170,11 +170,11 @@ def rtmr1(authenticode: bytes) -> bytes:
     return register
 
 
-def _sections(firmware: bytes) -> list[Section] | None:
+def _sections(firmware: bytes) -> list[TdxMemory] | None:
     """What is added at launch; None where the firmware is not made for TDX. Raises `FormatError`."""
     file = igvm.decode(Reader.of(firmware))
     if file is not None:
-        mask = mask_of(file, igvm.Platform.TDX)
+        mask = mask_of(file, igvm.IgvmPlatform.TDX)
         return None if mask is None else _checked(list(_igvm_sections(file, mask)))
     image = ovmf.decode(Reader.of(firmware))
     if image is None or image.tdx is None:
@@ -232,15 +232,15 @@ def _check_section(section: TdxSection, size: int) -> None:
         raise FormatError(f"the content of the {name} section lies outside the firmware")
 
 
-def _tdvf_section(section: TdxSection, firmware: bytes) -> Section:
+def _tdvf_section(section: TdxSection, firmware: bytes) -> TdxMemory:
     name = ovmf.kind_name(TdxKind, section.kind)
     content = None
     if section.attributes & MR_EXTEND:
         content = firmware[section.offset : section.offset + section.raw_size].ljust(section.memory_size, b"\0")
-    return Section(f"TDX metadata, {name}", section.address, section.memory_size, content)
+    return TdxMemory(f"TDX metadata, {name}", section.address, section.memory_size, content)
 
 
-def _checked(sections: list[Section]) -> list[Section]:
+def _checked(sections: list[TdxMemory]) -> list[TdxMemory]:
     """What an IGVM file adds. Raises `FormatError` for a file that adds nothing, or a page twice."""
     if not sections:
         raise FormatError("the IGVM file adds no memory for TDX: nothing would be measured")
@@ -248,7 +248,7 @@ def _checked(sections: list[Section]) -> list[Section]:
     return sections
 
 
-def _igvm_sections(file: Igvm, mask: int) -> Iterator[Section]:
+def _igvm_sections(file: Igvm, mask: int) -> Iterator[TdxMemory]:
     """Each page is a section, in file order: IGVM loaders add a page and its content at once.
 
     Source: microsoft/igvm, igvm/src/measurement/tdx.rs.
@@ -262,12 +262,12 @@ def _igvm_sections(file: Igvm, mask: int) -> Iterator[Section]:
             case ParameterInsert():
                 for page in inserted(directive, areas):
                     room = _take(room, PAGE)
-                    yield Section(page.part, page.address, PAGE, None)
+                    yield TdxMemory(page.part, page.address, PAGE, None)
             case PageData() if not directive.shared:
                 room = _take(room, directive.size)
                 check_range("page data", directive.gpa, directive.size)
                 content = None if directive.unmeasured else file.page(directive) or bytes(directive.size)
-                yield Section("page data", directive.gpa, directive.size, content)
+                yield TdxMemory("page data", directive.gpa, directive.size, content)
 
 
 def _take(room: int, size: int) -> int:

@@ -9,9 +9,9 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from fuki_build.errors import RecipeError
-from fuki_build.formats import vmsa
-from fuki_build.formats.reset_registers import COMMON, QEMU, RESET_VECTOR, real_mode_code
-from fuki_build.formats.vmsa import Segment, Value
+from fuki_build.formats.confidential import vmsa
+from fuki_build.formats.confidential.reset_registers import COMMON, QEMU, RESET_VECTOR, real_mode_code
+from fuki_build.formats.confidential.vmsa import Segment, Value
 
 
 class Vmm(StrEnum):

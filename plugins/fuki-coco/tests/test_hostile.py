@@ -8,7 +8,7 @@ from typing import Any
 import parts
 import pytest
 from fuki_build.errors import FormatError
-from fuki_build.formats import ovmf
+from fuki_build.formats.confidential import ovmf
 from fuki_build.hooks import DirectBoot, LaunchParameters
 from hypothesis import given
 from hypothesis import strategies as st

@@ -11,8 +11,8 @@ import parts
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from fuki_build.errors import FormatError, MismatchError, SigningError
-from fuki_build.formats import id_block
-from fuki_build.formats.id_block import IdBlock
+from fuki_build.formats.confidential import id_block
+from fuki_build.formats.confidential.id_block import IdBlock
 from sevsnpmeasure import id_block as peer
 from tests.support.command import Outcome, invoke, refused
 from tests.support.launch import FILE_KEY_PLUGIN, MemoryKey, memory_key, write_key

@@ -6,10 +6,10 @@ from struct import pack
 import parts
 import pytest
 from fuki_build.errors import FormatError
-from fuki_build.formats import ovmf
-from fuki_build.formats.ovmf import SevKind
+from fuki_build.formats.confidential import ovmf
+from fuki_build.formats.confidential.ovmf import SevKind
 from fuki_build.formats.reader import Reader
-from fuki_build.hooks import LaunchParameters, Prediction
+from fuki_build.hooks import LaunchParameters, LaunchPrediction
 from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vcpu_types import CPU_SIGS
 from sevsnpmeasure.vmsa import VMSA
@@ -22,7 +22,7 @@ VMSA_ADDRESS = 0xFFFFFFFFF000
 SECRETS, CPUID = 1, 2
 
 
-def predict(file: bytes, *vmms: str) -> Prediction:
+def predict(file: bytes, *vmms: str) -> LaunchPrediction:
     found = SevSnp().predict(file, LaunchParameters(vmms=vmms or ("qemu", "hyperv")))
     assert found is not None
     return found

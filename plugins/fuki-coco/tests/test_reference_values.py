@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fuki_build.errors import FormatError, SigningError
-from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchRecord, Prediction, from_document, to_document
+from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchPrediction, LaunchRecord, from_document, to_document
 from msgspec.structs import replace
 from pycose.exceptions import CoseException
 from pycose.keys import EC2Key
@@ -28,7 +28,7 @@ RECORDS = [
         "ovmf",
         None,
         "44" * 32,
-        Prediction(
+        LaunchPrediction(
             (
                 LaunchDigest("sev-snp", "MEASUREMENT", "sha384", SNP, "qemu", 4, "EPYC-Milan", 1),
                 LaunchDigest("tdx", "MRTD", "sha384", MRTD, variant="single-pass"),
@@ -132,7 +132,7 @@ def test_registers_of_one_boot_stand_together():
         *(LaunchDigest("tdx", "RTMR1", "sha384", RTMR1, boot=boot) for boot in ("image@0", "image@1")),
         LaunchDigest("tdx", "RTMR2", "sha384", RTMR2, boot="image@1"),
     )
-    records = [replace(RECORDS[0], prediction=Prediction(digests))]
+    records = [replace(RECORDS[0], prediction=LaunchPrediction(digests))]
     assert json.loads(reference.contrast_manifest(records))["ReferenceValues"]["tdx"] == [
         {"MrTd": MRTD, "Rtmrs": ["", RTMR1, "", "00" * 48]},
         {"MrTd": MRTD, "Rtmrs": ["", RTMR1, RTMR2, "00" * 48]},

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import parts
 import pytest
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.hooks import DirectBoot, LaunchModel, LaunchParameters, Prediction
+from fuki_build.hooks import DirectBoot, LaunchModel, LaunchParameters, LaunchPrediction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sevsnpmeasure.vcpu_types import CPU_SIGS
@@ -24,7 +24,7 @@ MODELS = {"sev": Sev(), "sev-es": SevEs(), "sev-snp": SevSnp()}
 EVERY_VMM = tuple(VMMS)
 
 
-def predict(technology: str, build: str, parameters: LaunchParameters) -> Prediction:
+def predict(technology: str, build: str, parameters: LaunchParameters) -> LaunchPrediction:
     found = MODELS[technology].predict(parts.get(build).read_bytes(), parameters)
     assert found is not None
     return found

@@ -8,8 +8,8 @@ from struct import unpack_from
 
 import parts
 import pytest
-from fuki_build.formats import igvm
-from fuki_build.hooks import DirectBoot, LaunchParameters, Prediction, RuntimeRegister
+from fuki_build.formats.confidential import igvm
+from fuki_build.hooks import DirectBoot, LaunchParameters, LaunchPrediction, RuntimeRegister
 from tests.support import igvm as written
 
 from fuki_coco.tdx import Tdx
@@ -17,7 +17,7 @@ from fuki_coco.tdx import Tdx
 BUILDS = ("ovmf-generic", "ovmf-amdsev", "ovmf-inteltdx", "ovmf-2025", "ovmf-2022")
 
 
-def predict(firmware: bytes, parameters: LaunchParameters | None = None) -> Prediction:
+def predict(firmware: bytes, parameters: LaunchParameters | None = None) -> LaunchPrediction:
     found = Tdx().predict(firmware, parameters or LaunchParameters())
     assert found is not None
     return found

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import parts
 import pytest
-from fuki_build.formats import id_block, ovmf
+from fuki_build.formats.confidential import id_block, ovmf
 from fuki_build.formats.reader import Reader
 from fuki_build.hooks import LaunchParameters
 from sevsnpmeasure.gctx import GCTX

@@ -4,13 +4,13 @@ from contextlib import suppress
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import hand_over_program
-from fuki_build.formats.firmware import Kind
-from fuki_build.hooks import Problem, Problems, Rule, Severity, Subject
+from fuki_build.formats.uefi.firmware import FirmwareKind
+from fuki_build.hooks import CheckSubject, Problem, Problems, Rule, Severity
 
 from fuki_hand_over.vm_launch_update import VmLaunchUpdate
 
 
-def _uses_interface(subject: Subject) -> bool:
+def _uses_interface(subject: CheckSubject) -> bool:
     for section in subject.layout.find(".fuki"):
         head = section.content.read_at(0, hand_over_program.TABLE_SIZE)
         with suppress(FormatError):
@@ -18,13 +18,13 @@ def _uses_interface(subject: Subject) -> bool:
     return False
 
 
-def not_igvm(subject: Subject) -> Problems:
+def not_igvm(subject: CheckSubject) -> Problems:
     if not _uses_interface(subject):
         return
     for part in subject.slices:
         at = "" if part.profile is None else f"@{part.profile} "
         for image in part.firmware:
-            if image.content is not None and image.content.kind is not Kind.IGVM:
+            if image.content is not None and image.content.kind is not FirmwareKind.IGVM:
                 yield Problem(
                     "the payload is no IGVM file, and the device takes nothing else",
                     where=f"{at}.efifw {image.fwid}",

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from fuki_build.errors import FormatError, RecipeError, SigningError
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningKey
 from msgspec import Struct
 

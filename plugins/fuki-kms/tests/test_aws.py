@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningContext, SigningKey
 from kms_fakes import aws
 from kms_fakes.internet import Request, Response

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningContext, SigningKey
 from kms_fakes import azure
 from kms_fakes.internet import Response

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 import pytest
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningContext, SigningKey
 from kms_fakes import gcp
 from kms_fakes.internet import Response

@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fuki_build.errors import FormatError, SigningError, raised_as
-from fuki_build.formats import der, pkcs11_uri, x509
+from fuki_build.formats import pkcs11_uri
+from fuki_build.formats.asn1 import der, x509
 from fuki_build.formats.pkcs11_uri import Pkcs11Uri
 from fuki_build.hooks import CertificateOptions, SigningContext, SigningKey
 from msgspec.structs import replace

@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 from fuki_build import signing_key
 from fuki_build.errors import SigningError
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningContext, SigningKey
 
 from fuki_pkcs11 import Pkcs11Signer

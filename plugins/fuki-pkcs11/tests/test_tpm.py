@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from fuki_build.errors import SigningError
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningContext
 
 from fuki_pkcs11 import Pkcs11Options, Pkcs11Signer

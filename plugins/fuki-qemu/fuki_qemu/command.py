@@ -9,7 +9,7 @@ from fuki_build.errors import FukiError, MismatchError
 if TYPE_CHECKING:
     from fuki_build import Machine, PluginHost
 
-    from fuki_qemu.session import Booted, Wish
+    from fuki_qemu.session import Booted, BootRequest
 
 _path = click.Path(path_type=Path)
 _VERIFY_TIMEOUT = 300.0
@@ -84,7 +84,7 @@ def boot(  # noqa: PLR0917 - click passes them by name
 
     host = new_host(plugins)
     quiet = verify or as_json
-    wish = session.Wish(
+    request = session.BootRequest(
         image=image,
         machine=_machine(as_, host) if as_ else None,
         profile=profile,
@@ -101,7 +101,7 @@ def boot(  # noqa: PLR0917 - click passes them by name
         timeout=timeout if timeout or not quiet else _VERIFY_TIMEOUT,
         screen=guest.Screen.NONE if quiet else guest.Screen.RAW if raw else guest.Screen.FILTERED,
     )
-    _tell(session.boot(wish, host, keep), wish, as_json=as_json)
+    _tell(session.boot(request, host, keep), request, as_json=as_json)
 
 
 def _machine(text: str, host: "PluginHost") -> "Machine":
@@ -113,12 +113,12 @@ def _machine(text: str, host: "PluginHost") -> "Machine":
     return machines[0]
 
 
-def _tell(booted: "Booted", wish: "Wish", *, as_json: bool) -> None:
+def _tell(booted: "Booted", request: "BootRequest", *, as_json: bool) -> None:
     """Say what came of it. Raises `FukiError` where the guest did not do what was asked for."""
     from fuki_qemu import show, verdict  # noqa: PLC0415
     from fuki_qemu.host.verdict import compare_starts  # noqa: PLC0415
 
-    rows: tuple[verdict.Row, ...] = ()
+    rows: tuple[verdict.VerdictRow, ...] = ()
     if booted.prediction is not None and booted.report is not None:
         rows = verdict.compare(booted.layout, booted.machine, booted.prediction, booted.report)
     starts = compare_starts(booted.hosted) if booted.hosted else ()
@@ -129,25 +129,25 @@ def _tell(booted: "Booted", wish: "Wish", *, as_json: bool) -> None:
             show.print_starts(booted, starts)
         if rows:
             show.print_table(booted, rows)
-    error = _error(booted, wish)
+    error = _error(booted, request)
     if error is not None:
         raise error
     if verdict.is_mismatch([*rows, *(row for start in starts for row in start.compared)]):
-        raise MismatchError("the guest measured other things than predicted", where=str(wish.image))
+        raise MismatchError("the guest measured other things than predicted", where=str(request.image))
 
 
-def _error(booted: "Booted", wish: "Wish") -> FukiError | None:
+def _error(booted: "Booted", request: "BootRequest") -> FukiError | None:
     """What went wrong before there was anything to compare."""
     from fuki_qemu.guest import Ending  # noqa: PLC0415
 
-    where = str(wish.image)
+    where = str(request.image)
     last = "\n".join(line for line in booted.console.splitlines() if line.strip()).splitlines()[-_LAST_LINES:]
     hint = "the console ends with: " + " / ".join(last) if last else "the console is empty"
     match booted.outcome.ending:
         case Ending.REFUSED:
             return FukiError(f"the firmware did not start the image: {booted.outcome.reason}", where=where, hint=hint)
         case Ending.TIMEOUT if booted.report is None:
-            return FukiError(f"the guest was not done after {wish.timeout:g} seconds", where=where, hint=hint)
-    if wish.verify and booted.report is None:
+            return FukiError(f"the guest was not done after {request.timeout:g} seconds", where=where, hint=hint)
+    if request.verify and booted.report is None:
         return FukiError("the guest ended, and its probe told nothing", where=where, hint=hint)
     return None

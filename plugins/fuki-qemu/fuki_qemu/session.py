@@ -23,7 +23,7 @@ from fuki_build.programs import scratch_directory
 from msgspec import Struct, structs
 
 from fuki_qemu import boot_option, esp, firmware, guest, machine, programs, report, smbios, tools
-from fuki_qemu.firmware import Firmware
+from fuki_qemu.firmware import QemuFirmware
 from fuki_qemu.guest import Outcome, Screen
 from fuki_qemu.host import choice, cycle
 from fuki_qemu.host import parts as host_parts
@@ -33,7 +33,7 @@ from fuki_qemu.host.cycle import CycleSettings, Start
 from fuki_qemu.host.native_start import memory_of_q35
 from fuki_qemu.host.plan import BootConditions, ExpectedStart
 from fuki_qemu.machine import VirtualMachine
-from fuki_qemu.report import Report
+from fuki_qemu.report import GuestReport
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")
 _PIECE = 1024 * 1024
@@ -41,7 +41,7 @@ _NO_MACHINE = Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35
 """What a guest is that is given no strings."""
 
 
-class Wish(Struct, frozen=True):
+class BootRequest(Struct, frozen=True):
     """What is to be booted, and how. `machine` None is QEMU's own; `keys` switch Secure Boot on.
 
     `kvm` None means to use KVM where that works.
@@ -87,29 +87,29 @@ class Booted(Struct, frozen=True):
     outcome: Outcome
     console: str
     prediction: Prediction | None
-    report: Report | None
+    report: GuestReport | None
     hosted: HostedBoot | None = None
 
 
-def boot(wish: Wish, host: PluginHost, keep: Path | None = None) -> Booted:
+def boot(request: BootRequest, host: PluginHost, keep: Path | None = None) -> Booted:
     """Boot an image. What the guest told is left in the directory `keep`, if that is given. Raises `FukiError`."""
-    layout, profile = _inspect(wish)
-    tools.need(tools.QEMU, *(() if wish.direct else tools.MTOOLS), *((tools.SWTPM,) if wish.verify else ()))
+    layout, profile = _inspect(request)
+    tools.need(tools.QEMU, *(() if request.direct else tools.MTOOLS), *((tools.SWTPM,) if request.verify else ()))
     with scratch_directory("fuki-") as place, _kept(place, keep):
-        return _boot(wish, layout, profile, host, place)
+        return _boot(request, layout, profile, host, place)
 
 
-def _inspect(wish: Wish) -> tuple[Layout, int | None]:
-    layout = inspect(wish.image)
+def _inspect(request: BootRequest) -> tuple[Layout, int | None]:
+    layout = inspect(request.image)
     if not layout.find(".linux"):
-        raise FukiError("this is no UKI: it has no .linux section", where=str(wish.image))
+        raise FukiError("this is no UKI: it has no .linux section", where=str(request.image))
     if layout.machine != "x64":
-        raise FukiError(f"this image is for {layout.machine}, and guests are x64", where=str(wish.image))
-    if wish.direct and wish.addons:
+        raise FukiError(f"this image is for {layout.machine}, and guests are x64", where=str(request.image))
+    if request.direct and request.addons:
         raise FukiError("without a disk, the stub finds no addons", where="--addon", hint="leave --direct out")
-    if wish.direct and wish.verify and not _tells_by_itself(layout):
+    if request.direct and request.verify and not _tells_by_itself(layout):
         raise FukiError("without a disk, there is no way to bring the probe in", where="--direct")
-    profile = find_profiles(layout, wish.profile)[0]
+    profile = find_profiles(layout, request.profile)[0]
     return layout, profile
 
 
@@ -123,103 +123,103 @@ def _tells_by_itself(layout: Layout) -> bool:
     )
 
 
-def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, place: Path) -> Booted:
-    addons = {path.name: path for path in wish.addons}
-    if wish.verify and not _tells_by_itself(layout):
+def _boot(request: BootRequest, layout: Layout, profile: int | None, host: PluginHost, place: Path) -> Booted:
+    addons = {path.name: path for path in request.addons}
+    if request.verify and not _tells_by_itself(layout):
         addons[programs.ADDON.name] = programs.ADDON
-    if len(addons) != len(wish.addons) + (programs.ADDON in addons.values()):
+    if len(addons) != len(request.addons) + (programs.ADDON in addons.values()):
         raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
-    chosen = _choose(wish, host, place)
-    for path in (*wish.addons, chosen.code, *([chosen.store] if chosen.store else [])):
+    chosen = _choose(request, host, place)
+    for path in (*request.addons, chosen.code, *([chosen.store] if chosen.store else [])):
         note_read(path)
-    options = _options(wish, profile)
-    hosted = _settings(wish, chosen)
+    options = _options(request, profile)
+    hosted = _settings(request, chosen)
     trusted = programs.ADDON in addons.values()
-    store = _write_store(chosen, place, None if wish.direct else options, trusted=trusted and hosted is None)
-    is_me = wish.machine or _NO_MACHINE
-    expected = _expect(wish, layout, is_me, profile, list(addons.values()), chosen, store, hosted, place)
+    store = _write_store(chosen, place, None if request.direct else options, trusted=trusted and hosted is None)
+    is_me = request.machine or _NO_MACHINE
+    expected = _expect(request, layout, is_me, profile, list(addons.values()), chosen, store, hosted, place)
     parts = VirtualMachine(
         firmware=_flash(chosen, store) if hosted is None else cycle.options(hosted, place),
-        smbios=tuple(smbios.options(wish.machine)) if wish.machine else (),
-        memory=machine.check_memory(wish.memory),
+        smbios=tuple(smbios.options(request.machine)) if request.machine else (),
+        memory=machine.check_memory(request.memory),
         smm=chosen.smm,
         options=options,
-        direct=wish.image.resolve() if wish.direct else None,
-        disk=None if wish.direct else place / "esp.img",
-        report=place / "report" if wish.verify else None,
-        debug=place / "debug" if wish.verify else None,
+        direct=request.image.resolve() if request.direct else None,
+        disk=None if request.direct else place / "esp.img",
+        report=place / "report" if request.verify else None,
+        debug=place / "debug" if request.verify else None,
     )
     if parts.disk:
-        esp.write(parts.disk, wish.image, addons)
-    (outcome, starts), kvm = _run(wish, parts, hosted, place)
+        esp.write(parts.disk, request.image, addons)
+    (outcome, starts), kvm = _run(request, parts, hosted, place)
     return Booted(
         layout=expected[-1].layout if expected else layout,
         machine=is_me,
         profile=profile,
-        firmware=chosen.code if wish.firmware is None else wish.firmware,
+        firmware=chosen.code if request.firmware is None else request.firmware,
         kvm=kvm,
         outcome=outcome,
         console=guest.read_console(place / "console"),
         prediction=expected[-1].prediction if expected else None,
-        report=_read_report(place) if wish.verify else None,
+        report=_read_report(place) if request.verify else None,
         hosted=None if hosted is None else HostedBoot(layout, hosted, starts, expected),
     )
 
 
-def _choose(wish: Wish, host: PluginHost, place: Path) -> Firmware:
-    if wish.host is not None:
-        if wish.keys is not None or wish.variables is not None:
+def _choose(request: BootRequest, host: PluginHost, place: Path) -> QemuFirmware:
+    if request.host is not None:
+        if request.keys is not None or request.variables is not None:
             hint = "enrol keys into the image's own firmware: they are what counts after the hand-over"
-            where = "--secure-boot" if wish.keys is not None else "--variables"
+            where = "--secure-boot" if request.keys is not None else "--variables"
             raise FukiError("a host that takes firmware has no variable store", where=where, hint=hint)
-        code = wish.firmware or firmware.find(secure_boot=False).code
-        return Firmware(code)
-    chosen = firmware.choose(wish.firmware, wish.variables, secure_boot=wish.keys is not None)
-    return chosen if wish.keys is None else firmware.enrolled(chosen, wish.keys, host, place)
+        code = request.firmware or firmware.find(secure_boot=False).code
+        return QemuFirmware(code)
+    chosen = firmware.choose(request.firmware, request.variables, secure_boot=request.keys is not None)
+    return chosen if request.keys is None else firmware.enrolled(chosen, request.keys, host, place)
 
 
-def _settings(wish: Wish, chosen: Firmware) -> CycleSettings | None:
+def _settings(request: BootRequest, chosen: QemuFirmware) -> CycleSettings | None:
     """How the host treats its guest; None for a host that takes no firmware."""
-    if wish.host is None:
+    if request.host is None:
         return None
     return CycleSettings(
         host_file=host_parts.host_file(chosen.code),
-        memory=memory_of_q35(machine.memory_size(wish.memory)),
+        memory=memory_of_q35(machine.memory_size(request.memory)),
         is_modelled=not choice.is_real(),
-        banks=BANKS if wish.verify and tools.is_there(tools.SWTPM) else (),
+        banks=BANKS if request.verify and tools.is_there(tools.SWTPM) else (),
     )
 
 
 def _expect(  # noqa: PLR0913, PLR0917 - all that decides what is measured
-    wish: Wish,
+    request: BootRequest,
     layout: Layout,
     is_me: Machine,
     profile: int | None,
     addons: Sequence[Path],
-    chosen: Firmware,
+    chosen: QemuFirmware,
     store: Path | None,
     hosted: CycleSettings | None,
     place: Path,
 ) -> tuple[ExpectedStart, ...]:
     """What each start of the guest measures; nothing where nobody will compare."""
-    if not wish.verify:
+    if not request.verify:
         return ()
     if hosted is None:
-        prediction = _predict(wish, layout, is_me, profile, addons, chosen, store)
+        prediction = _predict(request, layout, is_me, profile, addons, chosen, store)
         return (ExpectedStart(host_plan.HOST, layout, prediction),)
     console = machine.STUB_CONSOLE
-    conditions = BootConditions(is_me, profile, wish.direct, wish.options, console, tuple(addons), BANKS)
+    conditions = BootConditions(is_me, profile, request.direct, request.options, console, tuple(addons), BANKS)
     return host_plan.expect(layout, conditions, hosted, place)
 
 
-def _options(wish: Wish, profile: int | None) -> str | None:
+def _options(request: BootRequest, profile: int | None) -> str | None:
     """What the boot option passes: `@1` for a profile other than the first, then the command line."""
     words = [f"@{profile}"] if profile else []
-    words += [wish.options] if wish.options else []
+    words += [request.options] if request.options else []
     return " ".join(words) or None
 
 
-def _write_store(chosen: Firmware, place: Path, options: str | None, *, trusted: bool) -> Path | None:
+def _write_store(chosen: QemuFirmware, place: Path, options: str | None, *, trusted: bool) -> Path | None:
     """The guest's own copy of the firmware's variables, with what this boot needs; None where there are none."""
     if not chosen.has_store:
         if options is not None:
@@ -237,26 +237,26 @@ def _write_store(chosen: Firmware, place: Path, options: str | None, *, trusted:
     return path
 
 
-def _flash(chosen: Firmware, store: Path | None) -> tuple[str, ...]:
+def _flash(chosen: QemuFirmware, store: Path | None) -> tuple[str, ...]:
     if store is None:
         return machine.rom(chosen.code)
     return machine.flash(chosen.code, store) if chosen.store else machine.flash(store, None)
 
 
 def _predict(
-    wish: Wish,
+    request: BootRequest,
     layout: Layout,
     is_me: Machine,
     profile: int | None,
     addons: Sequence[Path],
-    chosen: Firmware,
+    chosen: QemuFirmware,
     store: Path | None,
 ) -> Prediction:
     """What this guest will measure: its disk has no partition table, so the stub makes no secret."""
     how = read_boot(
         BANKS,
-        direct=wish.direct,
-        options=wish.options,
+        direct=request.direct,
+        options=request.options,
         console=machine.STUB_CONSOLE,
         secure_boot=None if firmware.knows_secure_boot(chosen) else "absent",
         variables=store,
@@ -269,18 +269,20 @@ def _predict(
 _Run = tuple[Outcome, tuple[Start, ...]]
 
 
-def _run(wish: Wish, parts: VirtualMachine, hosted: CycleSettings | None, place: Path) -> tuple[_Run, bool]:
+def _run(request: BootRequest, parts: VirtualMachine, hosted: CycleSettings | None, place: Path) -> tuple[_Run, bool]:
     """How the guest ended, and whether KVM ran it: where that is there and does not work, it is emulated after all."""
-    if wish.kvm or (wish.kvm is None and machine.has_kvm()):
+    if request.kvm or (request.kvm is None and machine.has_kvm()):
         try:
-            return _run_once(wish, parts, hosted, place, kvm=True), True
+            return _run_once(request, parts, hosted, place, kvm=True), True
         except FukiError:
-            if wish.kvm or guest.read_console(place / "console"):
+            if request.kvm or guest.read_console(place / "console"):
                 raise
-    return _run_once(wish, parts, hosted, place, kvm=False), False
+    return _run_once(request, parts, hosted, place, kvm=False), False
 
 
-def _run_once(wish: Wish, parts: VirtualMachine, hosted: CycleSettings | None, place: Path, *, kvm: bool) -> _Run:
+def _run_once(
+    request: BootRequest, parts: VirtualMachine, hosted: CycleSettings | None, place: Path, *, kvm: bool
+) -> _Run:
     console = place / "console"
     with ExitStack() as stack:
         tpm = None
@@ -290,16 +292,16 @@ def _run_once(wish: Wish, parts: VirtualMachine, hosted: CycleSettings | None, p
             parts = structs.replace(parts, tpm=tpm.fileno())
         command = machine.command(parts, kvm=kvm)
         if hosted is None:
-            return guest.run(command, console, wish.timeout, tpm=tpm, screen=wish.screen), ()
+            return guest.run(command, console, request.timeout, tpm=tpm, screen=request.screen), ()
 
         def is_done() -> bool:
             """The probe for Linux ends with a restart, which a host would follow for ever."""
             return _read_report(place) is not None
 
-        return cycle.run(command, console, wish.timeout, hosted, tpm=tpm, screen=wish.screen, is_done=is_done)
+        return cycle.run(command, console, request.timeout, hosted, tpm=tpm, screen=request.screen, is_done=is_done)
 
 
-def _read_report(place: Path) -> Report | None:
+def _read_report(place: Path) -> GuestReport | None:
     """What the probe told, through whichever way it found."""
     for name in ("report", "debug"):
         path = place / name
@@ -336,7 +338,7 @@ def keep_told(place: Path, keep: Path) -> None:
         files.commit()
 
 
-def _salvage(place: Path) -> Report | None:
+def _salvage(place: Path) -> GuestReport | None:
     try:
         return _read_report(place)
     except FukiError:

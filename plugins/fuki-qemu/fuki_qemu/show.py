@@ -13,7 +13,7 @@ from fuki_build.formats.hand_over_outcome import HandOverOutcome
 
 from fuki_qemu.host.verdict import StartVerdict
 from fuki_qemu.session import Booted
-from fuki_qemu.verdict import Row, Verdict
+from fuki_qemu.verdict import BootVerdict, VerdictRow
 
 VERSION = 1
 _WIDE = 160
@@ -22,14 +22,14 @@ _SHORT = 16
 """Hexadecimal digits of a register that are shown where it is as predicted."""
 _SHOWN_BANK = "sha256"
 _STYLES = {
-    Verdict.EQUAL: "green",
-    Verdict.DIFFERENT: "bold red",
-    Verdict.MISSING: "bold red",
-    Verdict.UNKNOWN: "yellow",
+    BootVerdict.EQUAL: "green",
+    BootVerdict.DIFFERENT: "bold red",
+    BootVerdict.MISSING: "bold red",
+    BootVerdict.UNKNOWN: "yellow",
 }
 
 
-def as_json(booted: Booted, rows: Sequence[Row], starts: Sequence[StartVerdict] = ()) -> str:
+def as_json(booted: Booted, rows: Sequence[VerdictRow], starts: Sequence[StartVerdict] = ()) -> str:
     """The document that `--json` prints; `compared` is empty where nothing was.
 
     `host` and `starts` are told of hosts that take firmware; `compared` is about the last start.
@@ -75,10 +75,12 @@ def print_starts(booted: Booted, starts: Sequence[StartVerdict]) -> None:
         for row in _shown(start.compared):
             predicted, measured = _cells(row)[1:]
             click.echo(f"  {row.what}: {_printable(measured)}, {row.verdict}", nl=False)
-            click.echo("" if row.verdict is Verdict.EQUAL else f" (predicted {_printable(predicted)}) {row.difference}")
+            click.echo(
+                "" if row.verdict is BootVerdict.EQUAL else f" (predicted {_printable(predicted)}) {row.difference}"
+            )
 
 
-def print_table(booted: Booted, rows: Sequence[Row]) -> None:
+def print_table(booted: Booted, rows: Sequence[VerdictRow]) -> None:
     """A line for each register and fact; banks that say the same as SHA-256's are left out."""
     from rich.console import Console  # noqa: PLC0415 - slow to load
     from rich.table import Table  # noqa: PLC0415
@@ -91,7 +93,7 @@ def print_table(booted: Booted, rows: Sequence[Row]) -> None:
     title = f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"
     console.print(Text(_printable(title)))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Register", "Predicted", "Measured", "Verdict"):
+    for column in ("Register", "Predicted", "Measured", "BootVerdict"):
         table.add_column(column, overflow="fold")
     for row in _shown(rows):
         table.add_row(*(Text(_printable(text)) for text in _cells(row)), Text(row.verdict, _STYLES[row.verdict]))
@@ -101,9 +103,9 @@ def print_table(booted: Booted, rows: Sequence[Row]) -> None:
             console.print(Text(_printable(f"{row.what}: {row.difference}")))
 
 
-def _shown(rows: Sequence[Row]) -> list[Row]:
+def _shown(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
     """Of a register's banks one, and those whose verdict is another."""
-    seen: set[tuple[str, Verdict]] = set()
+    seen: set[tuple[str, BootVerdict]] = set()
     shown = []
     for row in sorted(rows, key=lambda row: row.bank not in {"", _SHOWN_BANK}):
         if not row.bank or (row.what, row.verdict) not in seen:
@@ -113,9 +115,9 @@ def _shown(rows: Sequence[Row]) -> list[Row]:
     return sorted(shown, key=lambda row: order.index(row.what))
 
 
-def _cells(row: Row) -> tuple[str, str, str]:
+def _cells(row: VerdictRow) -> tuple[str, str, str]:
     name = row.what if row.bank in {"", _SHOWN_BANK} else f"{row.what} ({row.bank})"
-    if row.bank and row.verdict is Verdict.EQUAL:
+    if row.bank and row.verdict is BootVerdict.EQUAL:
         return name, *(f"{(text or '')[:_SHORT]}…" for text in (row.predicted, row.measured))  # type: ignore[return-value]
     return name, row.predicted or "-", row.measured or "-"
 

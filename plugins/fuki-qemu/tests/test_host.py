@@ -10,9 +10,10 @@ from threading import Thread
 
 import pytest
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import event_log, igvm
-from fuki_build.formats.igvm import native_context
-from fuki_build.formats.igvm.native_context import NativeRegisters
+from fuki_build.formats.confidential import igvm
+from fuki_build.formats.confidential.igvm import native_context
+from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
+from fuki_build.formats.tcg import event_log
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.command import invoke, succeed
@@ -24,7 +25,7 @@ from fuki_qemu.host.launch_update import LaunchUpdate, UpdateFields, decode, enc
 from fuki_qemu.host.native_start import MemoryRange, memory_of_q35, read_start
 
 GIB = 1 << 30
-PLATFORM = igvm.SupportedPlatform(1, 2, igvm.Platform.NATIVE, 1, 0)
+PLATFORM = igvm.SupportedPlatform(1, 2, igvm.IgvmPlatform.NATIVE, 1, 0)
 
 
 def igvm_file(*directives: igvm.Directive, data: bytes = b"", registers: bool = True) -> bytes:

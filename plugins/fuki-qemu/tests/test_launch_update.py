@@ -2,7 +2,7 @@
 
 import pytest
 from fuki_build.errors import FormatError
-from fuki_build.formats import igvm
+from fuki_build.formats.confidential import igvm
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +11,7 @@ from fuki_qemu.host.launch_update import Control, LaunchUpdate, Status, UpdateFi
 ADDRESS = 0x123456
 """Not at a page's start: the device does not ask for that."""
 IGVM, HOST, DISABLE = Control.IGVM, Control.HOST_IGVM, Control.DISABLE
-PLATFORM = igvm.SupportedPlatform(1, 2, igvm.Platform.NATIVE, 1, 0)
+PLATFORM = igvm.SupportedPlatform(1, 2, igvm.IgvmPlatform.NATIVE, 1, 0)
 
 
 def file(name: str) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
-from fuki_build.formats import pe
+from fuki_build.formats.pe import pe
 from fuki_build.hooks import SigningContext
 from msgspec import Meta
 

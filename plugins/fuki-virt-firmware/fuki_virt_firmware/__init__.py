@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fuki_build import programs
 from fuki_build.errors import FukiError, PluginError
-from fuki_build.formats import authenticated_variable, efi_signature_list, variable_store
-from fuki_build.formats.authenticated_variable import AuthenticatedPayload
-from fuki_build.formats.efi_time import EfiTime
+from fuki_build.formats.uefi import authenticated_variable, efi_signature_list, variable_store
+from fuki_build.formats.uefi.authenticated_variable import AuthenticatedPayload
+from fuki_build.formats.uefi.efi_time import EfiTime
 from fuki_build.hooks import Enroller, SecureBootKeys, SourceContext, hookimpl
 
 PROGRAM = "virt-fw-vars"
@@ -51,13 +51,13 @@ def _arguments(keys: SecureBootKeys, workspace: Path) -> Iterator[str]:
         yield "--enroll-microsoft"
     numbered = [("--set-pk", keys.pk), *(("--add-kek", der) for der in keys.kek), *(("--add-db", d) for d in keys.db)]
     for number, (option, der) in enumerate(numbered):
-        path = workspace / f"enrol-{number}.der"
+        path = workspace / f"enroll-{number}.der"
         path.write_bytes(der)
         yield from (option, owner, str(path))
     if keys.dbx:
         # The program takes the value from a file for SetVariable(), and does not look at its signature.
         value = AuthenticatedPayload(_REVOKED_AT, b"\0", efi_signature_list.encode(keys.dbx))
-        path = workspace / "enrol-dbx.auth"
+        path = workspace / "enroll-dbx.auth"
         path.write_bytes(authenticated_variable.encode(value))
         yield from ("--set-dbx", str(path))
     yield from ["--secure-boot"] if keys.secure_boot else ["--set-false", "SecureBootEnable"]

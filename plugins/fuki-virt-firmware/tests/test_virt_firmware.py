@@ -9,9 +9,9 @@ from uuid import UUID
 import parts
 import pytest
 from fuki_build.errors import FukiError, PluginError
-from fuki_build.formats import efi_signature_list, variable_store
-from fuki_build.formats.efi_signature_list import Kind
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import efi_signature_list, variable_store
+from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from fuki_build.hooks import SecureBootKeys, SourceContext
 
 import fuki_virt_firmware
@@ -29,7 +29,7 @@ def keys(tmp_path: Path) -> SecureBootKeys:
         command += ["-days", "100", "-keyout", "/dev/null", "-outform", "DER", "-out", str(tmp_path / name)]
         subprocess.run(command, check=True, capture_output=True)
         found.append((tmp_path / name).read_bytes())
-    revoked = efi_signature_list.hash_list(Kind.SHA256, [b"\xab" * 32], OWNER)
+    revoked = efi_signature_list.hash_list(SignatureType.SHA256, [b"\xab" * 32], OWNER)
     return SecureBootKeys(OWNER, found[0], (found[1],), (found[2],), (revoked,))
 
 

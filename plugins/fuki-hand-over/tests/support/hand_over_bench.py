@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from struct import pack
 
-from fuki_build.formats import hand_over_outcome, pe
+from fuki_build.formats import hand_over_outcome
 from fuki_build.formats.hand_over_outcome import HandOverOutcome
+from fuki_build.formats.pe import pe
 
 HERE = Path(__file__).parent
 PROGRAM = HERE.parents[1] / "program"
@@ -104,7 +105,7 @@ def machine(library: ctypes.CDLL, image: bytes, smbios: bytes = b"") -> Iterator
 
 def write_image(*sections: tuple[str, bytes]) -> bytes:
     """A PE image whose sections stand in the file where they do in memory: loaded by reading it."""
-    headers = pe.minimal_image(pe.Machine.x64, len(sections))
+    headers = pe.minimal_image(pe.CoffMachine.x64, len(sections))
     body, placed = b"", []
     start = pe.align(headers.optional.size_of_headers, 0x1000)
     for name, content in sections:

@@ -13,8 +13,8 @@ from pathlib import Path
 from struct import pack
 
 import hand_over_bench as bench
-from fuki_build.formats import hwids
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki import hwids
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
 

@@ -17,7 +17,7 @@ from fuki_qemu.host.gdb import GdbStub
 from fuki_qemu.host.launch_update import LaunchUpdate
 from fuki_qemu.host.native_start import MemoryRange
 from fuki_qemu.host.qmp import Event, Monitor
-from fuki_qemu.report import Report
+from fuki_qemu.report import GuestReport
 
 ROM_SIZE = 16 * 1024 * 1024
 """Bytes below 4 GiB that files' pages may go to."""
@@ -38,7 +38,7 @@ class Start(Struct, frozen=True):
 
     file: bytes | None
     seconds: float
-    report: Report | None
+    report: GuestReport | None
     firmware: bytes
 
 
@@ -205,7 +205,7 @@ class _HostedGuest:
         self._monitor.wait({"RESET"}, None)
         self._monitor.execute("set-action", reboot="shutdown")
 
-    def _report(self) -> Report | None:
+    def _report(self) -> GuestReport | None:
         """What the TPM and the memory of a guest that waits hold; None where they cannot be read."""
         if not self._settings.banks:
             return None
@@ -214,7 +214,7 @@ class _HostedGuest:
         except FukiError:
             return None
         log = log_in_memory.find(self._save_memory, self._settings.memory)
-        return Report("host", log, registers, None, None, {})
+        return GuestReport("host", log, registers, None, None, {})
 
     def _memory_below_4g(self) -> bytes:
         return self._save_memory(_TOP - ROM_SIZE, ROM_SIZE)

@@ -6,7 +6,7 @@ Source: "Debugging with GDB", appendix E; QEMU's gdbstub.c and gdb-xml/i386-64bi
 import socket
 
 from fuki_build.errors import FukiError
-from fuki_build.formats.igvm.native_context import NativeRegisters
+from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
 
 _NUMBERS = {
     **{name: number for number, name in enumerate(("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"))},

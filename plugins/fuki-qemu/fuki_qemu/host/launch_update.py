@@ -10,7 +10,7 @@ from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import igvm
+from fuki_build.formats.confidential import igvm
 from fuki_build.formats.reader import Reader
 
 FILE = "etc/vmlaunchupdate"

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import msgspec
 from fuki_build.errors import FormatError
-from fuki_build.formats import igvm
-from fuki_build.formats.igvm import native_context
-from fuki_build.formats.igvm.native_context import NativeRegisters
+from fuki_build.formats.confidential import igvm
+from fuki_build.formats.confidential.igvm import native_context
+from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
 from fuki_build.formats.reader import Reader
 
 _MEMORY_MAP_ENTRY = Struct("<QQHHI")  # first page, number of pages, type, flags, reserved
@@ -56,7 +56,7 @@ def read_start(file: bytes, memory: Iterable[MemoryRange], vcpus: int = 1) -> Na
     decoded = igvm.decode(Reader.of(file))
     if decoded is None:
         raise FormatError("this is no IGVM file")
-    mask = next((p.mask for p in decoded.platforms if p.platform == igvm.Platform.NATIVE), None)
+    mask = next((p.mask for p in decoded.platforms if p.platform == igvm.IgvmPlatform.NATIVE), None)
     if mask is None:
         raise FormatError("the IGVM file is for no native guest", hint="wrap the firmware with --platform native")
     directives = tuple(decoded.of(mask))

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from fuki_build import Layout
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import igvm, volumes
-from fuki_build.formats.igvm import data_hobs
+from fuki_build.formats.confidential import igvm
+from fuki_build.formats.confidential.igvm import data_hobs
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import volumes
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import slices
 from fuki_build.image.wrapping import WrapSettings, wrap
@@ -27,7 +28,7 @@ def host_file(firmware: Path) -> bytes:
     try:
         if blob.read_at(0, 4) == b"IGVM":
             return blob.read_small(_MAX_FILE, str(firmware))
-        wrapped = wrap(blob, WrapSettings(platforms=(igvm.Platform.NATIVE,)))
+        wrapped = wrap(blob, WrapSettings(platforms=(igvm.IgvmPlatform.NATIVE,)))
         return wrapped.read_small(_MAX_FILE, str(firmware))
     except FormatError as error:
         raise error.at(str(firmware)) from error

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from fuki_build import Layout, Machine, Prediction, before_stub, inspect, predict_boot, read_boot
-from fuki_build.formats import secure_boot_support, variable_store
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import secure_boot_support, variable_store
 from msgspec import Struct
 
 from fuki_qemu.host import parts

@@ -9,7 +9,7 @@ from msgspec import Struct
 from fuki_qemu.host import plan
 from fuki_qemu.host.cycle import Start
 from fuki_qemu.host.plan import ExpectedStart
-from fuki_qemu.verdict import Row, Verdict, compare_registers
+from fuki_qemu.verdict import BootVerdict, VerdictRow, compare_registers
 
 if TYPE_CHECKING:
     from fuki_qemu.session import HostedBoot
@@ -23,7 +23,7 @@ class StartVerdict(Struct, frozen=True, rename="kebab"):
 
     firmware: str | None
     seconds: float
-    compared: tuple[Row, ...]
+    compared: tuple[VerdictRow, ...]
 
 
 def compare_starts(hosted: "HostedBoot") -> tuple[StartVerdict, ...]:
@@ -38,20 +38,24 @@ def compare_starts(hosted: "HostedBoot") -> tuple[StartVerdict, ...]:
     return tuple(verdicts)
 
 
-def _rows(start: Start | None, expected: ExpectedStart | None, running: str | None, *, is_last: bool) -> Iterator[Row]:
+def _rows(
+    start: Start | None, expected: ExpectedStart | None, running: str | None, *, is_last: bool
+) -> Iterator[VerdictRow]:
     wanted = expected.firmware if expected else None
     if start is None:
-        yield Row("firmware", "", wanted, None, Verdict.MISSING, "the guest did not start so often")
+        yield VerdictRow("firmware", "", wanted, None, BootVerdict.MISSING, "the guest did not start so often")
         return
     difference = ""
     if expected is None:
         difference = "this start was not expected"
     elif running != wanted:
         difference = "its pages below 4 GiB are another's" if running else "its pages are nobody's that is known"
-    yield Row("firmware", "", wanted, running, Verdict.DIFFERENT if difference else Verdict.EQUAL, difference)
+    yield VerdictRow(
+        "firmware", "", wanted, running, BootVerdict.DIFFERENT if difference else BootVerdict.EQUAL, difference
+    )
     if is_last or expected is None:
         return
     if start.report is None:
-        yield Row("registers", "", None, None, Verdict.MISSING, "the guest has no TPM that could be read")
+        yield VerdictRow("registers", "", None, None, BootVerdict.MISSING, "the guest has no TPM that could be read")
     else:
         yield from compare_registers(expected.prediction, start.report)

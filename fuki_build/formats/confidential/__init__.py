@@ -1,0 +1,1 @@
+"""IGVM, OVMF's metadata, and what SEV-SNP measures of a guest."""

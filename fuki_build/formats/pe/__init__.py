@@ -1,0 +1,1 @@
+"""PE images, their checksum and what Authenticode covers of them."""

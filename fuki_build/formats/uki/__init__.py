@@ -1,0 +1,1 @@
+"""What stands in the sections of a Unified Kernel Image."""
