@@ -13,7 +13,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fuki_build.booting import enroll_directory, find_profiles, predict_boot, read_boot, read_program
+    from fuki_build.booting import (
+        enroll_directory,
+        find_profiles,
+        igvm_payloads,
+        native_igvm,
+        predict_boot,
+        read_boot,
+        read_program,
+    )
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
@@ -45,8 +53,10 @@ _HOMES = {
     "enroll_directory": "fuki_build.booting",
     "find_machines": "fuki_build.recipe.machines",
     "find_profiles": "fuki_build.booting",
+    "igvm_payloads": "fuki_build.booting",
     "inspect": "fuki_build.image.inspect",
     "load_recipe": "fuki_build.recipe.load",
+    "native_igvm": "fuki_build.booting",
     "new_host": "fuki_build.pipeline",
     "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
@@ -72,8 +82,10 @@ __all__ = [
     "enroll_directory",
     "find_machines",
     "find_profiles",
+    "igvm_payloads",
     "inspect",
     "load_recipe",
+    "native_igvm",
     "new_host",
     "note_read",
     "plan",

@@ -3,18 +3,20 @@
 Verbs that predict, and programs that boot, ask here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError, FukiError, RecipeError, located, raised_as
+from fuki_build.formats.uefi.firmware import FirmwareKind
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import SourceContext
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.describe import describe
+from fuki_build.image.firmware import slices
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Addon, Boot, BootMethod
@@ -23,6 +25,7 @@ from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.measure.section_digests import SectionDigests
 
 _MAX_FILE = 16 * 1024 * 1024
+_MAX_IGVM = 1024 * 1024 * 1024
 _NAMES = (*list(VENDORS)[1:], *OPTIONAL)
 _ENABLE = "SecureBootEnable"
 """edk2's variable by which a machine's owner turns Secure Boot on."""
@@ -184,3 +187,30 @@ def enroll_directory(store: Path, target: Path, keys: Path, host: PluginHost, wo
     wanted = enrollment.KeyFiles(str(found["PK"]), (str(found["KEK"]),), (str(found["db"]),), revoked)
     loaded = enrollment.load_keys(wanted, read, lambda _: str(keys))
     enrollment.enroll(store, target, loaded, host.enroller(names[0]), SourceContext(keys, workspace))
+
+
+def native_igvm(firmware: Path) -> bytes:
+    """The IGVM file that a host starts native guests from: `firmware` itself, or made of an OVMF image.
+
+    Raises `FukiError`.
+    """
+    from fuki_build.formats.confidential import igvm  # noqa: PLC0415 - only where it is asked for
+    from fuki_build.image.wrapping import WrapSettings, wrap  # noqa: PLC0415
+
+    content = Blob.of_file(firmware)
+    try:
+        if igvm.decode_header(content.read_at(0, igvm.HEADER_SIZE)) is None:
+            content = wrap(content, WrapSettings(platforms=(igvm.IgvmPlatform.NATIVE,)))
+        return content.read_small(_MAX_IGVM, str(firmware))
+    except FormatError as error:
+        raise error.at(str(firmware)) from error
+
+
+def igvm_payloads(layout: Layout, profile: int | None) -> Mapping[str, bytes]:
+    """The IGVM files that a profile's machines may select as firmware, by fwid: the profile's own before the base's."""
+    files: dict[str, bytes] = {}
+    for part in sorted(slices(layout.plain_sections), key=lambda part: part.profile is None):
+        for image in part.firmware if part.profile in {None, profile} else ():
+            if image.fwid is not None and image.content is not None and image.content.kind is FirmwareKind.IGVM:
+                files.setdefault(image.fwid, image.payload.read_small(_MAX_IGVM, image.fwid))
+    return files

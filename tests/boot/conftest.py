@@ -52,9 +52,18 @@ class Bench:
         self._count = 0
 
     def boot(
-        self, image: Path, *options: object, scenario: str = "", plugins: Sequence[str] = (), code: int = 0
+        self,
+        image: Path,
+        *options: object,
+        scenario: str = "",
+        plugins: Sequence[str] = (),
+        code: int = 0,
+        carried: Path | None = None,
     ) -> Verdict:
-        """Boot with the firmware of edk2 2026.08 unless options say otherwise, and verify what was measured."""
+        """Boot with the firmware of edk2 2026.08 unless options say otherwise, and verify what was measured.
+
+        `carried` is the image that the image's own firmware brings along and starts.
+        """
         self._count += 1
         keep = self.directory / f"boot-{self._count}"
         loads = [word for name in ("qemu", *plugins) for word in ("--plugin", name)]
@@ -77,7 +86,7 @@ class Bench:
         assert outcome.code == code, outcome
         document = json.loads(outcome.out) if outcome.out else {}
         if code == 0:
-            explain(image, keep / "event-log", options)
+            explain(carried or image, keep / "event-log", options)
         compared = {(row["what"], row["bank"]): row for row in document.get("compared", ())}
         if scenario and RESULTS in os.environ:
             with Path(os.environ[RESULTS]).open("a") as file:

@@ -80,6 +80,7 @@ def test_firmware_starts_the_image_that_its_file_carries(bench: Bench, tmp_path:
     carrying = ("--platform", "native", "--data", f"kernel={inner}")
     succeed(tmp_path, "firmware", "wrap", own, "-o", "own.igvm", *carrying)
     image = build(tmp_path / "image", hand_over() + firmware(OWN, tmp_path / "own.igvm", "qemu"), plugins=PLUGINS)
-    booted = bench.boot(image, *host(), scenario="handed over to a file that carries its image", plugins=PLUGINS)
+    scenario = "handed over to a file that carries its image"
+    booted = bench.boot(image, *host(), scenario=scenario, plugins=PLUGINS, carried=inner)
     assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, OWN]
     assert booted.document["hand-over"] is None

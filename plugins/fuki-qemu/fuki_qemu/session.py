@@ -13,6 +13,7 @@ from fuki_build import (
     Prediction,
     find_profiles,
     inspect,
+    native_igvm,
     note_read,
     predict_boot,
     read_boot,
@@ -26,7 +27,6 @@ from fuki_qemu import boot_option, esp, firmware, guest, machine, programs, repo
 from fuki_qemu.firmware import QemuFirmware
 from fuki_qemu.guest import Outcome, Screen
 from fuki_qemu.host import choice, cycle
-from fuki_qemu.host import parts as host_parts
 from fuki_qemu.host import plan as host_plan
 from fuki_qemu.host.choice import Host
 from fuki_qemu.host.cycle import CycleSettings, Start
@@ -183,7 +183,7 @@ def _settings(request: BootRequest, chosen: QemuFirmware) -> CycleSettings | Non
     if request.host is None:
         return None
     return CycleSettings(
-        host_file=host_parts.host_file(chosen.code),
+        host_file=native_igvm(chosen.code),
         memory=memory_of_q35(machine.memory_size(request.memory)),
         is_modelled=not choice.is_real(),
         banks=BANKS if request.verify and tools.is_there(tools.SWTPM) else (),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fuki_build import Layout, Machine, Prediction, before_stub, inspect, predict_boot, read_boot
+from fuki_build import Layout, Machine, Prediction, before_stub, igvm_payloads, inspect, predict_boot, read_boot
 from fuki_build.formats.reader import Reader
 from fuki_build.formats.uefi import secure_boot_support, variable_store
 from msgspec import Struct
@@ -42,7 +42,7 @@ def expect(
     """The starts of a guest whose host and image do what they are to do. Raises `FukiError`."""
     last = _predict(layout, conditions, settings, settings.host_file, place)
     fwid = last.case.firmware
-    payload = parts.payloads(layout, conditions.profile).get(fwid) if fwid else None
+    payload = igvm_payloads(layout, conditions.profile).get(fwid) if fwid else None
     if payload is not None and not can_be_parsed(payload):
         payload = None
     hands_over = settings.has_device and settings.started_from_file and bool(layout.find(HAND_OVER_SECTION))
@@ -86,7 +86,7 @@ def _predict(
 
 def running_firmware(layout: Layout, profile: int | None, settings: CycleSettings, below_4g: bytes) -> str | None:
     """Which firmware is in a guest's memory below 4 GiB: a fwid of the image, or `HOST`; None for neither."""
-    for fwid, payload in parts.payloads(layout, profile).items():
+    for fwid, payload in igvm_payloads(layout, profile).items():
         if parts.is_running(payload, settings.memory, below_4g):
             return fwid
     return HOST if parts.is_running(settings.host_file, settings.memory, below_4g) else None
