@@ -84,9 +84,15 @@ def _predict(
     return predict_boot(layout, conditions.machine, conditions.profile, how, conditions.banks)
 
 
-def running_firmware(layout: Layout, profile: int | None, settings: CycleSettings, below_4g: bytes) -> str | None:
-    """Which firmware is in a guest's memory below 4 GiB: a fwid of the image, or `HOST`; None for neither."""
-    for fwid, payload in igvm_payloads(layout, profile).items():
-        if parts.is_running(payload, settings.memory, below_4g):
-            return fwid
-    return HOST if parts.is_running(settings.host_file, settings.memory, below_4g) else None
+def running_firmware(
+    layout: Layout, profile: int | None, settings: CycleSettings, below_4g: bytes, expected: str | None
+) -> str | None:
+    """Which firmware is in a guest's memory below 4 GiB: a fwid of the image, or `HOST`; None for neither.
+
+    Of several names for one firmware, the expected one.
+    """
+    files = {HOST: settings.host_file, **igvm_payloads(layout, profile)}
+    for name in sorted(files, key=lambda name: name != expected):
+        if parts.is_running(files[name], settings.memory, below_4g):
+            return name
+    return None

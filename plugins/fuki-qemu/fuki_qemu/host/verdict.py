@@ -31,7 +31,10 @@ def compare_starts(hosted: "HostedBoot") -> tuple[StartVerdict, ...]:
     profile = hosted.expected[-1].prediction.case.profile if hosted.expected else None
     verdicts = []
     for number, (start, expected) in enumerate(zip_longest(hosted.starts, hosted.expected), 1):
-        running = plan.running_firmware(hosted.layout, profile, hosted.settings, start.firmware) if start else None
+        name = expected.firmware if expected else None
+        running = (
+            plan.running_firmware(hosted.layout, profile, hosted.settings, start.firmware, name) if start else None
+        )
         is_last = number == len(hosted.starts)
         rows = tuple(_rows(start, expected, running, is_last=is_last)) if hosted.expected else ()
         verdicts.append(StartVerdict(running, round(start.seconds, 1) if start else 0.0, rows))
