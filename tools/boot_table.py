@@ -47,8 +47,7 @@ def run(results: Path) -> None:
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """The table in Markdown."""
     lines = ["| scenario | " + " | ".join(f"PCR {pcr}" for pcr in PCRS) + " | seconds |", "|---|" + "---|" * 6]
-    for result in results:
-        lines.append(_line(result["scenario"], result))
+    lines += [_line(result["scenario"], result) for result in results]
     return "\n".join(lines) + "\n"
 
 
