@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from fuki_build.cli.options import json_option
-from fuki_build.formats.hand_over_outcome import RESULTS, HandOverOutcome, HandOverResult
+from fuki_build.formats.uki.hand_over_outcome import RESULTS, HandOverOutcome, HandOverResult
 from fuki_build.hardware.hand_over import EFI_VARIABLES, read_outcome
 
 VERSION = 1

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats.hand_over_outcome import MAX_SIZE, NAME, VENDOR, VERSION, HandOverOutcome, decode
+from fuki_build.formats.uki.hand_over_outcome import MAX_SIZE, NAME, VENDOR, VERSION, HandOverOutcome, decode
 
 EFI_VARIABLES = Path("/sys/firmware/efi/efivars")
 FILE_NAME = f"{NAME}-{VENDOR}"

@@ -13,7 +13,7 @@ class HandOver(ABC):
     """Gives the program that starts the selected firmware through one interface.
 
     The mechanism is fuki's: the program becomes the section `.fuki`, where the image starts, and has fuki's table at
-    its start (see `fuki_build.formats.hand_over_program`), which tells it the stub's entry and the options that all
+    its start (see `fuki_build.formats.uki.hand_over_program`), which tells it the stub's entry and the options that all
     interfaces share. With nothing to do it jumps to the stub, with the arguments that it got.
 
     >>> class Nothing(HandOver):

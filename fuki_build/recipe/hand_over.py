@@ -3,8 +3,8 @@
 from typing import Any
 
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.formats import hand_over_program as codec
-from fuki_build.formats.hand_over_program import HandOverOptions
+from fuki_build.formats.uki import hand_over_program as codec
+from fuki_build.formats.uki.hand_over_program import HandOverOptions
 from fuki_build.hooks.host import PluginHost, blame
 from fuki_build.hooks.options import NoOptions
 from fuki_build.image.blob import Blob
@@ -41,7 +41,7 @@ def hand_over_program(data: dict[str, Any], stub: Stub, host: PluginHost) -> Sec
         entry = codec.decode(program, len(program)).entry
     except FukiError as error:
         raise RecipeError(f"{contribution.plugin} gives a bad program: {error.message}", where=_WHERE) from error
-    filled = codec.HandOverTable(interface.name, entry, stub.headers.optional.address_of_entry_point, _flags(table))
+    filled = codec.ProgramTable(interface.name, entry, stub.headers.optional.address_of_entry_point, _flags(table))
     return Section(HAND_OVER, Blob.of_bytes(codec.fill_in(program, filled)), interface.name)
 
 

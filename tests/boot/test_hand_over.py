@@ -5,7 +5,7 @@ from pathlib import Path
 import parts
 import pytest
 
-from fuki_build.formats.hand_over_outcome import HandOverResult
+from fuki_build.formats.uki.hand_over_outcome import HandOverResult
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build, clouds
 from tests.support.command import succeed
 from tests.support.hand_over import outcome_of

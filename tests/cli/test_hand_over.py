@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from fuki_build.cli import machine as verb
 from fuki_build.cli.hand_over import RUNNING
 from fuki_build.errors import FormatError
-from fuki_build.formats import hand_over_outcome, hand_over_program
-from fuki_build.formats.hand_over_outcome import REASONS, HandOverResult
+from fuki_build.formats.uki import hand_over_outcome, hand_over_program
+from fuki_build.formats.uki.hand_over_outcome import REASONS, HandOverResult
 from fuki_build.hardware.hand_over import FILE_NAME, read_outcome
 from tests.support.command import invoke
 

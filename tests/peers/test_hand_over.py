@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fuki_hand_over.programs import VM_LAUNCH_UPDATE
 
-from fuki_build.formats.hand_over_program import TABLE_SIZE
+from fuki_build.formats.uki.hand_over_program import TABLE_SIZE
 from tests.support import secure_boot
 from tests.support.command import succeed
 

@@ -2,8 +2,8 @@
 
 from fuki_qemu.report import decode as decode_report
 
-from fuki_build.formats import hand_over_outcome
-from fuki_build.formats.hand_over_outcome import HandOverOutcome
+from fuki_build.formats.uki import hand_over_outcome
+from fuki_build.formats.uki.hand_over_outcome import HandOverOutcome
 from tests.boot.conftest import Bench
 
 

@@ -88,8 +88,8 @@ def show_firmware(view: FirmwareFileView) -> None:
     _show_volumes(console, view.volumes)
     if view.missing:
         console.print(Text("\nLacks", style="bold"))
-    for lack in view.missing:
-        console.print(f"  {lack.technology}: {plain(lack.message)}", soft_wrap=True)
+    for feature in view.missing:
+        console.print(f"  {feature.technology}: {plain(feature.message)}", soft_wrap=True)
     console.print()
 
 

@@ -16,7 +16,7 @@ _COLOURS = {**dict.fromkeys(GOOD, "green"), SignatureVerdict.UNSIGNED: "yellow",
 def show_reports(reports: Sequence[ImageReport]) -> None:
     """One row for each signature, or for an image without one."""
     console = new_console()
-    table = new_table("Image", "SignatureVerdict", "Signed by", "Valid until", "Digest", "Why")
+    table = new_table("Image", "Verdict", "Signed by", "Valid until", "Digest", "Why")
     for report in reports:
         name = report.name
         for verdict, *cells in _rows(report):
@@ -60,9 +60,7 @@ def show_policies(found: PolicyFindings) -> None:
         return
     console = new_console()
     console.print()
-    table = new_table(
-        "Policies", "SignatureVerdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere")
-    )
+    table = new_table("Policies", "Verdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere"))
     groups: dict[tuple[int | None, PolicyVerdict, str, str, str], list[PolicyReport]] = {}
     for one in found.reports:
         group = (one.profile, one.verdict, one.key or "", one.bank or "", one.reason)

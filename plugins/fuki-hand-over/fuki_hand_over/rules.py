@@ -3,8 +3,8 @@
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import hand_over_program
 from fuki_build.formats.uefi.firmware import FirmwareKind
+from fuki_build.formats.uki import hand_over_program
 from fuki_build.hooks import CheckSubject, Problem, Problems, Rule, Severity
 
 from fuki_hand_over.vm_launch_update import VmLaunchUpdate

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import hand_over_bench as bench
 import pytest
-from fuki_build.formats.hand_over_outcome import HandOverResult
 from fuki_build.formats.uki import hwids
+from fuki_build.formats.uki.hand_over_outcome import HandOverResult
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fuki_build.formats import hand_over_program
-from fuki_build.formats.hand_over_program import TABLE_SIZE, HandOverOptions, HandOverTable
+from fuki_build.formats.uki import hand_over_program
+from fuki_build.formats.uki.hand_over_program import TABLE_SIZE, HandOverOptions, ProgramTable
 
 from fuki_hand_over.programs import VM_LAUNCH_UPDATE
 
@@ -74,7 +74,7 @@ def test_writable_data_and_relocations_do_not_link(source, complaint, tool, tmp_
 
 
 def test_the_table_is_written_as_it_is_read():
-    table = HandOverTable("vm-launch-update", 48, 0x1234, HandOverOptions.LOCK | HandOverOptions.POWER_OFF)
+    table = ProgramTable("vm-launch-update", 48, 0x1234, HandOverOptions.LOCK | HandOverOptions.POWER_OFF)
     filled = hand_over_program.fill_in(SHIPPED, table)
     assert len(filled) == len(SHIPPED)
     assert filled[TABLE_SIZE:] == SHIPPED[TABLE_SIZE:]

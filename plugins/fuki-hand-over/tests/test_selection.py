@@ -8,8 +8,8 @@ from uuid import UUID, uuid5
 import hand_over_bench as bench
 import pytest
 from fuki_build import find_machines, inspect, new_host
-from fuki_build.formats.hand_over_outcome import HandOverResult
 from fuki_build.formats.uki import hwids
+from fuki_build.formats.uki.hand_over_outcome import HandOverResult
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.chid import STUB_ORDER, stub_chids
 from fuki_build.hardware.machine import Machine

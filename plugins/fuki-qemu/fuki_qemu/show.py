@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 from fuki_build.errors import FormatError
-from fuki_build.formats import hand_over_outcome
 from fuki_build.formats.documents import encode_json
-from fuki_build.formats.hand_over_outcome import HandOverOutcome
+from fuki_build.formats.uki import hand_over_outcome
+from fuki_build.formats.uki.hand_over_outcome import HandOverOutcome
 
 from fuki_qemu.host.verdict import StartVerdict
 from fuki_qemu.session import Booted
@@ -93,7 +93,7 @@ def print_table(booted: Booted, rows: Sequence[VerdictRow]) -> None:
     title = f"{booted.layout.name} on {booted.machine.name}{selects}: {booted.outcome.seconds:.1f} s"
     console.print(Text(_printable(title)))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("Register", "Predicted", "Measured", "BootVerdict"):
+    for column in ("Register", "Predicted", "Measured", "Verdict"):
         table.add_column(column, overflow="fold")
     for row in _shown(rows):
         table.add_row(*(Text(_printable(text)) for text in _cells(row)), Text(row.verdict, _STYLES[row.verdict]))

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from struct import pack
 
-from fuki_build.formats import hand_over_outcome
-from fuki_build.formats.hand_over_outcome import HandOverOutcome
 from fuki_build.formats.pe import pe
+from fuki_build.formats.uki import hand_over_outcome
+from fuki_build.formats.uki.hand_over_outcome import HandOverOutcome
 
 HERE = Path(__file__).parent
 PROGRAM = HERE.parents[1] / "program"

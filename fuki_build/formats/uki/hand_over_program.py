@@ -29,7 +29,7 @@ class HandOverOptions(IntFlag):
     """The machine is switched off where the selected firmware cannot be started."""
 
 
-class HandOverTable(msgspec.Struct, frozen=True):
+class ProgramTable(msgspec.Struct, frozen=True):
     """The table: `entry` is where the program starts in its section, `stub_entry` where the stub does in the image."""
 
     interface: str
@@ -38,7 +38,7 @@ class HandOverTable(msgspec.Struct, frozen=True):
     options: HandOverOptions = HandOverOptions(0)
 
 
-def decode(section: bytes, size: int) -> HandOverTable:
+def decode(section: bytes, size: int) -> ProgramTable:
     """Decode the table from the first bytes of a section of `size` bytes. Raises `FormatError`."""
     magic, version, table_size, entry, stub_entry, options, _, interface = unpack(
         _TABLE, section, 0, "the hand-over program's table"
@@ -51,12 +51,12 @@ def decode(section: bytes, size: int) -> HandOverTable:
         raise FormatError(f"the hand-over program starts at {entry:#x}, outside of its {size} bytes")
     name = interface.partition(b"\0")[0]
     try:
-        return HandOverTable(name.decode("ascii"), entry, stub_entry, HandOverOptions(options))
+        return ProgramTable(name.decode("ascii"), entry, stub_entry, HandOverOptions(options))
     except UnicodeDecodeError:
         raise FormatError("the name of the hand-over program's interface is not ASCII") from None
 
 
-def fill_in(program: bytes, table: HandOverTable) -> bytes:
+def fill_in(program: bytes, table: ProgramTable) -> bytes:
     """The program with `table` in place of the one at its start."""
     name = table.interface.encode("ascii")
     if len(name) >= _INTERFACE_SIZE:

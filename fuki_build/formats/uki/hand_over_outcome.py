@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 
 from fuki_build.errors import FormatError
-from fuki_build.formats.hand_over_program import HandOverOptions
 from fuki_build.formats.reader import unpack
+from fuki_build.formats.uki.hand_over_program import HandOverOptions
 
 NAME = "FukiHandOver"
 VENDOR = UUID("84314341-6aca-468a-a175-936a763e134b")
