@@ -4,7 +4,9 @@ import os
 import socket
 import struct
 import subprocess
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -82,6 +84,29 @@ def test_q35_has_its_memory_in_one_piece_up_to_2816_mib(size: int, ranges: int):
 def test_a_file_that_starts_no_native_guest_is_an_error(file: bytes):
     with pytest.raises(FormatError):
         read_start(file, ())
+
+
+def test_a_small_file_that_fills_much_memory_is_an_error():
+    """Whoever runs in the guest can hand over any file."""
+    large = [igvm.PageData(n << 21, 1, 0, igvm.PageFlag.LARGE, igvm.PageKind.NORMAL) for n in range(300)]
+    with pytest.raises(FormatError, match="512 MiB"):
+        read_start(igvm_file(*large), ())
+    inserts = [igvm.ParameterInsert(n << 12, 1, 0) for n in range(20)]
+    with pytest.raises(FormatError, match="512 MiB"):
+        read_start(igvm_file(igvm.ParameterArea(1 << 24, 0, 0), *inserts), ())
+
+
+@given(st.binary(max_size=200), st.integers(0, 300))
+def test_a_damaged_file_starts_or_is_an_error(noise: bytes, at: int):
+    """The checksum is made right again, as a guest would."""
+    file = bytearray(igvm_file(page(0x2000, 0), igvm.ParameterArea(64, 0, 0), data=b"a" * igvm.PAGE))
+    start = min(24 + at, len(file))
+    file[start : start + len(noise)] = noise[: len(file) - start]
+    headers = int.from_bytes(file[12:16], "little")
+    file[20:24] = bytes(4)
+    file[20:24] = zlib.crc32(bytes(file[: 24 + headers])).to_bytes(4, "little")
+    with suppress(FormatError):
+        read_start(bytes(file), memory_of_q35(GIB))
 
 
 def test_a_wrapped_firmware_is_recognised_in_memory_whatever_its_variables_are(

@@ -18,7 +18,8 @@ _MEMORY_MAP_ENTRY = Struct("<QQHHI")  # first page, number of pages, type, flags
 _MEMORY = 0
 _BELOW_4G, _SPLIT_AT = 0x80000000, 0xB0000000
 """A q35 machine with this much memory or more has 2 GiB of it below 4 GiB (QEMU, pc_q35.c)."""
-_MAX_AREA = 16 * 1024 * 1024
+_MAX_AREA, _MAX_AREAS = 16 * 1024 * 1024, 16
+_MAX_MEMORY = 512 * 1024 * 1024
 
 
 class MemoryRange(NamedTuple):
@@ -64,10 +65,14 @@ def read_start(file: bytes, memory: Iterable[MemoryRange], vcpus: int = 1) -> Na
     if not contexts:
         raise FormatError("the IGVM file does not say with which registers a native guest starts")
     context = decoded.data.read(contexts[0], native_context.SIZE, "the registers")
-    pages = {d.gpa: decoded.page(d).ljust(d.size, b"\0") for d in directives if isinstance(d, igvm.PageData)}
-    for insert in directives:
-        if isinstance(insert, igvm.ParameterInsert):
-            pages[insert.gpa] = _parameters(decoded, insert.area, tuple(memory), vcpus)
+    places = [d for d in directives if isinstance(d, igvm.PageData)]
+    inserts = [d for d in directives if isinstance(d, igvm.ParameterInsert)]
+    # An empty page takes 2 MiB of the guest, and nothing of the file.
+    if sum(page.size for page in places) > _MAX_MEMORY or len(inserts) > _MAX_AREAS:
+        raise FormatError(f"the IGVM file fills more than {_MAX_MEMORY >> 20} MiB of memory")
+    pages = {page.gpa: decoded.page(page).ljust(page.size, b"\0") for page in places}
+    for insert in inserts:
+        pages[insert.gpa] = _parameters(decoded, insert.area, tuple(memory), vcpus)
     return NativeStart(tuple(_joined(pages)), native_context.decode(context))
 
 
