@@ -135,7 +135,7 @@ def _boot(request: BootRequest, layout: Layout, profile: int | None, host: Plugi
     options = _options(request, profile)
     hosted = _settings(request, chosen)
     trusted = programs.ADDON in addons.values()
-    store = _write_store(chosen, place, None if request.direct else options, trusted=trusted and hosted is None)
+    store = _write_store(chosen, place, None if request.direct else options, trusted=trusted) if not hosted else None
     is_me = request.machine or _NO_MACHINE
     expected = _expect(request, layout, is_me, profile, list(addons.values()), chosen, store, hosted, place)
     parts = VirtualMachine(
@@ -172,6 +172,10 @@ def _choose(request: BootRequest, host: PluginHost, place: Path) -> QemuFirmware
             hint = "enrol keys into the image's own firmware: they are what counts after the hand-over"
             where = "--secure-boot" if request.keys is not None else "--variables"
             raise FukiError("a host that takes firmware has no variable store", where=where, hint=hint)
+        if not request.direct and (request.options or request.profile):
+            where = "--options" if request.options else "--profile"
+            hint = "give --direct too, where no boot option is needed"
+            raise FukiError("a host that takes firmware keeps no boot option", where=where, hint=hint)
         code = request.firmware or firmware.find(secure_boot=False).code
         return QemuFirmware(code)
     chosen = firmware.choose(request.firmware, request.variables, secure_boot=request.keys is not None)

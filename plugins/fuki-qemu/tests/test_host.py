@@ -18,6 +18,7 @@ from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
 from fuki_build.formats.tcg import event_log
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.bootable import build
 from tests.support.command import invoke, succeed
 
 from fuki_qemu.host import choice, cycle, device, log_in_memory, parts
@@ -244,13 +245,20 @@ def test_flat_registers_are_set_through_a_table_at_address_0():
     assert "P10=f0ffffff00000000" in asked
 
 
-@pytest.mark.parametrize("option", [("--secure-boot", "."), ("--variables", "vars.fd")])
-def test_what_a_host_without_variables_cannot_do_is_one_error(option, tmp_path: Path, part):
-    from tests.support.bootable import build  # noqa: PLC0415 - only here
-
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--secure-boot", "."), "has no variable store"),
+        (("--variables", "vars.fd"), "has no variable store"),
+        (("--options", "quiet"), "keeps no boot option"),
+    ],
+)
+def test_what_a_host_without_variables_cannot_do_is_one_error(
+    option: tuple[str, str], words: str, tmp_path: Path, part: Callable[[str], Path]
+):
     image = build(tmp_path / "image")
     firmware = ("--firmware", part("ovmf-generic"))
     command = ("--plugin", "qemu", "boot", image, "--host", "vm-launch-update", *firmware, *option)
     outcome = invoke(tmp_path, *command)
     assert outcome.code in (1, 2), outcome
-    assert f"{option[0]}: a host that takes firmware has no variable store" in outcome.err
+    assert f"{option[0]}: a host that takes firmware {words}" in outcome.err

@@ -25,7 +25,7 @@ _TOP = 1 << 32
 _PERIOD = 0.1
 """Seconds between looks at what the guest does."""
 _MAX_STARTS = 16
-_RESET, _SHUTDOWN = "guest-reset", "guest-shutdown"
+_RESET = "guest-reset"
 _REGISTERS = range(16)
 
 
@@ -45,15 +45,12 @@ class Start(Struct, frozen=True):
 class CycleSettings(Struct, frozen=True):
     """How a host treats its guest.
 
-    `host_file` is the IGVM file that the host starts guests from. Without `started_from_file` the device answers as for
-    a host that has none; without `has_device` there is no device. `memory` is where the guest has memory.
+    `host_file` is the IGVM file that the host starts guests from, `memory` is where the guest has memory.
     """
 
     host_file: bytes
     memory: tuple[MemoryRange, ...]
     is_modelled: bool = True
-    has_device: bool = True
-    started_from_file: bool = True
     banks: tuple[str, ...] = ()
     """Banks of the TPM that are read at the end of each start; none for a guest without a TPM."""
 
@@ -68,8 +65,8 @@ def options(settings: CycleSettings, place: Path) -> tuple[str, ...]:
     path = place / "host.igvm"
     path.write_bytes(settings.host_file)
     text = str(path).replace(",", ",,")
-    options = ("-object", f"igvm-cfg,id=igvm,file={text}", "-machine", "igvm-cfg=igvm")
-    return (*options, "-device", "vm-launch-update") if settings.has_device else options
+    host = ("-object", f"igvm-cfg,id=igvm,file={text}", "-machine", "igvm-cfg=igvm")
+    return (*host, "-device", "vm-launch-update")
 
 
 def run(
@@ -105,11 +102,10 @@ def _hosted(
         ]
         environment: Mapping[str, str] = {}
         server = None
-        if settings.is_modelled and settings.has_device:
+        if settings.is_modelled:
             library = device.build_library(console.parent)
             environment = device.environment(library, theirs["device"].fileno())
-            model = LaunchUpdate(settings.host_file if settings.started_from_file else None)
-            server = DeviceServer(model, ours["device"])
+            server = DeviceServer(LaunchUpdate(settings.host_file), ours["device"])
         sockets = [*([tpm] if tpm else []), *theirs.values()]
         running = stack.enter_context(guest.started([*command, *more], console, screen, sockets, environment))
         for end in theirs.values():
@@ -188,10 +184,8 @@ class _HostedGuest:
         """What the next start is from; None where there is none that would tell more."""
         if event.get("data", {}).get("reason") != _RESET:
             return None
-        if not self._settings.is_modelled:
-            return file
         if self._server is None:
-            return None
+            return file
         model = self._server.model
         before = (file, model.restores_host_file, model.is_locked)
         following = model.reset()

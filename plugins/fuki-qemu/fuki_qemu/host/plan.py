@@ -45,8 +45,7 @@ def expect(
     payload = igvm_payloads(layout, conditions.profile).get(fwid) if fwid else None
     if payload is not None and not can_be_parsed(payload):
         payload = None
-    hands_over = settings.has_device and settings.started_from_file and bool(layout.find(HAND_OVER_SECTION))
-    if fwid is None or payload is None or not hands_over:
+    if fwid is None or payload is None or not layout.find(HAND_OVER_SECTION):
         return (ExpectedStart(HOST, layout, last),)
     if parts.rom_of(payload, settings.memory) == parts.rom_of(settings.host_file, settings.memory):
         return (ExpectedStart(fwid, layout, last),)
