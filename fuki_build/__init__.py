@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         read_boot,
         read_program,
     )
+    from fuki_build.cli.options import json_option, prints
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
@@ -55,12 +56,14 @@ _HOMES = {
     "find_profiles": "fuki_build.booting",
     "igvm_payloads": "fuki_build.booting",
     "inspect": "fuki_build.image.inspect",
+    "json_option": "fuki_build.cli.options",
     "load_recipe": "fuki_build.recipe.load",
     "native_igvm": "fuki_build.booting",
     "new_host": "fuki_build.pipeline",
     "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
     "predict_boot": "fuki_build.booting",
+    "prints": "fuki_build.cli.options",
     "read_boot": "fuki_build.booting",
     "read_program": "fuki_build.booting",
     "read_small_file": "fuki_build.image.blob",
@@ -84,12 +87,14 @@ __all__ = [
     "find_profiles",
     "igvm_payloads",
     "inspect",
+    "json_option",
     "load_recipe",
     "native_igvm",
     "new_host",
     "note_read",
     "plan",
     "predict_boot",
+    "prints",
     "read_boot",
     "read_program",
     "read_small_file",

@@ -84,7 +84,7 @@ class PredictionsOutput(_PredictionOutput):
     def emit(self, options: JsonOptions, build: Build, context: OutputContext) -> None:
         view = self.view(options, build)
         if options.template is None:
-            context.write(context.path, _json(view))
+            context.write(context.path, encode_json(view))
         else:
             variables = {**build.variables, "predictions": msgspec.to_builtins(view)}
             context.write(context.path, context.render(options.template, variables).encode())
@@ -160,7 +160,7 @@ class RvpsOutput(_PredictionOutput):
         values = _values(self.view(options, build), self.name)
         named = {f"{prefix}_pcr{pcr:02}": found for prefix in options.prefixes for pcr, found in values.items()}
         payload = base64.b64encode(msgspec.json.encode(named)).decode()
-        context.write(context.path, _json({"version": "0.1.0", "type": "sample", "payload": payload}))
+        context.write(context.path, encode_json({"version": "0.1.0", "type": "sample", "payload": payload}))
 
 
 class KeylimeOutput(_PredictionOutput):
@@ -177,7 +177,9 @@ class KeylimeOutput(_PredictionOutput):
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:
         values = _values(self.view(options, build), self.name)
         mask = sum(1 << pcr for pcr in values)
-        context.write(context.path, _json({**{str(pcr): found for pcr, found in values.items()}, "mask": f"{mask:#x}"}))
+        context.write(
+            context.path, encode_json({**{str(pcr): found for pcr, found in values.items()}, "mask": f"{mask:#x}"})
+        )
 
 
 def _values(view: PredictionsView, name: str) -> dict[int, list[str]]:
@@ -218,11 +220,7 @@ class InTotoOutput(_PredictionOutput):
             "predicateType": IN_TOTO_PREDICATE,
             "predicate": msgspec.to_builtins(self.view(options, build)),
         }
-        context.write(context.path, _json(statement))
-
-
-def _json(data: object) -> bytes:
-    return encode_json(data).encode() + b"\n"
+        context.write(context.path, encode_json(statement))
 
 
 @hookimpl

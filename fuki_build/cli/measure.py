@@ -29,7 +29,7 @@ from fuki_build.measure.predict import REGISTERS, cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
 from fuki_build.measure.section_digests import SectionDigests
-from fuki_build.measure.views import predictions_view
+from fuki_build.measure.views import PredictionsView, predictions_view
 
 bank_option = click.option(
     "--bank",
@@ -50,7 +50,7 @@ bank_option = click.option(
 @click.option("--rtmr", "rtmrs", is_flag=True, help="RTMRs of a TDX guest too, and the bank sha384.")
 @click.option("--events", is_flag=True, help="List the events that make the values.")
 @boot_options
-@json_option
+@json_option(lambda: PredictionsView)
 @click.pass_obj
 def measure(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -96,9 +96,9 @@ def measure(  # noqa: PLR0917 - click passes them by name
     predictions = predict(contents, found, how)
     view = predictions_view(layout, predictions, words, how, registers, rtmrs=rtmrs)
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json(view)
+        print_document(view)
     else:
         from fuki_build.cli.render.measure import show_predictions  # noqa: PLC0415
 

@@ -41,7 +41,7 @@ _MAX_VALUES = 64 * 1024
     help="What a register is to have; or a file that tpm2_pcrread wrote, or a TPM's directory in /sys (repeatable).",
 )
 @boot_options
-@json_option
+@json_option(lambda: ReplayView)
 def replay(
     log: Path,
     image: Path | None,
@@ -71,9 +71,9 @@ def replay(
     results = [_result(decoded, bank, register, value) for (bank, register), value in sorted(wanted.items())]
     view = replay_view(decoded, explanation, layout, why, results)
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json(view)
+        print_document(view)
     else:
         from fuki_build.cli.render.measure import show_replay  # noqa: PLC0415
 

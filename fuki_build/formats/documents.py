@@ -1,4 +1,4 @@
-"""Text, TOML and JSON that anyone may have written: one place that decodes them, within limits known before parsing."""
+"""Text, TOML and JSON that anyone may have written, decoded within limits known before parsing; and JSON of our own."""
 
 import json
 import re
@@ -6,10 +6,33 @@ import tomllib
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from fuki_build.errors import FormatError
 
 T = TypeVar("T")
+
+
+class View(Struct, frozen=True, rename="kebab"):
+    """A part of a document."""
+
+
+class Document(View, frozen=True, tag_field="version", tag=1):
+    """A whole JSON document, such as `--json` prints: its `version` is the struct's tag, 1 where it says no other.
+
+    It is raised when a field changes its meaning or goes away; new fields may come without that.
+
+    >>> class Greeting(Document, frozen=True, tag=2):
+    ...     addressed_to: str
+    >>> print(encode_json(Greeting("world")).decode(), end="")
+    {
+      "version": 2,
+      "addressed-to": "world"
+    }
+    """
+
+
+D = TypeVar("D", bound=Document)
 
 MAX_SIZE = 16 * 1024 * 1024
 """Bytes of a JSON document: those of fuki with every digest of a large image have some hundred KiB."""
@@ -106,9 +129,21 @@ def decode_json(data: bytes, to: type[T]) -> T:
         raise FormatError(f"it is not JSON: {error}") from error
 
 
-def encode_json(data: object) -> str:
-    """A JSON document to print: plain ASCII, so that any terminal takes it and none is steered by what it holds.
+class _Version(Struct):
+    version: int
+
+
+def decode_document(data: bytes, to: type[D]) -> D:
+    """A document of our own kind. Raises `FormatError`, also for one of another version, or of none."""
+    version, known = decode_json(data, _Version).version, to.__struct_config__.tag
+    if version != known:
+        raise FormatError(f"the document has version {version}, and {known} is the one that is known")
+    return decode_json(data, to)
+
+
+def encode_json(data: object) -> bytes:
+    """JSON to print or to write: plain ASCII, so that any terminal takes it and none is steered by what it holds.
 
     Names of files that are not UTF-8 have lone surrogates in it, as Python reads such names.
     """
-    return json.dumps(msgspec.to_builtins(data, str_keys=True), indent=2)
+    return json.dumps(msgspec.to_builtins(data, str_keys=True), indent=2).encode() + b"\n"

@@ -3,11 +3,13 @@
 A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
 """
 
+from fuki_build.formats.documents import Document, View, decode_document, encode_json
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
 from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import (
     DirectBoot,
     LaunchDigest,
+    LaunchDocument,
     LaunchModel,
     LaunchNote,
     LaunchParameters,
@@ -51,6 +53,7 @@ __all__ = [
     "CertificateOptions",
     "CheckSubject",
     "DirectBoot",
+    "Document",
     "Enroller",
     "Expectation",
     "FileSigner",
@@ -60,6 +63,7 @@ __all__ = [
     "HandOver",
     "KeySigner",
     "LaunchDigest",
+    "LaunchDocument",
     "LaunchModel",
     "LaunchNote",
     "LaunchParameters",
@@ -81,6 +85,9 @@ __all__ = [
     "SourceContext",
     "Svsm",
     "TablePlatform",
+    "View",
+    "decode_document",
+    "encode_json",
     "from_document",
     "hookimpl",
     "to_document",

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
-from msgspec import Struct
-
 from fuki_build.errors import FormatError
+from fuki_build.formats.documents import Document, View
 from fuki_build.formats.pe import authenticode, pe
 from fuki_build.formats.pe.authenticode import WinCertificate
 from fuki_build.formats.uki import compression, env_file
@@ -19,14 +18,7 @@ from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import Origin, Section, measured
 from fuki_build.image.signatures import certificates, read_certificate
 
-FORMAT_VERSION = 1
-"""Of everything below; raised when a field changes its meaning or goes away."""
-
 _MAX_TEXT = 64 * 1024
-
-
-class View(Struct, frozen=True, rename="kebab"):
-    pass
 
 
 class SectionView(View, frozen=True):
@@ -59,13 +51,15 @@ class FirmwareView(View, frozen=True):
 class DeviceView(View, frozen=True):
     """`present` tells whether the image has the firmware or devicetree that the ids select.
 
+    Firmware is selected by its `fwid`, a devicetree by its `compatible` string; the other of the two is null.
     `types` are the CHID types of the ids, in their order, where the machines are known; else null.
     """
 
     profile: int | None
     type: str
     name: str
-    key: str
+    fwid: str | None
+    compatible: str | None
     chids: tuple[str, ...]
     types: tuple[int | None, ...]
     present: bool
@@ -92,11 +86,12 @@ class StubView(View, frozen=True):
     version: str
 
 
-class LayoutView(View, frozen=True):
-    version: int
+class LayoutView(Document, frozen=True):
+    """An image; `arch` is the architecture that it runs on, in the words of EFI: `x64`, `aa64`."""
+
     kind: str
     name: str
-    machine: str
+    arch: str
     stub: StubView | None
     file_size: int
     header_slots_left: int
@@ -124,10 +119,9 @@ def describe(layout: Layout, assembly: Assembly | None = None, machines: Sequenc
     images = {id(f.section): f for part in parts for f in part.firmware}
     signatures, flaws = _signatures(layout)
     return LayoutView(
-        version=FORMAT_VERSION,
         kind=layout.kind.value,
         name=layout.name,
-        machine=layout.machine,
+        arch=layout.machine,
         stub=StubView(layout.stub.program, layout.stub.version) if layout.stub else None,
         file_size=layout.file_size,
         header_slots_left=layout.headers.free_slots,
@@ -267,7 +261,8 @@ def _devices(part: Slice, types: Mapping[UUID, int]) -> list[DeviceView]:
             profile=part.profile,
             type=device.type.json_name,
             name=device.name,
-            key=device.key,
+            fwid=device.key if device.type is DeviceType.UEFI_FW else None,
+            compatible=device.key if device.type is DeviceType.DEVICETREE else None,
             chids=tuple(str(c) for c in sorted(device.chids)),
             types=tuple(types.get(c) for c in sorted(device.chids)),
             present=device.key in present[device.type],

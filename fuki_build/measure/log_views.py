@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from fuki_build.formats.documents import Document, View
 from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg.event_log import EventLog, LogKind
-from fuki_build.image.describe import View
 from fuki_build.image.layout import Layout
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
@@ -13,9 +13,6 @@ from fuki_build.measure.explain import Explained, Explanation, registers
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import Digests
 from fuki_build.measure.views import BootView, EventView, boot_view, event_view
-
-FORMAT_VERSION = 1
-"""Of everything below; raised when a field changes its meaning or goes away."""
 
 
 class LoggedView(View, frozen=True):
@@ -58,8 +55,8 @@ class FitView(View, frozen=True):
 
     image: str
     profile: int | None
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     boot: BootView
 
 
@@ -79,14 +76,13 @@ class ExpectedView(View, frozen=True):
     phase: str | None
 
 
-class ReplayView(View, frozen=True):
+class ReplayView(Document, frozen=True):
     """A replayed log. `not-computed` are those of its banks whose algorithm is not known, by their numbers.
 
     Where the log is damaged or cut short, `flaw` says how, else it is null; `end` is the offset, in bytes, behind the
     last event that is whole.
     """
 
-    version: int
     kind: str
     crypto_agile: bool
     banks: Sequence[str]
@@ -116,7 +112,6 @@ def replay_view(
         predicted = _predicted(log.kind, prediction, boot, image)
         fit = FitView(image.where or image.name, case.profile, case.firmware, case.devicetree, boot_view(boot))
     return ReplayView(
-        version=FORMAT_VERSION,
         kind=log.kind.value,
         crypto_agile=log.crypto_agile,
         banks=log.banks,

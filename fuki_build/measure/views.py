@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from fuki_build.image.describe import StubView, View, describe
+from fuki_build.formats.documents import Document, View
+from fuki_build.image.describe import StubView, describe
 from fuki_build.image.layout import Layout
 from fuki_build.image.section import HAND_OVER
 from fuki_build.measure import pcr7, pcr11, rtmr
@@ -11,9 +12,6 @@ from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, in_hex
 from fuki_build.measure.predict import Prediction, before_stub
 from fuki_build.measure.rtmr import Rtmr
-
-FORMAT_VERSION = 1
-"""Of everything below; raised when a field changes its meaning or goes away."""
 
 
 class EventView(View, frozen=True):
@@ -55,6 +53,7 @@ class RtmrView(View, frozen=True):
 class CaseView(View, frozen=True):
     """A profile on machines that select the same; `machines` is empty where they are all that select it.
 
+    They select firmware by its `fwid` and a devicetree by its `compatible` string, null where they select none.
     `rtmrs` is empty where they were not asked for. `first_start` are the registers when a hand-over resets the machine,
     but for register 7, which is of the host's variables; it is empty where the image hands nothing over. All else is of
     the second start then.
@@ -62,8 +61,8 @@ class CaseView(View, frozen=True):
 
     profile: int | None
     profile_id: str | None
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     machines: Sequence[str]
     registers: Sequence[RegisterView]
     events: Sequence[EventView]
@@ -91,8 +90,7 @@ class BootView(View, frozen=True):
     addons: Sequence[str]
 
 
-class PredictionsView(View, frozen=True):
-    version: int
+class PredictionsView(Document, frozen=True):
     image: str
     stub: StubView | None
     banks: Sequence[str]
@@ -120,7 +118,6 @@ def predictions_view(
     events = {id(event): event for prediction in predictions for event in prediction.events}
     views = {key: event_view(event) for key, event in events.items()}
     return PredictionsView(
-        version=FORMAT_VERSION,
         image=layout.name,
         stub=image.stub,
         banks=predictions[0].banks if predictions else (),
@@ -155,8 +152,8 @@ def _case(
     return CaseView(
         profile=case.profile,
         profile_id=None if case.profile is None else names.get(case.profile),
-        firmware=case.firmware,
-        devicetree=case.devicetree,
+        fwid=case.firmware,
+        compatible=case.devicetree,
         machines=case.machines,
         registers=[view for pcr in wanted for view in _registers(prediction, pcr, phases)],
         events=[views[id(event)] for event in prediction.events if event.pcr in wanted],

@@ -156,7 +156,7 @@ def _firmware(found: tuple[int | None, FirmwareImage], digest: Hash, matches: Se
         for match in matches
         if match.firmware
         and match.firmware.present
-        and (match.firmware.key, match.firmware.slice) == (image.fwid, profile)
+        and (match.firmware.fwid, match.firmware.profile) == (image.fwid, profile)
     )
     flaw = image.flaw.message if image.flaw else (image.content.flaw if image.content else None)
     return FirmwareFacts(

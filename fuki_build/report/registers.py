@@ -42,8 +42,8 @@ def profile_facts(
 
 def _case(shown: CaseView, prediction: Prediction) -> CaseFacts:
     return CaseFacts(
-        firmware=shown.firmware,
-        devicetree=shown.devicetree,
+        fwid=shown.fwid,
+        compatible=shown.compatible,
         machines=tuple(shown.machines),
         registers=tuple(register for register in shown.registers if register.pcr == pcr11.PCR),
         measured=tuple(section.name for section in prediction.case.measured),

@@ -41,7 +41,7 @@ def test_without_a_device_the_image_boots_on_and_measures_what_it_did_before(ben
     booted = bench.boot(image, scenario="hand-over program, no device")
     outcome = outcome_of(bench)
     assert (outcome.result, outcome.reason) == (HandOverResult.NO_DEVICE, 19)
-    assert outcome.fwid == booted.document["selects"] == "own"
+    assert outcome.fwid == booted.document["fwid"] == "own"
 
     without = build(tmp_path / "without", firmware_for(tmp_path / "without") + PROFILE)
     before = bench.boot(without)
@@ -52,7 +52,7 @@ def test_without_a_device_the_image_boots_on_and_measures_what_it_did_before(ben
 @pytest.mark.parametrize("fwid", ["aws", "gcp"])
 def test_the_program_selects_what_the_stub_measures(fwid, bench, image):
     booted = bench.boot(image, "--as", CLOUDS[fwid], scenario=f"hand-over program as {fwid}", plugins=PLUGINS)
-    assert outcome_of(bench).fwid == booted.document["selects"] == fwid
+    assert outcome_of(bench).fwid == booted.document["fwid"] == fwid
 
 
 def test_a_profile_that_is_asked_for_is_the_programs_too(bench, image):

@@ -59,7 +59,7 @@ def test_the_hosts_firmware_measures_the_image_and_nothing_else(handing: Path):
 
 
 def test_where_nothing_is_selected_there_is_one_start(handing: Path):
-    assert {case["firmware"]: bool(case["first-start"]) for case in cases(handing)} == {None: False, "own": True}
+    assert {case["fwid"]: bool(case["first-start"]) for case in cases(handing)} == {None: False, "own": True}
 
 
 def test_only_the_registers_that_are_asked_for_are_told(handing: Path):

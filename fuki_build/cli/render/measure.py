@@ -56,9 +56,9 @@ def _title(case: CaseView) -> str:
     words = []
     if case.profile is not None:
         words.append(f"profile @{case.profile}" + (f" ({case.profile_id})" if case.profile_id else ""))
-    words.append(f"firmware {case.firmware}" if case.firmware else "no firmware")
-    if case.devicetree:
-        words.append(f"devicetree {case.devicetree}")
+    words.append(f"firmware {case.fwid}" if case.fwid else "no firmware")
+    if case.compatible:
+        words.append(f"devicetree {case.compatible}")
     if case.machines:
         shown = ", ".join(case.machines[:_MAX_MACHINES])
         more = len(case.machines) - _MAX_MACHINES
@@ -115,9 +115,9 @@ def _fit(fit: FitView) -> str:
     words = [f"{fit.image} booted {'by the hypervisor' if fit.boot.method == 'direct' else 'from a disk'}"]
     if fit.profile is not None:
         words.append(f"profile @{fit.profile}")
-    words.append(f"firmware {fit.firmware}" if fit.firmware else "no firmware")
-    if fit.devicetree:
-        words.append(f"devicetree {fit.devicetree}")
+    words.append(f"firmware {fit.fwid}" if fit.fwid else "no firmware")
+    if fit.compatible:
+        words.append(f"devicetree {fit.compatible}")
     for what, text in (
         ("options", fit.boot.options),
         ("from SMBIOS", fit.boot.smbios_options),

@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.asn1 import x509
+from fuki_build.formats.documents import View
 from fuki_build.formats.uki import pcrsig
 from fuki_build.formats.uki.pcrsig import PolicySignature, Signatures
 from fuki_build.image.assemble import Assembly
-from fuki_build.image.describe import View
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.measure.predict import Prediction, cases, predict
@@ -44,8 +44,8 @@ class PolicyPlace(View, frozen=True):
     """Where a policy holds: the profile that boots, what the machine selects, and the phase path (null before any)."""
 
     profile: int | None
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     phase: str | None
 
 

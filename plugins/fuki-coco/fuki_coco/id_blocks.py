@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -16,10 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from fuki_build.errors import FormatError, MismatchError, SigningError
 from fuki_build.formats.confidential import id_block
 from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
-from fuki_build.hooks import LaunchRecord, SigningKey
+from fuki_build.hooks import Document, LaunchRecord, SigningKey, View
 
-DOCUMENT_VERSION = 1
-"""Of the JSON document of ID blocks."""
 _ALGORITHM = "sha384"
 
 
@@ -97,10 +94,34 @@ def qemu_arguments(block: IdBlock, auth: IdAuth) -> Sequence[str]:
     return ["-machine", "confidential-guest-support=sev0", "-object", ",".join(properties)]
 
 
+class IdBlockView(View, frozen=True, kw_only=True):
+    """An ID block for a digest (`measurement`, in hex) and what that depends on; `id_block`, `id_auth` are base64."""
+
+    firmware: str
+    profile: int | None
+    vmm: str | None
+    cpu_model: str | None
+    vcpus: int | None
+    boot: str | None
+    variant: str | None
+    measurement: str
+    policy: int
+    id_block: str
+    id_auth: str
+
+
+class IdBlocksDocument(Document, frozen=True, kw_only=True):
+    """What the output format `id-block` writes; digests of the keys are SHA-384 in hex, as in the report."""
+
+    id_key_digest: str
+    author_key_digest: str | None
+    blocks: tuple[IdBlockView, ...]
+
+
 def document(
     records: Sequence[LaunchRecord], id_key: SigningKey, author_key: SigningKey | None, svn: int
-) -> dict[str, Any]:
-    """A block for every SEV-SNP digest, with its table's policy, as plain data."""
+) -> IdBlocksDocument:
+    """A block for every SEV-SNP digest, with its table's policy."""
     blocks = []
     for record in records:
         policy = id_block.DEFAULT_POLICY if record.policy is None else record.policy
@@ -110,23 +131,22 @@ def document(
             block = IdBlock(bytes.fromhex(digest.digest), policy, svn=svn)
             auth = sign(block, id_key, author_key)
             blocks.append(
-                {
-                    "firmware": record.firmware,
-                    "profile": record.profile,
-                    "vmm": digest.vmm,
-                    "cpu-model": digest.cpu_model,
-                    "vcpus": digest.vcpus,
-                    "boot": digest.boot,
-                    "variant": digest.variant,
-                    "measurement": digest.digest,
-                    "policy": policy,
-                    "id-block": base64.b64encode(id_block.encode_block(block)).decode(),
-                    "id-auth": base64.b64encode(id_block.encode_auth(auth)).decode(),
-                }
+                IdBlockView(
+                    firmware=record.firmware,
+                    profile=record.profile,
+                    vmm=digest.vmm,
+                    cpu_model=digest.cpu_model,
+                    vcpus=digest.vcpus,
+                    boot=digest.boot,
+                    variant=digest.variant,
+                    measurement=digest.digest,
+                    policy=policy,
+                    id_block=base64.b64encode(id_block.encode_block(block)).decode(),
+                    id_auth=base64.b64encode(id_block.encode_auth(auth)).decode(),
+                )
             )
-    return {
-        "version": DOCUMENT_VERSION,
-        "id-key-digest": key_digest(firmware_key(id_key.public_key)).hex(),
-        "author-key-digest": key_digest(firmware_key(author_key.public_key)).hex() if author_key is not None else None,
-        "blocks": blocks,
-    }
+    return IdBlocksDocument(
+        id_key_digest=key_digest(firmware_key(id_key.public_key)).hex(),
+        author_key_digest=key_digest(firmware_key(author_key.public_key)).hex() if author_key is not None else None,
+        blocks=tuple(blocks),
+    )

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import msgspec
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import Build, LaunchRecord, OutputContext, OutputFormat, to_document
+from fuki_build.hooks import Build, LaunchRecord, OutputContext, OutputFormat, encode_json, to_document
 from msgspec import Meta, Struct
 
 
@@ -27,8 +26,7 @@ class LaunchOutput(OutputFormat):
     suffix = ".launch.json"
 
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
-        data = msgspec.json.encode(to_document(_launches(build)))
-        context.write(context.path, msgspec.json.format(data, indent=2) + b"\n")
+        context.write(context.path, encode_json(to_document(_launches(build))))
 
 
 class LaunchRvpsOutput(OutputFormat):
@@ -114,4 +112,4 @@ class IdBlockOutput(OutputFormat):
         id_key = context.key(options.id_key, "id-key")
         author = context.key(options.author_key, "author-key") if options.author_key is not None else None
         document = id_blocks.document(_launches(build), id_key, author, options.svn)
-        context.write(context.path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        context.write(context.path, encode_json(document))

@@ -5,16 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from fuki_build.formats.documents import encode_json
-from fuki_build.hooks import LaunchDigest, LaunchRecord
+from fuki_build.hooks import LaunchDigest, LaunchRecord, encode_json
 
 _TRUSTEE = {("sev-snp", "MEASUREMENT"): "snp_launch_measurement", ("tdx", "MRTD"): "mr_td"}
 _ZEROS = "0" * 96
 """RTMR3 as long as nothing in the guest extends it."""
-
-
-def _json(data: Any) -> bytes:  # noqa: ANN401 - plain data
-    return encode_json(data).encode() + b"\n"
 
 
 def _digests(records: Sequence[LaunchRecord]) -> Iterator[tuple[LaunchRecord, LaunchDigest]]:
@@ -39,7 +34,7 @@ def trustee_message(records: Sequence[LaunchRecord]) -> bytes:
     Source: confidential-containers/trustee, rvps/src/extractors/sample.
     """
     payload = base64.b64encode(msgspec.json.encode(trustee_values(records))).decode()
-    return _json({"version": "0.1.0", "type": "sample", "payload": payload})
+    return encode_json({"version": "0.1.0", "type": "sample", "payload": payload})
 
 
 def contrast_manifest(records: Sequence[LaunchRecord]) -> bytes:
@@ -61,4 +56,4 @@ def contrast_manifest(records: Sequence[LaunchRecord]) -> bytes:
             for mrtd in (digest.digest for digest in own if digest.register == "MRTD")
             for rtmrs in boots.values() or ({},)
         ]
-    return _json({"ReferenceValues": values})
+    return encode_json({"ReferenceValues": values})

@@ -15,6 +15,7 @@ from fuki_build.formats.confidential import id_block
 from fuki_build.formats.confidential.id_block import IdBlock
 from sevsnpmeasure import id_block as peer
 from tests.support.command import Outcome, invoke, refused
+from tests.support.documents import complaints, schema_of
 from tests.support.launch import FILE_KEY_PLUGIN, MemoryKey, memory_key, write_key
 from tests.support.plugins import install
 
@@ -145,12 +146,14 @@ def test_a_block_is_made_from_files_and_verified(bench: Path):
     )  # fmt: skip
     assert made.code == 0, made.err
     facts = json.loads(made.out)
+    assert complaints(facts, "id-block make", "coco") == []
+    assert schema_of("id-block verify", "coco") == schema_of("id-block make", "coco")
     verify = ("--plugin", "coco", "id-block", "verify", "guest.id-block", "guest.id-auth")
     digests = ("--id-key-digest", facts["id-key-digest"], "--author-key-digest", facts["author-key-digest"])
     found = invoke(bench, *verify, *digests, "--measurement", DIGEST.hex(), "--json")
     assert found.code == 0, found.err
     assert json.loads(found.out) == facts
-    assert (facts["svn"], facts["policy"]) == ("7", "0x30000")
+    assert (facts["svn"], facts["policy"]) == (7, 0x30000)
     refused(bench, *verify, "--measurement", "00" * 48, code=3)
     refused(bench, *verify, "--id-key-digest", facts["author-key-digest"], code=3)
 
@@ -249,6 +252,7 @@ def offline(bench: Path) -> Path:
         openssl(bench, "pkey", "-in", f"{name}.pem", "-pubout", "-out", f"{name}.pub")
     keys = ("--id-key", "id.pub", "--author-key", "author.pub")
     printed = invoke(bench, "--plugin", "coco", "id-block", "digests", "--measurement", DIGEST.hex(), *keys)
+    assert complaints(json.loads(printed.out), "id-block digests", "coco") == []
     (bench / "digests.json").write_text(printed.out)
     return bench
 
@@ -259,6 +263,7 @@ ATTACH = ("--plugin", "coco", "id-block", "attach", "digests.json", "-o", "guest
 def test_a_block_is_signed_where_the_keys_are(offline: Path):
     sign_elsewhere(offline, offline / "digests.json", "id", "author")
     facts = json.loads(invoke(offline, *ATTACH, "--json").out)
+    assert complaints(facts, "id-block attach", "coco") == []
     block, auth = (offline / f"guest.{name}" for name in ("id-block", "id-auth"))
     found, keys = id_blocks.verify(block.read_bytes(), auth.read_bytes())
     assert found == IdBlock(DIGEST)

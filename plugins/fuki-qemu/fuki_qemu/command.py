@@ -4,17 +4,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from fuki_build import json_option
 from fuki_build.errors import FukiError, MismatchError
+from fuki_build.hooks import encode_json
 
 if TYPE_CHECKING:
     from fuki_build import Machine, PluginHost
 
     from fuki_qemu.session import Booted, BootRequest
+    from fuki_qemu.show import BootDocument
 
 _path = click.Path(path_type=Path)
 _VERIFY_TIMEOUT = 300.0
 """Seconds that a boot may take which nobody watches."""
 _LAST_LINES = 5
+
+
+def _document() -> "type[BootDocument]":
+    from fuki_qemu.show import BootDocument  # noqa: PLC0415
+
+    return BootDocument
 
 
 @click.command()
@@ -48,7 +57,7 @@ _LAST_LINES = 5
 @click.option("--raw", is_flag=True, help="Let all escape sequences of the guest through to the terminal.")
 @click.option("--verify", is_flag=True, help="Hold what the guest measured against what was predicted.")
 @click.option("--keep", metavar="DIR", type=_path, help="Leave console, report and event log there.")
-@click.option("--json", "as_json", is_flag=True, help="Print a verdict as JSON, and no console.")
+@json_option(_document, "Print a verdict as JSON, and no console.")
 @click.pass_obj
 def boot(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -123,7 +132,7 @@ def _tell(booted: "Booted", request: "BootRequest", *, as_json: bool) -> None:
         rows = verdict.compare(booted.layout, booted.machine, booted.prediction, booted.report)
     starts = compare_starts(booted.hosted) if booted.hosted else ()
     if as_json:
-        click.echo(show.as_json(booted, rows, starts))
+        click.echo(encode_json(show.document(booted, rows, starts)), nl=False)
     else:
         if starts:
             show.print_starts(booted, starts)
