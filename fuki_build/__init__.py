@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
     from fuki_build.image.blob import read_small_file
+    from fuki_build.image.describe import LayoutView, describe
     from fuki_build.image.guard import note_read
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
@@ -44,6 +45,7 @@ _HOMES = {
     "Boot": "fuki_build.measure.boot",
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
+    "LayoutView": "fuki_build.image.describe",
     "Machine": "fuki_build.hardware.machine",
     "OutputFile": "fuki_build.image.output_file",
     "OutputFiles": "fuki_build.image.output_files",
@@ -51,6 +53,7 @@ _HOMES = {
     "Prediction": "fuki_build.measure.predict",
     "before_stub": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
+    "describe": "fuki_build.image.describe",
     "enroll_directory": "fuki_build.booting",
     "find_machines": "fuki_build.recipe.machines",
     "find_profiles": "fuki_build.booting",
@@ -74,6 +77,7 @@ __all__ = [
     "Boot",
     "FukiError",
     "Layout",
+    "LayoutView",
     "Machine",
     "OutputFile",
     "OutputFiles",
@@ -82,6 +86,7 @@ __all__ = [
     "__version__",
     "before_stub",
     "build",
+    "describe",
     "enroll_directory",
     "find_machines",
     "find_profiles",

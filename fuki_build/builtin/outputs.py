@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from fuki_build import Layout, LayoutView, describe
 from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import Document, View, encode_json
-from fuki_build.hooks import Build, BuiltImage, Finding, OutputContext, OutputFormat, hookimpl
-from fuki_build.image.describe import LayoutView, describe
-from fuki_build.image.layout import Layout
+from fuki_build.hooks import Build, BuiltImage, Finding, Options, OutputContext, OutputFormat, hookimpl
 
 
 class InputView(View, frozen=True):
@@ -76,7 +75,7 @@ class ManifestOutput(OutputFormat):
         context.write(context.path, encode_json(manifest(build)))
 
 
-class TemplateOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class TemplateOptions(Options, frozen=True):
     template: Annotated[str, Meta(description="a file relative to the recipe, or the name of a template")]
 
 

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from fuki_build import programs
+from fuki_build import note_read, programs
 from fuki_build.builtin import apt
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
-from fuki_build.hooks import FirmwareFile, FirmwareSource, SourceContext, hookimpl
-from fuki_build.image.guard import note_read
+from fuki_build.hooks import FirmwareFile, FirmwareSource, Options, SourceContext, hookimpl
 
 _MAX_IMAGE = 256 * 1024 * 1024
 """Bytes that a program may print; edk2's images have 4 to 16 MiB."""
@@ -19,10 +18,6 @@ _MAX_FILE = 4 * 1024 * 1024 * 1024
 """Bytes of each file that it may write, of those on the way to an image too."""
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in hex")]
-
-
-class Options(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """Base of the options here; unknown keys are errors."""
 
 
 class PathOptions(Options, frozen=True):

@@ -8,7 +8,8 @@ from fuki_build import pipeline
 from fuki_build.cli.options import json_option
 from fuki_build.errors import PluginError
 from fuki_build.formats.documents import Document, View
-from fuki_build.hooks.host import HOOKS, PluginHost, info_of, installed
+from fuki_build.hooks.contract import HOOKS
+from fuki_build.hooks.host import PluginHost, info_of, installed
 
 
 class PluginView(View, frozen=True):

@@ -22,6 +22,18 @@ from fuki_build.hooks.launch import (
     from_document,
     to_document,
 )
+from fuki_build.hooks.options import Options
+from fuki_build.hooks.predictions import (
+    COMMAND_LINE_SOURCE,
+    CONSTANT_SOURCE,
+    PCR_KERNEL_BOOT,
+    PCR_KERNEL_INITRD,
+    Event,
+    Prediction,
+    PredictionOptions,
+    PredictionOutput,
+    PredictionsView,
+)
 from fuki_build.hooks.records import (
     Artifact,
     Build,
@@ -46,6 +58,10 @@ from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
 
 __all__ = [
+    "COMMAND_LINE_SOURCE",
+    "CONSTANT_SOURCE",
+    "PCR_KERNEL_BOOT",
+    "PCR_KERNEL_INITRD",
     "SECRET_SOURCES",
     "Artifact",
     "Build",
@@ -55,6 +71,7 @@ __all__ = [
     "DirectBoot",
     "Document",
     "Enroller",
+    "Event",
     "Expectation",
     "FileSigner",
     "Finding",
@@ -71,9 +88,14 @@ __all__ = [
     "LaunchRecord",
     "LaunchSite",
     "LaunchStep",
+    "Options",
     "OutputContext",
     "OutputFormat",
     "Platform",
+    "Prediction",
+    "PredictionOptions",
+    "PredictionOutput",
+    "PredictionsView",
     "Problem",
     "Problems",
     "Rule",

@@ -1,4 +1,4 @@
-"""A layout in plain, typed words: what `--json`, manifests, templates and tables show."""
+"""A layout as plain, typed values: the form that `--json`, manifests, templates and tables show."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
@@ -22,7 +22,7 @@ _MAX_TEXT = 64 * 1024
 
 
 class SectionView(View, frozen=True):
-    """Addresses, offsets and sizes in bytes; `profile` is null in the base; `sha256` only where it was computed."""
+    """Addresses, offsets and sizes in bytes; `profile` is null in the base; `sha256` is null if not computed."""
 
     name: str
     profile: int | None
@@ -49,7 +49,7 @@ class FirmwareView(View, frozen=True):
 
 
 class DeviceView(View, frozen=True):
-    """`present` tells whether the image has the firmware or devicetree that the ids select.
+    """`present` tells whether the image contains the firmware or devicetree that the ids select.
 
     Firmware is selected by its `fwid`, a devicetree by its `compatible` string; the other of the two is null.
     `types` are the CHID types of the ids, in their order, where the machines are known; else null.
@@ -72,7 +72,7 @@ class ProfileView(View, frozen=True):
 
 
 class SignatureView(View, frozen=True):
-    """`signer` is the subject of its certificate; null, as `algorithm`, where the signature cannot be read."""
+    """`signer` is the subject of its certificate; null, like `algorithm`, where the signature cannot be read."""
 
     offset: int
     size: int
@@ -108,15 +108,18 @@ class LayoutView(Document, frozen=True):
 def describe(layout: Layout, assembly: Assembly | None = None, machines: Sequence[Machine] = ()) -> LayoutView:
     """Describe a layout, reading headers and small sections only.
 
-    `assembly` has its digests, where they were computed; `machines` tell the types of their hardware ids.
+    `assembly` provides digests, if they were computed; `machines` provide the types of their hardware ids.
     """
     digests = assembly.sections if assembly else None
+
     types: dict[UUID, int] = {}
     for machine in machines:
         for kind, chid in stub_chids(machine).items():
             types.setdefault(chid, kind)
+
     parts = slices(layout.plain_sections)
     images = {id(f.section): f for part in parts for f in part.firmware}
+
     signatures, flaws = _signatures(layout)
     return LayoutView(
         kind=layout.kind.value,
@@ -141,6 +144,7 @@ def describe(layout: Layout, assembly: Assembly | None = None, machines: Sequenc
 
 def _section(layout: Layout, placed: PlacedSection, image: FirmwareImage | None, sha256: str | None) -> SectionView:
     section, header = placed.section, placed.header
+
     return SectionView(
         name=section.name,
         profile=section.profile,
@@ -150,13 +154,13 @@ def _section(layout: Layout, placed: PlacedSection, image: FirmwareImage | None,
         raw_size=header.raw_size,
         share=round(header.raw_size / layout.file_size, 6) if layout.file_size else 0.0,
         source=section.source,
-        what=_what(section, image),
+        what=_content_words(section, image),
         measured=measured(section, addon=layout.kind is ImageKind.ADDON) if layout.kind is not ImageKind.OTHER else "",
         sha256=sha256,
     )
 
 
-def _what(section: Section, image: FirmwareImage | None) -> str:
+def _content_words(section: Section, image: FirmwareImage | None) -> str:
     """A few words on a section's content."""
     if section.origin is Origin.STUB:
         return "stub"
@@ -233,7 +237,7 @@ def _profile(section: Section) -> ProfileView:
 
 
 def _firmware(part: Slice) -> Iterator[FirmwareView]:
-    """Of several images with one fwid the stub takes the first: no id selects the others."""
+    """Images with their CHIDs; of several with one fwid the stub takes the first, and no id selects the others."""
     table = part.table.keys(DeviceType.UEFI_FW) if part.table else {}
     for image in part.firmware:
         content = image.content
@@ -252,10 +256,12 @@ def _firmware(part: Slice) -> Iterator[FirmwareView]:
 def _devices(part: Slice, types: Mapping[UUID, int]) -> list[DeviceView]:
     if part.table is None:
         return []
+
     present = {
         DeviceType.UEFI_FW: {image.fwid for image in part.firmware},
         DeviceType.DEVICETREE: {read_compatible(section) for section in part.devicetrees},
     }
+
     return [
         DeviceView(
             profile=part.profile,
@@ -272,27 +278,30 @@ def _devices(part: Slice, types: Mapping[UUID, int]) -> list[DeviceView]:
 
 
 def _sbat(layout: Layout) -> tuple[str, ...]:
-    found = layout.find(".sbat")
-    return tuple(_sbat_lines(found[0])) if found else ()
+    sections = layout.find(".sbat")
+    return tuple(_sbat_lines(sections[0])) if sections else ()
 
 
 def _signatures(layout: Layout) -> tuple[tuple[SignatureView, ...], tuple[str, ...]]:
     try:
-        found = certificates(layout)
+        entries = certificates(layout)
     except FormatError as error:
         return (), (error.message,)
-    return tuple(_signature(layout, entry) for entry in found), ()
+
+    return tuple(_signature(layout, entry) for entry in entries), ()
 
 
 def _signature(layout: Layout, entry: WinCertificate) -> SignatureView:
     if entry.kind != authenticode.AUTHENTICODE:
         return SignatureView(entry.offset, entry.size, authenticode=False)
+
     from fuki_build.formats.asn1 import signed_data, x509  # noqa: PLC0415 - cryptography is slow to load
 
     try:
         signature = signed_data.decode(read_certificate(layout, entry))
-        own = [signature.certificate_of(signer) for signer in signature.signers]
-        subject = ", ".join(x509.subject(certificate) for certificate in own if certificate is not None)
+        signer_certificates = [signature.certificate_of(signer) for signer in signature.signers]
+        subject = ", ".join(x509.subject(certificate) for certificate in signer_certificates if certificate is not None)
     except FormatError:
         return SignatureView(entry.offset, entry.size, authenticode=True)
+
     return SignatureView(entry.offset, entry.size, True, subject or None, signature.algorithm)

@@ -1,4 +1,4 @@
-"""A firmware image in words and numbers: what `fuki firmware show` prints."""
+"""A firmware image as plain values: the content of `fuki firmware show`."""
 
 import hashlib
 from collections import Counter
@@ -93,7 +93,7 @@ class FirmwareDocument(Document, frozen=True):
 
 
 def view_firmware(name: str, data: bytes) -> FirmwareFileView:
-    """Describe an image that is in memory. Never fails: damage becomes the `flaw`."""
+    """Describe an image in memory. Never fails: damage becomes the `flaw`."""
     reader = Reader.of(data)
     recognised = firmware.recognise(reader)
     flaw = recognised.flaw
@@ -104,6 +104,7 @@ def view_firmware(name: str, data: bytes) -> FirmwareFileView:
         table = ovmf.decode(reader) if file is None else None
     except FormatError as error:
         flaw = flaw or error.message
+
     return FirmwareFileView(
         name=name,
         kind=recognised.kind,
@@ -165,42 +166,50 @@ def _view_igvm(file: Igvm) -> IgvmView:
         views.append(
             PlatformView(name, platform.mask, platform.highest_vtl, platform.shared_gpa_boundary, headers),
         )
+
     architecture = ovmf.kind_name(igvm.Architecture, file.header.architecture)
     return IgvmView(file.header.version, architecture, tuple(views))
 
 
 def _missing_of_igvm(file: Igvm) -> list[MissingFeature]:
-    there = {platform.platform for platform in file.platforms}
-    wanted = {igvm.IgvmPlatform.SEV_SNP: "AMD SEV-SNP", igvm.IgvmPlatform.TDX: "Intel TDX"}
+    supported = {platform.platform for platform in file.platforms}
+    names = {igvm.IgvmPlatform.SEV_SNP: "AMD SEV-SNP", igvm.IgvmPlatform.TDX: "Intel TDX"}
+
     return [
         MissingFeature(name, "the file does not support this platform")
-        for platform, name in wanted.items()
-        if platform not in there
+        for platform, name in names.items()
+        if platform not in supported
     ]
 
 
 def _missing(table: Ovmf | None, data: bytes) -> list[MissingFeature]:
     if table is None:
         return [MissingFeature("all", "no GUID table of OVMF: not made for SEV, SEV-ES, SEV-SNP or TDX guests")]
-    found = []
+    missing = []
+
     if table.reset_address is None:
-        found.append(MissingFeature("AMD SEV-ES", "no SEV-ES reset block: other vCPUs than the first do not start"))
+        missing.append(MissingFeature("AMD SEV-ES", "no SEV-ES reset block: other vCPUs than the first do not start"))
+
     if table.hash_table_address is None:
-        found.append(MissingFeature("AMD SEV", "no kernel hash table: a kernel that the hypervisor boots is refused"))
+        missing.append(MissingFeature("AMD SEV", "no kernel hash table: a kernel that the hypervisor boots is refused"))
+
     if table.sev is None:
-        found.append(MissingFeature("AMD SEV-SNP", "no SEV metadata: not made for it"))
+        missing.append(MissingFeature("AMD SEV-SNP", "no SEV metadata: not made for it"))
     elif not any(s.kind == ovmf.SevKind.KERNEL_HASHES and s.size for s in table.sev):
-        found.append(
+        missing.append(
             MissingFeature("AMD SEV-SNP", "no kernel-hashes page: a kernel that the hypervisor boots is refused")
         )
+
     if table.tdx is None:
-        found.append(MissingFeature("Intel TDX", "no TDX metadata: not made for it"))
+        missing.append(MissingFeature("Intel TDX", "no TDX metadata: not made for it"))
+
     if not table.igvm:
-        found.append(MissingFeature("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
+        missing.append(MissingFeature("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
     elif secure_boot_support.takes_keys_through_igvm(data) is False:
-        found.append(MissingFeature("IGVM", "no driver for it: Secure Boot keys of an IGVM file are ignored"))
+        missing.append(MissingFeature("IGVM", "no driver for it: Secure Boot keys of an IGVM file are ignored"))
     if secure_boot_support.needs_system_management_mode(data):
-        found.append(
+        missing.append(
             MissingFeature("IGVM", "needs SMM and flash: a guest of an IGVM file that is not confidential hangs")
         )
-    return found
+
+    return missing

@@ -1,4 +1,4 @@
-"""An image: everything that will be in the file, resolved, before anything has an address."""
+"""An image: everything that will be in the file, resolved, before addresses are assigned."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -19,7 +19,7 @@ class ImageKind(StrEnum):
 
 
 class Image(Struct, frozen=True):
-    """Sections in file order, `.sbat` among them; `stub` is None for an addon made from scratch."""
+    """Sections in file order, including `.sbat`; `stub` is None for an addon made without one."""
 
     kind: ImageKind
     name: str

@@ -1,4 +1,4 @@
-"""Predictions in plain, typed words: what `--json`, outputs and templates show."""
+"""Predictions as plain, typed values: the form that `--json`, outputs and templates show."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from fuki_build.measure.rtmr import Rtmr
 
 
 class EventView(View, frozen=True):
-    """One measurement: digests by bank in hex. Where `unknown` says why it cannot be told, they are empty."""
+    """One measurement: digests by bank in hex; empty where `unknown` says why they cannot be predicted."""
 
     pcr: int
     type: str
@@ -27,9 +27,9 @@ class EventView(View, frozen=True):
 
 
 class RegisterView(View, frozen=True):
-    """A register's values by bank, in hex; PCR 11's after a phase path, null before the first phase.
+    """A register's values by bank, in hex; for PCR 11 after a phase path, which is null before the first phase.
 
-    Where `unknown` says why it cannot be told, `values` is empty.
+    `values` is empty where `unknown` says why they cannot be predicted.
     """
 
     pcr: int
@@ -39,9 +39,9 @@ class RegisterView(View, frozen=True):
 
 
 class RtmrView(View, frozen=True):
-    """A runtime measurement register of a TDX guest, with SHA-384 in hex, and the events that make it.
+    """A runtime measurement register of a TDX guest, with SHA-384 in hex, and the events that extend it.
 
-    `value` is null where `unknown` says why it cannot be told.
+    `value` is null where `unknown` says why it cannot be predicted.
     """
 
     name: str
@@ -51,7 +51,7 @@ class RtmrView(View, frozen=True):
 
 
 class CaseView(View, frozen=True):
-    """A profile on machines that select the same; `machines` is empty where they are all that select it.
+    """A profile on machines that select the same; `machines` is empty if the case stands for all such machines.
 
     They select firmware by its `fwid` and a devicetree by its `compatible` string, null where they select none.
     `rtmrs` is empty where they were not asked for. `first_start` are the registers when a hand-over resets the machine,
@@ -71,7 +71,7 @@ class CaseView(View, frozen=True):
 
 
 class BootView(View, frozen=True):
-    """How the image is taken to be started; `variables` are the SHA-256 of those that PCR 7 is predicted from.
+    """The assumed start of the image; `variables` are the SHA-256 of those that PCR 7 is predicted from.
 
     `partitions` is the SHA-384 of the disk's partition table, as it is measured.
     """
@@ -108,15 +108,17 @@ def predictions_view(
     *,
     rtmrs: bool = False,
 ) -> PredictionsView:
-    """All predictions, of these registers or of all; `phases` are the words of phase paths.
+    """All predictions, for these registers or for all; `phases` are the words of phase paths.
 
-    With `rtmrs`, of those too: the predictions must have their bank.
+    `rtmrs` adds those registers: the predictions must have their bank.
     """
     image = describe(layout)
     names = {profile.number: profile.id for profile in image.profiles}
-    # Cases share most of their events: each is described once.
+
+    # Cases share most of their events, so each is described once.
     events = {id(event): event for prediction in predictions for event in prediction.events}
     views = {key: event_view(event) for key, event in events.items()}
+
     return PredictionsView(
         image=layout.name,
         stub=image.stub,
@@ -148,15 +150,16 @@ def _case(
     rtmrs: Sequence[Rtmr],
 ) -> CaseView:
     case = prediction.case
-    wanted = [pcr for pcr in prediction.registers if not registers or pcr in registers]
+    shown = [pcr for pcr in prediction.registers if not registers or pcr in registers]
+
     return CaseView(
         profile=case.profile,
         profile_id=None if case.profile is None else names.get(case.profile),
         fwid=case.firmware,
         compatible=case.devicetree,
         machines=case.machines,
-        registers=[view for pcr in wanted for view in _registers(prediction, pcr, phases)],
-        events=[views[id(event)] for event in prediction.events if event.pcr in wanted],
+        registers=[view for pcr in shown for view in _registers(prediction, pcr, phases)],
+        events=[views[id(event)] for event in prediction.events if event.pcr in shown],
         rtmrs=[_rtmr(register) for register in rtmrs],
         first_start=tuple(_first_start(layout, prediction, registers)),
     )

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
+from fuki_build.cli.options import documents_of
 from fuki_build.formats.document_schema import document_schema
 from fuki_build.formats.documents import encode_json
 from tests.docs import reference
@@ -198,3 +200,15 @@ def test_verbs_use_one_word_for_one_thing():
 def test_a_verb_that_prints_no_json_has_no_schema(tmp_path: Path):
     assert "did you mean 'match'" in refused(tmp_path, "schema", "--of", "mach")
     assert "these do: " in refused(tmp_path, "schema", "--of", "report")
+
+
+def test_the_page_on_hooks_shows_a_verb_whose_document_has_a_schema():
+    page = (reference.REFERENCE / "hooks.md").read_text().partition("\n## Verbs\n")[2]
+    names: dict[str, Any] = {"__name__": "greeting"}
+    exec(page.partition("```python\n")[2].partition("```")[0], names)  # noqa: S102 - the page's own example
+    verb = names["greet"]
+
+    outcome = CliRunner().invoke(verb, ["world", "--json"])
+    document = json.loads(outcome.stdout)
+    assert document == {"version": 1, "addressed-to": "world"}
+    Draft202012Validator(document_schema(*documents_of(verb))).validate(document)

@@ -21,7 +21,8 @@ from fuki_build.cli.main import VERBS, fuki
 from fuki_build.cli.options import documents_of
 from fuki_build.cli.schema import json_commands
 from fuki_build.formats.documents import Document
-from fuki_build.hooks.host import HOOKS, PluginHost
+from fuki_build.hooks.contract import HOOKS
+from fuki_build.hooks.host import PluginHost
 from fuki_build.image.stub import MODELS, NEWEST_KNOWN
 from fuki_build.recipe import model
 

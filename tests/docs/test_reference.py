@@ -9,7 +9,7 @@ import fuki_build.hooks
 from fuki_build import Machine
 from fuki_build.builtin.outputs import ManifestDocument
 from fuki_build.formats.document_schema import document_schema
-from fuki_build.hooks.host import HOOKS
+from fuki_build.hooks.contract import HOOKS
 from fuki_build.recipe import model
 from tests.docs import reference
 from tests.docs.pages import CHECKOUT

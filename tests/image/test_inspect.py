@@ -34,7 +34,7 @@ class TestWhatIsShown:
         planned = json.loads(succeed(rich, "plan", "--json").out)["images"]
         for plan, path in zip(planned, (UKI, *ADDONS), strict=True):
             shown = inspect(rich, path)
-            for key in ("machine", "kind", "stub", "file-size", "header-slots-left", "profiles", "firmware"):
+            for key in ("arch", "kind", "stub", "file-size", "header-slots-left", "profiles", "firmware"):
                 assert shown[key] == plan[key], key
             # Of which type an id is, only a recipe's machines tell.
             without_types = [{**device, "types": [None] * len(device["chids"])} for device in plan["devices"]]

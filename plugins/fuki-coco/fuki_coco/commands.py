@@ -26,7 +26,7 @@ from fuki_coco.options import (
 if TYPE_CHECKING:
     from fuki_coco.offline import IdBlockDigestsDocument
 
-# cryptography and CBOR are loaded only where something is signed or written.
+# cryptography and CBOR are slow to load, and needed only where something is signed or written.
 
 
 class IdBlockDocument(Document, frozen=True, kw_only=True):
@@ -75,12 +75,14 @@ def make(
     from fuki_coco import id_blocks  # noqa: PLC0415 - as above
 
     encoded = id_block.encode_block(block)
+
     with ExitStack() as stack:
         key = stack.enter_context(signing_key(key_table(id_key, "--id-key"), plugins, "id-key"))
         author = None
         if author_key is not None:
             author = stack.enter_context(signing_key(key_table(author_key, "--author-key"), plugins, "author-key"))
         auth = id_blocks.sign(block, key, author)
+
     if output is not None:
         _write(output, encoded, id_block.encode_auth(auth))
     _show(block, auth, as_json=as_json)

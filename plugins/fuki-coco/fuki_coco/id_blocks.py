@@ -1,4 +1,4 @@
-"""ID blocks, signed and verified: the owner's word on what an SNP guest must be."""
+"""ID blocks, signed and verified: the owner's statement of the measurement that an SNP guest must have."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ _ALGORITHM = "sha384"
 
 
 def sign(block: IdBlock, id_key: SigningKey, author_key: SigningKey | None = None) -> IdAuth:
-    """The block signed by the id key, and that key by the author's. Raises `SigningError` for keys other than P-384."""
+    """The block signed by the id key, which the author key signs. Raises `SigningError` for keys other than P-384."""
     public = firmware_key(id_key.public_key)
     if author_key is None:
         return IdAuth(_signature(id_block.encode_block(block), id_key), public)
@@ -34,31 +34,32 @@ def sign(block: IdBlock, id_key: SigningKey, author_key: SigningKey | None = Non
 
 
 def firmware_key(public_key: bytes) -> bytes:
-    """A public key, given as SubjectPublicKeyInfo in DER, in the form that the firmware reports the digest of."""
+    """A public key, given as SubjectPublicKeyInfo in DER, in the form whose digest the firmware reports."""
     public = serialization.load_der_public_key(public_key)
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP384R1):
         raise SigningError(
             "SEV-SNP takes ECDSA keys on the curve P-384 only",
             hint="make one: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out id.key",
         )
+
     numbers = public.public_numbers()
     return id_block.encode_key(numbers.x, numbers.y)
 
 
 def _signature(data: bytes, key: SigningKey) -> bytes:
-    found = key.sign(hashlib.new(_ALGORITHM, data).digest(), _ALGORITHM)
-    return id_block.encode_signature(*decode_dss_signature(found))
+    signature = key.sign(hashlib.new(_ALGORITHM, data).digest(), _ALGORITHM)
+    return id_block.encode_signature(*decode_dss_signature(signature))
 
 
 def key_digest(public: bytes) -> bytes:
-    """What the attestation report has of a key."""
+    """The digest of a key that the attestation report contains."""
     return hashlib.sha384(public).digest()
 
 
 def verify(block: bytes, auth: bytes) -> tuple[IdBlock, IdAuth]:
-    """Both decoded, once the signatures hold.
+    """Both decoded, after their signatures were verified.
 
-    Raises `FormatError` for what is no ID block, `MismatchError` for a signature that does not hold.
+    Raises `FormatError` for data that is not an ID block, `MismatchError` for a wrong signature.
     """
     decoded = id_block.decode_auth(auth)
     _check(decoded.id_key, decoded.block_signature, block, "the ID block is not signed by the id key")
@@ -72,6 +73,7 @@ def _check(public: bytes, signature: bytes, data: bytes, problem: str) -> None:
         key = ec.EllipticCurvePublicNumbers(*id_block.decode_key(public), ec.SECP384R1()).public_key()
     except ValueError as error:
         raise FormatError("a public key is no point of the curve P-384") from error
+
     digest = hashlib.new(_ALGORITHM, data).digest()
     try:
         der = encode_dss_signature(*id_block.decode_signature(signature))
@@ -81,7 +83,7 @@ def _check(public: bytes, signature: bytes, data: bytes, problem: str) -> None:
 
 
 def qemu_arguments(block: IdBlock, auth: IdAuth) -> Sequence[str]:
-    """QEMU's options that launch a guest with this block (qom `sev-snp-guest`, QEMU 9.1 and later)."""
+    """QEMU's options for launching a guest with this block (qom `sev-snp-guest`, QEMU 9.1 and later)."""
     properties = [
         "sev-snp-guest",
         "id=sev0",
@@ -128,8 +130,10 @@ def document(
         for digest in record.prediction.digests:
             if digest.technology != "sev-snp":
                 continue
+
             block = IdBlock(bytes.fromhex(digest.digest), policy, svn=svn)
             auth = sign(block, id_key, author_key)
+
             blocks.append(
                 IdBlockView(
                     firmware=record.firmware,

@@ -1,4 +1,4 @@
-"""ID blocks signed where the keys are not: digests go out, signatures come in, in one JSON document.
+"""ID blocks signed offline: digests go out, signatures come in, in one JSON document.
 
 The form follows that of `fuki digests` for images.
 """
@@ -24,7 +24,7 @@ from fuki_coco import id_blocks
 class IdBlockItem(View, frozen=True, forbid_unknown_fields=True):
     """What a key signs: `digest` in hex is the SHA-384 of `message`, in base64. Whoever signs adds `signature`.
 
-    That is ECDSA's in DER, in base64. `public_key` is PEM.
+    The signature is ECDSA's in DER, in base64. `public_key` is PEM.
     """
 
     purpose: Literal["id-block", "id-key"]
@@ -60,20 +60,23 @@ def _item(purpose: Literal["id-block", "id-key"], key: bytes, message: bytes) ->
 def attach(data: bytes) -> tuple[bytes, bytes]:
     """The ID block and ID authentication of a signed document.
 
-    Raises `FormatError` for what is no such document, `SigningError` where a signature is missing, and `MismatchError`
-    where one does not hold.
+    Raises `FormatError` for anything but such a document, `SigningError` for a missing signature, and `MismatchError`
+    for a wrong one.
     """
     try:
         document = decode_document(data, IdBlockDigestsDocument)
         block = base64.b64decode(document.id_block, validate=True)
     except (FormatError, binascii.Error) as error:
         raise FormatError("this is not what 'fuki id-block digests' prints") from error
+
     by_purpose = {item.purpose: item for item in document.digests}
     if "id-block" not in by_purpose or len(by_purpose) != len(document.digests):
         raise FormatError("the document must have one digest of the ID block, and at most one of the id key")
+
     fields = [part for item in _in_order(by_purpose) for part in (_signature(item), _public_key(item))]
     auth = id_block.encode_auth(IdAuth(*fields))
     id_blocks.verify(block, auth)
+
     return block, auth
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import Build, LaunchRecord, OutputContext, OutputFormat, encode_json, to_document
-from msgspec import Meta, Struct
+from fuki_build.hooks import Build, LaunchRecord, Options, OutputContext, OutputFormat, encode_json, to_document
+from msgspec import Meta
 
 
 def _launches(build: Build) -> Sequence[LaunchRecord]:
@@ -61,7 +61,7 @@ class ContrastOutput(OutputFormat):
         context.write(context.path, reference.contrast_manifest(_launches(build)))
 
 
-class CorimOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class CorimOptions(Options, frozen=True):
     key: Annotated[
         dict[str, Any] | None,
         Meta(description='what signs it, { backend = "…", … }; by default it is not signed'),
@@ -89,7 +89,7 @@ class CorimOutput(OutputFormat):
         context.write(context.path, data)
 
 
-class IdBlockOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class IdBlockOptions(Options, frozen=True):
     id_key: Annotated[dict[str, Any], Meta(description='the P-384 key that signs blocks, { backend = "…", … }')]
     author_key: Annotated[dict[str, Any] | None, Meta(description="the key that vouches for the id key")] = None
     svn: Annotated[int, Meta(ge=0, description="security version of the guest")] = 0

@@ -59,10 +59,12 @@ def diagnosed(data: bytes) -> str:
 
 def test_an_unsigned_corim_has_one_comid_with_a_triple_for_each_digest():
     text = diagnosed(corim.encode("acme", "41", RECORDS))
-    found = text.removeprefix('501({0:"acme/41/launch",1:[506(h\'').partition("'")
-    assert found[2] == ")]})"
-    comid = diagnosed(bytes.fromhex(found[0]))
+    comids = text.removeprefix('501({0:"acme/41/launch",1:[506(h\'').partition("'")
+    assert comids[2] == ")]})"
+    comid = diagnosed(bytes.fromhex(comids[0]))
+
     assert comid.startswith('{1:{0:"acme/launch"},4:{0:[')
+
     for vendor, model, register, values in (
         ("AMD", "SEV-SNP", "MEASUREMENT", f"{{2:[[7,h'{SNP}']],11:\"ovmf,qemu,EPYC-Milan,vCPUs:4\"}}"),
         ("Intel", "TDX", "MRTD", f"{{2:[[7,h'{MRTD}']],11:\"ovmf,single-pass\"}}"),
@@ -143,11 +145,13 @@ def test_registers_of_one_boot_stand_together():
         LaunchDigest("tdx", "RTMR2", "sha384", RTMR2, boot="image@1"),
     )
     records = [replace(RECORDS[0], prediction=LaunchPrediction(digests))]
+
     assert json.loads(reference.contrast_manifest(records))["ReferenceValues"]["tdx"] == [
         {"MrTd": MRTD, "Rtmrs": ["", RTMR1, "", "00" * 48]},
         {"MrTd": MRTD, "Rtmrs": ["", RTMR1, RTMR2, "00" * 48]},
     ]
     assert reference.trustee_values(records) == {"mr_td": [MRTD], "rtmr_1": [RTMR1], "rtmr_2": [RTMR2]}
+
     (comid,) = re.findall(r"506\(h'([0-9a-f]+)'\)", diagnosed(corim.encode("acme", "41", records)))
     assert f"14:{{2:[[7,h'{RTMR2}']]}}" in diagnosed(bytes.fromhex(comid))
 

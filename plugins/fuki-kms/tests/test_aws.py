@@ -104,12 +104,12 @@ def test_another_endpoint_is_spoken_to_if_one_is_given(opened, aws_kms, internet
 def test_keys_of_one_region_share_a_client(opened, monkeypatch):
     import boto3
 
-    made = []
+    sessions = []
     session = boto3.session.Session
-    monkeypatch.setattr(boto3.session, "Session", lambda **options: made.append(options) or session(**options))
+    monkeypatch.setattr(boto3.session, "Session", lambda **options: sessions.append(options) or session(**options))
     opened("alias/rsa")
     opened("alias/p256")
-    assert len(made) == 1
+    assert len(sessions) == 1
 
 
 def test_the_certificates_are_those_of_the_recipe(opened, internet, tmp_path):
