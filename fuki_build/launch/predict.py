@@ -71,11 +71,14 @@ def _predict(
     except (PluginError, RecipeError) as error:
         error.at(request.where)
         raise
+
+    # Of technologies that nobody named, what a firmware is not made for is a note and no error.
     except FukiError as error:
         if request.named:
             error.at(subject.name)
             raise
         return LaunchPrediction(notes=(LaunchNote(name, error.message),))
+
     if prediction is None and request.named:
         hint = "'fuki firmware show' tells what it has"
         raise FukiError(f"the firmware is not made for {model.thing.title}", where=subject.name, hint=hint)
