@@ -93,6 +93,7 @@ def run(
     # A guest can have QEMU write without end; a disk that it starts with may be larger than what it may add.
     largest = _LARGEST_FILE + max(path.stat().st_size for path in [*console.parent.iterdir(), console.parent])
     reader, writer = os.pipe()
+
     with (
         _terminal(interactive),
         errors.open("wb") as complaints,
@@ -109,6 +110,7 @@ def run(
         theirs.close()
         outcome = _watch(process, output, console, timeout, screen)
         code = process.wait(0)
+
     if code:
         words = errors.read_text(errors="replace").strip().splitlines()
         last = words[-1] if words else f"exit code {code}" if code > 0 else f"signal {-code}"

@@ -108,17 +108,22 @@ def _boot(request: BootRequest, layout: Layout, profile: int | None, host: Plugi
         addons[programs.ADDON.name] = programs.ADDON
     if len(addons) != len(request.addons) + (programs.ADDON in addons.values()):
         raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
+
     chosen = firmware.choose(request.firmware, request.variables, secure_boot=request.keys is not None)
     if request.keys is not None:
         chosen = firmware.enrolled(chosen, request.keys, host, place)
+
     for path in (*request.addons, chosen.code, *([chosen.store] if chosen.store else [])):
         note_read(path)
+
     options = _options(request, profile)
     store = _write_store(chosen, place, None if request.direct else options, trusted=programs.ADDON in addons.values())
+
     is_me = request.machine or _NO_MACHINE
     prediction = (
         _predict(request, layout, is_me, profile, list(addons.values()), chosen, store) if request.verify else None
     )
+
     parts = VirtualMachine(
         firmware=_flash(chosen, store),
         smbios=tuple(smbios.options(request.machine)) if request.machine else (),
@@ -130,9 +135,11 @@ def _boot(request: BootRequest, layout: Layout, profile: int | None, host: Plugi
         report=place / "report" if request.verify else None,
         debug=place / "debug" if request.verify else None,
     )
+
     if parts.disk:
         esp.write(parts.disk, request.image, addons)
     outcome, kvm = _run(request, parts, place)
+
     return Booted(
         layout=layout,
         machine=is_me,
@@ -160,12 +167,14 @@ def _write_store(chosen: QemuFirmware, place: Path, options: str | None, *, trus
             hint = "name a firmware with a variable store; or with --direct, no boot option is needed"
             raise FukiError(f"{chosen.code} keeps no variables, so no boot option", where="--firmware", hint=hint)
         return None
+
     store = firmware.read_store(chosen)
     if options is not None:
         store = boot_option.with_boot_option(store, "\\" + esp.LOADER.replace("/", "\\"), options)
     if trusted:
         digest = bytes.fromhex(read_program(programs.ADDON, ("sha256",)).assembly.authenticode)
         store = boot_option.with_trusted_hash(store, digest)
+
     path = place / "variables.fd"
     path.write_bytes(store)
     return path
@@ -229,9 +238,9 @@ def _read_report(place: Path) -> GuestReport | None:
         path = place / name
         if path.is_file() and path.stat().st_size:
             with path.open("rb") as file:
-                found = report.decode(file.read(report.MAX_SIZE + 1))
-            if found is not None:
-                return found
+                guest_report = report.decode(file.read(report.MAX_SIZE + 1))
+            if guest_report is not None:
+                return guest_report
     return None
 
 
@@ -254,9 +263,10 @@ def keep_told(place: Path, keep: Path) -> None:
                 with (place / name).open("rb") as told:
                     while piece := told.read(_PIECE):
                         file.write(piece)
-        found = _salvage(place)
-        if found is not None and found.log is not None:
-            files.open(keep / "event-log").write(found.log)
+
+        guest_report = _salvage(place)
+        if guest_report is not None and guest_report.log is not None:
+            files.open(keep / "event-log").write(guest_report.log)
         files.commit()
 
 
