@@ -48,6 +48,7 @@ def _flaw_of_entry(subject: CheckSubject, entry: int) -> str | None:
         if placed.header.virtual_address <= entry < placed.header.virtual_address + placed.header.virtual_size
         and placed.header.flags & pe.SCN_READ
     ]
+
     if len(readable) != 1:
         return f"in {len(readable) or 'no'} readable sections"
     if not readable[0].flags & pe.SCN_EXECUTE:

@@ -22,7 +22,7 @@ def predict(
 ) -> Iterator[LaunchRecord]:
     """What every technology says of every firmware image that the request is about.
 
-    `runtime` is the image that guests boot, where its registers are wanted.
+    `runtime` is the image that guests boot, if its registers are to be predicted.
 
     A technology that was not asked for by name, and that the firmware cannot do, gives a note; one that was, an error.
     """

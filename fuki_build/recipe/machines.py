@@ -73,7 +73,7 @@ def declared_machines(
 
 
 def _telling_types(machine: Machine) -> tuple[int, ...]:
-    """The types of which every string tells something: an empty or unset one is shared by unrelated machines."""
+    """The types made only of strings that tell something: an empty or unset one is shared by unrelated machines."""
     telling = tuple(
         kind
         for kind in WIDE_TO_NARROW
@@ -116,7 +116,7 @@ def _platform(text: str, host: PluginHost, where: str) -> Platform:
 
 
 def _match(strings: Mapping[str, str], name: str, where: str) -> tuple[Machine, tuple[int, ...]]:
-    """A machine of which only some strings are known: only types over just those can be told."""
+    """A machine with only some known strings: only types made of just those can be computed."""
     with raised_as(RecipeError, where):
         machine = from_table(strings, name)
 

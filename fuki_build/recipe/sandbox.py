@@ -27,7 +27,7 @@ _OPERATION = 16
 _SOURCE_COST = 8
 """Steps for each character of a template's source: it is compiled."""
 _WIDTHS = frozenset({"center", "ljust", "rjust", "zfill", "to_bytes", "batch", "slice"})
-"""Filters and methods of which a number decides the size of the result, or the time."""
+"""Filters and methods where a number decides the size of the result, or the time."""
 _SLOW = frozenset({"decode", "encode", "pprint", "striptags", "sum", "urlize", "wordwrap"})
 """Their time grows with the square of their input."""
 _REPEATING = frozenset({"expandtabs", "indent", "join", "tojson", "translate", "urlize", "xmlattr"})

@@ -107,7 +107,7 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
 
 
 def _file_digest(layout: Layout, unsigned: Hash) -> str:
-    """SHA-256 of the whole file, of which what is before a certificate table at its end has been hashed."""
+    """SHA-256 of the whole file. All that precedes a certificate table at its end has been hashed before."""
     place, digest, rest = layout.headers.security, unsigned.copy(), layout.certificate_table
     if layout.file is not None and place.size and place.address != layout.unsigned_size:
         # An odd file, with something behind the table: read it once more.
@@ -145,7 +145,7 @@ def _slices(layout: Layout, view: LayoutView) -> Iterator[SliceFacts]:
 
 
 def _firmware_requests(layout: Layout) -> Iterator[tuple[tuple[int | None, FirmwareImage], Request]]:
-    """Every firmware image with its slice, and the digest of its payload that is wanted."""
+    """Every firmware image with its slice, and the request for its payload's digest."""
     for part in slices(layout.plain_sections):
         for image in part.firmware:
             start = layout.sections[image.section.index].header.raw_offset

@@ -22,7 +22,7 @@ def show_launches(records: Sequence[LaunchRecord]) -> None:
     """One row for each digest, then what could not be predicted."""
     console = new_console()
     if not console.is_terminal:
-        # A digest in two halves is of no use to whom it is piped to.
+        # A digest wrapped into two halves is of no use to the program that reads it.
         console.width = _WIDE
 
     table = new_table(

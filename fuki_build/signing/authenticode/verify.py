@@ -108,7 +108,7 @@ def _check_table(layout: Layout) -> None:
 def judge(
     examined: Examined, digests: Mapping[str, str], trust: Trust, level: Sequence[sbat.SbatRow] = ()
 ) -> ImageReport:
-    """The verdict on an image of which the needed digests, in hex, are known.
+    """The verdict on an image whose digests, in hex, are known.
 
     `level` are the rows of an SBAT revocation level.
     """

@@ -201,7 +201,7 @@ def _difference(before: Sequence[StoredVariable], after: Sequence[StoredVariable
     if _value(after, *_ENABLE) != bytes([keys.secure_boot]):
         return f"another {_ENABLE[0]}"
 
-    # Other variables of the store must have survived the enrolment.
+    # Enrolling must not lose other variables of the store.
     left = {variable for variable in before if variable.name not in _OURS}
     return None if left <= set(after) else "a store that lacks other variables"
 

@@ -65,6 +65,7 @@ def tpm(state: Path) -> Iterator[socket.socket]:
     ours, theirs = socket.socketpair()
     control = f"type=unixio,clientfd={theirs.fileno()}"
     command = [SWTPM, "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", control, "--terminate"]
+
     with (
         ours,
         theirs,

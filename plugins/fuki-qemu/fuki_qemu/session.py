@@ -1,4 +1,4 @@
-"""One boot of an image: what is needed for it, put together; the prediction, the guest, and what it told."""
+"""One boot of an image: the machine put together for it, the prediction, the guest, and what it told."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -161,7 +161,7 @@ def _options(request: BootRequest, profile: int | None) -> str | None:
 
 
 def _write_store(chosen: QemuFirmware, place: Path, options: str | None, *, trusted: bool) -> Path | None:
-    """The guest's own copy of the firmware's variables, with what this boot needs; None where there are none."""
+    """The guest's own copy of the firmware's variables, with what this boot needs added; None if it keeps none."""
     if not chosen.has_store:
         if options is not None:
             hint = "name a firmware with a variable store; or with --direct, no boot option is needed"
