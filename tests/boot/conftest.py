@@ -13,7 +13,7 @@ import parts
 import pytest
 from fuki_qemu.programs import ADDON
 
-from tests.support.command import invoke
+from fuki_build.testing import invoke
 
 LOGS = parts.CHECKOUT / "build" / "boot-logs"
 """What the guests of failed tests told, by test."""

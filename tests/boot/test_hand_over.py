@@ -8,8 +8,8 @@ from fuki_qemu.report import decode as decode_report
 
 from fuki_build.formats.uki import hand_over_outcome
 from fuki_build.formats.uki.hand_over_outcome import HandOverOutcome, HandOverResult
+from fuki_build.testing import succeed
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build, clouds
-from tests.support.command import succeed
 
 PLUGINS = (*CLOUD_PLUGINS, "hand-over")
 SILENCE = ("firmware-unknown", "vm-launch-update-payload")

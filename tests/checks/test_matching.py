@@ -9,7 +9,7 @@ from fuki_build.checks.matching import RULES
 from fuki_build.hardware.machine import Machine, encode_file
 from fuki_build.hooks.records import CheckSubject, Expectation, Severity
 from fuki_build.image.inspect import inspect
-from tests.support.command import invoke, succeed
+from fuki_build.testing import invoke, succeed
 from tests.support.smbios import T440S
 
 Q35 = "817fca52-ae83-52f5-8642-9497f79d49d0"

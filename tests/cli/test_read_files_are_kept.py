@@ -10,8 +10,7 @@ import parts
 import pytest
 
 from fuki_build.recipe.text import template_directory
-from tests.support import secure_boot
-from tests.support.command import invoke, succeed
+from fuki_build.testing import invoke, secure_boot, succeed
 from tests.support.images import layout_of, write
 from tests.support.smbios import dump, end, system
 

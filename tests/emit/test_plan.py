@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pefile
 import pytest
 
-from tests.support.command import invoke, succeed
+from fuki_build.testing import invoke, succeed
 from tests.support.rich import ADDONS, UKI, make_rich, sections
 
 

@@ -13,7 +13,7 @@ from fuki_build.formats.confidential.igvm import data_hobs, id_block_header, nat
 from fuki_build.formats.confidential.igvm.data_hobs import DataHob, DataKind
 from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
 from fuki_build.formats.reader import Reader
-from tests.support import igvm as written
+from fuki_build.testing import igvm as written
 
 HEADERS = [
     written.platform(1, written.SEV_SNP),

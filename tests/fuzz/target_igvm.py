@@ -4,7 +4,7 @@ from contextlib import suppress
 from fuki_build.errors import FormatError
 from fuki_build.formats.confidential import igvm
 from fuki_build.formats.reader import Reader
-from tests.support import igvm as written
+from fuki_build.testing import igvm as written
 
 HEADERS = [
     written.platform(1, written.SEV_SNP),

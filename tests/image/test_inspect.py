@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import invoke, refused, succeed
+from fuki_build.testing import invoke, refused, succeed
 from tests.support.rich import ADDONS, UKI, authenticode, make_rich, sections, sha256
 
 

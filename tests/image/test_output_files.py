@@ -15,7 +15,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.guard import guarding
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.output_files import OutputFiles
-from tests.support.command import tree
+from fuki_build.testing import tree
 
 NAMES = ("a", "b", "new/c", "d", "new/e")
 OLD = {name: f"old {name}".encode() for name in ("a", "b", "d")}

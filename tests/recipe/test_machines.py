@@ -12,7 +12,7 @@ import pytest
 from fuki_build.hardware.chid import WIDE_TO_NARROW
 from fuki_build.hardware.machine import Machine, encode_file
 from fuki_build.recipe.machines import Declared, choose_devices
-from tests.support.command import invoke, refused, succeed
+from fuki_build.testing import invoke, refused, succeed
 from tests.support.smbios import T440S, dump, table
 
 Q35, I440FX = "817fca52-ae83-52f5-8642-9497f79d49d0", "a141acf9-eb8a-52b7-b7c8-e94b402a1590"

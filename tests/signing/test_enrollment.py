@@ -15,7 +15,7 @@ from fuki_build.hooks.host import Contribution, PluginInfo
 from fuki_build.pipeline import new_host
 from fuki_build.signing.secure_boot import enrollment
 from fuki_build.signing.secure_boot.enrollment import KeyFiles
-from tests.support.secure_boot import make_identity, write_certificates
+from fuki_build.testing.secure_boot import make_identity, write_certificates
 
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
 BLAMED = PluginInfo("acme", "fuki-acme", "1.2.3")

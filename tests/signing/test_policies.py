@@ -18,9 +18,8 @@ from fuki_build.measure import pcr11
 from fuki_build.measure.booted_profile import BootedProfile
 from fuki_build.measure.predict import cases
 from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.signing.conftest import SIGN
-from tests.support import secure_boot
-from tests.support.command import invoke, refused, succeed
 
 PHASES = ("enter-initrd", "enter-initrd:leave-initrd", "enter-initrd:leave-initrd:sysinit")
 PHASES += ("enter-initrd:leave-initrd:sysinit:ready",)

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from fuki_build.testing import invoke, succeed
 from tests.signing.conftest import SIGN
 from tests.signing.test_policies import FIRMWARE, POLICY, PROFILES, RECIPE, build, signatures
-from tests.support.command import invoke, succeed
 
 OWN_KEY = 'pcrpkey = "pcr.pub"\n'
 

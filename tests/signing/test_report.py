@@ -11,11 +11,11 @@ import pytest
 from justhtml import JustHTML
 
 from fuki_build.formats.pe import pe
+from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN
 from tests.signing.test_policies import FIRMWARE, POLICY, PROFILES
-from tests.support import rich, secure_boot
-from tests.support.command import invoke, refused, succeed
+from tests.support import rich
 from tests.support.images import layout_of, write
 
 IMAGE = "acme_41.3.efi"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from fuki_build.testing import secure_boot
 from tests.conftest import RECIPE
-from tests.support import secure_boot
 
 PASSPHRASE = "correct-horse-battery"  # noqa: S105 - what must not be seen
 

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from fuki_build.formats.asn1 import der
+from fuki_build.testing import succeed
+from fuki_build.testing.secure_boot import Identity, PrivateKey, write_certificates, write_key
 from tests.support.certificate_chains import Chain, chains, data_of, key_of
-from tests.support.command import succeed
-from tests.support.secure_boot import Identity, PrivateKey, write_certificates, write_key
 
 OIDS: Mapping[str, str] = {
     "md5": "06082a864886f70d0205",

@@ -18,7 +18,7 @@ from fuki_build.image.inspect import inspect
 from fuki_build.signing.authenticode.signature import SignatureVerdict
 from fuki_build.signing.authenticode.trust import Trust, decode_database
 from fuki_build.signing.authenticode.verify import verify
-from tests.support.command import succeed
+from fuki_build.testing import succeed
 from tests.support.firmware_verdicts import starts
 from tests.support.signature_variants import Variant
 

@@ -60,9 +60,7 @@ def show_policies(found: PolicyFindings) -> None:
         return
     console = new_console()
     console.print()
-    table = new_table(
-        "Policies", "Verdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere")
-    )
+    table = new_table("Policies", "Verdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere"))
     groups: dict[tuple[int | None, PolicyVerdict, str, str, str], list[PolicyReport]] = {}
     for one in found.reports:
         group = (one.profile, one.verdict, one.key or "", one.bank or "", one.reason)

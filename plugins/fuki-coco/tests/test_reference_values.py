@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fuki_build.errors import FormatError, SigningError
 from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchPrediction, LaunchRecord, from_document, to_document
+from fuki_build.testing import install_plugin, invoke, refused, succeed
+from fuki_build.testing.memory_key import FILE_KEY_PLUGIN, MemoryKey, memory_key
+from fuki_build.testing.secure_boot import write_key
 from msgspec.structs import replace
 from pycose.exceptions import CoseException
 from pycose.keys import EC2Key
 from pycose.messages import CoseMessage, Sign1Message
-from tests.support.command import invoke, refused, succeed
-from tests.support.launch import FILE_KEY_PLUGIN, MemoryKey, memory_key, write_key
-from tests.support.plugins import install
 
 from fuki_coco import corim, reference
 
@@ -170,11 +170,11 @@ def test_what_is_no_document_of_launches_is_refused(document: object):
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a document of launches and a key."""
-    monkeypatch.syspath_prepend(install(tmp_path / "site", "pem", FILE_KEY_PLUGIN))
+    monkeypatch.syspath_prepend(install_plugin(tmp_path / "site", "pem", FILE_KEY_PLUGIN))
     place = tmp_path / "place"
     place.mkdir()
     (place / "launch.json").write_text(json.dumps(to_document(RECORDS)))
-    write_key(place / "key.pem", memory_key())
+    write_key(place / "key.pem", memory_key().private)
     return place
 
 

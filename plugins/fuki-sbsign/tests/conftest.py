@@ -10,7 +10,7 @@ from typing import Any
 import parts
 import pytest
 from fuki_build.hooks import SigningContext
-from tests.support.signing_programs import SOFTHSM, install_programs, lay_out_keys, make_token, run
+from signing_programs import SOFTHSM, install_programs, lay_out_keys, make_token, run
 
 from fuki_sbsign import Osslsigncode, Pesign, Sbsign, SystemdSbsign
 
