@@ -10,6 +10,9 @@ PLUGINS := $(wildcard plugins/fuki-*)
 # What a plugin's tests need beyond the plugin stands in its own group 'test'.
 PLUGIN_GROUPS := $(shell grep -l '^\[dependency-groups\]' $(PLUGINS:=/pyproject.toml))
 
+TESTS := tests $(wildcard plugins/fuki-*/tests)
+TEST_SUPPORT := $(wildcard $(TESTS:=/support))
+
 $(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
@@ -31,6 +34,8 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini --cache-dir .mypy_cache/strict --strict $(TEST_SUPPORT)
+	for tests in $(TESTS); do $(BIN)/mypy --config-file tests/mypy.ini $$tests || exit 1; done
 	$(BIN)/lint-imports
 	$(BIN)/python tools/lint_names.py
 

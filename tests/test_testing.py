@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -161,7 +161,7 @@ def test_machines_that_are_said_to_be_alike_may_be():
 )
 def test_chid_types_that_cannot_work_are_told(types: tuple[int, ...], text: str):
     cloud = Cloud()
-    cloud.chid_types = types
+    cloud.chid_types = types  # type: ignore[assignment]
     assert complaint(cloud) == f"- {text}"
 
 
@@ -271,8 +271,14 @@ def test_the_examples_of_the_kit_hold(module: ModuleType):
 
 
 def test_a_recipe_is_toml_that_says_what_was_asked_for(tmp_path: Path):
-    image = {"cmdline": 'a="b" \\ \t', "sbat": ["acme,1"], "initrd": [tmp_path / "initrd"], "os_release": None}
-    text = recipe('[[fuki.profile]]\nid = "debug"', version="41", plugins=["aws"], silence=["uname"], **image)
+    image: dict[str, Any] = {
+        "cmdline": 'a="b" \\ \t',
+        "sbat": ["acme,1"],
+        "initrd": [tmp_path / "initrd"],
+    }
+    text = recipe(
+        '[[fuki.profile]]\nid = "debug"', version="41", plugins=["aws"], silence=["uname"], os_release=None, **image
+    )
     assert tomllib.loads(text)["fuki"] == {
         "name": "acme",
         "version": "41",

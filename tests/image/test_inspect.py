@@ -178,7 +178,7 @@ def image(rich) -> bytearray:
     return bytearray((rich / UKI).read_bytes())
 
 
-def pe_at(data: bytes) -> int:
+def pe_at(data: bytes | bytearray) -> int:
     return struct.unpack_from("<I", data, 0x3C)[0]
 
 

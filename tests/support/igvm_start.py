@@ -27,10 +27,10 @@ def pages(file: bytes, mask: int, directory: Path) -> list[str]:
         else:
             runs.append((address, bytearray(content)))
     options = []
-    for address, content in runs:
+    for address, run in runs:
         path = directory / f"{address:x}.bin"
-        path.write_bytes(content)
-        if address + len(content) == 1 << 32:
+        path.write_bytes(run)
+        if address + len(run) == 1 << 32:
             options += ["-bios", str(path)]
         else:
             options += ["-device", f"loader,file={path},addr={address:#x},force-raw=on"]

@@ -283,9 +283,9 @@ def variants(directory: Path) -> list[Variant]:
 def _of_chain(name: str, chain: Chain, image: bytes | None = None, shape: Shape = _USUAL) -> Variant:
     carried = [data_of(identity) for identity in chain.carried]
     made = sign_image(image or base(), chain.signer, carried, shape)
-    lists = (tuple(map(data_of, identities)) for identities in (chain.db, chain.dbx))
+    db, dbx = (tuple(map(data_of, identities)) for identities in (chain.db, chain.dbx))
     hashed = tuple(hashlib.sha256(i.certificate.tbs_certificate_bytes).digest() for i in chain.dbx_hashes)
-    return Variant(name, made, *lists, hashed)
+    return Variant(name, made, db, dbx, hashed)
 
 
 def _crossed(*chosen: Chain) -> Iterator[Variant]:

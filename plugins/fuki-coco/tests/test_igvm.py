@@ -35,7 +35,7 @@ def as_igvm(build: str, model: str) -> bytes:
     assert table is not None
     assert table.sev is not None
     (registers,) = VMSA(SevMode.SEV_SNP, 0x80B004, CPU_SIGS[model], 1).pages(1)
-    kinds = {SevKind.SECRETS: SECRETS, SevKind.CPUID: CPUID}
+    kinds: dict[int, int] = {SevKind.SECRETS: SECRETS, SevKind.CPUID: CPUID}
     start = (1 << 32) - len(firmware)
 
     def headers(base: int) -> list[written.Header]:

@@ -96,6 +96,7 @@ def test_a_changed_corim_does_not_hold():
     key, data = memory_key(), corim.encode("acme", "41", RECORDS)
     signed = corim.sign(data, key, "Acme")
     message = CoseMessage.decode(signed.replace(bytes.fromhex(SNP), bytes(48)))
+    assert isinstance(message, Sign1Message)
     message.key = public(key, ec.SECP384R1)
     try:
         holds = message.verify_signature()
