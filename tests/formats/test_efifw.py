@@ -24,6 +24,11 @@ def test_a_fwid_is_encoded_as_utf8():
     assert efifw.encode_header("åå", 1)[8:] == bytes.fromhex("05000000 01000000") + "åå".encode() + b"\0"
 
 
+def test_the_largest_sizes_that_fit_are_written():
+    header = efifw.encode_header("x" * 4095, 0xFFFFFFFF)
+    assert header[:16] == bytes.fromhex("addeedfe 10000000 00100000 ffffffff")
+
+
 def test_a_section_is_decoded():
     data = section()
     assert efifw.decode(data, len(data)) == efifw.EfiFw("ovmf", 21, 9)
@@ -85,7 +90,7 @@ def test_what_the_stub_refuses_is_refused(case: str):
 
 @pytest.mark.parametrize("fwid", ["", "a\0b", "x" * 4096])
 def test_a_fwid_that_readers_would_refuse_is_not_written(fwid: str):
-    with pytest.raises(FormatError, match="fwid"):
+    with pytest.raises(FormatError, match="a fwid has 1 to 4095 bytes"):
         efifw.encode_header(fwid, 1)
 
 
