@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench boot-table verdict-table probes hand-over fuzz mutants clean
+.PHONY: demo demo-hand-over test lint bench boot-table verdict-table probes hand-over fuzz mutants clean
 
 PLUGINS := $(wildcard plugins/fuki-*)
 # What a plugin's tests need beyond the plugin stands in its own group 'test'.
@@ -25,6 +25,13 @@ demo: $(READY)
 	$(BIN)/fuki plan examples/quickstart
 	$(BIN)/fuki build examples/quickstart
 	$(BIN)/fuki inspect examples/quickstart/out/quickstart_1.efi
+
+# An F-UKI that starts its own firmware, booted in QEMU on firmware of another year.
+demo-hand-over: $(READY)
+	$(BIN)/python tools/parts.py --quickstart examples/hand-over/parts
+	$(BIN)/fuki build examples/hand-over
+	$(BIN)/fuki --plugin qemu boot examples/hand-over/out/hand-over_1.efi --host vm-launch-update --verify \
+	    --firmware "$$($(BIN)/python tools/parts.py ovmf-2025)"
 
 test: $(READY)
 	tools/install-peers

@@ -13,21 +13,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fuki_build.booting import enroll_directory, find_profiles, predict_boot, read_boot, read_program
+    from fuki_build.cli.options import json_option, prints
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
     from fuki_build.image.blob import read_small_file
+    from fuki_build.image.describe import LayoutView, describe
     from fuki_build.image.guard import note_read
+    from fuki_build.image.igvm_payloads import igvm_payloads, native_igvm
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
     from fuki_build.image.output_file import OutputFile
     from fuki_build.image.output_files import OutputFiles
+    from fuki_build.image.profiles import find_profiles
     from fuki_build.measure.boot import Boot
-    from fuki_build.measure.predict import Prediction
+    from fuki_build.measure.boot_options import read_boot, read_program
+    from fuki_build.measure.predict import Prediction, before_stub
     from fuki_build.pipeline import build, new_host, plan, signing_key
     from fuki_build.recipe.load import load_recipe
     from fuki_build.recipe.machines import find_machines
+    from fuki_build.signing.secure_boot.boot import predict_boot
+    from fuki_build.signing.secure_boot.key_directory import enroll_directory
 
 __version__ = "0.1.0"
 
@@ -35,23 +41,30 @@ _HOMES = {
     "Boot": "fuki_build.measure.boot",
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
+    "LayoutView": "fuki_build.image.describe",
     "Machine": "fuki_build.hardware.machine",
     "OutputFile": "fuki_build.image.output_file",
     "OutputFiles": "fuki_build.image.output_files",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
+    "before_stub": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
-    "enroll_directory": "fuki_build.booting",
+    "describe": "fuki_build.image.describe",
+    "enroll_directory": "fuki_build.signing.secure_boot.key_directory",
     "find_machines": "fuki_build.recipe.machines",
-    "find_profiles": "fuki_build.booting",
+    "find_profiles": "fuki_build.image.profiles",
+    "igvm_payloads": "fuki_build.image.igvm_payloads",
     "inspect": "fuki_build.image.inspect",
+    "json_option": "fuki_build.cli.options",
     "load_recipe": "fuki_build.recipe.load",
+    "native_igvm": "fuki_build.image.igvm_payloads",
     "new_host": "fuki_build.pipeline",
     "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
-    "predict_boot": "fuki_build.booting",
-    "read_boot": "fuki_build.booting",
-    "read_program": "fuki_build.booting",
+    "predict_boot": "fuki_build.signing.secure_boot.boot",
+    "prints": "fuki_build.cli.options",
+    "read_boot": "fuki_build.measure.boot_options",
+    "read_program": "fuki_build.measure.boot_options",
     "read_small_file": "fuki_build.image.blob",
     "signing_key": "fuki_build.pipeline",
 }
@@ -60,22 +73,29 @@ __all__ = [
     "Boot",
     "FukiError",
     "Layout",
+    "LayoutView",
     "Machine",
     "OutputFile",
     "OutputFiles",
     "PluginHost",
     "Prediction",
     "__version__",
+    "before_stub",
     "build",
+    "describe",
     "enroll_directory",
     "find_machines",
     "find_profiles",
+    "igvm_payloads",
     "inspect",
+    "json_option",
     "load_recipe",
+    "native_igvm",
     "new_host",
     "note_read",
     "plan",
     "predict_boot",
+    "prints",
     "read_boot",
     "read_program",
     "read_small_file",

@@ -1,6 +1,5 @@
 """The way through: recipe → image → layout → findings → file and digests → artifacts."""
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +12,13 @@ from fuki_build.emit.outputs import choose_outputs
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.write import write_outputs
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.signers import SigningContext, SigningKey
+from fuki_build.hooks.signers import SigningKey
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
 from fuki_build.image.guard import guarding, note_read_later
 from fuki_build.recipe.load import load_recipe
 from fuki_build.recipe.resolve import resolve
+from fuki_build.signing.request import signing_context
 
 BUILTINS = (igvm_output, outputs, platforms, predictions, rules, signers, sources)
 
@@ -42,16 +42,23 @@ def plan(path: Path | None = None, plugins: Sequence[str] = (), *, unsigned: boo
         host = new_host(plugins)
         loaded = load_recipe(path)
         host.load(loaded.recipe.plugins)
-        with (
-            tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-            SigningContext(loaded.directory, Path(workspace)) as signing,
-        ):
+        with signing_context(loaded.directory) as signing:
             signing.withhold(loaded.recipe)
             resolved = resolve(loaded, host, signing, unsigned=unsigned)
             uki = layout.plan(resolved.uki)
             addons = tuple(layout.plan(addon) for addon in resolved.addons)
             findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
-            yield Plan(loaded, host, resolved, uki, addons, findings, signing, unsigned, read)
+            yield Plan(
+                loaded=loaded,
+                host=host,
+                resolved=resolved,
+                uki=uki,
+                addons=addons,
+                findings=findings,
+                signing=signing,
+                unsigned=unsigned,
+                read=read,
+            )
 
 
 @contextmanager
@@ -61,10 +68,7 @@ def signing_key(table: Mapping[str, Any], plugins: Sequence[str] = (), where: st
     Paths in it are relative to the current directory. Raises `FukiError` at `where`.
     """
     host = new_host(plugins)
-    with (
-        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(Path(), Path(workspace)) as context,
-    ):
+    with signing_context(Path()) as context:
         yield open_key(table, host, context, where)
 
 

@@ -63,15 +63,15 @@ def download(
     """
     if version and sha256:
         for path in sorted((cache_directory() / "packages").glob(f"{package}_*.deb")):
-            if _sha256(path) == sha256 and fields(path)["Version"] == version:
+            if sha256_of(path) == sha256 and fields(path)["Version"] == version:
                 return path
     if not shutil.which("apt-get"):
         raise FukiError("this machine has no apt", hint="take the firmware from a file or a directory instead")
     with _alone():
         root = _root(suite, architecture) if suite is not None or architecture else None
         path = _fetch(f"{package}={version}" if version else package, root)
-    if sha256 and _sha256(path) != sha256:
-        raise RecipeError(f"{path.name} has SHA-256 {_sha256(path)}, the recipe says {sha256}")
+    if sha256 and sha256_of(path) != sha256:
+        raise RecipeError(f"{path.name} has SHA-256 {sha256_of(path)}, the recipe says {sha256}")
     return path
 
 
@@ -264,5 +264,6 @@ def _digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hex."""
     return _digest(path, "sha256")

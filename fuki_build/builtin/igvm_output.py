@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats.confidential.igvm import partition
 from fuki_build.formats.confidential.igvm.data_hobs import DataKind
 from fuki_build.formats.uefi.firmware import FirmwareKind
-from fuki_build.hooks import Build, OutputContext, OutputFormat, hookimpl
+from fuki_build.hooks import Build, Options, OutputContext, OutputFormat, hookimpl
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import FirmwareImage, slices
 from fuki_build.image.unwrapping import Unwrapped, unwrap
 from fuki_build.image.wrapping import GuestData, WrapSettings, wrap
 
 
-class IgvmOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class IgvmOptions(Options, frozen=True):
     firmware: Annotated[str | None, Meta(description="the fwid; needed where the image has several")] = None
     uki: Annotated[
         bool, Meta(description="whether the firmware finds the image in its memory, and starts it without a disk")

@@ -1,17 +1,15 @@
 """Firmware sources: a file, a directory that holds one, a program that makes one, a Debian package."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from fuki_build import programs
+from fuki_build import note_read, programs
 from fuki_build.builtin import apt
-from fuki_build.errors import FukiError, RecipeError, did_you_mean
-from fuki_build.hooks import FirmwareFile, FirmwareSource, SourceContext, hookimpl
-from fuki_build.image.guard import note_read
+from fuki_build.errors import RecipeError, did_you_mean
+from fuki_build.hooks import FirmwareFile, FirmwareSource, Options, SourceContext, hookimpl
 
 _MAX_IMAGE = 256 * 1024 * 1024
 """Bytes that a program may print; edk2's images have 4 to 16 MiB."""
@@ -19,10 +17,6 @@ _MAX_FILE = 4 * 1024 * 1024 * 1024
 """Bytes of each file that it may write, of those on the way to an image too."""
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in hex")]
-
-
-class Options(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """Base of the options here; unknown keys are errors."""
 
 
 class PathOptions(Options, frozen=True):
@@ -97,7 +91,7 @@ class CommandSource(FirmwareSource):
             raise RecipeError(f"{options.command[0]} left no image")
         if output.stat().st_size > _MAX_IMAGE:
             raise RecipeError(f"{options.command[0]} made an image of more than {_MAX_IMAGE} bytes")
-        digest = _sha256(output)
+        digest = apt.sha256_of(output)
         if options.sha256 not in (None, digest):
             raise RecipeError(
                 f"{options.command[0]} made an image with SHA-256 {digest}, the recipe says {options.sha256}",
@@ -160,10 +154,15 @@ class DebSource(FirmwareSource):
         if not path.resolve().is_relative_to(into.resolve()) or not path.is_file():
             raise RecipeError(f"{deb.name} has no file {options.path}", hint=_similar(into, options.path))
         fields = apt.fields(deb)
+        sha256 = apt.sha256_of(deb)
         return FirmwareFile(
             path,
             id=options.package,
-            origin={"package": options.package, "version": fields["Version"], "sha256": _sha256(deb)},
+            origin={
+                "package": options.package,
+                "version": fields["Version"],
+                "sha256": sha256,
+            },
         )
 
 
@@ -177,14 +176,6 @@ def _fresh_file(workspace: Path) -> Path:
     """A name in the workspace that is not taken yet; numbers keep names the same from run to run."""
     number = sum(1 for _ in workspace.iterdir())
     return workspace / f"firmware-{number}"
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FukiError(f"cannot read {path}: {error.strerror}") from error
 
 
 @hookimpl

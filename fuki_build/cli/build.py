@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fuki_build import pipeline
+from fuki_build.cli.documents import BuildDocument, build_document
 from fuki_build.cli.options import json_option, output_type, recipe_argument
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.plain import tell
@@ -19,7 +20,7 @@ from fuki_build.hooks.records import Severity
 @click.option("--only", metavar="FORMAT", multiple=True, help="Write only outputs of this format (repeatable).")
 @click.option("--depfile", type=output_type, help="Write what the output depends on, in Make's syntax.")
 @click.option("--unsigned", is_flag=True, help="Leave all signatures out, for 'fuki digests' and 'fuki attach'.")
-@json_option
+@json_option(lambda: BuildDocument)
 @click.pass_obj
 def build(
     plugins: tuple[str, ...],
@@ -40,9 +41,9 @@ def build(
             result = pipeline.build(planned, only=only, output=output, progress=progress, depfile=depfile)
         show_findings(result.build.findings[len(planned.findings) :])
         if as_json:
-            from fuki_build.cli.render.json import build_json, print_json  # noqa: PLC0415
+            from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-            print_json(build_json(result))
+            print_document(build_document(result))
         else:
             for artifact in result.artifacts:
                 size = human_size(artifact.path.stat().st_size)

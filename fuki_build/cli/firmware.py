@@ -3,17 +3,14 @@
 from pathlib import Path
 
 import click
-import msgspec
 
 from fuki_build.cli.options import json_option, output_type
-from fuki_build.emit.launch import LaunchFirmware, subjects
 from fuki_build.errors import RecipeError, raised_as
 from fuki_build.image.blob import Blob
-from fuki_build.image.firmware_view import FirmwareFileView, view_firmware
+from fuki_build.image.firmware_view import FirmwareDocument, FirmwareFileView, view_firmware
 from fuki_build.image.inspect import inspect
+from fuki_build.launch.boots import LaunchFirmware, subjects
 from fuki_build.recipe.launch import MAX_FIRMWARE
-
-VERSION = 1
 
 
 @click.group()
@@ -24,17 +21,17 @@ def firmware() -> None:
 @firmware.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--firmware", "fwid", metavar="FWID", help="Of an image, only this firmware.")
-@json_option
+@json_option(lambda: FirmwareDocument)
 def show(file: Path, fwid: str | None, as_json: bool) -> None:
     """Show what the firmware FILE is made of: tables, metadata of SEV, TDX and IGVM, volumes; and what it lacks.
 
     FILE is a firmware image, or a UKI, whose firmware is shown.
     """
-    views = [_view(subject) for subject in read_subjects(file, fwid)]
+    views = tuple(_view(subject) for subject in read_subjects(file, fwid))
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json({"version": VERSION, "firmware": msgspec.to_builtins(views)})
+        print_document(FirmwareDocument(views))
         return
     from fuki_build.cli.render.launch import show_firmware  # noqa: PLC0415
 
@@ -69,7 +66,7 @@ def _number(context: click.Context, parameter: click.Parameter, value: str | Non
     help="What the firmware finds in memory (repeatable): kernel (a UKI), shim, PK, KEK, db, dbx.",
 )  # fmt: skip
 @click.option("--data-address", metavar="N", callback=_number, help="Where that starts; by default at 64 MiB.")
-@json_option
+@json_option(lambda: FirmwareDocument)
 def wrap(  # noqa: PLR0917 - click passes them by name
     file: Path,
     output: Path,
@@ -127,10 +124,10 @@ def wrap(  # noqa: PLR0917 - click passes them by name
         target.commit()
     click.echo(f"wrote {output}", err=True)
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
         view = view_firmware(output.name, wrapped.read_small(MAX_FIRMWARE, str(output)))
-        print_json({"version": VERSION, "firmware": [msgspec.to_builtins(view)]})
+        print_document(FirmwareDocument((view,)))
 
 
 def _item(text: str) -> dict[str, str]:

@@ -1,16 +1,14 @@
 """`fuki hand-over`: whether the image's own firmware runs, and why not."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from fuki_build.cli.options import json_option
-from fuki_build.formats.uki.hand_over_outcome import RESULTS, HandOverOutcome, HandOverResult
+from fuki_build.formats.uki.hand_over_outcome import HandOverOutcome
 from fuki_build.hardware.hand_over import EFI_VARIABLES, read_outcome
+from fuki_build.hardware.hand_over_view import RUNNING, HandOverDocument, view_outcome
 
-VERSION = 1
-RUNNING = (HandOverResult.HANDED_OVER, HandOverResult.ALREADY_RUNNING)
 _NOT_RUNNING, _UNKNOWN = 3, 4
 """Exit codes of LSB's 'status' (LSB 5.0, 22.2), which systemctl has too."""
 
@@ -23,7 +21,7 @@ def hand_over() -> None:
 @hand_over.command()
 @click.argument("path", type=click.Path(path_type=Path), default=EFI_VARIABLES)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing: the exit code tells.")
-@json_option
+@json_option(lambda: HandOverDocument)
 @click.pass_context
 def status(context: click.Context, path: Path, quiet: bool, as_json: bool) -> None:
     """Tell what came of handing the firmware over at this start.
@@ -41,35 +39,12 @@ def status(context: click.Context, path: Path, quiet: bool, as_json: bool) -> No
 
 
 def _print(outcome: HandOverOutcome | None, *, as_json: bool) -> None:
-    data = {"version": VERSION, **describe_outcome(outcome)}
+    document = view_outcome(outcome)
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json(data)
+        print_document(document)
     else:
         from fuki_build.cli.render.machines import show_hand_over  # noqa: PLC0415
 
-        show_hand_over(data)
-
-
-def describe_outcome(outcome: HandOverOutcome | None) -> dict[str, Any]:
-    """An outcome as plain data."""
-    if outcome is None:
-        return {"result": None, "text": "the image has no hand-over program, or none that this machine started"}
-    return {
-        "result": outcome.result.label,
-        "running": outcome.result in RUNNING,
-        "text": RESULTS[outcome.result],
-        "reason": {"number": outcome.reason, "text": outcome.reason_text} if outcome.reason else None,
-        "firmware": outcome.fwid or None,
-        "size": outcome.firmware_size,
-        "profile": outcome.profile,
-        "chid": {"type": outcome.chid_type, "id": str(outcome.chid)} if outcome.chid else None,
-        "options": [option.name.lower().replace("_", "-") for option in outcome.options if option.name],
-        "device": {
-            "version": outcome.device_version,
-            "status": outcome.device_status,
-            "capabilities": outcome.device_capabilities,
-            "control": outcome.device_control,
-        },
-    }
+        show_hand_over(document)

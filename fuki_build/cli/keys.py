@@ -12,15 +12,29 @@ import click
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import FukiError, RecipeError, SigningError, located, raised_as
+from fuki_build.formats.documents import Document, View
 
 if TYPE_CHECKING:
     from fuki_build.image.output_directory import NewFile
     from fuki_build.signing.request import SignRequest
 
-VERSION = 1
 _TYPES = ("rsa2048", "rsa3072", "rsa4096", "p256", "p384")
 _MAX_FILE = 16 * 1024 * 1024
 _PURPOSE = "passphrase of the new keys"
+
+
+class KeyFileView(View, frozen=True):
+    """`secret` tells whether it is a private key."""
+
+    path: str
+    secret: bool
+
+
+class KeysDocument(Document, frozen=True):
+    """What `fuki keys generate --json` prints; `owner` is the GUID that marks the entries of signature lists."""
+
+    owner: str
+    files: tuple[KeyFileView, ...]
 
 
 @click.group()
@@ -38,7 +52,7 @@ def keys() -> None:
 @click.option("--passphrase", metavar="SOURCE", help="Encrypt keys: file:PATH, env:NAME, credential:NAME or prompt.")
 @click.option("--pcr", is_flag=True, help="Make a key for PCR policies too.")
 @click.option("--pcr-type", type=click.Choice(_TYPES), default="rsa2048", show_default=True, help="Of that key.")
-@json_option
+@json_option(lambda: KeysDocument)
 def generate(  # noqa: PLR0917 - click passes them by name
     directory: Path,
     type_: str,
@@ -94,10 +108,10 @@ def _warn(type_: str, pcr_type: str | None) -> None:
 
 def _tell(directory: Path, owner: UUID, files: "Sequence[NewFile]", as_json: bool) -> None:
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        written = [{"path": str(directory / file.name), "secret": file.secret} for file in files]
-        print_json({"version": VERSION, "owner": str(owner), "files": written})
+        views = tuple(KeyFileView(str(directory / file.name), file.secret) for file in files)
+        print_document(KeysDocument(str(owner), views))
     else:
         tell(f"wrote {len(files)} files into {directory}")
 
@@ -220,20 +234,16 @@ def update(  # noqa: PLR0917 - click passes them by name
 
 def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append: bool) -> bytes:
     from fuki_build.formats.uefi import efi_time  # noqa: PLC0415
-    from fuki_build.hooks.signers import SigningContext  # noqa: PLC0415
     from fuki_build.signing.authenticode import sign  # noqa: PLC0415
     from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415
-    from fuki_build.signing.request import errors_at, open_signers  # noqa: PLC0415
+    from fuki_build.signing.request import errors_at, open_signers, signing_context  # noqa: PLC0415
     from fuki_build.signing.secure_boot import variable_update  # noqa: PLC0415
 
     time = efi_time.of(source_date() or datetime.now(UTC))
-    with (
-        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(Path(), Path(workspace)) as context,
-    ):
+    with signing_context(Path()) as context:
         (signer,) = open_signers([request], context)
         sign.check_key(signer)
-        with errors_at(request):
+        with errors_at(request), request.backend.running():
             if signer.key is None:
                 raise SigningError(f"{signer.name} signs images only", where="backend", hint="take one that has a key")
             own = signer.key.certificates[0]

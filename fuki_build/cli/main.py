@@ -68,9 +68,7 @@ class Verbs(click.Group):
             verb = _plugin_verbs(ctx).get(ctx.invoked_subcommand or "")
             if verb is None:
                 raise
-            from fuki_build.hooks.host import blame  # noqa: PLC0415 - starts fast without it
-
-            with blame(verb.plugin, f"failed in verb {verb.thing.name!r}"):
+            with verb.running():
                 raise
 
     def resolve_command(

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
-from fuki_build.booting import find_profiles, read_boot, with_authorities
 from fuki_build.checks.stub import unknown as unknown_stub
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.plain import tell
@@ -24,12 +23,15 @@ from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
+from fuki_build.image.profiles import find_profiles
+from fuki_build.measure.boot_options import read_boot
 from fuki_build.measure.pcr7 import PCR as PCR7
 from fuki_build.measure.predict import REGISTERS, cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
 from fuki_build.measure.section_digests import SectionDigests
-from fuki_build.measure.views import predictions_view
+from fuki_build.measure.views import PredictionsView, predictions_view
+from fuki_build.signing.secure_boot.boot import with_authorities
 
 bank_option = click.option(
     "--bank",
@@ -50,7 +52,7 @@ bank_option = click.option(
 @click.option("--rtmr", "rtmrs", is_flag=True, help="RTMRs of a TDX guest too, and the bank sha384.")
 @click.option("--events", is_flag=True, help="List the events that make the values.")
 @boot_options
-@json_option
+@json_option(lambda: PredictionsView)
 @click.pass_obj
 def measure(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -96,9 +98,9 @@ def measure(  # noqa: PLR0917 - click passes them by name
     predictions = predict(contents, found, how)
     view = predictions_view(layout, predictions, words, how, registers, rtmrs=rtmrs)
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json(view)
+        print_document(view)
     else:
         from fuki_build.cli.render.measure import show_predictions  # noqa: PLC0415
 

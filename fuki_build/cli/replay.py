@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from fuki_build.booting import find_profiles, read_boot, with_authorities
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import boot_options, profile_option
@@ -16,6 +15,8 @@ from fuki_build.formats.tcg import event_log, pcr_text
 from fuki_build.formats.tcg.event_log import EventLog, LogKind
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import read_small_file
+from fuki_build.image.profiles import find_profiles
+from fuki_build.measure.boot_options import read_boot
 from fuki_build.measure.explain import Explanation, explain, fits_phases, registers
 from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name, replay_view
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
@@ -24,6 +25,7 @@ from fuki_build.measure.reasons import reasons
 from fuki_build.measure.registers import PHASES
 from fuki_build.measure.rtmr import FIRMWARE
 from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.signing.secure_boot.boot import with_authorities
 
 _MAX_VALUES = 64 * 1024
 
@@ -41,7 +43,7 @@ _MAX_VALUES = 64 * 1024
     help="What a register is to have; or a file that tpm2_pcrread wrote, or a TPM's directory in /sys (repeatable).",
 )
 @boot_options
-@json_option
+@json_option(lambda: ReplayView)
 def replay(
     log: Path,
     image: Path | None,
@@ -71,9 +73,9 @@ def replay(
     results = [_result(decoded, bank, register, value) for (bank, register), value in sorted(wanted.items())]
     view = replay_view(decoded, explanation, layout, why, results)
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json(view)
+        print_document(view)
     else:
         from fuki_build.cli.render.measure import show_replay  # noqa: PLC0415
 

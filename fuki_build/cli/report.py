@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
-from fuki_build.booting import read_boot, with_authorities
 from fuki_build.cli.machine import read_machine
 from fuki_build.cli.measure import bank_option, chosen_banks
 from fuki_build.cli.options import output_type
@@ -16,7 +15,9 @@ from fuki_build.cli.selecting import boot_options
 from fuki_build.cli.trusting import read_level, read_trust, trust_options
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_file import OutputFile
+from fuki_build.measure.boot_options import read_boot
 from fuki_build.measure.registers import PHASES, split_phases
+from fuki_build.signing.secure_boot.boot import with_authorities
 
 
 @click.command()

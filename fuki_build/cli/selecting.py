@@ -38,7 +38,7 @@ def machine_options(verb: F) -> F:
 
 
 def boot_options(verb: F) -> F:
-    """How the image is started; `booting.read_boot` takes these as keywords."""
+    """How the image is started; `read_boot` takes these as keywords."""
     direct = click.option("--direct", is_flag=True, help="The hypervisor hands the image over, as with QEMU's -kernel.")
     return _with(verb, (direct, *_STARTED, *_SECURED))
 

@@ -15,16 +15,21 @@ from fuki_build.image.inspect import inspect
 from fuki_build.measure.registers import PHASES, split_phases
 
 if TYPE_CHECKING:
+    from fuki_build.cli.render.verification import VerificationDocument
     from fuki_build.signing.authenticode.verify import ImageReport
     from fuki_build.signing.pcr_policy.report import PolicyReport
 
-VERSION = 1
+
+def _document() -> type["VerificationDocument"]:
+    from fuki_build.cli.render.verification import VerificationDocument  # noqa: PLC0415 - cryptography is slow to load
+
+    return VerificationDocument
 
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
 @trust_options
-@json_option
+@json_option(_document)
 def verify(
     image: Path,
     certificates: tuple[Path, ...],
@@ -46,24 +51,18 @@ def verify(
     trust = read_trust(certificates, db, dbx)
     layout = inspect(image)
     verification = Verification(layout, trust, read_level(sbat_level))
-    found = find_policies(layout, trust.db.certificates if trust.db else ())
+    recorded = find_policies(layout, trust.db.certificates if trust.db else ())
     with progress_bar(layout.file_size) as progress:
-        assembly = assemble(layout, None, progress, found.banks, measured=bool(found.banks), also=verification.requests)
-    report, inner = verification.judge(assembly.also)
-    predictions = predict_everything(layout, assembly, found.banks) if found.banks else None
-    policies = report_policies(found, predictions, [split_phases(path) for path in PHASES])
-    if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
-
-        print_json(
-            {
-                "version": VERSION,
-                "image": report,
-                "kernels": inner,
-                "policies": policies.reports,
-                "missing-policies": policies.missing,
-            }
+        assembly = assemble(
+            layout, None, progress, recorded.banks, measured=bool(recorded.banks), also=verification.requests
         )
+    report, inner = verification.judge(assembly.also)
+    predictions = predict_everything(layout, assembly, recorded.banks) if recorded.banks else None
+    policies = report_policies(recorded, predictions, [split_phases(path) for path in PHASES])
+    if as_json:
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
+
+        print_document(_document()(report, tuple(inner), tuple(policies.reports), tuple(policies.missing)))
     else:
         from fuki_build.cli.render.verification import show_policies, show_reports  # noqa: PLC0415
 

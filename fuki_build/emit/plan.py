@@ -15,7 +15,7 @@ from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.resolve import Resolved
 
 
-class Plan(Struct, frozen=True):
+class Plan(Struct, frozen=True, kw_only=True):
     """The layouts of a recipe's images, and the findings about them. `signing` lives as long as the plan.
 
     `read` are the files that planning read: none of them is written over.

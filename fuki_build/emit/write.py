@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from fuki_build.emit import depfile as depfiles
-from fuki_build.emit.images import ImageWriter
+from fuki_build.emit.images import ImageWriter, image_requests
 from fuki_build.emit.keys import open_key
 from fuki_build.emit.launch import build_launches
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan, Result
+from fuki_build.emit.signing import BuildSigning
 from fuki_build.errors import RecipeError, located
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.host import blame, loaded_machines
+from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly, Progress, read_pieces
@@ -30,9 +31,11 @@ def write_outputs(
     with OutputFiles() as new:
         files = _Files(new)
         dependencies = None if depfile is None else _open(new, depfile, "--depfile")
-        writer = ImageWriter(plan, outputs, progress)
-        images = {id(layout): writer.write(layout, files.open) for layout in plan.layouts}
-        build = _record(plan, images, writer)
+        signing = BuildSigning(plan, image_requests(plan, outputs))
+        writer = ImageWriter(plan, outputs, signing, progress)
+        uki = writer.write(plan.uki, files.open)
+        addons = tuple(writer.write(addon, files.open) for addon in plan.addons)
+        build = _record(plan, uki, addons, signing)
         templates: list[Path] = []
         for output in outputs:
             _emit(plan, output, build, files, templates)
@@ -70,18 +73,17 @@ def _open(new: OutputFiles, path: Path, where: str) -> OutputFile:
         return new.open(path)
 
 
-def _record(plan: Plan, images: Mapping[int, BuiltImage], writer: ImageWriter) -> Build:
+def _record(plan: Plan, uki: BuiltImage, addons: tuple[BuiltImage, ...], signing: BuildSigning) -> Build:
     recipe = plan.loaded.recipe
-    uki, addons = images[id(plan.uki)], tuple(images[id(addon)] for addon in plan.addons)
     return Build(
         name=recipe.name,
         version=recipe.version,
         variables=plan.loaded.variables,
         uki=uki,
         addons=addons,
-        inputs=tuple(_inputs(plan, [image.assembly for image in images.values()], writer.kernel_digests)),
+        inputs=tuple(_inputs(plan, [image.assembly for image in (uki, *addons)], signing.kernel_digests)),
         tools=plan.host.versions(),
-        findings=(*plan.findings, *writer.findings),
+        findings=(*plan.findings, *signing.findings),
         firmware_origins=plan.resolved.firmware_origins,
         machines=_machines(plan),
         launches=tuple(build_launches(plan, uki, addons)),
@@ -117,7 +119,7 @@ def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: li
         return open_key(table, plan.host, plan.signing, f"{output.where}.{option}")
 
     context = OutputContext(output.path, directory, write, render, key)
-    with blame(output.plugin.plugin, f"failed in output format {output.format.name!r}"):
+    with output.contribution.running():
         output.format.emit(output.options, build, context)
 
 

@@ -1,4 +1,4 @@
-"""Hash algorithms by name: those of hashlib, and SM3 where the Python's own OpenSSL was built without it."""
+"""Hash algorithms by name: hashlib's, and SM3 where Python's OpenSSL was built without it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ SIZES: Mapping[str, int] = {
     "sha3_384": 48,
     "sha3_512": 64,
 }
-"""Algorithms that TPMs have banks of, and the sizes of their digests in bytes (TCG, "Algorithm Registry")."""
+"""Algorithms of TPM banks, with the sizes of their digests in bytes (TCG, "Algorithm Registry")."""
 
 
 class Hash(Protocol):
-    """A hash of hashlib's: it can be copied and fed further, which costs nothing of what it has seen."""
+    """The interface of hashlib's hashes; a copy can be fed further without changing the original."""
 
     def update(self, data: bytes | memoryview, /) -> None: ...
     def copy(self) -> "Hash": ...
@@ -27,7 +27,7 @@ class Hash(Protocol):
 
 
 def new_hash(algorithm: str, data: bytes = b"") -> Hash:
-    """A hash that has seen `data`. Raises `ValueError` for an algorithm that there is not."""
+    """A hash that was fed `data`. Raises `ValueError` for an unknown algorithm."""
     if algorithm == "sm3" and algorithm not in hashlib.algorithms_available:
         return _Sm3.of(data)
     return hashlib.new(algorithm, data, usedforsecurity=False)

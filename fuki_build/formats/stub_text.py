@@ -1,8 +1,8 @@
-"""Text as systemd-stub takes it: bytes that are meant to be UTF-8, made UTF-16 by rules of its own.
+"""Text as systemd-stub decodes it: bytes that should be UTF-8, converted to UTF-16 by its own rules.
 
 Source: efi-string.c in systemd 262.1, confirmed by booting it. A sequence is as long as its first byte claims, up to
-six bytes. One whose other bytes are no continuations, or that reaches beyond the end, is left out in that whole length,
-good characters in it too; so are surrogates and characters beyond U+FFFF. Overlong forms count as what they stand for.
+six bytes. If its other bytes are not continuations, or it reaches beyond the end, its whole length is dropped,
+including valid characters in it; so are surrogates and characters beyond U+FFFF. Overlong forms are accepted.
 """
 
 _LEADS = ((0xE0, 0xC0, 2), (0xF0, 0xE0, 3), (0xF8, 0xF0, 4), (0xFC, 0xF8, 5), (0xFE, 0xFC, 6))
@@ -11,15 +11,17 @@ _LAST = 0xFFFF
 
 
 def decode(data: bytes) -> str:
-    """The characters that the stub makes of bytes, up to a NUL; none is beyond U+FFFF, none is a surrogate."""
+    """The characters that the stub decodes, up to a NUL; none is beyond U+FFFF, none is a surrogate."""
     data = data.partition(b"\0")[0]
     try:
         text = data.decode()
     except UnicodeDecodeError:
         text = "".join(_characters(data))
+
     if not text.isascii():
         text = "".join(character for character in text if ord(character) <= _LAST)
-    # An overlong form of NUL ends the string that it is in.
+
+    # An overlong NUL ends the string, like a plain one.
     return text.partition("\0")[0]
 
 
@@ -35,10 +37,11 @@ def _characters(data: bytes) -> list[str]:
 
 
 def _sequence(data: bytes, at: int) -> tuple[int, int | None]:
-    """The length of the sequence at an offset, and what it stands for; None where it is not valid."""
+    """The length of the sequence at an offset, and its code point; None where it is not valid."""
     lead = data[at]
     if lead < 0x80:
         return 1, lead
+
     for mask, value, length in _LEADS:
         if lead & mask == value:
             return length, _value(data[at : at + length], lead & ~mask & 0xFF, length)

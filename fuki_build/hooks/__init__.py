@@ -3,11 +3,13 @@
 A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
 """
 
+from fuki_build.formats.documents import Document, View, decode_document, encode_json
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
 from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import (
     DirectBoot,
     LaunchDigest,
+    LaunchDocument,
     LaunchModel,
     LaunchNote,
     LaunchParameters,
@@ -19,6 +21,18 @@ from fuki_build.hooks.launch import (
     Svsm,
     from_document,
     to_document,
+)
+from fuki_build.hooks.options import Options
+from fuki_build.hooks.predictions import (
+    COMMAND_LINE_SOURCE,
+    CONSTANT_SOURCE,
+    PCR_KERNEL_BOOT,
+    PCR_KERNEL_INITRD,
+    Event,
+    Prediction,
+    PredictionOptions,
+    PredictionOutput,
+    PredictionsView,
 )
 from fuki_build.hooks.records import (
     Artifact,
@@ -44,6 +58,10 @@ from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
 
 __all__ = [
+    "COMMAND_LINE_SOURCE",
+    "CONSTANT_SOURCE",
+    "PCR_KERNEL_BOOT",
+    "PCR_KERNEL_INITRD",
     "SECRET_SOURCES",
     "Artifact",
     "Build",
@@ -51,7 +69,9 @@ __all__ = [
     "CertificateOptions",
     "CheckSubject",
     "DirectBoot",
+    "Document",
     "Enroller",
+    "Event",
     "Expectation",
     "FileSigner",
     "Finding",
@@ -60,6 +80,7 @@ __all__ = [
     "HandOver",
     "KeySigner",
     "LaunchDigest",
+    "LaunchDocument",
     "LaunchModel",
     "LaunchNote",
     "LaunchParameters",
@@ -67,9 +88,14 @@ __all__ = [
     "LaunchRecord",
     "LaunchSite",
     "LaunchStep",
+    "Options",
     "OutputContext",
     "OutputFormat",
     "Platform",
+    "Prediction",
+    "PredictionOptions",
+    "PredictionOutput",
+    "PredictionsView",
     "Problem",
     "Problems",
     "Rule",
@@ -81,6 +107,9 @@ __all__ = [
     "SourceContext",
     "Svsm",
     "TablePlatform",
+    "View",
+    "decode_document",
+    "encode_json",
     "from_document",
     "hookimpl",
     "to_document",

@@ -3,10 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from msgspec import Struct
-
 from fuki_build.formats.pe.pe import CoffMachine
-from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.options import NoOptions, Options
 
 
 class HandOver(ABC):
@@ -27,7 +25,7 @@ class HandOver(ABC):
     name: ClassVar[str]
     machine: ClassVar[CoffMachine] = CoffMachine.x64
     """The architecture that the program is for."""
-    Options: ClassVar[type[Struct]] = NoOptions
+    Options: ClassVar[type[Options]] = NoOptions
 
     @abstractmethod
     def program(self, options: Any) -> bytes:  # noqa: ANN401 - an instance of Options

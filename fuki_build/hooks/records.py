@@ -7,12 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.launch import LaunchRecord, LaunchSite
-from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
@@ -46,10 +45,11 @@ class FirmwareFile(Struct, frozen=True):
 class FirmwareSource(ABC):
     """Turns the options of a `[[fuki.firmware]]` table into a firmware image.
 
+    >>> class VendorOptions(Options, frozen=True):
+    ...     board: str
     >>> class Vendor(FirmwareSource):
     ...     name = "vendor"
-    ...     class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    ...         board: str
+    ...     Options = VendorOptions
     ...     def fetch(self, options, context):
     ...         return FirmwareFile(context.directory / f"{options.board}.fd", id=options.board)
     >>> options = Vendor.Options(board="q35")
@@ -58,7 +58,7 @@ class FirmwareSource(ABC):
     """
 
     name: ClassVar[str]
-    Options: ClassVar[type[msgspec.Struct]] = NoOptions
+    Options: ClassVar[type[Options]] = NoOptions
 
     @abstractmethod
     def fetch(self, options: Any, context: SourceContext) -> FirmwareFile:  # noqa: ANN401 - an instance of Options
@@ -248,7 +248,7 @@ class OutputFormat(ABC):
     name: ClassVar[str]
     suffix: ClassVar[str] = ""
     """Behind `<name>_<version>` when the recipe gives no path."""
-    Options: ClassVar[type[msgspec.Struct]] = NoOptions
+    Options: ClassVar[type[Options]] = NoOptions
     needs_image_file: ClassVar[bool] = False
     """Whether `build.uki.path` must be readable even if no output writes the image."""
 

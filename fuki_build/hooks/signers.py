@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 from msgspec import Meta, Struct
 
 from fuki_build.errors import FormatError, SigningError, raised_as
-from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.secrets import read_secret
 from fuki_build.image.blob import Blob
 from fuki_build.image.guard import note_named
@@ -20,7 +20,7 @@ T = TypeVar("T")
 _MAX_SIZE = 1024 * 1024
 
 
-class CertificateOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class CertificateOptions(Options, frozen=True):
     """The options of every backend whose certificates are files; those of a key alone need none."""
 
     certificate: Annotated[str | None, Meta(description="the signer's certificate: PEM or DER")] = None
@@ -154,7 +154,7 @@ class KeySigner(ABC):
     """
 
     name: ClassVar[str]
-    Options: ClassVar[type[Struct]] = NoOptions
+    Options: ClassVar[type[Options]] = NoOptions
 
     @abstractmethod
     def open(self, options: Any, context: SigningContext) -> SigningKey:  # noqa: ANN401 - an instance of Options
@@ -184,7 +184,7 @@ class FileSigner(ABC):
     """
 
     name: ClassVar[str]
-    Options: ClassVar[type[Struct]] = NoOptions
+    Options: ClassVar[type[Options]] = NoOptions
 
     @abstractmethod
     def sign_file(self, path: Path, options: Any, context: SigningContext) -> None:  # noqa: ANN401

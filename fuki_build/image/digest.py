@@ -1,4 +1,4 @@
-"""Many digests of one stream: each over its own ranges, all fed from a single read, hashed in threads."""
+"""Many digests of one stream: each over its own ranges, fed from a single read, hashed in threads."""
 
 from collections.abc import Callable, Iterable
 from queue import Queue
@@ -9,18 +9,18 @@ from typing import NamedTuple, Self
 from fuki_build.formats.hashes import Hash, new_hash
 
 _WORKERS = 2
-"""Hashing threads beside the one that reads and writes; more gain nothing, as one of them hashes every byte."""
+"""Hashing threads besides the one that reads and writes; more gain nothing, as one of them hashes every byte."""
 _QUEUE = 8
-"""Pieces that may wait for a worker: bounds memory."""
+"""Pieces that may wait for a worker; limits memory use."""
 
 Ranges = tuple[tuple[int, int], ...]
-"""Half-open, in the order in which they are hashed: ascending, and from where they go back, read again."""
+"""Half-open, in hashing order: ascending up to the first range that goes back; from there on, they are read again."""
 ReadAgain = Callable[[int, int], Iterable[memoryview]]
-"""The bytes of the stream between two offsets, once it has passed."""
+"""The bytes of the stream between two offsets, after it has passed."""
 
 
 class Request(NamedTuple):
-    """A digest over parts of the stream, and `suffix` behind them; `before` has seen what stands in front."""
+    """A digest over parts of the stream, followed by `suffix`; `before` is a hash of data that precedes them."""
 
     ranges: Ranges
     algorithm: str = "sha256"
@@ -59,7 +59,7 @@ class _Running:
 
 
 def _ascending(ranges: Ranges) -> int:
-    """How many ranges a stream can be cut into without going back."""
+    """The number of leading ranges that can be cut from a stream without going back."""
     at = 0
     for count, (start, end) in enumerate(ranges):
         if start < at:
@@ -75,20 +75,24 @@ def _passed(start: int, end: int) -> Iterable[memoryview]:
 class StreamHasher:
     """Feed a stream from its start, piece by piece, inside a `with`; `results` has the hashes afterwards.
 
-    Pieces are kept until they are hashed and must not be changed after they were fed. `read_again` is asked, at the
-    end, for ranges that go back; few images have such.
+    Pieces are kept until they are hashed and must not be changed after they were fed. `read_again` is called at the end
+    for ranges that go back; few images have any.
     """
 
     def __init__(self, requests: Iterable[Request], read_again: ReadAgain = _passed) -> None:
         self._read_again = read_again
         self.results: dict[Request, Hash] = {}
         self._shares: list[list[_Running]] = [[] for _ in range(_WORKERS)]
+
+        # The longest requests are spread first, so that both threads have about as many bytes to hash.
         weights = [0] * _WORKERS
         for request in sorted(set(requests), key=lambda r: r.weight, reverse=True):
             lightest = weights.index(min(weights))
             self._shares[lightest].append(_Running(request))
             weights[lightest] += request.weight
+
         self._queues: list[Queue[tuple[int, memoryview] | None]] = [Queue(_QUEUE) for _ in range(_WORKERS)]
+
         self._threads = [
             Thread(target=_work, args=(queue, share), daemon=True)
             for queue, share in zip(self._queues, self._shares, strict=True)
@@ -104,7 +108,7 @@ class StreamHasher:
             queue.put((offset, piece))
 
     def seen(self) -> dict[Request, Hash]:
-        """Copies of all hashes after everything that was fed; suffixes are not in them yet."""
+        """Copies of all hashes after everything that was fed; suffixes are not yet included."""
         for queue in self._queues:
             queue.join()
         return {r.request: r.hash.copy() for share in self._shares for r in share}

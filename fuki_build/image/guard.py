@@ -1,4 +1,4 @@
-"""What was read is never written over: a record of what a command reads, asked before anything is replaced."""
+"""Inputs are never overwritten: a record of the files that a command reads, checked before any is replaced."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,11 +9,11 @@ from pathlib import Path
 from fuki_build.errors import RecipeError
 
 FileId = tuple[int, int]
-"""Device and inode: what all names of a file have in common, be they links, or paths through links and mounts."""
+"""Device and inode, which are the same for all names of a file: hard links, and paths through links and mounts."""
 
 
 class ReadFiles:
-    """The files that were read while this record was active, each with a name that it was read under."""
+    """The files that were read while this record was active, each with one of the names that it was read under."""
 
     def __init__(self) -> None:
         self._names: dict[FileId, Path] = {}
@@ -23,7 +23,7 @@ class ReadFiles:
         self._names.setdefault(_id_of(status), path)
 
     def add_later(self, paths: Callable[[], Iterable[Path]]) -> None:
-        """Files that are only looked for when something is written."""
+        """Add files that are looked for only when something is written."""
         self._later.append(paths)
 
     def discard(self, file: FileId) -> None:
@@ -44,9 +44,9 @@ _active: ContextVar[tuple[ReadFiles, ...]] = ContextVar("fuki_read_files", defau
 
 @contextmanager
 def guarding(record: ReadFiles | None = None) -> Iterator[ReadFiles]:
-    """Record what is read while the `with` lasts, and let no `OutputFile` replace any of it.
+    """Record the files read while the `with` lasts, and keep `OutputFile` from replacing any of them.
 
-    `record` goes on with one that was begun elsewhere, such as in another thread.
+    `record` continues one that was begun elsewhere, for instance in another thread.
     """
     record = record or ReadFiles()
     before = _active.get()
@@ -58,22 +58,22 @@ def guarding(record: ReadFiles | None = None) -> Iterator[ReadFiles]:
 
 
 def note_read(path: Path, status: os.stat_result | None = None) -> None:
-    """Record a file that was read, or that a program is going to read; one that is not there is left out."""
+    """Record a file that was read, or that a program is going to read; a missing file is ignored."""
     for record in _active.get():
         with suppress(OSError):
             record.add(path, status or path.stat())
 
 
 def note_read_later(paths: Callable[[], Iterable[Path]]) -> None:
-    """Record files that take time to find; `paths` is only asked when something is written."""
+    """Record files that take time to find; `paths` is called only when something is written."""
     for record in _active.get():
         record.add_later(paths)
 
 
 def note_named(value: object, directory: Path) -> None:
-    """Record the files that options name, such as keys that only a program reads.
+    """Record the files that options name, such as keys that only an external program reads.
 
-    Any text counts that is the path of a file, alone or behind `=` or `:`; paths are relative to `directory`.
+    Any text counts that is the path of a file, alone or after `=` or `:`; paths are relative to `directory`.
     """
     if not _active.get():
         return
@@ -99,10 +99,11 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def refuse_overwriting(path: Path, edited: FileId | None = None) -> None:
-    """Raise `RecipeError` if what is at `path` was read, unless it is the file that is to be edited in its place."""
+    """Raise `RecipeError` if the file at `path` was read, unless it is the one that is to be edited in place."""
     file = file_id(path)
     if file is None or file == edited:
         return
+
     for record in _active.get():
         name = record.name_of(file)
         if name is not None:
@@ -112,13 +113,13 @@ def refuse_overwriting(path: Path, edited: FileId | None = None) -> None:
 
 
 def forget_written(file: FileId) -> None:
-    """Take a file that was just written out of the records: reading back what one wrote makes it no input."""
+    """Remove a file that was just written from the records: reading back one's own output makes it no input."""
     for record in _active.get():
         record.discard(file)
 
 
 def file_id(path: Path) -> FileId | None:
-    """The identity of the file at a path, None where there is none that can be looked at."""
+    """The identity of the file at a path; None if there is none, or it cannot be examined."""
     try:
         return _id_of(path.stat())
     except (OSError, ValueError):

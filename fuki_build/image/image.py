@@ -1,4 +1,4 @@
-"""An image: everything that will be in the file, resolved, before anything has an address."""
+"""An image: everything that will be in the file, resolved, before addresses are assigned."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -18,8 +18,8 @@ class ImageKind(StrEnum):
     """A PE image that is neither, such as a stub or a kernel; only ever read, never built."""
 
 
-class Image(Struct, frozen=True):
-    """Sections in file order, `.sbat` among them; `stub` is None for an addon made from scratch."""
+class Image(Struct, frozen=True, kw_only=True):
+    """Sections in file order, including `.sbat`; `stub` is None for an addon made without one."""
 
     kind: ImageKind
     name: str

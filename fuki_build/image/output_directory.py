@@ -14,7 +14,7 @@ from fuki_build.errors import FukiError
 
 
 class NewFile(Struct, frozen=True):
-    """A file to be written; `secret` ones are for their owner's eyes."""
+    """A file to be written; a `secret` one is readable by its owner only."""
 
     name: str
     content: bytes
@@ -22,14 +22,15 @@ class NewFile(Struct, frozen=True):
 
 
 def write_directory(path: Path, files: Sequence[NewFile]) -> None:
-    """Make a directory of files that only its owner enters. Raises `FukiError` where there is one, unless it is empty.
+    """Create a directory of files that only its owner can enter. Raises `FukiError` if it exists and is not empty.
 
-    A directory is named as a whole, on every file system, and a name that holds something is never taken over.
+    The directory is renamed into place as a whole, on every file system, and never replaces one that has content.
     """
     partial = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
         hint = "nothing there is overwritten: name a directory that is not there yet"
         raise FukiError(f"{path} exists", hint=hint)
+
     parents: list[Path] = []
     try:
         parents = make_directories(path.parent)
@@ -44,31 +45,34 @@ def write_directory(path: Path, files: Sequence[NewFile]) -> None:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         remove_directories(parents)
+
     _sync(path.parent)
 
 
 def make_directories(path: Path) -> list[Path]:
-    """Make a directory and those above it; gives those that were not there, the highest first. Raises `OSError`."""
+    """Create a directory and its parents. Returns those that were missing, the highest first. Raises `OSError`."""
     missing: list[Path] = []
     while not path.exists():
         missing.insert(0, path)
         path = path.parent
-    made: list[Path] = []
+
+    created: list[Path] = []
     try:
         for directory in missing:
             directory.mkdir(exist_ok=True)
-            made.append(directory)
+            created.append(directory)
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except OSError:
-        remove_directories(made)
+        remove_directories(created)
         raise
-    return made
+
+    return created
 
 
-def remove_directories(made: Sequence[Path]) -> None:
-    """Undo `make_directories`, as far as nobody has put something there since."""
-    for directory in reversed(made):
+def remove_directories(created: Sequence[Path]) -> None:
+    """Undo `make_directories`, except for directories that are no longer empty."""
+    for directory in reversed(created):
         with suppress(OSError):
             directory.rmdir()
 

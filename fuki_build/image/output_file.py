@@ -1,4 +1,4 @@
-"""Files that appear whole under their name, or not at all."""
+"""Files that appear complete under their name, or not at all."""
 
 import errno
 import os
@@ -17,12 +17,12 @@ from fuki_build.image.output_directory import make_directories, remove_directori
 
 
 class OutputFile:
-    """A new file in the making; `commit()` gives it its name, leaving the `with` without it leaves nothing.
+    """A new file in progress; `commit()` gives it its name, leaving the `with` without that leaves nothing.
 
-    The file has no name until then where the file system can do that (O_TMPFILE), so that even a killed process
-    leaves nothing behind. An existing file of the name stays as it is until it is replaced as a whole; directories are
-    made with the name. A file that was read is not replaced (`RecipeError`), unless it is `edits`, which the user asked
-    to change in its place. If `path` is a link, the link is replaced, and what it leads to stays as it is.
+    Until then the file has no name where the file system supports that (O_TMPFILE), so that even a killed process
+    leaves nothing behind. An existing file of that name stays unchanged until it is replaced as a whole; missing
+    directories are created on commit. A file that was read is not replaced (`RecipeError`), unless it is `edits`, which
+    the user asked to change in place. If `path` is a symbolic link, the link is replaced and its target left alone.
     """
 
     def __init__(self, path: Path, mode: int = 0o666, *, edits: Path | None = None) -> None:
@@ -38,7 +38,7 @@ class OutputFile:
         if self.path.is_dir():
             raise FukiError(f"cannot write {self.path}: it is a directory")
         if self.path.exists() and not self.path.is_file():
-            # Renaming would put a file in the place of a device.
+            # Renaming would replace a device by a file.
             raise FukiError(f"cannot write {self.path}: it is not a regular file")
         self.refuse_input()
         with self._errors():
@@ -53,6 +53,8 @@ class OutputFile:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
                 raise
+
+        # Without O_TMPFILE the file has a hidden name until it is committed.
         self._temporary = _unused_name(directory, self.path)
         return os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, self._mode)
 
@@ -60,24 +62,27 @@ class OutputFile:
         view = memoryview(data)
         with self._errors():
             while view:
-                done = os.write(self.descriptor, view)
-                self._flusher.wrote(done)
-                view = view[done:]
+                count = os.write(self.descriptor, view)
+                self._flusher.wrote(count)
+                view = view[count:]
 
     def patch(self, offset: int, data: bytes) -> None:
-        """Write over what was written before."""
+        """Overwrite data that was written before."""
         with self._errors():
             os.pwrite(self.descriptor, data, offset)
 
     def lend(self, use: Callable[[Path], None]) -> None:
-        """Let `use` work on the unfinished file under a name; it may put another file in its place."""
+        """Let `use` work on the unfinished file under a name; it may replace the file by another one."""
         with self._errors():
             if self._temporary is None:
                 temporary = _unused_name(_nearest_directory(self.path), self.path)
                 self._link(temporary)
                 self._temporary = temporary
+
             mode = os.fstat(self.descriptor).st_mode
             use(self._temporary)
+
+            # `use` may have replaced the file, so that the old descriptor is another file's.
             descriptor = os.open(self._temporary, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             self._flusher.wait()
             os.close(self.descriptor)
@@ -96,7 +101,7 @@ class OutputFile:
             self._flusher.finish()
 
     def commit(self) -> None:
-        """Make the content durable and give it its name, replacing what had it."""
+        """Make the content durable and give the file its name, replacing an existing file."""
         self.sync()
         self.refuse_input()
         with self._errors():
@@ -104,13 +109,14 @@ class OutputFile:
             if self._temporary is not None or not self._link(self.path):
                 self.stage()
                 self._rename()
+
         self.finish()
 
     def refuse_input(self) -> None:
-        """Raise `RecipeError` if the file would replace one that was read by now."""
+        """Raise `RecipeError` if the file would replace one that has been read by now."""
         refuse_overwriting(self.path, self._edited)
 
-    # What follows are the steps of `OutputFiles.commit`, which gives several files their names.
+    # The methods below are the steps of `OutputFiles.commit`, which gives several files their names.
 
     def stage(self) -> None:
         """Give the file a temporary name beside its own."""
@@ -123,7 +129,7 @@ class OutputFile:
 
     def save_old(self) -> None:
         """Keep the file that is to be replaced under another name, where the file system can link it."""
-        # Remembered before it is there: a signal may come at any time.
+        # Set before the link exists: a signal may arrive at any time.
         self._saved = _unused_name(self.path.parent, self.path, "old")
         try:
             os.link(self.path, self._saved, follow_symlinks=False)
@@ -132,7 +138,7 @@ class OutputFile:
             self._saved = None
 
     def replace_old(self) -> None:
-        """Give the file its name; what had it stays under another one until `finish`."""
+        """Give the file its name; a file that had it keeps another one until `finish`."""
         with self._errors():
             if self._saved is None and os.path.lexists(self.path):
                 self._saved = _unused_name(self.path.parent, self.path, "old")
@@ -140,14 +146,15 @@ class OutputFile:
             self._rename()
 
     def _rename(self) -> None:
-        # Once staged, the path under which it can be read is its temporary name.
+        # Once staged, `readable_path` is the temporary name.
         os.rename(self.readable_path, self.path)  # noqa: PTH104 - same call, plainer here
         self._temporary = None
 
     def restore_old(self) -> None:
-        """Undo `replace_old`, whether it was done, half done, or not begun. Raises `FukiError` where that fails."""
+        """Undo `replace_old`, whether it was completed, half done, or not begun. Raises `FukiError` if that fails."""
         own = os.fstat(self.descriptor)
         replaced = file_id(self.path) == (own.st_dev, own.st_ino)
+
         try:
             if self._saved is not None and (replaced or not os.path.lexists(self.path)):
                 os.rename(self._saved, self.path)  # noqa: PTH104 - as above
@@ -160,7 +167,7 @@ class OutputFile:
             raise FukiError(message, hint=hint) from error
 
     def finish(self) -> None:
-        """Drop what was replaced: the file has its name for good."""
+        """Delete the replaced file: the new one has its name for good."""
         status = os.fstat(self.descriptor)
         forget_written((status.st_dev, status.st_ino))
         self._directories.clear()
@@ -170,7 +177,7 @@ class OutputFile:
             self._saved = None
 
     def _link(self, name: Path) -> bool:
-        """Name the nameless file; False if the name is taken: rename can replace what has it, linking cannot."""
+        """Name the nameless file. False if the name is taken, since linking, unlike renaming, cannot replace a file."""
         descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # Only with a directory descriptor does Python call linkat(), which can follow the link.
@@ -190,7 +197,9 @@ class OutputFile:
         if self._saved is not None and _same_file(self._saved, self.path):
             with suppress(OSError):
                 self._saved.unlink()
+
         remove_directories(self._directories)
+
         if self.descriptor >= 0:
             self._flusher.wait()
             os.close(self.descriptor)
@@ -198,7 +207,7 @@ class OutputFile:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Turn what the system refuses into an error that names the file."""
+        """Turn an `OSError` into an error that names the file."""
         try:
             yield
         except OSError as error:
@@ -214,7 +223,7 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 def _nearest_directory(path: Path) -> Path:
-    """The directory of a path, or the nearest above it that is there."""
+    """The directory of a path, or its nearest parent that exists."""
     directory = path.parent
     while not directory.exists() and directory != directory.parent:
         directory = directory.parent

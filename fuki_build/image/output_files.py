@@ -13,11 +13,11 @@ PathId = tuple[FileId | None, tuple[str, ...]]
 
 
 class OutputFiles:
-    """New files in the making; `commit()` gives all of them their names, leaving the `with` without it leaves nothing.
+    """New files in progress; `commit()` gives all of them their names, leaving the `with` without that leaves nothing.
 
-    Whatever goes wrong while names are given is undone, so that files which were there are there again. Only a process
-    that is killed between two of the renames, which follow each other at once, leaves some files new and others old,
-    and beside them files named `.NAME.*.tmp` (new content without its name yet) and `.NAME.*.old` (what was there).
+    A failure while names are given is undone, so that existing files are restored. Only a process that is killed
+    between two of the renames, which follow each other immediately, leaves some files new and others old, and beside
+    them files named `.NAME.*.tmp` (new content that has no name yet) and `.NAME.*.old` (the replaced file).
     """
 
     def __init__(self) -> None:
@@ -40,11 +40,11 @@ class OutputFiles:
         """Make all contents durable, then give the files their names. Raises `FukiError`."""
         files = list(self._files.values())
         if len(files) == 1:
-            # A single one appears or not by itself, and most often without a temporary name.
+            # A single file is atomic by itself, and usually needs no temporary name.
             files[0].commit()
             return
 
-        # What can fail and takes time comes first, so that names change back to back.
+        # Steps that may fail or take time come first, so that the renames follow each other immediately.
         for file in files:
             file.sync()
         for file in files:
@@ -60,6 +60,7 @@ class OutputFiles:
         except BaseException:
             _undo(files)
             raise
+
         for file in files:
             file.finish()
 
@@ -70,7 +71,7 @@ class OutputFiles:
 
 
 def _undo(files: list[OutputFile]) -> None:
-    """Give all old files their names back; those that can get them do, even if one cannot."""
+    """Restore the old files' names; one failure does not keep the others from being restored."""
     failures = []
     for file in reversed(files):
         try:
@@ -82,7 +83,7 @@ def _undo(files: list[OutputFile]) -> None:
 
 
 def _path_id(path: Path) -> PathId:
-    """The same for all spellings of a path, whether there is a file or not."""
+    """An identity that is the same for all spellings of a path, whether or not a file exists."""
     resolved = path.resolve()
     for directory in resolved.parents:
         identity = file_id(directory)

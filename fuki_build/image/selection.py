@@ -1,4 +1,4 @@
-"""What a stub selects on a machine: an exact simulation of its search (chid.c and pe.c, systemd 262.1)."""
+"""The stub's selection on a machine: an exact simulation of its search (chid.c and pe.c, systemd 262.1)."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,13 +13,13 @@ from fuki_build.image.section import STUB_MEASURED, Section, overlaid
 from fuki_build.image.stub import StubModel
 
 _NO_CHID = UUID(int=0)
-"""What the stub compares with where a machine has no id of a type: a record of all zeros matches it."""
+"""What the stub compares with where a machine has no id of a type: a record of zeros matches it."""
 
 
 class Hit(Struct, frozen=True):
-    """The record that matched: through which CHID, in which slice, and the section that it selects.
+    """The record that matched: its CHID, its slice, and the section that it selects.
 
-    `section` is None when the slice has nothing of that key: the machine then gets nothing.
+    `section` is None if the slice has no section with that key: the machine then gets nothing.
     """
 
     kind: int
@@ -30,12 +30,12 @@ class Hit(Struct, frozen=True):
 
     @property
     def key(self) -> str | None:
-        """The fwid or compatible string of what the machine gets; None where it gets nothing."""
+        """The fwid or compatible string that the machine gets; None if it gets nothing."""
         return self.record.key if self.section else None
 
 
 class Selection(Struct, frozen=True):
-    """What the stub uses on one machine in one profile, and the sections that it measures into PCR 11, in order."""
+    """The stub's choice on one machine in one profile, and the sections that it measures into PCR 11, in order."""
 
     profile: int | None
     firmware: Hit | None
@@ -48,7 +48,7 @@ def select(parts: Sequence[Slice], model: StubModel, machine: Machine, profile: 
 
     `parts` are the image's slices, decoded once for many machines.
     """
-    # The base is searched first; what the profile's own slice finds stands over it.
+    # The base is searched first; a hit in the profile's own slice overrides it.
     own = searched(parts, profile)
     firmware = devicetree = None
     for part in own:
@@ -56,19 +56,21 @@ def select(parts: Sequence[Slice], model: StubModel, machine: Machine, profile: 
             firmware = _over(firmware, find(part, machine, DeviceType.UEFI_FW))
         if model.matches_devicetree:
             devicetree = _over(devicetree, find(part, machine, DeviceType.DEVICETREE))
+
     chosen = [hit.section for hit in (firmware, devicetree) if hit and hit.section]
     return Selection(profile, firmware, devicetree, measured_with(plainly_measured(own, model), chosen))
 
 
 def _over(base: Hit | None, own: Hit | None) -> Hit | None:
-    """A profile's hit stands over the base's, unless it selects a section that the profile does not have."""
+    """A profile's hit overrides the base's, unless it selects a section that the profile does not have."""
     return own if own and (own.section or not (base and base.section)) else base
 
 
 def find(part: Slice, machine: Machine, kind: DeviceType) -> Hit | None:
-    """The first record that matches: in the stub's order of CHID types, then in the table's."""
+    """The first record that matches: in the stub's order of CHID types, then in the table's order."""
     if part.table is None:
         return None
+
     own = stub_chids(machine)
     for chid_type in STUB_ORDER:
         chid = own.get(chid_type, _NO_CHID)
@@ -79,9 +81,9 @@ def find(part: Slice, machine: Machine, kind: DeviceType) -> Hit | None:
 
 
 def plainly_measured(parts: Sequence[Slice], model: StubModel) -> tuple[Section, ...]:
-    """What the stub measures into PCR 11 whatever it selects; `parts` are those that it searches for a profile.
+    """The sections that the stub always measures into PCR 11; `parts` are those that it searches for a profile.
 
-    Of sections that repeat in a slice, it is the first; an empty one counts as absent, even over the base's.
+    Of sections that repeat in a slice, the first counts; an empty one counts as absent, even over the base's.
     """
     first: dict[str, Section] = {}
     for section in overlaid(parts[0].plain, [section for part in parts[1:] for section in part.plain]):
@@ -91,5 +93,5 @@ def plainly_measured(parts: Sequence[Slice], model: StubModel) -> tuple[Section,
 
 
 def measured_with(plain: Sequence[Section], chosen: Sequence[Section]) -> tuple[Section, ...]:
-    """All that is measured into PCR 11, in the stub's order: of sections that may repeat, only the chosen one."""
+    """All sections measured into PCR 11, in the stub's order: of sections that may repeat, only the chosen one."""
     return tuple(sorted((*plain, *chosen), key=lambda section: STUB_MEASURED.index(section.name)))

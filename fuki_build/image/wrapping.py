@@ -104,23 +104,29 @@ def wrap(firmware: Blob, settings: WrapSettings, data: Sequence[GuestData] = ())
 def _decode(firmware: Blob, settings: WrapSettings) -> Ovmf:
     if not settings.platforms:
         raise FormatError("an IGVM file is for at least one platform")
+
     table = ovmf.decode(firmware.reader)
     if table is None:
         hint = "take an OVMF image with code, such as OVMF.fd; what is an IGVM file already needs no wrapping"
         raise FormatError("the firmware has no GUID table of OVMF, so it cannot become an IGVM file", hint=hint)
+
     if not firmware.size or firmware.size % PAGE or firmware.size > MAX_FIRMWARE:
         limit = MAX_FIRMWARE >> 20
         raise FormatError(f"firmware has whole pages of 4 KiB, up to {limit} MiB; this one has {firmware.size} bytes")
+
     if igvm.IgvmPlatform.SEV_SNP in settings.platforms and not any(s.size for s in table.sev or ()):
         hint = 'take a build that has them, or leave the platform out: platforms = ["native"]'
         raise FormatError("the firmware has no SEV metadata, so it is not made for SEV-SNP", hint=hint)
+
     vector = firmware.read_at(firmware.size - _RESET_SIZE, _RESET_SIZE)
     if igvm.IgvmPlatform.NATIVE in settings.platforms and not reset_registers.starts_in_protected_mode(vector):
         hint = "take OVMF of edk2 2021 or later"
         raise FormatError("the firmware's reset vector does not start in protected mode", hint=hint)
+
     if settings.id_block is not None and settings.id_block[0].policy != settings.policy:
         theirs = settings.id_block[0].policy
         raise FormatError(f"the ID block is for the policy {theirs:#x}, the file's is {settings.policy:#x}")
+
     return table
 
 
@@ -170,28 +176,33 @@ def _parameters(table: Ovmf, mask: int) -> tuple[list[igvm.Directive], range]:
     area = _area(table, IgvmKind.PARAMETER_AREA)
     if area is None or not mask:
         return [], range(0)
-    found: list[igvm.Directive] = [igvm.ParameterArea(area.size, _AREA_INDEX, 0)]
+
+    directives: list[igvm.Directive] = [igvm.ParameterArea(area.size, _AREA_INDEX, 0)]
+
     for kind, header in ((IgvmKind.MEMORY_MAP, igvm.MEMORY_MAP), (IgvmKind.VP_COUNT, igvm.VP_COUNT)):
         part = igvm_section(table, kind)
         if part is not None:
             if part.address + part.size > area.size:
                 raise FormatError(f"the firmware's {kind.name} lies outside its parameter area")
-            found.append(igvm.Parameter(header, _AREA_INDEX, part.address))
-    found.append(igvm.ParameterInsert(area.address, mask, _AREA_INDEX))
+            directives.append(igvm.Parameter(header, _AREA_INDEX, part.address))
+
+    directives.append(igvm.ParameterInsert(area.address, mask, _AREA_INDEX))
     snp = mask & PLATFORMS[igvm.IgvmPlatform.SEV_SNP]
-    return found, range(area.address, area.address + area.size, PAGE) if snp else range(0)
+    return directives, range(area.address, area.address + area.size, PAGE) if snp else range(0)
 
 
 def _sev_pages(sections: Sequence[SevSection], mask: int, taken: set[int]) -> Iterator[_Pages]:
     """What the SEV metadata ask for, in the table's order; pages that have content of their own are left out."""
     if sum(section.size for section in sections) > _MAX_SEV_MEMORY:
         raise FormatError(f"the SEV metadata ask for more than {_MAX_SEV_MEMORY >> 20} MiB of memory")
+
     for section in sections:
         name = ovmf.kind_name(SevKind, section.kind)
         if section.kind not in list(SevKind):
             raise FormatError(f"the SEV metadata have a section of the unknown kind {name}")
         if section.address % PAGE or section.size % PAGE:
             raise FormatError(f"the {name} section of the SEV metadata is not made of whole pages")
+
         kind = _SEV_PAGES.get(SevKind(section.kind), igvm.PageKind.NORMAL)
         for address in range(section.address, section.address + section.size, PAGE):
             if address not in taken:
@@ -242,17 +253,21 @@ def _assemble(
     count = sum(p.size // PAGE for p in pages)
     page_header = igvm.encoded_size(igvm.PageData(0, 0, 0, 0, 0))
     headers = igvm.data_offset([*head, *(context for context, _ in contexts)]) + count * page_header
+
     # Where pages start at pages of the file, tools that look for firmware volumes find them.
     start = _whole_pages(headers)
     content, directives = Blob(), list(head)
+
     for pages_ in pages:
         offset = start + content.size if pages_.content is not None else 0
         directives += _page_headers(pages_, offset)
         if pages_.content is not None:
             content += _padded(pages_.content)
+
     for context, registers in contexts:
         directives.append(context._replace(file_offset=start + content.size))
         content += _padded(registers)
+
     gap = start - headers
     return Blob.of_bytes(igvm.encode_head(directives, gap + content.size) + bytes(gap)) + content
 

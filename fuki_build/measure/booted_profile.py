@@ -1,4 +1,4 @@
-"""What is booted: one profile of an image on one kind of machine."""
+"""The subject of a prediction: one profile of an image on one kind of machine."""
 
 from functools import cached_property
 
@@ -10,7 +10,7 @@ from fuki_build.measure.section_digests import SectionDigests
 
 
 class BootedProfile(Struct, frozen=True, dict=True):
-    """A profile of an image, and what of the image's firmware and devicetrees the machine selects.
+    """A profile of an image, with the firmware and devicetree that the machine selects.
 
     `measured` are the sections that the stub measures into PCR 11 there, in its order.
     """
@@ -25,13 +25,13 @@ class BootedProfile(Struct, frozen=True, dict=True):
 
     @cached_property
     def _sections(self) -> dict[str, Section]:
-        found: dict[str, Section] = {}
+        first: dict[str, Section] = {}
         for section in self.contents.layout.effective(self.profile):
-            found.setdefault(section.name, section)
-        return {name: section for name, section in found.items() if section.content.size}
+            first.setdefault(section.name, section)
+        return {name: section for name, section in first.items() if section.content.size}
 
     def find(self, name: str) -> Section | None:
-        """The section of that name that the stub uses: the first of the profile's own, or of the base."""
+        """The section of that name that the stub uses: the first of the profile's own, or else of the base."""
         return self._sections.get(name)
 
     @cached_property

@@ -1,8 +1,8 @@
-"""Who extended a register, told by the register, the event's type and its content.
+"""The program that extended a register, derived from the register, the event's type and its content.
 
 Sources: TCG, "PC Client Platform Firmware Profile" 1.06, 3.3.4; the UAPI group's TPM PCR registry; shim's tpm.c,
-GRUB's tpm.c, systemd's tpm2-pcr.h; logs of real machines. A log does not say who wrote an event: this is what the
-programs that are known do, and a program that forges another's events is told as that one.
+GRUB's tpm.c, systemd's tpm2-pcr.h; logs of real machines. A log does not record the author of an event: the result
+follows the known programs' behaviour, and a program that imitates another's events is reported as that one.
 """
 
 from uuid import UUID
@@ -16,21 +16,21 @@ from fuki_build.measure.events import Measurer
 _SHIM_VENDOR = UUID("605dab50-e046-4300-abb6-3dd810dd8b23")
 _SHIM_LISTS = ("MokList", "MokListX", "MokListTrusted", "MokSBState", "SbatLevel", "Shim")
 _GRUB_TEXTS = ("grub_", "kernel_cmdline", "module_cmdline", "/", "(")
-"""How GRUB's texts start: its commands, and the paths of files that it read."""
+"""Prefixes of GRUB's texts: its commands, and the paths of files that it read."""
 _TAGGED = {"Linux": Measurer.KERNEL, "systemd-boot": Measurer.BOOT_MENU, "systemd-stub": Measurer.STUB}
-"""By the first words of what `event_data` calls a tag."""
+"""By the first word of the name that `event_data` has for a tag."""
 
 _LAST_OF_FIRMWARE = 7
 _PCRS = {10: Measurer.KERNEL, 11: Measurer.STUB, 13: Measurer.STUB, 14: Measurer.SHIM, 15: Measurer.SYSTEM}
-"""Registers of a TPM that one program fills. Linux' IMA has PCR 10, shim's keys PCR 14."""
+"""Registers of a TPM that one program fills. Linux's IMA has PCR 10, shim's keys PCR 14."""
 _STUB_PCR, _OPTIONS_PCR = 11, 12
 _DYNAMIC_ROOT_PCRS = range(17, 23)
 _SYSTEM_RTMR, _FREE_RTMR = 3, 4
-"""As the log of a confidential guest numbers them: RTMR2 and RTMR3."""
+"""RTMR2 and RTMR3, as the log of a confidential guest numbers them."""
 
 
 def extender(event: LoggedEvent, log: EventLog) -> Measurer:
-    """Who extended the register of an event of this log."""
+    """The program that extended the register of an event of this log."""
     if log.kind is LogKind.CC and event.register >= _FREE_RTMR:
         return Measurer.RUNNING
 
@@ -43,6 +43,7 @@ def extender(event: LoggedEvent, log: EventLog) -> Measurer:
             return _tagger(event)
         case "EV_SEPARATOR" | "EV_ACTION" | "EV_EFI_ACTION":
             return Measurer.FIRMWARE
+
     return _in_guest(event) if log.kind is LogKind.CC else _in_tpm(event, log)
 
 
@@ -52,7 +53,7 @@ def _in_tpm(event: LoggedEvent, log: EventLog) -> Measurer:
     if event.register in _PCRS:
         return _PCRS[event.register]
     if event.register == _OPTIONS_PCR:
-        # Both measure options; where the stub runs, it measures the image too.
+        # Stub and boot menu both measure options; if the stub ran, PCR 11 has events too.
         return Measurer.STUB if _STUB_PCR in log.numbers else Measurer.BOOT_MENU
     if event.register in _DYNAMIC_ROOT_PCRS:
         return Measurer.DYNAMIC_ROOT
@@ -73,7 +74,7 @@ def _boot_loader(event: LoggedEvent) -> Measurer:
 
 
 def _loader(event: LoggedEvent) -> Measurer:
-    """Firmware tells the device that it loaded a program from; shim and others that load it themselves do not."""
+    """Firmware records the device that a program was loaded from; shim and others that load programs do not."""
     try:
         path = event_data.image_path(event.data)
     except FormatError:

@@ -1,10 +1,10 @@
-"""Event logs in plain, typed words: what `fuki replay --json` shows."""
+"""Event logs as plain, typed values: the form that `fuki replay --json` shows."""
 
 from collections.abc import Mapping, Sequence
 
+from fuki_build.formats.documents import Document, View
 from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg.event_log import EventLog, LogKind
-from fuki_build.image.describe import View
 from fuki_build.image.layout import Layout
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
@@ -14,15 +14,12 @@ from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import Digests
 from fuki_build.measure.views import BootView, EventView, boot_view, event_view
 
-FORMAT_VERSION = 1
-"""Of everything below; raised when a field changes its meaning or goes away."""
-
 
 class LoggedView(View, frozen=True):
-    """One event of a log. `data-matches` tells whether the digests are those of what the data says.
+    """One event of a log. `data-matches` tells whether the digests are those of the event's data.
 
-    It is null where the data is not what is measured: then the log's words on the event are no evidence. `by` is who
-    extended the register, as far as register, type and content tell; null where nobody did.
+    It is null where the data is not what is measured: then the log's description of the event is no evidence. `by` is
+    the program that extended the register, as far as register, type and content tell; null if none did.
     """
 
     number: int
@@ -37,9 +34,9 @@ class LoggedView(View, frozen=True):
 
 
 class ReplayedView(View, frozen=True):
-    """A register's values by bank, in hex, as the log's events give them.
+    """A register's values by bank, in hex, from replaying the log.
 
-    `predicted` are those that the image predicts for the boot that fits best, as far as they can be told.
+    `predicted` has the image's values for the boot that fits best, as far as they can be predicted.
     """
 
     register: int
@@ -49,17 +46,17 @@ class ReplayedView(View, frozen=True):
 
     @property
     def holds(self) -> bool:
-        """Whether nothing else was predicted."""
+        """Whether the values agree with all predicted ones."""
         return all(self.values.get(bank) == value for bank, value in self.predicted.items())
 
 
 class FitView(View, frozen=True):
-    """The case, and the boot, of the image that the log fits best."""
+    """The case and boot of the image that best fit the log."""
 
     image: str
     profile: int | None
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     boot: BootView
 
 
@@ -69,7 +66,7 @@ class ReasonView(View, frozen=True):
 
 
 class ExpectedView(View, frozen=True):
-    """A value that was expected; `phase` is the path of boot phases after which the register has it."""
+    """An expected value; `phase` is the path of boot phases after which the register has it."""
 
     register: int
     bank: str
@@ -79,14 +76,13 @@ class ExpectedView(View, frozen=True):
     phase: str | None
 
 
-class ReplayView(View, frozen=True):
+class ReplayView(Document, frozen=True):
     """A replayed log. `not-computed` are those of its banks whose algorithm is not known, by their numbers.
 
-    Where the log is damaged or cut short, `flaw` says how, else it is null; `end` is the offset, in bytes, behind the
-    last event that is whole.
+    Where the log is damaged or cut short, `flaw` says how, else it is null; `end` is the offset, in bytes, after the
+    last intact event.
     """
 
-    version: int
     kind: str
     crypto_agile: bool
     banks: Sequence[str]
@@ -109,14 +105,15 @@ def replay_view(
     expected: Sequence[ExpectedView],
 ) -> ReplayView:
     prediction, boot = explanation.prediction, explanation.boot
+
     fit = None
     predicted: Mapping[int, Digests] = {}
     if image is not None and prediction is not None and boot is not None:
         case = prediction.case
         predicted = _predicted(log.kind, prediction, boot, image)
         fit = FitView(image.where or image.name, case.profile, case.firmware, case.devicetree, boot_view(boot))
+
     return ReplayView(
-        version=FORMAT_VERSION,
         kind=log.kind.value,
         crypto_agile=log.crypto_agile,
         banks=log.banks,
@@ -133,29 +130,37 @@ def replay_view(
 
 
 def register_name(kind: LogKind, register: int) -> str:
-    """`PCR 4` of a TPM; `MRTD` and `RTMR0` on of a confidential guest."""
+    """`PCR 4` for a TPM; `MRTD`, `RTMR0` and so on for a confidential guest."""
     if kind is LogKind.TPM:
         return f"PCR {register}"
     return "MRTD" if register == 0 else f"RTMR{register - 1}"
 
 
 def _predicted(kind: LogKind, prediction: Prediction, boot: Boot, layout: Layout) -> Mapping[int, Digests]:
-    """The values of registers, by the log's numbers, that are known in advance."""
+    """The values of registers, by the log's numbers, that can be predicted."""
     if kind is LogKind.CC:
-        found = rtmr.rtmrs(prediction, boot, layout) if rtmr.BANK in prediction.banks else ()
-        return {each.number + 1: {rtmr.BANK: each.value} for each in found if each.value is not None}
+        registers_of_guest = rtmr.rtmrs(prediction, boot, layout) if rtmr.BANK in prediction.banks else ()
+        return {
+            register.number + 1: {rtmr.BANK: register.value}
+            for register in registers_of_guest
+            if register.value is not None
+        }
     values = {pcr: {bank: prediction.value(pcr, bank) for bank in prediction.banks} for pcr in prediction.registers}
-    return {pcr: {bank: value for bank, value in own.items() if value is not None} for pcr, own in values.items()}
+    return {
+        pcr: {bank: value for bank, value in values_by_bank.items() if value is not None}
+        for pcr, values_by_bank in values.items()
+    }
 
 
 def _registers(log: EventLog, predicted: Mapping[int, Digests]) -> list[ReplayedView]:
     values = {bank: registers(log, bank) for bank in log.banks if bank in SIZES}
-    numbers = sorted({number for found in values.values() for number in found})
+    numbers = sorted({number for replayed in values.values() for number in replayed})
+
     return [
         ReplayedView(
             number,
             register_name(log.kind, number),
-            {bank: found[number].hex() for bank, found in values.items() if number in found},
+            {bank: replayed[number].hex() for bank, replayed in values.items() if number in replayed},
             in_hex(predicted.get(number, {})),
         )
         for number in numbers

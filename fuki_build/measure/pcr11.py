@@ -25,13 +25,13 @@ def phase_events(words: Sequence[str], banks: Sequence[str]) -> Iterator[Event]:
 
 @cache
 def phase_digest(word: str, bank: str) -> bytes:
-    """What systemd-pcrphase extends for a word."""
+    """The digest that systemd-pcrphase extends for a word."""
     return digests(word.encode(), (bank,))[bank]
 
 
 def _name(section: Section, banks: Sequence[str]) -> Event:
-    found: Digests = digests(section.name.encode("ascii", "replace") + b"\0", banks)
-    return Event(PCR, "EV_IPL", f"name of {section.name}", _place(section), Measurer.STUB, found)
+    name_digests: Digests = digests(section.name.encode("ascii", "replace") + b"\0", banks)
+    return Event(PCR, "EV_IPL", f"name of {section.name}", _place(section), Measurer.STUB, name_digests)
 
 
 def _place(section: Section) -> str:

@@ -1,4 +1,4 @@
-"""PCR 12: what is not of the image and configures the kernel all the same (stub.c, tpm2-pcr.h, 262.1)."""
+"""PCR 12: input that is not part of the image but configures the kernel (stub.c, tpm2-pcr.h, 262.1)."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ PCR = 12
 
 
 def profile_events(subject: BootedProfile) -> Iterator[Event]:
-    """The number of the profile, but for the first."""
+    """The number of the profile, except for the first."""
     if subject.model.profiles and subject.profile:
         number = digests(encode(str(subject.profile)), subject.contents.banks)
         yield Event(
@@ -28,7 +28,7 @@ def passed_events(subject: BootedProfile, line: CommandLine) -> Iterator[Event]:
 
 
 def added_events(subject: BootedProfile, line: CommandLine, boot: Boot) -> Iterator[Event]:
-    """Addons' and the hypervisor's options, then what addons bring beside."""
+    """Options from addons and the hypervisor, then other content of addons."""
     if line.addons_unknown:
         yield Event(PCR, "EV_IPL", "what addons add", "addons", Measurer.STUB, {}, line.addons_unknown)
     for names, text in line.addons:
@@ -51,7 +51,7 @@ def _addons(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
     addons = list(usable_addons(subject, boot))
     if model.joins_addons:
         for name, contents in addons:
-            # Of both kinds the stub takes .dtbauto, and matches it with nothing.
+            # If an addon has both, the stub takes .dtbauto, without matching it against the machine.
             yield from _contents(name, contents, (".dtbauto", ".dtb"))
     if model.archive_addons:
         for name, contents in reversed(addons):
@@ -61,8 +61,8 @@ def _addons(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
 
 
 def _contents(name: str, contents: SectionDigests, kinds: tuple[str, ...]) -> Iterator[Event]:
-    found = next((s for kind in kinds for s in contents.layout.find(kind)[:1] if s.content.size), None)
-    if found is not None:
+    section = next((s for kind in kinds for s in contents.layout.find(kind)[:1] if s.content.size), None)
+    if section is not None:
         yield Event(
-            PCR, "EV_EVENT_TAG", f"{found.name} of the addon {name}", name, Measurer.STUB, contents.digests(found)
+            PCR, "EV_EVENT_TAG", f"{section.name} of the addon {name}", name, Measurer.STUB, contents.digests(section)
         )

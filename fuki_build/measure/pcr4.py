@@ -18,7 +18,7 @@ CALLING = b"Calling EFI Application from Boot Option"
 
 
 def start_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
-    """From the firmware's announcement that it boots to the image's start."""
+    """The events from the firmware's announcement that it boots to the image's start."""
     announcement = _announcement(subject.contents.banks)
     outer = _program(subject.contents, "the image", "the image")
     if boot.method is BootMethod.DIRECT:
@@ -33,7 +33,7 @@ def start_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
 
 
 def addon_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
-    """The stub has the firmware load every addon, even one that it then passes over."""
+    """Addons: the stub has the firmware load every one, even one that it then skips."""
     for addon in boot.loaded_addons if subject.model.addons else ():
         contents = SectionDigests(addon.layout, addon.assembly, subject.contents.banks)
         yield _program(contents, f"the addon {addon.name}", addon.name)
@@ -46,19 +46,20 @@ def _announcement(banks: tuple[str, ...]) -> list[Event]:
     ]
 
 
-def _program(contents: SectionDigests, what: str, source: str) -> Event:
-    return Event(PCR, APPLICATION, what, source, Measurer.FIRMWARE, contents.image_digests())
+def _program(contents: SectionDigests, description: str, source: str) -> Event:
+    return Event(PCR, APPLICATION, description, source, Measurer.FIRMWARE, contents.image_digests())
 
 
 def kernel_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
-    """The kernel inside, where the stub has the firmware load it."""
+    """The embedded kernel, where the stub has the firmware load it."""
     kernel = subject.find(".linux")
     if kernel is None or (subject.model.loads_kernel and not (boot.shim and boot.secure_boot)):
         return
-    found: Digests | None = subject.contents.kernel_digests(kernel)
-    what = "the kernel in .linux"
-    if found is None:
+
+    known: Digests | None = subject.contents.kernel_digests(kernel)
+    description = "the kernel in .linux"
+    if known is None:
         reason = "it is no EFI executable, or signed and larger in memory than in the file"
-        yield Event(PCR, APPLICATION, what, ".linux", Measurer.FIRMWARE, {}, reason)
+        yield Event(PCR, APPLICATION, description, ".linux", Measurer.FIRMWARE, {}, reason)
     else:
-        yield Event(PCR, APPLICATION, what, ".linux", Measurer.FIRMWARE, found)
+        yield Event(PCR, APPLICATION, description, ".linux", Measurer.FIRMWARE, known)

@@ -1,4 +1,4 @@
-"""Why a register has another value than predicted, in sentences."""
+"""Explanations, in sentences, of values that differ from the predicted ones."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,11 +12,13 @@ from fuki_build.measure.section_digests import SectionDigests
 
 
 def reasons(explanation: Explanation, contents: SectionDigests, kind: LogKind) -> Iterator[tuple[int, str]]:
-    """For each register, by the log's numbers, what in it is different from what the image predicts."""
+    """For each register, by the log's numbers, the differences from the image's prediction."""
     unexpected = [item.event for item in explanation.events if item.verdict is RegisterVerdict.UNEXPECTED]
+
     for event in unexpected:
         words = _WORDS.get(event.register, _other) if kind is LogKind.TPM else _other
         yield event.register, words(event, explanation.missing, contents)
+
     for missing in explanation.missing:
         if not _told(missing, unexpected):
             yield _number(missing.pcr, kind), f"{missing.what} was not measured"
@@ -29,11 +31,12 @@ def _number(pcr: int, kind: LogKind) -> int:
 
 
 def _told(missing: Event, unexpected: Sequence[LoggedEvent]) -> bool:
-    """Whether something unexpected stands in its place, of which it was told already."""
-    there = [event for event in unexpected if event.register == missing.pcr and event.type_name == missing.type]
+    """Whether a missing event is already explained by an unexpected one in its place."""
+    replacements = [event for event in unexpected if event.register == missing.pcr and event.type_name == missing.type]
+
     if missing.pcr == pcr11.PCR:
-        return any(missing.what == f"content of {_section(event)}" for event in there)
-    return bool(there) and (missing.pcr == pcr9.PCR or missing.what == "the image")
+        return any(missing.what == f"content of {_section(event)}" for event in replacements)
+    return bool(replacements) and (missing.pcr == pcr9.PCR or missing.what == "the image")
 
 
 def _program(event: LoggedEvent, missing: tuple[Event, ...], contents: SectionDigests) -> str:

@@ -8,7 +8,7 @@ from fuki_build.formats.hashes import SIZES, new_hash
 BANKS: Mapping[str, int] = {bank: SIZES[bank] for bank in ("sha1", "sha256", "sha384", "sha512")}
 """The banks that machines usually have, by hashlib's names, and the size of their registers in bytes.
 
-Those of `SIZES` beyond them, SM3 among them, are computed where they are asked for or a log has them.
+Other algorithms of `SIZES`, such as SM3, are computed on request, or if a log has them.
 """
 
 Digests = Mapping[str, bytes]
@@ -29,12 +29,12 @@ def digests(data: bytes, banks: Iterable[str]) -> Digests:
 
 
 def extend(bank: str, register: bytes, digest: bytes) -> bytes:
-    """A register after it was extended with a digest."""
+    """A register's value after extending it with a digest."""
     return new_hash(bank, register + digest).digest()
 
 
 def replay(bank: str, extended: Iterable[bytes], start: bytes | None = None) -> bytes:
-    """A register after it was extended with these digests, from `start` or zeros on."""
+    """A register's value after extending it with these digests, starting from `start` or zeros."""
     register = bytes(SIZES[bank]) if start is None else start
     for digest in extended:
         register = extend(bank, register, digest)
@@ -42,7 +42,7 @@ def replay(bank: str, extended: Iterable[bytes], start: bytes | None = None) -> 
 
 
 def split_phases(path: str, where: str = "--phase") -> tuple[str, ...]:
-    """The words of a phase path such as `enter-initrd:leave-initrd`; empty ones do not count, as in systemd-measure.
+    """The words of a phase path such as `enter-initrd:leave-initrd`; empty ones are ignored, as in systemd-measure.
 
     Raises `RecipeError` for a path without words.
     """
@@ -53,8 +53,8 @@ def split_phases(path: str, where: str = "--phase") -> tuple[str, ...]:
 
 
 def check_banks(names: Iterable[str], where: str = "--bank", known: Mapping[str, int] = BANKS) -> tuple[str, ...]:
-    """The banks in their usual order, each once. Raises `RecipeError` for one that is not `known`."""
-    wanted = {name.lower() for name in names}
-    for name in sorted(wanted - set(known)):
+    """The banks in their usual order, each once. Raises `RecipeError` for an unknown one."""
+    requested = {name.lower() for name in names}
+    for name in sorted(requested - set(known)):
         raise RecipeError(f"there is no bank {name!r}", where=where, hint=f"there are: {', '.join(known)}")
-    return tuple(bank for bank in known if bank in wanted)
+    return tuple(bank for bank in known if bank in requested)

@@ -1,4 +1,4 @@
-"""An image's parts as they are in memory when they are measured, in digests and in text."""
+"""An image's sections as they are in memory when they are measured, as digests and as text."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -8,6 +8,8 @@ from msgspec import Struct
 from fuki_build.errors import FormatError
 from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.formats.pe import pe
+from fuki_build.formats.reader import PIECE, pieces
+from fuki_build.formats.uki import pcrsig
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.layout import Layout, PlacedSection
@@ -16,27 +18,22 @@ from fuki_build.image.wanted import ARCHIVE_ALIGNMENT
 from fuki_build.measure.registers import Digests
 
 MAX_TEXT = 1024 * 1024
-"""Largest section whose content itself is needed, in bytes."""
+"""Largest section that is read as text, in bytes."""
 _MAX_PADDING = 256 * 1024 * 1024
-"""Most zeros, of all sections together, that are hashed because sections are larger in memory than in the file."""
-_PIECE = 1024 * 1024
-_IN_MEMORY = frozenset((*STUB_MEASURED, ".pcrsig"))
+"""Limit of zeros, over all sections, that are hashed because sections are larger in memory than in the file."""
+_IN_MEMORY = frozenset((*STUB_MEASURED, pcrsig.SECTION))
 
 
 class SectionDigests(Struct, frozen=True, dict=True):
-    """Digests of what is in memory of a layout's sections, in the banks that its assembly has.
+    """Digests of a layout's sections in memory, in the banks of its assembly.
 
-    A section is measured in its VirtualSize: zeros follow where the file has less. Raises `FormatError` where that
-    is more than can be believed.
+    A section is measured in its VirtualSize: zeros follow where the file has less. Raises `FormatError` if there are
+    implausibly many.
     """
 
     layout: Layout
     assembly: Assembly
     banks: tuple[str, ...]
-
-    @cached_property
-    def _places(self) -> Mapping[int, int]:
-        return {id(placed.section): index for index, placed in enumerate(self.layout.sections)}
 
     @cached_property
     def _digests(self) -> dict[int, Digests]:
@@ -53,11 +50,11 @@ class SectionDigests(Struct, frozen=True, dict=True):
         return {index: placed.header.virtual_size for index, placed in enumerate(self.layout.sections)}
 
     def size(self, section: Section) -> int:
-        return self.sizes[self._places[id(section)]]
+        return self.sizes[section.index]
 
     def digests(self, section: Section) -> Digests:
         """The digests of a section as it is in memory."""
-        index = self._places[id(section)]
+        index = section.index
         if index not in self._digests:
             self._digests[index] = {bank: self._section_hash(index, bank).digest() for bank in self.banks}
         return self._digests[index]
@@ -67,12 +64,13 @@ class SectionDigests(Struct, frozen=True, dict=True):
         return {bank: self.assembly.hashes[bank].image.digest() for bank in self.banks}
 
     def kernel_digests(self, section: Section) -> Digests | None:
-        """The Authenticode digests of a `.linux` section's kernel as firmware measures it.
+        """The Authenticode digests of a `.linux` section's kernel, as firmware measures it.
 
-        None where it is no EFI executable, or where zeros follow a signature: what is hashed then overlaps it.
+        None if it is not an EFI executable, or if zeros follow a signature, which the hashed data would then overlap.
         """
-        index = self._places[id(section)]
+        index = section.index
         zeros = self.sizes[index] - section.content.size
+
         if any(index not in self.assembly.hashes[bank].kernels for bank in self.banks):
             return None
         if zeros and pe.decode(section.content.read_at(0, pe.HEAD_SIZE), section.content.size).security.size:
@@ -80,45 +78,50 @@ class SectionDigests(Struct, frozen=True, dict=True):
         return {bank: _fed(self.assembly.hashes[bank].kernels[index], zeros).digest() for bank in self.banks}
 
     def initrd_digests(self, parts: Sequence[Section], more: Sequence[Blob]) -> Digests | None:
-        """The digests of the initrd that the stub joins: microcode and initrd, `parts`, and what comes behind them.
+        """The digests of the initrd that the stub assembles: microcode and initrd, `parts`, followed by `more`.
 
-        None where microcode is too large to have been hashed in front of the initrd. Parts are padded only where
-        there are several (stub.c).
+        None if microcode is too large to have been hashed before the initrd. Parts are padded only if there are several
+        (stub.c).
         """
-        indices = tuple(self._places[id(section)] for section in parts)
+        indices = tuple(section.index for section in parts)
         several = len(parts) + len(more) > 1
         joined = {bank: self._joined(indices, bank, several=several) for bank in self.banks}
+
         for blob in more:
-            for at in range(0, blob.size, _PIECE):
-                piece = blob.read_at(at, _PIECE)
-                for found in joined.values():
-                    if found is not None:
-                        found.update(piece)
-            for found in joined.values():
-                if found is not None and several:
-                    found.update(bytes(-blob.size % ARCHIVE_ALIGNMENT))
-        known = {bank: found.digest() for bank, found in joined.items() if found is not None}
+            for piece in pieces(blob.reader):
+                for state in joined.values():
+                    if state is not None:
+                        state.update(piece)
+            for state in joined.values():
+                if state is not None and several:
+                    state.update(bytes(-blob.size % ARCHIVE_ALIGNMENT))
+
+        known = {bank: state.digest() for bank, state in joined.items() if state is not None}
         return known if len(known) == len(joined) else None
 
     def _joined(self, indices: tuple[int, ...], bank: str, *, several: bool) -> Hash | None:
         if not indices:
             return new_hash(bank)
         last = indices[-1]
+
         if len(indices) == 1:
-            found: Hash | None = self._section_hash(last, bank)
+            state: Hash | None = self._section_hash(last, bank)
         else:
-            seen = self.assembly.hashes[bank].initrds.get((indices[0], last))
-            found = _fed(seen, self.sizes[last] - self.layout.sections[last].section.content.size) if seen else None
-        if found is not None and several:
-            found.update(bytes(-self.sizes[last] % ARCHIVE_ALIGNMENT))
-        return found
+            hashed = self.assembly.hashes[bank].initrds.get((indices[0], last))
+            # The assembly has hashed microcode and initrd in this order, without zeros at the end.
+            state = _fed(hashed, self.sizes[last] - self.layout.sections[last].section.content.size) if hashed else None
+
+        if state is not None and several:
+            state.update(bytes(-self.sizes[last] % ARCHIVE_ALIGNMENT))
+
+        return state
 
     def _section_hash(self, index: int, bank: str) -> Hash:
         size = self.layout.sections[index].section.content.size
         return _fed(self.assembly.hashes[bank].sections[index], self.sizes[index] - size)
 
     def data(self, section: Section) -> bytes:
-        """A small section's content in memory. Raises `FormatError` for one that is not small."""
+        """A small section's content in memory. Raises `FormatError` if it is too large."""
         if self.size(section) > MAX_TEXT:
             raise FormatError(f"{section.name} has {self.size(section)} bytes, too many for what it is")
         return section.content.read_at(0, MAX_TEXT).ljust(self.size(section), b"\0")
@@ -128,10 +131,11 @@ def _padding(placed: PlacedSection) -> int:
     return max(0, placed.header.virtual_size - placed.section.content.size)
 
 
-def _fed(seen: Hash, zeros: int) -> Hash:
-    """A copy of a hash that has seen `zeros` more zeros."""
-    found = seen.copy()
+def _fed(state: Hash, zeros: int) -> Hash:
+    """A copy of a hash, fed `zeros` more zeros."""
+    extended = state.copy()
     while zeros > 0:
-        found.update(bytes(min(zeros, _PIECE)))
-        zeros -= _PIECE
-    return found
+        extended.update(bytes(min(zeros, PIECE)))
+        zeros -= PIECE
+
+    return extended

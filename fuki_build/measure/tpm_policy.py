@@ -11,10 +11,10 @@ _SELECT_SIZE = 3
 
 
 def policy_pcr(values: Mapping[int, bytes], bank: str, policy: bytes = bytes(32)) -> bytes:
-    """The SHA-256 policy digest after TPM2_PolicyPCR with these registers of `bank`, from the session's `policy` on.
+    """The SHA-256 policy digest after TPM2_PolicyPCR with these registers of `bank`, starting from `policy`.
 
-    `values` maps register numbers to values. Source: TCG, "TPM 2.0 Library", part 3, 23.7; the session hashes with
-    SHA-256 whatever the bank, as systemd's does.
+    `values` maps register numbers to values. Source: TCG, "TPM 2.0 Library", part 3, 23.7; like systemd's, the session
+    hashes with SHA-256 whatever the bank.
     """
     chosen = sorted(values)
     composite = hashlib.sha256(b"".join(values[register] for register in chosen)).digest()

@@ -5,38 +5,30 @@ from typing import Any
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats.uki import hand_over_program as codec
 from fuki_build.formats.uki.hand_over_program import HandOverOptions
-from fuki_build.hooks.host import PluginHost, blame
-from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.host import PluginHost
 from fuki_build.image.blob import Blob
 from fuki_build.image.section import HAND_OVER, Section
 from fuki_build.image.stub import Stub
-from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.model import HandOverTable, OnFailure
+from fuki_build.recipe.plugin_tables import read_plugin_table
 
 _WHERE = "fuki.hand-over"
 
 
 def hand_over_program(data: dict[str, Any], stub: Stub, host: PluginHost) -> Section:
     """The program of the interface that the table names, told where `stub` starts. Raises `RecipeError`."""
-    if not isinstance(data.get("interface"), str):
-        convert(split(data, HandOverTable, NoOptions)[0], HandOverTable, _WHERE)
-    try:
-        contribution = host.hand_over(data["interface"])
-    except FukiError as error:
-        raise error.at(f"{_WHERE}.interface") from error
+    hand_over = read_plugin_table(data, "interface", HandOverTable, host.hand_over, _WHERE)
+    contribution, table = hand_over.contribution, hand_over.table
     interface = contribution.thing
-    common, rest = split(data, HandOverTable, interface.Options)
-    table = convert(common, HandOverTable, _WHERE)
-    options = convert_options(rest, interface.Options, HandOverTable, _WHERE)
-
     if stub.headers.coff.machine != interface.machine:
         raise RecipeError(
             f"{interface.name} is for {interface.machine.name}, the stub for {stub.headers.machine_name}",
             where=f"{_WHERE}.interface",
             hint="remove the table, or build for that architecture",
         )
-    with blame(contribution.plugin, f"failed in hand-over interface {interface.name!r}"):
-        program = interface().program(options)
+
+    with contribution.running():
+        program = interface().program(hand_over.options)
     try:
         entry = codec.decode(program, len(program)).entry
     except FukiError as error:

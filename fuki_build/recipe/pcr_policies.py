@@ -11,7 +11,7 @@ from fuki_build.image.image import Image
 from fuki_build.image.section import IMAGE_ORDER, Section
 from fuki_build.measure.registers import check_banks, split_phases
 from fuki_build.recipe.model import PcrPolicyTable, Recipe
-from fuki_build.recipe.signing import resolve_backend
+from fuki_build.recipe.plugin_tables import read_plugin_table
 from fuki_build.signing.request import SignRequest
 
 if TYPE_CHECKING:
@@ -33,17 +33,17 @@ def _resolve(
 ) -> "PolicyKey":
     from fuki_build.signing.pcr_policy.section import PolicyRequest, public_key  # noqa: PLC0415 - cryptography is slow to load
 
-    found = resolve_backend(data, PcrPolicyTable, host, where)
-    table = found.table
+    signer = read_plugin_table(data, "backend", PcrPolicyTable, host.signer, where)
+    table = signer.table
     request = PolicyRequest(
-        signer=SignRequest(found.backend.thing, found.backend.plugin, found.options, where),
+        signer=SignRequest(signer.contribution, signer.options, where),
         phases=tuple(split_phases(path, f"{where}.phases[{i}]") for i, path in enumerate(table.phases)),
         banks=check_banks(table.banks, f"{where}.banks"),
         profiles=_profiles(table, recipe, where),
         reference=table.reference,
     )
-    for key, wanted in (("phases", request.phases), ("banks", request.banks)):
-        if not wanted:
+    for key, values in (("phases", request.phases), ("banks", request.banks)):
+        if not values:
             raise RecipeError(
                 f"there are no {key} to sign for", where=f"{where}.{key}", hint="leave it out for the usual"
             )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
 
-class Resolved(Struct, frozen=True):
+class Resolved(Struct, frozen=True, kw_only=True):
     """The images that a recipe describes, with what they were made from."""
 
     uki: Image
@@ -82,15 +82,15 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
     ]
     uki, reservations = reserve_policies(uki, policies)
     return Resolved(
-        uki,
-        addons,
-        inputs,
-        origins,
-        (*declared, *expected),
-        signers,
-        tuple(kernels.reservations),
-        reservations,
-        tuple(launches),
+        uki=uki,
+        addons=addons,
+        inputs=inputs,
+        firmware_origins=origins,
+        expectations=(*declared, *expected),
+        signers=signers,
+        kernels=tuple(kernels.reservations),
+        policies=reservations,
+        launches=tuple(launches),
     )
 
 
@@ -106,7 +106,7 @@ def _resolve_uki(
     if table.linux is None:
         raise RecipeError("the image has no kernel", where="fuki.image.linux", hint='add linux = "path/to/vmlinuz"')
     firmware = [resolve_firmware(recipe.firmware, None, inputs, host, "fuki.firmware")]
-    base = kernels_to_sign.reserve(resolve_contents(table, firmware[0], None, inputs, "fuki.image"))
+    base = kernels_to_sign.reserve(resolve_contents(table, firmware[0], None, inputs, "fuki.image"), None)
     stub = find_stub(table, base.kernel, inputs)
     sections = [
         *with_public_key(base.sections, policies),
@@ -121,13 +121,21 @@ def _resolve_uki(
     for number, profile in enumerate(recipe.profile, 1):
         where = f"fuki.profile[{number - 1}]"
         firmware.append(resolve_firmware(profile.firmware, number, inputs, host, f"{where}.firmware"))
-        own = kernels_to_sign.reserve(_resolve_profile(profile, firmware[-1], number, inputs, where))
+        own = kernels_to_sign.reserve(_resolve_profile(profile, firmware[-1], number, inputs, where), number)
         sections += own.sections
         if profile.sbat:
             sections.append(_uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))
         kernels += [own.kernel] if own.kernel else []
-    machine = CoffMachine(stub.headers.coff.machine)
-    return Image(ImageKind.UKI, recipe.name, machine, stub, tuple(sections), tuple(kernels)), firmware
+
+    image = Image(
+        kind=ImageKind.UKI,
+        name=recipe.name,
+        machine=CoffMachine(stub.headers.coff.machine),
+        stub=stub,
+        sections=tuple(sections),
+        kernels=tuple(kernels),
+    )
+    return image, firmware
 
 
 def _resolve_profile(
@@ -194,7 +202,14 @@ def _resolve_addon(addon: AddonTable, machine: CoffMachine, inputs: Inputs, wher
             raise RecipeError(problem, where=f"{where}.stub")
     lines = sbat_lines(addon, sbat.ADDON_COMPONENT, inputs, where)
     table = Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe")
-    return Image(ImageKind.ADDON, addon.name, machine, stub, (*found.sections, table), where=where)
+    return Image(
+        kind=ImageKind.ADDON,
+        name=addon.name,
+        machine=machine,
+        stub=stub,
+        sections=(*found.sections, table),
+        where=where,
+    )
 
 
 def _check_unique(names: Sequence[str], where: str, key: str) -> None:

@@ -5,11 +5,10 @@ from typing import Any
 import msgspec
 
 from fuki_build import __version__
+from fuki_build.formats.document_schema import DIALECT
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import KeySigner
 from fuki_build.recipe.model import FirmwareTable, HandOverTable, OutputTable, PcrPolicyTable, Recipe, SignTable
-
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema(host: PluginHost) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from fuki_build.hooks.records import Finding
 from fuki_build.image.describe import LayoutView
+from fuki_build.image.selection_view import HitView
 from fuki_build.measure.views import BootView, EventView, RegisterView
 from fuki_build.signing.authenticode.verify import ImageReport
 from fuki_build.signing.pcr_policy.report import PolicyReport
@@ -53,25 +54,14 @@ class FirmwareFacts(ReportFacts, frozen=True):
     machines: int
 
 
-class HitFacts(ReportFacts, frozen=True):
-    """What a machine selects: through which hardware id of which type, listed under which name in which slice."""
-
-    key: str
-    name: str
-    type: int
-    chid: str
-    slice: int | None
-    present: bool
-
-
 class MatchFacts(ReportFacts, frozen=True):
     """Machines of one platform that select the same in the same profiles (none: the image has none)."""
 
     platform: str
     machines: tuple[str, ...]
     profiles: tuple[int, ...]
-    firmware: HitFacts | None
-    devicetree: HitFacts | None
+    firmware: HitView | None
+    devicetree: HitView | None
 
 
 class PlatformFacts(ReportFacts, frozen=True):
@@ -83,15 +73,18 @@ class PlatformFacts(ReportFacts, frozen=True):
 class CaseFacts(ReportFacts, frozen=True):
     """What machines can select in a profile: the values of PCR 11 by phase, and what is measured into it."""
 
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     machines: tuple[str, ...]
     registers: tuple[RegisterView, ...]
     measured: tuple[str, ...]
 
 
 class ProfileFacts(ReportFacts, frozen=True):
-    """The predictions of a profile: registers that do not depend on what is selected, and the cases that PCR 11 has."""
+    """The predictions of a profile: registers that do not depend on what is selected, and the cases that PCR 11 has.
+
+    `first_start` are the registers when a hand-over of the firmware resets the machine; empty where there is none.
+    """
 
     profile: int | None
     id: str | None
@@ -99,6 +92,7 @@ class ProfileFacts(ReportFacts, frozen=True):
     registers: tuple[RegisterView, ...]
     events: tuple[EventView, ...]
     cases: tuple[CaseFacts, ...]
+    first_start: tuple[RegisterView, ...] = ()
 
 
 class PredictionFacts(ReportFacts, frozen=True):
@@ -118,8 +112,8 @@ class CellFacts(ReportFacts, frozen=True):
 
 
 class CoverageRow(ReportFacts, frozen=True):
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     cells: tuple[CellFacts, ...]
 
 

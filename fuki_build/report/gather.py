@@ -42,7 +42,7 @@ from fuki_build.signing.pcr_policy.coverage import Phase
 from fuki_build.signing.pcr_policy.report import find_policies, predict_everything
 
 
-class ReportOptions(Struct, frozen=True):
+class ReportOptions(Struct, frozen=True, kw_only=True):
     """What an image is to be held against.
 
     `level` are the rows of an SBAT revocation level; `banks` and `phases` are those to predict, and `boot` tells from
@@ -142,10 +142,11 @@ def _slices(layout: Layout, view: LayoutView) -> Iterator[SliceFacts]:
 
 def _firmware_requests(layout: Layout) -> Iterator[tuple[tuple[int | None, FirmwareImage], Request]]:
     """Every firmware image with its slice, and the digest of its payload that is wanted."""
-    starts = {id(placed.section): placed.header.raw_offset for placed in layout.sections}
     for part in slices(layout.plain_sections):
         for image in part.firmware:
-            start = starts[id(image.section)] + (image.header.payload_offset if image.header else 0)
+            start = layout.sections[image.section.index].header.raw_offset
+            if image.header:
+                start += image.header.payload_offset
             yield (part.profile, image), Request(((start, start + image.payload.size),))
 
 
@@ -156,7 +157,7 @@ def _firmware(found: tuple[int | None, FirmwareImage], digest: Hash, matches: Se
         for match in matches
         if match.firmware
         and match.firmware.present
-        and (match.firmware.key, match.firmware.slice) == (image.fwid, profile)
+        and (match.firmware.fwid, match.firmware.profile) == (image.fwid, profile)
     )
     flaw = image.flaw.message if image.flaw else (image.content.flaw if image.content else None)
     return FirmwareFacts(

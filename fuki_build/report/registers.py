@@ -34,6 +34,7 @@ def profile_facts(
                 registers=tuple(register for register in first.registers if register.pcr != pcr11.PCR),
                 events=tuple(event for event in first.events if event.pcr != pcr11.PCR),
                 cases=tuple(_case(shown, prediction) for shown, prediction in own),
+                first_start=next((tuple(shown.first_start) for shown, _ in own if shown.first_start), ()),
             )
         )
     return tuple(found)
@@ -41,8 +42,8 @@ def profile_facts(
 
 def _case(shown: CaseView, prediction: Prediction) -> CaseFacts:
     return CaseFacts(
-        firmware=shown.firmware,
-        devicetree=shown.devicetree,
+        fwid=shown.fwid,
+        compatible=shown.compatible,
         machines=tuple(shown.machines),
         registers=tuple(register for register in shown.registers if register.pcr == pcr11.PCR),
         measured=tuple(section.name for section in prediction.case.measured),

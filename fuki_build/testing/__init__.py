@@ -2,6 +2,7 @@
 
 This package has what any plugin's tests may use; its modules have the rest, each for one kind of plugin:
 
+- `documents` holds what `--json` prints against its schema. It needs the package `jsonschema`.
 - `igvm` writes IGVM files, and decodes them, apart from fuki's own reader.
 - `launch` asks sev-snp-measure for launch digests. It needs the package `sev-snp-measure`.
 - `memory_key` has keys that are nowhere but in memory, and a plugin whose backend reads keys from files.

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import parts
 import pytest
-from fuki_qemu.report import decode as decode_report
 
-from fuki_build.formats.uki import hand_over_outcome
-from fuki_build.formats.uki.hand_over_outcome import HandOverOutcome, HandOverResult
+from fuki_build.formats.uki.hand_over_outcome import HandOverResult
 from fuki_build.testing import succeed
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build, clouds
+from tests.support.hand_over import outcome_of
 
 PLUGINS = (*CLOUD_PLUGINS, "hand-over")
 SILENCE = ("firmware-unknown", "vm-launch-update-payload")
@@ -38,19 +37,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(directory, TABLE + firmware_for(directory) + PROFILE, plugins=PLUGINS, silence=SILENCE)
 
 
-def outcome_of(bench) -> HandOverOutcome:
-    """What the program left in the guest that was booted last."""
-    latest = max(bench.directory.glob("boot-*"), key=lambda path: int(path.name.removeprefix("boot-")))
-    report = decode_report((latest / "debug").read_bytes())
-    assert report
-    return hand_over_outcome.decode(report.variables[hand_over_outcome.NAME])
-
-
 def test_without_a_device_the_image_boots_on_and_measures_what_it_did_before(bench, image, tmp_path):
     booted = bench.boot(image, scenario="hand-over program, no device")
     outcome = outcome_of(bench)
     assert (outcome.result, outcome.reason) == (HandOverResult.NO_DEVICE, 19)
-    assert outcome.fwid == booted.document["selects"] == "own"
+    assert outcome.fwid == booted.document["fwid"] == "own"
 
     without = build(tmp_path / "without", firmware_for(tmp_path / "without") + PROFILE)
     before = bench.boot(without)
@@ -61,7 +52,7 @@ def test_without_a_device_the_image_boots_on_and_measures_what_it_did_before(ben
 @pytest.mark.parametrize("fwid", ["aws", "gcp"])
 def test_the_program_selects_what_the_stub_measures(fwid, bench, image):
     booted = bench.boot(image, "--as", CLOUDS[fwid], scenario=f"hand-over program as {fwid}", plugins=PLUGINS)
-    assert outcome_of(bench).fwid == booted.document["selects"] == fwid
+    assert outcome_of(bench).fwid == booted.document["fwid"] == fwid
 
 
 def test_a_profile_that_is_asked_for_is_the_programs_too(bench, image):

@@ -68,5 +68,5 @@ chid-types = [3]
 def test_the_stub_takes_odd_strings_for_what_is_predicted(name, bench, image):
     machine = image.with_name(f"{name}.toml")
     verdict = bench.boot(image, "--direct", "--as", machine, "--firmware", parts.get("ovmf-2022"))
-    assert verdict.document["selects"] == name
+    assert verdict.document["fwid"] == name
     assert verdict.compared["PCR 9", "sha256"]["verdict"] == "equal"

@@ -73,7 +73,7 @@ def test_passed_options_take_the_place_of_the_images(bench, plain):
 @pytest.mark.parametrize("fwid", CLOUDS)
 def test_a_platform_selects_its_firmware(fwid, bench, cloudy):
     found = bench.boot(cloudy, "--as", CLOUDS[fwid], scenario=f"as {fwid}", plugins=CLOUD_PLUGINS)
-    assert found.document["selects"] == fwid
+    assert found.document["fwid"] == fwid
     assert found.measured(11) not in {value for other, value in predictions(cloudy).items() if other != fwid}
 
 
@@ -94,7 +94,7 @@ def predictions(image: Path) -> dict[str | None, str]:
 def test_a_machine_of_another_size_selects_none(bench, cloudy, tmp_path):
     (tmp_path / "other.toml").write_bytes(encode_file(OTHER_SIZE))
     found = bench.boot(cloudy, "--as", tmp_path / "other.toml", scenario="as a size without firmware")
-    assert found.document["selects"] is None
+    assert found.document["fwid"] is None
     assert found.measured(11) == predictions(cloudy)[None]
 
 
@@ -133,7 +133,7 @@ def test_the_real_kernel_on_a_cloud_with_an_addon(bench, tmp_path):
     addon = image.with_name("boot.efi.extra.d") / "more.addon.efi"
     options = ("--as", "azure", "--addon", addon)
     found = bench.boot(image, *options, scenario="real kernel as azure, an addon", plugins=CLOUD_PLUGINS)
-    assert found.document["selects"] == "azure"
+    assert found.document["fwid"] == "azure"
 
 
 def test_the_real_kernel_in_the_second_profile(bench, tmp_path):

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuki_build.cli import machine as verb
-from fuki_build.cli.hand_over import RUNNING
 from fuki_build.errors import FormatError
 from fuki_build.formats.uki import hand_over_outcome, hand_over_program
 from fuki_build.formats.uki.hand_over_outcome import REASONS, HandOverResult
 from fuki_build.hardware.hand_over import FILE_NAME, read_outcome
+from fuki_build.hardware.hand_over_view import RUNNING
 from fuki_build.testing import invoke
+from fuki_build.testing.documents import complaints
 
 CHID = UUID("817fca52-ae83-52f5-8642-9497f79d49d0")
 BOOTED = bytes.fromhex(
@@ -49,6 +50,7 @@ def test_what_a_booted_guest_had_is_told(tmp_path):
 def test_the_exit_code_says_whether_the_images_own_firmware_runs(result, tmp_path):
     outcome = invoke(tmp_path, "hand-over", "status", "--json", write(tmp_path, variable(result, 38, 5)))
     document = json.loads(outcome.out)
+    assert complaints(document, "hand-over status") == []
     assert outcome.code == (0 if result in RUNNING else 3)
     assert document["result"] == result.label
     assert document["running"] == (result in RUNNING)
@@ -66,6 +68,9 @@ def test_a_machine_without_the_variable_has_a_code_of_its_own(tmp_path):
     outcome = invoke(tmp_path, "hand-over", "status", tmp_path)
     assert outcome.code == 4
     assert "no hand-over program" in outcome.out
+    document = json.loads(invoke(tmp_path, "hand-over", "status", "--json", tmp_path).out)
+    assert complaints(document, "hand-over status") == []
+    assert document["result"] is None
 
 
 @pytest.mark.parametrize(
@@ -98,6 +103,7 @@ def test_this_machine_tells_it_and_others_do_not(tmp_path, monkeypatch):
     (tmp_path / "acme.toml").write_text('[machine]\nname = "acme"\nmanufacturer = "Acme"\n')
     monkeypatch.setattr(verb.capture, "this_machine", lambda: verb.read_machine(tmp_path / "acme.toml"))
     document = json.loads(invoke(tmp_path, "machine", "show", "--json").out)
+    assert complaints(document, "machine show") == []
     assert document["hand-over"]["result"] == "no-device"
     assert "no-device" in invoke(tmp_path, "machine", "show").out
     assert json.loads(invoke(tmp_path, "machine", "show", "--json", "acme.toml").out)["hand-over"] is None

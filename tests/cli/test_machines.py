@@ -69,7 +69,7 @@ def test_a_damaged_machine_file_is_refused_with_its_name(fuki, workshop):
 
 def test_a_machine_is_matched_through_its_id(image, fuki):
     (row,) = json.loads(fuki("match", image, "--machine", "q35.toml", "--json").stdout)["matches"]
-    assert (row["firmware"]["key"], row["firmware"]["type"], row["firmware"]["chid"]) == ("one", 9, Q35)
+    assert (row["firmware"]["fwid"], row["firmware"]["type"], row["firmware"]["chid"]) == ("one", 9, Q35)
 
 
 def test_what_is_measured_is_listed_on_demand(image, fuki):

@@ -169,7 +169,7 @@ class TestManifest:
         }
 
     def test_hardware_ids_are_told(self, manifest):
-        devices = {device["key"]: device["chids"] for device in manifest["images"][0]["devices"]}
+        devices = {device["fwid"]: device["chids"] for device in manifest["images"][0]["devices"]}
         assert devices["three"] == ["01e09b32-de05-56ca-b9d1-9486ad5f381d"]
 
     def test_nothing_of_the_machine_is_in_it(self, rich):

@@ -29,7 +29,7 @@ def contribution(work: Callable[[Path, Path, SecureBootKeys, SourceContext], Non
         def enroll(self, source: Path, target: Path, keys: SecureBootKeys, context: SourceContext) -> None:
             work(source, target, keys, context)
 
-    return Contribution(Acme, BLAMED)
+    return Contribution(Acme, BLAMED, "enroller")
 
 
 @pytest.fixture(scope="module")

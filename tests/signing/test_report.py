@@ -96,7 +96,7 @@ class TestFacts:
         for match in out["matches"]:
             hit = match["firmware"]
             assert any(
-                {match["machine"], "all", hit["key"], hit["chid"], str(hit["type"])} <= set(row) for row in found
+                {match["machine"], "all", hit["fwid"], hit["chid"], str(hit["type"])} <= set(row) for row in found
             )
 
     def test_platforms_of_plugins_and_machine_files_are_told(self, image):

@@ -20,6 +20,7 @@ from fuki_build.formats.uefi.efi_signature_list import Signature, SignatureList,
 from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN, VERIFIERS, der
+from tests.support.headers import changed, directory, seventeen_directories
 
 OWNER = UUID("f5a96b31-dba0-4faa-a42a-7a0c9832768e")
 IMAGE = "acme_41.3.efi"
@@ -294,3 +295,26 @@ class TestForPeople:
 def test_public_der_certificates_work_too(signed, keys):
     secure_boot.write_certificates(signed / "ca.der", keys.authority.certificate, encoding=Encoding.DER)
     assert report(signed, IMAGE, "--certificate", "ca.der")["image"]["verdict"] == "valid"
+
+
+def test_an_image_that_another_reader_of_headers_reads_differently_is_disputed(shop):
+    (shop / "odd.efi").write_bytes(changed((shop / "stub").read_bytes(), seventeen_directories))
+    succeed(shop, "sign", "odd.efi", "--key", "db.key", "--certificate", "db.crt")
+    image = report(shop, "odd.efi", "--certificate", "db.crt", code=3)["image"]
+    assert image["verdict"] == "disputed"
+    assert image["reason"] == "the number of data directories is 0x11 to fuki, 0x10 to pefile"
+    assert [signature["verdict"] for signature in image["signatures"]] == ["valid"]
+    assert "disputed" in invoke(shop, "verify", "odd.efi").out
+
+
+def test_so_is_one_with_such_a_kernel(shop, part):
+    kernel = shop / "vmlinuz"
+    kernel.unlink()
+    kernel.write_bytes(changed(part("kernel-x64").read_bytes(), seventeen_directories, directory(4, 0, 0)))
+    (shop / "fuki.toml").write_text(RECIPE)
+    succeed(shop, "build")
+    findings = json.loads(invoke(shop, "check", IMAGE, "--json").out)["findings"]
+    assert (".linux", "headers-disputed") in {(finding["where"], finding["rule"]) for finding in findings}
+    outcome = invoke(shop, "verify", IMAGE, "--json")
+    assert [kernel["verdict"] for kernel in json.loads(outcome.out)["kernels"]] == ["disputed"]
+    assert outcome.code == 3

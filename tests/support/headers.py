@@ -34,6 +34,17 @@ def directory(index: int, address: int, size: int) -> Change:
     return lambda data: pack_into("<II", data, headers(data).directories_offset + 8 * index, address, size)
 
 
+def seventeen_directories(data: bytearray) -> None:
+    """Firmware takes any number; loaders of Windows end at 16."""
+    before = headers(data)
+    table = before.section_table_offset
+    size = len(before.sections) * pe.SECTION_HEADER_SIZE
+    added = 8 * (17 - len(before.directories))
+    data[table : table + added + size] = bytes(added) + data[table : table + size]
+    pack_into("<H", data, before.optional_offset - 4, before.coff.size_of_optional_header + added)
+    pack_into("<I", data, before.directories_offset - 4, 17)
+
+
 def changed(data: bytes, *changes: Change) -> bytes:
     result = bytearray(data)
     for change in changes:

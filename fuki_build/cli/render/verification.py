@@ -6,11 +6,21 @@ from rich.text import Text
 
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.tables import new_console, new_table
+from fuki_build.formats.documents import Document
 from fuki_build.signing.authenticode.signature import GOOD, SignatureReport, SignatureVerdict
 from fuki_build.signing.authenticode.verify import ImageReport
-from fuki_build.signing.pcr_policy.report import PolicyFindings, PolicyPlace, PolicyReport, PolicyVerdict
+from fuki_build.signing.pcr_policy.report import MissingPolicy, PolicyFindings, PolicyPlace, PolicyReport, PolicyVerdict
 
 _COLOURS = {**dict.fromkeys(GOOD, "green"), SignatureVerdict.UNSIGNED: "yellow", SignatureVerdict.UNTRUSTED: "yellow"}
+
+
+class VerificationDocument(Document, frozen=True):
+    """What `fuki verify --json` prints: reports on the image, the kernels in it, and the entries of every `.pcrsig`."""
+
+    image: ImageReport
+    kernels: tuple[ImageReport, ...]
+    policies: tuple[PolicyReport, ...]
+    missing_policies: tuple[MissingPolicy, ...]
 
 
 def show_reports(reports: Sequence[ImageReport]) -> None:
@@ -88,5 +98,5 @@ def show_policies(found: PolicyFindings) -> None:
 
 def _case(place: PolicyPlace) -> str:
     words = [] if place.profile is None else [f"profile @{place.profile}"]
-    words.append(f"firmware {place.firmware}" if place.firmware else "no firmware")
-    return ", ".join([*words, *([f"devicetree {place.devicetree}"] if place.devicetree else [])])
+    words.append(f"firmware {place.fwid}" if place.fwid else "no firmware")
+    return ", ".join([*words, *([f"devicetree {place.compatible}"] if place.compatible else [])])

@@ -1,4 +1,4 @@
-"""DER (X.690): tags and lengths of single values, for what no schema describes."""
+"""DER (X.690): tags and lengths of single values, for content that no schema describes."""
 
 from fuki_build.errors import FormatError
 
@@ -10,11 +10,12 @@ SET = 0x31
 
 
 def _head(data: bytes) -> tuple[int, int]:
-    """The size of the tag and length that `data` starts with, and of the value behind them."""
+    """The size of the tag and length at the start of `data`, and the size of the value that follows."""
     if len(data) < 2:
         raise FormatError("a DER value is cut short")
     if data[1] < _LONG:
         return 2, data[1]
+
     count = data[1] - _LONG
     if not 1 <= count <= _MAX_LENGTH_BYTES or len(data) < 2 + count:
         raise FormatError("a DER value has no sensible length")
@@ -22,7 +23,7 @@ def _head(data: bytes) -> tuple[int, int]:
 
 
 def total_size(data: bytes) -> int:
-    """Bytes that the value at the start of `data` takes, its tag and length among them. Raises `FormatError`."""
+    """Size in bytes of the value at the start of `data`, including its tag and length. Raises `FormatError`."""
     head, size = _head(data)
     if head + size > len(data):
         raise FormatError(f"a DER value claims {size} bytes, there are {len(data) - head}")
@@ -36,13 +37,15 @@ def value(data: bytes) -> bytes:
 
 
 def items(data: bytes) -> list[bytes]:
-    """The values that stand one behind the other. Raises `FormatError`."""
-    found = []
+    """The values of a concatenation, in order. Raises `FormatError`."""
+    values = []
+
     while data:
         size = total_size(data)
-        found.append(data[:size])
+        values.append(data[:size])
         data = data[size:]
-    return found
+
+    return values
 
 
 def wrap(tag: int, content: bytes) -> bytes:

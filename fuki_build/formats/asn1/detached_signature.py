@@ -1,4 +1,4 @@
-"""PKCS #7 SignedData beside its content, as authenticated variables have it: no ContentInfo, no attributes.
+"""Detached PKCS #7 SignedData, as authenticated variables carry it: no ContentInfo, no attributes.
 
 Sources: UEFI 2.10, section 8.2.2, and RFC 2315, section 9. Such a signature is over the content itself.
 """
@@ -21,19 +21,23 @@ _OCTET_STRING = 0x04
 def encode(signature: bytes, certificate: bytes, *, rsa: bool) -> bytes:
     """SignedData in DER with one signer.
 
-    `signature` is over the content's SHA-256, and `certificate`, in DER, belongs to its key. Raises `FormatError`
-    for what is no certificate.
+    `signature` is over the content's SHA-256, and `certificate`, in DER, belongs to the signing key. Raises
+    `FormatError` if it is not a certificate.
     """
     issuer, serial = issuer_and_serial(certificate)
     digest_algorithm = _sequence(_oid(DIGESTS[ALGORITHM]), _NULL)
-    own = _sequence(_oid(RSA), _NULL) if rsa else _sequence(_oid(ECDSA[ALGORITHM]))
+    signature_algorithm = _sequence(_oid(RSA), _NULL) if rsa else _sequence(_oid(ECDSA[ALGORITHM]))
+
+    # SignerInfo: version, certificate, digest algorithm, signature algorithm, signature.
     signer = _sequence(
         _INTEGER_1,
         _sequence(issuer, asn1.encode_der(serial)),
         digest_algorithm,
-        own,
+        signature_algorithm,
         der.wrap(_OCTET_STRING, signature),
     )
+
+    # SignedData: version, digest algorithms, content type (the content is elsewhere), certificates, signers.
     return _sequence(
         _INTEGER_1,
         der.wrap(der.SET, digest_algorithm),

@@ -24,9 +24,9 @@ _PKCS12_VERSION = b"\x02\x01\x03"
 
 
 class PrivateKey:
-    """An RSA or elliptic curve key; `certificates` are those that stood beside it in a PKCS #12 file, in DER.
+    """An RSA or elliptic curve key; `certificates` are those that accompany it in a PKCS #12 file, in DER.
 
-    Its representation tells nothing of the key.
+    Its representation reveals nothing about the key.
     """
 
     def __init__(self, key: _Key, certificates: tuple[bytes, ...] = ()) -> None:
@@ -54,11 +54,13 @@ def _ecdsa(prehashed: Prehashed) -> ec.ECDSA:
 
 
 def decode(data: bytes, passphrase: Callable[[], str]) -> PrivateKey:
-    """Decode a key; `passphrase` is called if it is encrypted. Raises `FormatError`, which tells nothing of the key."""
+    """Decode a key; `passphrase` is called if it is encrypted. Raises `FormatError` without any part of the key."""
     try:
         return _decode(data, None)
     except (TypeError, _WrongPassphraseError):
         pass
+
+    # Ask for a passphrase only once the key has turned out to be encrypted.
     try:
         return _decode(data, passphrase().encode())
     except TypeError as error:
@@ -75,11 +77,12 @@ def _decode(data: bytes, password: bytes | None) -> PrivateKey:
     """Raises `TypeError` for a missing password, as cryptography does."""
     certificates: tuple[bytes, ...] = ()
     key: object
+
     try:
         if _is_pkcs12(data):
             key, own, others = pkcs12.load_key_and_certificates(data, password)
-            found = [certificate for certificate in (own, *others) if certificate is not None]
-            certificates = tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
+            present = [certificate for certificate in (own, *others) if certificate is not None]
+            certificates = tuple(certificate.public_bytes(Encoding.DER) for certificate in present)
         elif b"-----BEGIN" in data:
             key = load_pem_private_key(data, password)
         else:
@@ -90,17 +93,19 @@ def _decode(data: bytes, password: bytes | None) -> PrivateKey:
         raise FormatError("this is not a private key", hint=_hint(data)) from None
     except UnsupportedAlgorithm:
         raise FormatError("the key is of a kind, or encrypted in a way, that is not supported") from None
+
     if not isinstance(key, _Key):
         raise FormatError("the key is neither an RSA nor an elliptic curve key")
+
     if isinstance(key, rsa.RSAPrivateKey) and _is_pss(data, password):
         raise pss_refused()
     return PrivateKey(key, certificates)
 
 
 def _is_pss(data: bytes, password: bytes | None) -> bool:
-    """Whether an RSA key is for RSASSA-PSS only, which cryptography does not tell of the keys that it reads.
+    """Whether an RSA key is restricted to RSASSA-PSS, which cryptography does not report for keys that it loads.
 
-    Of a PKCS #12 file the certificates tell it, which whoever signs looks at.
+    For a PKCS #12 file the certificates say so; whoever signs checks these.
     """
     form = crypto.FILETYPE_PEM if b"-----BEGIN" in data else crypto.FILETYPE_ASN1
     try:

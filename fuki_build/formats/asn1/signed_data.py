@@ -45,15 +45,15 @@ _DIGEST_NAMES = {oid: name for name, oid in DIGESTS.items()}
 _FIRMWARE_LOOKS_AT = 32
 """Where edk2 (HashPeImageByType) expects the identifier of the first digest algorithm, without decoding the rest."""
 _TWO_BYTE_LENGTH = 0x82
-"""What it asks of the outer length."""
+"""The bits that it requires of the outer length's first byte."""
 _UTC_TIME_ENDS = 2050
 
 
 class SignerInfo(Struct, frozen=True):
-    """One SignerInfo. `issuer` is a Name in DER; `attributes` the DER value of each signed attribute, by identifier.
+    """One SignerInfo. `issuer` is a Name in DER; `attributes` has each signed attribute's DER value by identifier.
 
-    `signed` is what the signature is over: the attributes as a SET OF in DER; None where there are none, and the
-    signature is over the content. `nested` are whole signatures that stand inside this one, unsigned.
+    `signed` is the content that the signature covers: the attributes as a SET OF in DER; None without attributes, where
+    the signature covers the content itself. `nested` counts the complete signatures in the unsigned attributes.
     """
 
     issuer: bytes
@@ -67,11 +67,11 @@ class SignerInfo(Struct, frozen=True):
 
 
 class SignedData(Struct, frozen=True):
-    """An Authenticode signature: the digest that it is about, certificates in DER, and its signers.
+    """An Authenticode signature: the image's digest, certificates in DER, and signers.
 
-    `algorithm` is what it says of the digest, and `digest_algorithms` are those that the SignedData announces, unknown
-    ones as dotted text. `firmware_algorithm` is what firmware hashes the image with, None where it does not find out.
-    `content` is what the signers' messageDigest covers: the indirect data without its outer tag and length.
+    `algorithm` is the one stated for the digest, `digest_algorithms` those that the SignedData announces, unknown ones
+    as dotted text. `firmware_algorithm` is the one that firmware hashes the image with, None where it cannot tell.
+    `content` is covered by the signers' messageDigest: the indirect data without its outer tag and length.
     """
 
     algorithm: str
@@ -83,25 +83,27 @@ class SignedData(Struct, frozen=True):
     firmware_algorithm: str | None
 
     def certificate_of(self, signer: SignerInfo) -> bytes | None:
-        """The signer's certificate, None where it is not among those of the signature."""
-        wanted = (signer.issuer, signer.serial)
-        return next((c for c in self.certificates if issuer_and_serial(c) == wanted), None)
+        """The signer's certificate, or None if the signature does not include it."""
+        identity = (signer.issuer, signer.serial)
+        return next((c for c in self.certificates if issuer_and_serial(c) == identity), None)
 
 
 def indirect_data(digest: bytes, algorithm: str) -> bytes:
-    """SpcIndirectDataContent in DER: the digest of an image, made with hashlib's `algorithm`."""
+    """SpcIndirectDataContent in DER: the digest of an image, computed with hashlib's `algorithm`."""
     # SpcLink of the file form, as every tool fills it in.
     text = "<<<Obsolete>>>".encode("utf-16-be")
     link = der.wrap(0xA0, der.wrap(0xA2, der.wrap(0x80, text)))
     image = schema.PeImageData(flags=asn1.BitString(b"", 0), file=_raw(link))
     data = [_tlv(ObjectIdentifier(_PE_IMAGE_DATA)), _tlv(image)]
+
     digest_info = schema.DigestInfo(algorithm=_digest_algorithm(algorithm), digest=digest)
     return asn1.encode_der(schema.IndirectData(data=data, message_digest=digest_info))
 
 
 def signed_attributes(content: bytes, algorithm: str, time: datetime | None = None) -> bytes:
-    """The attributes that are signed, as a SET OF in DER; `content` is what `indirect_data` gave."""
+    """The signed attributes, as a SET OF in DER; `content` is the result of `indirect_data`."""
     digest = hashlib.new(algorithm, der.value(content)).digest()
+
     attributes = [
         _attribute(CONTENT_TYPE, ObjectIdentifier(INDIRECT_DATA)),
         _attribute(MESSAGE_DIGEST, digest),
@@ -111,10 +113,14 @@ def signed_attributes(content: bytes, algorithm: str, time: datetime | None = No
             values=_set(der.wrap(der.SEQUENCE, b"")),
         ),
     ]
+
+    # Dates from 2050 on do not fit a UTCTime (RFC 5652, 11.3).
     if time is not None:
         moment = time.astimezone(UTC)
         kind = asn1.UTCTime if moment.year < _UTC_TIME_ENDS else asn1.GeneralizedTime
         attributes.append(_attribute(SIGNING_TIME, kind(moment)))
+
+    # DER orders the members of a SET OF by their encodings.
     return der.wrap(der.SET, b"".join(sorted(asn1.encode_der(attribute) for attribute in attributes)))
 
 
@@ -128,23 +134,25 @@ def encode(
     rsa: bool,
     timestamp: bytes | None = None,
 ) -> bytes:
-    """A ContentInfo in DER with one signer, whose certificate comes first. Raises `FormatError` if that is none."""
+    """A ContentInfo in DER with one signer, whose certificate comes first. Raises `FormatError` if it is not one."""
     issuer, serial = issuer_and_serial(certificates[0])
-    own = _tlv(ObjectIdentifier(RSA if rsa else ECDSA[algorithm]))
+    signature_algorithm = _tlv(ObjectIdentifier(RSA if rsa else ECDSA[algorithm]))
     unsigned = (
         None
         if timestamp is None
         else [_tlv(_attribute(TIMESTAMP_TOKEN, _decode(asn1.TLV, timestamp, "the timestamp")))]
     )
+
     signer = schema.Asn1SignerInfo(
         version=1,
         sid=schema.IssuerAndSerial(issuer=_raw(issuer), serial=serial),
         digest_algorithm=_digest_algorithm(algorithm),
         attributes=[_raw(attribute) for attribute in der.items(der.value(attributes))],
-        signature_algorithm=[own, _tlv(asn1.Null())] if rsa else [own],
+        signature_algorithm=[signature_algorithm, _tlv(asn1.Null())] if rsa else [signature_algorithm],
         signature=signature,
         unsigned_attributes=unsigned,
     )
+
     signed = schema.SignedDataContent(
         version=1,
         digest_algorithms=_set(der.wrap(der.SEQUENCE, b"".join(map(asn1.encode_der, _digest_algorithm(algorithm))))),
@@ -153,6 +161,7 @@ def encode(
         crls=None,
         signer_infos=_set(asn1.encode_der(signer)),
     )
+
     return asn1.encode_der(_content_info(SIGNED_DATA, asn1.encode_der(signed)))
 
 
@@ -161,14 +170,17 @@ def decode(data: bytes) -> SignedData:
     outer = _decode(schema.ContentInfo, data[: der.total_size(data)], "the signature")
     if outer.type.dotted_string != SIGNED_DATA:
         raise FormatError("the signature is no SignedData")
+
     signed = _decode(schema.SignedDataContent, asn1.encode_der(outer.content), "the signature's SignedData")
     if signed.content_info.type.dotted_string != INDIRECT_DATA:
         raise FormatError("the signature is not about an image (no SpcIndirectDataContent)")
+
     content = asn1.encode_der(signed.content_info.content)
-    about = _decode(schema.IndirectData, content, "the signature's digest").message_digest
+    image_digest = _decode(schema.IndirectData, content, "the signature's digest").message_digest
+
     return SignedData(
-        algorithm=_algorithm_name(about.algorithm),
-        digest=about.digest,
+        algorithm=_algorithm_name(image_digest.algorithm),
+        digest=image_digest.digest,
         content=der.value(content),
         certificates=tuple(asn1.encode_der(certificate) for certificate in signed.certificates or ()),
         signers=tuple(
@@ -194,27 +206,29 @@ def _algorithm_name(algorithm: schema.Algorithm) -> str:
 
 
 def firmware_algorithm(data: bytes) -> str | None:
-    """What firmware hashes an image with for the sake of a signature, which it does not decode to find out.
+    """The algorithm that firmware hashes an image with for a signature, which it finds without decoding the latter.
 
-    None where it passes over the signature.
+    None where firmware skips the signature.
     """
     if len(data) < 2 or data[1] & _TWO_BYTE_LENGTH != _TWO_BYTE_LENGTH:
         return None
+
     values = {name: der.value(asn1.encode_der(ObjectIdentifier(oid))) for name, oid in DIGESTS.items()}
     return next((name for name, value in values.items() if data.startswith(value, _FIRMWARE_LOOKS_AT)), None)
 
 
 def _signer(info: schema.Asn1SignerInfo) -> SignerInfo:
-    own = _attributes(info.attributes or [])
+    attributes = _attributes(info.attributes or [])
     signed = None
     if info.attributes is not None:
         signed = der.wrap(der.SET, b"".join(map(asn1.encode_der, info.attributes)))
     unsigned = [_attribute_values(attribute) for attribute in info.unsigned_attributes or ()]
+
     return SignerInfo(
         issuer=asn1.encode_der(info.sid.issuer),
         serial=info.sid.serial,
         digest_algorithm=_digest_name(info.digest_algorithm),
-        attributes=own,
+        attributes=attributes,
         signed=signed,
         signature=info.signature,
         timestamp=next((values[0] for name, values in unsigned if name == TIMESTAMP_TOKEN and values), None),
@@ -240,20 +254,22 @@ def time_of(data: bytes) -> datetime:
 
 
 def issuer_and_serial(certificate: bytes) -> tuple[bytes, int]:
-    """What a SignerInfo names a certificate by: its issuer's name in DER, and its serial number."""
+    """How a SignerInfo identifies a certificate: by its issuer's name in DER, and its serial number."""
     tbs = _decode(schema.Asn1Certificate, certificate, "a certificate").tbs
     return asn1.encode_der(tbs.issuer), tbs.serial
 
 
 def _attributes(raw: Sequence[asn1.TLV]) -> dict[str, bytes]:
-    """The first value of each attribute; `FormatError` where one stands twice or is empty."""
-    found: dict[str, bytes] = {}
+    """The first value of each attribute. Raises `FormatError` where one is repeated or empty."""
+    attributes: dict[str, bytes] = {}
+
     for item in raw:
         name, values = _attribute_values(item)
-        if len(values) != 1 or name in found:
+        if len(values) != 1 or name in attributes:
             raise FormatError(f"the signature's attribute {name} does not have one value")
-        found[name] = values[0]
-    return found
+        attributes[name] = values[0]
+
+    return attributes
 
 
 def _attribute_values(raw: asn1.TLV) -> tuple[str, list[bytes]]:
@@ -266,7 +282,7 @@ def _set(*members: bytes) -> asn1.TLV:
 
 
 def _members(values: asn1.TLV) -> list[bytes]:
-    """The members of a SET OF in whatever order they stand. Raises `FormatError`."""
+    """The members of a SET OF, in any order. Raises `FormatError`."""
     data = asn1.encode_der(values)
     if data[0] != der.SET:
         raise FormatError("a part of the signature is not the set that it should be")
@@ -300,8 +316,8 @@ def _raw(data: bytes) -> asn1.TLV:
     return _decode(asn1.TLV, data, "a part of the signature")
 
 
-def _decode(kind: type[T], data: bytes, what: str) -> T:
+def _decode(kind: type[T], data: bytes, description: str) -> T:
     try:
         return asn1.decode_der(kind, data)
     except (ValueError, OverflowError) as error:
-        raise FormatError(f"{what} is not what DER and PKCS #7 ask for") from error
+        raise FormatError(f"{description} is not what DER and PKCS #7 ask for") from error

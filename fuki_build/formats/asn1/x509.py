@@ -29,7 +29,7 @@ UNREADABLE = (
     ValueError, TypeError, OverflowError, UnsupportedAlgorithm,
     x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
 )  # fmt: skip
-"""What cryptography raises for certificates and keys that are damaged, or of a kind that it does not know."""
+"""What cryptography raises for damaged certificates and keys, and for kinds that it does not know."""
 
 
 _PSS = bytes.fromhex("06092a864886f70d01010a")
@@ -38,9 +38,9 @@ _PEM_PUBLIC_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----(.*?)-----END", re.DOT
 
 
 def pss_refused() -> FormatError:
-    """A key that may only sign as RSASSA-PSS: what signs images, variables and policies is PKCS #1 v1.5.
+    """The error for a key restricted to RSASSA-PSS: images, variables and policies are signed with PKCS #1 v1.5.
 
-    cryptography reads such a key as any other RSA key; OpenSSL, and so firmware, refuses what it then signs.
+    cryptography loads such a key as any other RSA key; OpenSSL, and so firmware, rejects its signatures.
     """
     hint = "make an ordinary RSA key: openssl genpkey -algorithm RSA"
     return FormatError("the key is for RSASSA-PSS only, which firmware and TPMs do not verify here", hint=hint)
@@ -51,22 +51,23 @@ def _refuse_pss(public_key: bytes) -> None:
     try:
         algorithm = der.value(der.items(der.value(public_key))[0])
     except (FormatError, IndexError):
-        return  # what it is instead is found out when it is decoded
+        return  # not this key type; decoding reports what is wrong
     if algorithm.startswith(_PSS):
         raise pss_refused()
 
 
 def decode_certificates(data: bytes) -> list[bytes]:
-    """All certificates of a PEM file, or the one of a DER file, each in DER. Raises `FormatError`."""
+    """All certificates of a PEM file, or the only one of a DER file, each in DER. Raises `FormatError`."""
     try:
         if b"-----BEGIN" in data:
-            found = x509.load_pem_x509_certificates(data)
+            certificates = x509.load_pem_x509_certificates(data)
         else:
-            found = [x509.load_der_x509_certificate(data)]
+            certificates = [x509.load_der_x509_certificate(data)]
     except UNREADABLE as error:
         hint = "it holds a private key" if b"PRIVATE KEY-----" in data else "X.509 in PEM or DER is expected"
         raise FormatError("this is not a certificate", hint=hint) from error
-    return [certificate.public_bytes(Encoding.DER) for certificate in found]
+
+    return [certificate.public_bytes(Encoding.DER) for certificate in certificates]
 
 
 def public_key_of(certificate: bytes) -> bytes:
@@ -77,6 +78,7 @@ def public_key_of(certificate: bytes) -> bytes:
         key = decoded.public_key()
     except UNREADABLE as error:
         raise FormatError("the certificate's key cannot be read") from error
+
     if is_pss:
         raise pss_refused()
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -98,6 +100,7 @@ def read_public_key(data: bytes) -> bytes:
             _refuse_pss(data)
     except UNREADABLE as error:
         raise FormatError("this is not a public key", hint="PEM or DER, or a certificate, is expected") from error
+
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -120,6 +123,7 @@ def decode_public_key(spki: bytes) -> PublicKey:
         key = load_der_public_key(spki)
     except UNREADABLE as error:
         raise FormatError("this is not a public key") from error
+
     _refuse_pss(spki)
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise FormatError("the key is neither an RSA nor an elliptic curve key")
@@ -127,9 +131,10 @@ def decode_public_key(spki: bytes) -> PublicKey:
 
 
 def verifies(public_key: bytes, signature: bytes, digest: bytes, algorithm: str) -> bool:
-    """Whether a signature over a digest was made by that key: PKCS #1 v1.5 for RSA, ECDSA in DER."""
+    """Whether a signature over a digest verifies with a key: PKCS #1 v1.5 for RSA, ECDSA in DER."""
     key = decode_public_key(public_key)
     prehashed = Prehashed(HASHES[algorithm]())
+
     try:
         if isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, digest, padding.PKCS1v15(), prehashed)
@@ -138,6 +143,21 @@ def verifies(public_key: bytes, signature: bytes, digest: bytes, algorithm: str)
     except (InvalidSignature, *UNREADABLE):
         return False
     return True
+
+
+def is_rsa(public_key: bytes) -> bool:
+    """Whether a SubjectPublicKeyInfo is an RSA key's, not that of an elliptic curve. Raises `FormatError`."""
+    return isinstance(decode_public_key(public_key), rsa.RSAPublicKey)
+
+
+def largest_signature(public_key: bytes) -> int:
+    """Bytes of the longest signature by a key: RSA's all have one length, ECDSA's in DER vary. Raises `FormatError`."""
+    key = decode_public_key(public_key)
+    if isinstance(key, rsa.RSAPublicKey):
+        return -(-key.key_size // 8)
+    # Two integers below the curve's order, each with a sign byte at worst, each with tag and length, in a sequence.
+    integers = 2 * (2 + 1 + -(-key.curve.key_size // 8))
+    return integers + (2 if integers < 0x80 else 3)
 
 
 def rsa_fingerprint(public_key: bytes) -> str:
@@ -182,7 +202,7 @@ def to_be_signed_hash(certificate: bytes, algorithm: str) -> bytes:
 
 
 class CertificateFacts(Struct, frozen=True, rename="kebab"):
-    """What people ask of a certificate; `fingerprint` is SHA-256 of its DER in hex."""
+    """Fields shown to people; `fingerprint` is the SHA-256 of the certificate's DER in hex."""
 
     subject: str
     issuer: str
@@ -193,13 +213,14 @@ class CertificateFacts(Struct, frozen=True, rename="kebab"):
 
 
 def facts(certificate: bytes) -> CertificateFacts:
-    """Raises `FormatError` for what cannot be read."""
+    """The fields of a DER certificate. Raises `FormatError` if they cannot be read."""
     decoded = _certificate(certificate)
     try:
         issuer = decoded.issuer.rfc4514_string()
         serial = f"{decoded.serial_number:x}"
     except UNREADABLE as error:
         raise FormatError("the certificate's issuer cannot be read") from error
+
     return CertificateFacts(
         subject=subject(certificate),
         issuer=issuer,

@@ -1,1 +1,1 @@
-"""IGVM, OVMF's metadata, and what SEV-SNP measures of a guest."""
+"""IGVM, OVMF's metadata, and the structures that SEV-SNP measures or checks at launch."""

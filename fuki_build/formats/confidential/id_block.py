@@ -1,4 +1,4 @@
-"""ID block and ID authentication: what an SNP guest must measure, signed by its owner.
+"""ID block and ID authentication: the measurement and policy that an SNP guest must have, signed by its owner.
 
 Source: AMD, "SEV Secure Nested Paging Firmware ABI Specification" (56860), 8.18 SNP_LAUNCH_FINISH and chapter 10.
 """
@@ -11,7 +11,7 @@ import msgspec
 from fuki_build.errors import FormatError
 
 DEFAULT_POLICY = 0x30000
-"""SMT allowed, and the bit that is always set."""
+"""SMT allowed, and the bit that must be set."""
 _VERSION = 1
 ECDSA_P384_SHA384 = 1
 CURVE_P384 = 2
@@ -25,7 +25,7 @@ BLOCK_SIZE, AUTH_SIZE, KEY_SIZE, SIGNATURE_SIZE = _BLOCK.size, _AUTH.size, _KEY.
 
 
 class IdBlock(msgspec.Struct, frozen=True):
-    """What the guest must be: the launch is refused where digest or policy differ; the rest is reported."""
+    """Expectations of a guest: the launch is refused where digest or policy differ; the rest is only reported."""
 
     launch_digest: bytes
     policy: int = DEFAULT_POLICY
@@ -36,7 +36,7 @@ class IdBlock(msgspec.Struct, frozen=True):
 
 
 class IdAuth(msgspec.Struct, frozen=True):
-    """Who says so. Keys and signatures are in the firmware's form; without an author both of its fields are zero."""
+    """Signatures and keys in the firmware's form; without an author key both of its fields are zero."""
 
     block_signature: bytes
     id_key: bytes
@@ -49,13 +49,15 @@ class IdAuth(msgspec.Struct, frozen=True):
 
 
 def encode_block(block: IdBlock) -> bytes:
-    """Raises `FormatError` for a field that does not fit."""
+    """The block in the firmware's form. Raises `FormatError` for a field that does not fit."""
     for name, size in (("launch_digest", 48), ("family_id", 16), ("image_id", 16)):
         if len(getattr(block, name)) != size:
-            found = len(getattr(block, name))
-            raise FormatError(f"the {name.replace('_', ' ')} of an ID block has {size} bytes, not {found}")
+            actual = len(getattr(block, name))
+            raise FormatError(f"the {name.replace('_', ' ')} of an ID block has {size} bytes, not {actual}")
+
     if not (0 <= block.svn < 1 << 32 and 0 <= block.policy < 1 << 64):
         raise FormatError("the svn of an ID block has 32 bits, the policy 64")
+
     return _BLOCK.pack(
         block.launch_digest, block.family_id, block.image_id, block.version, block.svn, block.policy
     )  # fmt: skip
@@ -65,6 +67,7 @@ def decode_block(data: bytes) -> IdBlock:
     if len(data) != BLOCK_SIZE:
         raise FormatError(f"an ID block has {BLOCK_SIZE} bytes, not {len(data)}")
     digest, family, image, version, svn, policy = _BLOCK.unpack(data)
+
     if version != _VERSION:
         raise FormatError(f"the ID block has version {version}, and {_VERSION} is the only one")
     return IdBlock(digest, policy, family, image, svn, version)
@@ -82,15 +85,17 @@ def encode_auth(auth: IdAuth) -> bytes:
 
 
 def decode_auth(data: bytes) -> IdAuth:
-    """Raises `FormatError` also for algorithms other than ECDSA with P-384 and SHA-384, and reserved bytes in use."""
+    """Raises `FormatError`, also for algorithms other than ECDSA P-384 with SHA-384, and for reserved bytes in use."""
     if len(data) != AUTH_SIZE:
         raise FormatError(f"an ID authentication has {AUTH_SIZE} bytes, not {len(data)}")
     id_algorithm, author_algorithm, *parts = _unpack(_AUTH, data, "the ID authentication")
     auth = IdAuth(*parts)
+
     if not auth.has_author and (any(auth.key_signature) or author_algorithm):
         raise FormatError("the ID authentication has a signature of an author's key, and no such key")
     if id_algorithm != ECDSA_P384_SHA384 or (auth.has_author and author_algorithm != ECDSA_P384_SHA384):
         raise FormatError("the ID authentication names an algorithm other than ECDSA P-384 with SHA-384")
+
     return auth
 
 
@@ -120,9 +125,9 @@ def decode_signature(data: bytes) -> tuple[int, int]:
     return int.from_bytes(r, "little"), int.from_bytes(s, "little")
 
 
-def _unpack(struct: Struct, data: bytes, what: str) -> tuple[Any, ...]:
-    """The fields of a structure. Raises `FormatError` unless its reserved bytes are zero (MBZ in the specification)."""
+def _unpack(struct: Struct, data: bytes, description: str) -> tuple[Any, ...]:
+    """The fields of a structure. Raises `FormatError` unless reserved bytes are zero (MBZ in the specification)."""
     fields = struct.unpack(data)
     if struct.pack(*fields) != data:
-        raise FormatError(f"{what} has reserved bytes that are not zero")
+        raise FormatError(f"{description} has reserved bytes that are not zero")
     return fields

@@ -1,4 +1,4 @@
-"""edk2's firmware for virtual machines: the table of GUIDs before the reset vector, and what it points at.
+"""edk2's firmware for virtual machines: the GUID table before the reset vector, and the metadata it points to.
 
 Sources: OvmfPkg/ResetVector/Ia16/ResetVectorVtf0.asm, OvmfPkg/ResetVector/X64/OvmfSevMetadata.asm and
 IntelTdxMetadata.asm, MdePkg/Include/Pi/PiFirmwareVolume.h.
@@ -46,7 +46,7 @@ _MAX_SECTIONS = 1024
 MR_EXTEND = 1
 """Attribute of a `TdxSection` whose content goes into MRTD."""
 PAGE_AUG = 2
-"""Attribute of a `TdxSection` that is no part of the launch: its pages are added when the guest runs."""
+"""Attribute of a `TdxSection` that is not part of the launch: its pages are added when the guest runs."""
 
 
 class SevKind(IntEnum):
@@ -72,7 +72,7 @@ class TdxKind(IntEnum):
 
 
 class IgvmKind(IntEnum):
-    """What an `IgvmSection` is for: a page that whoever makes an IGVM file of the firmware fills."""
+    """What an `IgvmSection` is for: a page that the tool which builds an IGVM file from the firmware fills."""
 
     PARAMETER_AREA = 0x100
     MEMORY_MAP = 0x101
@@ -113,7 +113,7 @@ class IgvmSection(NamedTuple):
 
 
 class Ovmf(msgspec.Struct, frozen=True):
-    """The table's entries (GUID to data), and the metadata of the confidential technologies, if present."""
+    """The table's entries (GUID to data), and the metadata of each confidential technology, if present."""
 
     entries: dict[UUID, bytes]
     sev: tuple[SevSection, ...] | None
@@ -126,17 +126,17 @@ class Ovmf(msgspec.Struct, frozen=True):
 
     @property
     def reset_address(self) -> int | None:
-        """Where SEV-ES and SNP guests start their other vCPUs."""
+        """Where the other vCPUs of SEV-ES and SNP guests start."""
         return self._address(SEV_ES_RESET)
 
     @property
     def hash_table_address(self) -> int | None:
-        """Where the hashes of kernel, initrd and command line are put; builds without room for them say 0."""
+        """Where the hashes of kernel, initrd and command line are placed; builds that reserve no space say 0."""
         return self._address(SEV_HASH_TABLE) or None
 
     @property
     def svsm_entry(self) -> int | None:
-        """Of an SVSM image: where it starts, from the image's own start."""
+        """Entry point of an SVSM image, as an offset from the image's start."""
         return self._address(SVSM_INFO)
 
     def _address(self, guid: UUID) -> int | None:
@@ -147,17 +147,20 @@ class Ovmf(msgspec.Struct, frozen=True):
 
 
 def decode(image: Reader) -> Ovmf | None:
-    """The GUID table of a firmware image; None where there is none. `FormatError` where it lies."""
+    """The GUID table of a firmware image; None where there is none. Raises `FormatError` for an inconsistent one."""
     footer_at = image.size - _FOOTER_END - _ENTRY_TAIL.size
     if footer_at < 0:
         return None
+
     length, guid = _ENTRY_TAIL.unpack(image.read(footer_at, _ENTRY_TAIL.size, "the OVMF footer"))
     if UUID(bytes_le=guid) != FOOTER:
         return None
+
     entries = _decode_entries(image, footer_at, length)
     sev = _decode_metadata(image, entries, SEV_METADATA, b"ASEV", _SEV_SECTION)
     tdx = _decode_metadata(image, entries, TDX_METADATA, b"TDVF", _TDX_SECTION)
     igvm = _decode_metadata(image, entries, IGVM_METADATA, b"IGVM", _IGVM_SECTION)
+
     return Ovmf(
         entries,
         None if sev is None else tuple(SevSection._make(row) for row in sev),
@@ -167,25 +170,27 @@ def decode(image: Reader) -> Ovmf | None:
 
 
 def _decode_entries(image: Reader, footer_at: int, length: int) -> dict[UUID, bytes]:
-    """Entries stand before the footer and are walked backwards; `length` counts the footer too."""
+    """Entries precede the footer and are walked backwards; `length` includes the footer."""
     size = length - _ENTRY_TAIL.size
     if size < 0 or size > footer_at:
         raise FormatError(f"the OVMF GUID table claims {length} bytes, which do not fit")
     table = image.read(footer_at - size, size, "the OVMF GUID table")
+
     entries: dict[UUID, bytes] = {}
     end = size
     while end > 0:
         entry_size, guid = unpack(_ENTRY_TAIL, table, end - _ENTRY_TAIL.size, "an entry of the OVMF GUID table")
         if not _ENTRY_TAIL.size <= entry_size <= end:
             raise FormatError(f"an entry of the OVMF GUID table claims {entry_size} bytes, {end} are left")
-        # Of two with one GUID, whoever walks the table takes the first that it meets.
+        # Of two entries with one GUID, readers that walk the table take the one that they meet first.
         entries.setdefault(UUID(bytes_le=guid), table[end - entry_size : end - _ENTRY_TAIL.size])
         end -= entry_size
+
     return entries
 
 
 def _metadata_offset(image: Reader, entries: dict[UUID, bytes], guid: UUID) -> int | None:
-    """Where metadata start in the file: the entry holds their distance from its end."""
+    """Where metadata start in the file: the entry holds their distance from the end of the file."""
     if guid not in entries:
         return None
     (distance,) = unpack(_METADATA_OFFSET, entries[guid], 0, f"the {ENTRY_NAMES[guid]} entry")
@@ -201,11 +206,17 @@ def _decode_metadata(
     offset = _metadata_offset(image, entries, guid)
     if offset is None:
         return None
+
     name = ENTRY_NAMES[guid]
-    found, length, version, count = _METADATA_HEADER.unpack(image.read(offset, _METADATA_HEADER.size, f"the {name}"))
-    if found != magic or version != 1 or count > _MAX_SECTIONS:
-        raise FormatError(f"the {name} are not understood (magic {found!r}, version {version}, {count} sections)")
+    actual_magic, length, version, count = _METADATA_HEADER.unpack(
+        image.read(offset, _METADATA_HEADER.size, f"the {name}")
+    )
+    if actual_magic != magic or version != 1 or count > _MAX_SECTIONS:
+        raise FormatError(
+            f"the {name} are not understood (magic {actual_magic!r}, version {version}, {count} sections)"
+        )
     if length < _METADATA_HEADER.size + count * section.size:
         raise FormatError(f"the {name} claim {length} bytes, too few for their {count} sections")
+
     rows = image.read(offset + _METADATA_HEADER.size, count * section.size, f"the sections of the {name}")
     return list(section.iter_unpack(rows))

@@ -1,4 +1,4 @@
-"""The table of hashes that a hypervisor puts into an SEV guest when it boots a kernel itself.
+"""The table of hashes that a hypervisor places in an SEV guest when it boots a kernel directly.
 
 Source: OvmfPkg/AmdSev/BlobVerifierLibSevHashes in edk2, and target/i386/sev.c in QEMU, which agree on it.
 """
@@ -22,7 +22,7 @@ PAGE = 0x1000
 
 
 def encode(kernel: bytes, initrd: bytes, cmdline: bytes) -> bytes:
-    """The table of three SHA-256 digests; the command line is hashed with its NUL, what is absent as if empty."""
+    """The table of three SHA-256 digests; the command line is hashed with its NUL, an absent part as empty."""
     table = _GUID_AND_LENGTH.pack(_HEADER.bytes_le, _LENGTH)
     for guid, digest in ((_CMDLINE, cmdline), (_INITRD, initrd), (_KERNEL, kernel)):
         table += _ENTRY.pack(guid.bytes_le, _ENTRY.size, digest)

@@ -1,4 +1,4 @@
-"""VMSA: the registers that an SEV-ES or SEV-SNP guest's vCPU starts with, as a page that is measured.
+"""VMSA: the initial registers of an SEV-ES or SEV-SNP guest's vCPU, as a page that is measured.
 
 Source: AMD64 Architecture Programmer's Manual, volume 2, appendix B, table B-4.
 """
@@ -55,7 +55,7 @@ FIELDS: Mapping[str, tuple[int, Struct]] = MappingProxyType(
         for number, name in enumerate(names.split())
     }
 )
-"""Offset and layout of each field by its name; what is between them is reserved or a floating-point register."""
+"""Offset and layout of each field by name; the gaps are reserved or hold floating-point registers."""
 
 
 def encode(fields: Mapping[str, Value]) -> bytes:
@@ -71,12 +71,14 @@ def encode(fields: Mapping[str, Value]) -> bytes:
 
 
 def decode(page: bytes) -> dict[str, Value]:
-    """The fields of a page that are not zero. Raises `FormatError` for what is no page."""
+    """The non-zero fields of a page. Raises `FormatError` for data of another size."""
     if len(page) != SIZE:
         raise FormatError(f"a VMSA has {SIZE} bytes, not {len(page)}")
-    found: dict[str, Value] = {}
+
+    fields: dict[str, Value] = {}
     for name, (offset, layout) in FIELDS.items():
         values = layout.unpack_from(page, offset)
         if any(values):
-            found[name] = Segment._make(values) if layout is _SEGMENT else values[0]
-    return found
+            fields[name] = Segment._make(values) if layout is _SEGMENT else values[0]
+
+    return fields

@@ -1,4 +1,4 @@
-"""What dmidecode, fwupdtool and systemd-analyze print about a machine."""
+"""The output of dmidecode, fwupdtool and systemd-analyze about a machine."""
 
 import re
 from uuid import UUID
@@ -46,27 +46,30 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 _ROW = re.compile(rf"^\s*(ext)?(\d{{1,2}})\s.*?({_UUID.pattern})", re.IGNORECASE)
 _ESCAPES = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _EXTRA = 15
-"""The type that `systemd-analyze chid` calls ext0."""
+"""The type that `systemd-analyze chid` prints as ext0."""
 _LAST = 17
-# Values hold anything; what ends one is the next entry or the line.
+# Values may contain anything; a value ends before the next entry, or at the end of the line.
 _ENTRY = re.compile(r"\w (?:→|->) ([a-z-]+) \((.{0,1024}?)\)(?= \S+ \w (?:→|->) [a-z-]+ \(|\s*$)", re.MULTILINE)
 
 
 def parse_dmidecode(text: str) -> dict[str, str]:
-    """The strings of a machine from `dmidecode`'s text, the first structure of each kind counting."""
-    found: dict[str, str] = {}
-    names: dict[str, str] = {}
+    """The strings of a machine from `dmidecode`'s text; of each kind, the first structure counts."""
+    strings: dict[str, str] = {}
+    names_of_keys: dict[str, str] = {}
     for line in text.splitlines():
+        # An unindented line is the heading of a structure, or separates two.
         if line and not line[0].isspace():
-            names = _DMIDECODE.get(line.strip(), {})
+            names_of_keys = _DMIDECODE.get(line.strip(), {})
             continue
         key, _, value = line.lstrip().partition(": ")
-        if key in names:
-            found.setdefault(names[key], "" if value in _ABSENT else value)
+        if key in names_of_keys:
+            strings.setdefault(names_of_keys[key], "" if value in _ABSENT else value)
+
     release = _RELEASE.search(text)
     if release:
-        found["bios_major"], found["bios_minor"] = map(_release, release.groups())
-    return found
+        strings["bios_major"], strings["bios_minor"] = map(_release, release.groups())
+
+    return strings
 
 
 def _release(number: str) -> str:
@@ -75,14 +78,14 @@ def _release(number: str) -> str:
 
 
 def parse_fwupdtool(text: str) -> dict[str, str]:
-    """The strings of a machine from `fwupdtool hwids`, which prints those that SMBIOS has, stripped.
+    """The strings of a machine from `fwupdtool hwids`, which prints those that SMBIOS has, without surrounding spaces.
 
-    One that is there and blank is a space here: Microsoft's dialect does not take it for missing.
+    A string that is present but blank becomes a space here: Microsoft's dialect does not treat it as missing.
     """
     lines = (line.partition(": ") for line in text.splitlines())
-    found = {_FWUPDTOOL[key]: value or " " for key, colon, value in lines if colon and key in _FWUPDTOOL}
-    releases = {key: _release(found[key]) for key in ("bios_major", "bios_minor") if _is_byte(found.get(key, ""))}
-    return {**found, **releases}
+    strings = {_FWUPDTOOL[key]: value or " " for key, colon, value in lines if colon and key in _FWUPDTOOL}
+    releases = {key: _release(strings[key]) for key in ("bios_major", "bios_minor") if _is_byte(strings.get(key, ""))}
+    return {**strings, **releases}
 
 
 def _is_byte(text: str) -> bool:
@@ -90,9 +93,9 @@ def _is_byte(text: str) -> bool:
 
 
 def parse_analyze(text: str) -> dict[str, str]:
-    """The strings of a machine from the legend of `systemd-analyze chid`, where C escapes stand for some bytes."""
-    found = (entry for entry in _ENTRY.findall(text) if entry[0] in _ANALYZE and entry[1] != "n/a")
-    return {_ANALYZE[key]: _unescape(value) for key, value in found}
+    """The strings of a machine from the legend of `systemd-analyze chid`, which prints some bytes as C escapes."""
+    entries = (entry for entry in _ENTRY.findall(text) if entry[0] in _ANALYZE and entry[1] != "n/a")
+    return {_ANALYZE[key]: _unescape(value) for key, value in entries}
 
 
 def _unescape(text: str) -> str:
@@ -105,7 +108,7 @@ def _unescape(text: str) -> str:
 
 
 def parse_chid_listing(text: str) -> dict[int, UUID]:
-    """CHIDs by type from `systemd-analyze chid`, whose legend may be missing."""
+    """CHIDs by type from `systemd-analyze chid`, with or without its legend."""
     rows = (_ROW.match(line) for line in text.splitlines())
-    found = {int(row[2]) + (_EXTRA if row[1] else 0): UUID(row[3]) for row in rows if row}
-    return {kind: chid for kind, chid in found.items() if kind <= _LAST}
+    chids = {int(row[2]) + (_EXTRA if row[1] else 0): UUID(row[3]) for row in rows if row}
+    return {kind: chid for kind, chid in chids.items() if kind <= _LAST}

@@ -8,7 +8,7 @@ from fuki_build.errors import FormatError
 
 ENTRY_POINT_32, ENTRY_POINT_64 = b"_SM_", b"_SM3_"
 DUMP_TABLE_OFFSET = 32
-"""Where the structures start in a file that `dmidecode --dump-bin` wrote."""
+"""Offset of the structures in a file that `dmidecode --dump-bin` wrote."""
 MAX_SIZE = 16 * 1024 * 1024
 
 _HEADER = Struct("<BBH")  # type, length of the formatted area, handle
@@ -25,12 +25,12 @@ class Structure(NamedTuple):
     def text(self, offset: int) -> str:
         """The string whose number stands at `offset`; empty where there is none.
 
-        Bytes that are not UTF-8, as firmware writes Latin-1, are lone surrogates (PEP 383): what they become is up to
-        whoever hashes them.
+        Bytes that are not UTF-8, as in firmware that writes Latin-1, become lone surrogates (PEP 383); the code that
+        hashes the string decides how to encode them.
         """
         number = self.data[offset] if offset < len(self.data) else 0
-        found = self.strings[number - 1] if 0 < number <= len(self.strings) else b""
-        return found.decode("utf-8", "surrogateescape")
+        text = self.strings[number - 1] if 0 < number <= len(self.strings) else b""
+        return text.decode("utf-8", "surrogateescape")
 
     def byte(self, offset: int) -> int | None:
         return self.data[offset] if offset < len(self.data) else None
@@ -41,14 +41,18 @@ def structures(table: bytes) -> Iterator[Structure]:
     if len(table) > MAX_SIZE:
         raise FormatError(f"an SMBIOS table of {len(table)} bytes is beyond belief")
     at = 0
+
     while at + _HEADER.size <= len(table):
         kind, length, _ = _HEADER.unpack_from(table, at)
         if length < _HEADER.size or at + length > len(table):
             raise FormatError(f"the SMBIOS structure at {at:#x} claims {length} bytes")
+
         end = table.find(b"\0\0", at + length)
         if end < 0:
             raise FormatError(f"the strings of the SMBIOS structure at {at:#x} have no end")
+
         strings = tuple(table[at + length : end].split(b"\0")) if end > at + length else ()
+
         yield Structure(kind, table[at : at + length], strings)
         if kind == _END_OF_TABLE:
             return
@@ -56,23 +60,25 @@ def structures(table: bytes) -> Iterator[Structure]:
 
 
 def readable(text: str) -> str:
-    r"""A string of SMBIOS with `\xe9` for a byte that is not UTF-8."""
+    r"""A string from SMBIOS with escapes such as `\xe9` for bytes that are not UTF-8."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def identity(table: bytes) -> dict[str, str]:
-    """The strings that hardware ids are made of, by the names of `hardware.machine.Machine`'s fields.
+    """The strings that hardware ids are computed from, by the names of `hardware.machine.Machine`'s fields.
 
     Numbers are written as fwupd writes them: two hexadecimal digits for the BIOS release, plain hexadecimal for the
     enclosure. Raises `FormatError` for a damaged table, or one without a system structure.
     """
-    found: dict[str, str] = {}
+    strings: dict[str, str] = {}
     for structure in structures(table):
         for name, text in _FIELDS.get(structure.kind, _nothing)(structure):
-            found.setdefault(name, text)
-    if "manufacturer" not in found:
+            strings.setdefault(name, text)
+
+    if "manufacturer" not in strings:
         raise FormatError("the SMBIOS table has no system structure (type 1)")
-    return found
+
+    return strings
 
 
 def _nothing(_: Structure) -> list[tuple[str, str]]:
@@ -111,7 +117,7 @@ _FIELDS = {0: _bios, 1: _system, 2: _baseboard, 3: _enclosure}
 
 
 def split_dump(data: bytes) -> bytes:
-    """The structures in a dump: one of `dmidecode --dump-bin`, or the bare table from /sys/firmware/dmi/tables/DMI."""
+    """The structures from a dump of `dmidecode --dump-bin`, or from the bare table in /sys/firmware/dmi/tables/DMI."""
     if data.startswith((ENTRY_POINT_32, ENTRY_POINT_64)):
         return data[DUMP_TABLE_OFFSET:]
     return data

@@ -1,1 +1,1 @@
-"""PE images, their checksum and what Authenticode covers of them."""
+"""PE images, their checksum, and Authenticode's view of them."""

@@ -1,6 +1,6 @@
-"""Authenticode: which bytes of an image it covers, and where signatures stand.
+"""Authenticode: which bytes of an image it covers, and where signatures are stored.
 
-Sources: Microsoft, "Windows Authenticode Portable Executable Signature Format", 2008, and where programs read that
+Sources: Microsoft, "Windows Authenticode Portable Executable Signature Format", 2008, and where programs interpret that
 differently, edk2's DxeImageVerificationLib (HashPeImage), which decides whether an image starts.
 """
 
@@ -13,25 +13,26 @@ from fuki_build.formats.pe.pe import SECURITY_DIRECTORY, PeHeaders
 from fuki_build.formats.reader import unpack
 
 PADDING = 8
-"""Signing tools fill an image up with zeros to a multiple of this many bytes, and hash these too."""
+"""Signing tools pad an image with zeros to a multiple of this many bytes, and hash the padding too."""
 
 _DIRECTORY = Struct("<II")
 
 
 def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], ...]:
-    """The half-open file ranges that are hashed, in their order; the checksum and the signature itself are left out.
+    """The half-open file ranges that are hashed, in hashing order; the checksum and the signature itself are left out.
 
-    They ascend, but for the last one: behind the sections, firmware goes on at the offset that equals the bytes hashed
-    so far. Where bytes before the end of the last section belong to none (`uncovered`), that is inside the sections,
-    and these bytes themselves are not hashed.
+    They ascend, except for the last one: after the sections, firmware continues at the offset that equals the number of
+    bytes hashed so far. Where bytes before the end of the last section belong to none (`uncovered`), that offset is
+    inside the sections, and those bytes themselves are not hashed.
 
-    Raises `FormatError` when sections overlap, which no tool makes.
+    Raises `FormatError` when sections overlap, which no tool produces.
     """
     header_end = headers.optional.size_of_headers
     holes = [(headers.checksum_offset, headers.checksum_offset + 4)]
     if len(headers.directories) > SECURITY_DIRECTORY:
         entry = headers.directories_offset + SECURITY_DIRECTORY * _DIRECTORY.size
         holes.append((entry, entry + _DIRECTORY.size))
+
     ranges = []
     at = 0
     for start, end in holes:
@@ -39,6 +40,7 @@ def digest_ranges(headers: PeHeaders, file_size: int) -> tuple[tuple[int, int], 
         at = end
     ranges.append((at, header_end))
 
+    # Sections are hashed by their place in the file, whatever the order of their headers.
     at = header_end
     for section in sorted((s for s in headers.sections if s.raw_size), key=lambda s: s.raw_offset):
         if section.raw_offset < at:
@@ -67,7 +69,7 @@ def uncovered(headers: PeHeaders) -> int:
 
 
 def padding(end: int) -> bytes:
-    """The zeros that signing puts behind an image that ends before offset `end`."""
+    """The zeros that signing appends to an image that ends at offset `end`."""
     return bytes(-end % PADDING)
 
 
@@ -91,21 +93,22 @@ HEADER_SIZE = _WIN_CERTIFICATE.size
 
 def certificates(table: bytes, offset: int) -> tuple[WinCertificate, ...]:
     """The entries of a certificate table that starts at `offset` in its file. Raises `FormatError`."""
-    found = []
+    entries = []
     at = 0
     while at < len(table):
         size, revision, kind = unpack(_WIN_CERTIFICATE, table, at, "an entry of the certificate table")
         if size < _WIN_CERTIFICATE.size or at + size > len(table):
             raise FormatError(f"an entry of the certificate table claims {size} bytes")
-        found.append(WinCertificate(offset + at, size, revision, kind))
+        entries.append(WinCertificate(offset + at, size, revision, kind))
         at += -(-size // PADDING) * PADDING
-    return tuple(found)
+
+    return tuple(entries)
 
 
 def signature_in(entry: WinCertificate, content: bytes) -> bytes | None:
-    """The SignedData in an entry's content; None for an entry that firmware passes over.
+    """The SignedData in an entry's content; None for an entry that firmware skips.
 
-    It takes those of the type WIN_CERT_TYPE_EFI_GUID too, which no signing tool makes (UEFI 2.10, 32.2.4).
+    Firmware also takes entries of type WIN_CERT_TYPE_EFI_GUID, which no signing tool makes (UEFI 2.10, 32.2.4).
     """
     if entry.kind == AUTHENTICODE:
         return content
@@ -120,7 +123,8 @@ def encode_certificate(signature: bytes) -> bytes:
 
 
 def security_patch(headers: PeHeaders, offset: int, size: int) -> tuple[int, bytes]:
-    """Where the certificate table's place stands in the file, and its content. Raises `FormatError` without room."""
+    """Offset and new content of the data directory of signatures. Raises `FormatError` if the header has none."""
     if len(headers.directories) <= SECURITY_DIRECTORY:
         raise FormatError("the image's header has no room for a signature's place")
+
     return headers.directories_offset + SECURITY_DIRECTORY * _DIRECTORY.size, _DIRECTORY.pack(offset, size)

@@ -1,7 +1,7 @@
 """PE/COFF headers (Microsoft PE format specification), as far as EFI images use them.
 
 Each header is a `NamedTuple` whose fields stand in file order, beside the `Struct` that reads and writes it.
-Only headers are ever in memory: section contents are somebody else's business.
+Only headers are ever in memory: section contents are handled elsewhere.
 """
 
 from enum import IntEnum
@@ -15,7 +15,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.reader import unpack
 
 HEAD_SIZE = 64 * 1024
-"""Bytes from the start of a file that hold the headers of every stub and kernel known (stubs use 20 KiB)."""
+"""Bytes from the start of a file that hold the headers of every known stub and kernel (stubs use 20 KiB)."""
 
 PE32, PE32_PLUS = 0x10B, 0x20B
 SUBSYSTEM_EFI_APPLICATION = 10
@@ -99,7 +99,7 @@ class SectionHeader(NamedTuple):
 
     @property
     def content_size(self) -> int:
-        """Bytes that are content and not padding: what is in the file of what is loaded."""
+        """Bytes of content without padding: the part of the loaded section that the file holds."""
         return min(self.virtual_size, self.raw_size)
 
 
@@ -112,7 +112,7 @@ _SIGNATURE = b"PE\0\0"
 _COFF = Struct("<HHIIIHH")
 _OPTIONAL_PLUS = Struct("<HBBIIIIIQIIHHHHHHIIIIHHQQQQII")
 _OPTIONAL_32 = Struct("<HBBIIIIIIIIIHHHHHHIIIIHHIIIIII")
-_BASE_OF_DATA = 8  # its place in PE32, behind base_of_code
+_BASE_OF_DATA = 8  # its index among PE32's fields, after base_of_code
 _DIRECTORY = Struct("<II")
 _SECTION = Struct("<8sIIIIIIHHI")
 SECTION_HEADER_SIZE = _SECTION.size
@@ -120,7 +120,7 @@ _CHECKSUM_OFFSET = 64  # in the optional header, both forms
 
 
 class PeHeaders(msgspec.Struct, frozen=True):
-    """All headers of an image. `dos` is what precedes the PE signature, kept as it is."""
+    """All headers of an image. `dos` is everything before the PE signature, kept unchanged."""
 
     dos: bytes
     coff: CoffHeader
@@ -146,12 +146,12 @@ class PeHeaders(msgspec.Struct, frozen=True):
 
     @property
     def security(self) -> Directory:
-        """The certificate table's place in the file; zeros where there is none."""
+        """The certificate table's location in the file; zeros where there is none."""
         return self.directories[SECURITY_DIRECTORY] if len(self.directories) > SECURITY_DIRECTORY else Directory(0, 0)
 
     @property
     def free_slots(self) -> int:
-        """Section headers that still fit before the headers or the first section's data end the room."""
+        """Section headers that still fit before the headers end or the first section's data begins."""
         end = self.optional.size_of_headers
         first = min((s.raw_offset for s in self.sections if s.raw_size), default=end)
         used = self.section_table_offset + len(self.sections) * _SECTION.size
@@ -188,9 +188,11 @@ def decode(head: bytes, file_size: int) -> PeHeaders:
     (pe_offset,) = unpack(Struct("<I"), head, 0x3C, "the DOS header")
     if head[pe_offset : pe_offset + 4] != _SIGNATURE:
         raise FormatError(f"not a PE image (no PE signature at {pe_offset:#x})")
+
     coff_offset = pe_offset + len(_SIGNATURE)
     coff = CoffHeader._make(unpack(_COFF, head, coff_offset, "the COFF header"))
     optional = _decode_optional(head, coff_offset + _COFF.size, coff.size_of_optional_header)
+
     headers = PeHeaders(
         dos=head[:pe_offset],
         coff=coff,
@@ -201,6 +203,7 @@ def decode(head: bytes, file_size: int) -> PeHeaders:
             for index, at in enumerate(_section_offsets(coff_offset, coff, len(head)))
         ),
     )
+
     _check_places(headers, file_size)
     return headers
 
@@ -209,12 +212,16 @@ def _decode_optional(head: bytes, offset: int, size: int) -> OptionalHeader:
     (magic,) = unpack(Struct("<H"), head, offset, "the optional header")
     if magic not in (PE32, PE32_PLUS):
         raise FormatError(f"unknown kind of PE image (optional header magic {magic:#x})")
+
     layout = _optional_struct(magic)
     if size < layout.size:
         raise FormatError(f"the optional header has {size} bytes, at least {layout.size} are needed")
     values = list(unpack(layout, head, offset, "the optional header"))
+
+    # `OptionalHeader` has PE32's extra field last, so that both forms share the order of the others.
     if magic == PE32:
         values.append(values.pop(_BASE_OF_DATA))
+
     return OptionalHeader._make(values) if magic == PE32 else OptionalHeader(*values)
 
 
@@ -222,11 +229,12 @@ def _decode_directories(
     head: bytes, optional_offset: int, coff: CoffHeader, optional: OptionalHeader
 ) -> tuple[Directory, ...]:
     start = _optional_struct(optional.magic).size
-    room = (coff.size_of_optional_header - start) // _DIRECTORY.size
-    if optional.number_of_directories > room:
+    capacity = (coff.size_of_optional_header - start) // _DIRECTORY.size
+    if optional.number_of_directories > capacity:
         raise FormatError(
-            f"{optional.number_of_directories} data directories are declared, the header has room for {room}"
+            f"{optional.number_of_directories} data directories are declared, the header has room for {capacity}"
         )
+
     return tuple(
         Directory._make(unpack(_DIRECTORY, head, optional_offset + start + i * _DIRECTORY.size, "a data directory"))
         for i in range(optional.number_of_directories)
@@ -246,14 +254,17 @@ def _check_places(headers: PeHeaders, file_size: int) -> None:
     for name, value in (("section", optional.section_alignment), ("file", optional.file_alignment)):
         if value == 0 or value & (value - 1) or value > _MAX_ALIGNMENT:
             raise FormatError(f"the {name} alignment {value:#x} is not a sensible power of two")
+
     table_end = headers.section_table_offset + len(headers.sections) * _SECTION.size
     if not table_end <= optional.size_of_headers <= file_size:
         raise FormatError(f"SizeOfHeaders {optional.size_of_headers:#x} does not hold the headers or exceeds the file")
+
     for section in headers.sections:
         if section.raw_size and section.raw_offset + section.raw_size > file_size:
             raise FormatError(
                 f"section {section.name} ends at {section.raw_offset + section.raw_size:#x}, file at {file_size:#x}"
             )
+
     security = headers.security
     if security.size and security.address + security.size > file_size:
         raise FormatError("the certificate table lies outside the file")
@@ -265,28 +276,34 @@ def encode(headers: PeHeaders) -> bytes:
     base_of_data = values.pop()
     if headers.optional.magic == PE32:
         values.insert(_BASE_OF_DATA, base_of_data)
+
     data = headers.dos + _SIGNATURE + _COFF.pack(*headers.coff)
     data += _optional_struct(headers.optional.magic).pack(*values)
     data += b"".join(_DIRECTORY.pack(*d) for d in headers.directories)
+
     data = data.ljust(headers.section_table_offset, b"\0")
     data += b"".join(_SECTION.pack(*s) for s in headers.sections)
+
     if len(data) > headers.optional.size_of_headers:
         raise FormatError(f"{len(headers.sections)} section headers do not fit into the image's header")
     return data.ljust(headers.optional.size_of_headers, b"\0")
 
 
 def minimal_image(machine: CoffMachine, slots: int) -> PeHeaders:
-    """Headers of an EFI application without code and with room for `slots` section headers.
+    """Headers of an EFI application without code, with space for `slots` section headers.
 
-    32-bit machines get PE32, as firmware for them expects; everything that a loader does not need is zero.
+    32-bit machines get PE32, as their firmware expects; everything that a loader does not need is zero.
     """
     magic = PE32 if machine in (CoffMachine.ia32, CoffMachine.arm) else PE32_PLUS
+
     dos = b"MZ".ljust(0x3C, b"\0") + Struct("<I").pack(0x40)
     directories = (Directory(0, 0),) * 16
     optional_size = _optional_struct(magic).size + len(directories) * _DIRECTORY.size
     used = len(dos) + len(_SIGNATURE) + _COFF.size + optional_size + slots * _SECTION.size
-    # executable, no line numbers or local symbols, no debug information; large addresses or 32-bit words
+
+    # Executable, no line numbers or local symbols, no debug information; large addresses or 32-bit words.
     characteristics = 0x020E | (0x0100 if magic == PE32 else 0x0020)
+
     headers_size = align(used, 0x200)
     optional = OptionalHeader(*[0] * len(OptionalHeader._fields))._replace(
         magic=magic,
@@ -298,6 +315,7 @@ def minimal_image(machine: CoffMachine, slots: int) -> PeHeaders:
         dll_characteristics=NX_COMPAT,
         number_of_directories=len(directories),
     )
+
     coff = CoffHeader(machine, 0, 0, 0, 0, optional_size, characteristics)
     return PeHeaders(dos, coff, optional, directories, ())
 

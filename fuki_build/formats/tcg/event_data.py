@@ -1,4 +1,4 @@
-"""What event logs say of their events, decoded (TCG, "PC Client Platform Firmware Profile" 1.06, 10.4)."""
+"""The data of logged events, decoded (TCG, "PC Client Platform Firmware Profile" 1.06, 10.4)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
@@ -13,7 +13,7 @@ from fuki_build.formats.tcg.event_log import LoggedEvent
 from fuki_build.formats.uefi import device_path
 
 _MAX_TEXT = 4096
-"""Longest text that is told of one event, in characters."""
+"""Longest text shown of one event, in characters."""
 _VARIABLE = Struct("<16sQQ")  # vendor, characters of the name, bytes of the value
 _IMAGE = Struct("<QQQQ")  # address, size, link time address, size of the device path
 _TAG = Struct("<II")
@@ -47,17 +47,19 @@ class MeasuredVariable(msgspec.Struct, frozen=True):
 def variable(data: bytes) -> MeasuredVariable:
     """A UEFI_VARIABLE_DATA. Raises `FormatError`."""
     vendor, characters, size = unpack(_VARIABLE, data, 0, "an EFI variable")
+
     end = _VARIABLE.size + 2 * characters
     if end + size > len(data):
         raise FormatError(f"an EFI variable claims {characters} characters and {size} bytes")
+
     name = data[_VARIABLE.size : end].decode("utf-16-le", "replace")
     return MeasuredVariable(UUID(bytes_le=vendor), name, data[end : end + size])
 
 
-def encode_variable(found: MeasuredVariable) -> bytes:
-    """A UEFI_VARIABLE_DATA, whose digest is what is measured of a variable; the name has no NUL."""
-    name = found.name.encode("utf-16-le")
-    return _VARIABLE.pack(found.vendor.bytes_le, len(name) // 2, len(found.value)) + name + found.value
+def encode_variable(measured: MeasuredVariable) -> bytes:
+    """A UEFI_VARIABLE_DATA, whose digest is measured for a variable; the name has no NUL."""
+    name = measured.name.encode("utf-16-le")
+    return _VARIABLE.pack(measured.vendor.bytes_le, len(name) // 2, len(measured.value)) + name + measured.value
 
 
 def image_path(data: bytes) -> str:
@@ -77,7 +79,7 @@ def tagged(data: bytes) -> tuple[int, bytes]:
 
 
 def text(data: bytes) -> str:
-    """Text in whatever encoding it seems to have: UTF-16 as EFI programs write it, or ASCII."""
+    """Text in the encoding that it appears to have: UTF-16 as EFI programs write it, or ASCII."""
     limited = data[: 2 * _MAX_TEXT]
     if len(limited) >= 2 and not any(limited[1:64:2]) and any(limited[:64:2]):
         return limited.decode("utf-16-le", "replace").rstrip("\0")
@@ -85,7 +87,7 @@ def text(data: bytes) -> str:
 
 
 def describe(event: LoggedEvent) -> str:
-    """One line on an event, as far as its data tells; in hex where it is damaged or of no known kind."""
+    """One line on an event, as far as its data tells; in hex where the data is damaged or of an unknown kind."""
     words = _WORDS.get(event.type_name, _hexadecimal)
     try:
         return words(event.data)
@@ -94,7 +96,7 @@ def describe(event: LoggedEvent) -> str:
 
 
 def digest_is_of_data(event: LoggedEvent) -> bool | None:
-    """Whether the digests are those of what the data says; None where the data is not what is measured."""
+    """Whether the digests match the event's data; None where the data is not what is measured."""
     known = {bank: digest for bank, digest in event.digests.items() if bank in SIZES}
     measured = _measured(event) if known else ()
     if not measured:
@@ -103,12 +105,12 @@ def digest_is_of_data(event: LoggedEvent) -> bool | None:
 
 
 def _measured(event: LoggedEvent) -> Sequence[bytes]:
-    """The bytes that may be what is measured, where the data has them (table 14)."""
+    """The byte strings that the digest may cover, where the data contains them (table 14)."""
     if event.type_name in _MEASURED_WHOLE:
         return [event.data]
     if event.type_name == "EV_EFI_VARIABLE_BOOT":
         try:
-            # The value; some machines' firmware measures name and value, as of other variables.
+            # The specification measures the value alone; some firmware measures name and value, as for other variables.
             return [variable(event.data).value, event.data]
         except FormatError:
             return ()
@@ -134,9 +136,9 @@ def _hexadecimal(data: bytes) -> str:
 
 
 def _variable_words(data: bytes) -> str:
-    found = variable(data)
-    value = f" = {found.value.hex()}" if 0 < len(found.value) <= 8 else f", {len(found.value)} bytes"
-    return f"{found.name}{value}"
+    measured = variable(data)
+    value = f" = {measured.value.hex()}" if 0 < len(measured.value) <= 8 else f", {len(measured.value)} bytes"
+    return f"{measured.name}{value}"
 
 
 def _tag_words(data: bytes) -> str:
@@ -159,18 +161,18 @@ def _separator_words(data: bytes) -> str:
 
 
 def _handoff2_words(data: bytes) -> str:
-    """The name of a description of tables; what they hold is in no log."""
+    """The name of a description of tables; the log does not contain the tables themselves."""
     (length,) = unpack(Struct("<B"), data, 0, "a description of tables")
     return text(data[1 : 1 + length])
 
 
 def _post_words(data: bytes) -> str:
-    """A text, or where the code is that was measured."""
+    """A text, or the location of the measured code."""
     return _blob_words(data) if len(data) == _BLOB.size and not data.isascii() else text(data)
 
 
 def _nonhost_words(data: bytes) -> str:
-    """A text with a NUL, such as that of a cloud, and what follows it in hex."""
+    """A text with a NUL, such as a cloud's, and the bytes that follow it in hex."""
     words, _, rest = data.partition(b"\0")
     if not words or not (words.isascii() and words.decode("ascii").isprintable()):
         return _hexadecimal(data)

@@ -1,7 +1,7 @@
 """Event logs of measured boot: TCG's in both forms, and that of confidential guests (CCEL).
 
 Sources: TCG, "PC Client Platform Firmware Profile" 1.06, 10; UEFI 2.10, 38.4 for confidential guests. A log is a
-sequence of records without a frame: what comes behind a damaged one cannot be found. What stands before it is whole.
+sequence of records without framing: nothing after a damaged record can be located, but everything before it is intact.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -89,7 +89,7 @@ TYPES: Mapping[int, str] = {
 
 
 class LogKind(StrEnum):
-    """Which registers a log's numbers mean."""
+    """Which registers the numbers of a log refer to."""
 
     TPM = "tpm"
     CC = "cc"
@@ -97,7 +97,7 @@ class LogKind(StrEnum):
 
 
 class LoggedEvent(msgspec.Struct, frozen=True):
-    """One record; digests are by bank, in hashlib's names or `0x…` for an unknown algorithm."""
+    """One record; digests by bank, under hashlib's names or `0x…` for an unknown algorithm."""
 
     register: int
     type: int
@@ -110,14 +110,14 @@ class LoggedEvent(msgspec.Struct, frozen=True):
 
     @property
     def extends(self) -> bool:
-        """Whether the register was extended: an EV_NO_ACTION only tells something."""
+        """Whether the register was extended: an EV_NO_ACTION is informative only."""
         return self.type != EV_NO_ACTION
 
 
 class EventLog(msgspec.Struct, frozen=True, dict=True):
-    """A decoded log. `banks` are those that its events have; `crypto_agile` tells the form of its records.
+    """A decoded log. `banks` are those of its events; `crypto_agile` tells the form of its records.
 
-    Where the log is damaged or cut short, `flaw` says how; `end` is the offset behind the last event that is whole.
+    Where the log is damaged or cut short, `flaw` says how; `end` is the offset after the last intact event.
     """
 
     kind: LogKind
@@ -129,20 +129,22 @@ class EventLog(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def numbers(self) -> frozenset[int]:
-        """The registers that its events are about."""
+        """The registers that its events refer to."""
         return frozenset(event.register for event in self.events)
 
     @property
     def locality(self) -> int:
-        """What PCR 0 has as its last byte before its first event: the locality in which the TPM was started, or 4.
+        """The last byte of PCR 0 before its first event: the locality in which the TPM was started, or 4.
 
-        It is 4 after an H-CRTM event, whatever the locality is, and whether or not a StartupLocality event says so
+        After an H-CRTM event it is 4, whatever the locality, and whether or not there is a StartupLocality event
         (10.4.5.3; TCG, "TPM 2.0 Library", part 1, 34.3: the H-CRTM sequence ends before the TPM is started).
         """
-        own = [event for event in self.events if event.register == 0]
-        if any(event.type == _EV_HCRTM for event in own):
+        events = [event for event in self.events if event.register == 0]
+
+        if any(event.type == _EV_HCRTM for event in events):
             return _HCRTM_LOCALITY
-        for event in own:
+
+        for event in events:
             if not event.extends and event.data.startswith(_LOCALITY_SIGNATURE) and len(event.data) > 16:
                 return event.data[16]
         return 0
@@ -151,15 +153,20 @@ class EventLog(msgspec.Struct, frozen=True, dict=True):
 def decode(data: bytes, kind: LogKind | None = None) -> EventLog:
     """Decode a log; `kind` is guessed where it is not given.
 
-    Raises `FormatError` for what is no log; of one that is damaged or cut short, the events before that are given.
+    Raises `FormatError` if the data is not a log; of a damaged or truncated one, the events before the damage are
+    returned.
     """
     if len(data) > MAX_SIZE:
         raise FormatError(f"an event log of {len(data)} bytes is beyond belief (limit {MAX_SIZE})")
+
     register, kind_number, _digest, size = unpack(_LEGACY, data, 0, "the first event")
     if kind_number not in TYPES:
         raise FormatError("not an event log (its first event has an unknown type)")
+
+    # A crypto-agile log starts with an event in the legacy form that declares the digests of the others.
     content = _content(data, _LEGACY.size, size, 0)
     crypto_agile = kind_number == EV_NO_ACTION and content.startswith(_SPEC_SIGNATURE)
+
     if crypto_agile:
         sizes = _decode_spec(content)
         first = LoggedEvent(register, kind_number, {}, content)
@@ -170,15 +177,16 @@ def decode(data: bytes, kind: LogKind | None = None) -> EventLog:
     else:
         events, end, flaw = _whole(_legacy_events(data), 0)
         banks = ("sha1",)
+
     return EventLog(kind or _guess(banks, events), banks, tuple(events), crypto_agile, end, flaw)
 
 
 def _whole(records: Iterator[tuple[LoggedEvent, int]], start: int) -> tuple[list[LoggedEvent], int, str]:
-    """The events that are whole, the offset behind them, and what is wrong with what follows."""
+    """The intact events, the offset after them, and what is wrong with the rest."""
     events: list[LoggedEvent] = []
     end = start
     try:
-        for event, end in records:  # noqa: B007 - the last one is given
+        for event, end in records:  # noqa: B007 - the last `end` is returned
             events.append(event)
     except FormatError as error:
         return events, end, error.message
@@ -186,7 +194,7 @@ def _whole(records: Iterator[tuple[LoggedEvent, int]], start: int) -> tuple[list
 
 
 def _guess(banks: tuple[str, ...], events: Sequence[LoggedEvent]) -> LogKind:
-    """Confidential guests have one bank and four registers; a PC's log always has events of PCR 7."""
+    """Confidential guests have one bank and at most five registers; a PC's log always has events of PCR 7."""
     highest = max((event.register for event in events), default=0)
     return LogKind.CC if banks == ("sha384",) and highest <= 4 else LogKind.TPM
 
@@ -196,31 +204,38 @@ def _decode_spec(content: bytes) -> dict[int, int]:
     *_, count = unpack(_SPEC, content, 0, "the Spec ID event")
     if not 1 <= count <= _MAX_ALGORITHMS:
         raise FormatError(f"the Spec ID event declares {count} algorithms")
+
     sizes = {}
     for index in range(count):
         algorithm, size = unpack(
             _SPEC_ALGORITHM, content, _SPEC.size + index * _SPEC_ALGORITHM.size, "an algorithm of the Spec ID event"
         )
+
         if not 1 <= size <= 64:
             raise FormatError(f"the Spec ID event declares digests of {size} bytes")
+
         name = _name(algorithm)
         if size != SIZES.get(name, size):
             raise FormatError(f"the Spec ID event declares digests of {size} bytes for {name}, which has {SIZES[name]}")
         sizes[algorithm] = size
+
     return sizes
 
 
 def _agile_events(data: bytes, at: int, sizes: Mapping[int, int]) -> Iterator[tuple[LoggedEvent, int]]:
-    """The events from `at` on, each with the offset behind it."""
+    """The events from `at` on, each with the offset after it."""
     for index in range(1, _MAX_EVENTS):
         if _ends(data, at):
             return
+
         register, kind = unpack(_HEADER, data, at, f"event {index}")
         digests, at = _decode_digests(data, at + _HEADER.size, sizes, index)
         (size,) = unpack(_COUNT, data, at, f"the size of event {index}")
+
         content = _content(data, at + _COUNT.size, size, index)
         at += _COUNT.size + size
         yield LoggedEvent(register, kind, digests, content), at
+
     raise FormatError(f"an event log of more than {_MAX_EVENTS} events is beyond belief")
 
 
@@ -229,14 +244,17 @@ def _decode_digests(data: bytes, at: int, sizes: Mapping[int, int], index: int) 
     at += _COUNT.size
     if count > len(sizes):
         raise FormatError(f"event {index} has {count} digests, the log has {len(sizes)} banks")
+
     digests = {}
     for _ in range(count):
         (algorithm,) = unpack(_ALGORITHM, data, at, f"a digest of event {index}")
         if algorithm not in sizes:
             raise FormatError(f"event {index} has a digest of the undeclared algorithm {algorithm:#06x}")
+
         at += _ALGORITHM.size
         digests[_name(algorithm)] = _content(data, at, sizes[algorithm], index)
         at += sizes[algorithm]
+
     return digests, at
 
 
@@ -245,15 +263,17 @@ def _legacy_events(data: bytes) -> Iterator[tuple[LoggedEvent, int]]:
     for index in range(_MAX_EVENTS):
         if _ends(data, at):
             return
+
         register, kind, digest, size = unpack(_LEGACY, data, at, f"event {index}")
         content = _content(data, at + _LEGACY.size, size, index)
         at += _LEGACY.size + size
         yield LoggedEvent(register, kind, {"sha1": digest}, content), at
+
     raise FormatError(f"an event log of more than {_MAX_EVENTS} events is beyond belief")
 
 
 def _ends(data: bytes, at: int) -> bool:
-    """At the end, or at the unused rest of the memory in which firmware keeps a log: ones, or zeros."""
+    """Whether `at` is the end, or the unused rest of the memory that firmware reserved for the log: ones, or zeros."""
     return at >= len(data) or data[at : at + 8] == b"\xff" * 8 or (data[at] == 0 and not any(data[at:]))
 
 

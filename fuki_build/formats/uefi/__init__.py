@@ -1,1 +1,1 @@
-"""UEFI's variables, signature lists, firmware volumes, disks and device paths."""
+"""UEFI variables, signature lists, firmware volumes, disks and device paths."""

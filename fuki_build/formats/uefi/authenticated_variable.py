@@ -1,4 +1,4 @@
-"""`.auth` files: values of authenticated UEFI variables with the signature that allows to set them.
+"""`.auth` files: values of authenticated UEFI variables, with the signature that authorizes setting them.
 
 Source: UEFI 2.10, sections 8.2.2 and 8.2.6 (EFI_VARIABLE_AUTHENTICATION_2).
 """
@@ -43,7 +43,7 @@ SECURE_BOOT_ATTRIBUTES = (
     | Attributes.RUNTIME_ACCESS
     | Attributes.TIME_BASED_AUTHENTICATED_WRITE_ACCESS
 )
-"""Those of PK, KEK, db and dbx; what is appended to them is signed with APPEND_WRITE as well."""
+"""Attributes of PK, KEK, db and dbx; appended values are signed with APPEND_WRITE as well."""
 
 _CERTIFICATE = Struct("<IHH16s")  # size with this header, revision, type, type GUID: WIN_CERTIFICATE_UEFI_GUID
 _REVISION = 0x0200
@@ -54,7 +54,7 @@ _PKCS7 = UUID("4aafd29d-68df-49ee-8aa9-347d375665a7")
 class AuthenticatedPayload(msgspec.Struct, frozen=True):
     """A `.auth` file. `signature` is a PKCS #7 SignedData in DER, in a ContentInfo or bare; both are allowed.
 
-    The file does not say which variable it is for. No time (all zeros) only serves to append.
+    The file does not name its variable. A time of zeros is valid only for appending.
     """
 
     timestamp: EfiTime
@@ -62,12 +62,12 @@ class AuthenticatedPayload(msgspec.Struct, frozen=True):
     payload: bytes
 
     def covered(self, name: str, vendor: UUID, attributes: int = SECURE_BOOT_ATTRIBUTES) -> bytes:
-        """The content that the detached signature covers, if the file is for that variable."""
+        """The content that the detached signature covers, provided that the file is for that variable."""
         return to_be_signed(name, vendor, attributes, self.timestamp, self.payload)
 
 
 def to_be_signed(name: str, vendor: UUID, attributes: int, timestamp: EfiTime, payload: bytes) -> bytes:
-    """The bytes that a signature for a variable's new value covers; the name goes without its NUL."""
+    """The bytes that a signature for a variable's new value covers; the name is without its NUL."""
     head = name.encode("utf-16-le") + vendor.bytes_le + int(attributes).to_bytes(4, "little")
     return head + efi_time.encode(timestamp) + payload
 
@@ -80,21 +80,24 @@ def encode(authenticated: AuthenticatedPayload) -> bytes:
 
 
 def decode(data: bytes) -> AuthenticatedPayload:
-    """Take a `.auth` file apart; the signature is not verified. Raises `FormatError`."""
+    """Split a `.auth` file; the signature is not verified. Raises `FormatError`."""
     timestamp = efi_time.decode(data, 0, "the time of an authenticated variable")
     if efi_time.encode(timestamp) != data[: efi_time.SIZE]:
         raise FormatError("the time of an authenticated variable is not in whole seconds of UTC")
+
     if not is_authenticated(data):
         raise FormatError("an authenticated variable starts with a PKCS #7 signature, and this with another or none")
+
     size, *_ = _CERTIFICATE.unpack_from(data, efi_time.SIZE)
     start, end = efi_time.SIZE + _CERTIFICATE.size, efi_time.SIZE + size
     if not start < end <= len(data):
         raise FormatError(f"the signature of an authenticated variable claims {size} bytes")
+
     return AuthenticatedPayload(timestamp, data[start:end], data[end:])
 
 
 def is_authenticated(data: bytes) -> bool:
-    """Whether data look like a `.auth` file rather than a bare signature list."""
+    """Whether the data look like a `.auth` file rather than a bare signature list."""
     if len(data) < efi_time.SIZE + _CERTIFICATE.size:
         return False
     _, revision, kind, guid = _CERTIFICATE.unpack_from(data, efi_time.SIZE)
@@ -103,13 +106,13 @@ def is_authenticated(data: bytes) -> bool:
 
 _ATTRIBUTES_SIZE = 4
 _MAX_ATTRIBUTES = 0xFF
-"""Of a variable (UEFI 2.10, 8.2.1). A signature list starts with a GUID, an `.auth` file with a date: both are more."""
+"""Largest value (UEFI 2.10, 8.2.1). Signature lists start with a GUID, `.auth` files with a date: both are larger."""
 
 
 def value(data: bytes) -> bytes:
-    """The value in a file of a variable: what is behind an `.auth` file's signature, or behind efivarfs' attributes.
+    """The value in a file of a variable: the payload of an `.auth` file, or the data after efivarfs' attributes.
 
-    Anything else is the value itself. Raises `FormatError` for a damaged `.auth` file.
+    Any other file is the value itself. Raises `FormatError` for a damaged `.auth` file.
     """
     if is_authenticated(data):
         return decode(data).payload

@@ -1,4 +1,4 @@
-"""UEFI device paths as text (UEFI 2.10, 10): the kinds of node that stand in event logs."""
+"""UEFI device paths as text (UEFI 2.10, 10): the kinds of node that appear in event logs."""
 
 from collections.abc import Callable, Iterator
 from struct import Struct
@@ -24,13 +24,17 @@ def _nodes(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     for _ in range(_MAX_NODES):
         if at >= len(data):
             return
+
         kind, subtype, length = unpack(_NODE, data, at, "a device path's node")
         if length < _NODE.size or at + length > len(data):
             raise FormatError(f"a device path's node at {at:#x} claims {length} bytes")
+
         if kind == _END and subtype == 0xFF:
             return
+
         yield kind, subtype, data[at + _NODE.size : at + length]
         at += length
+
     raise FormatError(f"a device path of more than {_MAX_NODES} nodes is beyond belief")
 
 

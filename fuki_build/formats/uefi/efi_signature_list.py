@@ -1,4 +1,4 @@
-"""EFI signature lists: what PK, KEK, db and dbx hold (UEFI 2.10, section 32.4.1)."""
+"""EFI signature lists: the values of PK, KEK, db and dbx (UEFI 2.10, section 32.4.1)."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -15,14 +15,14 @@ from fuki_build.formats.uefi.efi_time import EfiTime
 _LIST = Struct("<16sIII")  # type, size of the whole list, of the header behind this one, of each signature
 _OWNER = 16
 MAX_SIZE = 16 * 1024 * 1024
-"""For those who read lists from files, in bytes; Microsoft's dbx of 2025 has 24 KiB."""
+"""Limit for lists that are read from files, in bytes; Microsoft's dbx of 2025 has 24 KiB."""
 
 
 class SignatureType(StrEnum):
-    """What a signature's data are; values are the types' GUIDs.
+    """The kind of a signature's data; values are the types' GUIDs.
 
-    X509 is a certificate in DER, X509_SHA… the hash of a certificate's to-be-signed part with the EFI_TIME from which
-    it is revoked, the others are hashes of images as Authenticode makes them.
+    X509 is a certificate in DER; X509_SHA… is the hash of a certificate's to-be-signed part with the EFI_TIME from
+    which it is revoked; the others are Authenticode hashes of images.
     """
 
     SHA1 = "826ca512-cf10-4ac9-b187-be01496631bd"
@@ -50,18 +50,18 @@ DATA_SIZES = {
     SignatureType.X509_SHA384.guid: 48 + efi_time.SIZE,
     SignatureType.X509_SHA512.guid: 64 + efi_time.SIZE,
 }
-"""Bytes of the data of one signature, for the types where that is fixed."""
+"""Bytes of one signature's data, for the types where that is fixed."""
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """A certificate in DER or a hash, and the GUID of whoever put it there."""
+    """A certificate in DER or a hash, and the GUID of the owner who enrolled it."""
 
     owner: UUID
     data: bytes
 
 
 class SignatureList(msgspec.Struct, frozen=True):
-    """Signatures of one type and size. `type` may be none of `SignatureType`; `header` is empty for all of these."""
+    """Signatures of one type and size. `type` may be unknown to `SignatureType`; `header` is empty for known types."""
 
     type: UUID
     signatures: tuple[Signature, ...]
@@ -69,23 +69,23 @@ class SignatureList(msgspec.Struct, frozen=True):
 
 
 def certificate_list(der: bytes, owner: UUID) -> SignatureList:
-    """A list of one certificate; several of different sizes cannot share a list."""
+    """A list of one certificate; certificates of different sizes cannot share a list."""
     return SignatureList(SignatureType.X509.guid, (Signature(owner, der),))
 
 
 def hash_list(kind: SignatureType, digests: Iterable[bytes], owner: UUID) -> SignatureList:
-    """A list of digests that were made as `kind` says."""
+    """A list of digests of the given kind."""
     return SignatureList(kind.guid, tuple(Signature(owner, digest) for digest in digests))
 
 
 def revocation(data: bytes) -> tuple[bytes, EfiTime]:
-    """The data of an X509_SHA… signature: hash, and when the revocation starts (no time: it always was)."""
+    """The data of an X509_SHA… signature: hash, and the start of the revocation (no time: revoked from the start)."""
     at = len(data) - efi_time.SIZE
     return data[:at], efi_time.decode(data, at, "the time of a revoked certificate")
 
 
 def encode(lists: Iterable[SignatureList]) -> bytes:
-    """Lists one after the other. Raises `FormatError` for signatures whose size is not their type's."""
+    """Concatenated lists. Raises `FormatError` for signatures whose size does not fit their type."""
     return b"".join(map(_encode_list, lists))
 
 
@@ -94,21 +94,25 @@ def _encode_list(signatures: SignatureList) -> bytes:
     if len(sizes) != 1:
         raise FormatError("a signature list holds one or more signatures, all of one size")
     size = _OWNER + sizes.pop()
+
     _check_size(signatures.type, size)
+
     total = _LIST.size + len(signatures.header) + len(signatures.signatures) * size
     head = _LIST.pack(signatures.type.bytes_le, total, len(signatures.header), size)
     return head + signatures.header + b"".join(s.owner.bytes_le + s.data for s in signatures.signatures)
 
 
 def decode(data: bytes) -> tuple[SignatureList, ...]:
-    """All lists of a variable or `.esl` file. Raises `FormatError` for what firmware refuses."""
-    found = []
+    """All lists of a variable or `.esl` file. Raises `FormatError` for data that firmware refuses."""
+    lists = []
     offset = 0
+
     while offset < len(data):
         size, signatures = _decode_list(data, offset)
-        found.append(signatures)
+        lists.append(signatures)
         offset += size
-    return tuple(found)
+
+    return tuple(lists)
 
 
 def _decode_list(data: bytes, offset: int) -> tuple[int, SignatureList]:
@@ -117,19 +121,22 @@ def _decode_list(data: bytes, offset: int) -> tuple[int, SignatureList]:
     start, end = offset + _LIST.size + header_size, offset + total
     if start > end or end > len(data):
         raise FormatError(f"the signature list at {offset:#x} claims {total} bytes, {len(data) - offset} are left")
+
     type_ = UUID(bytes_le=guid)
     _check_size(type_, size)
     if (end - start) % size:
         raise FormatError(f"the signature list at {offset:#x} has {end - start} bytes for signatures of {size}")
+
     signatures = tuple(
         Signature(UUID(bytes_le=data[at : at + _OWNER]), data[at + _OWNER : at + size])
         for at in range(start, end, size)
     )
+
     return total, SignatureList(type_, signatures, data[offset + _LIST.size : start])
 
 
 def _check_size(type_: UUID, size: int) -> None:
-    """Refuse a signature without data, and one of another size than its type has; `size` is with the owner."""
+    """Refuse a signature without data, or of a size that is not its type's; `size` includes the owner."""
     expected = DATA_SIZES.get(type_)
     if size <= _OWNER or expected not in {None, size - _OWNER}:
         raise FormatError(f"a signature of type {type_} cannot have {size} bytes")

@@ -1,4 +1,4 @@
-"""EFI_TIME: points in time as firmware keeps them (UEFI 2.10, section 8.3)."""
+"""EFI_TIME: points in time as firmware stores them (UEFI 2.10, section 8.3)."""
 
 from datetime import UTC, datetime
 from struct import Struct
@@ -11,9 +11,9 @@ SIZE = _TIME.size
 
 
 class EfiTime(NamedTuple):
-    """Whole seconds of UTC, as authenticated variables have them.
+    """Whole seconds in UTC, as in authenticated variables.
 
-    Times are compared field by field, as firmware does, and need not exist: sbsigntool 0.9.4 counts months from 0.
+    Times are compared field by field, as firmware does, and need not be valid: sbsigntool 0.9.4 counts months from 0.
     """
 
     year: int
@@ -29,7 +29,7 @@ NONE = EfiTime(0, 0, 0, 0, 0, 0)
 
 
 def of(time: datetime) -> EfiTime:
-    """The second of an aware datetime."""
+    """An aware datetime, to the second."""
     return EfiTime(*time.astimezone(UTC).timetuple()[:6])
 
 
@@ -38,6 +38,6 @@ def encode(time: EfiTime) -> bytes:
     return _TIME.pack(*time, 0, 0, 0)
 
 
-def decode(data: bytes, offset: int, what: str) -> EfiTime:
-    """The second at `offset`; fractions and time zone are passed over. Raises `FormatError` naming `what`."""
-    return EfiTime(*unpack(_TIME, data, offset, what)[:6])
+def decode(data: bytes, offset: int, description: str) -> EfiTime:
+    """The second at `offset`; fractions and time zone are ignored. Raises `FormatError` with the `description`."""
+    return EfiTime(*unpack(_TIME, data, offset, description)[:6])

@@ -1,4 +1,4 @@
-"""What a firmware payload is: an edk2 image with or without OVMF's GUID table, IGVM, a UEFI capsule."""
+"""Recognising firmware payloads: an edk2 image with or without OVMF's GUID table, IGVM, a UEFI capsule."""
 
 import re
 from enum import StrEnum
@@ -23,7 +23,7 @@ class FirmwareKind(StrEnum):
 
 
 class FirmwareSummary(msgspec.Struct, frozen=True):
-    """A payload's kind, what it has (SEV, TDX, IGVM metadata …), its version if it says one, and its flaw if any."""
+    """A payload's kind, its features (SEV, TDX, IGVM metadata …), its version if it states one, and its flaw if any."""
 
     kind: FirmwareKind
     features: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ _VERSION = re.compile(
 
 
 def recognise(payload: Reader) -> FirmwareSummary:
-    """Say what a payload is. Reads a few KiB at both ends; never fails: damage becomes the `flaw`."""
+    """Identify a payload. Reads a few KiB at both ends; never fails: damage becomes the `flaw`."""
     try:
         return (
             _capsule(payload)
@@ -70,10 +70,12 @@ def _capsule(payload: Reader) -> FirmwareSummary | None:
     head = payload.read_at(0, _CAPSULE.size)
     if len(head) < _CAPSULE.size:
         return None
+
     guid, header_size, _, image_size = _CAPSULE.unpack(head)
     kind = _CAPSULES.get(UUID(bytes_le=guid))
     if kind is None:
         return None
+
     if not _CAPSULE.size <= header_size <= image_size <= payload.size:
         flaw = f"the capsule header claims {image_size} bytes, the payload has {payload.size}"
         return FirmwareSummary(FirmwareKind.CAPSULE, (kind,), flaw=flaw)
@@ -97,20 +99,23 @@ def _ovmf(payload: Reader) -> FirmwareSummary | None:
     image = ovmf.decode(payload)
     if image is None:
         return None
+
     features = []
     if image.sev is not None:
         features.append("SEV")
         if any(section.kind == ovmf.SevKind.KERNEL_HASHES for section in image.sev):
             features.append("kernel hashes")
+
     if image.tdx is not None:
         features.append("TDX")
     if ovmf.IGVM_METADATA in image.entries:
         features.append("IGVM")
+
     return FirmwareSummary(FirmwareKind.OVMF, tuple(features))
 
 
 def _edk2(payload: Reader) -> FirmwareSummary | None:
-    """A firmware volume at the start, or behind ARM's reset code in the first 64 KiB."""
+    """A firmware volume at the start, or after ARM's reset code in the first 64 KiB."""
     head = payload.read_at(0, 64 * 1024)
     for at in range(0, len(head), volumes.STEP):
         volume = volumes.volume_at(head, at)
@@ -122,6 +127,6 @@ def _edk2(payload: Reader) -> FirmwareSummary | None:
 
 
 def _version(payload: Reader) -> str | None:
-    """edk2's PcdFirmwareVersionString, which ARM builds leave uncompressed near the start; x86 ones compress it."""
-    found = _VERSION.search(payload.read_at(0, _VERSION_REACH))
-    return found[0].replace(b"\0", b"").decode("ascii") if found else None
+    """edk2's PcdFirmwareVersionString, which ARM builds keep uncompressed near the start; x86 builds compress it."""
+    match = _VERSION.search(payload.read_at(0, _VERSION_REACH))
+    return match[0].replace(b"\0", b"").decode("ascii") if match else None

@@ -1,6 +1,6 @@
 """What drivers an edk2 image was built with, such as those that make it heed the keys in its variable store.
 
-Measured: of Debian's builds of edk2 2025.02 and 2026.08, just those that enforce Secure Boot hold the name of the
+Measured: of Debian's builds of edk2 2025.02 and 2026.08, exactly those that enforce Secure Boot contain the name of the
 variable SecureBootEnable (SecurityPkg/Library/AuthVariableLib and SecureBootConfigDxe) in their compressed volume.
 Those that need system management mode, and with it flash, have the driver PiSmmCore; keys of an IGVM file are for
 IgvmSecureBootDxe (OvmfPkg, since edk2 stable202511).
@@ -36,37 +36,51 @@ def takes_keys_through_igvm(image: bytes) -> bool | None:
 
 
 def _has(image: bytes, mark: bytes) -> bool | None:
-    left = _MAX_VOLUME
-    found = None
+    budget = _MAX_VOLUME
+    has_mark = None
     at = image.find(_LZMA)
     for _ in range(_MAX_SECTIONS):
         if at < _SECTION_HEAD:
             break
+
+        # The GUID-defined section says where its data start: after the GUID, 16 bits.
         start = at - _SECTION_HEAD + int.from_bytes(image[at + 16 : at + 18], "little")
-        seen, marked = _search(image[start:], mark, left)
+        size, marked = _search(image[start:], mark, budget)
         if marked:
             return True
-        left -= seen
-        if seen >= _MIN_VOLUME:
-            found = False
+
+        budget -= size
+
+        # A small section is no volume of drivers, and says nothing.
+        if size >= _MIN_VOLUME:
+            has_mark = False
+
         at = image.find(_LZMA, at + 1)
-    return found
+
+    return has_mark
 
 
 def _search(data: bytes, mark: bytes, limit: int) -> tuple[int, bool]:
-    """How many bytes what is at the start of `data`, in LZMA's old format, has until the mark, or in all; and which."""
+    """Bytes decompressed from the start of `data`, in LZMA's old format, and whether they contain the mark.
+
+    Decompression stops at the mark and at `limit` bytes.
+    """
     decompressor = lzma.LZMADecompressor(lzma.FORMAT_ALONE, _MAX_MEMORY)
-    seen, tail = 0, b""
+    size, tail = 0, b""
     try:
-        while seen < limit and not decompressor.eof:
-            piece = decompressor.decompress(data, max_length=min(_PIECE, limit - seen))
+        while size < limit and not decompressor.eof:
+            piece = decompressor.decompress(data, max_length=min(_PIECE, limit - size))
             if not piece and decompressor.needs_input:
                 break
+
             data = b""
-            seen += len(piece)
+            size += len(piece)
+
+            # The mark may be cut by the end of a piece.
             if mark in tail + piece:
-                return seen, True
+                return size, True
             tail = piece[-len(mark) :]
     except lzma.LZMAError:
         pass
-    return seen, False
+
+    return size, False

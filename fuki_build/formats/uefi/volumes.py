@@ -14,7 +14,7 @@ VARIABLES = UUID("fff12b8d-7696-4c8b-a985-2747075b4f50")
 FILE_SYSTEM_NAMES = {FFS2: "FFS 2", FFS3: "FFS 3", VARIABLES: "variables"}
 
 STEP = 0x1000
-"""Volumes in images for virtual machines start at multiples of this."""
+"""Volumes in virtual machines' images start at multiples of this."""
 HEADER = Struct("<16sQ4sIH")  # file system, length, _FVH, attributes, header length; the zero vector stands before it
 _ZERO_VECTOR = 16
 _MAGIC = b"_FVH"
@@ -22,7 +22,7 @@ _MAX_IMAGE = 256 * 1024 * 1024
 
 
 class Volume(NamedTuple):
-    """One volume: where it starts in the image, and its size in bytes, as its header has it."""
+    """One volume: its offset in the image, and its size in bytes according to its header."""
 
     offset: int
     size: int
@@ -34,7 +34,7 @@ class Volume(NamedTuple):
 
 
 def volume_at(head: bytes, offset: int, base: int = 0) -> Volume | None:
-    """The volume whose header stands at `offset` in `head`, which stands at `base` in the image."""
+    """The volume whose header is at `offset` in `head`, a part of the image that starts at `base`."""
     start = offset + _ZERO_VECTOR
     if start + HEADER.size > len(head):
         return None
@@ -45,13 +45,13 @@ def volume_at(head: bytes, offset: int, base: int = 0) -> Volume | None:
 
 
 def volumes(image: Reader) -> Iterator[Volume]:
-    """Every volume of an image that lies wholly inside it, first to last; what is between them is skipped."""
+    """Every volume that is completely inside an image, in order; anything between volumes is skipped."""
     at = 0
     end = min(image.size, _MAX_IMAGE)
     while at < end:
-        found = volume_at(image.read_at(at, _ZERO_VECTOR + HEADER.size), 0, at)
-        if found and at + found.size <= image.size:
-            yield found
-            at = -(-(at + found.size) // STEP) * STEP
+        volume = volume_at(image.read_at(at, _ZERO_VECTOR + HEADER.size), 0, at)
+        if volume and at + volume.size <= image.size:
+            yield volume
+            at = -(-(at + volume.size) // STEP) * STEP
         else:
             at += STEP

@@ -1,1 +1,1 @@
-"""What stands in the sections of a Unified Kernel Image."""
+"""Contents of the sections of a Unified Kernel Image."""

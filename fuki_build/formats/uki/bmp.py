@@ -1,4 +1,4 @@
-"""Windows bitmaps, as far as systemd-stub shows them (splash.c, 262.1)."""
+"""Windows bitmaps, as far as systemd-stub can show them (splash.c, 262.1)."""
 
 from struct import Struct
 from typing import NamedTuple
@@ -11,14 +11,14 @@ _INFO = Struct("<IIIHHI4xIIII")
 _MAP_ENTRY_SIZE = 4
 _MAX_PIXELS_SIZE = 64 * 1024 * 1024
 _COMPRESSIONS = {1: (0,), 4: (0,), 8: (0,), 24: (0,), 16: (0, 3), 32: (0, 3)}
-"""By bits of a pixel, the ways of storing them that the stub reads: 0 as they are, 3 with bit masks."""
+"""Compressions that the stub reads, by bits per pixel: 0 is none, 3 is none with bit masks."""
 _COMPRESSION_NAMES = {1: "RLE8", 2: "RLE4", 3: "bit masks", 4: "JPEG", 5: "PNG", 6: "bit masks with transparency"}
 
 HEAD_SIZE = _FILE.size + _INFO.size
 
 
 class Bitmap(NamedTuple):
-    """Width and height in pixels, bits of a pixel."""
+    """Width and height in pixels, and bits per pixel."""
 
     width: int
     height: int
@@ -28,23 +28,27 @@ class Bitmap(NamedTuple):
 def decode(head: bytes, size: int) -> Bitmap:
     """Decode the headers of a picture of `size` bytes from its first `HEAD_SIZE` bytes.
 
-    Raises `FormatError` for what the stub passes over.
+    Raises `FormatError` for a picture that the stub skips.
     """
     if head[:2] != b"BM":
         raise FormatError("it is no BMP file")
+
     _, file_size, _, _, pixels_at = unpack(_FILE, head, 0, "the BMP file header")
     info_size, width, height, _, depth, compression, _, _, colours, _ = unpack(
         _INFO, head, _FILE.size, "the BMP information header"
     )
+
     if file_size != size:
         raise FormatError(f"its header says {file_size} bytes, it has {size}")
     if info_size < _INFO.size:
         raise FormatError(f"its information header has {info_size} bytes, at least {_INFO.size} are needed")
+
     if depth not in _COMPRESSIONS:
         raise FormatError(f"{depth} bits a pixel are not supported")
     if compression not in _COMPRESSIONS[depth]:
         name = _COMPRESSION_NAMES.get(compression, f"number {compression}")
         raise FormatError(f"its compression ({name}) is not supported with {depth} bits a pixel")
+
     _check_pixels(width, height, depth, pixels_at, size)
     _check_colours(depth, colours, pixels_at - _FILE.size - info_size)
     return Bitmap(width, height, depth)
@@ -61,7 +65,7 @@ def _check_pixels(width: int, height: int, depth: int, pixels_at: int, size: int
 
 
 def _check_colours(depth: int, used: int, table_size: int) -> None:
-    """The colour table stands between the headers and the pixels, and must fill that place."""
+    """The colour table lies between headers and pixels, and must fill the space between them."""
     full = 1 << depth if depth <= 8 else 0
     if table_size < 0:
         raise FormatError("its pixels begin inside its headers")

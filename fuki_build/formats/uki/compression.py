@@ -1,4 +1,4 @@
-"""Compressed kernels: which compression, and the content as a stream of bounded pieces."""
+"""Compressed kernels: the kind of compression, and the content as a stream of bounded pieces."""
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -19,20 +19,20 @@ _MAGICS = {
 }
 _PIECE = 1024 * 1024
 _MEMORY = 160 * 1024 * 1024
-"""Bytes that a decompressor may need; kernels are packed with dictionaries of at most 128 MiB."""
+"""Bytes that a decompressor may use; kernels are compressed with dictionaries of at most 128 MiB."""
 _LEGACY_BLOCK = 8 * 1024 * 1024
 _LEGACY_BLOCK_BOUND = _LEGACY_BLOCK + _LEGACY_BLOCK // 255 + 16
 MAX_CONTENT = 256 * 1024 * 1024
-"""Most bytes that a kernel may have when decompressed; the largest known has less than half. Limits a bomb's time."""
+"""Size limit of a decompressed kernel; the largest known has less than half. Limits a bomb's time."""
 
 
 def detect(head: bytes) -> str | None:
-    """The name of the compression that a file's first bytes announce."""
+    """The name of the compression that a file's magic bytes announce."""
     return next((name for magic, name in _MAGICS.items() if head.startswith(magic)), None)
 
 
 def decompress(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The content in pieces of at most some MiB. `FormatError` for damage, bombs and missing decompressors."""
+    """The content in pieces of at most some MiB. Raises `FormatError` for damage, bombs and missing decompressors."""
     total = 0
     for piece in _guarded(name, pieces):
         total += len(piece)
@@ -42,9 +42,10 @@ def decompress(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _guarded(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Turn what decompressors raise about damage into `FormatError`."""
+    """Turn the decompressors' exceptions about damage into `FormatError`."""
     if name not in _DECOMPRESSORS:
         raise FormatError(f"kernels compressed with {name} cannot be read", hint="give the uncompressed kernel")
+
     try:
         yield from _DECOMPRESSORS[name](pieces)
     except FormatError:
@@ -65,6 +66,7 @@ def _gzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
         while data and not stream.eof:
             yield stream.decompress(data, _PIECE)
             data = stream.unconsumed_tail
+
     if not stream.eof:
         raise EOFError("it ends too early")
 
@@ -81,6 +83,7 @@ def _incremental(make: Callable[[], Any]) -> Callable[[Iterable[bytes]], Iterato
                 if stream.needs_input:
                     break
                 data = b""
+
         if not stream.eof:
             raise EOFError("it ends too early")
 
@@ -114,24 +117,30 @@ def _bzip2() -> Any:  # noqa: ANN401 - as the others
 
 
 def _lz4_legacy(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Blocks of a length and that many bytes, each 8 MiB when decompressed (lz4_Frame_format.md, "Legacy frame")."""
+    """Blocks of a length and that many bytes, of 8 MiB each when decompressed (lz4_Frame_format.md, "Legacy frame")."""
     block = _import("lz4.block", "lz4")
-    waiting, at, full = b"", 4, True
+    buffer, at, full = b"", 4, True
+
     for piece in pieces:
-        done = min(at, len(waiting))
-        waiting, at = waiting[done:] + piece, at - done
+        consumed = min(at, len(buffer))
+        buffer, at = buffer[consumed:] + piece, at - consumed
+
         # Four bytes alone at the end are no block: the kernel's build appends the uncompressed size.
-        while len(waiting) > at + 4:
-            size = int.from_bytes(waiting[at : at + 4], "little")
+        while len(buffer) > at + 4:
+            size = int.from_bytes(buffer[at : at + 4], "little")
             if not full or not 0 < size <= _LEGACY_BLOCK_BOUND:
                 raise ValueError("something follows its last block")
-            if len(waiting) < at + 4 + size:
+            if len(buffer) < at + 4 + size:
                 break
-            content = block.decompress(waiting[at + 4 : at + 4 + size], uncompressed_size=_LEGACY_BLOCK)
+
+            content = block.decompress(buffer[at + 4 : at + 4 + size], uncompressed_size=_LEGACY_BLOCK)
             yield content
+
+            # Only the last block may hold less than 8 MiB.
             full = len(content) == _LEGACY_BLOCK
             at += 4 + size
-    if len(waiting) - at not in (0, 4):
+
+    if len(buffer) - at not in (0, 4):
         raise EOFError("it ends too early")
 
 

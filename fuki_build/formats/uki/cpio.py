@@ -1,4 +1,4 @@
-"""cpio archives of the newc kind, as systemd-stub generates them for the initrd (cpio.c, 262.1).
+"""cpio archives in the newc format, as systemd-stub generates them for the initrd (cpio.c, 262.1).
 
 Format: Documentation/driver-api/early-userspace/buffer-format.rst.
 """
@@ -10,10 +10,10 @@ _TRAILER = "TRAILER!!!"
 
 
 def pack_literal(directory: str, name: str, content: bytes, directory_mode: int, mode: int) -> bytes:
-    """The archive of one file in one directory of the root, byte for byte as the stub packs it."""
+    """The archive of one file in one top-level directory, byte for byte as the stub writes it."""
     archive = _entry(1, _DIRECTORY | directory_mode, directory, b"")
     archive += _entry(2, _FILE | mode, f"{directory}/{name}", content)
-    # The stub writes the trailer's number of links in lower case and its name's size in upper case.
+    # The stub writes the size of the trailer's name in upper case, unlike all other numbers.
     return archive + _head((0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0), _TRAILER).replace(b"0000000b", b"0000000B")
 
 

@@ -1,4 +1,4 @@
-"""`KEY=value` texts: os-release(5), which `.osrel` and `.profile` hold (UAPI.5)."""
+"""`KEY=value` texts: os-release(5), the format of `.osrel` and `.profile` (UAPI.5)."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def decode(data: bytes) -> dict[str, str]:
-    """Parse leniently, as boot loaders do: a line that is not an assignment is passed over.
+    """Parse leniently, as boot loaders do: lines that are not assignments are skipped.
 
     Raises `FormatError` when the text is not UTF-8.
     """
@@ -30,20 +30,20 @@ def decode(data: bytes) -> dict[str, str]:
 
 
 def _unquote(value: str) -> str:
-    """The value as a shell would take it; one whose quotes do not match, without those at its ends."""
+    """The value as a shell would read it; if its quotes do not match, the text without quotes at its ends."""
     parts = []
     at = 0
-    for found in _PARTS.finditer(value):
-        if found.start() != at:
+    for match in _PARTS.finditer(value):
+        if match.start() != at:
             break
-        at = found.end()
-        double, single, escaped, plain = found.groups()
+        at = match.end()
+        double, single, escaped, plain = match.groups()
         parts.append(_ESCAPED.sub(r"\1", double) if double is not None else single or escaped or plain or "")
     return "".join(parts) if at == len(value) else value.strip("\"'")
 
 
 def encode(values: Iterable[tuple[str, str]]) -> bytes:
-    """Assignments, quoted where os-release(5) asks for it. Raises `FormatError` for a value of several lines."""
+    """Assignments, quoted where os-release(5) requires it. Raises `FormatError` for a value of several lines."""
     lines = []
     for key, value in values:
         if "\n" in value or "\0" in value:

@@ -19,7 +19,7 @@ MAX_STRING = 512
 
 
 class DeviceType(IntEnum):
-    """What a record selects; values are systemd's names of its JSON form."""
+    """The kind of thing that a record selects; values are those of systemd, whose JSON form uses `json_name`."""
 
     DEVICETREE = 1
     UEFI_FW = 2
@@ -33,7 +33,7 @@ _TYPES = frozenset(DeviceType)
 
 
 class Device(msgspec.Struct, frozen=True):
-    """One thing to select, and the machines that select it.
+    """A devicetree or firmware, and the machines that select it.
 
     `key` is the devicetree's first compatible string, or the firmware's fwid.
     """
@@ -54,30 +54,35 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def encode(devices: Iterable[Device]) -> bytes:
-    """Encode a table. Devices that differ only in CHIDs are merged, as in ukify 262.1, whose bytes these are."""
+    """Encode a table. Devices that differ only in CHIDs are merged; the bytes equal those of ukify 262.1."""
     groups: dict[tuple[DeviceType, str, str], set[UUID]] = {}
     for device in devices:
         groups.setdefault((device.type, device.name, device.key), set()).update(device.chids)
+
     base = _RECORD.size * (1 + sum(len(chids) for chids in groups.values()))
     strings = b""
     offsets = {}
+    # Strings follow the records and the end mark; each is stored once.
     for text in sorted({s for _, name, key in groups for s in (name, key)}):
         if "\0" in text:
             raise FormatError(f"a name in a hardware id table cannot hold a NUL: {text!r}")
         offsets[text] = base + len(strings)
         strings += text.encode() + b"\0"
+
     rows = [
         _RECORD.pack(type_ << 28 | _RECORD.size, chid.bytes_le, offsets[name], offsets[key])
         for (type_, name, key), chids in groups.items()
         for chid in sorted(chids)
     ]
+
     return b"".join(rows) + _END + strings
 
 
 def decode(data: bytes) -> tuple[Record, ...]:
-    """Decode a table; refuses, with `FormatError`, every table that the stub refuses as a whole."""
+    """Decode a table. Raises `FormatError` for every table that the stub rejects as a whole."""
     if len(data) > MAX_SIZE:
         raise FormatError(f"a hardware id table of {len(data)} bytes is beyond belief (limit {MAX_SIZE})")
+
     rows: list[tuple[int, bytes, int, int]] = []
     offset = 0
     while data[offset : offset + _RECORD.size] != _END:

@@ -1,4 +1,4 @@
-"""`.sdmagic`: how systemd's EFI programs name themselves and their version."""
+"""`.sdmagic`: the name and version that systemd's EFI programs carry."""
 
 import re
 from typing import NamedTuple
@@ -14,11 +14,11 @@ class LoaderInfo(NamedTuple):
     @property
     def numbers(self) -> tuple[int, int]:
         """Major and minor version, `(262, 1)` of `262.1-1`; zeros where there are none."""
-        found = _NUMBERS.match(self.version)
-        return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
+        match = _NUMBERS.match(self.version)
+        return (int(match[1]), int(match[2] or 0)) if match else (0, 0)
 
 
 def decode(data: bytes) -> LoaderInfo | None:
-    """The program and its version, or None where the text is not systemd's."""
-    found = _PATTERN.search(data[:1024])
-    return LoaderInfo(found[1].decode(), found[2].decode("ascii", "backslashreplace")) if found else None
+    """The program and its version, or None where the text is not in systemd's format."""
+    match = _PATTERN.search(data[:1024])
+    return LoaderInfo(match[1].decode(), match[2].decode("ascii", "backslashreplace")) if match else None

@@ -1,7 +1,7 @@
 """`.pcrsig`: signed policies over PCR 11, as systemd's tools read them (systemd-measure(1), systemd-cryptenroll(1)).
 
-JSON: by bank a list of entries. What is signed is TPM2_PolicyAuthorize's message: the policy digest, then the SHA-256
-of the policy reference where there is one (TCG, "TPM 2.0 Library", part 3, 23.16; systemd-measure 262.1).
+JSON: lists of entries by bank. The signed message is that of TPM2_PolicyAuthorize: the policy digest, then the SHA-256
+of the policy reference if there is one (TCG, "TPM 2.0 Library", part 3, 23.16; systemd-measure 262.1).
 """
 
 import hashlib
@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 from fuki_build.errors import FormatError, raised_as
 from fuki_build.formats.documents import decode_json
 
+SECTION = ".pcrsig"
+"""The section of a UKI that holds them (UAPI.5)."""
 MAX_SIZE = 16 * 1024 * 1024
 _BANKS = ("sha1", "sha256", "sha384", "sha512")
 _PADDING = b" \t\r\n\0"
@@ -24,7 +26,7 @@ Hex = Annotated[str, Meta(pattern="^(?:[0-9a-fA-F]{2})+$")]
 class PolicySignature(Struct, frozen=True, omit_defaults=True):
     """One entry, in hex: `pkfp` is the SHA-256 of the key's RSAPublicKey in DER, `pol` the policy digest.
 
-    `sig` is the signature in base64; until there is one, `tbs` has what is to be signed, in hex.
+    `sig` is the signature in base64; until it exists, `tbs` has the data to be signed, in hex.
     """
 
     pcrs: tuple[int, ...]
@@ -36,7 +38,7 @@ class PolicySignature(Struct, frozen=True, omit_defaults=True):
 
     @property
     def message(self) -> bytes:
-        """What the signature is over."""
+        """The message that the signature covers."""
         return message(bytes.fromhex(self.pol), self.ref)
 
 
@@ -45,20 +47,20 @@ Signatures = dict[str, tuple[PolicySignature, ...]]
 
 
 def message(policy: bytes, reference: str | None) -> bytes:
-    """What is signed for a policy digest, with its reference or without one."""
+    """The message that is signed for a policy digest, with or without a policy reference."""
     return policy if reference is None else policy + hashlib.sha256(reference.encode()).digest()
 
 
 def group(entries: Iterable[tuple[str, PolicySignature]]) -> Signatures:
     """Entries by bank, the banks in their usual order, each entry once."""
-    found: dict[str, dict[PolicySignature, None]] = {bank: {} for bank in _BANKS}
+    banks: dict[str, dict[PolicySignature, None]] = {bank: {} for bank in _BANKS}
     for bank, entry in entries:
-        found[bank][entry] = None
-    return {bank: tuple(own) for bank, own in found.items() if own}
+        banks[bank][entry] = None
+    return {bank: tuple(unique) for bank, unique in banks.items() if unique}
 
 
 def encode(signatures: Signatures, size: int | None = None) -> bytes:
-    """The section's content, with spaces up to `size` bytes. Raises `FormatError` where it does not fit."""
+    """The section's content, padded with spaces to `size` bytes. Raises `FormatError` where it does not fit."""
     data = msgspec.json.encode(signatures)
     if size is not None and len(data) > size:
         raise FormatError(f"the policies have {len(data)} bytes, there is room for {size}")
@@ -70,13 +72,14 @@ def decode(data: bytes) -> Signatures:
     if len(data) > MAX_SIZE:
         raise FormatError(f"signed policies of {len(data)} bytes are beyond belief (limit {MAX_SIZE})")
     with raised_as(FormatError, of=FormatError, about="this is not a .pcrsig"):
-        found = decode_json(data.rstrip(_PADDING), Signatures)
-    unknown = sorted(set(found) - set(_BANKS))
+        signatures = decode_json(data.rstrip(_PADDING), Signatures)
+
+    unknown = sorted(set(signatures) - set(_BANKS))
     if unknown:
         raise FormatError(f"the .pcrsig has a bank {unknown[0]!r}")
-    return found
+    return signatures
 
 
 def missing(signatures: Signatures) -> Sequence[tuple[str, PolicySignature]]:
-    """The entries that still want a signature, with their banks."""
+    """The entries that lack a signature, with their banks."""
     return [(bank, entry) for bank, entries in signatures.items() for entry in entries if entry.sig is None]

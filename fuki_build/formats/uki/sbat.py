@@ -23,7 +23,7 @@ _LONGEST = 12
 
 
 class SbatRow(NamedTuple):
-    """A line of a table; `generation` is the number that shim makes of it, 0 for what is none."""
+    """A row of a table; `generation` is the number that shim parses, 0 if there is none."""
 
     component: str
     generation: int
@@ -31,22 +31,22 @@ class SbatRow(NamedTuple):
 
 
 def decode(data: bytes) -> tuple[SbatRow, ...]:
-    """The rows of an image's table, the one of SBAT itself among them, as shim reads them (csv.c, sbat.c).
+    """The rows of an image's table, including the one of SBAT itself, as shim reads them (csv.c, sbat.c).
 
-    A byte order mark before them, empty lines, and NULs behind them are passed over. Raises `FormatError` for a line
-    with fewer than six fields, or an empty one among these: shim refuses an image for that.
+    A leading byte order mark, empty lines, and trailing NULs are skipped. Raises `FormatError` for a line with fewer
+    than six fields, or an empty one among these: shim rejects an image for that.
     """
     return tuple(_rows(data, _IMAGE_FIELDS))
 
 
 def decode_level(data: bytes) -> tuple[SbatRow, ...]:
-    """The rows of a revocation level. Raises `FormatError` for what is none."""
+    """The rows of a revocation level. Raises `FormatError` for anything else."""
     _check_header(data)
     return tuple(_rows(data, _LEVEL_FIELDS))
 
 
 def parse(data: bytes) -> tuple[str, ...]:
-    """The lines of an image's table without its first, which is SBAT's own. Raises `FormatError`."""
+    """The lines of an image's table except the first, which is SBAT's own. Raises `FormatError`."""
     _check_header(data)
     return tuple(row.line for row in decode(data)[1:])
 
@@ -69,13 +69,13 @@ def _rows(data: bytes, count: int) -> Iterator[SbatRow]:
 
 
 def _generation(text: str) -> int:
-    """As shim takes it: C's atoi, cut to 16 bits."""
+    """The number as shim parses it: C's atoi, cut to 16 bits."""
     match = _NUMBER.match(text.lstrip())
     return int(match[0][:_LONGEST]) & _MAX_GENERATION if match else 0
 
 
 def problems(rows: Sequence[SbatRow]) -> Iterator[str]:
-    """What in an image's table is not as shim's SBAT.md asks for, though shim takes it."""
+    """Deviations of an image's table from shim's SBAT.md that shim accepts."""
     generations: dict[str, int] = {}
     for number, row in enumerate(rows):
         shown = repr(row.line[:80])
@@ -83,6 +83,7 @@ def problems(rows: Sequence[SbatRow]) -> Iterator[str]:
             yield f"the SBAT line {shown} is not ASCII"
         if row.line.split(",")[1] != str(row.generation) or not row.generation:
             yield f"the SBAT line {shown} has no generation from 1 to {_MAX_GENERATION}"
+
         if row.component == _OWN_COMPONENT and number:
             yield f"the SBAT line {shown} is a second one for SBAT itself"
         elif generations.setdefault(row.component, row.generation) != row.generation:
@@ -90,19 +91,20 @@ def problems(rows: Sequence[SbatRow]) -> Iterator[str]:
 
 
 def merge(tables: Iterable[Iterable[str]]) -> bytes:
-    """One table of several ones' lines, in order, without duplicates, under one header line."""
+    """One table from the lines of several, in order, without duplicates, under one header line."""
     lines = dict.fromkeys(line for table in tables for line in table)
     return "\n".join((HEADER, *lines, "")).encode()
 
 
 def revoked(rows: Iterable[SbatRow], level: Iterable[SbatRow]) -> tuple[str, ...]:
-    """The components of an image that a revocation level takes back: those of a lower generation (shim's SBAT.md).
+    """The components of an image that a revocation level revokes: those of a lower generation (shim's SBAT.md).
 
-    Each row is held against each row of the level for its component, SBAT's own among them.
+    Each row is compared with every row of the level for its component, including SBAT's own.
     """
     needed: dict[str, int] = {}
     for row in level:
         needed[row.component] = max(row.generation, needed.get(row.component, 0))
+
     return tuple(
         f"{row.component},{row.generation} (needs {needed[row.component]})"
         for row in rows

@@ -4,7 +4,7 @@ from fuki_build.errors import SigningError
 from fuki_build.formats.asn1 import signed_data
 from fuki_build.formats.pe.authenticode import AUTHENTICODE, WinCertificate
 from fuki_build.image.layout import Layout
-from fuki_build.image.signatures import MAX_TABLE, certificates, read_certificate
+from fuki_build.image.signatures import certificates, read_certificate, read_table
 from fuki_build.signing.authenticode.signature import GOOD
 from fuki_build.signing.authenticode.trust import Trust
 from fuki_build.signing.authenticode.verify import verify
@@ -20,7 +20,7 @@ def check_foreign_signature(name: str, before: Layout, after: Layout, digest: st
     report = verify(after, Trust())
     if report.authenticode != digest:
         raise SigningError(f"{name} changed more of the image than its signature")
-    if not _table(after).startswith(_table(before)):
+    if not read_table(after).startswith(read_table(before)):
         raise SigningError(f"{name} did not keep the signatures that the image had")
     had = len(_signatures(before))
     added = report.signatures[had:]
@@ -38,7 +38,3 @@ def check_foreign_signature(name: str, before: Layout, after: Layout, digest: st
 
 def _signatures(layout: Layout) -> list[WinCertificate]:
     return [entry for entry in certificates(layout) if entry.kind == AUTHENTICODE]
-
-
-def _table(layout: Layout) -> bytes:
-    return layout.certificate_table.read_small(MAX_TABLE, "the certificate table")

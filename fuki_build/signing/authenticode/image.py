@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from fuki_build.errors import FukiError, SigningError, raised_as
 from fuki_build.formats.pe import authenticode as table
-from fuki_build.hooks.host import blame
 from fuki_build.hooks.signers import FileSigner, SigningContext
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
-from fuki_build.image.signatures import MAX_TABLE, attach, with_table
+from fuki_build.image.signatures import attach, read_table, with_table
 from fuki_build.signing.authenticode.foreign_signer import check_foreign_signature
 from fuki_build.signing.authenticode.sign import sign
 from fuki_build.signing.request import Signer, errors_at
@@ -76,7 +75,7 @@ def _certificate_entry(signer: Signer, assembly: Assembly) -> bytes:
     if signer.key is None:
         raise ValueError("a program signs files, not digests")
     digest = bytes.fromhex(assembly.digests_to_sign[signer.request.digest])
-    with blame(signer.request.plugin, f"failed in signing backend {signer.name!r}"):
+    with signer.request.backend.running():
         return table.encode_certificate(sign(signer.key, signer.request, digest))
 
 
@@ -84,13 +83,13 @@ def _sign_file(
     signer: Signer, context: SigningContext, output: OutputFile, before: Layout, assembly: Assembly
 ) -> Layout:
     """Let a program sign, then look at what it did: it may add a signature and nothing else."""
-    backend = signer.request.backend()
-    if not isinstance(backend, FileSigner):
+    backend = signer.request.backend.thing
+    if not issubclass(backend, FileSigner):
         raise TypeError(f"{signer.name} has no key")
 
     def use(path: Path) -> None:
-        with blame(signer.request.plugin, f"failed in signing backend {signer.name!r}"):
-            backend.sign_file(path, signer.request.options, context)
+        with signer.request.backend.running():
+            backend().sign_file(path, signer.request.options, context)
 
     with errors_at(signer.request):
         output.lend(use)
@@ -101,4 +100,4 @@ def _sign_file(
             raise
         except FukiError as error:
             raise SigningError(f"{signer.name} left no image behind: {error.message}") from error
-    return with_table(before, after.certificate_table.read_small(MAX_TABLE, "the certificate table"))
+    return with_table(before, read_table(after))

@@ -5,20 +5,18 @@ import binascii
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats.asn1 import x509
-from fuki_build.formats.documents import decode_json
+from fuki_build.formats.documents import Document, decode_document
 from fuki_build.formats.pe import authenticode as table
 from fuki_build.image.assemble import Assembly
 from fuki_build.signing.authenticode.sign import assemble, to_sign
 from fuki_build.signing.key_requirements import check_usable
 from fuki_build.signing.request import DigestAlgorithm
-
-VERSION = 1
 
 
 class SigningItem(
@@ -53,10 +51,9 @@ class PolicyItem(SigningItem, frozen=True, tag="pcr-policy"):
     reference: str | None = None
 
 
-class SigningDocument(Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
+class SigningDocument(Document, frozen=True, forbid_unknown_fields=True):
     """What `fuki digests` prints, and `fuki attach` reads."""
 
-    version: Literal[1]
     image: str
     digests: tuple[ImageItem | PolicyItem, ...]
 
@@ -77,7 +74,7 @@ def image_item(assembly: Assembly, algorithm: DigestAlgorithm, time: datetime | 
 def decode(data: bytes) -> SigningDocument:
     """Decode a document with signatures in it. Raises `FormatError`."""
     try:
-        return decode_json(data, SigningDocument)
+        return decode_document(data, SigningDocument)
     except FormatError as error:
         hint = "it is what 'fuki digests' printed, with a signature in each item"
         raise FormatError(f"this is not a document with signatures: {error.message}", hint=hint) from error

@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats.asn1 import signed_data, x509
 from fuki_build.hooks.signers import SigningKey
@@ -72,5 +70,5 @@ def assemble(
         if not x509.verifies(public_key, signature, digest, algorithm):
             subject = x509.subject(certificates[0])
             raise SigningError(f"the signature was not made by the key of {subject}")
-        is_rsa = isinstance(x509.decode_public_key(public_key), rsa.RSAPublicKey)
-        return signed_data.encode(content, attributes, algorithm, signature, certificates, rsa=is_rsa, timestamp=stamp)
+        rsa = x509.is_rsa(public_key)
+        return signed_data.encode(content, attributes, algorithm, signature, certificates, rsa=rsa, timestamp=stamp)

@@ -31,6 +31,8 @@ class SignatureVerdict(StrEnum):
     """About other content than the image's."""
     FORGED = "forged"
     """Not made by the certificate that it names."""
+    DISPUTED = "disputed"
+    """About an image that two readers of PE headers read differently: see the check `headers-disputed`."""
     UNREADABLE = "unreadable"
     UNSIGNED = "unsigned"
 

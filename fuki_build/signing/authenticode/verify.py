@@ -16,6 +16,7 @@ from fuki_build.formats.asn1.signed_data import SignedData
 from fuki_build.formats.hashes import Hash
 from fuki_build.formats.pe import authenticode, pe
 from fuki_build.formats.pe.authenticode import digest_ranges
+from fuki_build.formats.pe.second_reader import SecondReader
 from fuki_build.formats.uki import sbat
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
@@ -37,6 +38,9 @@ from fuki_build.signing.authenticode.trust import Trust
 
 _MAX_PADDING = 4096
 """Bytes behind a kernel's signature that are the section's padding (ukify before 257.x)."""
+
+_UNDISPUTED = (*GOOD, SignatureVerdict.UNTRUSTED, SignatureVerdict.UNSIGNED)
+"""Verdicts that only stand as long as there is one reading of the image's headers."""
 
 
 class ImageReport(Struct, frozen=True, rename="kebab"):
@@ -141,11 +145,26 @@ class Verification:
     def requests(self) -> list[Request]:
         return [request for _, requests in self._all for request in requests.values()]
 
-    def judge(self, found: Mapping[Request, Hash]) -> tuple[ImageReport, tuple[ImageReport, ...]]:
+    def judge(self, hashes: Mapping[Request, Hash]) -> tuple[ImageReport, tuple[ImageReport, ...]]:
         """The report on the image, and those on its kernels."""
         (image, requests), *inner = self._all
-        report = judge(image, _in_hex(requests, found), self._trust, self._level)
-        return report, tuple(judge(kernel, _in_hex(wanted, found), self._trust) for kernel, wanted in inner)
+        second_reader = SecondReader()
+        report = judge(image, _in_hex(requests, hashes), self._trust, self._level)
+        report = _unless_disputed(report, image.layout, second_reader)
+
+        kernel_reports = (
+            _unless_disputed(judge(kernel, _in_hex(requests, hashes), self._trust), kernel.layout, second_reader)
+            for kernel, requests in inner
+        )
+        return report, tuple(kernel_reports)
+
+
+def _unless_disputed(report: ImageReport, layout: Layout, second_reader: SecondReader) -> ImageReport:
+    """The report, or one that tells that another reader of PE headers reads another image."""
+    if report.verdict not in _UNDISPUTED or layout.file is None:
+        return report
+    dispute = second_reader.read(layout.headers, layout.file.reader).dispute
+    return replace(report, verdict=SignatureVerdict.DISPUTED, reason=dispute) if dispute else report
 
 
 def _in_hex(requests: Mapping[str, Request], found: Mapping[Request, Hash]) -> dict[str, str]:

@@ -18,7 +18,6 @@ from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.signing.authenticode.offline import PolicyItem
 from fuki_build.signing.request import DigestAlgorithm
 
-_SECTION = ".pcrsig"
 _PUBLIC_KEY = ".pcrpkey"
 _MAX_KEY = 64 * 1024
 
@@ -40,7 +39,7 @@ def items(layout: Layout) -> Iterator[PolicyItem]:
 
 
 def _sections(layout: Layout) -> list[PlacedSection]:
-    return [placed for placed in layout.sections if placed.name == _SECTION]
+    return [placed for placed in layout.sections if placed.name == pcrsig.SECTION]
 
 
 def _decode(placed: PlacedSection) -> pcrsig.Signatures:

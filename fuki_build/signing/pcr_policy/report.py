@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.asn1 import x509
+from fuki_build.formats.documents import View
 from fuki_build.formats.uki import pcrsig
 from fuki_build.formats.uki.pcrsig import PolicySignature, Signatures
 from fuki_build.image.assemble import Assembly
-from fuki_build.image.describe import View
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.measure.predict import Prediction, cases, predict
@@ -21,7 +21,6 @@ from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.signing.pcr_policy.coverage import Coverage, Phase, PolicyCoverage, PolicyScope, cover
 from fuki_build.signing.pcr_policy.offline_policies import public_keys
 
-_SECTION = ".pcrsig"
 _DIGEST = "sha256"
 """What systemd verifies policies with, whatever the bank."""
 
@@ -44,8 +43,8 @@ class PolicyPlace(View, frozen=True):
     """Where a policy holds: the profile that boots, what the machine selects, and the phase path (null before any)."""
 
     profile: int | None
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     phase: str | None
 
 
@@ -99,7 +98,7 @@ def find_policies(layout: Layout, certificates: Sequence[bytes] = ()) -> FoundPo
     flaws: dict[int | None, str] = {}
     for profile in (None, *layout.profiles):
         # Of several in one slice, the stub takes the first.
-        section = next((s for s in layout.effective(profile) if s.name == _SECTION), None)
+        section = next((s for s in layout.effective(profile) if s.name == pcrsig.SECTION), None)
         if section is None or section.profile != profile or not section.content.size:
             continue
         try:

@@ -7,9 +7,8 @@ are about, so its content is known by the time it is written.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -17,7 +16,6 @@ from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.formats.asn1 import x509
 from fuki_build.formats.uki import pcrsig
 from fuki_build.formats.uki.pcrsig import PolicySignature
-from fuki_build.hooks.host import blame
 from fuki_build.hooks.signers import KeySigner, SigningContext
 from fuki_build.image.assemble import Assembly, DeferredContent
 from fuki_build.image.blob import Blob
@@ -29,9 +27,8 @@ from fuki_build.measure.predict import Case, cases
 from fuki_build.measure.registers import BANKS, replay
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.tpm_policy import policy_pcr
-from fuki_build.signing.request import Signer, SignRequest, errors_at
+from fuki_build.signing.request import Signer, Signers, SignRequest, errors_at
 
-SECTION = ".pcrsig"
 _DIGEST = "sha256"
 """What systemd verifies policies with, whatever the bank."""
 
@@ -58,42 +55,47 @@ class PolicyKey(Struct, frozen=True):
     @property
     def signature_size(self) -> int:
         """Bytes of a signature by this key."""
-        return _rsa(self.public_key, self.request.signer)
+        return x509.largest_signature(self.public_key)
 
 
 def public_key(request: PolicyRequest, given: bytes | None, context: SigningContext) -> PolicyKey:
     """The key of a policy: `given` (DER), or what the backend knows of it. Raises `SigningError` or `RecipeError`."""
-    backend = request.signer.backend()
+    backend = request.signer.backend.thing
     with errors_at(request.signer):
-        if not isinstance(backend, KeySigner):
+        if not issubclass(backend, KeySigner):
             hint = "take a backend that signs with a key, such as local"
             raise RecipeError(f"{backend.name} cannot sign policies", where="backend", hint=hint)
-        found = given
-        if found is None:
-            with blame(request.signer.plugin, f"failed in signing backend {backend.name!r}"):
-                found = backend.public_key(request.signer.options, context)
-    _rsa(found, request.signer)
-    return PolicyKey(request, found)
+        key = given
+        if key is None:
+            with request.signer.backend.running():
+                key = backend().public_key(request.signer.options, context)
+
+    _refuse_unknown(key, request.signer)
+    return PolicyKey(request, key)
 
 
-def _rsa(key: bytes, request: SignRequest) -> int:
+def _refuse_unknown(key: bytes, request: SignRequest) -> None:
+    """Raise `SigningError` for a key that systemd cannot verify with."""
     with errors_at(request):
         with raised_as(SigningError, "key", of=FormatError):
-            decoded = x509.decode_public_key(key)
-        if not isinstance(decoded, rsa.RSAPublicKey):
+            known = x509.is_rsa(key)
+        if not known:
             raise SigningError("systemd knows only RSA keys for PCR policies", where="key")
-        return -(-decoded.key_size // 8)
 
 
 class PolicyReservation(Struct, frozen=True):
-    """A `.pcrsig` section that is still to be made, and the keys whose policies it will have."""
+    """The `.pcrsig` section of a profile that is still to be made, and the keys whose policies it will have.
 
-    section: Section
+    `size` is the section's, in bytes.
+    """
+
+    profile: int | None
+    size: int
     keys: tuple[PolicyKey, ...]
 
 
 def reserve(image: Image, keys: Sequence[PolicyKey]) -> tuple[Image, tuple[PolicyReservation, ...]]:
-    """The image with room for signed policies behind each profile. Raises `FukiError`."""
+    """The image with a reservation for signed policies behind each profile. Raises `FukiError`."""
     layout = plan(image)
     reservations = []
     sections = list(image.sections)
@@ -101,23 +103,25 @@ def reserve(image: Image, keys: Sequence[PolicyKey]) -> tuple[Image, tuple[Polic
         own = tuple(key for key in keys if key.request.covers(profile))
         if not own:
             continue
-        if layout.find(SECTION, profile):
-            raise RecipeError(f"{SECTION} is made from fuki.pcr-policy, and given, too", where="fuki.pcr-policy")
-        what = cases(layout, None, [profile])
-        size = len(pcrsig.encode(pcrsig.group(_placeholders(own, what))))
-        section = Section(SECTION, Blob.of_bytes(b" " * size), "recipe", profile)
+        if layout.find(pcrsig.SECTION, profile):
+            raise RecipeError(f"{pcrsig.SECTION} is made from fuki.pcr-policy, and given, too", where="fuki.pcr-policy")
+
+        possible = cases(layout, None, [profile])
+        size = len(pcrsig.encode(pcrsig.group(_placeholders(own, possible))))
+        section = Section(pcrsig.SECTION, Blob.of_bytes(b" " * size), "recipe", profile)
+
         last = max(index for index, other in enumerate(sections) if profile is None or other.profile == profile)
         sections.insert(last + 1, section)
-        reservations.append(PolicyReservation(section, own))
+        reservations.append(PolicyReservation(profile, size, own))
     return replace(image, sections=tuple(sections)), tuple(reservations)
 
 
-def _placeholders(keys: Sequence[PolicyKey], what: Sequence[Case]) -> Iterator[tuple[str, PolicySignature]]:
+def _placeholders(keys: Sequence[PolicyKey], possible: Sequence[Case]) -> Iterator[tuple[str, PolicySignature]]:
     """Entries as large as those that will be made; different ones, so that none is left out."""
     number = 0
     for key in keys:
         signature = base64.b64encode(bytes(key.signature_size)).decode()
-        for _case in what:
+        for _case in possible:
             for bank in key.request.banks:
                 for _phase in key.request.phases:
                     number += 1
@@ -139,55 +143,54 @@ def _entry(key: PolicyKey, policy: str, signature: str | None) -> PolicySignatur
 def deferred_sections(
     layout: Layout,
     reservations: Sequence[PolicyReservation],
-    signers: Callable[[SignRequest], Signer | None],
-    made: dict[int, bytes],
+    signers: Signers | None,
+    written: dict[int, bytes],
 ) -> dict[int, DeferredContent]:
     """For `assemble`: what makes each `.pcrsig` of a layout, by the section's index.
 
-    `signers` gives the open signer of a request, or None where its policies are to be signed elsewhere. What was made
-    is kept in `made`, and used again.
+    `signers` are open; None where the policies are to be signed elsewhere. Each section is kept in `written`, by its
+    index, and written the same again.
     """
-    index = {id(placed.section): number for number, placed in enumerate(layout.sections)}
 
-    def maker(number: int, reservation: PolicyReservation) -> DeferredContent:
+    def maker(index: int, reservation: PolicyReservation) -> DeferredContent:
         def make(assembly: Assembly) -> bytes:
-            if number not in made:
+            if index not in written:
                 entries = pcrsig.group(_entries(layout, assembly, reservation, signers))
-                made[number] = pcrsig.encode(entries, reservation.section.content.size)
-            return made[number]
+                written[index] = pcrsig.encode(entries, reservation.size)
+            return written[index]
 
         return make
 
-    return {
-        index[id(reservation.section)]: maker(index[id(reservation.section)], reservation)
-        for reservation in reservations
-    }
+    makers = {}
+    for reservation in reservations:
+        (section,) = layout.find(pcrsig.SECTION, reservation.profile)
+        makers[section.index] = maker(section.index, reservation)
+    return makers
 
 
 def _entries(
-    layout: Layout, assembly: Assembly, reservation: PolicyReservation, signers: Callable[[SignRequest], Signer | None]
+    layout: Layout, assembly: Assembly, reservation: PolicyReservation, signers: Signers | None
 ) -> Iterator[tuple[str, PolicySignature]]:
-    signed: dict[tuple[int, bytes], str] = {}
-    what = cases(layout, None, [reservation.section.profile])
+    possible = cases(layout, None, [reservation.profile])
     for key in reservation.keys:
-        signer = signers(key.request.signer)
-        for bank, policy in policies(layout, assembly, what, key.request):
-            made = _entry(key, policy.hex(), None)
+        signer = signers.of(key.request.signer) if signers else None
+        signatures: dict[bytes, str] = {}
+        for bank, policy in policies(layout, assembly, possible, key.request):
+            entry = _entry(key, policy.hex(), None)
             if signer is not None:
                 # Banks and cases can share a policy; a token is asked once for each.
-                known = (id(key), made.message)
-                if known not in signed:
-                    signed[known] = base64.b64encode(_sign(signer, key, made.message)).decode()
-                made = replace(made, tbs=None, sig=signed[known])
-            yield bank, made
+                if entry.message not in signatures:
+                    signatures[entry.message] = base64.b64encode(_sign(signer, key, entry.message)).decode()
+                entry = replace(entry, tbs=None, sig=signatures[entry.message])
+            yield bank, entry
 
 
 def policies(
-    layout: Layout, assembly: Assembly, what: Sequence[Case], request: PolicyRequest
+    layout: Layout, assembly: Assembly, possible: Sequence[Case], request: PolicyRequest
 ) -> Iterator[tuple[str, bytes]]:
     """Each bank and policy digest that a request asks for, in these cases."""
     contents = SectionDigests(layout, assembly, request.banks)
-    for case in what:
+    for case in possible:
         events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
         for bank in request.banks:
             start = replay(bank, (event.digests[bank] for event in events), bytes(BANKS[bank]))
@@ -200,7 +203,7 @@ def _sign(signer: Signer, key: PolicyKey, message: bytes) -> bytes:
     if signer.key is None:
         raise ValueError("a program signs files, not digests")
     digest = hashlib.new(_DIGEST, message).digest()
-    with errors_at(key.request.signer), blame(key.request.signer.plugin, f"failed in backend {signer.name!r}"):
+    with errors_at(key.request.signer), key.request.signer.backend.running():
         signature = signer.key.sign(digest, _DIGEST)
         if not x509.verifies(key.public_key, signature, digest, _DIGEST):
             raise SigningError("the signature was not made by the key that was planned", where="key")

@@ -14,7 +14,7 @@ from fuki_build.formats.uefi.authenticated_variable import VENDORS
 from fuki_build.formats.uefi.efi_signature_list import SignatureList, SignatureType
 from fuki_build.formats.uefi.variable_store import StoredVariable
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
-from fuki_build.hooks.host import Contribution, blame
+from fuki_build.hooks.host import Contribution
 from fuki_build.hooks.records import SourceContext
 from fuki_build.image.blob import Blob
 
@@ -121,7 +121,7 @@ def enroll(
     _check_lists(source)
     revoked = tuple(_union(_lists(before, "dbx"), keys.dbx))
     whole = structs.replace(keys, dbx=revoked)
-    with blame(enroller.plugin, f"failed in enroller {enroller.thing.name!r}"):
+    with enroller.running():
         enroller.thing().enroll(source, target, whole, context)
     wrong = _wrong(source, target, before, whole)
     if wrong:

@@ -3,8 +3,6 @@
 import hashlib
 from collections.abc import Callable
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from fuki_build.errors import SigningError
 from fuki_build.formats.asn1 import detached_signature, x509
 from fuki_build.formats.uefi import authenticated_variable
@@ -42,6 +40,5 @@ def authenticate(
     public_key = x509.public_key_of(certificate)
     if not x509.verifies(public_key, signature, digest, algorithm):
         raise SigningError(f"the signature was not made by the key of {x509.subject(certificate)}")
-    is_rsa = isinstance(x509.decode_public_key(public_key), rsa.RSAPublicKey)
-    signed = detached_signature.encode(signature, certificate, rsa=is_rsa)
+    signed = detached_signature.encode(signature, certificate, rsa=x509.is_rsa(public_key))
     return authenticated_variable.encode(AuthenticatedPayload(time, signed, value))

@@ -1,6 +1,6 @@
 """Confidential computing: launch digests of SEV, SEV-ES, SEV-SNP and TDX, ID blocks, and reference values.
 
-What is heavy is imported where it is used, so that loading the plugin costs little where nothing is launched.
+Heavy modules are imported where they are used, so that loading the plugin costs little if nothing is launched.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 @hookimpl
-def fuki_launch_models() -> Sequence[LaunchModel]:
+def fuki_launch_models() -> Sequence[type[LaunchModel]]:
     from fuki_coco.sev import Sev, SevEs  # noqa: PLC0415
     from fuki_coco.snp import SevSnp  # noqa: PLC0415
     from fuki_coco.tdx import Tdx  # noqa: PLC0415
 
-    return [Sev(), SevEs(), SevSnp(), Tdx()]
+    return [Sev, SevEs, SevSnp, Tdx]
 
 
 @hookimpl

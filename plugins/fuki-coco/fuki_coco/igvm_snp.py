@@ -34,45 +34,52 @@ _ZEROS = bytes(PAGE)
 
 
 def predict(file: Igvm, parameters: LaunchParameters, technology: str) -> LaunchPrediction | None:
-    """The digests under QEMU (with KVM) and Hyper-V; the file alone says how many vCPUs are measured."""
+    """The digests under QEMU (with KVM) and Hyper-V; the file alone determines how many vCPUs are measured."""
     if mask_of(file, IgvmPlatform.SEV_SNP) is None:
         return None
+
     digests, notes = [], []
     for vmm in parameters.vmms:
         if vmm not in _VMMS:
             notes.append(LaunchNote(technology, f"{vmm} does not launch IGVM files"))
             continue
+
         flaw = _kvm_flaw(file) if vmm == Vmm.QEMU else None
         if flaw is not None:
             notes.append(LaunchNote(technology, f"KVM cannot launch this file as it is measured: {flaw}"))
             continue
+
         digest = extend(START, pages(file, vmm))
         digests.append(LaunchDigest(technology, "MEASUREMENT", "sha384", digest.hex(), vmm, variant="igvm"))
         notes += [LaunchNote(technology, text) for text in _id_block_flaws(file, vmm, digest)]
+
     if parameters.boots != (None,):
         notes.append(LaunchNote(technology, "an IGVM file holds all that is measured: nothing is injected"))
+
     return LaunchPrediction(tuple(digests), tuple(notes))
 
 
 def mask_of(file: Igvm, platform: IgvmPlatform) -> int | None:
-    """The bit that stands for a platform in the file's headers; None where it is not supported."""
-    return next((found.mask for found in file.platforms if found.platform == platform), None)
+    """The bit that stands for a platform in the file's headers; None if it is not supported."""
+    return next((supported.mask for supported in file.platforms if supported.platform == platform), None)
 
 
 def pages(file: Igvm, vmm: str) -> Iterator[Page]:
-    """Every page in file order. Raises `FormatError` for a file that adds too much, or is not for SEV-SNP."""
+    """Every page in file order. Raises `FormatError` for a file that adds too much memory, or is not for SEV-SNP."""
     mask = mask_of(file, IgvmPlatform.SEV_SNP)
     if mask is None:
         raise FormatError("the IGVM file does not support SEV-SNP")
-    room = MAX_LAUNCH // PAGE
+
+    remaining = MAX_LAUNCH // PAGE
     for page in _pages(file, mask, SnpPageType.ZERO if vmm == Vmm.QEMU else SnpPageType.NORMAL):
-        if (room := room - 1) < 0:
+        if (remaining := remaining - 1) < 0:
             raise FormatError(f"the IGVM file adds more than {MAX_LAUNCH:#x} bytes of memory")
         yield page
 
 
 def _pages(file: Igvm, mask: int, empty: SnpPageType) -> Iterator[Page]:
     areas: dict[int, int] = {}
+
     for directive in file.of(mask):
         match directive:
             case ParameterArea():
@@ -88,10 +95,11 @@ def _pages(file: Igvm, mask: int, empty: SnpPageType) -> Iterator[Page]:
 
 
 def inserted(directive: ParameterInsert, areas: dict[int, int]) -> Iterator[Page]:
-    """A parameter area's pages: what the loader writes there is not measured."""
+    """A parameter area's pages; the loader's content is not measured."""
     if directive.area not in areas:
         raise FormatError(f"the IGVM file inserts parameter area {directive.area}, which it does not declare")
     part, size = f"parameter area {directive.area}", areas[directive.area]
+
     check_range(part, directive.gpa, size)
     for address in range(directive.gpa, directive.gpa + size, PAGE):
         yield Page(part, SnpPageType.UNMEASURED, address)
@@ -102,10 +110,12 @@ def _data(file: Igvm, directive: PageData, empty: SnpPageType) -> Iterator[Page]
     addresses = range(directive.gpa, directive.gpa + directive.size, PAGE)
     if directive.kind not in list(PageKind):
         raise FormatError(f"the IGVM file has page data of the unknown kind {directive.kind:#x}")
+
     kind = _KINDS.get(PageKind(directive.kind))
     if kind is not None and kind is not SnpPageType.NORMAL:
         yield from (Page(f"{kind.name} page", kind, address) for address in addresses)
         return
+
     content = file.page(directive)
     for number, address in enumerate(addresses):
         if directive.unmeasured:
@@ -119,7 +129,7 @@ def _data(file: Igvm, directive: PageData, empty: SnpPageType) -> Iterator[Page]
 
 
 def _kvm_flaw(file: Igvm) -> str | None:
-    """KVM adds exactly one VMSA, at the end and at its own address."""
+    """Why KVM cannot launch a file: it adds exactly one VMSA, at the end and at its own address."""
     mask = mask_of(file, IgvmPlatform.SEV_SNP) or 0
     added = [d for d in file.of(mask) if isinstance(d, PageData | ParameterInsert | VpContext)]
     contexts = [d for d in added if isinstance(d, VpContext)]

@@ -1,4 +1,4 @@
-"""AMD SEV and SEV-ES: the digest that the owner of a guest gets to compare before giving it a secret.
+"""AMD SEV and SEV-ES: the digest that the owner of a guest compares before giving it a secret.
 
 Source: AMD, "Secure Encrypted Virtualization API" (55766), 6.5 LAUNCH_MEASURE; target/i386/sev.c in QEMU.
 """
@@ -38,8 +38,10 @@ class Sev(LaunchModel):
             return None
         notes = unknown_vmms(self, parameters)
         boots = parameters.boots if len(notes) < len(parameters.vmms) else ()
-        found = [(boot_name(boot), _stream(firmware, boot).hexdigest()) for boot in boots]
-        digests = [LaunchDigest(self.name, _REGISTER, _ALGORITHM, digest, boot=boot) for boot, digest in found]
+
+        predicted = [(boot_name(boot), _stream(firmware, boot).hexdigest()) for boot in boots]
+        digests = [LaunchDigest(self.name, _REGISTER, _ALGORITHM, digest, boot=boot) for boot, digest in predicted]
+
         return LaunchPrediction(tuple(digests), notes)
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
@@ -62,12 +64,14 @@ class SevEs(LaunchModel):
         image = _decode(firmware)
         if image is None or image.reset_address is None:
             return None
+
         known = [vmm for vmm in parameters.vmms if vmm in self.vmms]
         digests: list[LaunchDigest] = []
         for boot in parameters.boots:
             stream = _stream(firmware, boot)
             for vmm in known:
                 digests += self._rows(stream, image, vmm, boot, parameters)
+
         return LaunchPrediction(tuple(digests), unknown_vmms(self, parameters))
 
     def _rows(
@@ -76,9 +80,11 @@ class SevEs(LaunchModel):
         for model, count in product(cpu_models(vmm, parameters), parameters.vcpus):
             first, other = _registers(image, vmm, model)
             stream = start.copy()
+
             stream.update(first)
             for _ in range(count - 1):
                 stream.update(other)
+
             yield LaunchDigest(
                 self.name, _REGISTER, _ALGORITHM, stream.hexdigest(), vmm, count, model, boot=boot_name(boot)
             )
@@ -88,6 +94,7 @@ class SevEs(LaunchModel):
         image = _decode(firmware)
         if image is None:
             raise FormatError("the firmware is no OVMF build, so it is not made for SEV-ES")
+
         yield from _steps(firmware, parameters.boots[0])
         vmm = parameters.vmms[0]
         first, other = _registers(image, vmm, cpu_models(vmm, parameters)[0])
@@ -120,7 +127,7 @@ def _hashes(firmware: bytes, boot: DirectBoot | None) -> bytes:
 
 
 def _registers(image: Ovmf, vmm: str, model: str | None) -> tuple[bytes, bytes]:
-    """The register pages of the first vCPU and of the others; no guest features are measured here."""
+    """The register pages of the first vCPU and of the others; guest features are not measured here."""
     signature = cpus.find_signature(model) if model is not None else 0
     first, other = (register_page(vmm, start, signature, 0) for start in (RESET_VECTOR, image.reset_address or 0))
     return first, other

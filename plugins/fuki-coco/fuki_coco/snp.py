@@ -45,9 +45,11 @@ class SevSnp(LaunchModel):
         file = igvm.decode(Reader.of(firmware))
         if file is not None:
             return igvm_snp.predict(file, parameters, self.name)
+
         image = ovmf.decode(Reader.of(firmware))
         if image is None or image.sev is None:
             return None
+
         if parameters.svsm is not None:
             return self._svsm(firmware, parameters.svsm, parameters)
         return self._ovmf(firmware, image, parameters)
@@ -61,13 +63,16 @@ class SevSnp(LaunchModel):
         start = extend(START, firmware_pages(firmware))
         digests: list[LaunchDigest] = []
         notes = []
+
         for vmm in parameters.vmms:
             if vmm == Vmm.HYPERV:
                 notes.append(LaunchNote(self.name, "Hyper-V launches IGVM files only"))
                 continue
+
             for boot in parameters.boots:
                 digest = extend(start, metadata_pages(image, len(firmware), vmm, boot))
                 digests += self._rows(digest, image, vmm, boot, parameters)
+
         return LaunchPrediction(tuple(digests), tuple(notes))
 
     def _rows(
@@ -86,8 +91,10 @@ class SevSnp(LaunchModel):
             raise RecipeError("an SVSM with firmware beside it is known under QEMU only", hint="add qemu to the VMMs")
         if parameters.boots != (None,):
             raise RecipeError("an SVSM has no page for the hashes of a kernel, so none can be booted directly")
+
         start = extend(START, svsm_pages(firmware, svsm))
         entry = _svsm_entry(firmware, svsm)
+
         digests = []
         for model in _named_models(parameters):
             page = page_of("vCPU", SnpPageType.VMSA, VMSA_ADDRESS, svsm_page(entry, cpus.find_signature(model)))
@@ -95,23 +102,28 @@ class SevSnp(LaunchModel):
                 LaunchDigest(self.name, "MEASUREMENT", "sha384", digest.hex(), Vmm.QEMU, count, model, 1, variant=_SVSM)
                 for count, digest in _chain(extend(start, [page]), page, parameters.vcpus)
             ]
+
         others = [
             LaunchNote(self.name, f"how {vmm} launches an SVSM is not known")
             for vmm in parameters.vmms
             if vmm != Vmm.QEMU
         ]
+
         return LaunchPrediction(tuple(digests), tuple(others))
 
     def _pages(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[Page]:
         check_parameters(parameters)
         vmm, boot, count = parameters.vmms[0], parameters.boots[0], parameters.vcpus[0]
+
         file = igvm.decode(Reader.of(firmware))
         if file is not None:
             yield from igvm_snp.pages(file, vmm)
             return
+
         image = ovmf.decode(Reader.of(firmware))
         if image is None or image.sev is None:
             raise FormatError("the firmware has no SEV metadata, so it is not made for SEV-SNP")
+
         model = cpu_models(vmm, parameters)[0]
         if parameters.svsm is not None:
             yield from svsm_pages(firmware, parameters.svsm)
@@ -119,6 +131,7 @@ class SevSnp(LaunchModel):
             registers = svsm_page(_svsm_entry(firmware, parameters.svsm), signature)
             yield from (page_of(f"vCPU {i}", SnpPageType.VMSA, VMSA_ADDRESS, registers) for i in range(count))
             return
+
         yield from firmware_pages(firmware)
         yield from metadata_pages(image, len(firmware), vmm, boot)
         boot_cpu, other = vcpu_pages(image, vmm, model, parameters.guest_features[0], count)
@@ -127,7 +140,7 @@ class SevSnp(LaunchModel):
 
 
 def cpu_models(vmm: str, parameters: LaunchParameters) -> Sequence[str | None]:
-    """The CPU models to tell apart: None where the hypervisor does not measure them."""
+    """The CPU models to distinguish; None where the hypervisor does not measure them."""
     return _named_models(parameters) if knows_cpu_model(vmm) else (None,)
 
 
@@ -141,14 +154,14 @@ def firmware_pages(firmware: bytes) -> Sequence[Page]:
 
 @lru_cache(maxsize=4)
 def image_pages(part: str, image: bytes, address: int) -> Sequence[Page]:
-    """All pages of an image. Kept: the same firmware is launched in many ways."""
+    """All pages of an image, cached: the same firmware is launched in many ways."""
     return [page_of(part, SnpPageType.NORMAL, address + i * PAGE, data) for i, data in enumerate(pages(image))]
 
 
 def metadata_pages(image: Ovmf, size: int, vmm: str, boot: DirectBoot | None) -> Iterator[Page]:
-    """What the firmware's SEV metadata asks for, in the table's order; EC2 adds CPUID pages behind all others.
+    """The pages of the firmware's SEV metadata, in the table's order; EC2 adds CPUID pages after all others.
 
-    `size` is the firmware's. Raises `FukiError` for a kernel without room for its hashes.
+    `size` is the firmware's. Raises `FukiError` for a kernel if there is no page for its hashes.
     """
     sections = [section for section in image.sev or () if section.size]
     _check_sections(sections, size)
@@ -158,6 +171,7 @@ def metadata_pages(image: Ovmf, size: int, vmm: str, boot: DirectBoot | None) ->
             "not be measured",
             hint="take a build that has one, such as OVMF of edk2 2026, or boot the image from a disk",
         )
+
     for section in sections:
         if not (vmm == Vmm.EC2 and section.kind == SevKind.CPUID):
             yield from _section_pages(section, image, vmm, boot)
@@ -169,6 +183,7 @@ def metadata_pages(image: Ovmf, size: int, vmm: str, boot: DirectBoot | None) ->
 def _check_sections(sections: Sequence[SevSection], size: int) -> None:
     ranges = [(f"the {ovmf.kind_name(SevKind, s.kind)} section", s.address, s.size) for s in sections]
     check_ranges([*ranges, ("the firmware", (1 << 32) - size, size)])
+
     for section in sections:
         name = ovmf.kind_name(SevKind, section.kind)
         if section.kind not in list(SevKind):
@@ -196,7 +211,7 @@ def _hashes_page(section: SevSection, image: Ovmf, boot: DirectBoot) -> bytes:
 
 
 def vcpu_pages(image: Ovmf, vmm: str, model: str | None, features: int, count: int) -> tuple[Page, Page]:
-    """The register pages of the boot vCPU, and of every other, of `count`."""
+    """The register pages of the boot vCPU, and of each other one; `count` is the number of vCPUs."""
     signature = cpus.find_signature(model) if model is not None else 0
     if count > 1 and image.reset_address is None:
         raise FormatError("the firmware does not say where other vCPUs than the first start")
@@ -208,11 +223,12 @@ def vcpu_pages(image: Ovmf, vmm: str, model: str | None, features: int, count: i
 
 
 def svsm_pages(firmware: bytes, svsm: Svsm) -> Iterator[Page]:
-    """Firmware, then the SVSM below it and its variable store, then what the SVSM's metadata ask for."""
+    """Firmware, then the SVSM below it and its variable store, then the pages of the SVSM's metadata."""
     image = _decode_svsm(svsm)
     end = check_firmware(firmware) - svsm.variables_size
     if len(svsm.image) % PAGE or svsm.variables_size % PAGE or end < len(svsm.image):
         raise FormatError("the SVSM and the variable store are not made of whole pages that fit below the firmware")
+
     yield from firmware_pages(firmware)
     yield from image_pages(_SVSM, svsm.image, end - len(svsm.image))
     yield from metadata_pages(image, len(firmware), Vmm.QEMU, None)
@@ -231,10 +247,11 @@ def _svsm_entry(firmware: bytes, svsm: Svsm) -> int:
 
 
 def _chain(first: bytes, other: Page, counts: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """The digests with each number of vCPUs, from that with one; each is made from the one before it."""
+    """The digests for each number of vCPUs, starting with one; each is computed from the previous one."""
     by_count = {1: first}
     digest = first
     for count in range(2, max(counts) + 1):
         digest = by_count[count] = extend(digest, [other])
+
     for count in counts:
         yield count, by_count[count]

@@ -1,4 +1,4 @@
-"""The launch digest of SEV-SNP: a chain of SHA-384 over what each page was added as.
+"""The launch digest of SEV-SNP: a chain of SHA-384 over the pages in the order in which they are added.
 
 Source: AMD, "SEV Secure Nested Paging Firmware ABI Specification" (56860), 8.17 SNP_LAUNCH_UPDATE, table PAGE_INFO.
 """
@@ -17,7 +17,7 @@ _pack = _PAGE_INFO.pack
 
 
 class SnpPageType(IntEnum):
-    """Page types; only the content of the first two counts."""
+    """Page types; content is measured for the first two only."""
 
     NORMAL = 1
     VMSA = 2
@@ -28,7 +28,7 @@ class SnpPageType(IntEnum):
 
 
 class Page(NamedTuple):
-    """A page as it is added: `content` is its SHA-384, or zeros where its bytes do not count."""
+    """A page as it is added: `content` is its SHA-384, or zeros if its bytes are not measured."""
 
     part: str
     kind: SnpPageType

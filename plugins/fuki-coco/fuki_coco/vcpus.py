@@ -1,4 +1,4 @@
-"""The registers that vCPUs start with, as each hypervisor sets them.
+"""The initial registers of vCPUs, as each hypervisor sets them.
 
 Source: for EC2 and GCE what virtee/sev-snp-measure found on them; the core has what all share. The x87 control
 word of an SVSM guest is QEMU's 0x37f, as on hardware; sev-snp-measure 0.0.13 leaves it at 0.
@@ -15,7 +15,7 @@ from fuki_build.formats.confidential.vmsa import Segment, Value
 
 
 class Vmm(StrEnum):
-    """The hypervisors that differ in what they measure."""
+    """The hypervisors with different measurements."""
 
     QEMU = "qemu"
     EC2 = "ec2"
@@ -24,7 +24,7 @@ class Vmm(StrEnum):
 
 
 _CLOUD_RDX = 0x600
-"""EC2 and GCE put this where QEMU has the CPU signature."""
+"""The value in EC2 and GCE where QEMU has the CPU signature."""
 _BY_VMM: Mapping[str, Mapping[str, Value]] = MappingProxyType(
     {
         Vmm.QEMU: QEMU,
@@ -44,7 +44,7 @@ _SVSM: Mapping[str, Value] = MappingProxyType(
 
 
 def knows_cpu_model(vmm: str) -> bool:
-    """Whether the CPU model is part of what this hypervisor measures."""
+    """Whether this hypervisor's measurement includes the CPU model."""
     return vmm == Vmm.QEMU
 
 
@@ -52,7 +52,10 @@ def register_page(vmm: str, start: int, cpu_signature: int, guest_features: int)
     """The VMSA of a vCPU that starts at `start` in real mode. Raises `RecipeError` for an unknown hypervisor."""
     if vmm not in _BY_VMM:
         raise RecipeError(f"how {vmm!r} starts the vCPUs of firmware that is no IGVM file is not known")
+
+    # EC2's code segment is not marked as accessed at the reset vector.
     attributes = 0x9A if vmm == Vmm.EC2 and start == RESET_VECTOR else 0x9B
+
     fields: dict[str, Value] = {
         **COMMON,
         "rdx": cpu_signature,
@@ -60,6 +63,7 @@ def register_page(vmm: str, start: int, cpu_signature: int, guest_features: int)
         **_BY_VMM[vmm],
         **real_mode_code(start, attributes),
     }
+
     return vmsa.encode(fields)
 
 

@@ -30,16 +30,20 @@ def firmware(
 ) -> bytes:
     """64 KiB of firmware with these sections in its metadata."""
     data = bytearray(0x10000)
+
     pack_into("<4sIII", data, 0x1000, b"ASEV", 16 + 12 * len(sev), 1, len(sev))
     for number, section in enumerate(sev):
         pack_into("<III", data, 0x1010 + 12 * number, *section)
+
     pack_into("<4sIII", data, 0x8000, b"TDVF", 16 + 32 * len(tdx), 1, len(tdx))
     for number, row in enumerate(tdx):
         pack_into("<IIQQII", data, 0x8010 + 32 * number, *row)
+
     entries = entry(ovmf.SEV_METADATA, pack("<I", 0xF000)) + entry(ovmf.TDX_METADATA, pack("<I", 0x8000))
     entries += entry(ovmf.SEV_HASH_TABLE, pack("<II", table, 0x400))
     if reset:
         entries += entry(ovmf.SEV_ES_RESET, pack("<I", 0x80B004))
+
     entries += pack("<H", len(entries) + 18) + ovmf.FOOTER.bytes_le
     data[-32 - len(entries) : -32] = entries
     return bytes(data)
@@ -193,11 +197,11 @@ def test_pages_of_an_igvm_file_where_no_memory_can_be_are_refused(
 @given(st.lists(st.tuples(*[st.integers(0, 0xFFFFFFFF)] * 3), max_size=4))
 def test_any_sev_metadata_are_launched_or_refused(sections: list[tuple[int, int, int]]):
     try:
-        found = SevSnp().predict(firmware(sections), ONE)
+        prediction = SevSnp().predict(firmware(sections), ONE)
     except FormatError:
         return
-    assert found is not None
-    assert len(found.digests) == 1
+    assert prediction is not None
+    assert len(prediction.digests) == 1
 
 
 words, longs = st.integers(0, 0xFFFFFFFF), st.integers(0, (1 << 64) - 1)
@@ -206,8 +210,8 @@ words, longs = st.integers(0, 0xFFFFFFFF), st.integers(0, (1 << 64) - 1)
 @given(st.lists(st.tuples(words, words, longs, longs, words, words), max_size=4))
 def test_any_tdx_metadata_are_launched_or_refused(sections: list[tuple[int, ...]]):
     try:
-        found = Tdx().predict(firmware(tdx=sections), ONE)
+        prediction = Tdx().predict(firmware(tdx=sections), ONE)
     except FormatError:
         return
-    assert found is not None
-    assert len(found.digests) == 2
+    assert prediction is not None
+    assert len(prediction.digests) == 2

@@ -1,4 +1,4 @@
-"""AWS KMS, through boto3. Source: the API's reference, and the service model that botocore has of it."""
+"""AWS KMS, through boto3. Sources: the API's reference, and botocore's service model."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ _ARN = re.compile(r"arn:[^:]+:kms:([^:]+):")
 _ALGORITHMS = {
     f"{scheme}_SHA_{size}": f"sha{size}" for scheme in ("RSASSA_PKCS1_V1_5", "ECDSA") for size in (256, 384, 512)
 }
-"""The service's signing algorithms that images use, and the digests of each."""
+"""The service's signing algorithms that images use, with the digest of each."""
 
 _SERVICE = Service(
     name="AWS KMS",
@@ -56,7 +56,7 @@ _OF_SERVICE: dict[str, Callable[[Service], SigningError]] = {
 }
 _SKEWED = ("RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed")
 _OUT_OF_TIME = re.compile(r"Signature (?:expired|not yet current)")
-"""What the service says beside the code for all signatures that are wrong."""
+"""The service's message for a time problem, whose error code is that of all wrong signatures."""
 _WITHOUT_CREDENTIALS = (
     exceptions.CredentialRetrievalError,
     exceptions.NoCredentialsError,
@@ -67,7 +67,7 @@ _WITHOUT_CREDENTIALS = (
 
 
 class _Client(Protocol):
-    """What is used of boto3's client, which is made at run time from the service model."""
+    """The part used of boto3's client, which is generated at run time from the service model."""
 
     def get_public_key(self, *, KeyId: str) -> Mapping[str, Any]: ...  # noqa: N803
 
@@ -82,9 +82,10 @@ class AwsKey(RemoteKey):
     def __init__(self, client: _Client, name: str, certificates: list[bytes]) -> None:
         with _problems(name):
             answer = client.get_public_key(KeyId=name)
-            # An alias may be given to another key at any time; signed is with the one whose public key is known.
+            # An alias may be moved to another key at any time, so signing uses the id of the key with this public key.
             self._id: str = answer["KeyId"]
             public_key: bytes = answer["PublicKey"]
+
         self._client = client
         self._algorithms = {
             _ALGORITHMS[algorithm]: algorithm
@@ -109,6 +110,7 @@ def open_key(options: AwsOptions, context: SigningContext) -> AwsKey:
     arn = _ARN.match(options.key)
     if region is None and arn:
         region = arn[1]
+
     shared = ("aws-kms", region, options.profile, options.endpoint_url)
     client = context.once(shared, lambda: closing(_connect(options, region)))
     return AwsKey(client, options.key, context.certificates(options))
@@ -121,9 +123,10 @@ def _connect(options: AwsOptions, region: str | None) -> _Client:
         read_timeout=READ_TIMEOUT,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
+
     with _problems(options.key):
         session = boto3.session.Session(profile_name=options.profile, region_name=region)
-        # Clients for roles that are to be assumed come from the session, too.
+        # The session also makes the clients for assuming roles.
         session.events.register("before-send", _Sender(session))
         client: _Client = session.client("kms", endpoint_url=endpoint, config=config)
     return client
@@ -140,7 +143,7 @@ class _HttpsPool(HTTPSConnectionPool):
 
 
 class _Session(URLLib3Session):  # type: ignore[misc]
-    """botocore's own way to send requests, with connections that have bounds."""
+    """botocore's own HTTP session, with connections that have limits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as botocore has them
         super().__init__(*args, **kwargs)
@@ -176,20 +179,22 @@ def _problems(key: str) -> Iterator[None]:
     except exceptions.BotoCoreError as error:
         raise _of_client(error) from None
     except (AttributeError, KeyError, TypeError, ValueError, ResponseParserError):
-        # boto3 trips over an answer of another form, and does not ask for the fields that it should have.
+        # boto3 fails on an answer of another form, and does not check for required fields.
         raise _SERVICE.garbled() from None
 
 
 def _of_answer(error: exceptions.ClientError, key: str) -> SigningError:
     code = error.response.get("Error", {}).get("Code", "")
+
     if code in _SKEWED or _OUT_OF_TIME.search(error.response.get("Error", {}).get("Message", "")):
         return _SERVICE.skewed()
-    if error.operation_name not in ("GetPublicKey", "Sign"):  # a role was to be assumed
+    if error.operation_name not in ("GetPublicKey", "Sign"):  # a failure to assume a role
         return _SERVICE.bad_credentials()
     if code in _OF_KEY:
         return _OF_KEY[code](_SERVICE, key)
     if code in _OF_SERVICE:
         return _OF_SERVICE[code](_SERVICE)
+
     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _SERVICE.broken()
     return _SERVICE.refused(code)
@@ -206,6 +211,7 @@ def _of_client(error: exceptions.BotoCoreError) -> SigningError:
             return _SERVICE.untrusted("AWS_CA_BUNDLE")
         case exceptions.ConnectionError() | exceptions.HTTPClientError():
             return _SERVICE.unreachable()
+
     if isinstance(error, _WITHOUT_CREDENTIALS):
         return _SERVICE.without_credentials()
     hint = "look at AWS's configuration files, and at the environment variables that begin with AWS_"

@@ -1,4 +1,4 @@
-"""The rule of `transport` for clients that use requests."""
+"""The rules of `transport` for clients that use requests."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from fuki_kms.transport import POOLS, refuse_clear
 
 
 def open_session(service: Service, retries: Retry | None = None) -> requests.Session:
-    """A session whose answers have bounds, and that reaches this machine without a proxy."""
+    """A session with limits on answers, which connects to this machine without a proxy."""
     session = requests.Session()
     mount(session, service, retries)
     return session
 
 
 def mount(session: requests.Session, service: Service, retries: Retry | None = None) -> None:
-    """Make a session one like that of `open_session`."""
+    """Give an existing session the same limits as one from `open_session`."""
     for scheme in ("https://", "http://"):
         session.mount(scheme, _Adapter(service, retries))
 
@@ -36,7 +36,7 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - as requests has them
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if type(manager) is ProxyManager:  # one for SOCKS has connections of its own
+        if type(manager) is ProxyManager:  # the one for SOCKS has its own connections
             manager.pool_classes_by_scheme = POOLS
         return manager
 

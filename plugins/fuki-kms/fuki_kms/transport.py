@@ -1,4 +1,4 @@
-"""The rule of `fuki_build.network` for clients that stand on urllib3, as all do; and who may see credentials."""
+"""The limits of `fuki_build.network` for clients based on urllib3, as all are; and protection of credentials."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,20 +16,20 @@ from fuki_kms.remote import Service
 
 @contextmanager
 def call(service: Service) -> Iterator[None]:
-    """Around requests to a service and the client's handling of answers. Raises `SigningError` for what has no bounds.
+    """Surround requests to a service and the client's handling of answers. Raises `SigningError` beyond the limits.
 
-    Other errors pass as they are.
+    Other errors pass unchanged.
     """
-    with network.call() as this:
+    with network.call() as limits:
         try:
             yield
         except RecursionError:
-            # JSON of any depth; parsers stop where Python's stack would end.
+            # JSON of any depth; parsers stop where Python's stack would overflow.
             raise service.garbled() from None
         except Exception:
-            if this.oversized:
+            if limits.oversized:
                 raise service.garbled() from None
-            if this.late:
+            if limits.late:
                 raise service.slow() from None
             raise
 
@@ -60,7 +60,7 @@ POOLS = {"http": _Pool, "https": _TlsPool}
 
 
 def refuse_clear(url: str, headers: Mapping[str, Any], service: Service) -> None:
-    """Refuse to send credentials in clear to another machine, wherever the client has its address from."""
+    """Refuse to send credentials unencrypted to another machine, wherever the client got its address from."""
     names = {name.lower() for name in headers}
     if urlsplit(url).scheme != "https" and not is_local(url) and names & {"authorization", "x-amz-security-token"}:
         hint = "look for an http address in the environment and in the service's configuration files"

@@ -104,17 +104,17 @@ def test_another_endpoint_is_spoken_to_if_one_is_given(opened, aws_kms, internet
 def test_keys_of_one_region_share_a_client(opened, monkeypatch):
     import boto3
 
-    made = []
+    sessions = []
     session: Callable[..., object] = boto3.session.Session
 
     def open_session(**options: object) -> object:
-        made.append(options)
+        sessions.append(options)
         return session(**options)
 
     monkeypatch.setattr(boto3.session, "Session", open_session)
     opened("alias/rsa")
     opened("alias/p256")
-    assert len(made) == 1
+    assert len(sessions) == 1
 
 
 def test_the_certificates_are_those_of_the_recipe(opened, internet, tmp_path):

@@ -1,4 +1,4 @@
-"""What modules and tokens answer, in words."""
+"""The answers of modules and tokens, in words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from pkcs11.exceptions import PKCS11Error
 _GONE = "the token was removed, or has ended the session"
 _IN_USE = "this process is logged in to the token already, through another module"
 DEVICE_TROUBLES = (exceptions.GeneralError, exceptions.FunctionFailed, exceptions.DeviceError)
-"""What modules answer when what is behind them does not; there is no better code for it."""
+"""Errors that modules report when the device behind them does not respond; there is no better code for that."""
 DEVICE_HINT = (
     "look at the module's configuration, and whether the device is there, its service runs and this user may use it; "
     "for a TPM, /dev/tpmrm0 with the group tss, or TPM2_PKCS11_TCTI"
@@ -45,19 +45,19 @@ _REASONS: dict[type[Exception], str] = {
 
 
 def reason(error: Exception) -> str:
-    """Why; by the token's answer, else python-pkcs11's text or the name of its exception."""
+    """The reason of an error: the token's answer, else python-pkcs11's text or the name of its exception."""
     return _REASONS.get(type(error), str(error) or type(error).__name__)
 
 
 @contextmanager
-def refusal(what: str, where: str, hint: str | None = None) -> Iterator[None]:
-    """Turn what python-pkcs11 raises into a `SigningError` that says what could not be done, and why.
+def refusal(failure: str, where: str, hint: str | None = None) -> Iterator[None]:
+    """Turn python-pkcs11's exceptions into a `SigningError` with the `failure`, what could not be done, and the reason.
 
-    Beside its own errors it raises `ValueError` for numbers (of kinds of keys) that it does not know.
+    Besides its own errors, python-pkcs11 raises `ValueError` for numbers (of kinds of keys) that it does not know.
     """
     try:
         yield
     except (PKCS11Error, ValueError) as error:
         if hint is None and isinstance(error, DEVICE_TROUBLES):
             hint = DEVICE_HINT
-        raise SigningError(f"{what}: {reason(error)}", where=where, hint=hint) from error
+        raise SigningError(f"{failure}: {reason(error)}", where=where, hint=hint) from error

@@ -1,4 +1,4 @@
-"""Tokens: finding the one that a URI means, and logging in to it once."""
+"""Tokens: finding the one that a URI identifies, and logging in to it once."""
 
 import sys
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _MAX_LISTED = 8
 
 
 class Pin:
-    """A token's PIN, asked for when it is needed, and once for all keys. `where` is the option that names `source`."""
+    """A token's PIN, requested when needed, and once for all keys. `where` is the option that names `source`."""
 
     def __init__(self, source: str | None, where: str, token: Token, context: SigningContext) -> None:
         self.named = source is not None
@@ -44,7 +44,7 @@ class Pin:
 
 
 class OpenToken:
-    """A token with a session, which is logged in where the token asks for that, while the context lasts."""
+    """A token with a session, logged in if the token requires that, as long as the context lasts."""
 
     def __init__(self, token: Token, session: Session, pin: Pin) -> None:
         self.ended = False
@@ -55,12 +55,12 @@ class OpenToken:
 
 
 def describe(token: Token) -> Pkcs11Uri:
-    """What usually tells a token from others."""
+    """The facts that usually distinguish a token from others."""
     return Pkcs11Uri(token=token.label, serial=_serial(token))
 
 
 def listed(uris: list[Pkcs11Uri]) -> str:
-    """For hints; tokens have no order of their own."""
+    """A text for hints, sorted, since tokens have no order of their own."""
     texts = sorted(map(pkcs11_uri.encode, uris))
     return ", ".join([*texts[:_MAX_LISTED], *["…"][: len(texts) > _MAX_LISTED]])
 
@@ -70,7 +70,7 @@ def _serial(token: Token) -> str:
 
 
 def _facts(module: "Module", token: Token) -> Pkcs11Uri:
-    """All that a URI can say of a token and its surroundings (RFC 7512, 2.3)."""
+    """All attributes that a URI can give of a token and its surroundings (RFC 7512, 2.3)."""
     return Pkcs11Uri(
         token=token.label,
         manufacturer=token.manufacturer_id,
@@ -86,15 +86,16 @@ def _facts(module: "Module", token: Token) -> Pkcs11Uri:
 
 
 def _matches(uri: Pkcs11Uri, facts: Pkcs11Uri) -> bool:
-    wanted = replace(uri, object=None, type=None, id=None, module_path=None, module_name=None, pin_source=None)
-    fields = ((getattr(wanted, name), getattr(facts, name)) for name in Pkcs11Uri.__struct_fields__)
-    return all(want is None or want == fact for want, fact in fields)
+    of_token = replace(uri, object=None, type=None, id=None, module_path=None, module_name=None, pin_source=None)
+    fields = ((getattr(of_token, name), getattr(facts, name)) for name in Pkcs11Uri.__struct_fields__)
+    return all(expected is None or expected == fact for expected, fact in fields)
 
 
 def _tokens(module: "Module") -> Iterator[Token]:
-    """The tokens that can be used. A slot that answers with an error must not stand in the way of others."""
+    """The usable tokens. A slot that reports an error must not keep others from being found."""
     with refusal("the PKCS #11 module does not list its tokens", "key"):
         slots = module.get_slots(token_present=True)
+
     for slot in slots:
         with suppress(PKCS11Error):
             token = slot.get_token()
@@ -103,23 +104,25 @@ def _tokens(module: "Module") -> Iterator[Token]:
 
 
 def find_token(module: "Module", uri: Pkcs11Uri) -> Token:
-    """The one token that the URI means. Raises `SigningError` for none or several."""
-    there = list(_tokens(module))
-    found = [token for token in there if _matches(uri, _facts(module, token))]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        hint = f"say more in the URI: {listed([describe(token) for token in found])}"
-        raise SigningError(f"{len(found)} tokens are what the PKCS #11 URI asks for", where="key", hint=hint)
-    hint = f"there are: {listed([describe(token) for token in there])}" if there else "the module has no token at all"
+    """The only token that the URI identifies. Raises `SigningError` for none or several."""
+    tokens = list(_tokens(module))
+    matching = [token for token in tokens if _matches(uri, _facts(module, token))]
+
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        hint = f"say more in the URI: {listed([describe(token) for token in matching])}"
+        raise SigningError(f"{len(matching)} tokens are what the PKCS #11 URI asks for", where="key", hint=hint)
+
+    hint = f"there are: {listed([describe(token) for token in tokens])}" if tokens else "the module has no token at all"
     raise SigningError("no token is what the PKCS #11 URI asks for", where="key", hint=hint)
 
 
 def log_in(module: "Module", uri: Pkcs11Uri, source: str | None, where: str, context: SigningContext) -> OpenToken:
-    """The token that the URI means, with a session: one login serves all keys of a command, and of the process.
+    """The token that the URI identifies, with a session: one login serves all keys of a command, and of the process.
 
-    `source` is where the PIN comes from, `where` the option that says so. A login that was refused is not tried again
-    for another key, because tokens lock after a few.
+    `source` is the PIN's source, `where` the option that names it. A rejected login is not repeated for another key,
+    because tokens lock after a few.
     """
     token = find_token(module, uri)
     key = (module.so, token.slot.slot_id)
@@ -130,7 +133,7 @@ def log_in(module: "Module", uri: Pkcs11Uri, source: str | None, where: str, con
 
 
 class _Login:
-    """A session of this process, and how many contexts use it. Its end is that of the login, whoever made it."""
+    """A session of this process, and the number of contexts that use it. Its end is a logout for all of them."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -145,13 +148,14 @@ _logins: dict[tuple[str, int], _Login] = {}
 def _opened(key: tuple[str, int], token: Token, pin: Pin) -> Iterator[OpenToken | SigningError]:
     try:
         with LOCK:
-            # Who is logged in is the process' (PKCS #11 2.40, 5.6): a second login would be refused.
+            # A login is the process's (PKCS #11 2.40, 5.6): a second one would be rejected.
             login = _logins[key] if key in _logins else _Login(_open(key, token, pin))
             _logins[key] = login
             login.users += 1
     except SigningError as error:
         yield error
         return
+
     opened = OpenToken(token, login.session, pin)
     try:
         yield opened
@@ -161,7 +165,7 @@ def _opened(key: tuple[str, int], token: Token, pin: Pin) -> Iterator[OpenToken 
             login.users -= 1
             if not login.users:
                 del _logins[key]
-                # The token may be gone.
+                # The token may have been removed.
                 with suppress(PKCS11Error):
                     login.session.close()
 
@@ -186,19 +190,23 @@ def _why_not(key: tuple[str, int], error: PKCS11Error, credential: object) -> st
 
 
 def _credential(token: Token, pin: Pin) -> object:
-    """The PIN, PROTECTED_AUTH for a token with a keypad, or None where no login is needed."""
+    """The PIN, PROTECTED_AUTH for a token with a keypad, or None if no login is needed."""
     flags = token.flags
     if not flags & TokenFlag.LOGIN_REQUIRED:
         return None
+
     for flag, message, hint in _TROUBLES:
         if flags & flag:
             raise SigningError(f"the PIN of token {token.label!r} {message}", where="key", hint=hint)
+
     if _has_keypad(token, pin):
         sys.stderr.write(f"token {token.label!r} waits for its PIN to be entered on the device\n")
         return PROTECTED_AUTH
+
     if not flags & TokenFlag.USER_PIN_INITIALIZED:
         hint = "the token's own tools set it, for instance pkcs11-tool --init-pin"
         raise SigningError(f"token {token.label!r} has no user PIN yet", where="key", hint=hint)
+
     return pin.ask()
 
 
@@ -213,12 +221,12 @@ _TROUBLES = (
 
 
 def _has_keypad(token: Token, pin: Pin) -> bool:
-    """Whether the PIN is entered elsewhere: on the device, or in a window of its module. A named source goes before."""
+    """Whether the PIN is entered on the device, or in a window of its module; a named source takes precedence."""
     return bool(token.flags & TokenFlag.PROTECTED_AUTHENTICATION_PATH) and not pin.named
 
 
 def _mapper() -> AttributeMapper:
-    """Labels are bytes here: a token may hold some that are not UTF-8."""
+    """A mapper with labels as bytes: a token may have labels that are not UTF-8."""
     mapper = AttributeMapper()
     mapper.register_handler(Attribute.LABEL, bytes, bytes)
     return mapper

@@ -90,7 +90,7 @@ def test_threads_open_sign_and_close_at_the_same_time(hsm):
         import hashlib
         from concurrent.futures import ThreadPoolExecutor
         from fuki_build import signing_key
-        from fuki_build.formats import x509
+        from fuki_build.formats.asn1 import x509
 
         digest = hashlib.sha256(b"an image").digest()
 

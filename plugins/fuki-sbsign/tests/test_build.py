@@ -196,11 +196,14 @@ def test_no_secret_is_in_what_fuki_writes_and_tells(directory: Path, softhsm: st
     file += 'passphrase = "file:passphrase"\n'
     outputs = '[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n'
     (directory / "fuki.toml").write_text(RECIPE + token + file + outputs)
+
     unlocking = {PIN, PASSPHRASE}
     given = set(directory.rglob("*"))
+
     done = succeed(directory, "build", "--json")
     written = [path.read_bytes() for path in set(directory.rglob("*")) - given if path.is_file()]
     assert len(written) == 2
+
     for secret in unlocking:
         assert secret not in done.out + done.err
         assert not [data for data in written if secret.encode() in data]

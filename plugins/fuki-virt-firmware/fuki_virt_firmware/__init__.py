@@ -16,7 +16,7 @@ PROGRAM = "virt-fw-vars"
 _TIMEOUT = 120.0
 """Seconds; it needs less than one."""
 _REVOKED_AT = EfiTime(2010, 1, 1, 0, 0, 0)
-"""The time of dbx: older than any update that is sent to it later. The program would take the clock's for hashes."""
+"""The time of dbx: older than any later update. For hashes, the program would otherwise use the current time."""
 
 
 class VirtFirmware(Enroller):
@@ -34,41 +34,45 @@ class VirtFirmware(Enroller):
 
 
 def find_program() -> str:
-    """virt-fw-vars of the environment that this runs in, or else PATH's. Raises `PluginError`."""
-    found = shutil.which(PROGRAM, path=Path(sys.executable).parent) or shutil.which(PROGRAM)
-    if found is None:
+    """virt-fw-vars of this Python's environment, or else of PATH. Raises `PluginError`."""
+    program = shutil.which(PROGRAM, path=Path(sys.executable).parent) or shutil.which(PROGRAM)
+    if program is None:
         raise PluginError(f"there is no {PROGRAM}", hint="install it: pip install virt-firmware")
-    return found
+    return program
 
 
 def _arguments(keys: SecureBootKeys, workspace: Path) -> Iterator[str]:
-    """What the program is to do. Its own order is fixed: delete, Microsoft's keys, PK, KEK, db, dbx, the switch."""
+    """The program's arguments. Its own order is fixed: delete, Microsoft's keys, PK, KEK, db, dbx, the switch."""
     owner = str(keys.owner)
     for name in ("PK", "KEK", "db", "dbx"):
         yield from ("--delete", name)
+
     if keys.microsoft:
-        # With a PK of Microsoft's, which --set-pk replaces.
+        # This also enrolls a PK of Microsoft's, which --set-pk replaces.
         yield "--enroll-microsoft"
+
     numbered = [("--set-pk", keys.pk), *(("--add-kek", der) for der in keys.kek), *(("--add-db", d) for d in keys.db)]
     for number, (option, der) in enumerate(numbered):
         path = workspace / f"enroll-{number}.der"
         path.write_bytes(der)
         yield from (option, owner, str(path))
+
     if keys.dbx:
-        # The program takes the value from a file for SetVariable(), and does not look at its signature.
+        # The program reads the value from a file for SetVariable(), and ignores its signature.
         value = AuthenticatedPayload(_REVOKED_AT, b"\0", efi_signature_list.encode(keys.dbx))
         path = workspace / "enroll-dbx.auth"
         path.write_bytes(authenticated_variable.encode(value))
         yield from ("--set-dbx", str(path))
+
     yield from ["--secure-boot"] if keys.secure_boot else ["--set-false", "SecureBootEnable"]
 
 
 def _run(command: Sequence[str]) -> None:
-    done = programs.run(
+    completed = programs.run(
         command, environment=programs.environment("TMPDIR"), timeout=_TIMEOUT, largest_file=variable_store.MAX_SIZE
     )
-    if done.code:
-        raise FukiError(f"{PROGRAM} {done.how}: {done.last_lines() or 'it said nothing'}")
+    if completed.code:
+        raise FukiError(f"{PROGRAM} {completed.how}: {completed.last_lines() or 'it said nothing'}")
 
 
 @hookimpl

@@ -23,14 +23,14 @@ OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
 @pytest.fixture
 def keys(tmp_path: Path) -> SecureBootKeys:
     """Certificates that OpenSSL made."""
-    found = []
+    certificates = []
     for name in ("PK", "KEK", "db"):
         command = ["openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}/"]
         command += ["-days", "100", "-keyout", "/dev/null", "-outform", "DER", "-out", str(tmp_path / name)]
         subprocess.run(command, check=True, capture_output=True)
-        found.append((tmp_path / name).read_bytes())
+        certificates.append((tmp_path / name).read_bytes())
     revoked = efi_signature_list.hash_list(SignatureType.SHA256, [b"\xab" * 32], OWNER)
-    return SecureBootKeys(OWNER, found[0], (found[1],), (found[2],), (revoked,))
+    return SecureBootKeys(OWNER, certificates[0], (certificates[1],), (certificates[2],), (revoked,))
 
 
 def enroll(tmp_path: Path, keys: SecureBootKeys, source: Path | None = None) -> Path:
@@ -40,21 +40,21 @@ def enroll(tmp_path: Path, keys: SecureBootKeys, source: Path | None = None) -> 
 
 
 def test_the_store_holds_the_keys(tmp_path: Path, keys: SecureBootKeys):
-    found = {v.name: v for v in variable_store.decode(Reader.of(enroll(tmp_path, keys).read_bytes())) or ()}
-    assert set(found) == {"PK", "KEK", "db", "dbx", "SecureBootEnable", "CustomMode"}
+    variables = {v.name: v for v in variable_store.decode(Reader.of(enroll(tmp_path, keys).read_bytes())) or ()}
+    assert set(variables) == {"PK", "KEK", "db", "dbx", "SecureBootEnable", "CustomMode"}
     for name, der in (("PK", keys.pk), ("KEK", keys.kek[0]), ("db", keys.db[0])):
-        assert found[name].data == efi_signature_list.encode([efi_signature_list.certificate_list(der, OWNER)])
-        assert found[name].attributes == 0x27
-    assert found["dbx"].data == efi_signature_list.encode(keys.dbx)
+        assert variables[name].data == efi_signature_list.encode([efi_signature_list.certificate_list(der, OWNER)])
+        assert variables[name].attributes == 0x27
+    assert variables["dbx"].data == efi_signature_list.encode(keys.dbx)
 
 
 def test_no_clock_gets_into_the_store(tmp_path: Path, keys: SecureBootKeys):
-    found = {v.name: v for v in variable_store.decode(Reader.of(enroll(tmp_path, keys).read_bytes())) or ()}
-    assert found["dbx"].timestamp == (2010, 1, 1, 0, 0, 0)
+    variables = {v.name: v for v in variable_store.decode(Reader.of(enroll(tmp_path, keys).read_bytes())) or ()}
+    assert variables["dbx"].timestamp == (2010, 1, 1, 0, 0, 0)
     for name in ("PK", "KEK", "db"):
         shown = ["openssl", "x509", "-inform", "DER", "-in", str(tmp_path / name), "-noout", "-startdate"]
         date = subprocess.run([*shown, "-dateopt", "iso_8601"], check=True, capture_output=True, text=True).stdout
-        time = found[name].timestamp
+        time = variables[name].timestamp
         assert f"{time.year}-{time.month:02}-{time.day:02} {time.hour:02}:{time.minute:02}" in date
 
 
@@ -81,6 +81,7 @@ def test_virt_firmware_is_not_imported(tmp_path: Path, keys: SecureBootKeys):
     """It is GPL-2.0, and this is not."""
     for name, der in (("PK", keys.pk), ("db", keys.db[0])):
         (tmp_path / name).write_bytes(der)
+
     script = f"""
         import sys
         from pathlib import Path
@@ -91,6 +92,7 @@ def test_virt_firmware_is_not_imported(tmp_path: Path, keys: SecureBootKeys):
         assert "fuki_virt_firmware" in sys.modules
         assert not [name for name in sys.modules if name.partition(".")[0] == "virt"]
     """
+
     subprocess.run([sys.executable, "-c", dedent(script)], check=True)
     assert (tmp_path / "o").exists()
 

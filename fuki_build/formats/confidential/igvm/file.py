@@ -85,37 +85,45 @@ class Igvm(msgspec.Struct, frozen=True):
 
 
 def decode_header(head: bytes) -> FixedHeader | None:
-    """The fixed header from a file's first `HEADER_SIZE` bytes; None where it is no IGVM file.
+    """The fixed header from a file's first `HEADER_SIZE` bytes; None if it is not an IGVM file.
 
-    Raises `FormatError` for a header that cannot be.
+    Raises `FormatError` for an inconsistent header.
     """
     if len(head) < _FIXED.size or head[:4] != MAGIC:
         return None
+
     _, version, offset, size, total, checksum = _FIXED.unpack_from(head)
     if version not in (1, 2):
         raise FormatError(f"the IGVM file has version {version}; 1 and 2 are known")
-    fixed = _FIXED.size + (_FIXED_2.size if version > 1 else 0)
-    more = unpack(_FIXED_2, head, _FIXED.size, "the IGVM header") if version > 1 else (Architecture.X64, PAGE)
-    if offset < fixed or offset % ALIGNMENT or offset + size > total:
+
+    # Version 2 appends architecture and page size; version 1 implies them.
+    header_size = _FIXED.size + (_FIXED_2.size if version > 1 else 0)
+    extension = unpack(_FIXED_2, head, _FIXED.size, "the IGVM header") if version > 1 else (Architecture.X64, PAGE)
+
+    if offset < header_size or offset % ALIGNMENT or offset + size > total:
         raise FormatError(f"the IGVM header claims {size} bytes of headers at {offset}, the file has {total}")
-    if more[1] != PAGE:
-        raise FormatError(f"the IGVM file has pages of {more[1]} bytes; only {PAGE} are understood")
-    return FixedHeader(version, offset, size, total, checksum, fixed, *more)
+    if extension[1] != PAGE:
+        raise FormatError(f"the IGVM file has pages of {extension[1]} bytes; only {PAGE} are understood")
+
+    return FixedHeader(version, offset, size, total, checksum, header_size, *extension)
 
 
 def decode(data: Reader) -> Igvm | None:
-    """A whole file; None where it is none. Raises `FormatError` for one that lies, or whose checksum is wrong."""
+    """A whole file; None if it is not IGVM. Raises `FormatError` for false sizes or a wrong checksum."""
     header = decode_header(data.read_at(0, HEADER_SIZE))
     if header is None:
         return None
+
     if header.file_size > data.size:
         raise FormatError(f"the IGVM file claims {header.file_size} bytes, there are {data.size}")
     if header.headers_size > _MAX_HEADERS_SIZE:
         raise FormatError(f"the IGVM file has {header.headers_size} bytes of headers, too many to be one")
+
     fixed = data.read(0, header.headers_offset, "the IGVM header")
     headers = data.read(header.headers_offset, header.headers_size, "the IGVM variable headers")
     if _checksum(fixed, headers) != header.checksum:
         raise FormatError(f"the IGVM file's checksum is {header.checksum:#010x}, its headers do not have it")
+
     window = data.window(0, header.file_size)
     return Igvm(header, tuple(_decode_headers(headers)), window)
 
@@ -141,23 +149,25 @@ def data_offset(directives: Iterable[Directive], version: int = 1) -> int:
 def encode_head(
     directives: Sequence[Directive], data_size: int, version: int = 1, architecture: int = Architecture.X64
 ) -> bytes:
-    """Everything before the data, of which there are `data_size` bytes behind it, at `data_offset(directives)`.
+    """Everything before the `data_size` bytes of data, which start at `data_offset(directives)`.
 
-    Offsets in the directives count from the start of the file. Raises `FormatError` for what does not fit.
+    Offsets in the directives count from the start of the file. Raises `FormatError` for content that does not fit.
     """
     if version not in (1, 2):
         raise FormatError(f"IGVM files of version {version} are not known, only 1 and 2")
     if next(islice(directives, MAX_HEADERS, None), None) is not None:
         raise FormatError(f"an IGVM file would need more than {MAX_HEADERS} variable headers")
+
     headers = b"".join(encode_directive(directive) for directive in directives)
     start = _fixed_size(version)
     size = start + len(headers) + data_size
     if size > _MAX_FILE_SIZE:
         raise FormatError(f"an IGVM file has less than 4 GiB, this one would have {size} bytes")
-    more = _FIXED_2.pack(architecture, PAGE) if version > 1 else b""
-    unchecked = _FIXED.pack(MAGIC, version, start, len(headers), size, 0) + more
+
+    extension = _FIXED_2.pack(architecture, PAGE) if version > 1 else b""
+    unchecked = _FIXED.pack(MAGIC, version, start, len(headers), size, 0) + extension
     checksum = _checksum(unchecked, headers)
-    return _FIXED.pack(MAGIC, version, start, len(headers), size, checksum) + more + headers
+    return _FIXED.pack(MAGIC, version, start, len(headers), size, checksum) + extension + headers
 
 
 def encode(

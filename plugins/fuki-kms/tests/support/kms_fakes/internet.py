@@ -66,6 +66,7 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._lock = threading.Lock()
+
         root = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
         identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
         usage = dict.fromkeys(
@@ -73,6 +74,7 @@ class Authority:
         )
         usage.update(decipher_only=False, digital_signature=True, key_cert_sign=True, crl_sign=True)
         root = root.add_extension(x509.KeyUsage(**usage), True).add_extension(identifier, False)
+
         self.certificate.write_bytes(root.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     def context(self, host: str) -> ssl.SSLContext:
@@ -166,12 +168,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
+
         context = self.server.internet.authority.context(host)
         try:
             self.connection = context.wrap_socket(self.connection, server_side=True)
         except OSError:  # the client does not trust the authority
             self.close_connection = True
             return
+
         self.rfile.close()
         self.rfile = self.connection.makefile("rb", -1)
         self.wfile = self.connection.makefile("wb", 0)
@@ -184,15 +188,18 @@ class _Handler(BaseHTTPRequestHandler):
         if host not in self.server.internet.hosts:
             self.send_error(502, "no such host")
             return
+
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(host, self.command, parts.path, parts.query, headers, body)
+
         response = self.server.internet.answer(request)
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(response.content)))
         self.end_headers()
+
         try:
             for piece in self.pieces(response):
                 self.wfile.write(piece)

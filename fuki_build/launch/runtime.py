@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import DirectBootMode, RuntimeRegister
 from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.predict import firmware_case, predict
@@ -25,7 +25,7 @@ def runtime_banks(host: PluginHost, requests: Sequence[LaunchRequest]) -> frozen
     whole = [request for request in requests if request.direct_boot is not DirectBootMode.SECTIONS]
     for name, model in models(host).items() if whole else ():
         if any(not request.technologies or name in request.technologies for request in whole):
-            with blame(model.plugin, f"failed in launch model {name!r}"):
+            with model.running():
                 if model.thing.runtime:
                     return frozenset({BANK})
     return frozenset()
