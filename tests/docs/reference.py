@@ -129,7 +129,9 @@ def documents() -> dict[str, tuple[type[Document], ...]]:
 def _documents(_: str) -> str:
     """Each verb that prints JSON, with the parts of the page where its documents are."""
     page = (REFERENCE / "json.md").read_text()
-    rows = [(f"`fuki {verb}`", ", ".join(_link(page, kind) for kind in kinds)) for verb, kinds in documents().items()]
+    rows: list[tuple[str, ...]] = [
+        (f"`fuki {verb}`", ", ".join(_link(page, kind) for kind in kinds)) for verb, kinds in documents().items()
+    ]
     return _markdown(("verb", "prints"), rows)
 
 
