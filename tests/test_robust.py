@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fuki_build.testing import succeed
 from tests.conftest import RECIPE
-from tests.support.command import succeed
 
 OUTPUT = "out/acme.efi"
 

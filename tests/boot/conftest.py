@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ import parts
 import pytest
 from fuki_qemu.programs import ADDON
 
-from tests.support.command import invoke
-from tests.support.documents import complaints
+from fuki_build.testing import invoke
+from fuki_build.testing.documents import complaints
 
 LOGS = parts.CHECKOUT / "build" / "boot-logs"
 """What the guests of failed tests told, by test."""
@@ -123,7 +123,7 @@ _REPORT = pytest.StashKey[pytest.TestReport]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call":
         item.stash[_REPORT] = report

@@ -6,8 +6,8 @@ import parts
 import pytest
 
 from fuki_build.formats.uki.hand_over_outcome import HandOverResult
+from fuki_build.testing import succeed
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build, clouds
-from tests.support.command import succeed
 from tests.support.hand_over import outcome_of
 
 PLUGINS = (*CLOUD_PLUGINS, "hand-over")

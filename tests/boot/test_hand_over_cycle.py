@@ -9,9 +9,9 @@ from fuki_qemu.host.launch_update import Control
 from fuki_build.formats.confidential import igvm
 from fuki_build.formats.confidential.igvm import native_context
 from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
+from fuki_build.testing import succeed
 from tests.boot.conftest import Bench
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build
-from tests.support.command import succeed
 from tests.support.hand_over import outcome_of
 
 PLUGINS = (*CLOUD_PLUGINS, "hand-over")

@@ -8,10 +8,10 @@ from pathlib import Path
 import parts
 import pytest
 
+from fuki_build.testing import succeed
 from tests.boot.conftest import Bench
 from tests.boot.test_hand_over_cycle import PLUGINS, THE_HOSTS, firmware, hand_over, host
 from tests.support.bootable import build
-from tests.support.command import succeed
 from tests.support.rich import sections
 
 OWN = "own"

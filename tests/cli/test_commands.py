@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fuki_build import load_recipe
-from tests.support.command import invoke, refused, succeed
+from fuki_build.testing import invoke, refused, succeed
 
 VERBS = (
     *(

@@ -7,8 +7,8 @@ from pathlib import Path
 import parts
 import pytest
 
+from fuki_build.testing import succeed
 from tests.support.bootable import build
-from tests.support.command import succeed
 from tests.support.rich import authenticode
 
 TABLE = '[fuki.hand-over]\ninterface = "vm-launch-update"\n'

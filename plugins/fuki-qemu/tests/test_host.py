@@ -16,10 +16,10 @@ from fuki_build.formats.confidential import igvm
 from fuki_build.formats.confidential.igvm import native_context
 from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
 from fuki_build.formats.tcg import event_log
+from fuki_build.testing import invoke, succeed
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.bootable import build
-from tests.support.command import invoke, succeed
 
 from fuki_qemu.host import choice, cycle, device, log_in_memory, parts
 from fuki_qemu.host.cycle import CycleSettings
