@@ -218,13 +218,14 @@ def test_opaque_fields_survive_selection_resets_and_the_hosts_return():
         )
     )
 )
-def test_whatever_a_guest_does_the_next_start_is_from_a_file_that_can_be_parsed(steps: list[object]):
+def test_whatever_a_guest_does_the_next_start_is_from_a_file_that_can_be_parsed(
+    steps: list[str | tuple[int, bytes | None]],
+):
     guest = Guest()
     for step in steps:
         if step == "reset":
             assert guest.device.reset() in (HOSTS, OWN, OTHER)
         elif step == "read":
             assert guest.read().version == 1
-        else:
-            control, image = step
-            guest.write(control, image)
+        elif isinstance(step, tuple):
+            guest.write(*step)
