@@ -1,10 +1,10 @@
 """Which host `--host` names, and whether this machine's QEMU is one."""
 
-import subprocess
 from enum import StrEnum
 from functools import cache
 
-from fuki_build.errors import FukiError
+from fuki_build import programs
+from fuki_build.errors import FukiError, raised_as
 
 from fuki_qemu.tools import QEMU
 
@@ -27,15 +27,7 @@ def is_real(program: str = QEMU) -> bool:
 
 
 def _lines(program: str, option: str) -> str:
-    try:
-        done = subprocess.run(
-            [program, option, "help"],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise FukiError(f"cannot ask {program} what it has: {error}") from error
-    return done.stdout + done.stderr
+    with raised_as(FukiError, about=f"cannot ask {program} what it has"):
+        answer = programs.run([program, option, "help"], environment=programs.environment(), timeout=_TIMEOUT)
+
+    return (answer.stdout + answer.stderr).decode(errors="replace")

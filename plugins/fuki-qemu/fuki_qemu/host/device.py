@@ -1,11 +1,11 @@
 """The model of vm-launch-update put into a QEMU without it: a library that is loaded before it, and its other end."""
 
 import socket
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Thread
 
+from fuki_build import programs
 from fuki_build.errors import FormatError, FukiError
 
 from fuki_qemu import tools
@@ -24,9 +24,10 @@ def build_library(directory: Path) -> Path:
     tools.need(tools.COMPILER)
     library = directory / "vm-launch-update.so"
     command = [tools.COMPILER, *_FLAGS, "-o", str(library), str(_SOURCE), "-ldl"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise FukiError(f"{tools.COMPILER} cannot compile {_SOURCE.name}: {done.stderr.strip()}")
+    compiled = programs.run(command, environment=programs.environment("TMPDIR"))
+    if compiled.code:
+        raise FukiError(f"{tools.COMPILER} cannot compile {_SOURCE.name}: {compiled.last_lines(10)}")
+
     return library
 
 
