@@ -43,7 +43,7 @@ key = "keys/db.key"
 certificate = "keys/db.pem"
 """
 
-CASES = {
+CASES: dict[str, list[tuple[str, ...]]] = {
     "build": [("-o", "again.efi", "--only", "uki", "--json")],
     "check": [("--json",), (UKI, "--json")],
     "digests": [("unsigned.efi",), ("unsigned.efi", "--digest", "sha384")],

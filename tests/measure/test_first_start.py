@@ -3,6 +3,7 @@
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import parts
 import pytest
@@ -38,7 +39,7 @@ def handing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return image(tmp_path_factory.mktemp("handing"), TABLE)
 
 
-def cases(path: Path, *options: object) -> list[dict[str, object]]:
+def cases(path: Path, *options: object) -> list[dict[str, Any]]:
     loads = ("--plugin", "hand-over")
     return json.loads(succeed(path.parent, *loads, "measure", path, "--json", *options).out)["predictions"]
 

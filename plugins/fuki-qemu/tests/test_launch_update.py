@@ -226,5 +226,6 @@ def test_whatever_a_guest_does_the_next_start_is_from_a_file_that_can_be_parsed(
         elif step == "read":
             assert guest.read().version == 1
         else:
+            assert isinstance(step, tuple)
             control, image = step
             guest.write(control, image)
