@@ -19,7 +19,7 @@ from fuki_build.formats.tcg import event_log
 from fuki_build.testing import invoke, succeed
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.bootable import build
+from probe_image import build
 
 from fuki_qemu.host import choice, cycle, device, log_in_memory, parts
 from fuki_qemu.host.cycle import CycleSettings
