@@ -108,6 +108,7 @@ def run(
             largest_file=largest,
         ) as process,
     ):
+        # Our copy of the writing end would keep the output open after QEMU has ended.
         theirs.close()
         outcome = _watch(process, output, console, timeout, screen)
         code = process.wait(0)
