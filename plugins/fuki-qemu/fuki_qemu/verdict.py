@@ -130,7 +130,6 @@ def _beside_log(bank: str, events: Sequence[LoggedEvent], measured: bytes) -> st
 def _machine(machine: Machine, report: GuestReport) -> VerdictRow:
     """The SMBIOS strings that the guest was to have, of those that it can be given."""
     strings = {field: getattr(machine, field) for field in IMITATED}
-    # QEMU's firmware fills in what the machine lacks of the BIOS's strings.
     strings = {field: text for field, text in strings.items() if text or not field.startswith("bios_")}
 
     row = VerdictRow("SMBIOS", "", machine.name, None, BootVerdict.EQUAL)
