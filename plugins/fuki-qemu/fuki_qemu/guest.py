@@ -143,6 +143,7 @@ def started(
             largest_file=largest,
         ) as process,
     ):
+        # Our copy of the writing end would keep the output open after QEMU has ended.
         theirs.close()
         guest = RunningGuest(process, output, screen)
         try:
