@@ -106,6 +106,7 @@ class CommandSource(FirmwareSource):
         return FirmwareFile(output, inputs=inputs, origin={"command": options.command[0], "sha256": digest})
 
     def _run(self, arguments: list[str], options: CommandSourceOptions, output: Path, context: SourceContext) -> None:
+        # A command that is not told where to write prints the image.
         prints = not any("{output}" in word for word in options.command)
         with output.open("wb") as file:
             try:

@@ -136,6 +136,7 @@ class PluginHost:
 
     def _call(self, info: PluginInfo, hook: str) -> list[tuple[str, Any]]:
         """One plugin's contributions through one hook, sorted by name."""
+        # All plugins but this one are left out, so that what is given is known to be its own.
         others = [p for p in self._manager.get_plugins() if self._manager.get_name(p) != info.name]
         with blame(info, f"failed in {hook}"):
             answers = self._manager.subset_hook_caller(hook, others)()

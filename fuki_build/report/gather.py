@@ -65,6 +65,7 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
 
     firmware = list(_firmware_requests(layout))
     whole = Request(((0, layout.unsigned_size),))
+    # All digests come from one read of the image, which may have gigabytes.
     assembly = assemble(
         layout,
         progress=progress,

@@ -131,6 +131,7 @@ def _gaps(
 
     for (owner, key, bank), places in groups.items():
         for indices in seen.get(owner, {}).values():
+            # A key whose policies hold nowhere in this profile is expected to have one for each phase asked for.
             expected_phases = {place.phase for place in places if place.case in indices} or set(phases)
             for index, phase in product(indices, (phase for phase in tried if phase in expected_phases)):
                 if PolicyScope(index, phase) not in places:

@@ -68,6 +68,7 @@ def tpm(state: Path) -> Iterator[socket.socket]:
     ours, theirs = socket.socketpair()
     control = f"type=unixio,clientfd={theirs.fileno()}"
     command = [SWTPM, "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", control, "--terminate"]
+
     with (
         ours,
         theirs,
@@ -130,6 +131,7 @@ def started(
     # A guest can have QEMU write without end; a disk that it starts with may be larger than what it may add.
     largest = _LARGEST_FILE + max(path.stat().st_size for path in [*console.parent.iterdir(), console.parent])
     reader, writer = os.pipe()
+
     with (
         _terminal(interactive),
         errors.open("wb") as complaints,
@@ -143,7 +145,9 @@ def started(
             largest_file=largest,
         ) as process,
     ):
+        # Our copy of the writing end would keep the output open after QEMU has ended.
         theirs.close()
+
         guest = RunningGuest(process, output, screen)
         try:
             yield guest
@@ -176,6 +180,7 @@ def run(
             ended = guest.has_ended
             has_spoken = guest.listen(0 if ended else _PERIOD)
             seconds = time.monotonic() - start
+
             reason = guest.refusal() if has_spoken else None
             if reason:
                 return Outcome(Ending.REFUSED, reason, seconds)

@@ -129,15 +129,19 @@ def _boot(request: BootRequest, layout: Layout, profile: int | None, host: Plugi
         addons[programs.ADDON.name] = programs.ADDON
     if len(addons) != len(request.addons) + (programs.ADDON in addons.values()):
         raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
+
     chosen = _choose(request, host, place)
     for path in (*request.addons, chosen.code, *([chosen.store] if chosen.store else [])):
         note_read(path)
+
     options = _options(request, profile)
     hosted = _settings(request, chosen)
     trusted = programs.ADDON in addons.values()
     store = _write_store(chosen, place, None if request.direct else options, trusted=trusted) if not hosted else None
+
     is_me = request.machine or _NO_MACHINE
     expected = _expect(request, layout, is_me, profile, list(addons.values()), chosen, store, hosted, place)
+
     parts = VirtualMachine(
         firmware=_flash(chosen, store) if hosted is None else cycle.options(hosted, place),
         smbios=tuple(smbios.options(request.machine)) if request.machine else (),
@@ -149,9 +153,11 @@ def _boot(request: BootRequest, layout: Layout, profile: int | None, host: Plugi
         report=place / "report" if request.verify else None,
         debug=place / "debug" if request.verify else None,
     )
+
     if parts.disk:
         esp.write(parts.disk, request.image, addons)
     (outcome, starts), kvm = _run(request, parts, hosted, place)
+
     return Booted(
         layout=expected[-1].layout if expected else layout,
         machine=is_me,
@@ -178,6 +184,7 @@ def _choose(request: BootRequest, host: PluginHost, place: Path) -> QemuFirmware
             raise FukiError("a host that takes firmware keeps no boot option", where=where, hint=hint)
         code = request.firmware or firmware.find(secure_boot=False).code
         return QemuFirmware(code)
+
     chosen = firmware.choose(request.firmware, request.variables, secure_boot=request.keys is not None)
     return chosen if request.keys is None else firmware.enrolled(chosen, request.keys, host, place)
 
@@ -224,18 +231,20 @@ def _options(request: BootRequest, profile: int | None) -> str | None:
 
 
 def _write_store(chosen: QemuFirmware, place: Path, options: str | None, *, trusted: bool) -> Path | None:
-    """The guest's own copy of the firmware's variables, with what this boot needs; None where there are none."""
+    """The guest's own copy of the firmware's variables, with what this boot needs added; None if it keeps none."""
     if not chosen.has_store:
         if options is not None:
             hint = "name a firmware with a variable store; or with --direct, no boot option is needed"
             raise FukiError(f"{chosen.code} keeps no variables, so no boot option", where="--firmware", hint=hint)
         return None
+
     store = firmware.read_store(chosen)
     if options is not None:
         store = boot_option.with_boot_option(store, "\\" + esp.LOADER.replace("/", "\\"), options)
     if trusted:
         digest = bytes.fromhex(read_program(programs.ADDON, ("sha256",)).assembly.authenticode)
         store = boot_option.with_trusted_hash(store, digest)
+
     path = place / "variables.fd"
     path.write_bytes(store)
     return path
@@ -311,9 +320,9 @@ def _read_report(place: Path) -> GuestReport | None:
         path = place / name
         if path.is_file() and path.stat().st_size:
             with path.open("rb") as file:
-                found = report.decode(file.read(report.MAX_SIZE + 1))
-            if found is not None:
-                return found
+                guest_report = report.decode(file.read(report.MAX_SIZE + 1))
+            if guest_report is not None:
+                return guest_report
     return None
 
 
@@ -336,9 +345,10 @@ def keep_told(place: Path, keep: Path) -> None:
                 with (place / name).open("rb") as told:
                     while piece := told.read(_PIECE):
                         file.write(piece)
-        found = _salvage(place)
-        if found is not None and found.log is not None:
-            files.open(keep / "event-log").write(found.log)
+
+        guest_report = _salvage(place)
+        if guest_report is not None and guest_report.log is not None:
+            files.open(keep / "event-log").write(guest_report.log)
         files.commit()
 
 

@@ -60,9 +60,10 @@ class BootDocument(Document, frozen=True, kw_only=True):
 
 
 def document(booted: Booted, rows: Sequence[VerdictRow], starts: Sequence[StartVerdict] = ()) -> BootDocument:
-    """What came of a boot, with what was compared."""
+    """The result of a boot, with every comparison that was made."""
     case = booted.prediction.case if booted.prediction else None
     outcome = hand_over(booted)
+
     return BootDocument(
         image=booted.layout.name,
         machine=booted.machine.name,

@@ -74,14 +74,17 @@ def _register(
     row = VerdictRow(f"PCR {pcr}", bank, _hex(value), _hex(measured), BootVerdict.EQUAL)
     if measured is None:
         return _with(row, BootVerdict.MISSING, "the guest did not tell")
+
     if not isinstance(log, EventLog):
         why = "the guest has no event log" if log is None else f"the event log is damaged: {log.message}"
         verdict = (
             BootVerdict.UNKNOWN if value is None else BootVerdict.EQUAL if value == measured else BootVerdict.DIFFERENT
         )
         return _with(row, verdict, "" if verdict is BootVerdict.EQUAL else why)
+
     events = [event for event in log.events if event.extends and event.register == pcr]
     difference = _first_difference(pcr, bank, prediction, events)
+
     if value is None:
         return _with(
             row, BootVerdict.DIFFERENT if difference else BootVerdict.UNKNOWN, difference or prediction.unknown(pcr)
@@ -127,21 +130,28 @@ def _beside_log(bank: str, events: Sequence[LoggedEvent], measured: bytes) -> st
 
 def _machine(machine: Machine, report: GuestReport) -> VerdictRow:
     """The SMBIOS strings that the guest was to have, of those that it can be given."""
-    wanted = {field: getattr(machine, field) for field in IMITATED}
-    wanted = {field: text for field, text in wanted.items() if text or not field.startswith("bios_")}
+    strings = {field: getattr(machine, field) for field in IMITATED}
+    # QEMU's firmware fills in what the machine lacks of the BIOS's strings.
+    strings = {field: text for field, text in strings.items() if text or not field.startswith("bios_")}
+
     row = VerdictRow("SMBIOS", "", machine.name, None, BootVerdict.EQUAL)
     if report.smbios is None:
         return _with(row, BootVerdict.MISSING, "the guest did not tell")
+
     try:
-        found = smbios.identity(report.smbios)
+        identity = smbios.identity(report.smbios)
     except FormatError as error:
         return _with(row, BootVerdict.DIFFERENT, error.message)
+
     wrong = [
-        f"{field.replace('_', ' ')} is {found.get(field, '')!r} and not {text!r}"
-        for field, text in wanted.items()
-        if found.get(field, "") != text
+        f"{field.replace('_', ' ')} is {identity.get(field, '')!r} and not {text!r}"
+        for field, text in strings.items()
+        if identity.get(field, "") != text
     ]
-    measured = " ".join(smbios.readable(found[field]) for field in ("manufacturer", "product") if found.get(field))
+
+    measured = " ".join(
+        smbios.readable(identity[field]) for field in ("manufacturer", "product") if identity.get(field)
+    )
     row = VerdictRow(row.what, "", row.predicted, measured, row.verdict)
     return _with(row, BootVerdict.DIFFERENT, "; ".join(wrong)) if wrong else row
 
@@ -151,11 +161,12 @@ def _variables(layout: Layout, prediction: Prediction, report: GuestReport) -> I
     expected = {"StubProfile": str(prediction.case.profile or 0)}
     if layout.stub is not None:
         expected["StubInfo"] = f"{layout.stub.program} {layout.stub.version}"
+
     for name, text in sorted(expected.items()):
         if name in report.variables:
-            found = variable_text(report.variables[name])
-            verdict = BootVerdict.EQUAL if found == text else BootVerdict.DIFFERENT
-            yield VerdictRow(name, "", text, found, verdict, "" if found == text else "the stub says so")
+            guest_text = variable_text(report.variables[name])
+            verdict = BootVerdict.EQUAL if guest_text == text else BootVerdict.DIFFERENT
+            yield VerdictRow(name, "", text, guest_text, verdict, "" if guest_text == text else "the stub says so")
 
 
 def is_mismatch(rows: Sequence[VerdictRow]) -> bool:

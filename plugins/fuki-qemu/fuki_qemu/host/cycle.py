@@ -140,20 +140,24 @@ class _HostedGuest:
         end = None if timeout is None else begin + timeout
         starts: list[Start] = []
         file = self._settings.host_file
+
         while True:
             since = time.monotonic()
             self._start(file)
             event = self._wait(end)
+
             modelled = file if self._settings.is_modelled else None
             if isinstance(event, tuple):
                 self._monitor.execute("stop")
                 starts.append(Start(modelled, time.monotonic() - since, None, self._memory_below_4g()))
                 return Outcome(*event, time.monotonic() - begin), tuple(starts)
+
             starts.append(Start(modelled, time.monotonic() - since, self._report(), self._memory_below_4g()))
             following = None if is_done() else self._following(event, file)
             if following is None or len(starts) == _MAX_STARTS:
                 self._monitor.execute("quit")
                 return Outcome(Ending.ENDED, "", time.monotonic() - begin), tuple(starts)
+
             file = following
             self._reset()
 

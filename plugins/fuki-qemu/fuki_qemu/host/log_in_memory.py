@@ -20,6 +20,7 @@ def find(read_memory: Callable[[int, int], bytes], memory: Iterable[MemoryRange]
     for address, size in memory:
         if address >= _BELOW_4G:
             continue
+
         end = address + size
         while end > address:
             start = max(address, end - _CHUNK)
@@ -30,6 +31,7 @@ def find(read_memory: Callable[[int, int], bytes], memory: Iterable[MemoryRange]
                 if log is not None:
                     return log
                 at = data.rfind(_SIGNATURE, 0, at)
+
             end = start
     return None
 
@@ -54,11 +56,13 @@ def _event_end(data: bytes, at: int) -> int | None:
     register, _, count = _HEAD.unpack_from(data, at)
     if register > 23 or not 0 < count <= len(_DIGEST_SIZES):
         return None
+
     at += _HEAD.size
     for _ in range(count):
         size = _DIGEST_SIZES.get(int.from_bytes(data[at : at + 2], "little"))
         if size is None:
             return None
         at += 2 + size
+
     end = at + 4 + int.from_bytes(data[at : at + 4], "little")
     return end if at + 4 <= len(data) and end <= len(data) else None

@@ -57,19 +57,23 @@ def read_start(file: bytes, memory: Iterable[MemoryRange], vcpus: int = 1) -> Na
     decoded = igvm.decode(Reader.of(file))
     if decoded is None:
         raise FormatError("this is no IGVM file")
+
     mask = next((p.mask for p in decoded.platforms if p.platform == igvm.IgvmPlatform.NATIVE), None)
     if mask is None:
         raise FormatError("the IGVM file is for no native guest", hint="wrap the firmware with --platform native")
+
     directives = tuple(decoded.of(mask))
     contexts = [d.file_offset for d in directives if isinstance(d, igvm.VpContext)]
     if not contexts:
         raise FormatError("the IGVM file does not say with which registers a native guest starts")
     context = decoded.data.read(contexts[0], native_context.SIZE, "the registers")
+
     places = [d for d in directives if isinstance(d, igvm.PageData)]
     inserts = [d for d in directives if isinstance(d, igvm.ParameterInsert)]
     # An empty page takes 2 MiB of the guest, and nothing of the file.
     if sum(page.size for page in places) > _MAX_MEMORY or len(inserts) > _MAX_AREAS:
         raise FormatError(f"the IGVM file fills more than {_MAX_MEMORY >> 20} MiB of memory")
+
     pages = {page.gpa: decoded.page(page).ljust(page.size, b"\0") for page in places}
     for insert in inserts:
         pages[insert.gpa] = _parameters(decoded, insert.area, tuple(memory), vcpus)
@@ -81,6 +85,7 @@ def _parameters(decoded: igvm.Igvm, index: int, memory: tuple[MemoryRange, ...],
     areas = [d for d in decoded.directives if isinstance(d, igvm.ParameterArea) and d.area == index]
     if not areas or areas[0].size > _MAX_AREA:
         raise FormatError(f"the IGVM file has no parameter area {index}, or a very large one")
+
     area = bytearray(areas[0].size)
     for parameter in decoded.directives:
         if not isinstance(parameter, igvm.Parameter) or parameter.area != index:
@@ -91,6 +96,7 @@ def _parameters(decoded: igvm.Igvm, index: int, memory: tuple[MemoryRange, ...],
             content, at = vcpus.to_bytes(4, "little"), parameter.offset
         else:
             continue
+
         if at + len(content) > len(area):
             raise FormatError(f"the parameter area {index} is too small for what it is to hold")
         area[at : at + len(content)] = content
@@ -114,5 +120,6 @@ def _joined(pages: Mapping[int, bytes]) -> Iterator[Piece]:
             start = address
         run.append(pages[address])
         end = address + len(pages[address])
+
     if run:
         yield Piece(start, b"".join(run))

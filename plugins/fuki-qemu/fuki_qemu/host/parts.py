@@ -28,6 +28,7 @@ def is_running(file: bytes, memory: tuple[MemoryRange, ...], below_4g: bytes) ->
         return False
     if not rom or len(rom) > len(below_4g):
         return False
+
     running = bytearray(below_4g[-len(rom) :])
     for volume in volumes.volumes(Reader.of(rom)):
         if volume.file_system == volumes.VARIABLES:

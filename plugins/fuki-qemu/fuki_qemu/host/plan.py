@@ -45,14 +45,17 @@ def expect(
     payload = igvm_payloads(layout, conditions.profile).get(fwid) if fwid else None
     if payload is not None and not can_be_parsed(payload):
         payload = None
+
     if fwid is None or payload is None or not layout.find(HAND_OVER_SECTION):
         return (ExpectedStart(HOST, layout, last),)
     if parts.rom_of(payload, settings.memory) == parts.rom_of(settings.host_file, settings.memory):
         return (ExpectedStart(fwid, layout, last),)
+
     first = ExpectedStart(HOST, layout, before_stub(last))
     carried = parts.carried_kernel(payload, settings.memory)
     if carried is None:
         return first, ExpectedStart(fwid, layout, _predict(layout, conditions, settings, payload, place))
+
     path = place / "carried.efi"
     path.write_bytes(carried)
     inner = inspect(path)
@@ -70,6 +73,7 @@ def _predict(
     if variable_store.decode(Reader.of(rom)) is not None:
         store = place / "expected.fd"
         store.write_bytes(rom)
+
     how = read_boot(
         conditions.banks,
         direct=conditions.direct,

@@ -30,6 +30,7 @@ class Monitor:
             self._connection.sendall(json.dumps(message).encode())
         except OSError as error:
             raise FukiError(f"QEMU has ended, and takes no {command}") from error
+
         while (answer := self._read(None)) is not None:
             if "error" in answer:
                 raise FukiError(f"QEMU refuses {command}: {answer['error'].get('desc', '')}")
@@ -61,6 +62,7 @@ class Monitor:
             if not more:
                 return None
             self._rest += more
+
         line, _, self._rest = self._rest.partition(b"\n")
         message: Event = json.loads(line)
         return message

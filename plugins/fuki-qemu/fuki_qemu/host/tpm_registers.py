@@ -29,14 +29,15 @@ _PATIENCE = 10.0
 
 def read(stub: GdbStub, numbers: Iterable[int], banks: Iterable[str]) -> Mapping[str, Mapping[int, bytes]]:
     """The registers by bank and number; banks that the TPM does not have are left out. Raises `FukiError`."""
-    wanted = sorted(numbers)
+    ordered = sorted(numbers)
     stub.write(_ACCESS, bytes([_REQUEST_USE]), physical=True)
     if not stub.read(_ACCESS, 1)[0] & _ACTIVE_LOCALITY:
         raise FukiError("the guest's TPM does not answer")
+
     registers: dict[str, dict[int, bytes]] = {}
     for bank in banks:
-        for at in range(0, len(wanted), _AT_ONCE):
-            chosen = wanted[at : at + _AT_ONCE]
+        for at in range(0, len(ordered), _AT_ONCE):
+            chosen = ordered[at : at + _AT_ONCE]
             digests = _decode(_ask(stub, _command(bank, chosen)), new(bank, usedforsecurity=False).digest_size)
             if len(digests) == len(chosen):
                 registers.setdefault(bank, {}).update(zip(chosen, digests, strict=True))
@@ -52,14 +53,19 @@ def _command(bank: str, numbers: Iterable[int]) -> bytes:
 def _ask(stub: GdbStub, command: bytes) -> bytes:
     stub.write(_STATUS, bytes([_COMMAND_READY]), physical=True)
     _wait_for(stub, _COMMAND_READY)
+
     for at in range(0, len(command), 4):
         stub.write(_FIFO, command[at : at + 4], physical=True)
+
     stub.write(_STATUS, bytes([_GO]), physical=True)
     _wait_for(stub, _DATA_AVAILABLE)
+
     response = stub.read(_FIFO, 4) + stub.read(_FIFO, 4) + stub.read(_FIFO, 2)
     size = min(_HEADER.unpack(response)[1], _MAX_RESPONSE)
     while len(response) < size:
         response += stub.read(_FIFO, min(4, size - len(response)))
+
+    # Ready again, so that the TPM lets go of the response and takes the next command.
     stub.write(_STATUS, bytes([_COMMAND_READY]), physical=True)
     return response
 

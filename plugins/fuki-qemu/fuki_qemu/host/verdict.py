@@ -44,18 +44,20 @@ def compare_starts(hosted: "HostedBoot") -> tuple[StartVerdict, ...]:
 def _rows(
     start: Start | None, expected: ExpectedStart | None, running: str | None, *, is_last: bool
 ) -> Iterator[VerdictRow]:
-    wanted = expected.firmware if expected else None
+    firmware = expected.firmware if expected else None
     if start is None:
-        yield VerdictRow("firmware", "", wanted, None, BootVerdict.MISSING, "the guest did not start so often")
+        yield VerdictRow("firmware", "", firmware, None, BootVerdict.MISSING, "the guest did not start so often")
         return
+
     difference = ""
     if expected is None:
         difference = "this start was not expected"
-    elif running != wanted:
+    elif running != firmware:
         difference = "its pages below 4 GiB are another's" if running else "its pages are nobody's that is known"
     yield VerdictRow(
-        "firmware", "", wanted, running, BootVerdict.DIFFERENT if difference else BootVerdict.EQUAL, difference
+        "firmware", "", firmware, running, BootVerdict.DIFFERENT if difference else BootVerdict.EQUAL, difference
     )
+
     if is_last or expected is None:
         return
     if start.report is None:
