@@ -1,11 +1,12 @@
 """A time-stamp authority (RFC 3161) on the loopback interface; OpenSSL makes its replies."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+
+from fuki_build import programs
 
 CONFIGURATION = """\
 [tsa]
@@ -55,4 +56,6 @@ def timestamp_authority(directory: Path) -> Iterator[str]:
 
 
 def _openssl(*arguments: str | Path) -> bytes:
-    return subprocess.run(["openssl", *arguments], check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
+    completed = programs.run(["openssl", *map(str, arguments)], environment=programs.environment())
+    assert completed.code == 0, completed.last_lines(5)  # noqa: S101 - a test kit
+    return completed.stdout
