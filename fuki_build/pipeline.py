@@ -16,7 +16,7 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import SigningContext, SigningKey
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
-from fuki_build.recipe.load import load_recipe
+from fuki_build.recipe.load import LoadedRecipe, load_recipe
 from fuki_build.recipe.resolve import resolve
 
 BUILTINS = (outputs, platforms, predictions, rules, signers, sources)
@@ -30,14 +30,16 @@ def new_host(plugins: Sequence[str] = ()) -> PluginHost:
 
 
 @contextmanager
-def plan(path: Path | None = None, plugins: Sequence[str] = (), *, unsigned: bool = False) -> Iterator[Plan]:
+def plan(
+    recipe: Path | LoadedRecipe | None = None, plugins: Sequence[str] = (), *, unsigned: bool = False
+) -> Iterator[Plan]:
     """Plan a recipe: everything but the writing. What it yields can be built while the `with` lasts.
 
-    `path` is a recipe or a directory that holds one; `plugins` are loaded beside those that it names; `unsigned` leaves
-    all signatures out. Raises `FukiError`; findings, even errors, are only part of the plan.
+    `recipe` is one that has been loaded, a file, or a directory that holds one; `plugins` are loaded beside those that
+    it names; `unsigned` leaves all signatures out. Raises `FukiError`; findings, even errors, are part of the plan.
     """
     host = new_host(plugins)
-    loaded = load_recipe(path)
+    loaded = recipe if isinstance(recipe, LoadedRecipe) else load_recipe(recipe)
     host.load(loaded.recipe.plugins)
     with (
         tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
@@ -65,12 +67,18 @@ def signing_key(table: Mapping[str, Any], plugins: Sequence[str] = (), where: st
 
 
 def build(
-    planned: Plan, *, only: Sequence[str] = (), output: Path | None = None, progress: Progress | None = None
+    planned: Plan,
+    *,
+    only: Sequence[str] = (),
+    output: Path | None = None,
+    progress: Progress | None = None,
+    refuse: bool = True,
 ) -> Result:
     """Write what was planned: all artifacts, or none.
 
     `only` limits the output formats, `output` is where the image goes. Raises `CheckError` on findings that are
-    errors, and `FukiError` for what goes wrong on the way.
+    errors, unless `refuse` is off, and `FukiError` for what goes wrong on the way.
     """
-    refuse_errors(planned.findings)
+    if refuse:
+        refuse_errors(planned.findings)
     return write_outputs(planned, choose_outputs(planned, only, output), progress)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VERBS = (
     "attach", "build", "check", "digests", "firmware", "hwids", "init", "inspect", "keys", "launch", "machine", "match",
-    "measure", "plan", "plugins", "replay", "report", "schema", "sign", "verify",
+    "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify", "verify",
 )  # fmt: skip
 """Each is a module here with a click command of its name; it is imported when it is used."""
 

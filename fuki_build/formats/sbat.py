@@ -31,9 +31,11 @@ def parse(data: bytes) -> tuple[str, ...]:
     return components
 
 
-def merge(tables: Iterable[Iterable[str]]) -> bytes:
-    """One table of several ones' lines, in order, without duplicates, under one header line."""
-    lines = dict.fromkeys(line for table in tables for line in table)
+def merge(tables: Iterable[Iterable[str]], *, repeated: bool = False) -> bytes:
+    """One table of several ones' lines, in order, each once unless `repeated`, under one header line."""
+    lines = [line for table in tables for line in table]
+    if not repeated:
+        lines = list(dict.fromkeys(lines))
     return "\n".join((HEADER, *lines, "")).encode()
 
 

@@ -62,19 +62,21 @@ class Inputs(Struct):
         try:
             return Blob.of_file(path)
         except FukiError as error:
-            raise self._refuse(error, where) from error
+            raise self._refuse(error, where, path) from error
 
     def read(self, path: Path, where: str) -> bytes:
         """A small file's content."""
         try:
             data = Blob.of_file(path).read_small(_MAX_TEXT, str(path))
         except FukiError as error:
-            raise self._refuse(error, where) from error
+            raise self._refuse(error, where, path) from error
         self.note(path, where, hashlib.sha256(data).hexdigest())
         return data
 
-    def _refuse(self, error: FukiError, where: str) -> RecipeError:
-        hint = error.hint or "paths are relative to the recipe"
+    def _refuse(self, error: FukiError, where: str, path: Path) -> RecipeError:
+        relative = not self.recipe.directory.is_absolute() or path.is_relative_to(self.recipe.directory)
+        given_as_it_is = self.recipe.caller is not None and path.is_absolute() and not relative
+        hint = error.hint or (None if given_as_it_is else "paths are relative to the recipe")
         return RecipeError(error.message, where=where, hint=hint)
 
     def file_or_text(self, value: str | InlineText, where: str) -> Blob:

@@ -78,7 +78,7 @@ def _refuse_undone(table: SignTable, name: str, where: str) -> None:
 
 
 class KernelSigning:
-    """Makes room for the signatures of kernels that have none; one that is signed stays as it is."""
+    """Makes room for the signatures of kernels; one that is signed stays as it is, unless the recipe says always."""
 
     def __init__(self, requests: tuple[SignRequest, ...], context: SigningContext) -> None:
         self._requests = requests
@@ -88,11 +88,14 @@ class KernelSigning:
     def reserve(self, found: Slice) -> Slice:
         """The slice with the kernel as it will be, as far as that is known now."""
         kernel = found.kernel
-        if not self._requests or kernel is None or kernel.headers is None or kernel.signed:
+        if kernel is None or kernel.headers is None:
+            return found
+        requests = tuple(r for r in self._requests if r.sign_kernel == "always" or not kernel.signed)
+        if not requests:
             return found
         from fuki_build.signing.kernel import reserve  # noqa: PLC0415 - cryptography is slow to load
 
-        room = reserve(read_layout(kernel.content, kernel.path), self._requests, self._context)
+        room = reserve(read_layout(kernel.content, kernel.path), requests, self._context)
         self.rooms.append(room)
         sections = tuple(
             replace(section, content=room.content) if section.name == ".linux" else section

@@ -14,7 +14,7 @@ from fuki_build.hooks.signers import KeySigner, SigningContext
 from fuki_build.image.assemble import Assembly, assemble, read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.layout import Layout
-from fuki_build.image.signatures import signed_content
+from fuki_build.image.signatures import kept_table, signed_content
 from fuki_build.signing.authenticode import sign, signing_time, to_sign
 from fuki_build.signing.request import Signer, SignRequest, errors_at
 
@@ -23,7 +23,7 @@ class KernelRoom(Struct, frozen=True):
     """A kernel that is to be signed: what was read of it, and what stands for it until then.
 
     `sha256` is the file's as it is; `sizes` are those of the certificate table's entries, in bytes, in the order of
-    `requests`; `content` is the kernel with zeros for them.
+    `requests`; `content` is the kernel with zeros for them. `kept` are the entries that it has already.
     """
 
     layout: Layout
@@ -32,6 +32,7 @@ class KernelRoom(Struct, frozen=True):
     requests: tuple[SignRequest, ...]
     sizes: tuple[int, ...]
     content: Blob
+    kept: bytes = b""
 
 
 def reserve(layout: Layout, requests: Sequence[SignRequest], context: SigningContext) -> KernelRoom:
@@ -41,8 +42,9 @@ def reserve(layout: Layout, requests: Sequence[SignRequest], context: SigningCon
     for piece in read_pieces(layout.file or Blob()):
         digest.update(piece)
     sizes = tuple(_entry_size(request, assembly, context) for request in requests)
-    content = signed_content(layout, bytes(sum(sizes)))
-    return KernelRoom(layout, assembly, digest.hexdigest(), tuple(requests), sizes, content)
+    kept = kept_table(layout, replace=False)
+    content = signed_content(layout, kept + bytes(sum(sizes)))
+    return KernelRoom(layout, assembly, digest.hexdigest(), tuple(requests), sizes, content, kept)
 
 
 def _entry_size(request: SignRequest, assembly: Assembly, context: SigningContext) -> int:
@@ -86,7 +88,7 @@ def fill(room: KernelRoom, signers: Sequence[Signer]) -> Blob:
         _entry(next(s for s in signers if s.request is request), room.assembly, size)
         for request, size in zip(room.requests, room.sizes, strict=True)
     )
-    return signed_content(room.layout, table)
+    return signed_content(room.layout, room.kept + table)
 
 
 def _entry(signer: Signer, assembly: Assembly, size: int) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -30,7 +30,7 @@ class SignRequest(Struct, frozen=True):
     digest: DigestAlgorithm = DigestAlgorithm.SHA256
     signing_time: bool = False
     timestamp: str | None = None
-    sign_kernel: bool = False
+    sign_kernel: bool | Literal["always"] = False
 
 
 class Signer(Struct, frozen=True):
