@@ -318,7 +318,7 @@ def test_policies_to_be_signed_elsewhere_are_printed_alone_and_are_the_same(both
 
 
 @pytest.mark.parametrize("maker", ["theirs", "ours"])
-def test_signatures_made_elsewhere_are_joined_with_the_same_bytes(both, maker, tool):
+def test_signatures_made_elsewhere_are_joined_with_the_same_bytes(both, maker):
     theirs, _ = both.build(*IMAGE, *JOINED, "--policy-digest", "--pcr-public-key=pcr.pub", "--pcr-banks=sha256")
     _sign(both.directory, theirs.out)
     call = ("--json=short", "--pcrsig", "@signed.json", "--join-pcrsig", f"unsigned-{maker}.efi")
