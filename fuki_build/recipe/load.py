@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats import documents
-from fuki_build.image.blob import Blob
 from fuki_build.recipe import mkosi
 from fuki_build.recipe.budget import Budget
 from fuki_build.recipe.caller import Caller, merge
@@ -39,7 +38,7 @@ def find_recipe(path: Path | None) -> Path:
     directory = path or Path()
     for name in NAMES:
         candidate = directory / name
-        if candidate.is_file() and (name == "fuki.toml" or mkosi.has_section(_read(candidate))):
+        if candidate.is_file() and (name == "fuki.toml" or mkosi.find_sections(directory)):
             return candidate
     raise RecipeError(
         f"there is no recipe in {directory.resolve()}",
@@ -67,17 +66,8 @@ def recipe_of(caller: Caller) -> LoadedRecipe:
     return LoadedRecipe(recipe, Path(), (), variables, caller)
 
 
-def _read(path: Path) -> str:
-    with raised_as(RecipeError):
-        data = Blob.of_file(path).read_small(documents.MAX_TOML, f"the recipe {path}")
-    with raised_as(RecipeError, str(path), of=FormatError):
-        text = documents.decode_text(data)
-        documents.check_lines(text)
-    return text
-
-
 def _load_toml(path: Path) -> dict[str, Any]:
-    text = _read(path)
+    text = mkosi.read_text(path)
     with raised_as(RecipeError, str(path), of=FormatError):
         document = documents.decode_toml(text)
     others = sorted(set(document) - {"fuki"})
@@ -92,13 +82,21 @@ def _load_toml(path: Path) -> dict[str, Any]:
 
 
 def _load_mkosi(path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
-    section = mkosi.parse(_read(path), str(path))
-    if section.recipe is None:
-        return mkosi.merge({}, section), (path,)
-    other = path.parent / section.recipe
-    if other.parent.resolve() != path.parent.resolve():
-        raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{path}: Recipe=")
-    return mkosi.merge(_load_toml(other), section), (path, other)
+    """The sections of a project: of mkosi.conf, and of what mkosi reads after it; or that of another file alone."""
+    files = mkosi.find_sections(path.parent) if path.name == "mkosi.conf" else ()
+    data: dict[str, Any] = {}
+    read: list[Path] = []
+    for file in files or (path,):
+        section = mkosi.parse(mkosi.read_text(file), str(file))
+        read.append(file)
+        if section.recipe is not None:
+            other = path.parent / section.recipe
+            if other.parent.resolve() != path.parent.resolve():
+                raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{file}: Recipe=")
+            read.append(other)
+            data = merge(_load_toml(other), Caller(data)) if data else _load_toml(other)
+        data = mkosi.merge(data, section)
+    return data, tuple(read)
 
 
 def _build(data: dict[str, Any], caller: Caller | None = None) -> tuple[Recipe, dict[str, Any]]:

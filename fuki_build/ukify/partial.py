@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fuki_build.errors import RecipeError
+from fuki_build.recipe.mkosi import TREE, find_sections
 
 VARIABLE = "FUKI_RECIPE"
 NAME = "fuki.toml"
@@ -17,8 +18,9 @@ def find_partial(
     """The partial recipe of a call: the first that there is, or None.
 
     `$FUKI_RECIPE` (empty: none at all); beside the program named ukify that was called, by its real path; in
-    `$KERNEL_INSTALL_CONF_ROOT`, or else `/etc/kernel`; in `/etc/fuki`. Raises `RecipeError` where the first names
-    nothing: what was asked for is not left out silently.
+    `$KERNEL_INSTALL_CONF_ROOT`, or else `/etc/kernel`; in `/etc/fuki`. A program inside an mkosi project has the
+    project's `[Fuki]`, and nothing else. Raises `RecipeError` where the first names nothing: what was asked for is not
+    left out silently.
     """
     named = environment.get(VARIABLE)
     if named is not None:
@@ -27,13 +29,16 @@ def find_partial(
         if named and not path.is_file():
             raise RecipeError(f"there is no recipe {path}", where=VARIABLE, hint="unset it, or name a partial recipe")
         return path if named else None
-    return next(
-        (path for directory in _directories(drop_in, environment, system) if (path := directory / NAME).is_file()), None
-    )
+    program = drop_in.resolve() if drop_in is not None else None
+    if program is not None and program.parent.name == TREE:
+        project = program.parent.parent
+        return project / "mkosi.conf" if find_sections(project) else None
+    places = (directory / NAME for directory in _directories(program, environment, system))
+    return next((path for path in places if path.is_file()), None)
 
 
-def _directories(drop_in: Path | None, environment: Mapping[str, str], system: Path) -> Iterator[Path]:
-    if drop_in is not None:
-        yield drop_in.resolve().parent
+def _directories(program: Path | None, environment: Mapping[str, str], system: Path) -> Iterator[Path]:
+    if program is not None:
+        yield program.parent
     yield Path(environment.get("KERNEL_INSTALL_CONF_ROOT") or system.parent / "kernel")
     yield system
