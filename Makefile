@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench boot-table probes fuzz clean
+.PHONY: demo test lint bench boot-table verdict-table probes hand-over fuzz clean
 
 PLUGINS := $(wildcard plugins/fuki-*)
 # What a plugin's tests need beyond the plugin stands in its own group 'test'.
@@ -41,15 +41,24 @@ bench: $(READY)
 boot-table: $(READY)
 	$(BIN)/python tools/boot_table.py docs/boot-results.md
 
+# Asks firmware and others about some two hundred signed images, about two minutes.
+verdict-table: $(READY)
+	FUKI_WRITE_VERDICTS=1 $(BIN)/pytest -q tests/boot/test_signature_verdicts.py
+
 # The programs that fuki-qemu ships, from their sources.
 probes: $(READY)
 	$(BIN)/python plugins/fuki-qemu/tools/build_probes.py --stub "$$($(BIN)/python tools/parts.py stub-x64)" \
 	    plugins/fuki-qemu/fuki_qemu/programs
 
+# The programs that fuki-hand-over ships, from their sources.
+hand-over: $(READY)
+	$(BIN)/python plugins/fuki-hand-over/tools/build_program.py plugins/fuki-hand-over/fuki_hand_over/programs
+
 FUZZ_SECONDS ?= 20
 fuzz: $(READY)
 	$(BIN)/pip install --quiet --group fuzz
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+	$(BIN)/python plugins/fuki-hand-over/tests/support/hand_over_fuzz.py --seconds $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(VENV) .parts build dist examples/*/out examples/*/parts

@@ -2,24 +2,37 @@
 
 This façade is what a library user may import; everything else may change between versions.
 Names are loaded on first use, so that `import fuki_build` stays cheap.
+
+Threads: any number of them may plan, build, sign and inspect at the same time, each with hosts, plans and keys of its
+own; one of these belongs to the thread that made it, and ends with its `with` block. Blocks may also be nested. What a
+process has only once, such as a PKCS #11 module and the login to its token, is shared and locked by the plugin that has
+it. The current directory and the environment must not change meanwhile.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fuki_build.booting import enrol_directory, find_profiles, predict_boot, read_boot, read_program
+    from fuki_build.cli.options import json_option, prints
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
+    from fuki_build.image.blob import read_small_file
+    from fuki_build.image.describe import LayoutView, describe
+    from fuki_build.image.guard import note_read
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
     from fuki_build.image.output_file import OutputFile
+    from fuki_build.image.output_files import OutputFiles
+    from fuki_build.image.profiles import find_profiles
     from fuki_build.measure.boot import Boot
+    from fuki_build.measure.boot_options import read_boot, read_program
     from fuki_build.measure.predict import Prediction
     from fuki_build.pipeline import build, new_host, plan, signing_key
     from fuki_build.recipe.load import load_recipe
     from fuki_build.recipe.machines import find_machines
+    from fuki_build.signing.secure_boot.boot import predict_boot
+    from fuki_build.signing.secure_boot.key_directory import enroll_directory
 
 __version__ = "0.1.0"
 
@@ -27,21 +40,28 @@ _HOMES = {
     "Boot": "fuki_build.measure.boot",
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
+    "LayoutView": "fuki_build.image.describe",
     "Machine": "fuki_build.hardware.machine",
     "OutputFile": "fuki_build.image.output_file",
+    "OutputFiles": "fuki_build.image.output_files",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
-    "enrol_directory": "fuki_build.booting",
+    "describe": "fuki_build.image.describe",
+    "enroll_directory": "fuki_build.signing.secure_boot.key_directory",
     "find_machines": "fuki_build.recipe.machines",
-    "find_profiles": "fuki_build.booting",
+    "find_profiles": "fuki_build.image.profiles",
     "inspect": "fuki_build.image.inspect",
+    "json_option": "fuki_build.cli.options",
     "load_recipe": "fuki_build.recipe.load",
     "new_host": "fuki_build.pipeline",
+    "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
-    "predict_boot": "fuki_build.booting",
-    "read_boot": "fuki_build.booting",
-    "read_program": "fuki_build.booting",
+    "predict_boot": "fuki_build.signing.secure_boot.boot",
+    "prints": "fuki_build.cli.options",
+    "read_boot": "fuki_build.measure.boot_options",
+    "read_program": "fuki_build.measure.boot_options",
+    "read_small_file": "fuki_build.image.blob",
     "signing_key": "fuki_build.pipeline",
 }
 
@@ -49,22 +69,29 @@ __all__ = [
     "Boot",
     "FukiError",
     "Layout",
+    "LayoutView",
     "Machine",
     "OutputFile",
+    "OutputFiles",
     "PluginHost",
     "Prediction",
     "__version__",
     "build",
-    "enrol_directory",
+    "describe",
+    "enroll_directory",
     "find_machines",
     "find_profiles",
     "inspect",
+    "json_option",
     "load_recipe",
     "new_host",
+    "note_read",
     "plan",
     "predict_boot",
+    "prints",
     "read_boot",
     "read_program",
+    "read_small_file",
     "signing_key",
 ]
 

@@ -1,31 +1,33 @@
 """The way through: recipe → image → layout → findings → file and digests → artifacts."""
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fuki_build.builtin import outputs, platforms, predictions, rules, signers, sources
+from fuki_build.builtin import igvm_output, outputs, platforms, predictions, rules, signers, sources
 from fuki_build.checks.run import check, refuse_errors
 from fuki_build.emit.keys import open_key
 from fuki_build.emit.outputs import choose_outputs
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.write import write_outputs
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.signers import SigningContext, SigningKey
+from fuki_build.hooks.signers import SigningKey
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
+from fuki_build.image.guard import guarding, note_read_later
 from fuki_build.recipe.load import LoadedRecipe, load_recipe
 from fuki_build.recipe.resolve import resolve
+from fuki_build.signing.request import signing_context
 
-BUILTINS = (outputs, platforms, predictions, rules, signers, sources)
+BUILTINS = (igvm_output, outputs, platforms, predictions, rules, signers, sources)
 
 
 def new_host(plugins: Sequence[str] = ()) -> PluginHost:
     """A plugin host with the built-ins, and with plugins that the command line names."""
     host = PluginHost(BUILTINS)
     host.load(plugins, "--plugin")
+    note_read_later(host.module_files)
     return host
 
 
@@ -38,18 +40,27 @@ def plan(
     `recipe` is one that has been loaded, a file, or a directory that holds one; `plugins` are loaded beside those that
     it names; `unsigned` leaves all signatures out. Raises `FukiError`; findings, even errors, are part of the plan.
     """
-    host = new_host(plugins)
-    loaded = recipe if isinstance(recipe, LoadedRecipe) else load_recipe(recipe)
-    host.load(loaded.recipe.plugins)
-    with (
-        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(loaded.directory, Path(workspace)) as signing,
-    ):
-        resolved = resolve(loaded, host, signing, unsigned=unsigned)
-        uki = layout.plan(resolved.uki)
-        addons = tuple(layout.plan(addon) for addon in resolved.addons)
-        findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
-        yield Plan(loaded, host, resolved, uki, addons, findings, signing, unsigned)
+    with guarding() as read:
+        host = new_host(plugins)
+        loaded = recipe if isinstance(recipe, LoadedRecipe) else load_recipe(recipe)
+        host.load(loaded.recipe.plugins)
+        with signing_context(loaded.directory) as signing:
+            signing.withhold(loaded.recipe)
+            resolved = resolve(loaded, host, signing, unsigned=unsigned)
+            uki = layout.plan(resolved.uki)
+            addons = tuple(layout.plan(addon) for addon in resolved.addons)
+            findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
+            yield Plan(
+                loaded=loaded,
+                host=host,
+                resolved=resolved,
+                uki=uki,
+                addons=addons,
+                findings=findings,
+                signing=signing,
+                unsigned=unsigned,
+                read=read,
+            )
 
 
 @contextmanager
@@ -59,10 +70,7 @@ def signing_key(table: Mapping[str, Any], plugins: Sequence[str] = (), where: st
     Paths in it are relative to the current directory. Raises `FukiError` at `where`.
     """
     host = new_host(plugins)
-    with (
-        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(Path(), Path(workspace)) as context,
-    ):
+    with signing_context(Path()) as context:
         yield open_key(table, host, context, where)
 
 
@@ -72,13 +80,16 @@ def build(
     only: Sequence[str] = (),
     output: Path | None = None,
     progress: Progress | None = None,
+    depfile: Path | None = None,
     refuse: bool = True,
 ) -> Result:
     """Write what was planned: all artifacts, or none.
 
-    `only` limits the output formats, `output` is where the image goes. Raises `CheckError` on findings that are
-    errors, unless `refuse` is off, and `FukiError` for what goes wrong on the way.
+    `only` limits the output formats, `output` is where the image goes. `depfile` is written with the artifacts, in
+    Make's syntax: what they depend on. Raises `CheckError` on findings that are errors, unless `refuse` is off, and
+    `FukiError` for what goes wrong on the way.
     """
     if refuse:
         refuse_errors(planned.findings)
-    return write_outputs(planned, choose_outputs(planned, only, output), progress)
+    with guarding(planned.read):
+        return write_outputs(planned, choose_outputs(planned, only, output), progress, depfile)

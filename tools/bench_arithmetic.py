@@ -10,15 +10,15 @@ from pathlib import Path
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Boot
-from fuki_build.measure.contents import Contents
 from fuki_build.measure.predict import cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, split_phases
+from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.views import predictions_view
 
 
 def main(image: Path, rounds: int) -> None:
     layout = inspect(image)
-    contents = Contents(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
+    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
     paths = [split_phases(path) for path in PHASES]
     taken = []
     for _ in range(rounds):

@@ -9,19 +9,30 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
 
+from fuki_build import programs
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.formats import env_file
+from fuki_build.formats.uki import env_file
 
 _SOURCES = Path("/etc/apt")
 _LISTS_AGE = 24 * 3600
 """Seconds after which a suite's package lists are asked for again."""
+_TIMEOUT = 3600.0
+_LARGEST_OUTPUT = 16 * 1024 * 1024
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+_VARIABLES = (*_PROXIES, *map(str.upper, _PROXIES), "APT_CONFIG", "TMPDIR")
+"""What apt takes from the environment, beside where programs are."""
+SUITE = "^[A-Za-z0-9][A-Za-z0-9+._-]*(/[A-Za-z0-9][A-Za-z0-9+._-]*)*$"
+"""A suite's name: it becomes part of a path, and of apt's configuration."""
+VERSION = "^[A-Za-z0-9.+~:-]+$"
+_DIGESTS = {"SHA256": "sha256", "SHA512": "sha512"}
+"""By apt's names, those that a file in the cache is trusted for."""
 
 
 class Source(Struct, frozen=True):
@@ -52,15 +63,15 @@ def download(
     """
     if version and sha256:
         for path in sorted((cache_directory() / "packages").glob(f"{package}_*.deb")):
-            if _sha256(path) == sha256 and fields(path)["Version"] == version:
+            if sha256_of(path) == sha256 and fields(path)["Version"] == version:
                 return path
     if not shutil.which("apt-get"):
         raise FukiError("this machine has no apt", hint="take the firmware from a file or a directory instead")
     with _alone():
-        root = _root(suite, architecture) if suite or architecture else None
+        root = _root(suite, architecture) if suite is not None or architecture else None
         path = _fetch(f"{package}={version}" if version else package, root)
-    if sha256 and _sha256(path) != sha256:
-        raise RecipeError(f"{path.name} has SHA-256 {_sha256(path)}, the recipe says {sha256}")
+    if sha256 and sha256_of(path) != sha256:
+        raise RecipeError(f"{path.name} has SHA-256 {sha256_of(path)}, the recipe says {sha256}")
     return path
 
 
@@ -79,7 +90,7 @@ def fields(deb: Path) -> Mapping[str, str]:
 def dependency(package: str, *, suite: str | None = None, architecture: str | None = None) -> str:
     """The first dependency of a package: what a metapackage such as linux-image-amd64 stands for."""
     with _alone():
-        root = _root(suite, architecture) if suite or architecture else None
+        root = _root(suite, architecture) if suite is not None or architecture else None
     found = re.search(r"^\s*Depends: (\S+)$", _run(["apt-cache", "depends", package], root), re.MULTILINE)
     if not found:
         raise FukiError(f"apt knows no package {package!r}", hint="run 'apt-get update'")
@@ -96,24 +107,46 @@ def _alone() -> Iterator[None]:
         yield
 
 
+class _Offer(Struct, frozen=True):
+    """What apt would download: a file's name, and its digest where apt knows one that counts."""
+
+    name: str
+    algorithm: str
+    digest: str
+
+    def is_at(self, path: Path) -> bool:
+        """Whether the file that is there is this one. By its name alone, it might be anybody's."""
+        return bool(self.algorithm) and path.is_file() and _digest(path, self.algorithm) == self.digest
+
+
 def _fetch(what: str, root: Path | None) -> Path:
     packages = cache_directory() / "packages"
     packages.mkdir(parents=True, exist_ok=True)
-    uris = _run(["apt-get", "download", "--print-uris", what], root, hint=_why_missing(root))
-    found = re.search(r"^'[^']+' (\S+) ", uris, re.MULTILINE)
-    if not found:
-        raise FukiError(f"apt does not say where {what} is")
-    path = packages / found[1]
-    if not path.exists():
-        # apt writes into the current directory, and checks what is there against its lists.
-        partial = packages / f".{os.getpid()}"
-        partial.mkdir()
-        try:
-            _run(["apt-get", "--quiet", "download", what], root, cwd=partial)
-            (partial / found[1]).rename(path)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    offer = _offer(what, root)
+    path = packages / offer.name
+    if offer.is_at(path):
+        return path
+    for left_behind in packages.glob(".*"):  # by one that was killed; there is no other one now
+        shutil.rmtree(left_behind, ignore_errors=True)
+
+    # apt writes into the current directory, and checks what is there against its lists.
+    with tempfile.TemporaryDirectory(prefix=".", dir=packages) as partial:
+        _run(["apt-get", "--quiet", "download", what], root, cwd=Path(partial))
+        downloaded = Path(partial, offer.name)
+        if offer.algorithm and not offer.is_at(downloaded):
+            raise FukiError(f"apt downloaded another {offer.name} than it had announced", hint="try again")
+        downloaded.replace(path)
     return path
+
+
+def _offer(what: str, root: Path | None) -> _Offer:
+    """What `apt-get --print-uris` says: the quoted URI, the file's name, its size, algorithm and digest."""
+    uris = _run(["apt-get", "download", "--print-uris", what], root, hint=_why_missing(root))
+    match = re.search(r"^'[^']+' ([^\s/]+) \d+ ?(?:(\w+):([0-9a-f]+))?$", uris, re.MULTILINE)
+    if not match:
+        raise FukiError(f"apt does not say where {what} is")
+    name, algorithm, digest = match.groups("")
+    return _Offer(name, _DIGESTS.get(algorithm, ""), digest)
 
 
 def _why_missing(root: Path | None) -> str:
@@ -122,10 +155,14 @@ def _why_missing(root: Path | None) -> str:
 
 def _root(suite: str | None, architecture: str | None) -> Path:
     """An apt root for one suite and architecture, its lists at most a day old."""
+    if suite is not None and not re.fullmatch(SUITE, suite):
+        raise RecipeError(f"{suite!r} is no name of a suite")
     host = _run(["dpkg", "--print-architecture"]).strip()
     source = _machine_source()
     suite = suite or source.suites[0]
-    root = cache_directory() / f"{suite}-{architecture or host}"
+    root = cache_directory() / f"{suite.replace('/', '_')}-{architecture or host}"
+    if set('"\n') & set(str(root)):
+        raise FukiError(f"apt cannot be told of the directory {str(root)!r}", hint="set XDG_CACHE_HOME to another")
     for name in ("lists/partial", "archives/partial", "parts"):
         (root / name).mkdir(parents=True, exist_ok=True)
     signed = f"[signed-by={source.signed_by}] " if source.signed_by else ""
@@ -139,12 +176,10 @@ def _root(suite: str | None, architecture: str | None) -> Path:
 
 
 def _configuration(root: Path, architecture: str) -> str:
-    """Only what differs from the machine's: proxies and certificates stay in force."""
+    """Only what differs from the machine's: proxies, certificates and how strict apt is stay in force."""
     return f"""\
 APT::Architecture "{architecture}";
 APT::Architectures {{ "{architecture}"; }};
-APT::Sandbox::User "root";
-Acquire::Check-Valid-Until "false";
 Acquire::Languages "none";
 Dir::State::lists "{root}/lists";
 Dir::Cache::archives "{root}/archives";
@@ -207,27 +242,28 @@ def _parse_lines(text: str) -> Iterator[Source]:
 
 
 def _run(command: Sequence[str], root: Path | None = None, *, cwd: Path | None = None, hint: str | None = None) -> str:
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    if root:
-        environment["APT_CONFIG"] = str(root / "apt.conf")
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
+    more = {"APT_CONFIG": str(root / "apt.conf")} if root else {}
+    done = programs.run(
+        command,
+        environment=programs.environment(*_VARIABLES, **more),
+        directory=cwd,
+        timeout=_TIMEOUT,
+        largest_output=_LARGEST_OUTPUT,
+    )
+    stderr = done.stderr.decode(errors="replace")
+    if done.code:
+        problems = [line for line in stderr.splitlines() if line.startswith(("E:", "dpkg"))]
+        raise FukiError(
+            f"{' '.join(command[:2])} failed: {'; '.join(problems) or done.last_lines() or done.how}", hint=hint
         )
-    except OSError as error:
-        raise FukiError(f"cannot run {command[0]}: {error.strerror}") from error
-    if done.returncode:
-        problems = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg"))]
-        raise FukiError(f"{' '.join(command[:2])} failed: {'; '.join(problems) or done.stderr.strip()}", hint=hint)
-    return done.stdout
+    return done.stdout.decode(errors="replace")
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hex."""
+    return _digest(path, "sha256")

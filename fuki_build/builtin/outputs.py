@@ -5,15 +5,32 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from fuki_build import Layout, LayoutView, describe
 from fuki_build.errors import RecipeError
-from fuki_build.formats.documents import encode_json
-from fuki_build.hooks import Build, BuiltImage, OutputContext, OutputFormat, hookimpl
-from fuki_build.image.describe import describe
-from fuki_build.image.layout import Layout
+from fuki_build.formats.documents import Document, View, encode_json
+from fuki_build.hooks import Build, BuiltImage, Finding, Options, OutputContext, OutputFormat, hookimpl
 
-MANIFEST_VERSION = 1
+
+class InputView(View, frozen=True):
+    """A file that was read: `where` is the recipe's key that named it, `sha256` of the content as it was read."""
+
+    name: str
+    where: str
+    sha256: str
+
+
+class ManifestDocument(Document, frozen=True):
+    """What the output format `manifest` writes: `firmware` has facts on its origin by fwid."""
+
+    name: str
+    image_version: str
+    tools: Mapping[str, str]
+    inputs: tuple[InputView, ...]
+    firmware: Mapping[str, Mapping[str, str]]
+    images: tuple[LayoutView, ...]
+    findings: tuple[Finding, ...]
 
 
 class UkiOutput(OutputFormat):
@@ -55,10 +72,10 @@ class ManifestOutput(OutputFormat):
     suffix = ".manifest.json"
 
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
-        context.write(context.path, encode_json(manifest(build)).encode() + b"\n")
+        context.write(context.path, encode_json(manifest(build)))
 
 
-class TemplateOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class TemplateOptions(Options, frozen=True):
     template: Annotated[str, Meta(description="a file relative to the recipe, or the name of a template")]
 
 
@@ -75,26 +92,25 @@ class TemplateOutput(OutputFormat):
     def emit(self, options: TemplateOptions, build: Build, context: OutputContext) -> None:
         if not context.path.suffix:
             raise RecipeError("a template output needs a path with a suffix", hint='add path = "…" to it')
-        text = context.render(options.template, {**build.variables, "build": manifest(build)})
+        text = context.render(options.template, {**build.variables, "build": msgspec.to_builtins(manifest(build))})
         context.write(context.path, text.encode())
 
 
-def manifest(build: Build) -> dict[str, Any]:
-    """The facts of a build as plain data: what the manifest format writes, and templates see."""
-    return {
-        "version": MANIFEST_VERSION,
-        "name": build.name,
-        "image-version": build.version,
-        "tools": dict(sorted(build.tools.items())),
-        "inputs": [{"name": i.name, "where": i.where, "sha256": i.sha256} for i in build.inputs],
-        "firmware": {fwid: dict(sorted(origin.items())) for fwid, origin in sorted(build.firmware_origins.items())},
-        "images": [_image(image) for image in (build.uki, *build.addons)],
-        "findings": [msgspec.to_builtins(finding) for finding in build.findings],
-    }
+def manifest(build: Build) -> ManifestDocument:
+    """The facts of a build: what the manifest format writes, and templates see as plain data."""
+    return ManifestDocument(
+        name=build.name,
+        image_version=build.version,
+        tools=dict(sorted(build.tools.items())),
+        inputs=tuple(InputView(file.name, file.where, file.sha256) for file in build.inputs),
+        firmware={fwid: dict(sorted(origin.items())) for fwid, origin in sorted(build.firmware_origins.items())},
+        images=tuple(_image(image) for image in (build.uki, *build.addons)),
+        findings=build.findings,
+    )
 
 
-def _image(image: BuiltImage) -> Any:  # noqa: ANN401 - plain data
-    return msgspec.to_builtins(describe(image.layout, image.assembly))
+def _image(image: BuiltImage) -> LayoutView:
+    return describe(image.layout, image.assembly)
 
 
 @hookimpl

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from fuki_build import Machine
 from fuki_build.errors import RecipeError
-from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import LaunchSite, Platform, hookimpl
 
 # What SMBIOS says in a guest without -smbios options (hw/i386/pc_q35.c and pc_piix.c in QEMU).
@@ -41,5 +41,5 @@ class Qemu(Platform):
 
 
 @hookimpl
-def fuki_platforms() -> Sequence[Platform]:
-    return [Qemu()]
+def fuki_platforms() -> Sequence[type[Platform]]:
+    return [Qemu]

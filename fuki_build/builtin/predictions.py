@@ -8,69 +8,38 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import encode_json
-from fuki_build.hooks import Build, OutputContext, OutputFormat, hookimpl
-from fuki_build.measure import pcr9
-from fuki_build.measure.boot import Addon, Boot, Way
-from fuki_build.measure.contents import Contents
-from fuki_build.measure.events import CONSTANT, Event
-from fuki_build.measure.pcr11 import PCR as PHASES_PCR
-from fuki_build.measure.predict import Prediction, labelled_cases, predict
-from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
-from fuki_build.measure.views import PredictionsView, predictions_view
+from fuki_build.hooks import (
+    COMMAND_LINE_SOURCE,
+    CONSTANT_SOURCE,
+    PCR_KERNEL_BOOT,
+    PCR_KERNEL_INITRD,
+    Build,
+    Event,
+    OutputContext,
+    OutputFormat,
+    Prediction,
+    PredictionOptions,
+    PredictionOutput,
+    PredictionsView,
+    hookimpl,
+)
 
 IN_TOTO_PREDICATE = "urn:fuki:predictions:1"
 """The predicate type of `PredictionsView` as it is today."""
 
 
-class PredictionOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    banks: Annotated[tuple[str, ...], Meta(description=f"of {', '.join(BANKS)}")] = ("sha256",)
-    pcrs: Annotated[tuple[int, ...], Meta(description="the registers to tell of; by default all predicted ones")] = ()
-    phases: Annotated[tuple[str, ...], Meta(description="paths of boot phases for PCR 11")] = PHASES
-    direct: Annotated[bool, Meta(description="whether the hypervisor hands the image over, as with -kernel")] = False
-    options: Annotated[str | None, Meta(description="the command line that the boot loader passes")] = None
-    secure_boot: Annotated[bool, Meta(description="whether Secure Boot is on")] = False
-    boot_secret: Annotated[bool, Meta(description="whether the stub may add a secret of the machine")] = True
-    addons: Annotated[bool, Meta(description="whether the recipe's addons are beside the image")] = True
-
-
-class _PredictionOutput(OutputFormat):
-    """What the formats here share: predictions for every profile and everything that machines select."""
-
-    def banks(self, options: Any) -> Sequence[str]:  # noqa: ANN401 - an instance of Options
-        return check_banks(options.banks, "banks")
-
-    def predictions(self, options: PredictionOptions, build: Build) -> tuple[Sequence[Prediction], Boot]:
-        banks = tuple(self.banks(options))
-        beside = build.addons if options.addons else ()
-        boot = Boot(
-            way=Way.DIRECT if options.direct else Way.DISK,
-            options=options.options,
-            secure_boot=options.secure_boot,
-            secret=options.boot_secret,
-            addons=tuple(Addon(f"{addon.layout.name}.addon.efi", addon.layout, addon.assembly) for addon in beside),
-        )
-        layout = build.uki.layout
-        contents = Contents(layout, build.uki.assembly, banks)
-        return predict(contents, labelled_cases(layout, build.machines), boot), boot
-
-    def view(self, options: PredictionOptions, build: Build) -> PredictionsView:
-        found, boot = self.predictions(options, build)
-        words = [split_phases(path, "phases") for path in options.phases]
-        return predictions_view(build.uki.layout, found, words, boot, options.pcrs)
-
-
-class JsonOptions(PredictionOptions, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+class JsonOptions(PredictionOptions, frozen=True, kw_only=True):
     template: Annotated[
         str | None,
         Meta(description="a file or template such as predictions.md.j2, which sees `predictions`"),
     ] = None
 
 
-class PredictionsOutput(_PredictionOutput):
+class PredictionsOutput(PredictionOutput):
     """What machines will measure, as JSON, or as text from a template.
 
     >>> PredictionsOutput().banks(JsonOptions(banks=("sha384", "sha1")))
@@ -84,13 +53,13 @@ class PredictionsOutput(_PredictionOutput):
     def emit(self, options: JsonOptions, build: Build, context: OutputContext) -> None:
         view = self.view(options, build)
         if options.template is None:
-            context.write(context.path, _json(view))
+            context.write(context.path, encode_json(view))
         else:
             variables = {**build.variables, "predictions": msgspec.to_builtins(view)}
             context.write(context.path, context.render(options.template, variables).encode())
 
 
-class PcrlockOutput(_PredictionOutput):
+class PcrlockOutput(PredictionOutput):
     """A directory of .pcrlock files for systemd-pcrlock: components, with a variant for each case.
 
     >>> PcrlockOutput.suffix
@@ -102,27 +71,29 @@ class PcrlockOutput(_PredictionOutput):
     Options = PredictionOptions
 
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:
-        found, _ = self.predictions(options, build)
-        written: dict[tuple[str, bytes], Path] = {}
-        for prediction in found:
-            for component, events in _components(prediction).items():
-                wanted = [event for event in events if not options.pcrs or event.pcr in options.pcrs]
-                if wanted and not any(event.unknown for event in wanted):
-                    data = msgspec.json.encode({"records": [_record(event) for event in wanted]}) + b"\n"
+        predictions, _ = self.predictions(options, build)
+        paths: dict[tuple[str, bytes], Path] = {}
+        for prediction in predictions:
+            for component, measured in _components(prediction).items():
+                events = [event for event in measured if not options.pcrs or event.pcr in options.pcrs]
+                if events and not any(event.unknown for event in events):
+                    data = msgspec.json.encode({"records": [_record(event) for event in events]}) + b"\n"
                     path = context.path / f"{component}.pcrlock.d" / f"{_variant(prediction)}.pcrlock"
                     # Cases that measure the same are one variant.
-                    written.setdefault((component, data), path)
-        for (_, data), path in written.items():
+                    paths.setdefault((component, data), path)
+
+        for (_, data), path in paths.items():
             context.write(path, data)
 
 
 def _components(prediction: Prediction) -> Mapping[str, Sequence[Event]]:
     """Events by the components that systemd-pcrlock(8) names for them; constants of firmware have theirs in systemd."""
-    own = [event for event in prediction.events if event.source != CONSTANT]
+    own = [event for event in prediction.events if event.source != CONSTANT_SOURCE]
+    kernel = [event for event in own if event.pcr == PCR_KERNEL_INITRD]
     return {
-        "650-uki": [event for event in own if event.pcr != pcr9.PCR],
-        "710-kernel-cmdline": [event for event in own if event.pcr == pcr9.PCR and event.source == pcr9.OPTIONS],
-        "720-kernel-initrd": [event for event in own if event.pcr == pcr9.PCR and event.source != pcr9.OPTIONS],
+        "650-uki": [event for event in own if event.pcr != PCR_KERNEL_INITRD],
+        "710-kernel-cmdline": [event for event in kernel if event.source == COMMAND_LINE_SOURCE],
+        "720-kernel-initrd": [event for event in kernel if event.source != COMMAND_LINE_SOURCE],
     }
 
 
@@ -139,13 +110,13 @@ def _variant(prediction: Prediction) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", word) for word in words)
 
 
-class RvpsOptions(PredictionOptions, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+class RvpsOptions(PredictionOptions, frozen=True, kw_only=True):
     prefixes: Annotated[
         tuple[str, ...], Meta(description="what stands before _pcr11 in the names that the policy asks for")
     ] = ("tpm",)
 
 
-class RvpsOutput(_PredictionOutput):
+class RvpsOutput(PredictionOutput):
     """Reference values for Trustee: a message that registers them with its RVPS.
 
     >>> RvpsOptions().prefixes
@@ -158,12 +129,12 @@ class RvpsOutput(_PredictionOutput):
 
     def emit(self, options: RvpsOptions, build: Build, context: OutputContext) -> None:
         values = _values(self.view(options, build), self.name)
-        named = {f"{prefix}_pcr{pcr:02}": found for prefix in options.prefixes for pcr, found in values.items()}
-        payload = base64.b64encode(msgspec.json.encode(named)).decode()
-        context.write(context.path, _json({"version": "0.1.0", "type": "sample", "payload": payload}))
+        references = {f"{prefix}_pcr{pcr:02}": of for prefix in options.prefixes for pcr, of in values.items()}
+        payload = base64.b64encode(msgspec.json.encode(references)).decode()
+        context.write(context.path, encode_json({"version": "0.1.0", "type": "sample", "payload": payload}))
 
 
-class KeylimeOutput(_PredictionOutput):
+class KeylimeOutput(PredictionOutput):
     """A TPM policy for Keylime: the values that registers may have, PCR 11's after any of the phases.
 
     >>> KeylimeOutput.suffix
@@ -177,7 +148,8 @@ class KeylimeOutput(_PredictionOutput):
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:
         values = _values(self.view(options, build), self.name)
         mask = sum(1 << pcr for pcr in values)
-        context.write(context.path, _json({**{str(pcr): found for pcr, found in values.items()}, "mask": f"{mask:#x}"}))
+        registers = {str(pcr): of for pcr, of in values.items()}
+        context.write(context.path, encode_json({**registers, "mask": f"{mask:#x}"}))
 
 
 def _values(view: PredictionsView, name: str) -> dict[int, list[str]]:
@@ -187,15 +159,17 @@ def _values(view: PredictionsView, name: str) -> dict[int, list[str]]:
             f"the format {name} tells the values of one bank", where="banks", hint='for instance ["sha256"]'
         )
     unknown = {register.pcr for case in view.predictions for register in case.registers if register.unknown}
-    found: dict[int, list[str]] = {}
+
+    values: dict[int, list[str]] = {}
     for case in view.predictions:
         for register in case.registers:
-            if register.pcr not in unknown and (register.pcr != PHASES_PCR or register.phase is not None):
-                found.setdefault(register.pcr, []).extend(register.values.values())
-    return {pcr: list(dict.fromkeys(values)) for pcr, values in sorted(found.items())}
+            if register.pcr not in unknown and (register.pcr != PCR_KERNEL_BOOT or register.phase is not None):
+                values.setdefault(register.pcr, []).extend(register.values.values())
+
+    return {pcr: list(dict.fromkeys(of)) for pcr, of in sorted(values.items())}
 
 
-class InTotoOutput(_PredictionOutput):
+class InTotoOutput(PredictionOutput):
     """An in-toto statement: the predictions, said of the image by the SHA-256 of its file.
 
     >>> InTotoOutput.needs_image_file
@@ -218,11 +192,7 @@ class InTotoOutput(_PredictionOutput):
             "predicateType": IN_TOTO_PREDICATE,
             "predicate": msgspec.to_builtins(self.view(options, build)),
         }
-        context.write(context.path, _json(statement))
-
-
-def _json(data: object) -> bytes:
-    return encode_json(data).encode() + b"\n"
+        context.write(context.path, encode_json(statement))
 
 
 @hookimpl

@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-import subprocess
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
+from fuki_build import programs
 from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.hooks import (
     SECRET_SOURCES,
@@ -21,7 +21,7 @@ from fuki_build.hooks import (
 )
 
 if TYPE_CHECKING:
-    from fuki_build.formats.private_key import PrivateKey
+    from fuki_build.formats.asn1.private_key import PrivateKey
 
 _MAX_SIGNATURE = 64 * 1024
 
@@ -57,7 +57,7 @@ class LocalSigner(KeySigner):
 
     def open(self, options: LocalOptions, context: SigningContext) -> LocalKey:
         # Cryptography is slow to load; only what signs needs it.
-        from fuki_build.formats import private_key  # noqa: PLC0415
+        from fuki_build.formats.asn1 import private_key  # noqa: PLC0415
 
         data = context.read(options.key, "private key", "key")
 
@@ -93,7 +93,7 @@ _DECODERS: dict[Encoding, Callable[[bytes], bytes]] = {
 }
 
 
-class CommandOptions(CertificateOptions, frozen=True, kw_only=True):
+class CommandKeyOptions(CertificateOptions, frozen=True, kw_only=True):
     command: Annotated[
         tuple[str, ...],
         Meta(
@@ -101,13 +101,14 @@ class CommandOptions(CertificateOptions, frozen=True, kw_only=True):
         ),
     ]
     encoding: Annotated[Encoding, Meta(description="how the signature is printed: raw, base64 or hex")] = Encoding.RAW
+    timeout: Annotated[float, Meta(gt=0, description="seconds that it may take for a signature")] = 300.0
 
 
 class CommandKey(SigningKey):
     """A key behind a program that signs digests."""
 
-    def __init__(self, options: CommandOptions, context: SigningContext) -> None:
-        from fuki_build.formats import x509  # noqa: PLC0415
+    def __init__(self, options: CommandKeyOptions, context: SigningContext) -> None:
+        from fuki_build.formats.asn1 import x509  # noqa: PLC0415
 
         self._options = options
         self._context = context
@@ -119,22 +120,21 @@ class CommandKey(SigningKey):
     def sign(self, digest: bytes, algorithm: str) -> bytes:
         program = self._options.command[0]
         try:
-            done = subprocess.run(
+            done = programs.run(
                 self._options.command,
-                cwd=self._context.directory,
-                env={**self._context.environment, "FUKI_DIGEST_ALGORITHM": algorithm},
-                input=digest,
-                capture_output=True,
-                check=False,
+                environment={**self._context.environment, "FUKI_DIGEST_ALGORITHM": algorithm},
+                directory=self._context.directory,
+                stdin=digest,
+                timeout=self._options.timeout,
+                largest_output=_MAX_SIGNATURE,
             )
-        except OSError as error:
-            raise SigningError(f"cannot run {program}: {error.strerror}", where="command") from error
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
-            said = f": {' / '.join(lines)}" if lines else ""
-            raise SigningError(f"{program} failed with exit code {done.returncode}{said}", where="command")
+        except programs.ProgramError as error:
+            raise SigningError(error.message, where="command", hint=error.hint) from error
+        if done.code:
+            said = done.last_lines(3)
+            raise SigningError(f"{program} {done.how}{said and f': {said}'}", where="command")
         try:
-            return _DECODERS[self._options.encoding](done.stdout[:_MAX_SIGNATURE])
+            return _DECODERS[self._options.encoding](done.stdout)
         except ValueError as error:
             expected = self._options.encoding.value
             raise SigningError(f"{program} printed no signature in {expected}", where="command") from error
@@ -144,16 +144,17 @@ class CommandSigner(KeySigner):
     """Any program that signs a digest: the door to remote signing services.
 
     The program runs in the recipe's directory, gets the digest's bytes on standard input and its algorithm in
-    FUKI_DIGEST_ALGORITHM, and prints the signature: PKCS #1 v1.5 for RSA keys, ECDSA in DER for others.
+    FUKI_DIGEST_ALGORITHM, and prints the signature: PKCS #1 v1.5 for RSA keys, ECDSA in DER for others. It has no
+    terminal to ask on, and none of the variables that secrets of the recipe come from.
 
     >>> CommandSigner.Options(command=("./sign-remotely", "key-7"), certificate="db.crt").command[0]
     './sign-remotely'
     """
 
     name = "command"
-    Options = CommandOptions
+    Options = CommandKeyOptions
 
-    def open(self, options: CommandOptions, context: SigningContext) -> CommandKey:
+    def open(self, options: CommandKeyOptions, context: SigningContext) -> CommandKey:
         return CommandKey(options, context)
 
 

@@ -1,22 +1,22 @@
 """Firmware sources: a file, a directory that holds one, a program that makes one, a Debian package."""
 
-import hashlib
-import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from fuki_build.errors import FukiError, RecipeError, did_you_mean
-from fuki_build.hooks import FirmwareFile, FirmwareSource, SourceContext, hookimpl
+from fuki_build import note_read, programs
+from fuki_build.builtin import apt
+from fuki_build.errors import RecipeError, did_you_mean
+from fuki_build.hooks import FirmwareFile, FirmwareSource, Options, SourceContext, hookimpl
+
+_MAX_IMAGE = 256 * 1024 * 1024
+"""Bytes that a program may print; edk2's images have 4 to 16 MiB."""
+_MAX_FILE = 4 * 1024 * 1024 * 1024
+"""Bytes of each file that it may write, of those on the way to an image too."""
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in hex")]
-
-
-class Options(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """Base of the options here; unknown keys are errors."""
 
 
 class PathOptions(Options, frozen=True):
@@ -60,34 +60,38 @@ class DirectorySource(FirmwareSource):
         return FirmwareFile(entries[0], id=path.resolve().name, inputs=(path,))
 
 
-class CommandOptions(Options, frozen=True):
+class CommandSourceOptions(Options, frozen=True):
     command: Annotated[
         tuple[str, ...],
         Meta(min_length=1, description="program and arguments; {output} stands for the file to write"),
     ]
     sha256: Annotated[Sha256 | None, Meta(description="what the image must have")] = None
     inputs: Annotated[tuple[str, ...], Meta(description="files that the program reads, for depfiles")] = ()
+    timeout: Annotated[float, Meta(gt=0, description="seconds that it may take")] = 3600.0
 
 
 class CommandSource(FirmwareSource):
     """A program that prints the image, or writes it where its argument `{output}` says.
 
-    It runs in the recipe's directory, with PATH, HOME, SOURCE_DATE_EPOCH and a fixed locale and nothing else.
+    It runs in the recipe's directory, with PATH, HOME, SOURCE_DATE_EPOCH and a fixed locale and nothing else. What it
+    starts in the background ends with it.
 
     >>> CommandSource.Options(command=("make-firmware", "{output}")).sha256 is None
     True
     """
 
     name = "command"
-    Options = CommandOptions
+    Options = CommandSourceOptions
 
-    def fetch(self, options: CommandOptions, context: SourceContext) -> FirmwareFile:
+    def fetch(self, options: CommandSourceOptions, context: SourceContext) -> FirmwareFile:
         output = _fresh_file(context.workspace)
         arguments = [word.replace("{output}", str(output)) for word in options.command]
-        self._run(arguments, options.command, output, context)
+        self._run(arguments, options, output, context)
         if not output.is_file():
             raise RecipeError(f"{options.command[0]} left no image")
-        digest = _sha256(output)
+        if output.stat().st_size > _MAX_IMAGE:
+            raise RecipeError(f"{options.command[0]} made an image of more than {_MAX_IMAGE} bytes")
+        digest = apt.sha256_of(output)
         if options.sha256 not in (None, digest):
             raise RecipeError(
                 f"{options.command[0]} made an image with SHA-256 {digest}, the recipe says {options.sha256}",
@@ -96,33 +100,37 @@ class CommandSource(FirmwareSource):
         inputs = tuple(context.directory / path for path in options.inputs)
         return FirmwareFile(output, inputs=inputs, origin={"command": options.command[0], "sha256": digest})
 
-    def _run(self, arguments: list[str], command: Sequence[str], output: Path, context: SourceContext) -> None:
-        kept = {key: os.environ[key] for key in ("PATH", "HOME", "SOURCE_DATE_EPOCH") if key in os.environ}
-        prints = not any("{output}" in word for word in command)
+    def _run(self, arguments: list[str], options: CommandSourceOptions, output: Path, context: SourceContext) -> None:
+        prints = not any("{output}" in word for word in options.command)
         with output.open("wb") as file:
             try:
-                done = subprocess.run(
+                done = programs.run(
                     arguments,
-                    cwd=context.directory,
-                    env={**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-                    stdin=subprocess.DEVNULL,
-                    stdout=file if prints else subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                    check=False,
+                    environment=programs.environment("SOURCE_DATE_EPOCH"),
+                    directory=context.directory,
+                    stdout=file if prints else None,
+                    timeout=options.timeout,
+                    largest_output=_MAX_IMAGE,
+                    largest_file=_MAX_FILE,
                 )
-            except OSError as error:
-                raise RecipeError(f"cannot run {command[0]}: {error.strerror}") from error
-        if done.returncode:
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise RecipeError(f"{command[0]} failed with exit code {done.returncode}", hint="; ".join(last) or None)
+            except programs.ProgramError as error:
+                raise RecipeError(error.message, hint=error.hint) from error
+        if done.code:
+            raise RecipeError(f"{options.command[0]} {done.how}", hint=done.last_lines() or None)
+
+
+Version = Annotated[str, Meta(pattern=apt.VERSION)]
+Suite = Annotated[str, Meta(pattern=apt.SUITE)]
 
 
 class DebOptions(Options, frozen=True):
     package: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9+.-]+$", description="name of the package")]
     path: Annotated[str, Meta(min_length=1, description="of the firmware inside the package")]
-    version: Annotated[str | None, Meta(description="of the package; by default apt's candidate")] = None
+    version: Annotated[Version | None, Meta(description="of the package; by default apt's candidate")] = None
     sha256: Annotated[Sha256 | None, Meta(description="of the .deb file")] = None
-    suite: Annotated[str | None, Meta(description="of the archive that this machine's apt uses, such as 'sid'")] = None
+    suite: Annotated[Suite | None, Meta(description="of the archive that this machine's apt uses, such as 'sid'")] = (
+        None
+    )
 
 
 class DebSource(FirmwareSource):
@@ -138,19 +146,23 @@ class DebSource(FirmwareSource):
     Options = DebOptions
 
     def fetch(self, options: DebOptions, context: SourceContext) -> FirmwareFile:
-        from fuki_build.builtin import apt  # noqa: PLC0415 - only those pay for it who use it
-
         deb = apt.download(options.package, options.version, suite=options.suite, sha256=options.sha256)
+        note_read(deb)
         into = _fresh_file(context.workspace).with_suffix(".d")
         apt.unpack(deb, into)
         path = into / options.path.lstrip("/")
         if not path.resolve().is_relative_to(into.resolve()) or not path.is_file():
             raise RecipeError(f"{deb.name} has no file {options.path}", hint=_similar(into, options.path))
         fields = apt.fields(deb)
+        sha256 = apt.sha256_of(deb)
         return FirmwareFile(
             path,
             id=options.package,
-            origin={"package": options.package, "version": fields["Version"], "sha256": _sha256(deb)},
+            origin={
+                "package": options.package,
+                "version": fields["Version"],
+                "sha256": sha256,
+            },
         )
 
 
@@ -164,14 +176,6 @@ def _fresh_file(workspace: Path) -> Path:
     """A name in the workspace that is not taken yet; numbers keep names the same from run to run."""
     number = sum(1 for _ in workspace.iterdir())
     return workspace / f"firmware-{number}"
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FukiError(f"cannot read {path}: {error.strerror}") from error
 
 
 @hookimpl

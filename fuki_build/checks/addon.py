@@ -1,8 +1,8 @@
 """Rules about an addon and the image that it is for."""
 
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.layout import Layout
-from fuki_build.image.section import Section, effective
+from fuki_build.image.section import Section
 
 _MAX_SIZE = 4096
 
@@ -11,7 +11,7 @@ def _text(section: Section) -> bytes:
     return section.content.read_at(0, _MAX_SIZE).partition(b"\0")[0]
 
 
-def other_release(subject: Subject) -> Problems:
+def other_release(subject: CheckSubject) -> Problems:
     """As the stub compares (strneq8): up to the size of the addon's section."""
     for section in subject.layout.find(".uname"):
         size, release = section.content.size, _text(section)
@@ -28,11 +28,11 @@ def other_release(subject: Subject) -> Problems:
 def _releases(image: Layout | None) -> set[bytes]:
     """What the kernels of an image's profiles are."""
     profiles = (image.profiles or (None,)) if image else ()
-    parts = [effective(image.plain_sections, profile) for profile in profiles] if image else []
+    parts = [image.effective(profile) for profile in profiles] if image else []
     return {_text(section) for part in parts for section in part if section.name == ".uname"}
 
 
-def other_machine(subject: Subject) -> Problems:
+def other_machine(subject: CheckSubject) -> Problems:
     image = subject.image
     if image and image.headers.coff.machine != subject.layout.headers.coff.machine:
         yield Problem(

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 
 from fuki_build.checks.places import sections
-from fuki_build.formats.kernel import x86_command_line_limit
-from fuki_build.formats.pe import Machine
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
-from fuki_build.image.section import Section, effective
+from fuki_build.formats.pe.pe import CoffMachine
+from fuki_build.formats.uki.kernel import x86_command_line_limit
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.image.section import Section
 from fuki_build.image.stub import UNNUMBERED
 
 _MAX_SIZE = 1024 * 1024
@@ -16,7 +16,12 @@ _STARTS_EMPTY = (257, 0)
 _BLANK = bytes(range(0x21))
 """What the stub strips from both ends."""
 
-_LIMITS: Mapping[int, int] = {Machine.aa64: 2048, Machine.arm: 1024, Machine.riscv64: 1024, Machine.loongarch64: 4096}
+_LIMITS: Mapping[int, int] = {
+    CoffMachine.aa64: 2048,
+    CoffMachine.arm: 1024,
+    CoffMachine.riscv64: 1024,
+    CoffMachine.loongarch64: 4096,
+}
 """COMMAND_LINE_SIZE of Linux, with the NUL at the end; x86 kernels tell theirs."""
 _X86_LIMIT = 2048
 _SHORTEST_LIMIT = min(_LIMITS.values())
@@ -29,7 +34,7 @@ def _text(section: Section) -> bytes:
     return section.content.read_at(0, _MAX_SIZE).partition(b"\0")[0].strip(_BLANK)
 
 
-def empty(subject: Subject) -> Problems:
+def empty(subject: CheckSubject) -> Problems:
     stub = subject.layout.stub
     if stub is None or not UNNUMBERED < stub.numbers < _STARTS_EMPTY:
         return
@@ -42,7 +47,7 @@ def empty(subject: Subject) -> Problems:
             )
 
 
-def altered(subject: Subject) -> Problems:
+def altered(subject: CheckSubject) -> Problems:
     for section, where in sections(subject, ".cmdline"):
         data = section.content.read_at(0, _MAX_SIZE)
         text, _, rest = data.partition(b"\0")
@@ -58,7 +63,7 @@ def altered(subject: Subject) -> Problems:
             yield Problem(f"the stub leaves out the character U+{ord(beyond):X}", where=where)
 
 
-def too_long(subject: Subject) -> Problems:
+def too_long(subject: CheckSubject) -> Problems:
     for section, where in sections(subject, ".cmdline"):
         size = len(_text(section)) if section.content.size <= _MAX_SIZE else section.content.size
         limit = _limit(subject, section.profile) if size >= _SHORTEST_LIMIT else size
@@ -70,15 +75,15 @@ def too_long(subject: Subject) -> Problems:
             )
 
 
-def _limit(subject: Subject, profile: int | None) -> int:
+def _limit(subject: CheckSubject, profile: int | None) -> int:
     """Bytes that the kernel of a profile reads, without the NUL at the end."""
     machine = subject.layout.headers.coff.machine
-    parts = {section.name: section for section in reversed(effective(subject.layout.plain_sections, profile))}
-    if machine in (Machine.x64, Machine.ia32):
+    parts = {section.name: section for section in reversed(subject.layout.effective(profile))}
+    if machine in (CoffMachine.x64, CoffMachine.ia32):
         told = x86_command_line_limit(parts[".linux"].content.reader) if ".linux" in parts else None
         return told or _X86_LIMIT - 1
     since, newer = _RISCV_LIMIT
-    if machine == Machine.riscv64 and ".uname" in parts and _release(parts[".uname"]) >= since:
+    if machine == CoffMachine.riscv64 and ".uname" in parts and _release(parts[".uname"]) >= since:
         return newer - 1
     return _LIMITS.get(machine, _MAX_SIZE) - 1
 

@@ -2,8 +2,8 @@
 
 from fuki_build.checks.places import at, sections
 from fuki_build.errors import FormatError
-from fuki_build.formats import bmp, compression, env_file
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.formats.uki import bmp, compression, env_file
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
 from fuki_build.image.section import MATCHED
 
@@ -13,17 +13,17 @@ _ARCHIVE_MAGICS = (b"070701", b"070702")
 """Of cpio archives in the newc form, without and with checksums (the kernel's buffer-format.rst)."""
 
 
-def missing_os_release(subject: Subject) -> Problems:
+def missing_os_release(subject: CheckSubject) -> Problems:
     if subject.layout.kind is ImageKind.UKI and not subject.layout.find(".osrel"):
         yield Problem("the image has no .osrel", hint='add os-release = "…" to [fuki.image]')
 
 
-def missing_release(subject: Subject) -> Problems:
+def missing_release(subject: CheckSubject) -> Problems:
     if subject.layout.kind is ImageKind.UKI and not subject.layout.find(".uname"):
         yield Problem("the image does not tell its kernel's release", hint='add uname = "…" to [fuki.image]')
 
 
-def incomplete_os_release(subject: Subject) -> Problems:
+def incomplete_os_release(subject: CheckSubject) -> Problems:
     for section, where in sections(subject, ".osrel"):
         try:
             values = env_file.decode(section.content.read_small(_MAX_TEXT, "the os-release text"))
@@ -37,7 +37,7 @@ def incomplete_os_release(subject: Subject) -> Problems:
             yield Problem("it has no ID", where=where, hint="add a line such as ID=debian")
 
 
-def microcode_format(subject: Subject) -> Problems:
+def microcode_format(subject: CheckSubject) -> Problems:
     for section, where in sections(subject, ".ucode"):
         head = section.content.read_at(0, 8)
         if not head.startswith(_ARCHIVE_MAGICS):
@@ -49,7 +49,7 @@ def microcode_format(subject: Subject) -> Problems:
             )
 
 
-def splash_format(subject: Subject) -> Problems:
+def splash_format(subject: CheckSubject) -> Problems:
     for section, where in sections(subject, ".splash"):
         try:
             bmp.decode(section.content.read_at(0, bmp.HEAD_SIZE), section.content.size)
@@ -61,7 +61,7 @@ def splash_format(subject: Subject) -> Problems:
             )
 
 
-def repeated(subject: Subject) -> Problems:
+def repeated(subject: CheckSubject) -> Problems:
     layout = subject.layout
     for profile in (None, *layout.profiles):
         names = [s.name for s in layout.plain_sections if s.profile == profile and s.name.startswith(".")]

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 from fuki_build.checks.places import at, sections
 from fuki_build.errors import FormatError
-from fuki_build.formats import fdt
-from fuki_build.formats.hwids import DeviceType
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.formats.hardware import fdt
+from fuki_build.formats.uki.hwids import DeviceType
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.firmware import Slice, read_compatible
 
 _SHOWN = 5
 
 
-def broken(subject: Subject) -> Problems:
+def broken(subject: CheckSubject) -> Problems:
     for section, where in sections(subject, ".dtb", ".dtbauto"):
         try:
             fdt.check(section.content.reader, ordered=section.name == ".dtbauto")
@@ -31,7 +31,7 @@ def _compatibles(part: Slice) -> Iterator[str]:
     yield from filter(None, map(read_compatible, part.devicetrees))
 
 
-def duplicate(subject: Subject) -> Problems:
+def duplicate(subject: CheckSubject) -> Problems:
     for part in subject.slices:
         names = list(_compatibles(part))
         for name in dict.fromkeys(n for n in names if names.count(n) > 1):
@@ -42,7 +42,7 @@ def duplicate(subject: Subject) -> Problems:
             )
 
 
-def missing(subject: Subject) -> Problems:
+def missing(subject: CheckSubject) -> Problems:
     for part in subject.slices:
         present = set(_compatibles(part))
         lost = [key for key in (part.table.keys(DeviceType.DEVICETREE) if part.table else ()) if key not in present]

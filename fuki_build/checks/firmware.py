@@ -4,18 +4,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import secure_boot_support, variable_store
-from fuki_build.formats.firmware import Kind
-from fuki_build.formats.hwids import DeviceType
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.formats.uefi import secure_boot_support, variable_store
+from fuki_build.formats.uefi.firmware import FirmwareKind
+from fuki_build.formats.uki.hwids import DeviceType
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import FirmwareImage, Slice
+from fuki_build.image.unwrapping import unwrap
 
 _ROM_BLOCK = 64 * 1024
 _STORE_REACH = 1024 * 1024
 """Where edk2's images for virtual machines have their variables: at the start, in up to 528 KiB."""
 
 
-def _images(subject: Subject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
+def images(subject: CheckSubject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
     """Each firmware image with its slice and a name for people."""
     for part in subject.slices:
         at = "" if part.profile is None else f"@{part.profile} "
@@ -23,13 +25,13 @@ def _images(subject: Subject) -> Iterator[tuple[Slice, FirmwareImage, str]]:
             yield part, image, f"{at}.efifw {image.fwid or index}"
 
 
-def broken_header(subject: Subject) -> Problems:
-    for _, image, where in _images(subject):
+def broken_header(subject: CheckSubject) -> Problems:
+    for _, image, where in images(subject):
         if image.flaw:
             yield Problem(image.flaw.message, where=where, hint=image.flaw.hint)
 
 
-def duplicate_id(subject: Subject) -> Problems:
+def duplicate_id(subject: CheckSubject) -> Problems:
     for part in subject.slices:
         ids = [image.fwid for image in part.firmware if image.fwid]
         for fwid in dict.fromkeys(i for i in ids if ids.count(i) > 1):
@@ -40,8 +42,8 @@ def duplicate_id(subject: Subject) -> Problems:
             )
 
 
-def never_selected(subject: Subject) -> Problems:
-    for part, image, where in _images(subject):
+def never_selected(subject: CheckSubject) -> Problems:
+    for part, image, where in images(subject):
         if image.fwid and part.table is not None and image.fwid not in part.table.keys(DeviceType.UEFI_FW):
             yield Problem("no hardware id selects this firmware", where=where, hint="give it platforms, hwids or chids")
         elif image.fwid and part.table is None and part.profile is None:
@@ -52,19 +54,19 @@ def never_selected(subject: Subject) -> Problems:
             )
 
 
-def not_firmware(subject: Subject) -> Problems:
-    for _, image, where in _images(subject):
+def not_firmware(subject: CheckSubject) -> Problems:
+    for _, image, where in images(subject):
         if image.content is None:
             continue
         if image.content.flaw:
             yield Problem(f"the payload is damaged: {image.content.flaw}", where=where)
-        elif image.content.kind is Kind.VARIABLES:
+        elif image.content.kind is FirmwareKind.VARIABLES:
             yield Problem(
                 "the payload is a UEFI variable store, which has no code to start",
                 where=where,
                 hint="take the whole image (OVMF.fd), or the one with the code (OVMF_CODE…)",
             )
-        elif image.content.kind is Kind.UNKNOWN:
+        elif image.content.kind is FirmwareKind.UNKNOWN:
             yield Problem(
                 "the payload is not known to be firmware: no OVMF or edk2 volume, no IGVM, no capsule",
                 where=where,
@@ -72,9 +74,9 @@ def not_firmware(subject: Subject) -> Problems:
             )
 
 
-def odd_size(subject: Subject) -> Problems:
-    for _, image, where in _images(subject):
-        raw = image.content and image.content.kind in (Kind.OVMF, Kind.EDK2)
+def odd_size(subject: CheckSubject) -> Problems:
+    for _, image, where in images(subject):
+        raw = image.content and image.content.kind in (FirmwareKind.OVMF, FirmwareKind.EDK2)
         if raw and image.payload.size % _ROM_BLOCK:
             yield Problem(
                 f"the ROM has {image.payload.size} bytes, which is no multiple of 64 KiB",
@@ -83,10 +85,10 @@ def odd_size(subject: Subject) -> Problems:
             )
 
 
-def ignored_keys(subject: Subject) -> Problems:
-    for _, image, where in _images(subject):
-        raw = image.content and image.content.kind in (Kind.OVMF, Kind.EDK2)
-        if raw and _has_platform_key(image) and _ignores_keys(image):
+def ignored_keys(subject: CheckSubject) -> Problems:
+    for _, image, where in images(subject):
+        code = _bare(image)
+        if code is not None and _has_platform_key(code) and _ignores_keys(code):
             yield Problem(
                 "Secure Boot keys are enrolled in this firmware, which was built without Secure Boot and ignores them",
                 where=where,
@@ -94,17 +96,26 @@ def ignored_keys(subject: Subject) -> Problems:
             )
 
 
-def _has_platform_key(image: FirmwareImage) -> bool:
-    reader = image.payload.reader
+def _bare(image: FirmwareImage) -> Blob | None:
+    """The firmware as it was built, also if it was wrapped; None for what is something else."""
+    if image.content is not None and image.content.kind is FirmwareKind.IGVM:
+        file = unwrap(image.payload)
+        return file.firmware if file is not None else None
+    raw = image.content is not None and image.content.kind in (FirmwareKind.OVMF, FirmwareKind.EDK2)
+    return image.payload if raw else None
+
+
+def _has_platform_key(code: Blob) -> bool:
+    reader = code.reader
     with suppress(FormatError):
         variables = variable_store.decode(reader.window(0, min(reader.size, _STORE_REACH))) or ()
         return any(variable.name == "PK" for variable in variables)
     return False
 
 
-def _ignores_keys(image: FirmwareImage) -> bool:
+def _ignores_keys(code: Blob) -> bool:
     with suppress(FormatError):
-        data = image.payload.read_small(variable_store.MAX_SIZE, "the firmware")
+        data = code.read_small(variable_store.MAX_SIZE, "the firmware")
         return secure_boot_support.enforces_secure_boot(data) is False
     return False
 

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from fuki_build.formats.hwids import DeviceType
+from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.firmware import Slice
 
 
@@ -12,13 +12,13 @@ def _name(part: Slice) -> str:
     return ".hwids" if part.profile is None else f"@{part.profile} .hwids"
 
 
-def broken_table(subject: Subject) -> Problems:
+def broken_table(subject: CheckSubject) -> Problems:
     for part in subject.slices:
         if part.table and part.table.flaw:
             yield Problem(f"the stub refuses the whole table: {part.table.flaw.message}", where=_name(part))
 
 
-def _ambiguous(subject: Subject, kind: DeviceType, hint: str) -> Problems:
+def _ambiguous(subject: CheckSubject, kind: DeviceType, hint: str) -> Problems:
     for part in subject.slices:
         owners: dict[UUID, list[str]] = {}
         for record in part.table.records if part.table else ():
@@ -31,15 +31,15 @@ def _ambiguous(subject: Subject, kind: DeviceType, hint: str) -> Problems:
                 yield Problem(message, where=_name(part), hint=hint)
 
 
-def ambiguous_firmware(subject: Subject) -> Problems:
+def ambiguous_firmware(subject: CheckSubject) -> Problems:
     return _ambiguous(subject, DeviceType.UEFI_FW, "list each hardware id under one firmware")
 
 
-def ambiguous_devicetree(subject: Subject) -> Problems:
+def ambiguous_devicetree(subject: CheckSubject) -> Problems:
     return _ambiguous(subject, DeviceType.DEVICETREE, "list the one that is meant first")
 
 
-def missing_firmware(subject: Subject) -> Problems:
+def missing_firmware(subject: CheckSubject) -> Problems:
     for part in subject.slices:
         present = {image.fwid for image in part.firmware}
         for fwid in part.table.keys(DeviceType.UEFI_FW) if part.table else ():
@@ -51,13 +51,13 @@ def missing_firmware(subject: Subject) -> Problems:
                 )
 
 
-def empty_table(subject: Subject) -> Problems:
+def empty_table(subject: CheckSubject) -> Problems:
     for part in subject.slices:
         if part.table and not part.table.flaw and not part.table.records:
             yield Problem("the table has no records: no machine matches", where=_name(part))
 
 
-def never_tried(subject: Subject) -> Problems:
+def never_tried(subject: CheckSubject) -> Problems:
     useless: dict[UUID, str] = {}
     useful: set[UUID] = set()
     for machine in subject.machines:
@@ -78,7 +78,7 @@ def never_tried(subject: Subject) -> Problems:
                 )
 
 
-def profile_without_table(subject: Subject) -> Problems:
+def profile_without_table(subject: CheckSubject) -> Problems:
     for part in subject.slices:
         if part.profile is None or part.table is not None:
             continue

@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 from fuki_build.checks.places import at, sections
 from fuki_build.errors import FormatError
-from fuki_build.formats import loader_info, pe
-from fuki_build.formats.pe import Machine, PeHeaders
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe import CoffMachine, PeHeaders
+from fuki_build.formats.uki import loader_info
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
-from fuki_build.image.section import Section, effective
+from fuki_build.image.section import Section
 from fuki_build.image.stub import PROGRAMS
 
 _PAGE = 4096
@@ -30,7 +31,7 @@ def _decode(section: Section) -> PeHeaders:
     return pe.decode(section.content.read_at(0, pe.HEAD_SIZE), section.content.size)
 
 
-def _kernels(subject: Subject) -> Iterator[_Kernel]:
+def _kernels(subject: CheckSubject) -> Iterator[_Kernel]:
     """The kernels that are EFI executables."""
     for section, where in sections(subject, ".linux"):
         try:
@@ -39,7 +40,7 @@ def _kernels(subject: Subject) -> Iterator[_Kernel]:
             continue
 
 
-def not_startable(subject: Subject) -> Problems:
+def not_startable(subject: CheckSubject) -> Problems:
     stub = subject.layout.headers.coff.machine
     for section, where in sections(subject, ".linux"):
         try:
@@ -49,7 +50,7 @@ def not_startable(subject: Subject) -> Problems:
             continue
         machine = kernel.headers.coff.machine
         # A kernel with CONFIG_EFI_MIXED tells in .compat where 32-bit firmware is to enter it.
-        mixed = (stub, machine) == (Machine.ia32, Machine.x64) and ".compat" in kernel.names
+        mixed = (stub, machine) == (CoffMachine.ia32, CoffMachine.x64) and ".compat" in kernel.names
         if machine != stub and not mixed:
             yield Problem(
                 f"the kernel is for {kernel.headers.machine_name}, the stub for {subject.layout.machine}",
@@ -57,7 +58,7 @@ def not_startable(subject: Subject) -> Problems:
                 hint="take stub and kernel of one architecture",
             )
         # x86 has an older way of starting kernels, which the stub knows too.
-        elif machine not in (Machine.x64, Machine.ia32) and kernel.headers.optional.major_image_version < 1:
+        elif machine not in (CoffMachine.x64, CoffMachine.ia32) and kernel.headers.optional.major_image_version < 1:
             yield Problem(
                 "the kernel is older than Linux 5.8: it cannot get its initrd from the stub",
                 where=where,
@@ -65,16 +66,16 @@ def not_startable(subject: Subject) -> Problems:
             )
 
 
-def missing(subject: Subject) -> Problems:
+def missing(subject: CheckSubject) -> Problems:
     layout = subject.layout
     if layout.kind is not ImageKind.UKI:
         return
     for profile in layout.profiles or (None,):
-        if not any(s.name == ".linux" for s in effective(layout.plain_sections, profile)):
+        if not any(s.name == ".linux" for s in layout.effective(profile)):
             yield Problem("there is no kernel", where=at(".linux", profile))
 
 
-def another_image(subject: Subject) -> Problems:
+def another_image(subject: CheckSubject) -> Problems:
     for kernel in _kernels(subject):
         if _is_image(kernel):
             whole = "a whole image with a kernel of its own"
@@ -95,7 +96,7 @@ def _program(kernel: _Kernel) -> str:
     return ""
 
 
-def refused(subject: Subject) -> Problems:
+def refused(subject: CheckSubject) -> Problems:
     if not subject.layout.model.loads_kernel:
         return
     for kernel in _kernels(subject):
@@ -133,7 +134,7 @@ def _refusals(headers: PeHeaders, size: int) -> Iterator[str]:
             yield f"its section {header.name} ends beyond its file"
 
 
-def unaligned(subject: Subject) -> Problems:
+def unaligned(subject: CheckSubject) -> Problems:
     model = subject.layout.model
     for kernel in _kernels(subject) if not model.aligns_kernel else ():
         alignment = kernel.headers.optional.section_alignment

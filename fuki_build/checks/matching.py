@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from fuki_build.hardware.chid import identity
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.records import Expectation, Problem, Problems, Rule, Severity, Subject
+from fuki_build.hooks.records import CheckSubject, Expectation, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
 from fuki_build.image.selection import Selection, select
 from fuki_build.image.stub import MODELS
@@ -13,7 +13,7 @@ _NEWEST = MODELS[-1]
 """A stub that selects nothing is a matter of its own rule; tables are held against one that does."""
 
 
-def _profiles(subject: Subject) -> tuple[int | None, ...]:
+def _profiles(subject: CheckSubject) -> tuple[int | None, ...]:
     return subject.layout.profiles or (None,)
 
 
@@ -30,21 +30,20 @@ def holding(expectations: Sequence[Expectation], profile: int | None) -> list[Ex
     ]
 
 
-def _cases(subject: Subject) -> Iterator[tuple[Expectation, int | None, Selection]]:
+def _cases(subject: CheckSubject) -> Iterator[tuple[Expectation, int | None, Selection]]:
     """Every expectation in every profile that it holds for, with what the stub does there."""
     if subject.layout.kind is not ImageKind.UKI:
         return
-    sections = subject.layout.plain_sections
     for profile in _profiles(subject):
         for expectation in holding(subject.expectations, profile):
-            yield expectation, profile, select(sections, subject.slices, _NEWEST, expectation.machine, profile)
+            yield expectation, profile, select(subject.slices, _NEWEST, expectation.machine, profile)
 
 
 def _at(machine: Machine, profile: int | None) -> str:
     return machine.name if profile is None else f"{machine.name} booting @{profile}"
 
 
-def wrong_firmware(subject: Subject) -> Problems:
+def wrong_firmware(subject: CheckSubject) -> Problems:
     seen = set()
     for expectation, profile, selection in _cases(subject):
         hit = selection.firmware
@@ -61,7 +60,7 @@ def wrong_firmware(subject: Subject) -> Problems:
             )
 
 
-def no_firmware(subject: Subject) -> Problems:
+def no_firmware(subject: CheckSubject) -> Problems:
     for expectation, profile, selection in _cases(subject):
         if not expectation.explicit and expectation.fwid and selection.firmware is None:
             yield Problem(
@@ -71,7 +70,7 @@ def no_firmware(subject: Subject) -> Problems:
             )
 
 
-def expectations(subject: Subject) -> Problems:
+def expectations(subject: CheckSubject) -> Problems:
     for expectation, profile, selection in _cases(subject):
         hit = selection.firmware
         selected = hit.record.key if hit and hit.section else None
@@ -84,7 +83,7 @@ def expectations(subject: Subject) -> Problems:
             )
 
 
-def collision(subject: Subject) -> Problems:
+def collision(subject: CheckSubject) -> Problems:
     """Machines of loaded platforms that get a firmware which the recipe meant for others."""
     if subject.layout.kind is not ImageKind.UKI or not subject.expectations:
         return
@@ -95,7 +94,7 @@ def collision(subject: Subject) -> Problems:
     others: dict[str, list[str]] = {}
     for profile in _profiles(subject):
         for machine in subject.machines:
-            hit = select(subject.layout.plain_sections, subject.slices, _NEWEST, machine, profile).firmware
+            hit = select(subject.slices, _NEWEST, machine, profile).firmware
             fwid = hit.record.key if hit else ""
             stray = fwid in meant and machine not in meant[fwid]
             if stray and machine.name not in others.setdefault(fwid, []):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fuki_build.hooks.records import Subject
+from fuki_build.hooks.records import CheckSubject
 from fuki_build.image.section import Section
 
 
@@ -11,7 +11,7 @@ def at(name: str, profile: int | None) -> str:
     return name if profile is None else f"@{profile} {name}"
 
 
-def sections(subject: Subject, *names: str) -> Iterator[tuple[Section, str]]:
+def sections(subject: CheckSubject, *names: str) -> Iterator[tuple[Section, str]]:
     """All sections of these names, each with its name for people."""
     for section in subject.layout.plain_sections:
         if section.name in names:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from fuki_build.errors import CheckError, RecipeError
-from fuki_build.hooks.host import PluginHost, blame, loaded_machines
-from fuki_build.hooks.records import Expectation, Finding, Severity, Subject
+from fuki_build.hooks.host import PluginHost, loaded_machines
+from fuki_build.hooks.records import CheckSubject, Expectation, Finding, Severity
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 
@@ -28,16 +28,17 @@ def check(
                 where=f"fuki.silence[{index}]",
                 hint="'fuki check --list' shows them all",
             )
+
     machines = loaded_machines(host)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     image = next((layout for layout in layouts if layout.kind is ImageKind.UKI), None)
     for layout in layouts:
-        subject = Subject(layout, machines, expectations, image if layout.kind is ImageKind.ADDON else None)
+        subject = CheckSubject(layout, machines, expectations, image if layout.kind is ImageKind.ADDON else None)
         for rule in rules:
             if rule.thing.id not in silence:
-                with blame(rule.plugin, f"failed in check {rule.thing.id!r}"):
-                    found += rule.thing.findings(subject)
-    return tuple(sorted(found, key=lambda finding: list(Severity).index(finding.severity)))
+                with rule.running():
+                    findings += rule.thing.findings(subject)
+    return tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
 
 
 def refuse_errors(findings: Sequence[Finding]) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from fuki_build.formats import pe
-from fuki_build.formats.pe import Directory, SectionHeader
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe import Directory, SectionHeader
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
 
 _SECTION_LIMITS = (25, 96)
@@ -12,7 +12,7 @@ _SECTION_LIMITS = (25, 96)
 _REBUILD = "build the image anew; a tool that placed sections at addresses of its own made this one"
 
 
-def _loaded(subject: Subject) -> Iterator[tuple[SectionHeader, int]]:
+def _loaded(subject: CheckSubject) -> Iterator[tuple[SectionHeader, int]]:
     """Each section that takes memory, with how much: firmware loads the whole raw data of one of VirtualSize 0."""
     for header in subject.layout.headers.sections:
         size = header.virtual_size or header.raw_size
@@ -20,7 +20,7 @@ def _loaded(subject: Subject) -> Iterator[tuple[SectionHeader, int]]:
             yield header, size
 
 
-def overlap(subject: Subject) -> Problems:
+def overlap(subject: CheckSubject) -> Problems:
     end, last = 0, ""
     for header, size in sorted(_loaded(subject), key=lambda pair: pair[0].virtual_address):
         if header.virtual_address < end:
@@ -33,7 +33,7 @@ def overlap(subject: Subject) -> Problems:
             end, last = header.virtual_address + size, header.name
 
 
-def size_of_image(subject: Subject) -> Problems:
+def size_of_image(subject: CheckSubject) -> Problems:
     limit = subject.layout.headers.optional.size_of_image
     for header, size in _loaded(subject):
         if header.virtual_address + size > limit:
@@ -44,7 +44,7 @@ def size_of_image(subject: Subject) -> Problems:
             )
 
 
-def unaligned(subject: Subject) -> Problems:
+def unaligned(subject: CheckSubject) -> Problems:
     alignment = subject.layout.headers.optional.section_alignment
     for header, _ in _loaded(subject):
         if header.virtual_address % alignment:
@@ -55,7 +55,7 @@ def unaligned(subject: Subject) -> Problems:
             )
 
 
-def virtual_size_zero(subject: Subject) -> Problems:
+def virtual_size_zero(subject: CheckSubject) -> Problems:
     if subject.layout.kind is ImageKind.OTHER:
         return
     for header in subject.layout.headers.sections:
@@ -67,7 +67,7 @@ def virtual_size_zero(subject: Subject) -> Problems:
             )
 
 
-def inside_headers(subject: Subject) -> Problems:
+def inside_headers(subject: CheckSubject) -> Problems:
     limit = subject.layout.headers.optional.size_of_headers
     for header in subject.layout.headers.sections:
         places = {"memory": header.virtual_address, "the file": header.raw_offset} if header.raw_size else {}
@@ -77,20 +77,20 @@ def inside_headers(subject: Subject) -> Problems:
                 yield Problem(message, where=header.name, hint=_REBUILD)
 
 
-def _inside_section(subject: Subject, start: int, size: int) -> bool:
+def _inside_section(subject: CheckSubject, start: int, size: int) -> bool:
     return any(
         header.virtual_address <= start and start + size <= header.virtual_address + length
         for header, length in _loaded(subject)
     )
 
 
-def entry_point(subject: Subject) -> Problems:
+def entry_point(subject: CheckSubject) -> Problems:
     address = subject.layout.headers.optional.address_of_entry_point
     if subject.layout.kind is not ImageKind.ADDON and not _inside_section(subject, address, 1):
         yield Problem(f"the entry point {address:#x} lies in no section", where="AddressOfEntryPoint")
 
 
-def relocations(subject: Subject) -> Problems:
+def relocations(subject: CheckSubject) -> Problems:
     directories = subject.layout.headers.directories
     table = directories[pe.RELOCATION_DIRECTORY] if len(directories) > pe.RELOCATION_DIRECTORY else Directory(0, 0)
     if table.size and not _inside_section(subject, table.address, table.size):
@@ -100,14 +100,14 @@ def relocations(subject: Subject) -> Problems:
         )
 
 
-def no_application(subject: Subject) -> Problems:
+def no_application(subject: CheckSubject) -> Problems:
     subsystem = subject.layout.headers.optional.subsystem
     if subject.layout.kind is not ImageKind.OTHER and subsystem != pe.SUBSYSTEM_EFI_APPLICATION:
         message = f"its subsystem is {subsystem}, an EFI application has {pe.SUBSYSTEM_EFI_APPLICATION}"
         yield Problem(message, where="Subsystem")
 
 
-def writable_code(subject: Subject) -> Problems:
+def writable_code(subject: CheckSubject) -> Problems:
     if not subject.layout.headers.optional.dll_characteristics & pe.NX_COMPAT:
         return
     both = pe.SCN_WRITE | pe.SCN_EXECUTE
@@ -116,7 +116,7 @@ def writable_code(subject: Subject) -> Problems:
             yield Problem("it is both writable and executable, in an image marked NX_COMPAT", where=header.name)
 
 
-def many_sections(subject: Subject) -> Problems:
+def many_sections(subject: CheckSubject) -> Problems:
     count = len(subject.layout.headers.sections)
     exceeded = [limit for limit in _SECTION_LIMITS if count > limit]
     if exceeded:

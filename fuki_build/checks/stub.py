@@ -1,9 +1,10 @@
 """Rules about what the stub's version can do with the image."""
 
-from fuki_build.formats.kernel import is_kernel
-from fuki_build.hooks.records import Problem, Problems, Rule, Severity, Subject
+from fuki_build.formats.uki.kernel import is_kernel
+from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
+from fuki_build.image.section import HAND_OVER
 from fuki_build.image.stub import MODELS, NEWEST_KNOWN, PROGRAMS, STUB_FILES, UNNUMBERED, StubModel
 
 _NEEDS = {
@@ -15,7 +16,7 @@ _NEEDS = {
 """For sections that came late: the property of the model that uses them, and what happens without."""
 
 
-def too_old(subject: Subject) -> Problems:
+def too_old(subject: CheckSubject) -> Problems:
     layout = subject.layout
     if layout.stub is None or layout.kind is not ImageKind.UKI:
         return
@@ -30,7 +31,7 @@ def too_old(subject: Subject) -> Problems:
             )
 
 
-def unknown(subject: Subject) -> Problems:
+def unknown(subject: CheckSubject) -> Problems:
     layout = subject.layout
     if layout.kind is not ImageKind.UKI:
         return
@@ -40,7 +41,7 @@ def unknown(subject: Subject) -> Problems:
         yield Problem(f"{layout.stub} is newer than this fuki knows; it is taken for {NEWEST_KNOWN}")
 
 
-def no_stub(subject: Subject) -> Problems:
+def no_stub(subject: CheckSubject) -> Problems:
     """A planned image cannot have one: such a stub is refused."""
     stub = subject.layout.stub
     if subject.layout.kind is ImageKind.UKI and stub and stub.program != "systemd-stub" and stub.program in PROGRAMS:
@@ -51,7 +52,7 @@ def no_stub(subject: Subject) -> Problems:
         )
 
 
-def other_program(subject: Subject) -> Problems:
+def other_program(subject: CheckSubject) -> Problems:
     layout = subject.layout
     if layout.kind is ImageKind.OTHER:
         yield Problem(
@@ -69,12 +70,16 @@ def _kind_of(layout: Layout) -> str:
     return f"an EFI program for {layout.machine}"
 
 
-def not_handed_over(subject: Subject) -> Problems:
+def not_handed_over(subject: CheckSubject) -> Problems:
     layout = subject.layout
     model: StubModel | None = layout.stub.model if layout.stub else None
     has_firmware = any(section.name == ".efifw" for section in layout.plain_sections)
-    if model and has_firmware and model.matches_firmware and not model.hands_firmware_over:
-        yield Problem(f"{layout.stub} selects and measures firmware, but does not start it", where=".efifw")
+    has_program = any(section.name == HAND_OVER for section in layout.plain_sections)
+    if model and has_firmware and model.matches_firmware and not (model.hands_firmware_over or has_program):
+        yield Problem(
+            f"{layout.stub} selects and measures firmware, but does not start it",
+            where=".efifw",
+        )
 
 
 RULES = (
@@ -113,9 +118,9 @@ RULES = (
     Rule(
         "firmware-not-handed-over",
         Severity.NOTE,
-        "The stub makes the hypervisor start the selected firmware",
+        "The stub, or fuki's program before it, makes the hypervisor start the selected firmware",
         "systemd 262.1's stub selects the .efifw of its machine and measures it into PCR 11, and does nothing more "
-        "with it: handing it to the hypervisor is left to later versions.",
+        "with it. [fuki.hand-over] puts a program before the stub that hands it to the hypervisor.",
         not_handed_over,
     ),
 )

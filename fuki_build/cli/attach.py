@@ -18,7 +18,7 @@ from fuki_build.image.signatures import attach as attach_table
 from fuki_build.image.signatures import kept_table
 
 if TYPE_CHECKING:
-    from fuki_build.signing.offline import PolicyItem
+    from fuki_build.signing.authenticode.offline import PolicyItem
 
 _MAX_SIZE = 16 * 1024 * 1024
 T = TypeVar("T")
@@ -45,9 +45,9 @@ T = TypeVar("T")
 @click.option("-o", "--output", type=output_type, help="Where to write; by default the image is replaced.")
 def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool, output: Path | None) -> None:
     """Attach signatures to IMAGE. Each is verified with its certificate before that."""
-    from fuki_build.formats.x509 import decode_certificates  # noqa: PLC0415 - cryptography is slow to load
-    from fuki_build.signing import offline  # noqa: PLC0415
-    from fuki_build.signing.image import replacing  # noqa: PLC0415
+    from fuki_build.formats.asn1.x509 import decode_certificates  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.authenticode import offline  # noqa: PLC0415
+    from fuki_build.signing.authenticode.image import replacing  # noqa: PLC0415
 
     document = _read(signatures, offline.decode)
     items = [(f"digests[{i}]", item) for i, item in enumerate(document.digests) if item.signature]
@@ -75,8 +75,8 @@ def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool
 def _with_policies(
     layout: Layout, policies: "Sequence[tuple[str, PolicyItem]]", files: Sequence[Path], *, replace: bool
 ) -> Layout:
-    from fuki_build.formats.x509 import read_public_key  # noqa: PLC0415 - cryptography is slow to load
-    from fuki_build.signing import offline_policies  # noqa: PLC0415
+    from fuki_build.formats.asn1.x509 import read_public_key  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.pcr_policy import offline_policies  # noqa: PLC0415
 
     if layout.certificate_table.size and not replace:
         hint = "attach policies before the image is signed, or give --replace to remove its signatures"

@@ -7,15 +7,13 @@ import click
 
 from fuki_build import pipeline
 from fuki_build.cli.caller_options import caller_of, caller_options
+from fuki_build.cli.documents import BuildDocument, build_document
 from fuki_build.cli.options import json_option, output_type, recipe_argument
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.render.sizes import human_size
-from fuki_build.emit import depfile as depfiles
-from fuki_build.emit.plan import Result
 from fuki_build.hooks.records import Severity
-from fuki_build.image.output_file import OutputFile
 from fuki_build.recipe.load import load_recipe
 
 
@@ -25,7 +23,7 @@ from fuki_build.recipe.load import load_recipe
 @click.option("--only", metavar="FORMAT", multiple=True, help="Write only outputs of this format (repeatable).")
 @click.option("--depfile", type=output_type, help="Write what the output depends on, in Make's syntax.")
 @click.option("--unsigned", is_flag=True, help="Leave all signatures out, for 'fuki digests' and 'fuki attach'.")
-@json_option
+@json_option(lambda: BuildDocument)
 @caller_options
 @click.pass_obj
 def build(
@@ -49,23 +47,13 @@ def build(
     with pipeline.plan(loaded, plugins, unsigned=unsigned) as planned:
         show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
-            result = pipeline.build(planned, only=only, output=output, progress=progress)
+            result = pipeline.build(planned, only=only, output=output, progress=progress, depfile=depfile)
         show_findings(result.build.findings[len(planned.findings) :])
-        if depfile:
-            _write_depfile(depfile, result)
         if as_json:
-            from fuki_build.cli.render.json import build_json, print_json  # noqa: PLC0415
+            from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-            print_json(build_json(result))
+            print_document(build_document(result))
         else:
             for artifact in result.artifacts:
                 size = human_size(artifact.path.stat().st_size)
                 tell(f"wrote {artifact.path} ({artifact.format}, {size})")
-
-
-def _write_depfile(path: Path, result: Result) -> None:
-    # ninja knows an output by its first name, and wants no other in a depfile.
-    targets = [artifact.path for artifact in result.artifacts][:1]
-    with OutputFile(path) as file:
-        file.write(depfiles.encode(targets, result.dependencies).encode(errors="surrogateescape"))
-        file.commit()

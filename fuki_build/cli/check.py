@@ -7,11 +7,12 @@ import click
 
 from fuki_build import pipeline
 from fuki_build.checks.run import check as run_checks
+from fuki_build.cli.documents import FindingsDocument, findings_document
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import RecipeError
-from fuki_build.formats import compression
+from fuki_build.formats.uki import compression
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Finding, Severity
 from fuki_build.image.blob import Blob
@@ -36,7 +37,7 @@ _OTHERS = {
 )
 @click.option("--list", "list_rules", is_flag=True, help="List all rules.")
 @click.option("--explain", metavar="ID", help="Explain one rule.")
-@json_option
+@json_option(lambda: FindingsDocument)
 @click.pass_obj
 def check(
     plugins: tuple[str, ...],
@@ -50,11 +51,12 @@ def check(
     if list_rules or explain is not None:
         _explain(pipeline.new_host(plugins), explain)
         return 0
+
     findings = _findings(file, addons, plugins)
     if as_json:
-        from fuki_build.cli.render.json import findings_json, print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json(findings_json(findings))
+        print_document(findings_document(findings))
     show_findings(findings)
     if not findings and not as_json:
         tell("nothing to complain about")

@@ -1,10 +1,11 @@
 """`fuki digests`: what of an image is to be signed, for keys that are elsewhere."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fuki_build.cli.options import digest_option
+from fuki_build.cli.options import digest_option, prints
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.errors import SigningError
@@ -12,8 +13,18 @@ from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
 from fuki_build.signing.request import DigestAlgorithm
 
+if TYPE_CHECKING:
+    from fuki_build.signing.authenticode.offline import SigningDocument
+
+
+def _document() -> type["SigningDocument"]:
+    from fuki_build.signing.authenticode.offline import SigningDocument  # noqa: PLC0415 - cryptography is slow to load
+
+    return SigningDocument
+
 
 @click.command()
+@prints(_document)
 @click.argument("image", type=click.Path(path_type=Path))
 @digest_option
 @click.option("--signing-time", is_flag=True, help="Let the signature tell a time, which is SOURCE_DATE_EPOCH.")
@@ -23,9 +34,10 @@ def digests(image: Path, digest: str, signing_time: bool) -> None:
     Sign them, add each signature to its item, and give the document to 'fuki attach'. Policies for PCRs that want a
     signature come first; when they are attached, ask again for the image's own digest.
     """
-    from fuki_build.cli.render.json import print_json  # noqa: PLC0415
-    from fuki_build.signing import offline, offline_policies  # noqa: PLC0415 - cryptography is slow to load
-    from fuki_build.signing.suitability import source_date  # noqa: PLC0415
+    from fuki_build.cli.render.json import print_document  # noqa: PLC0415
+    from fuki_build.signing.authenticode import offline  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415
+    from fuki_build.signing.pcr_policy import offline_policies  # noqa: PLC0415 - cryptography is slow to load
 
     time = source_date() if signing_time else None
     if signing_time and time is None:
@@ -34,11 +46,11 @@ def digests(image: Path, digest: str, signing_time: bool) -> None:
     policies = tuple(offline_policies.items(layout))
     if policies:
         # The image's own digest changes with every signature that is put into it.
-        print_json(offline.Document(version=1, image=image.name, digests=policies))
+        print_document(offline.SigningDocument(image.name, policies))
         tell("attach these first; the digest of the image itself comes then")
         return
     algorithm = DigestAlgorithm(digest)
     with progress_bar(layout.file_size) as progress:
         assembly = assemble(layout, progress=progress, algorithms=[algorithm])
     item = offline.image_item(assembly, algorithm, time)
-    print_json(offline.Document(version=1, image=image.name, digests=(item,)))
+    print_document(offline.SigningDocument(image.name, (item,)))

@@ -9,19 +9,44 @@ import click
 
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.plain import say, tell
-from fuki_build.errors import FormatError, MismatchError, located
-from fuki_build.formats import hwids as tables
-from fuki_build.formats.documents import encode_json
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.errors import FormatError, FukiError, MismatchError, located
+from fuki_build.formats.documents import Document, View, encode_json
+from fuki_build.formats.uki import hwids as tables
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
-from fuki_build.image.output_file import OutputFile
+from fuki_build.image.output_files import OutputFiles
 
-VERSION = 1
 _JSON_KEY = {DeviceType.DEVICETREE: "compatible", DeviceType.UEFI_FW: "fwid"}
 
 image_argument = click.argument("file", type=click.Path(path_type=Path))
 profile_option = click.option("--profile", type=int, help="The table of this profile; by default the base's.")
+
+
+class TableDeviceView(View, frozen=True):
+    """What a table of hardware ids selects for `chids`: firmware by `fwid`, or a devicetree by `compatible`."""
+
+    type: str
+    name: str
+    fwid: str | None
+    compatible: str | None
+    chids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, device: Device) -> "TableDeviceView":
+        return cls(
+            type=device.type.json_name,
+            name=device.name,
+            fwid=device.key if device.type is DeviceType.UEFI_FW else None,
+            compatible=device.key if device.type is DeviceType.DEVICETREE else None,
+            chids=tuple(map(str, sorted(device.chids))),
+        )
+
+
+class DevicesDocument(Document, frozen=True):
+    """What `fuki hwids decode --json` prints."""
+
+    devices: tuple[TableDeviceView, ...]
 
 
 @click.group()
@@ -32,17 +57,20 @@ def hwids() -> None:
 @hwids.command()
 @image_argument
 @profile_option
-@json_option
+@json_option(lambda: DevicesDocument)
 def decode(file: Path, profile: int | None, as_json: bool) -> None:
     """Show the table of FILE in its order."""
     devices = read_devices(file, profile)
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json({"version": VERSION, "devices": [to_json(device) for device in devices]})
+        print_document(DevicesDocument(tuple(map(TableDeviceView.of, devices))))
         return
     from fuki_build.cli.render.tables import add_row, new_console, new_table  # noqa: PLC0415
 
+    if not devices:
+        click.echo("the table has no hardware ids")
+        return
     table = new_table("Type", "Name", "Selects", "Hardware id")
     for device in devices:
         for chid in sorted(device.chids):
@@ -71,11 +99,15 @@ def diff(old: Path, new: Path, profile: int | None) -> None:
 def export(file: Path, directory: Path, profile: int | None) -> None:
     """Write the table of FILE as systemd's JSON, one machine a file, into DIRECTORY."""
     names: set[str] = set()
-    for device in read_devices(file, profile):
-        path = directory / f"{_file_name(device, names)}.json"
-        with OutputFile(path) as output:
-            output.write(encode_json(to_json(device)).encode() + b"\n")
-            output.commit()
+    devices = read_devices(file, profile)
+    if not devices:
+        raise FukiError("the table has no hardware ids to export", where=str(file))
+
+    with OutputFiles() as files:
+        for device in devices:
+            output = files.open(directory / f"{_file_name(device, names)}.json")
+            output.write(encode_json(to_json(device)))
+        files.commit()
     tell(f"wrote {len(names)} files into {directory}")
 
 

@@ -11,11 +11,12 @@ from fuki_build.cli.render.progress import progress_bar
 from fuki_build.errors import RecipeError
 from fuki_build.image.assemble import assemble, read_pieces
 from fuki_build.image.blob import Blob
-from fuki_build.image.describe import describe
+from fuki_build.image.describe import LayoutView, describe
 from fuki_build.image.firmware import read_compatible, read_firmware
 from fuki_build.image.inspect import inspect as inspect_image
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
+from fuki_build.image.profiles import find_profile
 from fuki_build.image.section import Section
 
 _SPEC = re.compile(r"(?P<name>\.?[A-Za-z0-9_.-]+)(?::(?P<key>[^@]+))?(?:@(?P<profile>.+))?")
@@ -30,7 +31,7 @@ _SPEC = re.compile(r"(?P<name>\.?[A-Za-z0-9_.-]+)(?::(?P<key>[^@]+))?(?:@(?P<pro
     help="Write one section's content; of .efifw, the firmware. KEY is a fwid, a compatible string or a number.",
 )
 @click.option("-o", "--output", type=output_type, help="Where --extract writes to; '-' is standard output.")
-@json_option
+@json_option(lambda: LayoutView)
 def inspect(file: Path, digests: bool, extract: str | None, output: Path | None, as_json: bool) -> None:
     """Show the sections, firmware and hardware ids of FILE, a UKI or addon made by anyone."""
     layout = inspect_image(file)
@@ -44,9 +45,9 @@ def inspect(file: Path, digests: bool, extract: str | None, output: Path | None,
         with progress_bar(layout.file_size) as progress:
             view = describe(layout, assemble(layout, progress=progress))
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json(view)
+        print_document(view)
     else:
         from fuki_build.cli.render.tables import show_view  # noqa: PLC0415
 
@@ -87,14 +88,7 @@ def _profile_number(layout: Layout, text: str | None) -> int | None:
     """A profile's number, given as such or by its id."""
     if text is None:
         return None
-    if text.isdecimal() and int(text) in layout.profiles:
-        return int(text)
-    profiles = describe(layout).profiles
-    number = next((p.number for p in profiles if p.id == text), None)
-    if number is None:
-        ids = ", ".join(f"{p.number} ({p.id})" for p in profiles) or "none"
-        raise RecipeError(f"there is no profile {text!r}", where=layout.where, hint=f"there are: {ids}")
-    return number
+    return find_profile(layout, text)
 
 
 def _spec_of(section: Section) -> str:

@@ -12,15 +12,29 @@ import click
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import FukiError, RecipeError, SigningError, located, raised_as
+from fuki_build.formats.documents import Document, View
 
 if TYPE_CHECKING:
     from fuki_build.image.output_directory import NewFile
     from fuki_build.signing.request import SignRequest
 
-VERSION = 1
 _TYPES = ("rsa2048", "rsa3072", "rsa4096", "p256", "p384")
 _MAX_FILE = 16 * 1024 * 1024
 _PURPOSE = "passphrase of the new keys"
+
+
+class KeyFileView(View, frozen=True):
+    """`secret` tells whether it is a private key."""
+
+    path: str
+    secret: bool
+
+
+class KeysDocument(Document, frozen=True):
+    """What `fuki keys generate --json` prints; `owner` is the GUID that marks the entries of signature lists."""
+
+    owner: str
+    files: tuple[KeyFileView, ...]
 
 
 @click.group()
@@ -38,7 +52,7 @@ def keys() -> None:
 @click.option("--passphrase", metavar="SOURCE", help="Encrypt keys: file:PATH, env:NAME, credential:NAME or prompt.")
 @click.option("--pcr", is_flag=True, help="Make a key for PCR policies too.")
 @click.option("--pcr-type", type=click.Choice(_TYPES), default="rsa2048", show_default=True, help="Of that key.")
-@json_option
+@json_option(lambda: KeysDocument)
 def generate(  # noqa: PLR0917 - click passes them by name
     directory: Path,
     type_: str,
@@ -52,19 +66,19 @@ def generate(  # noqa: PLR0917 - click passes them by name
     """Make PK, KEK and db in DIRECTORY, which must be new or empty.
 
     Of each, .key is the private key, for nobody else to read, .pem the certificate, .esl the signature list, and .auth
-    what firmware in setup mode enrols.
+    what firmware in setup mode enrolls.
     """
     # cryptography is slow to load.
     from fuki_build.image.output_directory import write_directory  # noqa: PLC0415
-    from fuki_build.signing import secure_boot_keys  # noqa: PLC0415
-    from fuki_build.signing.secure_boot_keys import KeyType  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import keys  # noqa: PLC0415
+    from fuki_build.signing.secure_boot.keys import KeyType  # noqa: PLC0415
 
     secret = None if passphrase is None else _new_passphrase(passphrase)
     guid = owner or uuid4()
     with located("--name"):
-        files = secure_boot_keys.make_secure_boot_keys(name, KeyType(type_), guid, secret)
+        files = keys.make_secure_boot_keys(name, KeyType(type_), guid, secret)
     if pcr:
-        files += secure_boot_keys.make_pcr_key(KeyType(pcr_type), secret)
+        files += keys.make_pcr_key(KeyType(pcr_type), secret)
     write_directory(directory, files)
     _warn(type_, pcr_type if pcr else None)
     _tell(directory, guid, files, as_json)
@@ -94,10 +108,10 @@ def _warn(type_: str, pcr_type: str | None) -> None:
 
 def _tell(directory: Path, owner: UUID, files: "Sequence[NewFile]", as_json: bool) -> None:
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        written = [{"path": str(directory / file.name), "secret": file.secret} for file in files]
-        print_json({"version": VERSION, "owner": str(owner), "files": written})
+        views = tuple(KeyFileView(str(directory / file.name), file.secret) for file in files)
+        print_document(KeysDocument(str(owner), views))
     else:
         tell(f"wrote {len(files)} files into {directory}")
 
@@ -144,10 +158,10 @@ def enroll(  # noqa: PLR0917 - click passes them by name
     PK, KEK and db are replaced, dbx is added to. Needs a plugin: fuki --plugin virt-firmware keys enroll …
     """
     from fuki_build import pipeline  # noqa: PLC0415 - slow to load
-    from fuki_build.formats import secure_boot_support  # noqa: PLC0415
+    from fuki_build.formats.uefi import secure_boot_support  # noqa: PLC0415
     from fuki_build.hooks.records import SourceContext  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
-    from fuki_build.signing import enrollment  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import enrollment  # noqa: PLC0415
 
     host = pipeline.new_host(plugins)
     try:
@@ -157,9 +171,9 @@ def enroll(  # noqa: PLR0917 - click passes them by name
             error.hint = f"load a plugin that has it: fuki --plugin {backend} keys enroll …"
         error.at("--backend")
         raise
-    wanted = enrollment.Wanted(pk, kek, db, dbx, owner, microsoft, secure_boot)
+    wanted = enrollment.KeyFiles(pk, kek, db, dbx, owner, microsoft, secure_boot)
     found = enrollment.load_keys(wanted, _read, lambda key: f"--{key.partition('[')[0]}")
-    with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output) as file:
+    with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output, edits=store) as file:
         target = Path(workspace) / "enrolled.fd"
         enrollment.enroll(store, target, found, enroller, SourceContext(Path(), Path(workspace)))
         data = target.read_bytes()
@@ -203,10 +217,10 @@ def update(  # noqa: PLR0917 - click passes them by name
     """
     from fuki_build import pipeline  # noqa: PLC0415 - slow to load
     from fuki_build.cli.signer_options import signer_table  # noqa: PLC0415
-    from fuki_build.formats import efi_signature_list  # noqa: PLC0415
+    from fuki_build.formats.uefi import efi_signature_list  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
     from fuki_build.recipe.signing import resolve_signer  # noqa: PLC0415
-    from fuki_build.signing import enrollment  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import enrollment  # noqa: PLC0415
 
     table = signer_table(backend, key, certificate, options) or {"backend": "local"}
     request = resolve_signer(table, pipeline.new_host(plugins), "sign")
@@ -219,20 +233,17 @@ def update(  # noqa: PLR0917 - click passes them by name
 
 
 def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append: bool) -> bytes:
-    from fuki_build.formats import efi_time  # noqa: PLC0415
-    from fuki_build.hooks.signers import SigningContext  # noqa: PLC0415
-    from fuki_build.signing import authenticode, variable_update  # noqa: PLC0415
-    from fuki_build.signing.request import errors_at, open_signers  # noqa: PLC0415
-    from fuki_build.signing.suitability import source_date  # noqa: PLC0415
+    from fuki_build.formats.uefi import efi_time  # noqa: PLC0415
+    from fuki_build.signing.authenticode import sign  # noqa: PLC0415
+    from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415
+    from fuki_build.signing.request import errors_at, open_signers, signing_context  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import variable_update  # noqa: PLC0415
 
     time = efi_time.of(source_date() or datetime.now(UTC))
-    with (
-        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(Path(), Path(workspace)) as context,
-    ):
+    with signing_context(Path()) as context:
         (signer,) = open_signers([request], context)
-        authenticode.check_key(signer)
-        with errors_at(request):
+        sign.check_key(signer)
+        with errors_at(request), request.backend.running():
             if signer.key is None:
                 raise SigningError(f"{signer.name} signs images only", where="backend", hint="take one that has a key")
             own = signer.key.certificates[0]

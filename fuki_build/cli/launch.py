@@ -7,22 +7,30 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
-from fuki_build.booting import read_boot
 from fuki_build.cli.firmware import read_subjects
-from fuki_build.cli.launch_diff import compare
+from fuki_build.cli.launch_diff import DifferencesDocument, compare
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import start_options
-from fuki_build.emit.launch import Boot, Subject, file_boot, image_boot, predict, section_boots, section_digest
-from fuki_build.emit.runtime import Runtime, runtime_banks
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.launch import DirectBootMode, LaunchRecord, to_document
+from fuki_build.hooks.launch import DirectBootMode, LaunchDocument, LaunchRecord, to_document
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
-from fuki_build.measure.contents import Contents
+from fuki_build.launch.boots import (
+    LaunchFirmware,
+    ProfileBoot,
+    file_boot,
+    image_boot,
+    section_boots,
+    section_digest,
+)
+from fuki_build.launch.predict import predict
+from fuki_build.launch.runtime import Runtime, runtime_banks
+from fuki_build.measure.boot_options import read_boot
+from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.recipe.launch import LaunchRequest, resolve_launch
 from fuki_build.recipe.model import LaunchTable
 
@@ -65,7 +73,7 @@ def _numbers(context: click.Context, parameter: click.Parameter, values: tuple[s
 @click.option("--variables-size", type=click.IntRange(0), help="Size of the variable store between SVSM and firmware.")
 @start_options
 @click.option("--diff", is_flag=True, help="Tell where the launches of two files, or with two values, first differ.")
-@json_option
+@json_option(lambda: (LaunchDocument, DifferencesDocument))
 @click.pass_obj
 def launch(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -126,7 +134,7 @@ def _runtime(file: Path, mode: DirectBootMode, banks: tuple[str, ...], start: di
     if not banks or not _is_image(file) or inspect(file).kind is not ImageKind.UKI:
         return None
     layout = inspect_uki(file)
-    contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
     return Runtime(contents, read_boot(banks, direct=mode is DirectBootMode.IMAGE, **start))
 
 
@@ -134,16 +142,18 @@ def _is_image(file: Path) -> bool:
     return Blob.of_file(file).read_at(0, 2) == b"MZ"
 
 
-def _given(kernel: Path | None, initrd: Path | None, cmdline: str | None) -> list[Boot]:
+def _given(kernel: Path | None, initrd: Path | None, cmdline: str | None) -> list[ProfileBoot]:
     if kernel is None:
         if initrd is not None or cmdline is not None:
             raise click.UsageError("--initrd and --cmdline need --kernel.")
         return []
     text = (cmdline or "").encode()
-    return [Boot(None, file_boot(kernel.name, Blob.of_file(kernel), Blob.of_file(initrd) if initrd else None, text))]
+    return [
+        ProfileBoot(None, file_boot(kernel.name, Blob.of_file(kernel), Blob.of_file(initrd) if initrd else None, text))
+    ]
 
 
-def _boots(file: Path, mode: DirectBootMode, given: Sequence[Boot]) -> Sequence[Boot]:
+def _boots(file: Path, mode: DirectBootMode, given: Sequence[ProfileBoot]) -> Sequence[ProfileBoot]:
     """What a hypervisor boots itself beside this file's firmware: what was given, or what a UKI has."""
     if mode is DirectBootMode.NONE:
         return given
@@ -159,8 +169,8 @@ def _boots(file: Path, mode: DirectBootMode, given: Sequence[Boot]) -> Sequence[
 def _predict(
     host: PluginHost,
     requests: Sequence[LaunchRequest],
-    subject: Subject,
-    boots: Sequence[Boot],
+    subject: LaunchFirmware,
+    boots: Sequence[ProfileBoot],
     runtime: Runtime | None,
 ) -> Iterator[LaunchRecord]:
     for request in requests:
@@ -175,9 +185,9 @@ def _predict(
 
 def _show(records: Sequence[LaunchRecord], as_json: bool) -> None:
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json(to_document(records))
+        print_document(to_document(records))
         return
     from fuki_build.cli.render.launch import show_launches  # noqa: PLC0415
 

@@ -5,17 +5,48 @@ from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import click
-import msgspec
 from msgspec.structs import replace
 
-from fuki_build.emit.launch import Boot, Subject, boots_of
 from fuki_build.errors import FukiError, MismatchError, PluginError, RecipeError
-from fuki_build.hooks.host import Contribution, PluginHost, blame
+from fuki_build.formats.documents import Document, View
+from fuki_build.hooks.host import Contribution, PluginHost
 from fuki_build.hooks.launch import LaunchModel, LaunchParameters, LaunchStep
+from fuki_build.launch.boots import LaunchFirmware, ProfileBoot, boots_of
 from fuki_build.recipe.launch import MAX_FIRMWARE, LaunchRequest, models
 
-VERSION = 1
 _VARIED = ("vmms", "vcpus", "cpu_models", "guest_features", "boots")
+
+
+class StepView(View, frozen=True):
+    """One thing that a launch measures: `address` in the guest's memory, `content` a digest in hex or empty."""
+
+    part: str
+    kind: str
+    address: int
+    content: str
+
+    @classmethod
+    def of(cls, step: LaunchStep | None) -> "StepView | None":
+        return None if step is None else cls(*step)
+
+
+class DifferenceView(View, frozen=True):
+    """The first step in which two launches differ under a technology, counted from 0; null where they are equal.
+
+    A side that has no more steps is null.
+    """
+
+    technology: str
+    equal: bool
+    step: int | None
+    left: StepView | None
+    right: StepView | None
+
+
+class DifferencesDocument(Document, frozen=True):
+    """What `fuki launch --diff --json` prints."""
+
+    differences: tuple[DifferenceView, ...]
 
 
 class Side(NamedTuple):
@@ -29,7 +60,7 @@ class Side(NamedTuple):
 def compare(
     host: PluginHost,
     requests: Sequence[LaunchRequest],
-    targets: Sequence[tuple[Subject, Sequence[Boot]]],
+    targets: Sequence[tuple[LaunchFirmware, Sequence[ProfileBoot]]],
     *,
     as_json: bool,
 ) -> None:
@@ -42,21 +73,24 @@ def compare(
         raise RecipeError("--diff compares launches of one kind", hint="name one platform selector, or a VMM")
     left, right = _sides(requests[0].parameters, targets)
     wanted = requests[0].technologies
-    rows = [
-        row
+    differences = tuple(
+        difference
         for name, model in models(host).items()
         if not wanted or name in wanted
-        for row in _row(model, left, right, named=requests[0].named)
-    ]
-    if not rows:
+        for difference in _differences(model, left, right, named=requests[0].named)
+    )
+    if not differences:
         raise FukiError("no technology launches both of them", hint="'fuki firmware show' tells what each has")
-    _show(rows, as_json)
-    different = [row["technology"] for row in rows if not row["equal"]]
+
+    _show(differences, as_json)
+    different = [difference.technology for difference in differences if not difference.equal]
     if different:
         raise MismatchError(f"{left.name} and {right.name} differ under {', '.join(different)}")
 
 
-def _sides(parameters: LaunchParameters, targets: Sequence[tuple[Subject, Sequence[Boot]]]) -> tuple[Side, Side]:
+def _sides(
+    parameters: LaunchParameters, targets: Sequence[tuple[LaunchFirmware, Sequence[ProfileBoot]]]
+) -> tuple[Side, Side]:
     found = []
     for subject, boots in targets:
         content = subject.content.read_small(MAX_FIRMWARE, f"the firmware {subject.name}")
@@ -85,7 +119,7 @@ def _word(value: Any) -> str:  # noqa: ANN401 - a parameter's value
     return str(getattr(value, "name", value))
 
 
-def _row(model: Contribution[LaunchModel], left: Side, right: Side, *, named: bool) -> Iterator[dict[str, Any]]:
+def _differences(model: Contribution[LaunchModel], left: Side, right: Side, *, named: bool) -> Iterator[DifferenceView]:
     """The first difference, if the technology can launch both; what was named must be able to."""
     try:
         difference = _first_difference(_steps(model, left), _steps(model, right))
@@ -96,19 +130,12 @@ def _row(model: Contribution[LaunchModel], left: Side, right: Side, *, named: bo
             error.at(model.thing.name)
             raise
         return
-    equal = difference is None
     number, *steps = difference or (None, None, None)
-    yield {
-        "technology": model.thing.name,
-        "equal": equal,
-        "step": number,
-        "left": msgspec.to_builtins(steps[0]._asdict()) if steps[0] else None,
-        "right": msgspec.to_builtins(steps[1]._asdict()) if steps[1] else None,
-    }
+    yield DifferenceView(model.thing.name, difference is None, number, *map(StepView.of, steps))
 
 
 def _steps(model: Contribution[LaunchModel], side: Side) -> list[LaunchStep]:
-    with blame(model.plugin, f"failed in launch model {model.thing.name!r}"):
+    with model.running():
         if model.thing.predict(side.content, side.parameters) is None:
             raise FukiError(f"{side.name} is not made for {model.thing.title}")
         return list(model.thing.steps(side.content, side.parameters))
@@ -123,12 +150,12 @@ def _first_difference(
     return None
 
 
-def _show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+def _show(differences: tuple[DifferenceView, ...], as_json: bool) -> None:
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json({"version": VERSION, "differences": rows})
+        print_document(DifferencesDocument(differences))
         return
     from fuki_build.cli.render.launch import show_differences  # noqa: PLC0415
 
-    show_differences(rows)
+    show_differences(differences)

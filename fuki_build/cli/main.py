@@ -15,15 +15,16 @@ from fuki_build import __version__
 from fuki_build.cli import streams
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
+from fuki_build.image.guard import guarding
 
 if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
 VERBS = (
-    "attach", "build", "check", "digests", "firmware", "hwids", "init", "inspect", "integrate", "keys", "launch",
-    "machine", "match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify", "verify",
+    "attach", "build", "check", "digests", "firmware", "hand-over", "hwids", "init", "inspect", "integrate", "keys",
+    "launch", "machine", "match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify", "verify",
 )  # fmt: skip
-"""Each is a module here with a click command of its name; it is imported when it is used."""
+"""Each is a module here with a click command of its name, `_` for `-`; it is imported when it is used."""
 
 _PIPE = 128 + signal.SIGPIPE
 
@@ -48,7 +49,8 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in VERBS:
-            command = getattr(import_module(f"fuki_build.cli.{cmd_name}"), cmd_name)
+            name = cmd_name.replace("-", "_")
+            command = getattr(import_module(f"fuki_build.cli.{name}"), name)
             return command if isinstance(command, click.Command) else None
         verb = _plugin_verbs(ctx).get(cmd_name)
         return verb.thing if verb else None
@@ -66,9 +68,7 @@ class Verbs(click.Group):
             verb = _plugin_verbs(ctx).get(ctx.invoked_subcommand or "")
             if verb is None:
                 raise
-            from fuki_build.hooks.host import blame  # noqa: PLC0415 - starts fast without it
-
-            with blame(verb.plugin, f"failed in verb {verb.thing.name!r}"):
+            with verb.running():
                 raise
 
     def resolve_command(
@@ -131,7 +131,8 @@ def serve(arguments: Sequence[str]) -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     try:
-        code = fuki.main(list(arguments), prog_name="fuki", standalone_mode=False)
+        with guarding():
+            code = fuki.main(list(arguments), prog_name="fuki", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()

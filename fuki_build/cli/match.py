@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from fuki_build import pipeline
-from fuki_build.booting import find_profiles
 from fuki_build.checks.matching import holding
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import chosen_machines, machine_options, profile_option
@@ -18,12 +17,13 @@ from fuki_build.hooks.records import Expectation
 from fuki_build.image.firmware import slices
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
-from fuki_build.image.selection import Hit, Selection, select
+from fuki_build.image.profiles import find_profiles
+from fuki_build.image.selection import select
+from fuki_build.image.selection_view import MatchesDocument, MatchView, view_match
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.load import load_recipe
 from fuki_build.recipe.machines import find_machines
 
-VERSION = 1
 _COMMAND_LINE = "--expect"
 
 
@@ -42,7 +42,7 @@ _COMMAND_LINE = "--expect"
     "--recipe", type=click.Path(path_type=Path), help="Hold the image against the [[fuki.expect]] of this recipe."
 )
 @click.option("--measured", is_flag=True, help="List the sections that the stub measures into PCR 11, in its order.")
-@json_option
+@json_option(lambda: MatchesDocument)
 @click.pass_obj
 def match(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -70,29 +70,33 @@ def match(  # noqa: PLR0917 - click passes them by name
         recipes = explicit_expectations(loaded.recipe, loaded.directory, host)
     named = this_machine or files or platforms or asked or recipes
     machines = chosen_machines(host, files, platforms, this_machine=this_machine or not named)
-    rows = list(_rows(layout, machines, asked, recipes, profile))
-    _show(rows, as_json, measured)
-    wrong = [row for row in rows if row["holds"] is False]
+    if not any(section.name == ".hwids" for section in layout.plain_sections):
+        click.echo("fuki: warning: the image has no hardware ids (.hwids), so no machine selects anything", err=True)
+
+    matches = tuple(_matches(layout, machines, asked, recipes, profile))
+    _show(matches, as_json, measured)
+
+    wrong = [match for match in matches if match.holds is False]
     if wrong:
         first = wrong[0]
-        hit = first["firmware"]
-        selected = hit["key"] if hit and hit["present"] else "no firmware"
+        hit = first.firmware
+        selected = hit.fwid if hit and hit.present else "no firmware"
         raise MismatchError(
-            f"{first['machine']} selects {selected}, expected is {first['expected'] or 'none'}"
+            f"{first.machine} selects {selected}, expected is {first.expected or 'none'}"
             + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""),
             where=str(image),
         )
 
 
-def _show(rows: Sequence[dict[str, Any]], as_json: bool, measured: bool) -> None:
+def _show(matches: tuple[MatchView, ...], as_json: bool, measured: bool) -> None:
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json({"version": VERSION, "matches": rows})
+        print_document(MatchesDocument(matches))
     else:
         from fuki_build.cli.render.machines import show_matches  # noqa: PLC0415
 
-        show_matches(rows, measured=measured)
+        show_matches(matches, measured=measured)
 
 
 def _expected(texts: Sequence[str], host: PluginHost) -> Iterator[Expectation]:
@@ -104,44 +108,20 @@ def _expected(texts: Sequence[str], host: PluginHost) -> Iterator[Expectation]:
             yield Expectation(machine, fwid or None, None, _COMMAND_LINE, explicit=True)
 
 
-def _rows(
+def _matches(
     layout: Layout,
     machines: Sequence[Machine],
     asked: Sequence[Expectation],
     recipes: Sequence[Expectation],
     profile: str | None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[MatchView]:
     """What was asked on the command line holds in every profile, a recipe's word as in the checks."""
     parts = slices(layout.plain_sections)
     for number in find_profiles(layout, profile):
         for machine in machines:
-            yield _row(machine, select(layout.plain_sections, parts, layout.model, machine, number))
+            yield view_match(machine.name, select(parts, layout.model, machine, number))
         for expectation in (*asked, *holding(recipes, number)):
-            selection = select(layout.plain_sections, parts, layout.model, expectation.machine, number)
-            yield _row(expectation.machine, selection, expectation)
-
-
-def _row(machine: Machine, selection: Selection, expectation: Expectation | None = None) -> dict[str, Any]:
-    selected = selection.firmware.key if selection.firmware else None
-    return {
-        "machine": machine.name,
-        "profile": selection.profile,
-        "firmware": _hit(selection.firmware),
-        "devicetree": _hit(selection.devicetree),
-        "measured": [{"name": s.name, "profile": s.profile, "size": s.content.size} for s in selection.measured],
-        "expected": expectation.fwid if expectation else None,
-        "holds": selected == expectation.fwid if expectation else None,
-    }
-
-
-def _hit(hit: Hit | None) -> dict[str, Any] | None:
-    if hit is None:
-        return None
-    return {
-        "key": hit.record.key,
-        "name": hit.record.name,
-        "type": hit.kind,
-        "chid": str(hit.chid),
-        "slice": hit.profile,
-        "present": hit.section is not None,
-    }
+            selection = select(parts, layout.model, expectation.machine, number)
+            selected = selection.firmware.key if selection.firmware else None
+            match = view_match(expectation.machine.name, selection)
+            yield replace(match, expected=expectation.fwid, holds=selected == expectation.fwid)

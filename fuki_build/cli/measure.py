@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
-from fuki_build.booting import find_profiles, read_boot, with_authorities
 from fuki_build.checks.stub import unknown as unknown_stub
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.plain import tell
@@ -18,24 +17,28 @@ from fuki_build.cli.selecting import (
     profile_option,
 )
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.hooks.records import Subject
+from fuki_build.formats.hashes import SIZES
+from fuki_build.hooks.records import CheckSubject
 from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
-from fuki_build.measure.contents import Contents
+from fuki_build.image.profiles import find_profiles
+from fuki_build.measure.boot_options import read_boot
 from fuki_build.measure.pcr7 import PCR as PCR7
 from fuki_build.measure.predict import REGISTERS, cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
-from fuki_build.measure.views import predictions_view
+from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.measure.views import PredictionsView, predictions_view
+from fuki_build.signing.secure_boot.boot import with_authorities
 
 bank_option = click.option(
     "--bank",
     "banks",
     metavar="NAME",
     multiple=True,
-    help=f"{', '.join(BANKS)}, or 'all' (repeatable); by default sha256.",
+    help=f"{', '.join(BANKS)}, sm3, or 'all' of the first four (repeatable); by default sha256.",
 )
 
 
@@ -49,7 +52,7 @@ bank_option = click.option(
 @click.option("--rtmr", "rtmrs", is_flag=True, help="RTMRs of a TDX guest too, and the bank sha384.")
 @click.option("--events", is_flag=True, help="List the events that make the values.")
 @boot_options
-@json_option
+@json_option(lambda: PredictionsView)
 @click.pass_obj
 def measure(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -78,20 +81,26 @@ def measure(  # noqa: PLR0917 - click passes them by name
         if register not in (*REGISTERS, PCR7):
             known = ", ".join(map(str, sorted((*REGISTERS, PCR7))))
             raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
+    if PCR7 in registers and not (boot["variables"] or boot["lists"]):
+        raise RecipeError(
+            "register 7 is made of Secure Boot's variables, and none were given",
+            where="--pcr",
+            hint="give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others",
+        )
     layout = inspect_uki(image)
     machines = None
     if files or platforms or this_machine:
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
     found = cases(layout, machines, find_profiles(layout, profile))
     how = read_boot(chosen, **boot)
-    contents = Contents(layout, assemble(layout, algorithms=chosen, measured=True), chosen)
+    contents = SectionDigests(layout, assemble(layout, algorithms=chosen, measured=True), chosen)
     how = with_authorities(how, contents)
     predictions = predict(contents, found, how)
     view = predictions_view(layout, predictions, words, how, registers, rtmrs=rtmrs)
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json(view)
+        print_document(view)
     else:
         from fuki_build.cli.render.measure import show_predictions  # noqa: PLC0415
 
@@ -100,7 +109,9 @@ def measure(  # noqa: PLR0917 - click passes them by name
 
 def chosen_banks(names: Sequence[str]) -> tuple[str, ...]:
     """The banks that `--bank` names. Raises `RecipeError`."""
-    return tuple(BANKS) if "all" in names else check_banks(names or ("sha256",))
+    named = [name for name in names if name != "all"]
+    usual = BANKS if "all" in names else ()
+    return check_banks((*usual, *named) or ("sha256",), known=SIZES)
 
 
 def inspect_uki(image: Path) -> Layout:
@@ -108,6 +119,6 @@ def inspect_uki(image: Path) -> Layout:
     layout = inspect(image)
     if layout.kind is not ImageKind.UKI:
         raise FukiError("this is no UKI: it has no .linux section", where=str(image))
-    for problem in unknown_stub(Subject(layout)):
+    for problem in unknown_stub(CheckSubject(layout)):
         tell(f"fuki: warning: {problem.message}")
     return layout

@@ -1,11 +1,17 @@
 """Arguments that several verbs share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
+from fuki_build.formats.documents import Document
+
+F = TypeVar("F", bound=Callable[..., Any])
+Documents = Callable[[], type[Document] | tuple[type[Document], ...]]
+
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), required=False)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 output_type = click.Path(path_type=Path)
 digest_option = click.option(
     "--digest",
@@ -14,3 +20,29 @@ digest_option = click.option(
     show_default=True,
     help="Algorithm of the digest; firmware is sure to know SHA-256 only.",
 )
+
+
+def prints(document: Documents) -> Callable[[F], F]:
+    """Tell which document a verb prints, or which of several, for `fuki schema --of`.
+
+    It is called when somebody asks: documents of what is slow to load may be imported in it.
+    """
+
+    def mark(function: F) -> F:
+        function.document = document  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def json_option(document: Documents, text: str = "Print JSON.") -> Callable[[F], F]:
+    """The option `--json`, `as_json` in the verb, with the document that it prints then."""
+    option = click.option("--json", "as_json", is_flag=True, help=text)
+    return lambda function: option(prints(document)(function))
+
+
+def documents_of(command: click.Command) -> tuple[type[Document], ...]:
+    """The documents of which a verb prints one; none where it prints no JSON."""
+    document: Documents = getattr(command.callback, "document", tuple)
+    documents = document()
+    return documents if isinstance(documents, tuple) else (documents,)

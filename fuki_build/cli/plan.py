@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fuki_build import pipeline
+from fuki_build.cli.documents import PlanDocument, plan_document
 from fuki_build.cli.options import json_option, recipe_argument
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.hooks.records import Severity
@@ -12,7 +13,7 @@ from fuki_build.hooks.records import Severity
 
 @click.command()
 @recipe_argument
-@json_option
+@json_option(lambda: PlanDocument)
 @click.option("--svg", "picture", flag_value="svg", help="Print a picture of the layout, SVG.")
 @click.option("--html", "picture", flag_value="html", help="Print a picture of the layout, HTML.")
 @click.pass_obj
@@ -26,9 +27,9 @@ def plan(plugins: tuple[str, ...], recipe: Path | None, as_json: bool, picture: 
         raise click.UsageError("--json and a picture cannot be had at once.")
     with pipeline.plan(recipe, plugins) as planned:
         if as_json:
-            from fuki_build.cli.render.json import plan_json, print_json  # noqa: PLC0415
+            from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-            print_json(plan_json(planned))
+            print_document(plan_document(planned))
         elif picture:
             from fuki_build.cli.render.picture import picture_of  # noqa: PLC0415
 

@@ -1,17 +1,36 @@
 """`fuki plugins`: what is installed, what is loaded, and what each gives."""
 
+from collections.abc import Iterator, Mapping
+
 import click
 
 from fuki_build import pipeline
 from fuki_build.cli.options import json_option
 from fuki_build.errors import PluginError
-from fuki_build.hooks.host import HOOKS, PluginHost, info_of, installed
+from fuki_build.formats.documents import Document, View
+from fuki_build.hooks.contract import HOOKS
+from fuki_build.hooks.host import PluginHost, info_of, installed
 
-VERSION = 1
+
+class PluginView(View, frozen=True):
+    """`state` is `loaded`, `installed` or `failed`; `gives` has names by kind of thing, of a loaded plugin only."""
+
+    name: str
+    distribution: str
+    version: str
+    state: str
+    gives: Mapping[str, tuple[str, ...]] = {}
+    error: str | None = None
+
+
+class PluginsDocument(Document, frozen=True):
+    """What `fuki plugins --json` prints."""
+
+    plugins: tuple[PluginView, ...]
 
 
 @click.command()
-@json_option
+@json_option(lambda: PluginsDocument)
 @click.option("--all", "load_all", is_flag=True, help="Load every installed plugin, to see what it gives.")
 @click.pass_obj
 def plugins(named: tuple[str, ...], as_json: bool, load_all: bool) -> None:
@@ -20,17 +39,18 @@ def plugins(named: tuple[str, ...], as_json: bool, load_all: bool) -> None:
     Installed plugins are only loaded when they are named with --plugin, by a recipe, or with --all.
     """
     host = pipeline.new_host()
-    wanted = installed() if load_all else named
-    failures = {name: failure for name in wanted if (failure := _load(host, name))}
-    rows = _rows(host, failures)
-    if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+    names = installed() if load_all else named
+    failures = {name: failure for name in names if (failure := _load(host, name))}
+    views = (*_loaded(host), *_others(host, failures))
 
-        print_json({"version": VERSION, "plugins": rows})
+    if as_json:
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
+
+        print_document(PluginsDocument(views))
         return
     from fuki_build.cli.render.tables import show_plugins  # noqa: PLC0415
 
-    show_plugins(rows)
+    show_plugins(views)
 
 
 def _load(host: PluginHost, name: str) -> str | None:
@@ -42,38 +62,23 @@ def _load(host: PluginHost, name: str) -> str | None:
     return None
 
 
-def _rows(host: PluginHost, failures: dict[str, str]) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = [
-        {
-            "name": loaded.info.name,
-            "distribution": loaded.info.distribution,
-            "version": loaded.info.version,
-            "state": "loaded",
-            "gives": {HOOKS[hook]: names for hook, names in loaded.gives.items()},
-            "error": None,
-        }
-        for loaded in host.loaded.values()
-    ]
+def _loaded(host: PluginHost) -> Iterator[PluginView]:
+    for loaded in host.loaded.values():
+        info = loaded.info
+        gives = {HOOKS[hook]: tuple(names) for hook, names in loaded.gives.items()}
+        yield PluginView(info.name, info.distribution, info.version, "loaded", gives)
+
+
+def _others(host: PluginHost, failures: Mapping[str, str]) -> Iterator[PluginView]:
+    """What is installed and not loaded; then what was named, and is not even installed."""
     for name, points in installed().items():
         if name in host.loaded:
             continue
         for point in points:
             info = info_of(point)
             state = "failed" if name in failures else "installed"
-            rows.append(
-                {
-                    "name": name,
-                    "distribution": info.distribution,
-                    "version": info.version,
-                    "state": state,
-                    "gives": {},
-                    "error": failures.get(name),
-                }
-            )
-    known = {str(row["name"]) for row in rows}
-    rows += [
-        {"name": name, "distribution": "", "version": "", "state": "failed", "gives": {}, "error": failure}
-        for name, failure in failures.items()
-        if name not in known
-    ]
-    return rows
+            yield PluginView(name, info.distribution, info.version, state, error=failures.get(name))
+
+    for name, failure in failures.items():
+        if name not in host.loaded and name not in installed():
+            yield PluginView(name, "", "", "failed", error=failure)

@@ -6,22 +6,26 @@ from typing import Any
 
 import click
 
-from fuki_build.booting import find_profiles, read_boot, with_authorities
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import boot_options, profile_option
 from fuki_build.errors import FormatError, FukiError, MismatchError, RecipeError, located, raised_as
-from fuki_build.formats import event_log, pcr_text
-from fuki_build.formats.event_log import EventLog, LogKind
+from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.tcg import event_log, pcr_text
+from fuki_build.formats.tcg.event_log import EventLog, LogKind
 from fuki_build.image.assemble import assemble
-from fuki_build.measure.contents import Contents
+from fuki_build.image.blob import read_small_file
+from fuki_build.image.profiles import find_profiles
+from fuki_build.measure.boot_options import read_boot
 from fuki_build.measure.explain import Explanation, explain, fits_phases, registers
 from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name, replay_view
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
 from fuki_build.measure.predict import cases
 from fuki_build.measure.reasons import reasons
-from fuki_build.measure.registers import BANKS, PHASES
+from fuki_build.measure.registers import PHASES
 from fuki_build.measure.rtmr import FIRMWARE
+from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.signing.secure_boot.boot import with_authorities
 
 _MAX_VALUES = 64 * 1024
 
@@ -39,7 +43,7 @@ _MAX_VALUES = 64 * 1024
     help="What a register is to have; or a file that tpm2_pcrread wrote, or a TPM's directory in /sys (repeatable).",
 )
 @boot_options
-@json_option
+@json_option(lambda: ReplayView)
 def replay(
     log: Path,
     image: Path | None,
@@ -53,7 +57,8 @@ def replay(
 
     LOG is /sys/kernel/security/tpm0/binary_bios_measurements, or /sys/firmware/acpi/tables/data/CCEL of a
     confidential guest. With --image, its events are held against what the image predicts. Exits with 3 when a
-    register has another value than expected, or when the image leaves something unexplained.
+    register has another value than expected, when the image leaves something unexplained, or when the log is damaged
+    or cut short: what stands before is shown.
     """
     decoded = _read_log(log, LogKind(kind) if kind else None)
     wanted = dict(_expected(expected))
@@ -68,9 +73,9 @@ def replay(
     results = [_result(decoded, bank, register, value) for (bank, register), value in sorted(wanted.items())]
     view = replay_view(decoded, explanation, layout, why, results)
     if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_json(view)
+        print_document(view)
     else:
         from fuki_build.cli.render.measure import show_replay  # noqa: PLC0415
 
@@ -79,7 +84,15 @@ def replay(
 
 
 def _judge(log: EventLog, explanation: Explanation, view: ReplayView, where: str, image: Path | None) -> None:
-    """Raise `MismatchError` for what does not hold."""
+    """Raise `MismatchError` for what does not hold, `FukiError` where nothing could be computed."""
+    if log.flaw:
+        raise MismatchError(
+            f"the log is damaged behind its first {log.end} bytes ({log.end:#x}): {log.flaw}",
+            where=where,
+            hint="what stands before that is shown; was the file copied to its end?",
+        )
+    if view.not_computed and len(view.not_computed) == len(view.banks):
+        raise FukiError(f"none of its banks can be computed: {', '.join(view.not_computed)}", where=where)
     results = view.expected
     wrong = [result for result in results if not result.holds]
     if wrong:
@@ -98,27 +111,17 @@ def _judge(log: EventLog, explanation: Explanation, view: ReplayView, where: str
 
 def _read_log(path: Path, kind: LogKind | None) -> EventLog:
     with located(str(path)):
-        return event_log.decode(_read(path, event_log.MAX_SIZE), kind)
+        return event_log.decode(read_small_file(path, event_log.MAX_SIZE), kind)
 
 
-def _read(path: Path, limit: int) -> bytes:
-    """Files below /sys say that they have no bytes, so the size is what can be read."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise FukiError(f"cannot read it: {error.strerror}", where=str(path)) from error
-    if len(data) > limit:
-        raise FormatError(f"it has more than {limit} bytes, which is beyond belief")
-    return data
-
-
-def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]) -> tuple[Explanation, Contents]:
-    banks = tuple(bank for bank in BANKS if bank in log.banks)
+def _hold(
+    log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]
+) -> tuple[Explanation, SectionDigests]:
+    banks = tuple(bank for bank in SIZES if bank in log.banks)
     if not banks:
-        raise FukiError(f"the log has no bank that is known, only {', '.join(log.banks)}")
+        raise FukiError(f"none of the log's banks can be computed: {', '.join(log.banks)}")
     layout = inspect_uki(image)
-    contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
     found = cases(layout, None, find_profiles(layout, profile))
     how = with_authorities(read_boot(banks, **boot), contents)
     return explain(log, contents, found, how), contents
@@ -132,7 +135,7 @@ def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:
             if path.is_dir():
                 yield from _directory(path).items()
             elif path.is_file():
-                yield from pcr_text.decode(_read(path, _MAX_VALUES).decode("utf-8", "replace")).items()
+                yield from pcr_text.decode(read_small_file(path, _MAX_VALUES).decode("utf-8", "replace")).items()
             else:
                 yield pcr_text.decode_value(text)
 
@@ -140,12 +143,11 @@ def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:
 def _directory(path: Path) -> dict[tuple[str, int], bytes]:
     """The registers in a directory like /sys/class/tpm/tpm0, one file each."""
     found = {}
-    for bank in BANKS:
+    for bank in SIZES:
         folder = path if path.name == f"pcr-{bank}" else path / f"pcr-{bank}"
         for file in sorted(folder.glob("[0-9]*")):
-            key, value = pcr_text.decode_value(
-                f"{bank}:{file.name}={_read(file, _MAX_VALUES).decode('utf-8', 'replace').strip()}"
-            )
+            text = read_small_file(file, _MAX_VALUES).decode("utf-8", "replace").strip()
+            key, value = pcr_text.decode_value(f"{bank}:{file.name}={text}")
             found[key] = value
     if not found:
         raise FormatError(f"{path} has no registers", hint="name a directory such as /sys/class/tpm/tpm0")
@@ -156,7 +158,7 @@ def _result(log: EventLog, bank: str, register: int, value: bytes) -> ExpectedVi
     """How an expected value compares; a PCR 11 that was read later has phases that no firmware log tells of."""
     if bank not in log.banks:
         raise RecipeError(f"the log has no bank {bank}", where="--expect", hint=f"it has {', '.join(log.banks)}")
-    own = registers(log, bank).get(register, bytes(BANKS[bank]))
+    own = registers(log, bank).get(register, bytes(SIZES[bank]))
     phase = None
     if own != value and register == PHASES_PCR and log.kind is LogKind.TPM:
         phase = fits_phases(value, bank, own, PHASES)

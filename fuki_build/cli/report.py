@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
-from fuki_build.booting import read_boot, with_authorities
 from fuki_build.cli.machine import read_machine
 from fuki_build.cli.measure import bank_option, chosen_banks
 from fuki_build.cli.options import output_type
@@ -14,10 +13,11 @@ from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.selecting import boot_options
 from fuki_build.cli.trusting import read_level, read_trust, trust_options
-from fuki_build.errors import RecipeError
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_file import OutputFile
+from fuki_build.measure.boot_options import read_boot
 from fuki_build.measure.registers import PHASES, split_phases
+from fuki_build.signing.secure_boot.boot import with_authorities
 
 
 @click.command()
@@ -56,11 +56,9 @@ def report(  # noqa: PLR0917 - click passes them by name
     of loaded plugins: fuki --plugin gcp report IMAGE -o report.html.
     """
     from fuki_build.cli.render.page import page_of  # noqa: PLC0415 - Jinja2 and cryptography are slow to load
-    from fuki_build.report.gather import Question, gather  # noqa: PLC0415
+    from fuki_build.report.gather import ReportOptions, gather  # noqa: PLC0415
     from fuki_build.report.machines import Group, platform_groups  # noqa: PLC0415
 
-    if output.exists() and image.exists() and output.samefile(image):
-        raise RecipeError("the page would replace the image", where="--output")
     host = pipeline.new_host(plugins)
     layout = inspect(image)
     groups = platform_groups(host)
@@ -68,7 +66,7 @@ def report(  # noqa: PLR0917 - click passes them by name
         groups.append(Group("Machine files", "--machine", [read_machine(file) for file in files]))
     chosen = chosen_banks(banks)
     how = read_boot(chosen, **boot)
-    question = Question(
+    options = ReportOptions(
         groups=groups,
         trust=read_trust(certificates, db, dbx),
         level=read_level(sbat_level),
@@ -77,7 +75,7 @@ def report(  # noqa: PLR0917 - click passes them by name
         boot=lambda contents: with_authorities(how, contents),
     )
     with progress_bar(layout.file_size) as progress:
-        page = page_of(gather(layout, host, question, progress)).encode()
+        page = page_of(gather(layout, host, options, progress)).encode()
     if str(output) == "-":
         click.echo(page, nl=False)
         return

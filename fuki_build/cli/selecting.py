@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 import click
 
 from fuki_build.cli.machine import read_machine
+from fuki_build.errors import RecipeError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost, loaded_machines
-from fuki_build.measure.pcr7 import State
+from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.recipe.machines import platform_machines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,7 +38,7 @@ def machine_options(verb: F) -> F:
 
 
 def boot_options(verb: F) -> F:
-    """How the image is started; `booting.read_boot` takes these as keywords."""
+    """How the image is started; `read_boot` takes these as keywords."""
     direct = click.option("--direct", is_flag=True, help="The hypervisor hands the image over, as with QEMU's -kernel.")
     return _with(verb, (direct, *_STARTED, *_SECURED))
 
@@ -66,7 +67,7 @@ _STARTED: Sequence[Callable[[Any], Any]] = (
 _SECURED: Sequence[Callable[[Any], Any]] = (
     click.option(
         "--secure-boot",
-        type=click.Choice([state.value for state in State]),
+        type=click.Choice([state.value for state in SecureBootState]),
         help="What the variable SecureBoot says; by default as the store of --variables has it, else off.",
     ),
     click.option("--variables", metavar="FILE", type=_path, help="A variable store (OVMF_VARS.fd), to predict PCR 7."),
@@ -103,4 +104,6 @@ def chosen_machines(
     found += [read_machine(file) for file in files]
     for name in platforms:
         found += loaded_machines(host) if name == "all" else platform_machines(name, host, "--platform")
+    if platforms and not found:
+        raise RecipeError("the platforms that were named have no machines", where="--platform")
     return found

@@ -1,6 +1,5 @@
 """`fuki sign`: sign any PE image with any signing backend."""
 
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from fuki_build.image.inspect import inspect
 from fuki_build.image.signatures import kept_table
 from fuki_build.recipe.load import load_recipe
 from fuki_build.recipe.signing import resolve_signer, resolve_signers
-from fuki_build.signing.request import Signer, SignRequest, open_signers
+from fuki_build.signing.request import Signer, SignRequest, open_signers, signing_context
 
 _WHERE = "sign"
 
@@ -74,7 +73,7 @@ def sign(  # noqa: PLR0917 - click passes them by name
 
 
 def _sign(image: Path, target: Path, signers: Sequence[Signer], context: SigningContext, *, replace: bool) -> None:
-    from fuki_build.signing.image import replacing, write_signed  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.authenticode.image import replacing, write_signed  # noqa: PLC0415 - cryptography is slow to load
 
     layout = inspect(image)
     kept = kept_table(layout, replace=replace)
@@ -106,12 +105,9 @@ def _signers(
         requests = resolve_signers(loaded.recipe.sign, host, "fuki.sign")
         if not requests:
             raise RecipeError("the recipe has no signer", where="fuki.sign", hint="add [fuki.sign], or give --key")
-    from fuki_build.signing.authenticode import check_key  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.authenticode.sign import check_key  # noqa: PLC0415 - cryptography is slow to load
 
-    with (
-        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(directory, Path(workspace)) as context,
-    ):
+    with signing_context(directory) as context:
         signers = open_signers(requests, context)
         for signer in signers:
             check_key(signer)

@@ -10,7 +10,8 @@ from fuki_build.errors import FormatError, located
 from fuki_build.image.blob import Blob
 
 if TYPE_CHECKING:
-    from fuki_build.signing.trust import Database, Trust
+    from fuki_build.formats.uki.sbat import SbatRow
+    from fuki_build.signing.authenticode.trust import Database, Trust
 
 _MAX_SIZE = 64 * 1024 * 1024
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,8 +38,8 @@ def trust_options(verb: F) -> F:
 
 def read_trust(certificates: Sequence[Path], db: Sequence[Path], dbx: Sequence[Path]) -> "Trust":
     """Raises `FormatError` at the file that is no certificate or database."""
-    from fuki_build.formats.x509 import decode_certificates  # noqa: PLC0415 - cryptography is slow to load
-    from fuki_build.signing.trust import Database, Trust, decode_database  # noqa: PLC0415
+    from fuki_build.formats.asn1.x509 import decode_certificates  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.authenticode.trust import Database, Trust, decode_database  # noqa: PLC0415
 
     def database(variable: str, files: Sequence[Path]) -> "Database":
         found = Database()
@@ -53,11 +54,11 @@ def read_trust(certificates: Sequence[Path], db: Sequence[Path], dbx: Sequence[P
     return Trust(trusted, database("dbx", dbx))
 
 
-def read_level(path: Path | None) -> Sequence[str]:
-    """The lines of an SBAT level; none without a file."""
-    from fuki_build.formats import sbat  # noqa: PLC0415 - only where it is asked for
+def read_level(path: Path | None) -> "Sequence[SbatRow]":
+    """The rows of an SBAT level; none without a file."""
+    from fuki_build.formats.uki import sbat  # noqa: PLC0415 - only where it is asked for
 
-    return _read(path, sbat.parse) if path else ()
+    return _read(path, sbat.decode_level) if path else ()
 
 
 def _read(path: Path, decode: Callable[[bytes], T]) -> T:

@@ -15,16 +15,21 @@ from fuki_build.image.inspect import inspect
 from fuki_build.measure.registers import PHASES, split_phases
 
 if TYPE_CHECKING:
-    from fuki_build.signing.policy_report import PolicyReport
-    from fuki_build.signing.verify import ImageReport
+    from fuki_build.cli.render.verification import VerificationDocument
+    from fuki_build.signing.authenticode.verify import ImageReport
+    from fuki_build.signing.pcr_policy.report import PolicyReport
 
-VERSION = 1
+
+def _document() -> type["VerificationDocument"]:
+    from fuki_build.cli.render.verification import VerificationDocument  # noqa: PLC0415 - cryptography is slow to load
+
+    return VerificationDocument
 
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
 @trust_options
-@json_option
+@json_option(_document)
 def verify(
     image: Path,
     certificates: tuple[Path, ...],
@@ -40,30 +45,24 @@ def verify(
     of the image; it only fails if it has a signature that is broken or revoked. A policy only fails if the key that it
     names, which is in the image or in a --certificate, did not sign it.
     """
-    from fuki_build.signing.policy_report import find_policies, predict_everything, report_policies  # noqa: PLC0415
-    from fuki_build.signing.verify import Verification  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.authenticode.verify import Verification  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.pcr_policy.report import find_policies, predict_everything, report_policies  # noqa: PLC0415
 
     trust = read_trust(certificates, db, dbx)
     layout = inspect(image)
     verification = Verification(layout, trust, read_level(sbat_level))
-    found = find_policies(layout, trust.db.certificates if trust.db else ())
+    recorded = find_policies(layout, trust.db.certificates if trust.db else ())
     with progress_bar(layout.file_size) as progress:
-        assembly = assemble(layout, None, progress, found.banks, measured=bool(found.banks), also=verification.requests)
-    report, inner = verification.judge(assembly.also)
-    predictions = predict_everything(layout, assembly, found.banks) if found.banks else None
-    policies = report_policies(found, predictions, [split_phases(path) for path in PHASES])
-    if as_json:
-        from fuki_build.cli.render.json import print_json  # noqa: PLC0415
-
-        print_json(
-            {
-                "version": VERSION,
-                "image": report,
-                "kernels": inner,
-                "policies": policies.reports,
-                "missing-policies": policies.missing,
-            }
+        assembly = assemble(
+            layout, None, progress, recorded.banks, measured=bool(recorded.banks), also=verification.requests
         )
+    report, inner = verification.judge(assembly.also)
+    predictions = predict_everything(layout, assembly, recorded.banks) if recorded.banks else None
+    policies = report_policies(recorded, predictions, [split_phases(path) for path in PHASES])
+    if as_json:
+        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
+
+        print_document(_document()(report, tuple(inner), tuple(policies.reports), tuple(policies.missing)))
     else:
         from fuki_build.cli.render.verification import show_policies, show_reports  # noqa: PLC0415
 
@@ -75,13 +74,13 @@ def verify(
 def _refuse(
     report: "ImageReport", inner: "Sequence[ImageReport]", policies: "Sequence[PolicyReport]", image: Path
 ) -> None:
-    from fuki_build.signing.policy_report import BROKEN  # noqa: PLC0415 - cryptography is slow to load
-    from fuki_build.signing.verify import GOOD, Verdict  # noqa: PLC0415
+    from fuki_build.signing.authenticode.signature import GOOD, SignatureVerdict  # noqa: PLC0415
+    from fuki_build.signing.pcr_policy.report import BROKEN  # noqa: PLC0415 - cryptography is slow to load
 
     if report.verdict not in GOOD:
         raise MismatchError(f"the image is not valid: {report.reason}", where=str(image))
     for kernel in inner:
-        if kernel.verdict not in {*GOOD, Verdict.UNSIGNED, Verdict.UNTRUSTED}:
+        if kernel.verdict not in {*GOOD, SignatureVerdict.UNSIGNED, SignatureVerdict.UNTRUSTED}:
             raise MismatchError(f"the kernel in {kernel.name} is not valid: {kernel.reason}", where=str(image))
     broken = next((policy for policy in policies if policy.verdict in BROKEN), None)
     if broken is not None:

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from fuki_build.errors import SigningError
-from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import KeySigner, SigningContext, SigningKey
 from fuki_build.recipe.model import Table
-from fuki_build.recipe.signing import resolve_backend
+from fuki_build.recipe.plugin_tables import read_plugin_table
 from fuki_build.signing.request import SignRequest, errors_at
 
 
@@ -24,11 +24,14 @@ def open_key(table: Mapping[str, Any], host: PluginHost, context: SigningContext
 
     Backends that sign whole files have no keys to sign digests with.
     """
-    found = resolve_backend(table, KeyTable, host, where)
-    backend = found.backend.thing
+    context.withhold(table)
+    signer = read_plugin_table(table, "backend", KeyTable, host.signer, where)
+    backend = signer.contribution.thing
     if not issubclass(backend, KeySigner):
         hint = "name a backend that holds keys"
         raise SigningError(f"{backend.name} signs images only", where=f"{where}.backend", hint=hint)
-    request = SignRequest(backend, found.backend.plugin, found.options, where)
-    with errors_at(request), blame(request.plugin, f"failed in signing backend {backend.name!r}"):
+
+    request = SignRequest(signer.contribution, signer.options, where)
+    context.note_options(request.options)
+    with errors_at(request), request.backend.running():
         return backend().open(request.options, context)

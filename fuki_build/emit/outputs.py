@@ -8,13 +8,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.emit.plan import Plan
-from fuki_build.errors import RecipeError, located
-from fuki_build.hooks.host import Contribution, blame
-from fuki_build.hooks.options import NoOptions
+from fuki_build.errors import RecipeError
+from fuki_build.hooks.host import Contribution
 from fuki_build.hooks.records import OutputFormat
 from fuki_build.image.layout import Layout
-from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.model import OutputTable
+from fuki_build.recipe.plugin_tables import read_plugin_table
 from fuki_build.recipe.signing import refuse_kernels, resolve_signers
 from fuki_build.signing.request import SignRequest
 
@@ -22,11 +21,11 @@ _DEFAULT: tuple[dict[str, Any], ...] = ({"format": "uki"}, {"format": "addon"})
 _FROM_COMMAND_LINE = "--only"
 
 
-class Output(Struct, frozen=True):
+class Output(Struct, frozen=True, kw_only=True):
     """One output: its format, options and path, the images that it writes, and what signs them."""
 
     format: OutputFormat
-    plugin: Contribution[type[OutputFormat]]
+    contribution: Contribution[type[OutputFormat]]
     options: Any
     path: Path
     where: str
@@ -48,10 +47,11 @@ def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = Non
         tables = [(data, where) for data, where in tables if data.get("format") in only]
         present = {data["format"] for data, _ in tables}
         tables += [({"format": name}, _FROM_COMMAND_LINE) for name in only if name not in present]
-    found = [_output(plan, data, where, image) for data, where in tables]
+
+    outputs = [_output(plan, data, where, image) for data, where in tables]
     if path is not None:
-        found = _move(found, path)
-    return tuple(_with_images(output, plan) for output in found)
+        outputs = _move(outputs, path)
+    return tuple(_with_images(output, plan) for output in outputs)
 
 
 def _image_path(plan: Plan, tables: Sequence[tuple[dict[str, Any], str]]) -> Path:
@@ -67,19 +67,23 @@ def _is_beside(plan: Plan) -> bool:
 
 
 def _output(plan: Plan, data: dict[str, Any], where: str, image: Path) -> Output:
-    if not isinstance(data.get("format"), str):
-        convert(split(data, OutputTable, NoOptions)[0], OutputTable, where)
-    with located(where if where == _FROM_COMMAND_LINE else f"{where}.format"):
-        plugin = plan.host.output(data["format"])
-    kind = plugin.thing
-    common, rest = split(data, OutputTable, kind.Options)
-    table = convert(common, OutputTable, where)
-    options = convert_options(rest, kind.Options, OutputTable, where)
+    key_place = where if where == _FROM_COMMAND_LINE else None
+    output = read_plugin_table(data, "format", OutputTable, plan.host.output, where, key_place=key_place)
+    table, kind = output.table, output.contribution.thing
+
     beside = image.with_name(image.name.removesuffix(".efi") + kind.suffix)
     # A recipe that adds to what a caller builds stands anywhere; what it writes belongs beside the image.
     directory = image.parent if _is_beside(plan) else plan.loaded.directory
-    target = directory / table.path if table.path else beside
-    return Output(kind(), plugin, options, target, where, {}, _signers(plan, table, kind, where))
+    path = directory / table.path if table.path else beside
+    return Output(
+        format=kind(),
+        contribution=output.contribution,
+        options=output.options,
+        path=path,
+        where=where,
+        images={},
+        signers=_signers(plan, table, kind, where),
+    )
 
 
 def _signers(plan: Plan, table: OutputTable, kind: type[OutputFormat], where: str) -> tuple[SignRequest, ...]:
@@ -105,5 +109,5 @@ def _move(outputs: list[Output], path: Path) -> list[Output]:
 
 
 def _with_images(output: Output, plan: Plan) -> Output:
-    with blame(output.plugin.plugin, f"failed in output format {output.format.name!r}"):
+    with output.contribution.running():
         return replace(output, images=output.format.images(output.path, plan.uki, plan.addons))

@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Artifact, Build, Finding
 from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.describe import LayoutView, describe
+from fuki_build.image.guard import ReadFiles
 from fuki_build.image.layout import Layout
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.resolve import Resolved
 
 
-class Plan(Struct, frozen=True):
-    """The layouts of a recipe's images, and the findings about them. `signing` lives as long as the plan."""
+class Plan(Struct, frozen=True, kw_only=True):
+    """The layouts of a recipe's images, and the findings about them. `signing` lives as long as the plan.
+
+    `read` are the files that planning read: none of them is written over.
+    """
 
     loaded: LoadedRecipe
     host: PluginHost
@@ -25,6 +29,7 @@ class Plan(Struct, frozen=True):
     findings: tuple[Finding, ...]
     signing: SigningContext
     unsigned: bool = False
+    read: ReadFiles = field(default_factory=ReadFiles)
 
     @property
     def workspace(self) -> Path:

@@ -1,79 +1,89 @@
 """Write all outputs, or none."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from fuki_build.emit.images import ImageWriter
+from fuki_build.emit import depfile as depfiles
+from fuki_build.emit.images import ImageWriter, image_requests
 from fuki_build.emit.keys import open_key
 from fuki_build.emit.launch import build_launches
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan, Result
-from fuki_build.errors import RecipeError
+from fuki_build.emit.signing import BuildSigning
+from fuki_build.errors import RecipeError, located
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.host import blame, loaded_machines
+from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.hooks.signers import SigningKey
-from fuki_build.image.assemble import Assembly, Progress
+from fuki_build.image.assemble import Assembly, Progress, read_pieces
+from fuki_build.image.blob import Blob
+from fuki_build.image.guard import note_read
 from fuki_build.image.output_file import OutputFile
-from fuki_build.recipe.inputs import Input
+from fuki_build.image.output_files import OutputFiles
 from fuki_build.recipe.text import render_template, template_directory
 
 
-def write_outputs(plan: Plan, outputs: Sequence[Output], progress: Progress | None = None) -> Result:
+def write_outputs(
+    plan: Plan, outputs: Sequence[Output], progress: Progress | None = None, depfile: Path | None = None
+) -> Result:
     """Assemble the images, let every output tell about them, and give all files their names at the end."""
-    with ExitStack() as stack:
-        files = _Files(stack, plan.resolved.inputs.files)
-        writer = ImageWriter(plan, outputs, progress)
-        images = {id(layout): writer.write(layout, files.open) for layout in plan.layouts}
-        build = _record(plan, images, writer)
+    with OutputFiles() as new:
+        files = _Files(new)
+        dependencies = None if depfile is None else _open(new, depfile, "--depfile")
+        signing = BuildSigning(plan, image_requests(plan, outputs))
+        writer = ImageWriter(plan, outputs, signing, progress)
+        uki = writer.write(plan.uki, files.open)
+        addons = tuple(writer.write(addon, files.open) for addon in plan.addons)
+        build = _record(plan, uki, addons, signing)
         templates: list[Path] = []
         for output in outputs:
             _emit(plan, output, build, files, templates)
-        artifacts = files.commit()
-    return Result(artifacts, build, _dependencies(plan, templates))
+
+        result = Result(files.artifacts, build, _dependencies(plan, templates))
+        for path in result.dependencies:
+            note_read(path)
+        if dependencies is not None:
+            # ninja knows an output by its first name, and wants no other in a depfile.
+            targets = [artifact.path for artifact in result.artifacts][:1]
+            dependencies.write(depfiles.encode(targets, result.dependencies).encode())
+        new.commit()
+    return result
 
 
 class _Files:
-    """The files in the making."""
+    """The files in the making, and the formats that they are of."""
 
-    def __init__(self, stack: ExitStack, inputs: Sequence[Input]) -> None:
-        self._stack = stack
-        self._inputs = {item.path.resolve() for item in inputs}
-        self._open: dict[Path, tuple[OutputFile, str]] = {}
+    def __init__(self, new: OutputFiles) -> None:
+        self._new = new
+        self._artifacts: list[Artifact] = []
 
     def open(self, path: Path, output: Output) -> OutputFile:
-        target = path.resolve()
-        if target in self._open:
-            raise RecipeError(f"two outputs write {path}", where=output.where, hint="give each a path of its own")
-        if target in self._inputs:
-            raise RecipeError(f"the output would replace the input {path}", where=output.where)
-        file = self._stack.enter_context(OutputFile(path))
-        self._open[target] = (file, output.format.name)
+        file = _open(self._new, path, output.where)
+        self._artifacts.append(Artifact(path, output.format.name))
         return file
 
-    def commit(self) -> tuple[Artifact, ...]:
-        # What can still fail comes first, so that names change all together or not at all.
-        for file, _ in self._open.values():
-            file.sync()
-        for file, _ in self._open.values():
-            file.commit()
-        return tuple(Artifact(file.path, name) for file, name in self._open.values())
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        return tuple(self._artifacts)
 
 
-def _record(plan: Plan, images: Mapping[int, BuiltImage], writer: ImageWriter) -> Build:
+def _open(new: OutputFiles, path: Path, where: str) -> OutputFile:
+    with located(where, RecipeError):
+        return new.open(path)
+
+
+def _record(plan: Plan, uki: BuiltImage, addons: tuple[BuiltImage, ...], signing: BuildSigning) -> Build:
     recipe = plan.loaded.recipe
-    uki, addons = images[id(plan.uki)], tuple(images[id(addon)] for addon in plan.addons)
     return Build(
         name=recipe.name,
         version=recipe.version,
         variables=plan.loaded.variables,
         uki=uki,
         addons=addons,
-        inputs=tuple(_inputs(plan, [image.assembly for image in images.values()], writer.kernel_digests)),
+        inputs=tuple(_inputs(plan, [image.assembly for image in (uki, *addons)], signing.kernel_digests)),
         tools=plan.host.versions(),
-        findings=(*plan.findings, *writer.findings),
+        findings=(*plan.findings, *signing.findings),
         firmware_origins=plan.resolved.firmware_origins,
         machines=_machines(plan),
         launches=tuple(build_launches(plan, uki, addons)),
@@ -95,8 +105,10 @@ def _inputs(plan: Plan, assemblies: Sequence[Assembly], kernels: Mapping[Path, s
 def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: list[Path]) -> None:
     directory = plan.loaded.directory
 
-    def write(path: Path, data: bytes) -> None:
-        files.open(path, output).write(data)
+    def write(path: Path, data: bytes | Blob) -> None:
+        file = files.open(path, output)
+        for piece in read_pieces(data) if isinstance(data, Blob) else (data,):
+            file.write(piece)
 
     def render(name: str, variables: Mapping[str, Any]) -> str:
         text, used = render_template(name, variables, template_directories(plan), output.where)
@@ -107,7 +119,7 @@ def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: li
         return open_key(table, plan.host, plan.signing, f"{output.where}.{option}")
 
     context = OutputContext(output.path, directory, write, render, key)
-    with blame(output.plugin.plugin, f"failed in output format {output.format.name!r}"):
+    with output.contribution.running():
         output.format.emit(output.options, build, context)
 
 

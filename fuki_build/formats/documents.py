@@ -1,4 +1,4 @@
-"""Text, TOML and JSON that anyone may have written: one place that decodes them, within limits known before parsing."""
+"""Text, TOML and JSON that anyone may have written, decoded within limits known before parsing; and JSON of our own."""
 
 import json
 import re
@@ -6,22 +6,45 @@ import tomllib
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from fuki_build.errors import FormatError
 
 T = TypeVar("T")
 
+
+class View(Struct, frozen=True, rename="kebab"):
+    """A part of a document."""
+
+
+class Document(View, frozen=True, tag_field="version", tag=1):
+    """A whole JSON document, such as `--json` prints: its `version` is the struct's tag, 1 where it says no other.
+
+    It is raised when a field changes its meaning or goes away; new fields may come without that.
+
+    >>> class Greeting(Document, frozen=True, tag=2):
+    ...     addressed_to: str
+    >>> print(encode_json(Greeting("world")).decode(), end="")
+    {
+      "version": 2,
+      "addressed-to": "world"
+    }
+    """
+
+
+D = TypeVar("D", bound=Document)
+
 MAX_SIZE = 16 * 1024 * 1024
-"""Bytes of a JSON document: those of fuki with every digest of a large image have some hundred KiB."""
+"""Bytes of a JSON document; fuki's own, with every digest of a large image, have some hundred KiB."""
 MAX_TOML = 256 * 1024
 """Bytes; Python's parser takes about a second for the worst of this size."""
 MAX_LINE = 64 * 1024
-"""Characters. Shell-like words and keys are parsed in time that grows faster than their length."""
+"""Characters. Parsing shell-like words and keys takes time that grows faster than their length."""
 MAX_DEPTH = 32
 MAX_KEY_PARTS = 16
-"""Of one dotted key; Python's parser needs time and memory that grow with the square of them."""
+"""Of one dotted key; Python's parser needs time and memory that grow with the square of this number."""
 
-# A string that does not end takes the rest: the parser will complain about it, and look no further.
+# An unterminated string matches to the end: the parser will complain about it and look no further.
 _TOML_MARK = re.compile(
     r'"""(?:(?!""")(?:[^\\]|\\.))*+(?:"{3,5})?|' r"""'{3}(?:(?!'{3}).)*+(?:'{3,5})?|"""
     r'"(?:[^"\\\n]|\\.)*+"?|' r"'[^'\n]*+'?|#[^\n]*+|[\[\]{}=,.\n]",
@@ -42,19 +65,21 @@ def decode_text(data: bytes) -> str:
 
 
 def check_lines(text: str) -> None:
-    """Refuse a text with a line that no person writes. Raises `FormatError`."""
+    """Refuse a text with a line longer than `MAX_LINE`. Raises `FormatError`."""
     for number, line in enumerate(text.splitlines(), 1):
         if len(line) > MAX_LINE:
             raise FormatError(f"line {number} has {len(line)} characters, more than the {MAX_LINE} that it may have")
 
 
 def decode_toml(data: bytes | str) -> dict[str, Any]:
-    """A TOML document. Raises `FormatError`, before it is parsed for one that would exhaust the parser."""
+    """A TOML document. Raises `FormatError`; a document that would exhaust the parser is refused before parsing."""
     if len(data) > MAX_TOML:
         raise FormatError(f"it has {len(data)} bytes, more than the {MAX_TOML} that it may have")
+
     text = decode_text(data) if isinstance(data, bytes) else data
     check_lines(text)
     _check_toml_nesting(text)
+
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -62,7 +87,7 @@ def decode_toml(data: bytes | str) -> dict[str, Any]:
 
 
 def decode_toml_value(text: str) -> Any:  # noqa: ANN401 - TOML data
-    """The value that stands alone in a text, such as an argument. Raises `FormatError`."""
+    """A text that is a single TOML value, such as an argument. Raises `FormatError`."""
     document = decode_toml(f"value = {text}")
     if set(document) != {"value"}:
         raise FormatError("it is more than one TOML value")
@@ -70,34 +95,40 @@ def decode_toml_value(text: str) -> Any:  # noqa: ANN401 - TOML data
 
 
 def _check_toml_nesting(text: str) -> None:
-    """Follow brackets and dotted keys as the parser would; what stands in strings and comments does not count."""
+    """Count brackets and parts of dotted keys as the parser would, ignoring strings and comments."""
     line, depth, parts = 1, 0, 1
     for match in _TOML_MARK.finditer(text):
         mark = match[0]
         if mark == ".":
             parts += 1
-        elif mark[0] not in "\"'":
+        elif mark[0] not in "\"'":  # any other mark, a newline too, ends a key
             parts = 1
+
         if mark in ("[", "{"):
             depth += 1
         elif mark in ("]", "}"):
             depth = max(depth - 1, 0)
+
         if depth > MAX_DEPTH:
             raise FormatError(f"line {line} is nested more than {MAX_DEPTH} deep")
         if parts > MAX_KEY_PARTS:
             raise FormatError(f"line {line} has a key of more than {MAX_KEY_PARTS} parts")
+
         line += mark.count("\n")
 
 
 def decode_json(data: bytes, to: type[T]) -> T:
-    """A JSON document of a type. Raises `FormatError`, before it is parsed for one that would exhaust the parser."""
+    """A JSON document of a type. Raises `FormatError`; one that would exhaust the parser is refused before parsing."""
     if len(data) > MAX_SIZE:
         raise FormatError(f"it has {len(data)} bytes, more than the {MAX_SIZE} that it may have")
+
+    # msgspec recurses over nested values, so depth is limited before it sees them.
     depth = 0
     for match in _JSON_MARK.finditer(data):
         depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(match[0], 0)
         if depth > MAX_DEPTH:
             raise FormatError(f"it is nested more than {MAX_DEPTH} deep")
+
     try:
         return msgspec.json.decode(data, type=to)
     except msgspec.ValidationError as error:
@@ -106,9 +137,21 @@ def decode_json(data: bytes, to: type[T]) -> T:
         raise FormatError(f"it is not JSON: {error}") from error
 
 
-def encode_json(data: object) -> str:
-    """A JSON document to print: plain ASCII, so that any terminal takes it and none is steered by what it holds.
+class _Version(Struct):
+    version: int
 
-    Names of files that are not UTF-8 have lone surrogates in it, as Python reads such names.
+
+def decode_document(data: bytes, to: type[D]) -> D:
+    """A document of our own kind. Raises `FormatError`, also for one of another version, or of none."""
+    version, known = decode_json(data, _Version).version, to.__struct_config__.tag
+    if version != known:
+        raise FormatError(f"the document has version {version}, and {known} is the one that is known")
+    return decode_json(data, to)
+
+
+def encode_json(data: object) -> bytes:
+    """JSON to print or to write: plain ASCII, so that any terminal takes it and none is steered by what it holds.
+
+    File names that are not UTF-8 appear with lone surrogates, as Python decodes them.
     """
-    return json.dumps(msgspec.to_builtins(data, str_keys=True), indent=2)
+    return json.dumps(msgspec.to_builtins(data, str_keys=True), indent=2).encode() + b"\n"

@@ -1,6 +1,6 @@
-"""PKCS #11 URIs (RFC 7512): which object on which token, behind which module.
+"""PKCS #11 URIs (RFC 7512): an object, its token, and the module that gives access to it.
 
-A URI may hold a PIN (`pin-value`). One that does is refused, and no error repeats more of a URI than the names of
+A URI may hold a PIN (`pin-value`). Such a URI is refused, and errors repeat nothing of a URI but the names of
 attributes.
 """
 
@@ -39,9 +39,9 @@ class ObjectType(StrEnum):
 
 
 class Pkcs11Uri(Struct, frozen=True, kw_only=True):
-    """The attributes of a URI, decoded; None stands for those that it leaves open.
+    """The decoded attributes of a URI; None stands for those that it leaves open.
 
-    `vendor` and `vendor_query` are the attributes of path and query that RFC 7512 does not know, as names and decoded
+    `vendor` and `vendor_query` are the attributes of path and query that RFC 7512 does not define, as names and decoded
     values. They may be repeated.
     """
 
@@ -66,19 +66,19 @@ class Pkcs11Uri(Struct, frozen=True, kw_only=True):
 
 
 def _version(data: bytes) -> tuple[int, int]:
-    """A CK_VERSION; without a minor number that is 0."""
-    found = re.fullmatch(rb"0*(\d{1,3})(?:\.0*(\d{1,3}))?", data)
-    numbers = tuple(int(number or 0) for number in found.groups()) if found else ()
+    """A CK_VERSION; a missing minor number counts as 0."""
+    match = re.fullmatch(rb"0*(\d{1,3})(?:\.0*(\d{1,3}))?", data)
+    numbers = tuple(int(number or 0) for number in match.groups()) if match else ()
     if len(numbers) != 2 or max(numbers) > _MAX_BYTE:
         raise ValueError
     return numbers[0], numbers[1]
 
 
 def _ulong(data: bytes) -> int:
-    found = re.fullmatch(rb"0*(\d{1,20})", data)
-    if not found or int(found[1]) > _MAX_ULONG:
+    match = re.fullmatch(rb"0*(\d{1,20})", data)
+    if not match or int(match[1]) > _MAX_ULONG:
         raise ValueError
-    return int(found[1])
+    return int(match[1])
 
 
 def _text(data: bytes) -> str:
@@ -102,15 +102,16 @@ PATH: _Table = {
     "type": (lambda data: ObjectType(data.decode()), f"one of {', '.join(ObjectType)}"),
     "id": (bytes, "bytes"),
 }
-"""The path's attributes: how a value is decoded, and what it has to be."""
+"""The path's attributes: how a value is decoded, and a description of valid values."""
 QUERY: _Table = {"module-path": (_text, _UTF8), "module-name": (_text, _UTF8), "pin-source": (_text, _UTF8)}
 """The query's attributes, without `pin-value`."""
 
 
 def decode(text: str) -> Pkcs11Uri:
-    """Parse a URI by RFC 7512's grammar. Raises `FormatError`, also for one with a PIN in it."""
+    """Parse a URI by RFC 7512's grammar. Raises `FormatError`, also for a URI that holds a PIN."""
     if text[: len(_SCHEME)].lower() != _SCHEME:
         raise FormatError(f"a PKCS #11 URI starts with '{_SCHEME}'", hint="for instance pkcs11:token=signing;object=db")
+
     path, _, query = text[len(_SCHEME) :].partition("?")
     fields, vendor = _component("path", path.split(";") if path else [], PATH, _values(_PATH_SAFE))
     more, vendor_query = _component("query", query.split("&") if query else [], QUERY, _values(_QUERY_SAFE))
@@ -125,30 +126,36 @@ def _component(
     vendor = []
     for number, attribute in enumerate(attributes, 1):
         name, equals, value = attribute.partition("=")
+
         place = f"attribute {number} of the PKCS #11 URI's {kind}"
+
         if not (equals and _NAME.fullmatch(name)):
             raise FormatError(f"{place} is not of the form name=value")
         if name.lower() == _PIN:
             raise FormatError(f"the PKCS #11 URI holds a PIN ('{_PIN}')", hint="name its source instead: pin-source=…")
         if not allowed.fullmatch(value):
             raise FormatError(f"{place} has a character that must be percent-encoded", hint="a space is %20, a / %2F")
+
         data = unquote_to_bytes(value)
         if name not in table:
             vendor.append((name, data))
             continue
+
         field = name.replace("-", "_")
         if field in fields:
             raise FormatError(f"the PKCS #11 URI has '{name}' twice")
+
         convert, expected = table[name]
         try:
             fields[field] = convert(data)
         except ValueError:
             raise FormatError(f"'{name}' in the PKCS #11 URI is not {expected}") from None
+
     return fields, tuple(vendor)
 
 
 def encode(uri: Pkcs11Uri) -> str:
-    """The URI, with its attributes in the order of `PATH` and `QUERY`."""
+    """The URI text, with attributes in the order of `PATH` and `QUERY`."""
     path = [f"{name}={_value(field, _PATH_SAFE)}" for name, field in _given(uri, PATH)]
     path += [f"{name}={quote(data, safe=_PATH_SAFE)}" for name, data in uri.vendor]
     query = [f"{name}={_value(field, _QUERY_SAFE)}" for name, field in _given(uri, QUERY)]
@@ -163,7 +170,7 @@ def _given(uri: Pkcs11Uri, table: _Table) -> list[tuple[str, Any]]:
 
 def _value(field: str | int | bytes | tuple[int, int], safe: str) -> str:
     match field:
-        case bytes():  # an id, for which RFC 7512 recommends to encode every byte
+        case bytes():  # an id; RFC 7512 recommends encoding every byte
             return "".join(f"%{byte:02X}" for byte in field)
         case major, minor:
             return f"{major}.{minor}"

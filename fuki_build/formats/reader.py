@@ -1,6 +1,6 @@
 """Bounded access to bytes that may be hostile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import Any
 
@@ -8,11 +8,14 @@ import msgspec
 
 from fuki_build.errors import FormatError
 
+PIECE = 1024 * 1024
+"""How many bytes are read at once of what need not be in memory as a whole."""
+
 
 class Reader(msgspec.Struct, frozen=True):
-    """Random access to `size` bytes, whatever holds them.
+    """Random access to `size` bytes of any origin.
 
-    `read_at(offset, length)` may return fewer bytes than asked for only at the end.
+    `read_at(offset, length)` returns fewer bytes than requested only at the end.
     """
 
     size: int
@@ -22,26 +25,32 @@ class Reader(msgspec.Struct, frozen=True):
     def of(cls, data: bytes) -> "Reader":
         return cls(len(data), lambda offset, length: data[offset : offset + length])
 
-    def read(self, offset: int, length: int, what: str) -> bytes:
-        """Exactly `length` bytes, or `FormatError` naming `what`."""
+    def read(self, offset: int, length: int, description: str) -> bytes:
+        """Exactly `length` bytes, or `FormatError` naming `description`."""
         if offset < 0 or length < 0 or offset + length > self.size:
             raise FormatError(
-                f"{what} lies outside the data (offset {offset:#x}, {length} bytes, data ends at {self.size:#x})"
+                f"{description} lies outside the data (offset {offset:#x}, {length} bytes, data ends at {self.size:#x})"
             )
         data = self.read_at(offset, length)
         if len(data) != length:
-            raise FormatError(f"{what} is cut short (offset {offset:#x})")
+            raise FormatError(f"{description} is cut short (offset {offset:#x})")
         return data
 
     def window(self, offset: int, size: int) -> "Reader":
-        """The part that starts at `offset`; the caller has checked that it lies inside."""
+        """The part that starts at `offset`; the caller has checked that it is inside."""
         return Reader(size, lambda at, length: self.read_at(offset + at, max(0, min(length, size - at))))
 
 
-def unpack(layout: Struct, data: bytes, offset: int, what: str) -> tuple[Any, ...]:
-    """`Struct.unpack_from` that answers short data with a `FormatError` naming `what`."""
+def pieces(data: Reader) -> Iterator[bytes]:
+    """All of it, in pieces of at most `PIECE` bytes."""
+    for offset in range(0, data.size, PIECE):
+        yield data.read_at(offset, PIECE)
+
+
+def unpack(layout: Struct, data: bytes, offset: int, description: str) -> tuple[Any, ...]:
+    """`Struct.unpack_from` that reports short data as a `FormatError` with the `description`."""
     if offset < 0 or offset + layout.size > len(data):
         raise FormatError(
-            f"{what} is cut short ({layout.size} bytes expected at {offset:#x}, data ends at {len(data):#x})"
+            f"{description} is cut short ({layout.size} bytes expected at {offset:#x}, data ends at {len(data):#x})"
         )
     return layout.unpack_from(data, offset)

@@ -1,10 +1,11 @@
 """CHIDs, computer hardware ids: UUIDs hashed from SMBIOS strings.
 
-Two dialects exist. Microsoft's ("Specifying Hardware IDs for a Computer"), which fwupd and
-`systemd-analyze chid` speak, has no id of a type when one of its fields is missing. systemd-stub's (chid.c in
-262.1) hashes missing fields as empty strings, only not the display panel, and tries only some types, in an order
-of its own. The stub and fwupd strip fields, after asking whether they are there; `systemd-analyze chid` does not,
-so it differs from fwupd where a vendor has padded a string.
+There are two dialects. In Microsoft's ("Specifying Hardware IDs for a Computer"), implemented by fwupd and
+`systemd-analyze chid`, an id does not exist if one of its fields is missing. If a field is not UTF-8, fwupd has no id,
+and `systemd-analyze chid` a different one. systemd-stub's dialect (chid.c in 262.1) hashes missing fields as empty
+strings, except the display panel, decodes bytes by its own rules, and tries only some types, in its own order. The stub
+and fwupd strip fields, after checking whether they are present; `systemd-analyze chid` does not, so it differs from
+fwupd where a vendor has padded a string.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from functools import cache
 from hashlib import sha1
 from uuid import UUID
 
+from fuki_build.formats import stub_text
 from fuki_build.hardware.machine import Machine
 
 _NAMESPACE = UUID("70ffd812-4c7f-4c7d-0000-000000000000")
@@ -49,14 +51,14 @@ FIELDS: dict[int, tuple[str, ...]] = {
 """The fields of each type, in the order in which they are joined."""
 
 STUB_ORDER = (17, 16, 15, 3, 6, 8, 10, 4, 5, 7, 9, 11)
-"""The types that systemd-stub tries, first to last; it never tries the others."""
+"""The types that systemd-stub tries, in order; it never tries the others."""
 
 WIDE_TO_NARROW = (11, 7, 9, 5, 10, 4, 6, 8, 3)
-"""The types that the stub tries and that need no display panel, from those that the most machines share on."""
+"""The types that the stub tries and that need no display panel; those that most machines share come first."""
 
 
 _NUMBERS = ("bios_major", "bios_minor", "enclosure_type", "panel_id")
-"""Fields that are no strings of SMBIOS, and are not stripped: releases keep their leading zero."""
+"""Fields that are not SMBIOS strings and are not stripped: releases keep their leading zero."""
 
 
 class Dialect(Enum):
@@ -65,29 +67,42 @@ class Dialect(Enum):
 
 
 def chid(machine: Machine, kind: int, dialect: Dialect) -> UUID | None:
-    """The machine's CHID of type `kind` (0 to 17); None where there is none, as in Microsoft's dialect."""
+    """The machine's CHID of type `kind` (0 to 17); None where it does not exist, as in Microsoft's dialect."""
     if machine.chids:
         return dict(machine.chids).get(kind)
+
     fields = {name: str(getattr(machine, name)) for name in FIELDS[kind]}
     needed = fields if dialect is Dialect.MICROSOFT else fields.keys() & {"panel_id"}
     if not all(fields[name] for name in needed):
         return None
-    name = "&".join(text if key in _NUMBERS else _strip(text) for key, text in fields.items()).encode("utf-16-le")
+
+    # A string that is not UTF-8 has no id in Microsoft's dialect; the stub's decoding never fails.
+    prepare = _as_microsoft if dialect is Dialect.MICROSOFT else _as_stub
+    try:
+        name = "&".join(text if key in _NUMBERS else prepare(text) for key, text in fields.items()).encode("utf-16-le")
+    except UnicodeEncodeError:
+        return None
+
     return UUID(bytes=sha1(_NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16], version=5)
 
 
-def _strip(field: str) -> str:
-    """As the stub and fwupd do: leading spaces, then leading zeros, then trailing spaces."""
+def _as_microsoft(field: str) -> str:
+    """Stripped as fwupd does: leading spaces, then leading zeros, then trailing spaces."""
     return field.lstrip(" ").lstrip("0").rstrip(" ")
+
+
+def _as_stub(field: str) -> str:
+    """The bytes are stripped in the same way, and then decoded as the stub does."""
+    return stub_text.decode(field.encode("utf-8", "surrogateescape").lstrip(b" ").lstrip(b"0").rstrip(b" "))
 
 
 @cache
 def stub_chids(machine: Machine) -> Mapping[int, UUID]:
     """The CHIDs that the stub would try on a machine, by type, in its order."""
-    found = {kind: chid(machine, kind, Dialect.STUB) for kind in STUB_ORDER}
-    return {kind: value for kind, value in found.items() if value is not None}
+    chids = {kind: chid(machine, kind, Dialect.STUB) for kind in STUB_ORDER}
+    return {kind: value for kind, value in chids.items() if value is not None}
 
 
 def identity(machine: Machine) -> frozenset[tuple[int, UUID]]:
-    """What the stub can tell of a machine: two machines with one identity are one to it."""
+    """The stub's view of a machine: it cannot distinguish two machines with the same identity."""
     return frozenset(stub_chids(machine).items())

@@ -3,26 +3,42 @@
 A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
 """
 
+from fuki_build.formats.documents import Document, View, decode_document, encode_json
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
+from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import (
     DirectBoot,
     LaunchDigest,
+    LaunchDocument,
     LaunchModel,
     LaunchNote,
     LaunchParameters,
+    LaunchPrediction,
     LaunchRecord,
     LaunchSite,
     LaunchStep,
-    Prediction,
     RuntimeRegister,
     Svsm,
     from_document,
     to_document,
 )
+from fuki_build.hooks.options import Options
+from fuki_build.hooks.predictions import (
+    COMMAND_LINE_SOURCE,
+    CONSTANT_SOURCE,
+    PCR_KERNEL_BOOT,
+    PCR_KERNEL_INITRD,
+    Event,
+    Prediction,
+    PredictionOptions,
+    PredictionOutput,
+    PredictionsView,
+)
 from fuki_build.hooks.records import (
     Artifact,
     Build,
     BuiltImage,
+    CheckSubject,
     Expectation,
     Finding,
     FirmwareFile,
@@ -35,7 +51,6 @@ from fuki_build.hooks.records import (
     Rule,
     Severity,
     SourceContext,
-    Subject,
 )
 from fuki_build.hooks.secrets import SECRET_SOURCES
 from fuki_build.hooks.signers import CertificateOptions, FileSigner, KeySigner, SigningContext, SigningKey
@@ -43,30 +58,44 @@ from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
 
 __all__ = [
+    "COMMAND_LINE_SOURCE",
+    "CONSTANT_SOURCE",
+    "PCR_KERNEL_BOOT",
+    "PCR_KERNEL_INITRD",
     "SECRET_SOURCES",
     "Artifact",
     "Build",
     "BuiltImage",
     "CertificateOptions",
+    "CheckSubject",
     "DirectBoot",
+    "Document",
     "Enroller",
+    "Event",
     "Expectation",
     "FileSigner",
     "Finding",
     "FirmwareFile",
     "FirmwareSource",
+    "HandOver",
     "KeySigner",
     "LaunchDigest",
+    "LaunchDocument",
     "LaunchModel",
     "LaunchNote",
     "LaunchParameters",
+    "LaunchPrediction",
     "LaunchRecord",
     "LaunchSite",
     "LaunchStep",
+    "Options",
     "OutputContext",
     "OutputFormat",
     "Platform",
     "Prediction",
+    "PredictionOptions",
+    "PredictionOutput",
+    "PredictionsView",
     "Problem",
     "Problems",
     "Rule",
@@ -76,9 +105,11 @@ __all__ = [
     "SigningContext",
     "SigningKey",
     "SourceContext",
-    "Subject",
     "Svsm",
     "TablePlatform",
+    "View",
+    "decode_document",
+    "encode_json",
     "from_document",
     "hookimpl",
     "to_document",

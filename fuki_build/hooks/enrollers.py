@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from fuki_build.formats.efi_signature_list import SignatureList
+from fuki_build.formats.uefi.efi_signature_list import SignatureList
 from fuki_build.hooks.records import SourceContext
 
 

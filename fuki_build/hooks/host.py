@@ -17,25 +17,14 @@ from fuki_build import __version__
 from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean, located
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import specs
+from fuki_build.hooks.contract import HOOKS, check_marked, contribution_of, name_of, things_of
 from fuki_build.hooks.enrollers import Enroller
+from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
 
 GROUP = "fuki"
 T = TypeVar("T")
-
-HOOKS: dict[str, str] = {
-    "fuki_firmware_sources": "firmware source",
-    "fuki_platforms": "platform",
-    "fuki_signers": "signing backend",
-    "fuki_enrollers": "enroller",
-    "fuki_outputs": "output format",
-    "fuki_launch_models": "launch model",
-    "fuki_checks": "check",
-    "fuki_template_dirs": "template directory",
-    "fuki_commands": "command",
-}
-"""Each hook, and what to call one thing that it gives."""
 
 
 class PluginInfo(Struct, frozen=True):
@@ -50,8 +39,21 @@ class PluginInfo(Struct, frozen=True):
 
 
 class Contribution(Struct, Generic[T], frozen=True):
+    """One thing that a plugin gives; `kind` is what to call it, as in `HOOKS`."""
+
     thing: T
     plugin: PluginInfo
+    kind: str
+
+    @property
+    def name(self) -> str:
+        return name_of(self.thing, self.kind)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around whatever runs its code: what that raises becomes a `PluginError` that blames the plugin."""
+        with blame(self.plugin, f"failed in {self.kind} {self.name!r}"):
+            yield
 
 
 class Loaded(Struct):
@@ -99,19 +101,21 @@ class PluginHost:
     def _register(self, info: PluginInfo, module: Any) -> None:  # noqa: ANN401 - pluggy takes any object
         try:
             with blame(info, "cannot be registered"):
+                check_marked(module, f"{specs.PROJECT}_impl")
                 self._manager.register(module, name=info.name)
                 self._manager.check_pending()
-            found = self._collect(info)
+            contributions = self._collect(info)
         except FukiError as error:
             # What is broken must not stand in the way of the plugins after it.
             if self._manager.has_plugin(info.name):
                 self._manager.unregister(name=info.name)
-            if isinstance(error, PluginError):
+            if isinstance(error, PluginError) and str(info) in error.message:
                 raise
             raise PluginError(f"{info} cannot be registered: {error.message}", hint=error.hint) from error
-        for hook, things in found.items():
+
+        for hook, things in contributions.items():
             self._contributions[hook].update(things)
-        self.loaded[info.name] = Loaded(info, module, {hook: list(things) for hook, things in found.items()})
+        self.loaded[info.name] = Loaded(info, module, {hook: list(things) for hook, things in contributions.items()})
 
     def _collect(self, info: PluginInfo) -> dict[str, dict[str, Contribution[Any]]]:
         """One plugin's contributions by hook and name; `PluginError` for a name that is taken."""
@@ -124,7 +128,7 @@ class PluginHost:
                         f"the {kind} {name!r} is given twice, by {other.plugin} and by {info}",
                         hint="load only one of them",
                     )
-                found.setdefault(hook, {})[name] = Contribution(thing, info)
+                found.setdefault(hook, {})[name] = Contribution(thing, info, kind)
         return found
 
     def _call(self, info: PluginInfo, hook: str) -> list[tuple[str, Any]]:
@@ -132,7 +136,7 @@ class PluginHost:
         others = [p for p in self._manager.get_plugins() if self._manager.get_name(p) != info.name]
         with blame(info, f"failed in {hook}"):
             answers = self._manager.subset_hook_caller(hook, others)()
-            things = [(_name_of(thing), thing) for answer in answers for thing in answer]
+            things = [contribution_of(hook, thing) for answer in answers for thing in things_of(hook, answer)]
         return sorted(things, key=lambda pair: pair[0])
 
     def names(self, hook: str) -> list[str]:
@@ -163,6 +167,9 @@ class PluginHost:
 
     def enroller(self, name: str) -> Contribution[type[Enroller]]:
         return self.get("fuki_enrollers", name)
+
+    def hand_over(self, name: str) -> Contribution[type[HandOver]]:
+        return self.get("fuki_hand_overs", name)
 
     def output(self, name: str) -> Contribution[type[OutputFormat]]:
         return self.get("fuki_outputs", name)
@@ -221,21 +228,12 @@ def blame(info: PluginInfo, what: str) -> Iterator[None]:
 
 def loaded_machines(host: PluginHost) -> list[Machine]:
     """All machines of all loaded platforms."""
-    found: list[Machine] = []
+    machines: list[Machine] = []
     for platform in host.all("fuki_platforms"):
-        with blame(platform.plugin, f"failed in platform {platform.thing.name!r}"):
-            found += platform.thing.machines()
-    return found
+        with platform.running():
+            machines += platform.thing.machines()
+    return machines
 
 
 def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _name_of(thing: Any) -> str:  # noqa: ANN401 - rules, classes, commands and paths
-    if isinstance(thing, Path):
-        return str(thing)
-    name = thing.id if isinstance(thing, Rule) else getattr(thing, "name", None)
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"{thing!r} has no name")
-    return name

@@ -3,15 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
-from fuki_build.errors import FormatError
-
-LAUNCH_VERSION = 1
-"""Of the JSON document of launches: what `fuki launch --json` prints and output formats write."""
+from fuki_build.formats.documents import Document, View
 
 
 class DirectBootMode(StrEnum):
@@ -72,7 +69,7 @@ class LaunchParameters(Struct, frozen=True):
     runtime: tuple[RuntimeRegister, ...] = ()
 
 
-class LaunchDigest(Struct, frozen=True, rename="kebab"):
+class LaunchDigest(View, frozen=True):
     """The predicted value of one register, in hex. What it does not depend on is None.
 
     `technology` is the model's name, `register` what the hardware's report calls it, `variant` what decides between
@@ -98,7 +95,7 @@ class LaunchNote(Struct, frozen=True):
     message: str
 
 
-class Prediction(Struct, frozen=True):
+class LaunchPrediction(Struct, frozen=True):
     """All that one model says of one firmware image."""
 
     digests: tuple[LaunchDigest, ...] = ()
@@ -124,7 +121,7 @@ class LaunchModel(ABC):
     ...     name, title, vmms = "plain", "Plain", ("qemu",)
     ...     def predict(self, firmware, parameters):
     ...         digest = LaunchDigest(self.name, "FIRMWARE", "none", firmware.hex())
-    ...         return Prediction(tuple(msgspec.structs.replace(digest, vcpus=n) for n in parameters.vcpus))
+    ...         return LaunchPrediction(tuple(msgspec.structs.replace(digest, vcpus=n) for n in parameters.vcpus))
     ...     def steps(self, firmware, parameters):
     ...         yield LaunchStep("firmware", "bytes", 0, firmware.hex())
     >>> [digest.digest for digest in Plain().predict(b"AB", LaunchParameters(vcpus=(1, 2))).digests]
@@ -139,7 +136,7 @@ class LaunchModel(ABC):
     """Whether it tells registers that grow while a guest boots, which the core predicts for it."""
 
     @abstractmethod
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> LaunchPrediction | None:
         """The digests of guests that start with `firmware`; None if it is not made for this technology.
 
         Raises `FukiError` where firmware that is cannot be launched so: kernel hashes without a page for them.
@@ -174,50 +171,79 @@ class LaunchRecord(Struct, frozen=True):
     firmware: str
     profile: int | None
     sha256: str
-    prediction: Prediction
+    prediction: LaunchPrediction
     policy: int | None = None
 
 
-def to_document(records: Sequence[LaunchRecord]) -> dict[str, Any]:
+class LaunchRow(View, frozen=True, kw_only=True):
+    """A digest of a document of launches, with the firmware that it is of: the fields of both records."""
+
+    firmware: str
+    profile: int | None
+    firmware_sha256: str
+    policy: int | None = None
+    technology: str
+    register: str
+    algorithm: str
+    digest: Annotated[str, Meta(pattern="^([0-9a-f]{64}|[0-9a-f]{96})$")]
+    vmm: str | None = None
+    vcpus: int | None = None
+    cpu_model: str | None = None
+    guest_features: int | None = None
+    boot: str | None = None
+    variant: str | None = None
+
+
+class LaunchNoteRow(View, frozen=True, kw_only=True):
+    """What could not be predicted of a firmware, and why."""
+
+    firmware: str
+    profile: int | None
+    technology: str
+    message: str
+
+
+class LaunchDocument(Document, frozen=True):
+    """What `fuki launch --json` prints, and output formats write."""
+
+    launches: tuple[LaunchRow, ...]
+    notes: tuple[LaunchNoteRow, ...] = ()
+
+
+def to_document(records: Sequence[LaunchRecord]) -> LaunchDocument:
     """Records as the JSON document of launches."""
-    return {
-        "version": LAUNCH_VERSION,
-        "launches": [
-            {
-                "firmware": record.firmware,
-                "profile": record.profile,
-                "firmware-sha256": record.sha256,
-                "policy": record.policy,
-                **msgspec.to_builtins(digest),
-            }
-            for record in records
-            for digest in record.prediction.digests
-        ],
-        "notes": [
-            {
-                "firmware": record.firmware,
-                "profile": record.profile,
-                "technology": note.technology,
-                "message": note.message,
-            }
-            for record in records
-            for note in record.prediction.notes
-        ],
-    }
+    launches = tuple(
+        LaunchRow(
+            firmware=record.firmware,
+            profile=record.profile,
+            firmware_sha256=record.sha256,
+            policy=record.policy,
+            **msgspec.structs.asdict(digest),
+        )
+        for record in records
+        for digest in record.prediction.digests
+    )
+    notes = tuple(
+        LaunchNoteRow(
+            firmware=record.firmware, profile=record.profile, technology=note.technology, message=note.message
+        )
+        for record in records
+        for note in record.prediction.notes
+    )
+    return LaunchDocument(launches, notes)
 
 
-def from_document(document: Any) -> tuple[LaunchRecord, ...]:  # noqa: ANN401 - JSON of anyone
-    """The records of such a document, in its order and without its notes. Raises `FormatError` for what is none."""
-    try:
-        found = msgspec.convert(document, _Document)
-    except msgspec.ValidationError as error:
-        raise FormatError(f"this is no document of launches: {error}") from error
+def from_document(document: LaunchDocument) -> tuple[LaunchRecord, ...]:
+    """The records of such a document, in its order and without its notes."""
     predictions: dict[_Firmware, list[LaunchDigest]] = {}
-    for row in found.launches:
-        key = _Firmware(row.firmware, row.profile, row.firmware_sha256, row.policy)
+    for row in document.launches:
+        firmware = _Firmware(row.firmware, row.profile, row.firmware_sha256, row.policy)
         digest = LaunchDigest(*(getattr(row, name) for name in LaunchDigest.__struct_fields__))
-        predictions.setdefault(key, []).append(digest)
-    return tuple(LaunchRecord(*key[:3], Prediction(tuple(of)), key.policy) for key, of in predictions.items())
+        predictions.setdefault(firmware, []).append(digest)
+    return tuple(
+        LaunchRecord(*firmware[:3], LaunchPrediction(tuple(digests)), firmware.policy)
+        for firmware, digests in predictions.items()
+    )
 
 
 class _Firmware(NamedTuple):
@@ -225,16 +251,3 @@ class _Firmware(NamedTuple):
     profile: int | None
     sha256: str
     policy: int | None
-
-
-class _Row(LaunchDigest, frozen=True, kw_only=True, rename="kebab"):
-    firmware: str
-    profile: int | None
-    firmware_sha256: str
-    digest: Annotated[str, Meta(pattern="^([0-9a-f]{64}|[0-9a-f]{96})$")]
-    policy: int | None = None
-
-
-class _Document(Struct, frozen=True):
-    version: Literal[1]
-    launches: tuple[_Row, ...]

@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.launch import LaunchRecord, LaunchSite
-from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly
+from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
 
@@ -45,10 +45,11 @@ class FirmwareFile(Struct, frozen=True):
 class FirmwareSource(ABC):
     """Turns the options of a `[[fuki.firmware]]` table into a firmware image.
 
+    >>> class VendorOptions(Options, frozen=True):
+    ...     board: str
     >>> class Vendor(FirmwareSource):
     ...     name = "vendor"
-    ...     class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    ...         board: str
+    ...     Options = VendorOptions
     ...     def fetch(self, options, context):
     ...         return FirmwareFile(context.directory / f"{options.board}.fd", id=options.board)
     >>> options = Vendor.Options(board="q35")
@@ -57,7 +58,7 @@ class FirmwareSource(ABC):
     """
 
     name: ClassVar[str]
-    Options: ClassVar[type[msgspec.Struct]] = NoOptions
+    Options: ClassVar[type[Options]] = NoOptions
 
     @abstractmethod
     def fetch(self, options: Any, context: SourceContext) -> FirmwareFile:  # noqa: ANN401 - an instance of Options
@@ -135,7 +136,7 @@ class Expectation(Struct, frozen=True):
     explicit: bool = False
 
 
-class Subject(Struct, frozen=True, dict=True):
+class CheckSubject(Struct, frozen=True, dict=True):
     """What rules look at: a layout, planned or read, all machines of the loaded platforms, and what is expected.
 
     `image` is the image that an addon is for, where it is known.
@@ -167,9 +168,9 @@ class Rule(Struct, frozen=True):
     severity: Severity
     summary: str
     explanation: str
-    check: Callable[[Subject], Iterable[Problem]]
+    check: Callable[[CheckSubject], Iterable[Problem]]
 
-    def findings(self, subject: Subject) -> list[Finding]:
+    def findings(self, subject: CheckSubject) -> list[Finding]:
         return [Finding(self.id, self.severity, p.message, p.where, p.hint) for p in self.check(subject)]
 
 
@@ -220,14 +221,14 @@ class Artifact(Struct, frozen=True):
 class OutputContext(Struct, frozen=True):
     """Where an output goes: `path`, under the recipe's `directory` unless the command line says otherwise.
 
-    `write(path, data)` makes a file that appears when the whole build has succeeded; `render(template, variables)`
-    renders a template, given by its file (relative to the recipe) or its name. `key(table, option)` opens the key that
-    an option names as `{ backend = "…", … }`; errors name that option.
+    `write(path, data)` makes a file, from bytes or a blob, that appears when the whole build has succeeded;
+    `render(template, variables)` renders a template, given by its file (relative to the recipe) or its name.
+    `key(table, option)` opens the key that an option names as `{ backend = "…", … }`; errors name that option.
     """
 
     path: Path
     directory: Path
-    write: Callable[[Path, bytes], None]
+    write: Callable[[Path, bytes | Blob], None]
     render: Callable[[str, Mapping[str, Any]], str]
     key: Callable[[Mapping[str, Any], str], SigningKey]
 
@@ -247,7 +248,7 @@ class OutputFormat(ABC):
     name: ClassVar[str]
     suffix: ClassVar[str] = ""
     """Behind `<name>_<version>` when the recipe gives no path."""
-    Options: ClassVar[type[msgspec.Struct]] = NoOptions
+    Options: ClassVar[type[Options]] = NoOptions
     needs_image_file: ClassVar[bool] = False
     """Whether `build.uki.path` must be readable even if no output writes the image."""
 

@@ -1,12 +1,19 @@
 """Where passphrases and PINs come from. They are never part of a recipe, an error, or what fuki writes."""
 
+import errno
 import os
+import select
+import stat
 import sys
+import time
 from pathlib import Path
 
 from fuki_build.errors import RecipeError, SigningError
+from fuki_build.image.guard import note_read
 
 _MAX_SIZE = 64 * 1024
+_PATIENCE = 30.0
+"""Seconds in which a pipe must give a secret."""
 _SOURCES = ("file:PATH", "env:NAME", "credential:NAME", "prompt")
 SECRET_SOURCES = f"where it comes from: {', '.join(_SOURCES)}"
 """For the `description` of an option that names such a source."""
@@ -35,13 +42,47 @@ def read_secret(source: str | None, directory: Path, purpose: str, where: str) -
 
 def _read(path: Path, purpose: str, where: str) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_SIZE)
+        data = _read_bytes(path)
+    except OSError as error:
+        raise SigningError(f"cannot read the {purpose} from {path}: {error.strerror}", where=where) from error
+    if len(data) > _MAX_SIZE:
+        problem = f"{path}, which is to hold the {purpose}, has more than {_MAX_SIZE} bytes"
+        raise SigningError(problem, where=where, hint="name the file that holds the secret and nothing else")
+    try:
         return data.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise SigningError(f"{path}, which is to hold the {purpose}, is not UTF-8 text", where=where) from None
-    except OSError as error:
-        raise SigningError(f"cannot read the {purpose} from {path}: {error.strerror}", where=where) from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    """What a file or pipe holds, up to one byte more than a secret may have. Raises `OSError`."""
+    # Without O_NONBLOCK, opening a FIFO would wait for a writer that may never come.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            note_read(path, status)
+        elif not stat.S_ISFIFO(status.st_mode):
+            raise OSError(errno.EINVAL, "it is neither a file nor a pipe")
+        return _read_to_end(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_to_end(descriptor: int) -> bytes:
+    data = b""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    deadline = time.monotonic() + _PATIENCE
+    while len(data) <= _MAX_SIZE:
+        # Files are always ready; a pipe is when somebody has written, or has closed it.
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise TimeoutError(errno.ETIMEDOUT, f"nobody wrote all of it within {_PATIENCE:.0f} s")
+        piece = os.read(descriptor, _MAX_SIZE + 1 - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
 
 
 def _environment(name: str, purpose: str, where: str) -> str:

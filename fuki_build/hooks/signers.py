@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,15 +11,16 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 from msgspec import Meta, Struct
 
 from fuki_build.errors import FormatError, SigningError, raised_as
-from fuki_build.hooks.options import NoOptions
+from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.secrets import read_secret
 from fuki_build.image.blob import Blob
+from fuki_build.image.guard import note_named
 
 T = TypeVar("T")
 _MAX_SIZE = 1024 * 1024
 
 
-class CertificateOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class CertificateOptions(Options, frozen=True):
     """The options of every backend whose certificates are files; those of a key alone need none."""
 
     certificate: Annotated[str | None, Meta(description="the signer's certificate: PEM or DER")] = None
@@ -45,7 +46,7 @@ class SigningContext:
         self.files: list[Path] = []
         self._stack = ExitStack()
         self._shared: dict[Hashable, object] = {}
-        self._secret_variables: set[str] = set()
+        self._withheld: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -62,19 +63,26 @@ class SigningContext:
             self._shared[key] = self._stack.enter_context(open_())
         return cast("T", self._shared[key])
 
+    def note_options(self, options: object) -> None:
+        """Let no output replace a file that options of a backend name: keys and libraries that a program reads."""
+        note_named(options, self.directory)
+
     def secret(self, source: str | None, purpose: str, where: str) -> str:
         """A passphrase or PIN; see `read_secret`. The same question is asked once."""
         key = ("secret", source, purpose)
         if key not in self._shared:
             self._shared[key] = read_secret(source, self.directory, purpose, where)
-            kind, _, name = (source or "").partition(":")
-            self._secret_variables |= {name} if kind == "env" else set()
+            self.withhold(source)
         return cast("str", self._shared[key])
+
+    def withhold(self, options: object) -> None:
+        """Keep programs from all variables that options (structs, tables, lists) name as sources of secrets."""
+        self._withheld |= set(_secret_variables(options))
 
     @property
     def environment(self) -> dict[str, str]:
-        """What programs get: the environment without the variables that secrets were taken from."""
-        return {name: value for name, value in os.environ.items() if name not in self._secret_variables}
+        """What programs get: the environment without the variables that secrets come from, used or not."""
+        return {name: value for name, value in os.environ.items() if name not in self._withheld}
 
     def read(self, path: str, what: str, where: str) -> bytes:
         """A small file's content. Raises `SigningError` at `where`, the option that named it."""
@@ -84,7 +92,7 @@ class SigningContext:
 
     def certificates(self, options: CertificateOptions) -> list[bytes]:
         """The certificates that `options` name, in DER, the signer's first; none where it is not given."""
-        from fuki_build.formats import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
+        from fuki_build.formats.asn1 import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
 
         named = [("certificate", path) for path in (options.certificate,) if path is not None]
         named += [(f"intermediates[{i}]", path) for i, path in enumerate(options.intermediates)]
@@ -93,6 +101,23 @@ class SigningContext:
             with raised_as(SigningError, key, of=FormatError, about=str(path)):
                 found += x509.decode_certificates(self.read(path, "certificate", key))
         return found
+
+
+def _secret_variables(options: object) -> Iterator[str]:
+    match options:
+        case str():
+            kind, _, name = options.partition(":")
+            if kind == "env":
+                yield name
+        case Struct():
+            for field in options.__struct_fields__:
+                yield from _secret_variables(getattr(options, field))
+        case Mapping():
+            for value in options.values():
+                yield from _secret_variables(value)
+        case Sequence() if not isinstance(options, bytes):
+            for value in options:
+                yield from _secret_variables(value)
 
 
 class SigningKey(ABC):
@@ -129,7 +154,7 @@ class KeySigner(ABC):
     """
 
     name: ClassVar[str]
-    Options: ClassVar[type[Struct]] = NoOptions
+    Options: ClassVar[type[Options]] = NoOptions
 
     @abstractmethod
     def open(self, options: Any, context: SigningContext) -> SigningKey:  # noqa: ANN401 - an instance of Options
@@ -141,7 +166,7 @@ class KeySigner(ABC):
 
     def public_key(self, options: Any, context: SigningContext) -> bytes:  # noqa: ANN401
         """The key's SubjectPublicKeyInfo in DER, for a preview; by default the certificate's or open key's."""
-        from fuki_build.formats import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
+        from fuki_build.formats.asn1 import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
 
         found = self.certificates(options, context)
         return x509.public_key_of(found[0]) if found else self.open(options, context).public_key
@@ -159,7 +184,7 @@ class FileSigner(ABC):
     """
 
     name: ClassVar[str]
-    Options: ClassVar[type[Struct]] = NoOptions
+    Options: ClassVar[type[Options]] = NoOptions
 
     @abstractmethod
     def sign_file(self, path: Path, options: Any, context: SigningContext) -> None:  # noqa: ANN401

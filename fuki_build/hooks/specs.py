@@ -1,5 +1,7 @@
 """The hook specifications. Each hook contributes named things; the recipe picks them by name.
 
+Where there is a base class, a hook gives classes derived from it, and fuki makes the instances, without arguments.
+
 A plugin is a module (or object) with functions of these names, marked with `hookimpl`:
 
 >>> from fuki_build.hooks import hookimpl
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from fuki_build.hooks.enrollers import Enroller
+from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import LaunchModel
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
@@ -38,12 +41,12 @@ def fuki_firmware_sources() -> Sequence[type[FirmwareSource]]:  # type: ignore[e
 
 
 @hookspec
-def fuki_platforms() -> Sequence[Platform]:  # type: ignore[empty-body]
+def fuki_platforms() -> Sequence[type[Platform]]:  # type: ignore[empty-body]
     """Platforms with their machines, picked by `platforms = ["…"]`.
 
     >>> @hookimpl
     ... def fuki_platforms():
-    ...     return [AcmeCloud()]
+    ...     return [AcmeCloud]
     """
 
 
@@ -68,6 +71,16 @@ def fuki_enrollers() -> Sequence[type[Enroller]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def fuki_hand_overs() -> Sequence[type[HandOver]]:  # type: ignore[empty-body]
+    """Hypervisors' interfaces that take firmware, picked by `[fuki.hand-over] interface = "…"`.
+
+    >>> @hookimpl
+    ... def fuki_hand_overs():
+    ...     return [VmLaunchUpdate]
+    """
+
+
+@hookspec
 def fuki_outputs() -> Sequence[type[OutputFormat]]:  # type: ignore[empty-body]
     """Output formats, picked by `[[fuki.output]] format = "…"`.
 
@@ -78,12 +91,12 @@ def fuki_outputs() -> Sequence[type[OutputFormat]]:  # type: ignore[empty-body]
 
 
 @hookspec
-def fuki_launch_models() -> Sequence[LaunchModel]:  # type: ignore[empty-body]
+def fuki_launch_models() -> Sequence[type[LaunchModel]]:  # type: ignore[empty-body]
     """Launch-measurement predictors, one for each technology; all of them see every firmware image.
 
     >>> @hookimpl
     ... def fuki_launch_models():
-    ...     return [SevSnp()]
+    ...     return [SevSnp]
     """
 
 

@@ -1,1 +1,1 @@
-"""Images: what they are made of, where everything goes, and how they are written and read."""
+"""Images: their parts, their layout, and how they are written and read."""

@@ -1,35 +1,29 @@
-"""A layout in plain, typed words: what `--json`, manifests, templates and tables show."""
+"""A layout as plain, typed values: the form that `--json`, manifests, templates and tables show."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
-from msgspec import Struct
-
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode, compression, env_file, pe
-from fuki_build.formats.authenticode import Certificate
-from fuki_build.formats.hwids import DeviceType, group
+from fuki_build.formats.documents import Document, View
+from fuki_build.formats.pe import authenticode, pe
+from fuki_build.formats.pe.authenticode import WinCertificate
+from fuki_build.formats.uki import compression
+from fuki_build.formats.uki.hwids import DeviceType, group
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.firmware import FirmwareImage, Slice, read_compatible, read_hardware_table, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection
+from fuki_build.image.profiles import profiles, read_assignments
 from fuki_build.image.section import Origin, Section, measured
 from fuki_build.image.signatures import certificates, read_certificate
-
-FORMAT_VERSION = 1
-"""Of everything below; raised when a field changes its meaning or goes away."""
 
 _MAX_TEXT = 64 * 1024
 
 
-class View(Struct, frozen=True, rename="kebab"):
-    pass
-
-
 class SectionView(View, frozen=True):
-    """Addresses, offsets and sizes in bytes; `profile` is null in the base; `sha256` only where it was computed."""
+    """Addresses, offsets and sizes in bytes; `profile` is null in the base; `sha256` is null if not computed."""
 
     name: str
     profile: int | None
@@ -56,15 +50,17 @@ class FirmwareView(View, frozen=True):
 
 
 class DeviceView(View, frozen=True):
-    """`present` tells whether the image has the firmware or devicetree that the ids select.
+    """`present` tells whether the image contains the firmware or devicetree that the ids select.
 
+    Firmware is selected by its `fwid`, a devicetree by its `compatible` string; the other of the two is null.
     `types` are the CHID types of the ids, in their order, where the machines are known; else null.
     """
 
     profile: int | None
     type: str
     name: str
-    key: str
+    fwid: str | None
+    compatible: str | None
     chids: tuple[str, ...]
     types: tuple[int | None, ...]
     present: bool
@@ -77,7 +73,7 @@ class ProfileView(View, frozen=True):
 
 
 class SignatureView(View, frozen=True):
-    """`signer` is the subject of its certificate; null, as `algorithm`, where the signature cannot be read."""
+    """`signer` is the subject of its certificate; null, like `algorithm`, where the signature cannot be read."""
 
     offset: int
     size: int
@@ -91,11 +87,12 @@ class StubView(View, frozen=True):
     version: str
 
 
-class LayoutView(View, frozen=True):
-    version: int
+class LayoutView(Document, frozen=True):
+    """An image; `arch` is the architecture that it runs on, in the words of EFI: `x64`, `aa64`."""
+
     kind: str
     name: str
-    machine: str
+    arch: str
     stub: StubView | None
     file_size: int
     header_slots_left: int
@@ -112,27 +109,29 @@ class LayoutView(View, frozen=True):
 def describe(layout: Layout, assembly: Assembly | None = None, machines: Sequence[Machine] = ()) -> LayoutView:
     """Describe a layout, reading headers and small sections only.
 
-    `assembly` has its digests, where they were computed; `machines` tell the types of their hardware ids.
+    `assembly` provides digests, if they were computed; `machines` provide the types of their hardware ids.
     """
     digests = assembly.sections if assembly else None
+
     types: dict[UUID, int] = {}
     for machine in machines:
         for kind, chid in stub_chids(machine).items():
             types.setdefault(chid, kind)
+
     parts = slices(layout.plain_sections)
-    images = {id(f.section): f for part in parts for f in part.firmware}
+    images = {image.section.index: image for part in parts for image in part.firmware}
+
     signatures, flaws = _signatures(layout)
     return LayoutView(
-        version=FORMAT_VERSION,
         kind=layout.kind.value,
         name=layout.name,
-        machine=layout.machine,
-        stub=StubView(layout.stub.program, layout.stub.version) if layout.stub else None,
+        arch=layout.machine,
+        stub=stub_view(layout),
         file_size=layout.file_size,
         header_slots_left=layout.headers.free_slots,
-        profiles=tuple(_profile(s) for s in layout.plain_sections if s.name == ".profile"),
+        profiles=tuple(ProfileView(profile.number, profile.id, profile.title) for profile in profiles(layout)),
         sections=tuple(
-            _section(layout, placed, images.get(id(placed.section)), digests[i] if digests else None)
+            _section(layout, placed, images.get(i), digests[i] if digests else None)
             for i, placed in enumerate(layout.sections)
         ),
         firmware=tuple(image for part in parts for image in _firmware(part)),
@@ -144,8 +143,13 @@ def describe(layout: Layout, assembly: Assembly | None = None, machines: Sequenc
     )
 
 
+def stub_view(layout: Layout) -> StubView | None:
+    return StubView(layout.stub.program, layout.stub.version) if layout.stub else None
+
+
 def _section(layout: Layout, placed: PlacedSection, image: FirmwareImage | None, sha256: str | None) -> SectionView:
     section, header = placed.section, placed.header
+
     return SectionView(
         name=section.name,
         profile=section.profile,
@@ -155,13 +159,13 @@ def _section(layout: Layout, placed: PlacedSection, image: FirmwareImage | None,
         raw_size=header.raw_size,
         share=round(header.raw_size / layout.file_size, 6) if layout.file_size else 0.0,
         source=section.source,
-        what=_what(section, image),
+        what=_content_words(section, image),
         measured=measured(section, addon=layout.kind is ImageKind.ADDON) if layout.kind is not ImageKind.OTHER else "",
         sha256=sha256,
     )
 
 
-def _what(section: Section, image: FirmwareImage | None) -> str:
+def _content_words(section: Section, image: FirmwareImage | None) -> str:
     """A few words on a section's content."""
     if section.origin is Origin.STUB:
         return "stub"
@@ -186,7 +190,7 @@ def _archive_words(section: Section) -> str:
 
 
 def _release_words(section: Section) -> str:
-    values = _assignments(section)
+    values = read_assignments(section)
     return values.get("PRETTY_NAME") or values.get("ID", "")
 
 
@@ -194,13 +198,6 @@ def _text_words(section: Section) -> str:
     """The start of a text section, on one line, without control characters."""
     text = section.content.read_at(0, _MAX_TEXT).rstrip(b"\0").decode("utf-8", "replace")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _assignments(section: Section) -> dict[str, str]:
-    try:
-        return env_file.decode(section.content.read_at(0, _MAX_TEXT))
-    except FormatError:
-        return {}
 
 
 def _table_words(section: Section) -> str:
@@ -228,17 +225,12 @@ _WORDS: dict[str, Callable[[Section], str]] = {
     ".osrel": _release_words,
     ".cmdline": _text_words,
     ".uname": _text_words,
-    ".profile": lambda section: _assignments(section).get("TITLE", ""),
+    ".profile": lambda section: read_assignments(section).get("TITLE", ""),
 }
 
 
-def _profile(section: Section) -> ProfileView:
-    values = _assignments(section)
-    return ProfileView(section.profile or 0, values.get("ID"), values.get("TITLE"))
-
-
 def _firmware(part: Slice) -> Iterator[FirmwareView]:
-    """Of several images with one fwid the stub takes the first: no id selects the others."""
+    """Images with their CHIDs; of several with one fwid the stub takes the first, and no id selects the others."""
     table = part.table.keys(DeviceType.UEFI_FW) if part.table else {}
     for image in part.firmware:
         content = image.content
@@ -257,16 +249,19 @@ def _firmware(part: Slice) -> Iterator[FirmwareView]:
 def _devices(part: Slice, types: Mapping[UUID, int]) -> list[DeviceView]:
     if part.table is None:
         return []
+
     present = {
         DeviceType.UEFI_FW: {image.fwid for image in part.firmware},
         DeviceType.DEVICETREE: {read_compatible(section) for section in part.devicetrees},
     }
+
     return [
         DeviceView(
             profile=part.profile,
             type=device.type.json_name,
             name=device.name,
-            key=device.key,
+            fwid=device.key if device.type is DeviceType.UEFI_FW else None,
+            compatible=device.key if device.type is DeviceType.DEVICETREE else None,
             chids=tuple(str(c) for c in sorted(device.chids)),
             types=tuple(types.get(c) for c in sorted(device.chids)),
             present=device.key in present[device.type],
@@ -276,27 +271,30 @@ def _devices(part: Slice, types: Mapping[UUID, int]) -> list[DeviceView]:
 
 
 def _sbat(layout: Layout) -> tuple[str, ...]:
-    found = layout.find(".sbat")
-    return tuple(_sbat_lines(found[0])) if found else ()
+    sections = layout.find(".sbat")
+    return tuple(_sbat_lines(sections[0])) if sections else ()
 
 
 def _signatures(layout: Layout) -> tuple[tuple[SignatureView, ...], tuple[str, ...]]:
     try:
-        found = certificates(layout)
+        entries = certificates(layout)
     except FormatError as error:
         return (), (error.message,)
-    return tuple(_signature(layout, entry) for entry in found), ()
+
+    return tuple(_signature(layout, entry) for entry in entries), ()
 
 
-def _signature(layout: Layout, entry: Certificate) -> SignatureView:
+def _signature(layout: Layout, entry: WinCertificate) -> SignatureView:
     if entry.kind != authenticode.AUTHENTICODE:
         return SignatureView(entry.offset, entry.size, authenticode=False)
-    from fuki_build.formats import signed_data, x509  # noqa: PLC0415 - cryptography is slow to load
+
+    from fuki_build.formats.asn1 import signed_data, x509  # noqa: PLC0415 - cryptography is slow to load
 
     try:
         signature = signed_data.decode(read_certificate(layout, entry))
-        own = [signature.certificate_of(signer) for signer in signature.signers]
-        subject = ", ".join(x509.subject(certificate) for certificate in own if certificate is not None)
+        signer_certificates = [signature.certificate_of(signer) for signer in signature.signers]
+        subject = ", ".join(x509.subject(certificate) for certificate in signer_certificates if certificate is not None)
     except FormatError:
         return SignatureView(entry.offset, entry.size, authenticode=True)
+
     return SignatureView(entry.offset, entry.size, True, subject or None, signature.algorithm)

@@ -1,36 +1,26 @@
-"""Many digests of one stream: each over its own ranges, all fed from a single read, hashed in threads."""
+"""Many digests of one stream: each over its own ranges, fed from a single read, hashed in threads."""
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from queue import Queue
 from threading import Thread
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
+
+from fuki_build.formats.hashes import Hash, new_hash
 
 _WORKERS = 2
-"""Hashing threads beside the one that reads and writes; more gain nothing, as one of them hashes every byte."""
+"""Hashing threads besides the one that reads and writes; more gain nothing, as one of them hashes every byte."""
 _QUEUE = 8
-"""Pieces that may wait for a worker: bounds memory."""
+"""Pieces that may wait for a worker; limits memory use."""
 
 Ranges = tuple[tuple[int, int], ...]
-"""Half-open, ascending."""
-
-
-class Hash(Protocol):
-    """A hash of hashlib's: it can be copied and fed further, which costs nothing of what it has seen."""
-
-    def update(self, data: bytes | memoryview, /) -> None: ...
-    def copy(self) -> "Hash": ...
-    def digest(self) -> bytes: ...
-    def hexdigest(self) -> str: ...
-
-
-def new_hash(algorithm: str) -> Hash:
-    return hashlib.new(algorithm, usedforsecurity=False)
+"""Half-open, in hashing order: ascending up to the first range that goes back; from there on, they are read again."""
+ReadAgain = Callable[[int, int], Iterable[memoryview]]
+"""The bytes of the stream between two offsets, after it has passed."""
 
 
 class Request(NamedTuple):
-    """A digest over parts of the stream, and `suffix` behind them; `before` has seen what stands in front."""
+    """A digest over parts of the stream, followed by `suffix`; `before` is a hash of data that precedes them."""
 
     ranges: Ranges
     algorithm: str = "sha256"
@@ -47,11 +37,12 @@ class _Running:
         self.request = request
         self.hash = request.before.copy() if request.before else new_hash(request.algorithm)
         self._next = 0
+        passing = _ascending(request.ranges)
+        self._passing, self._again = request.ranges[:passing], request.ranges[passing:]
 
     def feed(self, offset: int, piece: memoryview) -> None:
-        ranges = self.request.ranges
-        while self._next < len(ranges):
-            start, end = ranges[self._next]
+        while self._next < len(self._passing):
+            start, end = self._passing[self._next]
             if start >= offset + len(piece):
                 return
             self.hash.update(piece[max(0, start - offset) : end - offset])
@@ -59,26 +50,49 @@ class _Running:
                 return
             self._next += 1
 
-    def finish(self) -> Hash:
+    def finish(self, read_again: ReadAgain) -> Hash:
+        for start, end in self._again:
+            for piece in read_again(start, end):
+                self.hash.update(piece)
         self.hash.update(self.request.suffix)
         return self.hash
 
 
-class Digests:
+def _ascending(ranges: Ranges) -> int:
+    """The number of leading ranges that can be cut from a stream without going back."""
+    at = 0
+    for count, (start, end) in enumerate(ranges):
+        if start < at:
+            return count
+        at = end
+    return len(ranges)
+
+
+def _passed(start: int, end: int) -> Iterable[memoryview]:
+    raise ValueError(f"the bytes from {start} to {end} have passed")
+
+
+class StreamHasher:
     """Feed a stream from its start, piece by piece, inside a `with`; `results` has the hashes afterwards.
 
-    Pieces are kept until they are hashed and must not be changed after they were fed.
+    Pieces are kept until they are hashed and must not be changed after they were fed. `read_again` is called at the end
+    for ranges that go back; few images have any.
     """
 
-    def __init__(self, requests: Iterable[Request]) -> None:
+    def __init__(self, requests: Iterable[Request], read_again: ReadAgain = _passed) -> None:
+        self._read_again = read_again
         self.results: dict[Request, Hash] = {}
         self._shares: list[list[_Running]] = [[] for _ in range(_WORKERS)]
+
+        # The longest requests are spread first, so that both threads have about as many bytes to hash.
         weights = [0] * _WORKERS
         for request in sorted(set(requests), key=lambda r: r.weight, reverse=True):
             lightest = weights.index(min(weights))
             self._shares[lightest].append(_Running(request))
             weights[lightest] += request.weight
+
         self._queues: list[Queue[tuple[int, memoryview] | None]] = [Queue(_QUEUE) for _ in range(_WORKERS)]
+
         self._threads = [
             Thread(target=_work, args=(queue, share), daemon=True)
             for queue, share in zip(self._queues, self._shares, strict=True)
@@ -94,7 +108,7 @@ class Digests:
             queue.put((offset, piece))
 
     def seen(self) -> dict[Request, Hash]:
-        """Copies of all hashes after everything that was fed; suffixes are not in them yet."""
+        """Copies of all hashes after everything that was fed; suffixes are not yet included."""
         for queue in self._queues:
             queue.join()
         return {r.request: r.hash.copy() for share in self._shares for r in share}
@@ -107,7 +121,7 @@ class Digests:
         for thread in self._threads:
             thread.join()
         if error is None:
-            self.results = {r.request: r.finish() for share in self._shares for r in share}
+            self.results = {r.request: r.finish(self._read_again) for share in self._shares for r in share}
 
 
 def _work(queue: "Queue[tuple[int, memoryview] | None]", share: list[_Running]) -> None:

@@ -1,5 +1,6 @@
-"""The firmware images in an image's `.efifw` sections, and the table that machines find them by."""
+"""The firmware images in an image's `.efifw` sections, and the table by which machines select them."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from uuid import UUID
@@ -7,23 +8,25 @@ from uuid import UUID
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import efifw, fdt, firmware, hwids
-from fuki_build.formats.efifw import EfiFw
-from fuki_build.formats.firmware import Firmware
-from fuki_build.formats.hwids import DeviceType, Record
+from fuki_build.formats.hardware import fdt
+from fuki_build.formats.uefi import firmware
+from fuki_build.formats.uefi.firmware import FirmwareSummary
+from fuki_build.formats.uki import efifw, hwids
+from fuki_build.formats.uki.efifw import EfiFw
+from fuki_build.formats.uki.hwids import DeviceType, Record
 from fuki_build.image.blob import Blob
-from fuki_build.image.section import Section
+from fuki_build.image.section import MATCHED, STUB_MEASURED, Section, by_profile
 
 _HEAD = 8192
 
 
 class FirmwareImage(Struct, frozen=True):
-    """One `.efifw` section: its header, payload and what that is; or the flaw that makes it useless."""
+    """One `.efifw` section: its header, payload and the payload's kind; or the flaw that makes it unusable."""
 
     section: Section
     header: EfiFw | None
     payload: Blob
-    content: Firmware | None
+    content: FirmwareSummary | None
     flaw: FormatError | None = None
 
     @property
@@ -42,7 +45,7 @@ def read_firmware(section: Section) -> FirmwareImage:
 
 
 class HardwareTable(Struct, frozen=True, dict=True):
-    """One `.hwids` section's records; or the flaw for which the stub refuses it as a whole."""
+    """One `.hwids` section's records; or the flaw for which the stub rejects the table as a whole."""
 
     section: Section
     records: tuple[Record, ...]
@@ -50,19 +53,19 @@ class HardwareTable(Struct, frozen=True, dict=True):
 
     @cached_property
     def first(self) -> Mapping[tuple[DeviceType, UUID], Record]:
-        """The record that matches each id: the first of its type."""
-        found: dict[tuple[DeviceType, UUID], Record] = {}
+        """The record that matches each id: the first one of its type."""
+        matches: dict[tuple[DeviceType, UUID], Record] = {}
         for record in self.records:
-            found.setdefault((record.type, record.chid), record)
-        return found
+            matches.setdefault((record.type, record.chid), record)
+        return matches
 
     def keys(self, kind: DeviceType) -> dict[str, list[UUID]]:
         """The CHIDs of each fwid or compatible string, in the table's order."""
-        found: dict[str, list[UUID]] = {}
+        keys: dict[str, list[UUID]] = {}
         for record in self.records:
             if record.type is kind:
-                found.setdefault(record.key, []).append(record.chid)
-        return found
+                keys.setdefault(record.key, []).append(record.chid)
+        return keys
 
 
 def read_hardware_table(section: Section) -> HardwareTable:
@@ -73,38 +76,72 @@ def read_hardware_table(section: Section) -> HardwareTable:
 
 
 def read_compatible(section: Section) -> str | None:
-    """The string by which a devicetree is selected; None where it has none, or is no devicetree."""
+    """The string by which a devicetree is selected; None if it has none, or is not a devicetree."""
     try:
         return fdt.compatible(section.content.reader)
     except FormatError:
         return None
 
 
-class Slice(Struct, frozen=True):
-    """The base (`profile` None) or one profile's own sections: what the stub matches together.
+class Slice(Struct, frozen=True, dict=True):
+    """The base (`profile` None) or one profile's own `sections`, which the stub matches together.
 
     The stub matches a slice's `.efifw` and `.dtbauto` only through the `.hwids` of that same slice (pe.c, 262.1).
     """
 
     profile: int | None
+    sections: tuple[Section, ...]
     firmware: tuple[FirmwareImage, ...]
     table: HardwareTable | None
     devicetrees: tuple[Section, ...]
 
+    @cached_property
+    def plain(self) -> Sequence[Section]:
+        """The sections that the stub measures whatever the machine selects."""
+        return [s for s in self.sections if s.name in STUB_MEASURED and s.name not in MATCHED]
+
+    @cached_property
+    def selectable(self) -> Mapping[tuple[DeviceType, str], Section]:
+        """The section for each fwid and compatible string; the first one where several have the same."""
+        selectable: dict[tuple[DeviceType, str], Section] = {}
+
+        for image in self.firmware:
+            if image.fwid is not None:
+                selectable.setdefault((DeviceType.UEFI_FW, image.fwid), image.section)
+        for section in self.devicetrees:
+            compatible = read_compatible(section)
+            if compatible is not None:
+                selectable.setdefault((DeviceType.DEVICETREE, compatible), section)
+
+        return selectable
+
+
+def searched(parts: Sequence[Slice], profile: int | None) -> Sequence[Slice]:
+    """The slices that the stub searches for a profile: the base first, then the profile's own."""
+    if profile is None:
+        return parts[:1]
+    at = bisect_left(parts, profile, lo=1, key=lambda part: part.profile or 0)
+    return (*parts[:1], *(part for part in parts[at : at + 1] if part.profile == profile))
+
 
 def slices(sections: Sequence[Section]) -> tuple[Slice, ...]:
     """The base first, then each profile, with its firmware images decoded."""
-    profiles = sorted({s.profile for s in sections if s.profile is not None})
-    found = []
+    sections_by_profile = by_profile(sections)
+    profiles = sorted(profile for profile in sections_by_profile if profile is not None)
+
+    parts = []
     for profile in (None, *profiles):
-        own = [s for s in sections if s.profile == profile]
+        own = sections_by_profile[profile]
         tables = [s for s in own if s.name == ".hwids"]
-        found.append(
+
+        parts.append(
             Slice(
                 profile=profile,
+                sections=tuple(own),
                 firmware=tuple(read_firmware(s) for s in own if s.name == ".efifw"),
                 table=read_hardware_table(tables[0]) if tables else None,
                 devicetrees=tuple(s for s in own if s.name == ".dtbauto"),
             )
         )
-    return tuple(found)
+
+    return tuple(parts)

@@ -1,22 +1,22 @@
-"""A firmware image in words and numbers: what `fuki firmware show` prints."""
+"""A firmware image as plain values: the content of `fuki firmware show`."""
 
 import hashlib
 from collections import Counter
 
-from msgspec import Struct
-
 from fuki_build.errors import FormatError
-from fuki_build.formats import firmware, igvm, ovmf, volumes
-from fuki_build.formats.firmware import Kind
-from fuki_build.formats.igvm import Igvm
-from fuki_build.formats.ovmf import Ovmf
+from fuki_build.formats.confidential import igvm, ovmf
+from fuki_build.formats.confidential.igvm import Igvm
+from fuki_build.formats.confidential.ovmf import Ovmf
+from fuki_build.formats.documents import Document, View
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import firmware, secure_boot_support, volumes
+from fuki_build.formats.uefi.firmware import FirmwareKind
 
 _TOP = 1 << 32
 _RESET_SIZE = 16
 
 
-class EntryView(Struct, frozen=True, rename="kebab"):
+class EntryView(View, frozen=True):
     """An entry of OVMF's GUID table; `data` in hex."""
 
     guid: str
@@ -24,7 +24,7 @@ class EntryView(Struct, frozen=True, rename="kebab"):
     data: str
 
 
-class MetadataView(Struct, frozen=True, rename="kebab"):
+class MetadataView(View, frozen=True):
     """A section of SEV, TDX or IGVM metadata; `offset` and `raw_size` are in the file, of TDX only."""
 
     kind: str
@@ -35,7 +35,7 @@ class MetadataView(Struct, frozen=True, rename="kebab"):
     attributes: int | None = None
 
 
-class VolumeView(Struct, frozen=True, rename="kebab"):
+class VolumeView(View, frozen=True):
     """A firmware volume; `address` is where it is in the guest's memory, of x86 firmware."""
 
     offset: int
@@ -44,7 +44,7 @@ class VolumeView(Struct, frozen=True, rename="kebab"):
     file_system: str
 
 
-class PlatformView(Struct, frozen=True, rename="kebab"):
+class PlatformView(View, frozen=True):
     """What an IGVM file has for one platform: headers by their kind."""
 
     platform: str
@@ -54,25 +54,25 @@ class PlatformView(Struct, frozen=True, rename="kebab"):
     headers: dict[str, int]
 
 
-class IgvmView(Struct, frozen=True, rename="kebab"):
+class IgvmView(View, frozen=True):
     version: int
-    architecture: str
+    arch: str
     platforms: tuple[PlatformView, ...]
 
 
-class Lack(Struct, frozen=True):
+class MissingFeature(View, frozen=True):
     """What the firmware is not good for, and why."""
 
     technology: str
     message: str
 
 
-class FirmwareFileView(Struct, frozen=True, rename="kebab"):
+class FirmwareFileView(View, frozen=True):
     """Everything that is known of one image; metadata that it does not have are None."""
 
     name: str
     kind: str
-    release: str | None
+    version: str | None
     size: int
     sha256: str
     flaw: str | None
@@ -83,14 +83,20 @@ class FirmwareFileView(Struct, frozen=True, rename="kebab"):
     igvm_metadata: tuple[MetadataView, ...] | None = None
     igvm: IgvmView | None = None
     volumes: tuple[VolumeView, ...] = ()
-    lacks: tuple[Lack, ...] = ()
+    missing: tuple[MissingFeature, ...] = ()
+
+
+class FirmwareDocument(Document, frozen=True):
+    """What `fuki firmware show --json` prints."""
+
+    firmware: tuple[FirmwareFileView, ...]
 
 
 def view_firmware(name: str, data: bytes) -> FirmwareFileView:
-    """Describe an image that is in memory. Never fails: damage becomes the `flaw`."""
+    """Describe an image in memory. Never fails: damage becomes the `flaw`."""
     reader = Reader.of(data)
-    found = firmware.recognise(reader)
-    flaw = found.flaw
+    recognised = firmware.recognise(reader)
+    flaw = recognised.flaw
     table: Ovmf | None = None
     file: Igvm | None = None
     try:
@@ -98,10 +104,11 @@ def view_firmware(name: str, data: bytes) -> FirmwareFileView:
         table = ovmf.decode(reader) if file is None else None
     except FormatError as error:
         flaw = flaw or error.message
+
     return FirmwareFileView(
         name=name,
-        kind=found.kind,
-        release=found.version,
+        kind=recognised.kind,
+        version=recognised.version,
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         flaw=flaw,
@@ -112,7 +119,9 @@ def view_firmware(name: str, data: bytes) -> FirmwareFileView:
         igvm_metadata=_igvm_metadata(table),
         igvm=_view_igvm(file) if file else None,
         volumes=_volumes(reader, x86=table is not None) if file is None else (),
-        lacks=tuple(_igvm_lacks(file) if file else _lacks(table)) if found.kind is not Kind.UNKNOWN else (),
+        missing=tuple(_missing_of_igvm(file) if file else _missing(table, data))
+        if recognised.kind is not FirmwareKind.UNKNOWN
+        else (),
     )
 
 
@@ -152,39 +161,55 @@ def _view_igvm(file: Igvm) -> IgvmView:
     views = []
     for platform in file.platforms:
         counts = Counter(type(directive).__name__ for directive in file.of(platform.mask))
-        name = ovmf.kind_name(igvm.Platform, platform.platform)
+        name = ovmf.kind_name(igvm.IgvmPlatform, platform.platform)
         headers = dict(sorted(counts.items()))
         views.append(
             PlatformView(name, platform.mask, platform.highest_vtl, platform.shared_gpa_boundary, headers),
         )
+
     architecture = ovmf.kind_name(igvm.Architecture, file.header.architecture)
     return IgvmView(file.header.version, architecture, tuple(views))
 
 
-def _igvm_lacks(file: Igvm) -> list[Lack]:
-    there = {platform.platform for platform in file.platforms}
-    wanted = {igvm.Platform.SEV_SNP: "AMD SEV-SNP", igvm.Platform.TDX: "Intel TDX"}
+def _missing_of_igvm(file: Igvm) -> list[MissingFeature]:
+    supported = {platform.platform for platform in file.platforms}
+    names = {igvm.IgvmPlatform.SEV_SNP: "AMD SEV-SNP", igvm.IgvmPlatform.TDX: "Intel TDX"}
+
     return [
-        Lack(name, "the file does not support this platform")
-        for platform, name in wanted.items()
-        if platform not in there
+        MissingFeature(name, "the file does not support this platform")
+        for platform, name in names.items()
+        if platform not in supported
     ]
 
 
-def _lacks(table: Ovmf | None) -> list[Lack]:
+def _missing(table: Ovmf | None, data: bytes) -> list[MissingFeature]:
     if table is None:
-        return [Lack("all", "no GUID table of OVMF: not made for SEV, SEV-ES, SEV-SNP or TDX guests")]
-    found = []
+        return [MissingFeature("all", "no GUID table of OVMF: not made for SEV, SEV-ES, SEV-SNP or TDX guests")]
+    missing = []
+
     if table.reset_address is None:
-        found.append(Lack("AMD SEV-ES", "no SEV-ES reset block: other vCPUs than the first do not start"))
+        missing.append(MissingFeature("AMD SEV-ES", "no SEV-ES reset block: other vCPUs than the first do not start"))
+
     if table.hash_table_address is None:
-        found.append(Lack("AMD SEV", "no kernel hash table: a kernel that the hypervisor boots is refused"))
+        missing.append(MissingFeature("AMD SEV", "no kernel hash table: a kernel that the hypervisor boots is refused"))
+
     if table.sev is None:
-        found.append(Lack("AMD SEV-SNP", "no SEV metadata: not made for it"))
+        missing.append(MissingFeature("AMD SEV-SNP", "no SEV metadata: not made for it"))
     elif not any(s.kind == ovmf.SevKind.KERNEL_HASHES and s.size for s in table.sev):
-        found.append(Lack("AMD SEV-SNP", "no kernel-hashes page: a kernel that the hypervisor boots is refused"))
+        missing.append(
+            MissingFeature("AMD SEV-SNP", "no kernel-hashes page: a kernel that the hypervisor boots is refused")
+        )
+
     if table.tdx is None:
-        found.append(Lack("Intel TDX", "no TDX metadata: not made for it"))
+        missing.append(MissingFeature("Intel TDX", "no TDX metadata: not made for it"))
+
     if not table.igvm:
-        found.append(Lack("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
-    return found
+        missing.append(MissingFeature("IGVM", "no IGVM metadata: an IGVM file of it has no place for a UKI"))
+    elif secure_boot_support.takes_keys_through_igvm(data) is False:
+        missing.append(MissingFeature("IGVM", "no driver for it: Secure Boot keys of an IGVM file are ignored"))
+    if secure_boot_support.needs_system_management_mode(data):
+        missing.append(
+            MissingFeature("IGVM", "needs SMM and flash: a guest of an IGVM file that is not confidential hangs")
+        )
+
+    return missing

@@ -1,10 +1,10 @@
-"""Get what was written to the disk while more is being written, so that the end need not wait for all of it."""
+"""Flush a file to disk while it is still being written, so that the end need not wait for all of it."""
 
 import os
 from threading import Thread
 
 INTERVAL = 64 * 1024 * 1024
-"""Bytes after which flushing is worth a thread."""
+"""Bytes after which flushing justifies a thread."""
 
 
 class Flusher:
@@ -17,7 +17,7 @@ class Flusher:
         self._error: OSError | None = None
 
     def wrote(self, size: int) -> None:
-        """Tell that `size` bytes more were written."""
+        """Report that `size` more bytes were written."""
         self._waiting += size
         if self._waiting >= INTERVAL and not (self._thread and self._thread.is_alive()):
             self._waiting = 0
@@ -28,11 +28,11 @@ class Flusher:
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:
-            # The kernel tells of a failure once: a later flush would seem to succeed.
+            # The kernel reports a failure once: a later flush would seem to succeed.
             self._error = error
 
     def wait(self) -> None:
-        """Wait for what is running; call before the descriptor is closed."""
+        """Wait for a running flush; call before the descriptor is closed."""
         if self._thread:
             self._thread.join()
 

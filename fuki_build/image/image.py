@@ -1,11 +1,11 @@
-"""An image: everything that will be in the file, resolved, before anything has an address."""
+"""An image: everything that will be in the file, resolved, before addresses are assigned."""
 
 from collections.abc import Sequence
 from enum import StrEnum
 
 from msgspec import Struct
 
-from fuki_build.formats.pe import Machine
+from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.image.kernel import Kernel
 from fuki_build.image.section import Section
 from fuki_build.image.stub import Stub
@@ -18,12 +18,12 @@ class ImageKind(StrEnum):
     """A PE image that is neither, such as a stub or a kernel; only ever read, never built."""
 
 
-class Image(Struct, frozen=True):
-    """Sections in file order, `.sbat` among them; `stub` is None for an addon made from scratch."""
+class Image(Struct, frozen=True, kw_only=True):
+    """Sections in file order, including `.sbat`; `stub` is None for an addon made without one."""
 
     kind: ImageKind
     name: str
-    machine: Machine
+    machine: CoffMachine
     stub: Stub | None
     sections: tuple[Section, ...]
     kernels: Sequence[Kernel] = ()

@@ -1,14 +1,14 @@
-"""Read a finished image, by whomever it was made, into the same `Layout` that planning gives."""
+"""Read a finished image, whatever tool made it, into the same `Layout` that planning produces."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from fuki_build.errors import FormatError, located
-from fuki_build.formats import pe
-from fuki_build.formats.pe import PeHeaders
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe import PeHeaders
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import ImageKind
-from fuki_build.image.layout import Layout, PlacedSection
+from fuki_build.image.layout import Layout, PlacedSection, numbered
 from fuki_build.image.section import ADDON_PAYLOAD, STUB_OWN, Origin, Section
 from fuki_build.image.stub import StubVersion, decode_version
 
@@ -16,17 +16,19 @@ _MAX_MAGIC = 4096
 
 
 def inspect(path: Path) -> Layout:
-    """Read an image's headers and nothing else. Raises `FukiError` when it cannot be read or is no PE image."""
+    """Read only an image's headers. Raises `FukiError` when it cannot be read or is not a PE image."""
     return read_layout(Blob.of_file(path), path)
 
 
 def read_layout(file: Blob, path: Path) -> Layout:
-    """The layout of an image that is content already; `path` names it."""
+    """The layout of an image given as content; `path` names it."""
     with located(str(path), FormatError):
         headers = pe.decode(file.read_at(0, pe.HEAD_SIZE), file.size)
         _check_claims(headers, file.size)
-    sections = tuple(_sections(headers, file))
-    place = headers.security
+
+    sections = numbered(_sections(headers, file))
+    table = headers.security
+
     return Layout(
         kind=_kind(headers),
         name=path.name,
@@ -36,19 +38,19 @@ def read_layout(file: Blob, path: Path) -> Layout:
         stub=_stub_version(sections),
         file=file,
         where=str(path),
-        certificate_table=file.slice(place.address, place.size) if place.size else Blob(),
+        certificate_table=file.slice(table.address, table.size) if table.size else Blob(),
     )
 
 
 def _check_claims(headers: PeHeaders, size: int) -> None:
-    """Sections that share bytes can be shown, but not so many that a small file has gigabytes of content."""
+    """Refuse sections that share so many bytes that a small file has gigabytes of content; some sharing is shown."""
     claimed = sum(section.raw_size for section in headers.sections)
     if claimed > 2 * size:
         raise FormatError(f"its sections claim {claimed} bytes, the file has {size}")
 
 
 def _sections(headers: PeHeaders, file: Blob) -> Iterator[PlacedSection]:
-    """Sections with the profile that each belongs to: `.profile` starts the next one."""
+    """Sections, each with its profile: `.profile` starts the next one."""
     profile: int | None = None
     for header in headers.sections:
         if header.name == ".profile":

@@ -1,4 +1,4 @@
-"""The kernel that goes into `.linux`: what it is for, what it says of itself, and what of it the image needs."""
+"""The kernel for `.linux`: its architecture, its facts about itself, and the parts of it that the image needs."""
 
 import hashlib
 import tempfile
@@ -8,18 +8,20 @@ from pathlib import Path
 from msgspec import Struct
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import compression, kernel, pe, sbat
-from fuki_build.formats.pe import PeHeaders
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe import PeHeaders
+from fuki_build.formats.reader import pieces
+from fuki_build.formats.uki import compression, kernel, sbat
 from fuki_build.image.blob import Blob
 
 _MAX_SBAT = sbat.MAX_SIZE
 
 
 class Kernel(Struct, frozen=True):
-    """`content` is what firmware can start: the file itself, or its decompressed content.
+    """`content` can be started by firmware: the file itself, or its decompressed content.
 
-    `headers` is None when that is no EFI executable; `packed_sha256` is the digest of a file that had to be
-    decompressed; `where` is the recipe key that named it.
+    `headers` is None if that is not an EFI executable; `packed_sha256` is the digest of a file that had to be
+    decompressed; `where` is the recipe key that named the file.
     """
 
     path: Path
@@ -39,7 +41,7 @@ class Kernel(Struct, frozen=True):
 
 
 def read_kernel(path: Path, workspace: Path, where: str) -> Kernel:
-    """Read a kernel's headers. One that is compressed as a whole is decompressed into `workspace`.
+    """Read a kernel's headers. A file that is compressed as a whole is decompressed into `workspace`.
 
     Raises `FukiError` when the file cannot be read or its compression is damaged or unknown.
     """
@@ -48,6 +50,7 @@ def read_kernel(path: Path, workspace: Path, where: str) -> Kernel:
     packed_with = compression.detect(content.read_at(0, 8))
     if packed_with is not None:
         content, packed_sha256 = _decompress(content, packed_with, workspace)
+
     try:
         headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
     except FormatError:
@@ -56,20 +59,21 @@ def read_kernel(path: Path, workspace: Path, where: str) -> Kernel:
 
 
 def _decompress(packed: Blob, name: str, workspace: Path) -> tuple[Blob, str]:
-    """The content, and the SHA-256 of what it was packed in."""
+    """The decompressed content, and the SHA-256 of the packed file."""
     digest = hashlib.sha256()
 
     def hashed() -> Iterator[bytes]:
-        for piece in kernel.pieces(packed.reader):
+        for piece in pieces(packed.reader):
             digest.update(piece)
             yield piece
 
     with tempfile.NamedTemporaryFile(dir=workspace, prefix="linux-", delete=False) as file:
-        pieces = hashed()
-        for content in compression.decompress(name, pieces):
+        stream = hashed()
+        for content in compression.decompress(name, stream):
             file.write(content)
-        for _ in pieces:  # what follows the compressed stream
+        for _ in stream:  # the digest covers data after the compressed stream too
             pass
+
     return Blob.of_file(Path(file.name)), digest.hexdigest()
 
 
@@ -80,6 +84,6 @@ def _sbat(content: Blob, headers: PeHeaders) -> bytes:
     return b""
 
 
-def release(found: Kernel) -> str | None:
-    """`uname -r` of a kernel, None if it does not say; see `formats.kernel.release`."""
-    return kernel.release(found.content.reader)
+def release(linux: Kernel) -> str | None:
+    """`uname -r` of a kernel, or None if it cannot be found; see `formats.kernel.release`."""
+    return kernel.release(linux.content.reader)

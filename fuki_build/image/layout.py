@@ -1,26 +1,29 @@
-"""Layout: an image with every offset, address and size decided, and no byte written yet."""
+"""Layout: an image with every offset, address and size decided, before any byte is written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FukiError
-from fuki_build.formats import pe
-from fuki_build.formats.authenticode import digest_ranges
-from fuki_build.formats.pe import PeHeaders, SectionHeader
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.authenticode import digest_ranges
+from fuki_build.formats.pe.pe import PeHeaders, SectionHeader
 from fuki_build.image.blob import Blob
+from fuki_build.image.hand_over import read_table
 from fuki_build.image.image import Image, ImageKind
-from fuki_build.image.section import Origin, Section
+from fuki_build.image.section import HAND_OVER, Origin, Section, by_profile, overlaid
 from fuki_build.image.stub import UNNUMBERED, StubModel, StubVersion, model_of
 
 _DATA_FLAGS = pe.SCN_DATA | pe.SCN_READ
-# Kernels that use the EFI handover protocol run from where they are.
+# Kernels with the EFI handover protocol run in place, inside the loaded section.
 _LINUX_FLAGS = pe.SCN_CODE | pe.SCN_READ
+_PROGRAM_FLAGS = pe.SCN_CODE | pe.SCN_EXECUTE | pe.SCN_READ
+_FLAGS = {".linux": _LINUX_FLAGS, HAND_OVER: _PROGRAM_FLAGS}
 _MAX_OFFSET = 0xFFFFFFFF
 _SPARE_SLOTS = 15
-"""Section headers that an image made without a stub leaves room for, as systemd's addon stub does."""
+"""Free section headers in an image made without a stub, as many as in systemd's addon stub."""
 
 
 class PlacedSection(Struct, frozen=True):
@@ -34,8 +37,18 @@ class PlacedSection(Struct, frozen=True):
         return self.section.name
 
 
-class Layout(Struct, frozen=True, dict=True):
-    """A planned image, or one that was read from `file`; both look the same from here on."""
+def numbered(sections: Iterable[PlacedSection]) -> tuple[PlacedSection, ...]:
+    """Sections that know their places in the table that they make."""
+    return tuple(
+        replace(placed, section=replace(placed.section, position=position)) for position, placed in enumerate(sections)
+    )
+
+
+class Layout(Struct, frozen=True, dict=True, kw_only=True):
+    """A planned image, or one that was read from `file`; later steps treat both alike.
+
+    Its sections are `numbered`.
+    """
 
     kind: ImageKind
     name: str
@@ -49,7 +62,7 @@ class Layout(Struct, frozen=True, dict=True):
 
     @property
     def model(self) -> StubModel:
-        """What the image's stub does."""
+        """The behaviour of the image's stub."""
         return model_of(self.stub.numbers if self.stub else UNNUMBERED)
 
     @property
@@ -61,13 +74,22 @@ class Layout(Struct, frozen=True, dict=True):
         return tuple(placed.section for placed in self.sections)
 
     @cached_property
+    def _by_profile(self) -> Mapping[int | None, Sequence[Section]]:
+        return by_profile(self.plain_sections)
+
+    def effective(self, profile: int | None) -> list[Section]:
+        """A profile's view: its own sections, and those of the base that it does not override."""
+        own = self._by_profile.get(profile, ()) if profile is not None else ()
+        return overlaid(self._by_profile[None], own)
+
+    @cached_property
     def profiles(self) -> tuple[int, ...]:
         """The numbers after `@`; empty for an image without profiles."""
         return tuple(sorted({s.profile for s in self.plain_sections if s.profile is not None}))
 
     @property
     def unsigned_size(self) -> int:
-        """The size without certificate table: where a new one goes, once that is a multiple of 8."""
+        """The size without certificate table; a new table starts here, after padding to a multiple of 8."""
         return self.file_size - self.certificate_table.size
 
     @property
@@ -80,26 +102,31 @@ class Layout(Struct, frozen=True, dict=True):
 
 
 def plan(image: Image) -> Layout:
-    """Decide where everything goes: appended to the stub as UAPI.5 and the PE format ask for.
+    """Decide every offset and address: sections are appended to the stub as UAPI.5 and the PE format require.
 
-    Raises `FukiError` when a PE image cannot be that large. Too many sections for the header, or a `.sbat` that
-    does not fit, still give a layout, so that it can be shown; writing it is refused.
+    Raises `FukiError` if a PE image cannot be that large. Too many sections for the header, or a `.sbat` that does not
+    fit, still give a layout, which can be shown; writing it is refused.
     """
     headers, sections = _stub_sections(image)
+
     alignment = headers.optional.file_alignment
     end = max([headers.optional.size_of_headers, *(s.header.raw_offset + s.header.raw_size for s in sections)])
+
     for section in image.sections:
         if _replace(sections, section):
             continue
+
         placed = _append(headers, sections, section, pe.align(end, alignment))
         end = placed.header.raw_offset + placed.header.raw_size
         sections.append(placed)
+
     file_size = pe.align(end, alignment)
+
     return Layout(
         kind=image.kind,
         name=image.name,
         headers=_finish(headers, sections, image),
-        sections=tuple(sections),
+        sections=numbered(sections),
         file_size=file_size,
         stub=image.stub.version if image.stub else None,
         where=image.where,
@@ -107,22 +134,26 @@ def plan(image: Image) -> Layout:
 
 
 def with_contents(layout: Layout, contents: Mapping[int, Blob]) -> Layout:
-    """The layout with other contents of the same sizes, given by the identity of those that they replace."""
+    """The layout with other contents of the same sizes, keyed by the indices of the sections.
+
+    Raises `LookupError` for a section that it does not have.
+    """
     if not contents:
         return layout
-    sections = tuple(
-        replace(placed, section=replace(placed.section, content=contents[id(placed.section.content)]))
-        if id(placed.section.content) in contents
-        else placed
-        for placed in layout.sections
-    )
-    return replace(layout, sections=sections)
+
+    sections = list(layout.sections)
+    for index, content in contents.items():
+        sections[index] = replace(sections[index], section=replace(sections[index].section, content=content))
+
+    return replace(layout, sections=tuple(sections))
 
 
 def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:
     if image.stub is None:
         return pe.minimal_image(image.machine, len(image.sections) + _SPARE_SLOTS), []
+
     stub = image.stub
+
     placed = [
         PlacedSection(
             Section(header.name, Blob.of_bytes(content[: header.content_size]), "stub", origin=Origin.STUB),
@@ -130,11 +161,12 @@ def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:
         )
         for header, content in zip(stub.headers.sections, stub.contents, strict=True)
     ]
+
     return stub.headers, placed
 
 
 def _replace(sections: list[PlacedSection], section: Section) -> bool:
-    """Put content into a section that the stub already has (`.sbat`); its address and room stay."""
+    """Replace the content of a section that the stub already has (`.sbat`); its address and size limit stay."""
     for index, placed in enumerate(sections):
         if placed.name == section.name and placed.section.origin is Origin.STUB:
             header = placed.header._replace(virtual_size=section.content.size)
@@ -148,11 +180,13 @@ def _append(headers: PeHeaders, sections: list[PlacedSection], section: Section,
     size = section.content.size
     address = pe.align(last, headers.optional.section_alignment)
     raw_size = pe.align(size, headers.optional.file_alignment)
+
     if max(address + size, offset + raw_size) > _MAX_OFFSET:
         raise FukiError(
             f"section {section.name} would end beyond 4 GiB, which no PE image can",
             hint="make the initrd smaller, or move content out of it",
         )
+
     header = SectionHeader(
         raw_name=section.name.encode().ljust(8, b"\0"),
         virtual_size=size,
@@ -163,29 +197,39 @@ def _append(headers: PeHeaders, sections: list[PlacedSection], section: Section,
         line_numbers=0,
         number_of_relocations=0,
         number_of_line_numbers=0,
-        flags=_LINUX_FLAGS if section.name == ".linux" else _DATA_FLAGS,
+        flags=_FLAGS.get(section.name, _DATA_FLAGS),
     )
+
     return PlacedSection(section, header)
 
 
 def _finish(headers: PeHeaders, sections: list[PlacedSection], image: Image) -> PeHeaders:
-    """Update what depends on all sections. The checksum stays 0: EFI does not look at it."""
+    """Update the fields that depend on all sections. The checksum stays 0: EFI ignores it."""
     added = [s for s in sections if s.section.origin is Origin.RECIPE]
     optional = headers.optional
     characteristics = optional.dll_characteristics
+
     if any(kernel.headers is not None and not kernel.nx_compat for kernel in image.kernels):
-        # Firmware that enforces it would not start the kernel inside an image that promises it.
+        # Firmware that enforces NX would not start this kernel from an image that declares it.
         characteristics &= ~pe.NX_COMPAT
+
     end = max((s.header.virtual_address + s.header.virtual_size for s in sections), default=0)
     old = {s.raw_name for s in headers.sections}
+    program = next((s for s in added if s.name == HAND_OVER), None)
     optional = optional._replace(
         checksum=0,
         dll_characteristics=characteristics,
         size_of_image=pe.align(end, optional.section_alignment),
         size_of_initialized_data=optional.size_of_initialized_data
-        + sum(s.header.virtual_size for s in added if s.header.raw_name not in old),
+        + sum(s.header.virtual_size for s in added if s.header.raw_name not in old and s is not program),
     )
+    if program is not None:
+        optional = optional._replace(
+            size_of_code=optional.size_of_code + program.header.raw_size,
+            address_of_entry_point=program.header.virtual_address + read_table(program.section).entry,
+        )
     # A symbol table stands behind the sections and is not copied.
     coff = headers.coff._replace(symbol_table=0, number_of_symbols=0)
+
     changed = PeHeaders(headers.dos, coff, optional, headers.directories, ())
     return changed.with_sections(tuple(s.header for s in sections))

@@ -1,6 +1,6 @@
-"""Sections of a UKI or addon (UAPI.5), and what systemd-stub does with each."""
+"""Sections of a UKI or addon (UAPI.5), and systemd-stub's treatment of each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from msgspec import Struct
@@ -11,10 +11,10 @@ STUB_MEASURED = (
     ".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat",
     ".pcrpkey", ".profile", ".dtbauto", ".hwids", ".efifw",
 )  # fmt: skip
-"""What the stub measures into PCR 11, in its order (the enum in uki.h, 262.1; the UAPI.5 text differs)."""
+"""The sections that the stub measures into PCR 11, in its order (the enum in uki.h, 262.1; the UAPI.5 text differs)."""
 
 MATCHED = (".dtbauto", ".efifw")
-"""May repeat within a profile; only the one that matches the machine is used, and measured."""
+"""May repeat within a profile; only the one that matches the machine is used and measured."""
 
 ADDON_PAYLOAD = (".cmdline", ".dtb", ".dtbauto", ".ucode", ".initrd")
 """At least one of these makes an addon (systemd-stub(7))."""
@@ -23,15 +23,17 @@ IMAGE_ORDER = (
     ".osrel", ".cmdline", ".dtb", ".dtbauto", ".hwids", ".uname", ".splash", ".pcrpkey",
     ".linux", ".initrd", ".efifw", ".ucode",
 )  # fmt: skip
-"""File order, as ukify 262.1 has it: tools that compare images see the same sequence."""
+"""File order, as in ukify 262.1: tools that compare images see the same sequence."""
 
 STUB_OWN = frozenset((".text", ".rodata", ".data", ".reloc", ".sdmagic", ".bss", ".dynamic", ".dynsym", ".rela"))
 """The stub's code and data, by the names that its linkers give them. `.sbat` is the stub's only until replaced."""
+HAND_OVER = ".fuki"
+"""The hand-over program: where the image starts, before the stub does."""
 NAME_SIZE = 8
 
 
 class Origin(Enum):
-    """Who put a section into the image."""
+    """The source of a section."""
 
     STUB = "stub"
     RECIPE = "recipe"
@@ -40,7 +42,8 @@ class Origin(Enum):
 class Section(Struct, frozen=True):
     """Named content. `profile` is None in the base, else the number after `@`.
 
-    `source` says where a recipe has it from, for people; it is empty in a finished image.
+    `source` tells people where the recipe took it from; it is empty in a finished image. `position` is its place in a
+    layout's table of sections, from 0; None before a layout has placed it.
     """
 
     name: str
@@ -48,6 +51,17 @@ class Section(Struct, frozen=True):
     source: str
     profile: int | None = None
     origin: Origin = Origin.RECIPE
+    position: int | None = None
+
+    @property
+    def index(self) -> int:
+        """Its place in the table of the layout that it is from, which tells it from all others there.
+
+        Raises `LookupError` where no layout has placed it.
+        """
+        if self.position is None:
+            raise LookupError(f"section {self.name} is in no layout")
+        return self.position
 
 
 def measured(section: Section, *, addon: bool) -> str:
@@ -59,11 +73,15 @@ def measured(section: Section, *, addon: bool) -> str:
     return "PCR 11" if section.name in STUB_MEASURED else ""
 
 
-def effective(sections: Sequence[Section], profile: int | None) -> list[Section]:
-    """What a profile sees, by the stub's rule: its own sections over the base's of the same name.
+def by_profile(sections: Iterable[Section]) -> dict[int | None, list[Section]]:
+    """The sections of the base (None) and of each profile, in order; the base is present even if it is empty."""
+    sections_of: dict[int | None, list[Section]] = {None: []}
+    for section in sections:
+        sections_of.setdefault(section.profile, []).append(section)
+    return sections_of
 
-    Raises nothing; a profile that does not exist sees the base.
-    """
-    own = [s for s in sections if s.profile == profile and profile is not None]
+
+def overlaid(base: Iterable[Section], own: Sequence[Section]) -> list[Section]:
+    """A profile's view: the base's sections that it does not override, then its own, as in the stub."""
     overridden = {s.name for s in own}
-    return [s for s in sections if s.profile is None and s.name not in overridden] + own
+    return [s for s in base if s.name not in overridden] + list(own)

@@ -1,4 +1,4 @@
-"""Stubs: the EFI programs that images start as, and what each version of them does."""
+"""Stubs: the EFI programs in front of images, and the behaviour of each version."""
 
 from pathlib import Path
 
@@ -6,17 +6,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import loader_info, pe
-from fuki_build.formats.pe import PeHeaders
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe import PeHeaders
+from fuki_build.formats.uki import loader_info, pcrsig
 from fuki_build.image.section import STUB_MEASURED
 
 
 class StubModel(Struct, frozen=True):
-    """What a stub does, from version `since` on (major, minor)."""
+    """The behaviour of a stub, from version `since` on (major, minor)."""
 
     since: tuple[int, int]
     profiles: bool = False
-    """Cuts the image at `.profile`."""
+    """Splits the image at `.profile`."""
     matches_devicetree: bool = False
     """Chooses a `.dtbauto` through `.hwids`."""
     microcode: bool = False
@@ -32,21 +33,21 @@ class StubModel(Struct, frozen=True):
     archive_addons: bool = False
     """Takes microcode and initrds from addons."""
     passes_release: bool = False
-    """Hands `.osrel` and `.profile` over in the initrd."""
+    """Passes `.osrel` and `.profile` on in the initrd."""
     loads_kernel: bool = False
-    """Loads the kernel itself; before, the firmware loaded it, and measured it into PCR 4."""
+    """Loads the kernel itself; before, the firmware loaded it and measured it into PCR 4."""
     needs_image_base_0: bool = False
-    """Loading the kernel, takes its sections' addresses for absolute ones."""
+    """When loading the kernel, treats its sections' addresses as absolute ones."""
     aligns_kernel: bool = True
     """Loads the kernel at a multiple of its section alignment, or has the firmware do so."""
     adds_console: bool = False
-    """Appends `console=` to a command line without one, as the machine's hardware suggests."""
+    """Appends `console=` to a command line without one, depending on the machine's hardware."""
     adds_secret: bool = False
     """Adds a secret to the initrd, where the machine has a source of randomness and a writable boot partition."""
     measures_cc: bool = False
-    """Measures into the registers of a confidential guest too, through EFI_CC_MEASUREMENT_PROTOCOL."""
+    """Also measures into the registers of a confidential guest, through EFI_CC_MEASUREMENT_PROTOCOL."""
     measures_cc_tags: bool = False
-    """Measures there what it logs as EV_EVENT_TAG as well: the profile's number, and what addons bring."""
+    """There, also measures what it logs as EV_EVENT_TAG: the profile's number, and content from addons."""
     unmeasured: tuple[str, ...] = ()
     """Sections that it does not know yet."""
 
@@ -71,7 +72,7 @@ _257 = replace(
     unmeasured=(".efifw",),
 )
 _258 = replace(_257, since=(258, 0), loads_kernel=True, needs_image_base_0=True, aligns_kernel=False, unmeasured=())
-# systemd pull request 40429 mended that for 258.3, and only in February 2026, when 259.0 was out.
+# systemd pull request 40429 fixed that for 258.3, and only in February 2026, after 259.0.
 _258_3 = replace(_258, since=(258, 3), needs_image_base_0=False)
 _259 = replace(_258, since=(259, 0))
 _259_1 = replace(_258_3, since=(259, 1))
@@ -84,20 +85,20 @@ MODELS = (_252, _254, _255, _256, _257, _258, _258_3, _259, _259_1, _261, _262)
 """Ascending. Sources: systemd's NEWS; its stub.c, linux.c, pe.c and chid.c; 257 and 262.1 were booted."""
 
 UNNUMBERED = (0, 0)
-"""What a version without a number reads as."""
+"""The value for a version without a number."""
 NEWEST_KNOWN = 262
 """Highest major version whose behaviour was established."""
 
 
 def model_of(version: tuple[int, int]) -> StubModel:
-    """The model of a version; an unknown one, newer or without a number, gets the newest."""
+    """The model of a version; an unknown one, newer or without a number, is treated as the newest."""
     if version == UNNUMBERED:
         return MODELS[-1]
     return next(model for model in reversed(MODELS) if model.since <= version)
 
 
 class StubVersion(Struct, frozen=True):
-    """Which of systemd's programs a stub is, and its version as it says it (`262.1-1`)."""
+    """The program of systemd's that a stub is, and its version as it states it (`262.1-1`)."""
 
     program: str
     version: str
@@ -112,7 +113,7 @@ class StubVersion(Struct, frozen=True):
 
 
 def decode_version(magic: bytes) -> StubVersion | None:
-    """The version that a `.sdmagic` section tells; None for stubs that are not systemd's."""
+    """The version in a `.sdmagic` section; None for stubs that are not systemd's."""
     info = loader_info.decode(magic)
     return None if info is None else StubVersion(info.program, info.version, info.numbers)
 
@@ -122,9 +123,9 @@ PROGRAMS = {
     "systemd-addon": "the stub for addons, which starts nothing",
     "systemd-boot": "the boot loader systemd-boot",
 }
-"""What systemd's programs with a `.sdmagic` are."""
+"""Descriptions of systemd's programs with a `.sdmagic`."""
 STUB_FILES = {"systemd-stub": "linux<arch>.efi.stub", "systemd-addon": "addon<arch>.efi.stub"}
-"""The files that those of them are in that images and addons start as."""
+"""The files that systemd installs as stubs for images and addons."""
 
 
 class Stub(Struct, frozen=True):
@@ -144,7 +145,7 @@ class Stub(Struct, frozen=True):
 
 
 def decode_stub_headers(path: Path, head: bytes, size: int) -> PeHeaders:
-    """Decode the headers of a stub file of `size` bytes from its first `pe.HEAD_SIZE`. Raises as `decode_stub`."""
+    """Decode the headers of a stub file of `size` bytes from its first `pe.HEAD_SIZE`. Raises like `decode_stub`."""
     try:
         headers = pe.decode(head, size)
         _check_usable(headers)
@@ -157,7 +158,7 @@ def decode_stub_headers(path: Path, head: bytes, size: int) -> PeHeaders:
 def decode_stub(path: Path, data: bytes) -> Stub:
     """Decode a stub file's content.
 
-    `FukiError` if it is none, is signed, or is laid out in a way that nothing can be appended.
+    Raises `FukiError` if it is not a stub, is signed, or has a layout to which nothing can be appended.
     """
     headers = decode_stub_headers(path, data[: pe.HEAD_SIZE], len(data))
     contents = tuple(data[s.raw_offset : s.raw_offset + s.raw_size] for s in headers.sections)
@@ -166,9 +167,9 @@ def decode_stub(path: Path, data: bytes) -> Stub:
 
 
 def check_program(stub: Stub, expected: str) -> None:
-    """Raise `FukiError` for a stub that says it is another of systemd's programs than `expected`.
+    """Raise `FukiError` for a stub that identifies itself as another of systemd's programs than `expected`.
 
-    What says nothing, or is not systemd's, may be a stub of others.
+    A stub that does not identify itself, or is not systemd's, is accepted.
     """
     program = stub.version.program if stub.version else expected
     if program != expected and program in PROGRAMS:
@@ -182,10 +183,13 @@ def _check_usable(headers: PeHeaders) -> None:
     if headers.optional.subsystem != pe.SUBSYSTEM_EFI_APPLICATION:
         raise FormatError(f"its subsystem is {headers.optional.subsystem}, an EFI application has 10")
     _check_unused(headers)
+
     if headers.security.size:
         raise FormatError("it is signed, and appending sections would break the signature")
+
     if not headers.sections:
         raise FormatError("it has no sections")
+
     end = 0
     for section in headers.sections:
         if section.virtual_address < end:
@@ -195,15 +199,16 @@ def _check_usable(headers: PeHeaders) -> None:
             raise FormatError(f"its section {section.name} is not aligned, as in stubs of systemd before 253")
 
 
-_NEVER_OWN = frozenset((*STUB_MEASURED, ".pcrsig")) - {".sbat", ".osrel"}
-"""Sections that images bring and no stub has; systemd-boot, which is no stub, has an `.osrel` of its own."""
+_NEVER_OWN = frozenset((*STUB_MEASURED, pcrsig.SECTION)) - {".sbat", ".osrel"}
+"""Sections that images add and no stub has; systemd-boot, which is not a stub, has its own `.osrel`."""
 
 
 def _check_unused(headers: PeHeaders) -> None:
-    """What is in there already would stay, and of two sections of a name the stub uses the first."""
+    """Refuse sections that images add: they would stay, and of two sections with one name the stub uses the first."""
     names = [section.name for section in headers.sections]
     if ".linux" in names:
         raise FormatError("it is an image with a kernel already", hint="give the stub alone, linux<arch>.efi.stub")
+
     for name in names:
         if name in _NEVER_OWN:
             raise FormatError(f"it has a {name} already", hint="give the stub alone, as systemd installs it")

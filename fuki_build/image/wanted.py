@@ -1,15 +1,16 @@
-"""Which hashes of an image are wanted from the one pass over it."""
+"""The hashes of an image that one pass over it must compute."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
 from fuki_build.errors import FukiError
-from fuki_build.formats import authenticode, pe
-from fuki_build.image.blob import Blob, FilePart
-from fuki_build.image.digest import Hash, Ranges, Request, new_hash
+from fuki_build.formats.hashes import Hash, new_hash
+from fuki_build.formats.pe import authenticode, pe
+from fuki_build.formats.reader import pieces
+from fuki_build.image.blob import FilePart
+from fuki_build.image.digest import Ranges, Request
 from fuki_build.image.layout import Layout, PlacedSection
-from fuki_build.image.section import effective
 
 ARCHIVE_ALIGNMENT = 4
 """The stub begins each part of the initrd that it hands over at a multiple of this (initrd.c)."""
@@ -17,33 +18,37 @@ _MAX_MICROCODE = 64 * 1024 * 1024
 
 
 class Hashes(Struct, frozen=True):
-    """Hashes of one algorithm that have seen an image's parts, and can go on: copy one before feeding it.
+    """Hashes of one algorithm over an image's parts, which can be extended: copy one before feeding it.
 
-    `sections` are in the layout's order. `kernels` have seen what Authenticode covers of a `.linux` section's kernel,
-    by the section's index; `initrds` a `.ucode` section, padded, and an `.initrd` behind it, by both indices.
+    `image` covers what firmware hashes of the image in its present form, `to_sign` what it will hash once the image is
+    padded for a signature. `sections` are in the layout's order. `kernels` cover the Authenticode ranges of a `.linux`
+    section's kernel, by the section's index; `initrds` cover a `.ucode` section, padded, followed by an `.initrd`, by
+    both indices.
     """
 
     image: Hash
+    to_sign: Hash
     sections: tuple[Hash, ...]
     kernels: Mapping[int, Hash]
     initrds: Mapping[tuple[int, int], Hash]
 
 
 class _Requests(Struct, frozen=True):
-    """The requests whose results are one `Hashes`."""
+    """The requests whose results form one `Hashes`."""
 
     image: Request
+    to_sign: Request
     sections: tuple[Request, ...]
     kernels: Mapping[int, Request]
     initrds: Mapping[tuple[int, int], Request]
 
     def __iter__(self) -> Iterator[Request]:
-        yield self.image
-        yield from (*self.sections, *self.kernels.values(), *self.initrds.values())
+        yield from (self.image, self.to_sign, *self.sections, *self.kernels.values(), *self.initrds.values())
 
     def hashes(self, results: Mapping[Request, Hash]) -> Hashes:
         return Hashes(
             results[self.image],
+            results[self.to_sign],
             tuple(results[request] for request in self.sections),
             {index: results[request] for index, request in self.kernels.items()},
             {indices: results[request] for indices, request in self.initrds.items()},
@@ -51,22 +56,25 @@ class _Requests(Struct, frozen=True):
 
 
 class Wanted:
-    """The hashes that an `Assembly` of a layout has, as requests of a stream of the file.
+    """The hashes for the `Assembly` of a layout, as requests of a stream of the file.
 
-    With `measured`, those are among them that only measurements need. SHA-256 is always one of the algorithms.
+    With `measured`, hashes that only measurements need are included. SHA-256 is always one of the algorithms.
     """
 
     def __init__(self, layout: Layout, algorithms: Iterable[str], *, measured: bool) -> None:
         kernels = dict(_kernels(layout)) if measured else {}
         pairs = _microcode_pairs(layout) if measured else ()
+
         self._requests: dict[str, _Requests] = {}
         for name in sorted({"sha256", *algorithms}):
             self._requests[name] = _Requests(
                 authenticode_request(layout, name),
+                _request_to_sign(layout, name),
                 tuple(content_request(placed, name) for placed in layout.sections),
                 {index: Request(ranges, name) for index, ranges in kernels.items()},
                 dict(_initrds(layout, pairs, name)),
             )
+
         self._parts = list(_file_parts(layout)) if layout.file is None else []
 
     @property
@@ -87,8 +95,13 @@ def content_request(placed: PlacedSection, algorithm: str = "sha256") -> Request
 
 
 def authenticode_request(layout: Layout, algorithm: str = "sha256") -> Request:
-    ranges = layout.authenticode_ranges
-    return Request(ranges, algorithm, suffix=authenticode.padding(ranges[-1][1]))
+    """The image's digest as firmware computes it for the file in its present form."""
+    return Request(layout.authenticode_ranges, algorithm)
+
+
+def _request_to_sign(layout: Layout, algorithm: str) -> Request:
+    """The digest of the file padded for a signature, which is usually the same request."""
+    return Request(layout.authenticode_ranges, algorithm, suffix=authenticode.padding(layout.unsigned_size))
 
 
 def _file_parts(layout: Layout) -> Iterator[tuple[FilePart, Request]]:
@@ -100,10 +113,11 @@ def _file_parts(layout: Layout) -> Iterator[tuple[FilePart, Request]]:
 
 
 def _kernels(layout: Layout) -> Iterator[tuple[int, Ranges]]:
-    """The ranges in the file that Authenticode covers of each kernel; of what is no EFI executable, none."""
+    """The file ranges that Authenticode covers of each kernel; none for a kernel that is not an EFI executable."""
     for index, placed in enumerate(layout.sections):
         if placed.name != ".linux":
             continue
+
         content, start = placed.section.content, placed.header.raw_offset
         try:
             headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
@@ -114,32 +128,28 @@ def _kernels(layout: Layout) -> Iterator[tuple[int, Ranges]]:
 
 
 def _microcode_pairs(layout: Layout) -> tuple[tuple[int, int], ...]:
-    """Indices of the `.ucode` and `.initrd` that some profile has both of."""
-    index = {id(placed.section): number for number, placed in enumerate(layout.sections)}
+    """Indices of the `.ucode` and `.initrd` sections that occur together in some profile."""
     pairs = []
     for profile in (None, *layout.profiles):
-        seen = {section.name: section for section in reversed(effective(layout.plain_sections, profile))}
-        if ".ucode" in seen and ".initrd" in seen:
-            microcode, initrd = index[id(seen[".ucode"])], index[id(seen[".initrd"])]
+        effective = {section.name: section for section in reversed(layout.effective(profile))}
+        if ".ucode" in effective and ".initrd" in effective:
+            microcode, initrd = effective[".ucode"].index, effective[".initrd"].index
             if layout.sections[microcode].header.virtual_size <= _MAX_MICROCODE:
                 pairs.append((microcode, initrd))
+
     return tuple(dict.fromkeys(pairs))
 
 
 def _initrds(
     layout: Layout, pairs: Iterable[tuple[int, int]], algorithm: str
 ) -> Iterator[tuple[tuple[int, int], Request]]:
-    """Microcode stands behind the initrd in the file and before it in memory, so it is read for this beforehand."""
+    """Microcode follows the initrd in the file but precedes it in memory, so it is read separately beforehand."""
     for microcode, initrd in pairs:
         before = new_hash(algorithm)
         placed = layout.sections[microcode]
-        for piece in _pieces(placed.section.content):
+        for piece in pieces(placed.section.content.reader):
             before.update(piece)
         before.update(bytes(pe.align(placed.header.virtual_size, ARCHIVE_ALIGNMENT) - placed.section.content.size))
+
         request = content_request(layout.sections[initrd], algorithm)
         yield (microcode, initrd), request._replace(before=before)
-
-
-def _pieces(content: Blob) -> Iterator[bytes]:
-    for at in range(0, content.size, 1024 * 1024):
-        yield content.read_at(at, 1024 * 1024)

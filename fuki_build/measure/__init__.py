@@ -1,1 +1,1 @@
-"""What machines will measure: registers computed from digests, as lists of explained events."""
+"""Measurements that machines will make: registers computed from digests, as lists of explained events."""

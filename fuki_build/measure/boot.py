@@ -1,4 +1,4 @@
-"""How an image is started: what beside the image itself decides what is measured."""
+"""How an image is started: everything besides the image itself that decides what is measured."""
 
 from enum import StrEnum
 
@@ -6,20 +6,20 @@ from msgspec import Struct
 
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.layout import Layout
-from fuki_build.measure.pcr7 import Policy
+from fuki_build.measure.pcr7 import SecureBootPolicy
 
 
-class Way(StrEnum):
-    """How the firmware comes by the image."""
+class BootMethod(StrEnum):
+    """How the firmware obtains the image."""
 
     DISK = "disk"
     """Through a boot option, from a file system."""
     DIRECT = "direct"
-    """From the hypervisor, as QEMU's -kernel does: the firmware loads it before it announces that it boots."""
+    """From the hypervisor, as with QEMU's -kernel: the firmware loads it before it announces that it boots."""
 
 
 class Addon(Struct, frozen=True):
-    """An addon beside the image, by its file's name; `content` are its layout and digests."""
+    """An addon of the image, by its file's name, with its layout and digests."""
 
     name: str
     layout: Layout
@@ -27,18 +27,18 @@ class Addon(Struct, frozen=True):
 
 
 class Boot(Struct, frozen=True):
-    """What is known of a boot.
+    """The known circumstances of a boot.
 
     `secret` tells whether the stub may find a source of randomness and a GPT disk, from which it makes a secret of the
-    machine that no one can predict. `console` is what it appends to a command line without `console=`: None where that
-    is not known, empty for nothing. `options` is the command line that the boot loader passes, without a profile's
-    `@1`; `smbios` what the hypervisor adds through `io.systemd.stub.kernel-cmdline-extra=`. `loaders` are EFI programs
-    that start before the image, such as shim and a boot menu. `global_addons` are those beside the boot loader,
-    `addons` the image's own. `policy` is Secure Boot as the machine has it, where that is known. `partitions` is the
-    partition table of the disk as firmware measures it, empty for a disk without one; None where it is not known.
+    machine that cannot be predicted. `console` is the text that it appends to a command line without `console=`: None
+    where that is unknown, empty for nothing. `options` is the command line that the boot loader passes, without a
+    profile's `@1`; `smbios` is added by the hypervisor through `io.systemd.stub.kernel-cmdline-extra=`. `loaders` are
+    EFI programs that start before the image, such as shim and a boot menu. `global_addons` are stored beside the boot
+    loader, `addons` are the image's own. `policy` is the machine's Secure Boot configuration, where known. `partitions`
+    is the partition table of the disk as firmware measures it, empty for a disk without one; None where it is unknown.
     """
 
-    way: Way = Way.DISK
+    method: BootMethod = BootMethod.DISK
     options: str | None = None
     smbios: str | None = None
     secure_boot: bool = False
@@ -48,7 +48,7 @@ class Boot(Struct, frozen=True):
     loaders: tuple[Addon, ...] = ()
     global_addons: tuple[Addon, ...] = ()
     addons: tuple[Addon, ...] = ()
-    policy: Policy | None = None
+    policy: SecureBootPolicy | None = None
     partitions: bytes | None = None
 
     @property
@@ -58,6 +58,6 @@ class Boot(Struct, frozen=True):
 
 
 def _name(addon: Addon) -> list[int]:
-    """UTF-16 code units: the stub compares those (strcmp16)."""
+    """UTF-16 code units, in whose order the stub sorts (strcmp16)."""
     data = addon.name.encode("utf-16-le", "surrogatepass")
     return [int.from_bytes(data[at : at + 2], "little") for at in range(0, len(data), 2)]

@@ -1,4 +1,4 @@
-"""Explained events, and the registers that they give."""
+"""Explained events, and the register values that result from them."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -8,40 +8,47 @@ from msgspec import Struct
 from fuki_build.measure.registers import Digests, replay
 
 CONSTANT = "constant"
-"""The source of what firmware measures the same on every machine."""
+"""The source of events that firmware measures identically on every machine."""
 
 
-class Who(StrEnum):
-    """Who measures an event."""
+class Measurer(StrEnum):
+    """The program that measures an event."""
 
     FIRMWARE = "firmware"
     STUB = "stub"
     KERNEL = "kernel"
     SYSTEM = "systemd"
+    SHIM = "shim"
+    GRUB = "GRUB"
+    BOOT_MENU = "systemd-boot"
+    LOADER = "boot loader"
+    """Any of those above, or another program that starts before the kernel."""
+    DYNAMIC_ROOT = "dynamic root of trust"
+    RUNNING = "running system"
+    UNKNOWN = "unknown"
 
 
 class Event(Struct, frozen=True):
-    """One measurement into one register: the TCG event type, what it is over, where that comes from, who measures it.
+    """One measurement into one register: the TCG event type, a description of the data, its source, and the measurer.
 
-    `digests` are those of the banks that were asked for; where they cannot be told in advance they are empty, and
-    `unknown` says why.
+    `digests` has the banks that were requested; where they cannot be predicted it is empty, and `unknown` says why.
     """
 
     pcr: int
     type: str
     what: str
     source: str
-    by: Who
+    by: Measurer
     digests: Digests = {}
     unknown: str = ""
 
 
 def register(events: Iterable[Event], pcr: int, bank: str) -> bytes | None:
-    """The value of a register after these events; None where one of them cannot be told."""
-    own = [event for event in events if event.pcr == pcr]
-    if any(event.unknown for event in own):
+    """The value of a register after these events; None where one of them cannot be predicted."""
+    extended = [event for event in events if event.pcr == pcr]
+    if any(event.unknown for event in extended):
         return None
-    return replay(bank, (event.digests[bank] for event in own))
+    return replay(bank, (event.digests[bank] for event in extended))
 
 
 def in_hex(values: Digests) -> Mapping[str, str]:

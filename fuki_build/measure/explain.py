@@ -1,4 +1,4 @@
-"""Event logs explained: event by event what came from the image, what from firmware, and what is unexpected."""
+"""Event logs explained: which events come from the image, which from firmware, and which are unexpected."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
@@ -7,19 +7,21 @@ from itertools import product
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.formats import event_data
-from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
+from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.tcg import event_data
+from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12, rtmr
-from fuki_build.measure.boot import Boot, Way
+from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.cmdline import encode, mangle
-from fuki_build.measure.contents import Contents
-from fuki_build.measure.events import CONSTANT, Event, Who
-from fuki_build.measure.pcr7 import Policy, State
+from fuki_build.measure.events import CONSTANT, Event, Measurer
+from fuki_build.measure.extender import extender
+from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.predict import Case, Prediction, predict
 from fuki_build.measure.registers import digests, replay
+from fuki_build.measure.section_digests import SectionDigests
 
 IMAGE_REGISTERS = (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)
-"""Registers that should hold nothing that the image, and how it was started, do not explain."""
+"""Registers whose content the image, and the way it was started, should explain completely."""
 _UARTS = ("0x3f8", "0x2f8", "0x3e8", "0x2e8")
 _SECOND = ("", " console=tty0", " console=hvc0", " console=hvc0 console=tty0")
 CONSOLES = (
@@ -27,40 +29,41 @@ CONSOLES = (
     *(f"console=uart,io,{port}{more}" for port in _UARTS for more in _SECOND),
     *("console=hvc0", "console=hvc0 console=tty0", "console=tty0"),
 )
-"""What stubs append to a command line without `console=` (console.c, 261 and 262)."""
+"""Texts that stubs append to a command line without `console=` (console.c, 261 and 262)."""
 _MAX_SEARCHED = 128
-"""Most events in the image's registers for which ways to boot are tried; real logs have some fifty."""
+"""Limit of events in the image's registers that are used to find out how it was started; real logs have some fifty."""
 _MAX_TEXTS = 4
 _FIRMWARE_TYPES = ("EV_EFI_ACTION", "EV_SEPARATOR")
 _KERNEL_RTMR = rtmr.SYSTEM + 1
 CC_REGISTERS = {number + 1: pcrs for number, pcrs in rtmr.PCRS.items()}
-"""Registers of a TPM that each measurement register of a confidential guest stands for, as its log numbers them."""
+"""The TPM registers that each measurement register of a confidential guest stands for, as its log numbers them."""
 
 
-class Verdict(StrEnum):
+class RegisterVerdict(StrEnum):
     IMAGE = "image"
-    """As is predicted of the image, how it was started, and the variables that were given."""
+    """As predicted from the image, how it was started, and the variables that were given."""
     FIRMWARE = "firmware"
-    """In a register that firmware fills, or one of its constants."""
+    """From firmware, in a register that is not the image's, or one of firmware's constants."""
     UNDECIDED = "undecided"
-    """Where an event is expected that cannot be predicted, or where there is no image to compare with."""
+    """An event was expected but cannot be predicted, there is no image to compare with, or another program made it."""
     UNEXPECTED = "unexpected"
-    """In a register of the image, which does not predict it."""
+    """In a register of the image, but not predicted from it."""
     INFORMATION = "information"
-    """Extends no register."""
+    """Does not extend a register."""
 
 
 class Explained(Struct, frozen=True):
-    """An event of a log, and why it is there."""
+    """An event of a log, and the reason for it. `by` is the program that extended the register; None if none did."""
 
     event: LoggedEvent
-    verdict: Verdict
+    verdict: RegisterVerdict
     what: str
     data_matches: bool | None
+    by: Measurer | None = None
 
 
 class Explanation(Struct, frozen=True):
-    """A log held against an image: the case and boot that fit best, each event, and what is missing."""
+    """A log compared with an image: the case and boot that fit best, each event, and the missing events."""
 
     prediction: Prediction | None
     boot: Boot | None
@@ -70,145 +73,165 @@ class Explanation(Struct, frozen=True):
     @property
     def complete(self) -> bool:
         """Whether nothing is unexpected and nothing is missing."""
-        return not self.missing and all(item.verdict is not Verdict.UNEXPECTED for item in self.events)
+        return not self.missing and all(item.verdict is not RegisterVerdict.UNEXPECTED for item in self.events)
 
 
 def registers(log: EventLog, bank: str) -> dict[int, bytes]:
-    """The registers that replaying a log gives, of those that it extends."""
+    """The values of the registers that a log extends, from replaying it."""
     extended: dict[int, list[bytes]] = {}
     for event in log.events:
         if event.extends and bank in event.digests:
             extended.setdefault(event.register, []).append(event.digests[bank])
+
     size = len(next(iter(extended.values()))[0]) if extended else 0
-    # Only PCR 0 tells in which locality the TPM was started.
+    # Only PCR 0 depends on the locality in which the TPM was started.
     starts = {0: bytes(size - 1) + bytes([log.locality])} if size and log.kind is LogKind.TPM else {}
     return {register: replay(bank, values, starts.get(register)) for register, values in sorted(extended.items())}
 
 
 def explain(
-    log: EventLog, contents: Contents | None = None, cases: Sequence[Case] = (), boot: Boot | None = None
+    log: EventLog, contents: SectionDigests | None = None, cases: Sequence[Case] = (), boot: Boot | None = None
 ) -> Explanation:
-    """Explain a log by an image, or without one only by what firmware does.
+    """Explain a log by an image, or, without one, only by firmware's usual behaviour.
 
-    `boot` is what is known of it; passed options, the console and the way are found out from the log. Of `cases` the
-    one is taken that the log's PCR 11 fits best.
+    `boot` has the known circumstances; passed options, the console and the boot method are derived from the log. Of
+    `cases`, the one that best fits the log's PCR 11 is used.
     """
     if contents is None:
         return Explanation(None, None, tuple(_explain(event, None, log) for event in log.events), ())
-    prediction, how = _fitting(log, contents, cases, boot or Boot())
+
+    prediction, fitting_boot = _fitting(log, contents, cases, boot or Boot())
     items, missing = _compare(log, prediction)
-    return Explanation(prediction, how, items, missing)
+    return Explanation(prediction, fitting_boot, items, missing)
 
 
-def _fitting(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, Boot]:
-    """The prediction that leaves least of the log unexplained: by the case first, then by the boot.
+def _fitting(log: EventLog, contents: SectionDigests, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, Boot]:
+    """The prediction that leaves least of the log unexplained: the case is fitted first, then the boot.
 
-    What PCR 12 tells is found before what only PCR 9 confirms, so that few boots have to be tried.
+    Options that PCR 12 shows are fitted before those that only PCR 9 confirms, so that few boots have to be tried.
     """
-    start = replace(boot, way=_way(log, boot))
+    start = replace(boot, method=_boot_method(log, boot))
     numbers = _numbers(log, (*IMAGE_REGISTERS, *((pcr7.PCR,) if start.policy else ())))
-    own = replace(log, events=tuple(e for e in log.events if e.extends and e.register in numbers)[:_MAX_SEARCHED])
-    first = max(_predict(log, contents, cases, start), key=lambda p: (_score(own, p), -len(p.events)))
+    relevant = replace(log, events=tuple(e for e in log.events if e.extends and e.register in numbers)[:_MAX_SEARCHED])
+
+    first = max(_predict(log, contents, cases, start), key=lambda p: (_score(relevant, p), -len(p.events)))
 
     def best(boots: Iterable[Boot]) -> list[tuple[int, Prediction, Boot]]:
-        """Those that fit best, with their score; not many, for a log that nothing fits."""
-        found = [(_score(own, p), p, how) for how in boots for p in _predict(log, contents, [first.case], how)]
-        most = max(score for score, _, _ in found)
-        return [item for item in found if item[0] == most][:_MAX_TEXTS]
+        """The boots that fit best, with their predictions and scores; only a few if nothing fits the log."""
+        scored = [
+            (_score(relevant, p), p, candidate)
+            for candidate in boots
+            for p in _predict(log, contents, [first.case], candidate)
+        ]
+        most = max(score for score, _, _ in scored)
+        return [item for item in scored if item[0] == most][:_MAX_TEXTS]
 
+    # Each step varies one circumstance of the best candidates so far.
     known = replace(start, secret=False, console=start.console or "")
-    candidates = best(_with_texts(own, first, known))
+    candidates = best(_with_texts(relevant, first, known))
     if start.console is None and contents.layout.model.adds_console:
-        candidates = best(replace(how, console=console) for _, _, how in candidates for console in CONSOLES)
-    candidates = best(replace(how, policy=policy) for _, _, how in candidates for policy in _policies(boot.policy))
+        candidates = best(replace(candidate, console=console) for _, _, candidate in candidates for console in CONSOLES)
+    candidates = best(
+        replace(candidate, policy=policy) for _, _, candidate in candidates for policy in _policies(boot.policy)
+    )
     if start.secret:
-        candidates = best(replace(how, secret=secret) for _, _, how in candidates for secret in (False, True))
-    _, prediction, how = candidates[0]
-    return prediction, how
+        candidates = best(
+            replace(candidate, secret=secret) for _, _, candidate in candidates for secret in (False, True)
+        )
+
+    _, prediction, candidate = candidates[0]
+    return prediction, candidate
 
 
-def _predict(log: EventLog, contents: Contents, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, ...]:
-    """The predictions, of a confidential guest without what its stub measures only into TPMs."""
-    found = predict(contents, cases, boot)
+def _predict(log: EventLog, contents: SectionDigests, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, ...]:
+    """The predictions; for a confidential guest, without events that its stub measures only into TPMs."""
+    predictions = predict(contents, cases, boot)
     if log.kind is LogKind.TPM:
-        return found
-    return tuple(replace(each, events=rtmr.measured(each, contents.layout.model)) for each in found)
+        return predictions
+    return tuple(
+        replace(prediction, events=rtmr.measured(prediction, contents.layout.model)) for prediction in predictions
+    )
 
 
-def _way(log: EventLog, boot: Boot) -> Way:
-    """A program before the announcement that the firmware boots was handed over by the hypervisor."""
+def _boot_method(log: EventLog, boot: Boot) -> BootMethod:
+    """Direct if a program was loaded before the firmware announced that it boots: the hypervisor handed it over."""
     for event in log.events:
         if event.register == pcr4.PCR and event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION":
-            return Way.DIRECT
+            return BootMethod.DIRECT
         if event.register == pcr4.PCR and event.type_name == "EV_EFI_ACTION":
-            return Way.DISK
-    return boot.way
+            return BootMethod.DISK
+    return boot.method
 
 
 def _with_texts(log: EventLog, first: Prediction, boot: Boot) -> Iterator[Boot]:
-    """Boots with options that the log's own texts suggest. They are believed only where a digest confirms them."""
+    """Boots with options that the log's texts suggest; a text counts only if a digest confirms it."""
     bank = first.banks[0]
     known = {event.digests[bank] for event in first.events if event.pcr == pcr12.PCR and event.digests}
-    found = (_options(event) for event in log.events if event.digests.get(bank) not in known)
-    texts = [text for text in dict.fromkeys(found) if text][:_MAX_TEXTS]
+    suggestions = (_options(event) for event in log.events if event.digests.get(bank) not in known)
+    texts = [text for text in dict.fromkeys(suggestions) if text][:_MAX_TEXTS]
+
     options = [None, *texts] if boot.options is None else [boot.options]
     extras = [None, *texts] if boot.smbios is None else [boot.smbios]
     for option, extra in product(options, extras):
         yield replace(boot, options=option, smbios=extra)
 
 
-def _policies(policy: Policy | None) -> list[Policy | None]:
+def _policies(policy: SecureBootPolicy | None) -> list[SecureBootPolicy | None]:
     """Firmware that was built without Secure Boot measures another value than firmware that has it turned off."""
-    if policy is None or policy.state is not State.OFF:
+    if policy is None or policy.state is not SecureBootState.OFF:
         return [policy]
-    return [policy, replace(policy, state=State.ABSENT)]
+    return [policy, replace(policy, state=SecureBootState.ABSENT)]
 
 
 def _options(event: LoggedEvent) -> str:
-    """The options that an event of PCR 12 is over, if its data says so truly."""
+    """The options in an event of PCR 12, if its digests confirm that they are what was measured."""
     if event.register != pcr12.PCR or event.type_name != "EV_IPL":
         return ""
     text = event_data.text(event.data)
-    measured = digests(encode(text), [bank for bank in event.digests if bank in ("sha1", "sha256", "sha384", "sha512")])
+    measured = digests(encode(text), [bank for bank in event.digests if bank in SIZES])
     return text if measured and all(event.digests[bank] == value for bank, value in measured.items()) else ""
 
 
 def _score(log: EventLog, prediction: Prediction) -> int:
-    """Explained events, less what is unexpected or missing; what is undecided counts for nothing."""
+    """Explained events, less unexpected and missing ones; undecided events do not count."""
     items, missing = _compare(log, prediction)
-    explained = sum(item.verdict in {Verdict.IMAGE, Verdict.FIRMWARE} for item in items)
-    return explained - sum(item.verdict is Verdict.UNEXPECTED for item in items) - len(missing)
+    explained = sum(item.verdict in {RegisterVerdict.IMAGE, RegisterVerdict.FIRMWARE} for item in items)
+    return explained - sum(item.verdict is RegisterVerdict.UNEXPECTED for item in items) - len(missing)
 
 
-def _numbers(log: EventLog, wanted: Sequence[int]) -> set[int]:
-    """The log's numbers of a TPM's registers."""
+def _numbers(log: EventLog, pcrs: Sequence[int]) -> set[int]:
+    """The numbers that the log uses for a TPM's registers."""
     if log.kind is LogKind.TPM:
-        return set(wanted)
-    return {number for number, covered in CC_REGISTERS.items() if set(covered) & set(wanted)}
+        return set(pcrs)
+    return {number for number, covered in CC_REGISTERS.items() if set(covered) & set(pcrs)}
 
 
 def _compare(log: EventLog, prediction: Prediction) -> tuple[tuple[Explained, ...], tuple[Event, ...]]:
-    """Each event with the prediction's next of its register that has its digest, else with one that cannot be told."""
-    waiting = list(prediction.events)
-    found: list[Event | None] = []
+    """Each event with the next prediction for its register with its digest, else with one that has no digest."""
+    remaining = list(prediction.events)
+    matches: list[Event | None] = []
     for event in log.events:
-        same = next((e for e in waiting if _same(log, event, e)), None) if event.extends else None
-        if same is not None:
-            waiting.remove(same)
-        found.append(same)
+        match = next((e for e in remaining if _same(log, event, e)), None) if event.extends else None
+        if match is not None:
+            remaining.remove(match)
+        matches.append(match)
+
     items = []
-    for event, same in zip(log.events, found, strict=True):
+    for event, match in zip(log.events, matches, strict=True):
         alike = None
-        if same is None and event.extends:
-            alike = next((e for e in waiting if e.unknown and _alike(log, event, e)), None)
+        # An event without a match takes the place of a predicted one whose digest is unknown.
+        if match is None and event.extends:
+            alike = next((e for e in remaining if e.unknown and _alike(log, event, e)), None)
             if alike is not None:
-                waiting.remove(alike)
-        items.append(_explain(event, same or alike, log, prediction.registers))
-    return tuple(items), tuple(event for event in waiting if not event.unknown or _is_initrd(event))
+                remaining.remove(alike)
+
+        items.append(_explain(event, match or alike, log, prediction.registers))
+
+    return tuple(items), tuple(event for event in remaining if not event.unknown or _is_initrd(event))
 
 
 def _is_initrd(event: Event) -> bool:
-    """An initrd is measured even where its digest cannot be told; other such events may not come at all."""
+    """Whether an event is over the initrd, which is measured even if unknown; other such events need not occur."""
     return event.pcr == pcr9.PCR and event.source != pcr9.OPTIONS
 
 
@@ -223,28 +246,46 @@ def _alike(log: EventLog, event: LoggedEvent, predicted: Event) -> bool:
     return event.register in _numbers(log, (predicted.pcr,)) and event.type_name == predicted.type
 
 
-def _explain(event: LoggedEvent, found: Event | None, log: EventLog, own: Sequence[int] = ()) -> Explained:
-    """The verdict on an event; `own` are the registers that are predicted, none where there is no image."""
+def _explain(event: LoggedEvent, prediction: Event | None, log: EventLog, own: Sequence[int] = ()) -> Explained:
+    """The verdict on an event; `own` are the predicted registers, none without an image."""
     matches = event_data.digest_is_of_data(event)
     described = event_data.describe(event)
+
     if not event.extends:
-        return Explained(event, Verdict.INFORMATION, described, None)
-    if found is None:
-        verdict = Verdict.FIRMWARE
-        if own and _is_in(event, log, own):
-            verdict = Verdict.UNEXPECTED
-        elif not own and _is_in(event, log, IMAGE_REGISTERS) and event.type_name not in _FIRMWARE_TYPES:
-            verdict = Verdict.UNDECIDED
-        return Explained(event, verdict, described, matches)
-    if found.unknown:
-        return Explained(event, Verdict.UNDECIDED, f"perhaps {found.what}: {found.unknown}", matches)
-    if found.by is Who.FIRMWARE and found.source == CONSTANT:
-        return Explained(event, Verdict.FIRMWARE, described, matches)
-    return Explained(event, Verdict.IMAGE, found.what, matches)
+        return Explained(event, RegisterVerdict.INFORMATION, described, None)
+
+    if prediction is None:
+        by = extender(event, log)
+        return Explained(event, _without_prediction(event, by, log, own), described, matches, by)
+
+    if prediction.unknown:
+        return Explained(
+            event, RegisterVerdict.UNDECIDED, f"perhaps {prediction.what}: {prediction.unknown}", matches, prediction.by
+        )
+    if prediction.by is Measurer.FIRMWARE and prediction.source == CONSTANT:
+        return Explained(event, RegisterVerdict.FIRMWARE, described, matches, prediction.by)
+    return Explained(event, RegisterVerdict.IMAGE, prediction.what, matches, prediction.by)
+
+
+def _without_prediction(event: LoggedEvent, by: Measurer, log: EventLog, own: Sequence[int]) -> RegisterVerdict:
+    """The verdict on an event without a prediction."""
+    if own and _is_in(event, log, own):
+        return RegisterVerdict.UNEXPECTED
+    if by is not Measurer.FIRMWARE:
+        return RegisterVerdict.UNDECIDED
+
+    # Without an image to compare with, a program that firmware loads may be one.
+    is_constant = own or event.type_name in _FIRMWARE_TYPES
+
+    return (
+        RegisterVerdict.FIRMWARE
+        if is_constant or not _is_in(event, log, IMAGE_REGISTERS)
+        else RegisterVerdict.UNDECIDED
+    )
 
 
 def _is_in(event: LoggedEvent, log: EventLog, own: Sequence[int]) -> bool:
-    """Confidential guests have registers that firmware and image share: there the event's type decides."""
+    """Whether an event belongs to these registers; where a guest's are shared with firmware, its type decides."""
     if log.kind is LogKind.TPM:
         return event.register in own
     shared = event.register == _KERNEL_RTMR or event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION"
@@ -252,7 +293,7 @@ def _is_in(event: LoggedEvent, log: EventLog, own: Sequence[int]) -> bool:
 
 
 def fits_phases(value: bytes, bank: str, start: bytes, paths: Iterable[str]) -> str | None:
-    """The phase path after which a register that holds `start` has `value`; None where none of them leads there."""
+    """The phase path after which a register that holds `start` has `value`; None if no path leads there."""
     for path in paths:
         words = [mangle(word) for word in path.split(":") if word]
         if replay(bank, (event.digests[bank] for event in pcr11.phase_events(words, (bank,))), start) == value:

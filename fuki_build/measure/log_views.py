@@ -1,30 +1,31 @@
-"""Event logs in plain, typed words: what `fuki replay --json` shows."""
+"""Event logs as plain, typed values: the form that `fuki replay --json` shows."""
 
 from collections.abc import Mapping, Sequence
 
-from fuki_build.formats.event_log import EventLog, LogKind
+from fuki_build.formats.documents import Document, View
+from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.tcg.event_log import EventLog, LogKind
 from fuki_build.image.layout import Layout
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import in_hex
 from fuki_build.measure.explain import Explained, Explanation, registers
 from fuki_build.measure.predict import Prediction
-from fuki_build.measure.registers import BANKS, Digests
-from fuki_build.measure.views import BootView, EventView, View, boot_view, event_view
-
-FORMAT_VERSION = 1
-"""Of everything below; raised when a field changes its meaning or goes away."""
+from fuki_build.measure.registers import Digests
+from fuki_build.measure.views import BootView, EventView, boot_view, event_view
 
 
 class LoggedView(View, frozen=True):
-    """One event of a log. `data-matches` tells whether the digests are those of what the data says.
+    """One event of a log. `data-matches` tells whether the digests are those of the event's data.
 
-    It is null where the data is not what is measured: then the log's words on the event are no evidence.
+    It is null where the data is not what is measured: then the log's description of the event is no evidence. `by` is
+    the program that extended the register, as far as register, type and content tell; null if none did.
     """
 
     number: int
     register: int
     type: str
+    by: str | None
     verdict: str
     what: str
     data: str
@@ -33,9 +34,9 @@ class LoggedView(View, frozen=True):
 
 
 class ReplayedView(View, frozen=True):
-    """A register's values by bank, in hex, as the log's events give them.
+    """A register's values by bank, in hex, from replaying the log.
 
-    `predicted` are those that the image predicts for the boot that fits best, as far as they can be told.
+    `predicted` has the image's values for the boot that fits best, as far as they can be predicted.
     """
 
     register: int
@@ -45,17 +46,17 @@ class ReplayedView(View, frozen=True):
 
     @property
     def holds(self) -> bool:
-        """Whether nothing else was predicted."""
+        """Whether the values agree with all predicted ones."""
         return all(self.values.get(bank) == value for bank, value in self.predicted.items())
 
 
 class FitView(View, frozen=True):
-    """The case, and the boot, of the image that the log fits best."""
+    """The case and boot of the image that best fit the log."""
 
     image: str
     profile: int | None
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     boot: BootView
 
 
@@ -65,7 +66,7 @@ class ReasonView(View, frozen=True):
 
 
 class ExpectedView(View, frozen=True):
-    """A value that was expected; `phase` is the path of boot phases after which the register has it."""
+    """An expected value; `phase` is the path of boot phases after which the register has it."""
 
     register: int
     bank: str
@@ -75,11 +76,19 @@ class ExpectedView(View, frozen=True):
     phase: str | None
 
 
-class ReplayView(View, frozen=True):
-    version: int
+class ReplayView(Document, frozen=True):
+    """A replayed log. `not-computed` are those of its banks whose algorithm is not known, by their numbers.
+
+    Where the log is damaged or cut short, `flaw` says how, else it is null; `end` is the offset, in bytes, after the
+    last intact event.
+    """
+
     kind: str
     crypto_agile: bool
     banks: Sequence[str]
+    not_computed: Sequence[str]
+    flaw: str | None
+    end: int
     registers: Sequence[ReplayedView]
     fit: FitView | None
     events: Sequence[LoggedView]
@@ -96,17 +105,21 @@ def replay_view(
     expected: Sequence[ExpectedView],
 ) -> ReplayView:
     prediction, boot = explanation.prediction, explanation.boot
+
     fit = None
     predicted: Mapping[int, Digests] = {}
     if image is not None and prediction is not None and boot is not None:
         case = prediction.case
         predicted = _predicted(log.kind, prediction, boot, image)
         fit = FitView(image.where or image.name, case.profile, case.firmware, case.devicetree, boot_view(boot))
+
     return ReplayView(
-        version=FORMAT_VERSION,
         kind=log.kind.value,
         crypto_agile=log.crypto_agile,
         banks=log.banks,
+        not_computed=[bank for bank in log.banks if bank not in SIZES],
+        flaw=log.flaw or None,
+        end=log.end,
         registers=_registers(log, predicted),
         fit=fit,
         events=[_event(number, item) for number, item in enumerate(explanation.events)],
@@ -117,29 +130,37 @@ def replay_view(
 
 
 def register_name(kind: LogKind, register: int) -> str:
-    """`PCR 4` of a TPM; `MRTD` and `RTMR0` on of a confidential guest."""
+    """`PCR 4` for a TPM; `MRTD`, `RTMR0` and so on for a confidential guest."""
     if kind is LogKind.TPM:
         return f"PCR {register}"
     return "MRTD" if register == 0 else f"RTMR{register - 1}"
 
 
 def _predicted(kind: LogKind, prediction: Prediction, boot: Boot, layout: Layout) -> Mapping[int, Digests]:
-    """The values of registers, by the log's numbers, that are known in advance."""
+    """The values of registers, by the log's numbers, that can be predicted."""
     if kind is LogKind.CC:
-        found = rtmr.rtmrs(prediction, boot, layout) if rtmr.BANK in prediction.banks else ()
-        return {each.number + 1: {rtmr.BANK: each.value} for each in found if each.value is not None}
+        registers_of_guest = rtmr.rtmrs(prediction, boot, layout) if rtmr.BANK in prediction.banks else ()
+        return {
+            register.number + 1: {rtmr.BANK: register.value}
+            for register in registers_of_guest
+            if register.value is not None
+        }
     values = {pcr: {bank: prediction.value(pcr, bank) for bank in prediction.banks} for pcr in prediction.registers}
-    return {pcr: {bank: value for bank, value in own.items() if value is not None} for pcr, own in values.items()}
+    return {
+        pcr: {bank: value for bank, value in values_by_bank.items() if value is not None}
+        for pcr, values_by_bank in values.items()
+    }
 
 
 def _registers(log: EventLog, predicted: Mapping[int, Digests]) -> list[ReplayedView]:
-    values = {bank: registers(log, bank) for bank in log.banks if bank in BANKS}
-    numbers = sorted({number for found in values.values() for number in found})
+    values = {bank: registers(log, bank) for bank in log.banks if bank in SIZES}
+    numbers = sorted({number for replayed in values.values() for number in replayed})
+
     return [
         ReplayedView(
             number,
             register_name(log.kind, number),
-            {bank: found[number].hex() for bank, found in values.items() if number in found},
+            {bank: replayed[number].hex() for bank, replayed in values.items() if number in replayed},
             in_hex(predicted.get(number, {})),
         )
         for number in numbers
@@ -152,6 +173,7 @@ def _event(number: int, item: Explained) -> LoggedView:
         number=number,
         register=event.register,
         type=event.type_name,
+        by=None if item.by is None else item.by.value,
         verdict=item.verdict.value,
         what=item.what,
         data=event.data[:1024].hex(),

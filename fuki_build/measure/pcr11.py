@@ -1,32 +1,37 @@
 """PCR 11: the image's sections, and the phases of the boot."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from fuki_build.image.section import Section
-from fuki_build.measure.events import Event, Who
+from fuki_build.measure.events import Event, Measurer
 from fuki_build.measure.registers import Digests, digests
-from fuki_build.measure.subject import Subject
+from fuki_build.measure.section_digests import SectionDigests
 
 PCR = 11
 
 
-def section_events(subject: Subject) -> Iterator[Event]:
-    """For each section its name with a NUL, then its content (stub.c)."""
-    for section in subject.measured:
-        yield _name(section, subject.contents.banks)
-        found = subject.contents.digests(section)
-        yield Event(PCR, "EV_IPL", f"content of {section.name}", _place(section), Who.STUB, found)
+def section_events(section: Section, contents: SectionDigests) -> Iterator[Event]:
+    """A section's name with a NUL, then its content (stub.c)."""
+    yield _name(section, contents.banks)
+    yield Event(PCR, "EV_IPL", f"content of {section.name}", _place(section), Measurer.STUB, contents.digests(section))
 
 
 def phase_events(words: Sequence[str], banks: Sequence[str]) -> Iterator[Event]:
     """systemd-pcrphase extends the words of a phase path, without NUL, and writes no firmware event log."""
     for word in words:
-        yield Event(PCR, "", f"phase {word}", "systemd-pcrphase", Who.SYSTEM, digests(word.encode(), banks))
+        yield Event(PCR, "", f"phase {word}", "systemd-pcrphase", Measurer.SYSTEM, digests(word.encode(), banks))
+
+
+@cache
+def phase_digest(word: str, bank: str) -> bytes:
+    """The digest that systemd-pcrphase extends for a word."""
+    return digests(word.encode(), (bank,))[bank]
 
 
 def _name(section: Section, banks: Sequence[str]) -> Event:
-    found: Digests = digests(section.name.encode("ascii", "replace") + b"\0", banks)
-    return Event(PCR, "EV_IPL", f"name of {section.name}", _place(section), Who.STUB, found)
+    name_digests: Digests = digests(section.name.encode("ascii", "replace") + b"\0", banks)
+    return Event(PCR, "EV_IPL", f"name of {section.name}", _place(section), Measurer.STUB, name_digests)
 
 
 def _place(section: Section) -> str:

@@ -1,34 +1,36 @@
-"""PCR 12: what is not of the image and configures the kernel all the same (stub.c, tpm2-pcr.h, 262.1)."""
+"""PCR 12: input that is not part of the image but configures the kernel (stub.c, tpm2-pcr.h, 262.1)."""
 
 from collections.abc import Iterator
 
 from fuki_build.measure.boot import Boot
+from fuki_build.measure.booted_profile import BootedProfile
 from fuki_build.measure.cmdline import CommandLine, encode, usable_addons
-from fuki_build.measure.contents import Contents
-from fuki_build.measure.events import Event, Who
+from fuki_build.measure.events import Event, Measurer
 from fuki_build.measure.registers import digests
-from fuki_build.measure.subject import Subject
+from fuki_build.measure.section_digests import SectionDigests
 
 PCR = 12
 
 
-def profile_events(subject: Subject) -> Iterator[Event]:
-    """The number of the profile, but for the first."""
+def profile_events(subject: BootedProfile) -> Iterator[Event]:
+    """The number of the profile, except for the first."""
     if subject.model.profiles and subject.profile:
         number = digests(encode(str(subject.profile)), subject.contents.banks)
-        yield Event(PCR, "EV_EVENT_TAG", f"the profile's number {subject.profile}", "boot option", Who.STUB, number)
+        yield Event(
+            PCR, "EV_EVENT_TAG", f"the profile's number {subject.profile}", "boot option", Measurer.STUB, number
+        )
 
 
-def passed_events(subject: Subject, line: CommandLine) -> Iterator[Event]:
+def passed_events(subject: BootedProfile, line: CommandLine) -> Iterator[Event]:
     """The options that the boot loader passes."""
     if line.options is not None:
         yield _options(subject, "passed options", line.options)
 
 
-def added_events(subject: Subject, line: CommandLine, boot: Boot) -> Iterator[Event]:
-    """Addons' and the hypervisor's options, then what addons bring beside."""
+def added_events(subject: BootedProfile, line: CommandLine, boot: Boot) -> Iterator[Event]:
+    """Options from addons and the hypervisor, then other content of addons."""
     if line.addons_unknown:
-        yield Event(PCR, "EV_IPL", "what addons add", "addons", Who.STUB, {}, line.addons_unknown)
+        yield Event(PCR, "EV_IPL", "what addons add", "addons", Measurer.STUB, {}, line.addons_unknown)
     for names, text in line.addons:
         yield _options(subject, f"options of addons ({names})", text)
     if line.smbios is not None:
@@ -37,17 +39,19 @@ def added_events(subject: Subject, line: CommandLine, boot: Boot) -> Iterator[Ev
         yield from _addons(subject, boot)
 
 
-def _options(subject: Subject, source: str, text: str) -> Event:
-    return Event(PCR, "EV_IPL", f"{source}: {text}", source, Who.STUB, digests(encode(text), subject.contents.banks))
+def _options(subject: BootedProfile, source: str, text: str) -> Event:
+    return Event(
+        PCR, "EV_IPL", f"{source}: {text}", source, Measurer.STUB, digests(encode(text), subject.contents.banks)
+    )
 
 
-def _addons(subject: Subject, boot: Boot) -> Iterator[Event]:
+def _addons(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
     """Devicetrees, then microcode from the last addon to the first, then initrds."""
     model = subject.model
     addons = list(usable_addons(subject, boot))
     if model.joins_addons:
         for name, contents in addons:
-            # Of both kinds the stub takes .dtbauto, and matches it with nothing.
+            # If an addon has both, the stub takes .dtbauto, without matching it against the machine.
             yield from _contents(name, contents, (".dtbauto", ".dtb"))
     if model.archive_addons:
         for name, contents in reversed(addons):
@@ -56,7 +60,9 @@ def _addons(subject: Subject, boot: Boot) -> Iterator[Event]:
             yield from _contents(name, contents, (".initrd",))
 
 
-def _contents(name: str, contents: Contents, kinds: tuple[str, ...]) -> Iterator[Event]:
-    found = next((s for kind in kinds for s in contents.layout.find(kind)[:1] if s.content.size), None)
-    if found is not None:
-        yield Event(PCR, "EV_EVENT_TAG", f"{found.name} of the addon {name}", name, Who.STUB, contents.digests(found))
+def _contents(name: str, contents: SectionDigests, kinds: tuple[str, ...]) -> Iterator[Event]:
+    section = next((s for kind in kinds for s in contents.layout.find(kind)[:1] if s.content.size), None)
+    if section is not None:
+        yield Event(
+            PCR, "EV_EVENT_TAG", f"{section.name} of the addon {name}", name, Measurer.STUB, contents.digests(section)
+        )

@@ -6,64 +6,60 @@ QemuLoadImageLib; the stub's linux.c.
 
 from collections.abc import Iterator
 
-from fuki_build.formats import authenticode
-from fuki_build.measure.boot import Boot, Way
-from fuki_build.measure.contents import Contents
-from fuki_build.measure.events import CONSTANT, Event, Who
+from fuki_build.measure.boot import Boot, BootMethod
+from fuki_build.measure.booted_profile import BootedProfile
+from fuki_build.measure.events import CONSTANT, Event, Measurer
 from fuki_build.measure.registers import Digests, digests
-from fuki_build.measure.subject import Subject
+from fuki_build.measure.section_digests import SectionDigests
 
 PCR = 4
 APPLICATION = "EV_EFI_BOOT_SERVICES_APPLICATION"
 CALLING = b"Calling EFI Application from Boot Option"
 
 
-def start_events(subject: Subject, boot: Boot) -> Iterator[Event]:
-    """From the firmware's announcement that it boots to the image's start."""
+def start_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
+    """The events from the firmware's announcement that it boots to the image's start."""
     announcement = _announcement(subject.contents.banks)
     outer = _program(subject.contents, "the image", "the image")
-    if boot.way is Way.DIRECT:
+    if boot.method is BootMethod.DIRECT:
         yield outer
         yield from announcement
     else:
         yield from announcement
         for loader in boot.loaders:
-            contents = Contents(loader.layout, loader.assembly, subject.contents.banks)
+            contents = SectionDigests(loader.layout, loader.assembly, subject.contents.banks)
             yield _program(contents, f"the program {loader.name}", loader.name)
         yield outer
 
 
-def addon_events(subject: Subject, boot: Boot) -> Iterator[Event]:
-    """The stub has the firmware load every addon, even one that it then passes over."""
+def addon_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
+    """Addons: the stub has the firmware load every one, even one that it then skips."""
     for addon in boot.loaded_addons if subject.model.addons else ():
-        contents = Contents(addon.layout, addon.assembly, subject.contents.banks)
+        contents = SectionDigests(addon.layout, addon.assembly, subject.contents.banks)
         yield _program(contents, f"the addon {addon.name}", addon.name)
 
 
 def _announcement(banks: tuple[str, ...]) -> list[Event]:
     return [
-        Event(PCR, "EV_EFI_ACTION", CALLING.decode(), CONSTANT, Who.FIRMWARE, digests(CALLING, banks)),
-        Event(PCR, "EV_SEPARATOR", "the firmware's part ends", CONSTANT, Who.FIRMWARE, digests(bytes(4), banks)),
+        Event(PCR, "EV_EFI_ACTION", CALLING.decode(), CONSTANT, Measurer.FIRMWARE, digests(CALLING, banks)),
+        Event(PCR, "EV_SEPARATOR", "the firmware's part ends", CONSTANT, Measurer.FIRMWARE, digests(bytes(4), banks)),
     ]
 
 
-def _program(contents: Contents, what: str, source: str) -> Event:
-    layout = contents.layout
-    if authenticode.padding(layout.file_size) and not layout.headers.security.size:
-        reason = "its size is no multiple of 8, which firmware and signing tools hash differently"
-        return Event(PCR, APPLICATION, what, source, Who.FIRMWARE, {}, reason)
-    return Event(PCR, APPLICATION, what, source, Who.FIRMWARE, contents.image_digests())
+def _program(contents: SectionDigests, description: str, source: str) -> Event:
+    return Event(PCR, APPLICATION, description, source, Measurer.FIRMWARE, contents.image_digests())
 
 
-def kernel_events(subject: Subject, boot: Boot) -> Iterator[Event]:
-    """The kernel inside, where the stub has the firmware load it."""
+def kernel_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
+    """The embedded kernel, where the stub has the firmware load it."""
     kernel = subject.find(".linux")
     if kernel is None or (subject.model.loads_kernel and not (boot.shim and boot.secure_boot)):
         return
-    found: Digests | None = subject.contents.kernel_digests(kernel)
-    what = "the kernel in .linux"
-    if found is None:
+
+    known: Digests | None = subject.contents.kernel_digests(kernel)
+    description = "the kernel in .linux"
+    if known is None:
         reason = "it is no EFI executable, or signed and larger in memory than in the file"
-        yield Event(PCR, APPLICATION, what, ".linux", Who.FIRMWARE, {}, reason)
+        yield Event(PCR, APPLICATION, description, ".linux", Measurer.FIRMWARE, {}, reason)
     else:
-        yield Event(PCR, APPLICATION, what, ".linux", Who.FIRMWARE, found)
+        yield Event(PCR, APPLICATION, description, ".linux", Measurer.FIRMWARE, known)

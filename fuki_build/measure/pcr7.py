@@ -1,4 +1,4 @@
-"""PCR 7: Secure Boot's state, its variables, and what in them vouches for the programs that start.
+"""PCR 7: Secure Boot's state, its variables, and the authorities that verify the programs that start.
 
 Sources: TCG, "PC Client Platform Firmware Profile" 1.06, 3.3.4.8; edk2's Tcg2Dxe.c (MeasureAllSecureVariables) and
 DxeImageVerificationLib's Measurement.c; logs of edk2 2026.08.
@@ -6,25 +6,29 @@ DxeImageVerificationLib's Measurement.c; logs of edk2 2026.08.
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from uuid import UUID
 
 from msgspec import Struct
 
-from fuki_build.formats.event_data import Variable, encode_variable
-from fuki_build.measure.events import CONSTANT, Event, Who
+from fuki_build.formats.tcg.event_data import MeasuredVariable, encode_variable
+from fuki_build.formats.uefi.authenticated_variable import GLOBAL_VENDOR, IMAGE_SECURITY_VENDOR
+from fuki_build.measure.events import CONSTANT, Event, Measurer
 from fuki_build.measure.registers import digests
 
 PCR = 7
-_GLOBAL = UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
-_DATABASE = UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
-VENDORS = {"SecureBoot": _GLOBAL, "PK": _GLOBAL, "KEK": _GLOBAL, "db": _DATABASE, "dbx": _DATABASE}
-"""The variables that are measured, in their order; those that do not exist count as empty."""
-OPTIONAL = {"dbt": _DATABASE, "dbr": _DATABASE}
-"""Variables that are measured behind them where they exist."""
+VENDORS = {
+    "SecureBoot": GLOBAL_VENDOR,
+    "PK": GLOBAL_VENDOR,
+    "KEK": GLOBAL_VENDOR,
+    "db": IMAGE_SECURITY_VENDOR,
+    "dbx": IMAGE_SECURITY_VENDOR,
+}
+"""The variables that are measured, in order; missing ones count as empty."""
+OPTIONAL = {"dbt": IMAGE_SECURITY_VENDOR, "dbr": IMAGE_SECURITY_VENDOR}
+"""Variables that are measured after the others, if they exist."""
 
 
-class State(StrEnum):
-    """What the variable SecureBoot says."""
+class SecureBootState(StrEnum):
+    """The state in the variable SecureBoot."""
 
     ON = "on"
     OFF = "off"
@@ -32,45 +36,55 @@ class State(StrEnum):
     """The firmware was built without Secure Boot."""
 
 
-_VALUES = {State.ON: b"\1", State.OFF: b"\0", State.ABSENT: b""}
+_VALUES = {SecureBootState.ON: b"\1", SecureBootState.OFF: b"\0", SecureBootState.ABSENT: b""}
 
 
-class Policy(Struct, frozen=True):
-    """Secure Boot as a machine has it: `variables` are PK, KEK, db and dbx as they are stored, by name.
+class SecureBootPolicy(Struct, frozen=True):
+    """A machine's Secure Boot configuration: `variables` are PK, KEK, db and dbx as they are stored, by name.
 
-    `authorities` are the EFI_SIGNATURE_DATA of db that vouch for the image and what starts beside it, by what they
-    vouch for, in that order; empty where nothing does.
+    `authorities` are the EFI_SIGNATURE_DATA of db that authorize the image and the programs beside it, by program, in
+    that order; empty where db authorizes nothing.
     """
 
-    state: State
+    state: SecureBootState
     variables: Mapping[str, bytes]
     authorities: Mapping[str, bytes] = {}
 
 
-def variable_events(policy: Policy, banks: Sequence[str]) -> Iterator[Event]:
-    """The variables, and the separator behind them."""
+def variable_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Iterator[Event]:
+    """The variables, followed by the separator."""
     values = {**policy.variables, "SecureBoot": _VALUES[policy.state]}
     vendors = {**VENDORS, **{name: vendor for name, vendor in OPTIONAL.items() if name in values}}
+
     for name, vendor in vendors.items():
         value = values.get(name, b"")
-        found = digests(encode_variable(Variable(vendor, name, value)), banks)
-        what = f"{name}, {len(value)} bytes" if name != "SecureBoot" else f"SecureBoot is {policy.state}"
-        yield Event(PCR, "EV_EFI_VARIABLE_DRIVER_CONFIG", what, f"variable {name}", Who.FIRMWARE, found)
-    what = "the firmware's variables end"
-    yield Event(PCR, "EV_SEPARATOR", what, CONSTANT, Who.FIRMWARE, digests(bytes(4), banks))
+        known = digests(encode_variable(MeasuredVariable(vendor, name, value)), banks)
+        description = f"{name}, {len(value)} bytes" if name != "SecureBoot" else f"SecureBoot is {policy.state}"
+        yield Event(PCR, "EV_EFI_VARIABLE_DRIVER_CONFIG", description, f"variable {name}", Measurer.FIRMWARE, known)
+
+    description = "the firmware's variables end"
+    yield Event(PCR, "EV_SEPARATOR", description, CONSTANT, Measurer.FIRMWARE, digests(bytes(4), banks))
 
 
-def authority_events(policy: Policy, banks: Sequence[str]) -> Mapping[str, Event]:
-    """What vouches for the programs, by the program; each once: firmware remembers what it has measured."""
-    found: dict[str, Event] = {}
+def authority_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Mapping[str, Event]:
+    """The authority of each program, by program; each is measured once, since firmware remembers the measured ones."""
+    events: dict[str, Event] = {}
     measured: set[bytes] = set()
-    for program, authority in policy.authorities.items() if policy.state is State.ON else ():
-        what = f"what vouches for {program} in db"
+
+    for program, authority in policy.authorities.items() if policy.state is SecureBootState.ON else ():
+        description = f"what vouches for {program} in db"
+
+        # Firmware would not start this program, so nothing after it can be predicted either.
         if not authority:
             reason = "nothing in db vouches for it: firmware refuses to start it"
-            found[program] = Event(PCR, "EV_EFI_VARIABLE_AUTHORITY", what, "variable db", Who.FIRMWARE, {}, reason)
+            events[program] = Event(
+                PCR, "EV_EFI_VARIABLE_AUTHORITY", description, "variable db", Measurer.FIRMWARE, {}, reason
+            )
         elif authority not in measured:
             measured.add(authority)
-            known = digests(encode_variable(Variable(_DATABASE, "db", authority)), banks)
-            found[program] = Event(PCR, "EV_EFI_VARIABLE_AUTHORITY", what, "variable db", Who.FIRMWARE, known)
-    return found
+            known = digests(encode_variable(MeasuredVariable(IMAGE_SECURITY_VENDOR, "db", authority)), banks)
+            events[program] = Event(
+                PCR, "EV_EFI_VARIABLE_AUTHORITY", description, "variable db", Measurer.FIRMWARE, known
+            )
+
+    return events

@@ -1,28 +1,30 @@
-"""Predictions: for every profile, and everything that machines can select there, what will be measured."""
+"""Predictions: the measurements of every profile, with everything that machines can select there."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FukiError
-from fuki_build.formats.hwids import DeviceType
+from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hardware.machine import Machine
-from fuki_build.image.firmware import Slice, read_compatible, slices
+from fuki_build.image.firmware import Slice, searched, slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.section import Section
-from fuki_build.image.selection import Selection, measured_sections, select
+from fuki_build.image.selection import Selection, measured_with, plainly_measured, select
 from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
 from fuki_build.measure.boot import Boot
-from fuki_build.measure.cmdline import settle
-from fuki_build.measure.contents import Contents
+from fuki_build.measure.booted_profile import BootedProfile
+from fuki_build.measure.cmdline import booted_command_line
 from fuki_build.measure.events import Event, register
-from fuki_build.measure.registers import BANKS, replay
-from fuki_build.measure.subject import Subject
+from fuki_build.measure.registers import extend
+from fuki_build.measure.section_digests import SectionDigests
 
 _MAX_CASES = 4096
-"""Most combinations of firmware and devicetree that are told apart without machines."""
+"""Limit of combinations of firmware and devicetree that are distinguished without machines."""
 
 
 REGISTERS = (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)
@@ -30,9 +32,9 @@ REGISTERS = (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)
 
 
 class Case(Struct, frozen=True):
-    """One thing that can happen: a profile, and the firmware and devicetree that the machine selects.
+    """One possible boot: a profile, and the firmware and devicetree that the machine selects.
 
-    `machines` are those known to do so; none where the cases are all that the image allows.
+    `machines` are those known to do so; empty if the cases are all those that the image allows.
     """
 
     profile: int | None
@@ -43,54 +45,69 @@ class Case(Struct, frozen=True):
 
 
 class Prediction(Struct, frozen=True, dict=True):
-    """What is measured in one case, as events in the order of time, the boot's phases not among them."""
+    """The measurements of one case, as events in chronological order, without the boot's phases."""
 
     case: Case
     banks: tuple[str, ...]
     events: tuple[Event, ...]
 
-    @property
+    @cached_property
     def registers(self) -> tuple[int, ...]:
-        """The registers that are predicted; one without events keeps its zeros."""
+        """The predicted registers; one without events stays zero."""
         return tuple(sorted({*REGISTERS, *(event.pcr for event in self.events)}))
 
     @cached_property
     def _values(self) -> dict[tuple[int, str], bytes | None]:
         return {(pcr, bank): register(self.events, pcr, bank) for pcr in self.registers for bank in self.banks}
 
+    @cached_property
+    def _after_phases(self) -> dict[tuple[str, tuple[str, ...]], bytes]:
+        return {}
+
     def value(self, pcr: int, bank: str, phase: Sequence[str] = ()) -> bytes | None:
-        """A register's value, PCR 11's after the words of a phase path; None where it cannot be told."""
-        start = self._values.get((pcr, bank), bytes(BANKS[bank]))
+        """A register's value, for PCR 11 after the words of a phase path; None if it cannot be predicted."""
+        start = self._values.get((pcr, bank), bytes(SIZES[bank]))
         if start is None or pcr != pcr11.PCR:
             return start
-        return replay(bank, (event.digests[bank] for event in pcr11.phase_events(phase, (bank,))), start)
+
+        value = start
+        for count in range(1, len(phase) + 1):
+            # Paths share prefixes, so each prefix is computed once, from the one before it.
+            path = (bank, tuple(phase[:count]))
+            if path not in self._after_phases:
+                self._after_phases[path] = extend(bank, value, pcr11.phase_digest(phase[count - 1], bank))
+            value = self._after_phases[path]
+
+        return value
 
     def unknown(self, pcr: int) -> str:
-        """Why a register cannot be told; empty where it can."""
+        """Why a register cannot be predicted; empty if it can."""
         return "; ".join(event.unknown for event in self.events if event.pcr == pcr and event.unknown)
 
 
 def cases(layout: Layout, machines: Iterable[Machine] | None, profiles: Sequence[int | None]) -> tuple[Case, ...]:
-    """The distinct cases of these profiles: those of `machines`, or all that the image allows where that is None.
+    """The distinct cases of these profiles: those of `machines`, or all that the image allows if that is None.
 
-    Raises `FukiError` when there are too many to tell.
+    Raises `FukiError` if there are too many.
     """
     parts = slices(layout.plain_sections)
-    known = None if machines is None else list(machines)
-    found: list[Case] = []
+    selecting = None if machines is None else list(machines)
+
+    distinct: list[Case] = []
     for profile in profiles:
-        if known is not None:
-            selections = [(m.name, select(layout.plain_sections, parts, layout.model, m, profile)) for m in known]
-            found += _grouped(selections)
+        if selecting is not None:
+            selections = [(m.name, select(parts, layout.model, m, profile)) for m in selecting]
+            distinct += _grouped(selections)
         else:
-            found += _possible(layout, parts, profile, _MAX_CASES - len(found))
-    return tuple(found)
+            distinct += _possible(layout, parts, profile, _MAX_CASES - len(distinct))
+
+    return tuple(distinct)
 
 
 def labelled_cases(layout: Layout, machines: Iterable[Machine]) -> tuple[Case, ...]:
-    """Every case that the image allows in any profile, with those of `machines` that it is the case of.
+    """Every case that the image allows in any profile, with those of `machines` to which it applies.
 
-    Raises `FukiError` when there are too many to tell.
+    Raises `FukiError` if there are too many.
     """
     profiles: Sequence[int | None] = layout.profiles or (None,)
     names = {_key(case): case.machines for case in cases(layout, machines, profiles)}
@@ -99,26 +116,29 @@ def labelled_cases(layout: Layout, machines: Iterable[Machine]) -> tuple[Case, .
 
 
 def firmware_case(layout: Layout, profile: int | None, fwid: str) -> Case:
-    """That of a machine where the stub selects this firmware, and no devicetree; nothing where no id leads to it."""
+    """The case of a machine that selects this firmware and no devicetree; without firmware if no id leads to it."""
+    parts = searched(slices(layout.plain_sections), profile)
+
     selected: list[Section] = []
-    for part in slices(layout.plain_sections) if layout.model.matches_firmware else ():
-        if part.profile in {None, profile}:
-            found = [section for key, section in _selectable(part, DeviceType.UEFI_FW).values() if key == fwid]
-            selected = found or selected
-    measured = measured_sections(layout.plain_sections, layout.model, profile, selected)
+    for part in parts if layout.model.matches_firmware else ():
+        matching = [section for key, section in _selectable(part, DeviceType.UEFI_FW).values() if key == fwid]
+        selected = matching or selected
+
+    measured = measured_with(plainly_measured(parts, layout.model), selected)
     return Case(profile, fwid if selected else None, None, measured)
 
 
 def _key(case: Case) -> tuple[int | None, tuple[int, ...]]:
-    return case.profile, tuple(id(section) for section in case.measured)
+    return case.profile, tuple(section.index for section in case.measured)
 
 
 def _grouped(selections: Sequence[tuple[str, Selection]]) -> Iterator[Case]:
-    """Machines that select the same are one case."""
+    """One case for all machines that select the same sections."""
     groups: dict[tuple[int, ...], list[tuple[str, Selection]]] = {}
     for name, selection in selections:
-        key = tuple(id(section) for section in selection.measured)
+        key = tuple(section.index for section in selection.measured)
         groups.setdefault(key, []).append((name, selection))
+
     for members in groups.values():
         first = members[0][1]
         yield Case(
@@ -130,68 +150,79 @@ def _grouped(selections: Sequence[tuple[str, Selection]]) -> Iterator[Case]:
         )
 
 
-def _possible(layout: Layout, parts: Sequence[Slice], profile: int | None, room: int) -> list[Case]:
-    """Nothing selected first, then every firmware and devicetree that some hardware id of the image leads to."""
-    searched = [part for part in parts if part.profile is None or part.profile == profile]
+def _possible(layout: Layout, parts: Sequence[Slice], profile: int | None, limit: int) -> list[Case]:
+    """The case of no selection first, then every firmware and devicetree to which a hardware id of the image leads."""
+    own_parts = searched(parts, profile)
     firmware: dict[int, tuple[str, Section]] = {}
     trees: dict[int, tuple[str, Section]] = {}
-    for part in searched:
+
+    for part in own_parts:
         if layout.model.matches_firmware:
             firmware.update(_selectable(part, DeviceType.UEFI_FW))
         if layout.model.matches_devicetree:
             trees.update(_selectable(part, DeviceType.DEVICETREE))
-    if (1 + len(firmware)) * (1 + len(trees)) > room:
+
+    if (1 + len(firmware)) * (1 + len(trees)) > limit:
         raise FukiError(
             f"the image has {len(firmware)} firmware images and {len(trees)} devicetrees, too many to combine",
             where=layout.where,
             hint="name the machines that matter",
         )
-    found = []
-    for key, own in [(None, None), *firmware.values()]:
+
+    plain = plainly_measured(own_parts, layout.model)
+    possible = []
+    for key, image in [(None, None), *firmware.values()]:
         for tree_key, tree in [(None, None), *trees.values()]:
-            chosen = [section for section in (own, tree) if section is not None]
-            measured = measured_sections(layout.plain_sections, layout.model, profile, chosen)
-            found.append(Case(profile, key, tree_key, measured))
-    return found
+            chosen = [section for section in (image, tree) if section is not None]
+            possible.append(Case(profile, key, tree_key, measured_with(plain, chosen)))
+
+    return possible
 
 
 def _selectable(part: Slice, kind: DeviceType) -> dict[int, tuple[str, Section]]:
-    """The sections that the table of a slice leads to, and their keys; of several with one key the first."""
-    wanted = part.table.keys(kind) if part.table else {}
-    if kind is DeviceType.UEFI_FW:
-        keyed = [(image.fwid, image.section) for image in part.firmware]
-    else:
-        keyed = [(read_compatible(section), section) for section in part.devicetrees]
-    first: dict[str, Section] = {}
-    for key, section in keyed:
-        if key is not None and key in wanted:
-            first.setdefault(key, section)
-    return {id(section): (key, section) for key, section in first.items()}
+    """The sections that a slice's table can select, with their keys; of several with one key, the first."""
+    keys = part.table.keys(kind) if part.table else {}
+    return {
+        section.index: (key, section)
+        for (own_kind, key), section in part.selectable.items()
+        if own_kind is kind and key in keys
+    }
 
 
-def predict(contents: Contents, wanted: Sequence[Case], boot: Boot | None = None) -> tuple[Prediction, ...]:
-    """What is measured in each case, in the banks that `contents` has.
+def predict(contents: SectionDigests, selected: Sequence[Case], boot: Boot | None = None) -> tuple[Prediction, ...]:
+    """The measurements of each case, in the banks of `contents`.
 
-    Raises `FukiError` where the image cannot be measured at all, for instance one whose sections are impossibly large.
+    Raises `FukiError` if the image cannot be measured at all, for instance because its sections are impossibly large.
     """
-    how = boot or Boot()
+    circumstances = boot or Boot()
+    # Cases share most events: those around the sections by profile, and those of each section.
     around: dict[int | None, tuple[tuple[Event, ...], tuple[Event, ...]]] = {}
+    events_by_section: dict[int, tuple[Event, ...]] = {}
     predictions = []
-    for case in wanted:
-        subject = Subject(contents, case.profile, case.measured)
+
+    for case in selected:
+        subject = BootedProfile(contents, case.profile, case.measured)
         if case.profile not in around:
-            around[case.profile] = _around(subject, how)
+            around[case.profile] = _around(subject, circumstances)
         before, after = around[case.profile]
-        predictions.append(Prediction(case, contents.banks, (*before, *pcr11.section_events(subject), *after)))
+
+        for section in case.measured:
+            if section.index not in events_by_section:
+                events_by_section[section.index] = tuple(pcr11.section_events(section, contents))
+
+        section_events = chain.from_iterable(events_by_section[section.index] for section in case.measured)
+        predictions.append(Prediction(case, contents.banks, (*before, *section_events, *after)))
+
     return tuple(predictions)
 
 
-def _around(subject: Subject, boot: Boot) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
-    """What is measured before and after the sections, the same whatever the machine selects (stub.c)."""
-    line = settle(subject, boot)
+def _around(subject: BootedProfile, boot: Boot) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
+    """The events before and after the sections, which do not depend on the machine's selection (stub.c)."""
+    line = booted_command_line(subject, boot)
     banks = subject.contents.banks
     variables = pcr7.variable_events(boot.policy, banks) if boot.policy else ()
     authorities = pcr7.authority_events(boot.policy, banks) if boot.policy else {}
+
     before = (*variables, *pcr4.start_events(subject, boot), *pcr12.profile_events(subject))
     after = (
         *pcr12.passed_events(subject, line),
@@ -200,11 +231,12 @@ def _around(subject: Subject, boot: Boot) -> tuple[tuple[Event, ...], tuple[Even
         *pcr4.kernel_events(subject, boot),
         *pcr9.kernel_events(subject, line, boot),
     )
+
     return tuple(_vouched(before, authorities)), tuple(_vouched(after, authorities))
 
 
 def _vouched(events: Iterable[Event], authorities: Mapping[str, Event]) -> Iterator[Event]:
-    """The events, each program's behind what vouches for it: firmware verifies before it measures."""
+    """The events, each program's preceded by its authority: firmware verifies before it measures."""
     for event in events:
         if event.pcr == pcr4.PCR and event.source in authorities:
             yield authorities[event.source]

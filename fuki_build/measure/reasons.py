@@ -1,22 +1,24 @@
-"""Why a register has another value than predicted, in sentences."""
+"""Explanations, in sentences, of values that differ from the predicted ones."""
 
 from collections.abc import Iterator, Sequence
 
-from fuki_build.formats import event_data
-from fuki_build.formats.event_log import LoggedEvent, LogKind
+from fuki_build.formats.tcg import event_data
+from fuki_build.formats.tcg.event_log import LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
-from fuki_build.measure.contents import Contents
 from fuki_build.measure.events import Event
-from fuki_build.measure.explain import CC_REGISTERS, Explanation, Verdict
+from fuki_build.measure.explain import CC_REGISTERS, Explanation, RegisterVerdict
 from fuki_build.measure.registers import Digests
+from fuki_build.measure.section_digests import SectionDigests
 
 
-def reasons(explanation: Explanation, contents: Contents, kind: LogKind) -> Iterator[tuple[int, str]]:
-    """For each register, by the log's numbers, what in it is different from what the image predicts."""
-    unexpected = [item.event for item in explanation.events if item.verdict is Verdict.UNEXPECTED]
+def reasons(explanation: Explanation, contents: SectionDigests, kind: LogKind) -> Iterator[tuple[int, str]]:
+    """For each register, by the log's numbers, the differences from the image's prediction."""
+    unexpected = [item.event for item in explanation.events if item.verdict is RegisterVerdict.UNEXPECTED]
+
     for event in unexpected:
         words = _WORDS.get(event.register, _other) if kind is LogKind.TPM else _other
         yield event.register, words(event, explanation.missing, contents)
+
     for missing in explanation.missing:
         if not _told(missing, unexpected):
             yield _number(missing.pcr, kind), f"{missing.what} was not measured"
@@ -29,14 +31,15 @@ def _number(pcr: int, kind: LogKind) -> int:
 
 
 def _told(missing: Event, unexpected: Sequence[LoggedEvent]) -> bool:
-    """Whether something unexpected stands in its place, of which it was told already."""
-    there = [event for event in unexpected if event.register == missing.pcr and event.type_name == missing.type]
+    """Whether a missing event is already explained by an unexpected one in its place."""
+    replacements = [event for event in unexpected if event.register == missing.pcr and event.type_name == missing.type]
+
     if missing.pcr == pcr11.PCR:
-        return any(missing.what == f"content of {_section(event)}" for event in there)
-    return bool(there) and (missing.pcr == pcr9.PCR or missing.what == "the image")
+        return any(missing.what == f"content of {_section(event)}" for event in replacements)
+    return bool(replacements) and (missing.pcr == pcr9.PCR or missing.what == "the image")
 
 
-def _program(event: LoggedEvent, missing: tuple[Event, ...], contents: Contents) -> str:
+def _program(event: LoggedEvent, missing: tuple[Event, ...], contents: SectionDigests) -> str:
     path = event_data.describe(event)
     if _is(event, contents.image_digests()):
         return "the image itself was started once more"
@@ -51,21 +54,21 @@ def _section(event: LoggedEvent) -> str:
     return event_data.text(event.data)
 
 
-def _content(event: LoggedEvent, missing: tuple[Event, ...], _: Contents) -> str:
+def _content(event: LoggedEvent, missing: tuple[Event, ...], _: SectionDigests) -> str:
     name = _section(event)
     if any(e.what == f"content of {name}" for e in missing):
         return f"{name} has other content than in the image, or another one was selected"
     return f"{name} was measured, which the image does not have or the stub does not select"
 
 
-def _parameter(event: LoggedEvent, _: tuple[Event, ...], __: Contents) -> str:
+def _parameter(event: LoggedEvent, _: tuple[Event, ...], __: SectionDigests) -> str:
     words = event_data.describe(event)
     if event.type_name == "EV_IPL":
         return f"options were added: {words} (name them with --options, --smbios-options or --addon)"
     return f"{words} was measured: name the addon or credential that it belongs to"
 
 
-def _kernel(event: LoggedEvent, missing: tuple[Event, ...], _: Contents) -> str:
+def _kernel(event: LoggedEvent, missing: tuple[Event, ...], _: SectionDigests) -> str:
     tag = event_data.describe(event)
     if "initrd" in tag:
         return "the kernel got another initrd: credentials, extensions or an addon were joined to it"
@@ -74,7 +77,7 @@ def _kernel(event: LoggedEvent, missing: tuple[Event, ...], _: Contents) -> str:
     return f"{tag} was measured by something unknown"
 
 
-def _other(event: LoggedEvent, _: tuple[Event, ...], __: Contents) -> str:
+def _other(event: LoggedEvent, _: tuple[Event, ...], __: SectionDigests) -> str:
     return f"{event_data.describe(event)} is not expected"
 
 

@@ -1,12 +1,15 @@
 """Register arithmetic: banks, extending, replaying (TCG, "TPM 2.0 Library", part 1, 11.4.7 and 17)."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 
 from fuki_build.errors import RecipeError
+from fuki_build.formats.hashes import SIZES, new_hash
 
-BANKS: Mapping[str, int] = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
-"""Banks by hashlib's names, and the size of their registers in bytes."""
+BANKS: Mapping[str, int] = {bank: SIZES[bank] for bank in ("sha1", "sha256", "sha384", "sha512")}
+"""The banks that machines usually have, by hashlib's names, and the size of their registers in bytes.
+
+Other algorithms of `SIZES`, such as SM3, are computed on request, or if a log has them.
+"""
 
 Digests = Mapping[str, bytes]
 """The digests of one event, by bank."""
@@ -22,24 +25,24 @@ PHASES = (
 
 def digests(data: bytes, banks: Iterable[str]) -> Digests:
     """The digests of `data` in each bank."""
-    return {bank: hashlib.new(bank, data, usedforsecurity=False).digest() for bank in banks}
+    return {bank: new_hash(bank, data).digest() for bank in banks}
 
 
 def extend(bank: str, register: bytes, digest: bytes) -> bytes:
-    """A register after it was extended with a digest."""
-    return hashlib.new(bank, register + digest, usedforsecurity=False).digest()
+    """A register's value after extending it with a digest."""
+    return new_hash(bank, register + digest).digest()
 
 
 def replay(bank: str, extended: Iterable[bytes], start: bytes | None = None) -> bytes:
-    """A register after it was extended with these digests, from `start` or zeros on."""
-    register = bytes(BANKS[bank]) if start is None else start
+    """A register's value after extending it with these digests, starting from `start` or zeros."""
+    register = bytes(SIZES[bank]) if start is None else start
     for digest in extended:
         register = extend(bank, register, digest)
     return register
 
 
 def split_phases(path: str, where: str = "--phase") -> tuple[str, ...]:
-    """The words of a phase path such as `enter-initrd:leave-initrd`; empty ones do not count, as in systemd-measure.
+    """The words of a phase path such as `enter-initrd:leave-initrd`; empty ones are ignored, as in systemd-measure.
 
     Raises `RecipeError` for a path without words.
     """
@@ -49,9 +52,9 @@ def split_phases(path: str, where: str = "--phase") -> tuple[str, ...]:
     return words
 
 
-def check_banks(names: Iterable[str], where: str = "--bank") -> tuple[str, ...]:
+def check_banks(names: Iterable[str], where: str = "--bank", known: Mapping[str, int] = BANKS) -> tuple[str, ...]:
     """The banks in their usual order, each once. Raises `RecipeError` for an unknown one."""
-    wanted = {name.lower() for name in names}
-    for name in sorted(wanted - set(BANKS)):
-        raise RecipeError(f"there is no bank {name!r}", where=where, hint=f"there are: {', '.join(BANKS)}")
-    return tuple(bank for bank in BANKS if bank in wanted)
+    requested = {name.lower() for name in names}
+    for name in sorted(requested - set(known)):
+        raise RecipeError(f"there is no bank {name!r}", where=where, hint=f"there are: {', '.join(known)}")
+    return tuple(bank for bank in known if bank in requested)

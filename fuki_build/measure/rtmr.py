@@ -1,9 +1,9 @@
-"""RTMRs of Intel TDX: each stands for several registers of a TPM, whose events it holds in the order of time.
+"""RTMRs of Intel TDX: each stands for several TPM registers, whose events it contains in chronological order.
 
-A guest has them instead of a TPM. Where it has both, firmware measures into RTMRs alone, the stub into both, and the
-kernel into the TPM alone; what is predicted here is a guest without one. systemd-pcrphase and the other services that
-extend registers later know only TPMs: without one they end without doing anything (systemd-pcrextend(8), --graceful),
-so that boot phases are in no RTMR.
+A guest has them instead of a TPM. If it has both, firmware measures into RTMRs only, the stub into both, and the kernel
+into the TPM only; predictions are for a guest without a TPM. systemd-pcrphase and the other services that extend
+registers later support only TPMs: without one they exit without doing anything (systemd-pcrextend(8), --graceful), so
+that no RTMR contains boot phases.
 
 Sources: UEFI 2.10, 38.4.1, and Intel, "TDX Virtual Firmware Design Guide", for the registers; edk2's TdTcg2Dxe.c for
 what firmware measures; the stub's measure.c, and systemd's NEWS for 256 and 261; Linux's efi-stub-helper.c.
@@ -15,20 +15,19 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from fuki_build.image.layout import Layout
-from fuki_build.image.section import effective
 from fuki_build.image.stub import StubModel
 from fuki_build.measure import pcr4
-from fuki_build.measure.boot import Boot, Way
-from fuki_build.measure.events import CONSTANT, Event, Who
+from fuki_build.measure.boot import Boot, BootMethod
+from fuki_build.measure.events import CONSTANT, Event, Measurer
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import digests, replay
 
 BANK = "sha384"
 """RTMRs have one bank."""
 PCRS: Mapping[int, tuple[int, ...]] = {0: (1, 7), 1: (2, 3, 4, 5, 6), 2: tuple(range(8, 16))}
-"""Registers of a TPM that each RTMR stands for. RTMR3 is left to the running system; PCR 0 is MRTD."""
+"""TPM registers that each RTMR stands for. RTMR3 is reserved for the running system; PCR 0 corresponds to MRTD."""
 FIRMWARE, SYSTEM = 1, 2
-"""The RTMRs that are predicted: programs that firmware loads; what the stub and the kernel measure."""
+"""The predicted RTMRs: for programs that firmware loads, and for measurements by the stub and the kernel."""
 
 _GPT_PCR = 5
 _EXITS = (b"Exit Boot Services Invocation", b"Exit Boot Services Returned with Success")
@@ -41,7 +40,7 @@ _LOADERS = "boot loaders measure more than is predicted of them: shim its lists 
 
 
 class Rtmr(Struct, frozen=True):
-    """A register after the kernel took over, and its events; `unknown` says why it cannot be told."""
+    """A register after the kernel took over, and its events; `unknown` says why it cannot be predicted."""
 
     number: int
     events: tuple[Event, ...]
@@ -53,28 +52,29 @@ class Rtmr(Struct, frozen=True):
 
     @property
     def value(self) -> bytes | None:
-        """48 bytes; None where it cannot be told."""
+        """48 bytes; None if it cannot be predicted."""
         return None if self.unknown else replay(BANK, (event.digests[BANK] for event in self.events))
 
 
 def rtmrs(prediction: Prediction, boot: Boot, layout: Layout) -> tuple[Rtmr, ...]:
     """RTMR1 and RTMR2 of a guest that boots the image, `layout`, as it was predicted in the bank sha384.
 
-    Two things are taken for granted: that no device brings a driver in its ROM, and that the kernel's first call of
-    ExitBootServices succeeds. Each would add to RTMR1.
+    Two assumptions are made: no device has a driver in its ROM, and the kernel's first call of ExitBootServices
+    succeeds. Otherwise RTMR1 has more events.
     """
     events = tuple(_in_guest(event, layout, prediction.case.profile) for event in measured(prediction, layout.model))
-    own = {number: tuple(event for event in events if event.pcr in PCRS[number]) for number in (FIRMWARE, SYSTEM)}
-    own[FIRMWARE] = (*_with_partitions(own[FIRMWARE], boot), *_exits())
-    return tuple(Rtmr(number, found, _unknown(found, boot)) for number, found in own.items())
+    events_of = {number: tuple(event for event in events if event.pcr in PCRS[number]) for number in (FIRMWARE, SYSTEM)}
+    events_of[FIRMWARE] = (*_with_partitions(events_of[FIRMWARE], boot), *_exits())
+    return tuple(Rtmr(number, extended, _unknown(extended, boot)) for number, extended in events_of.items())
 
 
 def measured(prediction: Prediction, model: StubModel) -> tuple[Event, ...]:
-    """Those of the events that are measured in a guest with RTMRs: older stubs measure some, or all, into TPMs only."""
+    """The events that occur in a guest with RTMRs: older stubs measure some, or all, into TPMs only."""
     return tuple(
         event
         for event in prediction.events
-        if event.by is not Who.STUB or (model.measures_cc and (model.measures_cc_tags or event.type != "EV_EVENT_TAG"))
+        if event.by is not Measurer.STUB
+        or (model.measures_cc and (model.measures_cc_tags or event.type != "EV_EVENT_TAG"))
     )
 
 
@@ -86,33 +86,33 @@ def _unknown(events: tuple[Event, ...], boot: Boot) -> str:
 
 
 def _in_guest(event: Event, layout: Layout, profile: int | None) -> Event:
-    if event.by is not Who.KERNEL or not _is_old(layout, profile):
+    if event.by is not Measurer.KERNEL or not _is_old(layout, profile):
         return event
     return Event(event.pcr, event.type, event.what, event.source, event.by, {}, _OLD_KERNEL)
 
 
 def _is_old(layout: Layout, profile: int | None) -> bool:
     """Whether `.uname` names a kernel that does not measure without a TPM."""
-    for section in effective(layout.plain_sections, profile):
+    for section in layout.effective(profile):
         if section.name == ".uname":
-            found = re.match(rb"(\d{1,4})\.(\d{1,4})", section.content.read_at(0, _MAX_RELEASE))
-            return found is not None and (int(found[1]), int(found[2])) < _FIRST_KERNEL
+            match = re.match(rb"(\d{1,4})\.(\d{1,4})", section.content.read_at(0, _MAX_RELEASE))
+            return match is not None and (int(match[1]), int(match[2])) < _FIRST_KERNEL
     return False
 
 
 def _with_partitions(events: tuple[Event, ...], boot: Boot) -> Iterator[Event]:
-    """The events, with the partition table before the first program that comes from a disk."""
-    due = boot.way is Way.DISK and boot.partitions != b""
+    """The events, with the partition table before the first program from a disk."""
+    due = boot.method is BootMethod.DISK and boot.partitions != b""
     for event in events:
         if due and event.type == pcr4.APPLICATION:
-            found = {} if boot.partitions is None else digests(boot.partitions, [BANK])
+            known = {} if boot.partitions is None else digests(boot.partitions, [BANK])
             unknown = _NO_TABLE if boot.partitions is None else ""
-            what = "the partition table"
-            yield Event(_GPT_PCR, "EV_EFI_GPT_EVENT", what, "the disk", Who.FIRMWARE, found, unknown)
+            description = "the partition table"
+            yield Event(_GPT_PCR, "EV_EFI_GPT_EVENT", description, "the disk", Measurer.FIRMWARE, known, unknown)
             due = False
         yield event
 
 
 def _exits() -> Iterator[Event]:
     for text in _EXITS:
-        yield Event(_GPT_PCR, "EV_EFI_ACTION", text.decode(), CONSTANT, Who.FIRMWARE, digests(text, [BANK]))
+        yield Event(_GPT_PCR, "EV_EFI_ACTION", text.decode(), CONSTANT, Measurer.FIRMWARE, digests(text, [BANK]))

@@ -1,28 +1,23 @@
-"""Predictions in plain, typed words: what `--json`, outputs and templates show."""
+"""Predictions as plain, typed values: the form that `--json`, outputs and templates show."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Struct
-
-from fuki_build.image.describe import StubView, describe
+from fuki_build.formats.documents import Document, View
+from fuki_build.image.describe import StubView, stub_view
 from fuki_build.image.layout import Layout
+from fuki_build.image.profiles import profile_ids
 from fuki_build.measure import pcr11, rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, in_hex
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.rtmr import Rtmr
 
-FORMAT_VERSION = 1
-"""Of everything below; raised when a field changes its meaning or goes away."""
-
-
-class View(Struct, frozen=True, rename="kebab"):
-    pass
+_EventFacts = tuple[int | str | tuple[str, bytes], ...]
 
 
 class EventView(View, frozen=True):
-    """One measurement: digests by bank in hex. Where `unknown` says why it cannot be told, they are empty."""
+    """One measurement: digests by bank in hex; empty where `unknown` says why they cannot be predicted."""
 
     pcr: int
     type: str
@@ -34,9 +29,9 @@ class EventView(View, frozen=True):
 
 
 class RegisterView(View, frozen=True):
-    """A register's values by bank, in hex; PCR 11's after a phase path, null before the first phase.
+    """A register's values by bank, in hex; for PCR 11 after a phase path, which is null before the first phase.
 
-    Where `unknown` says why it cannot be told, `values` is empty.
+    `values` is empty where `unknown` says why they cannot be predicted.
     """
 
     pcr: int
@@ -46,9 +41,9 @@ class RegisterView(View, frozen=True):
 
 
 class RtmrView(View, frozen=True):
-    """A runtime measurement register of a TDX guest, with SHA-384 in hex, and the events that make it.
+    """A runtime measurement register of a TDX guest, with SHA-384 in hex, and the events that extend it.
 
-    `value` is null where `unknown` says why it cannot be told.
+    `value` is null where `unknown` says why it cannot be predicted.
     """
 
     name: str
@@ -58,15 +53,16 @@ class RtmrView(View, frozen=True):
 
 
 class CaseView(View, frozen=True):
-    """A profile on machines that select the same; `machines` is empty where they are all that select it.
+    """A profile on machines that select the same; `machines` is empty if the case stands for all such machines.
 
+    They select firmware by its `fwid` and a devicetree by its `compatible` string, null where they select none.
     `rtmrs` is empty where they were not asked for.
     """
 
     profile: int | None
     profile_id: str | None
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     machines: Sequence[str]
     registers: Sequence[RegisterView]
     events: Sequence[EventView]
@@ -74,12 +70,12 @@ class CaseView(View, frozen=True):
 
 
 class BootView(View, frozen=True):
-    """How the image is taken to be started; `variables` are the SHA-256 of those that PCR 7 is predicted from.
+    """The assumed start of the image; `variables` are the SHA-256 of those that PCR 7 is predicted from.
 
     `partitions` is the SHA-384 of the disk's partition table, as it is measured.
     """
 
-    way: str
+    method: str
     options: str | None
     smbios_options: str | None
     console: str | None
@@ -93,8 +89,7 @@ class BootView(View, frozen=True):
     addons: Sequence[str]
 
 
-class PredictionsView(View, frozen=True):
-    version: int
+class PredictionsView(Document, frozen=True):
     image: str
     stub: StubView | None
     banks: Sequence[str]
@@ -112,21 +107,24 @@ def predictions_view(
     *,
     rtmrs: bool = False,
 ) -> PredictionsView:
-    """All predictions, of these registers or of all; `phases` are the words of phase paths.
+    """All predictions, for these registers or for all; `phases` are the words of phase paths.
 
-    With `rtmrs`, of those too: the predictions must have their bank.
+    `rtmrs` adds those registers: the predictions must have their bank.
     """
-    image = describe(layout)
-    names = {profile.number: profile.id for profile in image.profiles}
+    names = profile_ids(layout)
+
+    # Cases share most of their events, so each is described once.
+    events = {_facts(event): event for prediction in predictions for event in prediction.events}
+    views = {facts: event_view(event) for facts, event in events.items()}
+
     return PredictionsView(
-        version=FORMAT_VERSION,
         image=layout.name,
-        stub=image.stub,
+        stub=stub_view(layout),
         banks=predictions[0].banks if predictions else (),
         phases=[":".join(words) for words in phases],
         boot=boot_view(boot),
         predictions=[
-            _case(prediction, names, phases, registers, rtmr.rtmrs(prediction, boot, layout) if rtmrs else ())
+            _case(prediction, names, views, phases, registers, rtmr.rtmrs(prediction, boot, layout) if rtmrs else ())
             for prediction in predictions
         ],
     )
@@ -135,20 +133,22 @@ def predictions_view(
 def _case(
     prediction: Prediction,
     names: Mapping[int, str | None],
+    views: Mapping[_EventFacts, EventView],
     phases: Sequence[Sequence[str]],
     registers: Sequence[int],
     rtmrs: Sequence[Rtmr],
 ) -> CaseView:
     case = prediction.case
-    wanted = [pcr for pcr in prediction.registers if not registers or pcr in registers]
+    shown = [pcr for pcr in prediction.registers if not registers or pcr in registers]
+
     return CaseView(
         profile=case.profile,
         profile_id=None if case.profile is None else names.get(case.profile),
-        firmware=case.firmware,
-        devicetree=case.devicetree,
+        fwid=case.firmware,
+        compatible=case.devicetree,
         machines=case.machines,
-        registers=[view for pcr in wanted for view in _registers(prediction, pcr, phases)],
-        events=[event_view(event) for event in prediction.events if event.pcr in wanted],
+        registers=[view for pcr in shown for view in _registers(prediction, pcr, phases)],
+        events=[views[_facts(event)] for event in prediction.events if event.pcr in shown],
         rtmrs=[_rtmr(register) for register in rtmrs],
     )
 
@@ -161,10 +161,17 @@ def _rtmr(register: Rtmr) -> RtmrView:
 
 def _registers(prediction: Prediction, pcr: int, phases: Sequence[Sequence[str]]) -> Iterator[RegisterView]:
     paths = ((), *phases) if pcr == pcr11.PCR else ((),)
+    unknown = prediction.unknown(pcr)
     for words in paths:
         values = {bank: prediction.value(pcr, bank, words) for bank in prediction.banks}
         known = {bank: value.hex() for bank, value in values.items() if value is not None}
-        yield RegisterView(pcr, ":".join(words) or None, known, prediction.unknown(pcr))
+        yield RegisterView(pcr, ":".join(words) or None, known, unknown)
+
+
+def _facts(event: Event) -> _EventFacts:
+    """All of an event, as a key: equal events look the same."""
+    words = (event.type, event.what, event.source, event.by.value, event.unknown)
+    return event.pcr, *words, *event.digests.items()
 
 
 def event_view(event: Event) -> EventView:
@@ -175,7 +182,7 @@ def event_view(event: Event) -> EventView:
 
 def boot_view(boot: Boot) -> BootView:
     return BootView(
-        way=boot.way.value,
+        method=boot.method.value,
         options=boot.options,
         smbios_options=boot.smbios,
         console=boot.console,

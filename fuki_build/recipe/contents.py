@@ -3,21 +3,21 @@
 from msgspec import Struct
 
 from fuki_build.errors import FormatError, RecipeError, raised_as
-from fuki_build.formats import hwids, sbat
+from fuki_build.formats.uki import hwids, sbat
 from fuki_build.image.blob import Blob
 from fuki_build.image.kernel import Kernel, read_kernel, release
-from fuki_build.image.section import IMAGE_ORDER, STUB_MEASURED, STUB_OWN, Section
+from fuki_build.image.section import HAND_OVER, IMAGE_ORDER, STUB_MEASURED, STUB_OWN, Section
 from fuki_build.recipe.firmware import FirmwareSet
 from fuki_build.recipe.hwids import read_devices
 from fuki_build.recipe.inputs import Inputs
-from fuki_build.recipe.model import Contents, InlineText, TextFile
+from fuki_build.recipe.model import ContentTable, InlineText, TextFile
 from fuki_build.recipe.text import place_of
 
 _INITRD_ALIGNMENT = 4
 """The kernel wants each of several concatenated archives to start at such an offset."""
 
 
-class Slice(Struct, frozen=True):
+class ResolvedContents(Struct, frozen=True):
     """The sections of the base, a profile or an addon, in file order, without `.sbat` and `.profile`."""
 
     sections: tuple[Section, ...]
@@ -25,8 +25,8 @@ class Slice(Struct, frozen=True):
 
 
 def resolve_contents(
-    contents: Contents, firmware: FirmwareSet, profile: int | None, inputs: Inputs, where: str
-) -> Slice:
+    contents: ContentTable, firmware: FirmwareSet, profile: int | None, inputs: Inputs, where: str
+) -> ResolvedContents:
     """Everything that `contents` names, as sections whose bytes stay where they are."""
     kernel = _kernel(contents, inputs, where)
     found: dict[str, list[tuple[Blob, str]]] = {}
@@ -54,10 +54,10 @@ def resolve_contents(
     add(".hwids", *_hwids(contents, firmware, inputs, where))
     sections = [Section(name, *item, profile) for name in IMAGE_ORDER for item in found.get(name, [])]
     sections = _insert_firmware(sections, firmware)
-    return Slice((*sections, *_extra(contents, profile, inputs, where)), kernel)
+    return ResolvedContents((*sections, *_extra(contents, profile, inputs, where)), kernel)
 
 
-def _kernel(contents: Contents, inputs: Inputs, where: str) -> Kernel | None:
+def _kernel(contents: ContentTable, inputs: Inputs, where: str) -> Kernel | None:
     if contents.linux is None:
         return None
     place = f"{where}.linux"
@@ -65,7 +65,7 @@ def _kernel(contents: Contents, inputs: Inputs, where: str) -> Kernel | None:
     inputs.blob(path, place)
     with raised_as(RecipeError, place):
         kernel = read_kernel(path, inputs.workspace, place)
-    inputs.note(path, place, kernel.packed_sha256)
+    inputs.note(path, place, kernel.packed_sha256 or kernel.content.sha256_in_memory)
     return kernel
 
 
@@ -77,7 +77,7 @@ def _text_file(value: str | TextFile) -> str:
     return value.file if isinstance(value, TextFile) else "recipe"
 
 
-def _cmdline(contents: Contents, inputs: Inputs, where: str) -> Blob:
+def _cmdline(contents: ContentTable, inputs: Inputs, where: str) -> Blob:
     value = contents.cmdline
     if isinstance(value, TextFile):
         return Blob.of_bytes(inputs.text(value, f"{where}.cmdline"))
@@ -85,7 +85,7 @@ def _cmdline(contents: Contents, inputs: Inputs, where: str) -> Blob:
     return Blob.of_bytes(" ".join((value or "").split()).encode())
 
 
-def _initrd(contents: Contents, inputs: Inputs, where: str) -> tuple[Blob, str]:
+def _initrd(contents: ContentTable, inputs: Inputs, where: str) -> tuple[Blob, str]:
     if isinstance(contents.initrd, str):
         return inputs.file(contents.initrd, f"{where}.initrd"), contents.initrd
     blobs = [inputs.file(path, f"{where}.initrd[{i}]") for i, path in enumerate(contents.initrd)]
@@ -94,7 +94,7 @@ def _initrd(contents: Contents, inputs: Inputs, where: str) -> tuple[Blob, str]:
     return sum(blobs, Blob()), ", ".join(contents.initrd)
 
 
-def _uname(contents: Contents, kernel: Kernel | None, where: str) -> tuple[Blob, str]:
+def _uname(contents: ContentTable, kernel: Kernel | None, where: str) -> tuple[Blob, str]:
     if contents.uname is not None and contents.uname != "auto":
         return Blob.of_bytes(contents.uname.encode()), "recipe"
     if kernel is None:
@@ -108,7 +108,7 @@ def _uname(contents: Contents, kernel: Kernel | None, where: str) -> tuple[Blob,
     return Blob.of_bytes(text.encode()), contents.linux or ""
 
 
-def _hwids(contents: Contents, firmware: FirmwareSet, inputs: Inputs, where: str) -> tuple[Blob, str]:
+def _hwids(contents: ContentTable, firmware: FirmwareSet, inputs: Inputs, where: str) -> tuple[Blob, str]:
     devices = [*read_devices(contents.hwids, inputs, f"{where}.hwids"), *firmware.devices]
     if not devices:
         return Blob(), ""
@@ -123,8 +123,8 @@ def _insert_firmware(sections: list[Section], firmware: FirmwareSet) -> list[Sec
     return [*before, *firmware.sections, *sections[len(before) :]]
 
 
-def _extra(contents: Contents, profile: int | None, inputs: Inputs, where: str) -> list[Section]:
-    taken = {*STUB_MEASURED, *STUB_OWN}
+def _extra(contents: ContentTable, profile: int | None, inputs: Inputs, where: str) -> list[Section]:
+    taken = {*STUB_MEASURED, *STUB_OWN, HAND_OVER}
     found = []
     for name, value in contents.sections.items():
         place = place_of(f"{where}.sections", name)
@@ -138,14 +138,16 @@ def _extra(contents: Contents, profile: int | None, inputs: Inputs, where: str) 
     return found
 
 
-def sbat_lines(contents: Contents, default: str, inputs: Inputs, where: str) -> tuple[str, ...]:
+def sbat_lines(contents: ContentTable, default: str, inputs: Inputs, where: str) -> tuple[str, ...]:
     """The recipe's own SBAT components, or the default one."""
     place = f"{where}.sbat"
     if isinstance(contents.sbat, TextFile):
         return _parse_sbat(inputs.text(contents.sbat, place), place)
     lines: list[str] = []
     for index, item in enumerate(contents.sbat or (default,)):
-        where_item = f"{place}[{index}]" if contents.sbat else place
+        where_item = (
+            f"{place}[{index}]" if contents.sbat and any(isinstance(i, TextFile) for i in contents.sbat) else place
+        )
         data = inputs.text(item, where_item)
         lines += _parse_sbat(data if isinstance(item, TextFile) else f"{sbat.HEADER}\n".encode() + data, where_item)
     return tuple(lines)
@@ -153,4 +155,7 @@ def sbat_lines(contents: Contents, default: str, inputs: Inputs, where: str) -> 
 
 def _parse_sbat(table: bytes, where: str) -> tuple[str, ...]:
     with raised_as(RecipeError, where, of=FormatError):
-        return sbat.parse(table)
+        lines = sbat.parse(table)
+    for problem in sbat.problems(sbat.decode(table)):
+        raise RecipeError(problem, where=where)
+    return lines

@@ -1,6 +1,5 @@
 """`enroll` of a `[[fuki.firmware]]`: the firmware with Secure Boot keys in its variable store."""
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 from fuki_build.errors import located
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import SourceContext
+from fuki_build.image.assemble import blob_digest
+from fuki_build.image.blob import Blob
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import EnrollTable
 
@@ -20,20 +21,19 @@ def enroll_firmware(
     `source`, which the recipe calls `name`, and the certificates become inputs. `place` is the firmware table's.
     """
     # cryptography is slow to load.
-    from fuki_build.formats import x509  # noqa: PLC0415
-    from fuki_build.signing import enrollment  # noqa: PLC0415
+    from fuki_build.formats.asn1 import x509  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import enrollment  # noqa: PLC0415
 
     where = f"{place}.enroll"
     with located(f"{where}.backend"):
         enroller = host.enroller(table.backend)
-    wanted = enrollment.Wanted(
+    files = enrollment.KeyFiles(
         table.pk, table.kek, table.db, table.dbx, table.owner, table.microsoft, table.secure_boot
     )
     keys = enrollment.load_keys(
-        wanted, lambda path, at: inputs.read(inputs.path(path, at), at), lambda key: f"{where}.{key}"
+        files, lambda path, at: inputs.read(inputs.path(path, at), at), lambda key: f"{where}.{key}"
     )
-    with source.open("rb") as file:
-        inputs.note(source, place, hashlib.file_digest(file, "sha256").hexdigest(), name=name)
+    inputs.note(source, place, blob_digest(Blob.of_file(source)).hex(), name=name)
     workspace = Path(tempfile.mkdtemp(dir=inputs.workspace))
     target = workspace / source.name
     with located(where):

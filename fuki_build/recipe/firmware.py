@@ -6,19 +6,20 @@ from typing import Any
 from msgspec import Struct
 
 from fuki_build.errors import FormatError, RecipeError, located, raised_as
-from fuki_build.formats import efifw
-from fuki_build.formats.hwids import Device
-from fuki_build.hooks.host import PluginHost, blame, loaded_machines
-from fuki_build.hooks.options import NoOptions
+from fuki_build.formats.uki import efifw
+from fuki_build.formats.uki.hwids import Device
+from fuki_build.hooks.host import PluginHost, loaded_machines
 from fuki_build.hooks.records import FirmwareFile, SourceContext
 from fuki_build.image.blob import Blob
+from fuki_build.image.guard import note_named, note_read
 from fuki_build.image.section import Section
-from fuki_build.recipe.convert import convert, convert_options, split
 from fuki_build.recipe.enrollment import enroll_firmware
 from fuki_build.recipe.hwids import listed_devices
+from fuki_build.recipe.igvm import wrap_firmware
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.machines import Declared, choose_devices, declared_machines
-from fuki_build.recipe.model import FirmwareTable
+from fuki_build.recipe.model import FirmwareTable, IgvmTable
+from fuki_build.recipe.plugin_tables import read_plugin_table
 
 
 class FirmwareSet(Struct):
@@ -34,13 +35,13 @@ def resolve_firmware(
     tables: tuple[dict[str, Any], ...], profile: int | None, inputs: Inputs, host: PluginHost, where: str
 ) -> FirmwareSet:
     """Fetch every table's firmware from its source. Errors name the table."""
-    found = FirmwareSet()
+    resolved = FirmwareSet()
     for index, data in enumerate(tables):
         place = f"{where}[{index}]"
         with located(place):
-            _resolve_one(data, profile, inputs, host, place, found)
-    found.devices += choose_devices(found.declared, loaded_machines(host))
-    return found
+            _resolve_one(data, profile, inputs, host, place, resolved)
+    resolved.devices += choose_devices(resolved.declared, loaded_machines(host))
+    return resolved
 
 
 def _resolve_one(
@@ -49,7 +50,7 @@ def _resolve_one(
     inputs: Inputs,
     host: PluginHost,
     where: str,
-    found: FirmwareSet,
+    resolved: FirmwareSet,
 ) -> None:
     table, file = _fetch(data, inputs, host, where)
     fwid = table.id or file.id
@@ -62,30 +63,42 @@ def _resolve_one(
     local = file.path.is_relative_to(inputs.recipe.directory)
     name = inputs.name(file.path) if local else f"{table.source}:{fwid}/{file.path.name}"
     inputs.dependencies.extend(file.inputs)
+    for path in file.inputs:
+        note_read(path)
     origin = {"source": table.source, **file.origin}
     if table.enroll is None:
-        inputs.note(file.path, where, name=name)
+        inputs.note(file.path, where, blob.sha256_in_memory, name)
     else:
         path, more = enroll_firmware(table.enroll, file.path, name, inputs, host, where)
         blob = Blob.of_file(path)
         name = f"{name}, with keys enrolled"
         origin |= more
+    if table.igvm is not None:
+        # Behind enrolling: the keys are part of what is measured.
+        blob = _wrap(table.igvm, blob, inputs, where)
+        name = f"{name}, as an IGVM file"
+        origin |= {"igvm": ", ".join(table.igvm.platforms)}
     with raised_as(RecipeError, f"{where}.id", of=FormatError):
         header = Blob.of_bytes(efifw.encode_header(fwid, blob.size))
-    found.sections.append(Section(".efifw", header + blob, name, profile))
-    found.devices += listed_devices(table, fwid, inputs, where)
-    found.declared += declared_machines(table, fwid, profile, inputs, host, where)
-    found.origins[fwid] = origin
+    resolved.sections.append(Section(".efifw", header + blob, name, profile))
+    resolved.devices += listed_devices(table, fwid, inputs, where)
+    resolved.declared += declared_machines(table, fwid, profile, inputs, host, where)
+    resolved.origins[fwid] = origin
+
+
+def _wrap(table: IgvmTable, firmware: Blob, inputs: Inputs, where: str) -> Blob:
+    def read(text: str, place: str) -> Blob:
+        return Blob.of_bytes(inputs.read(inputs.path(text, place), place))
+
+    def place(key: str) -> str:
+        return f"{where}.igvm.{key}".removesuffix(".")
+
+    return wrap_firmware(table, firmware, inputs.file, read, place)
 
 
 def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -> tuple[FirmwareTable, FirmwareFile]:
-    if not isinstance(data.get("source"), str):
-        convert(split(data, FirmwareTable, NoOptions)[0], FirmwareTable, where)
-    with located(f"{where}.source"):
-        source, plugin = (found := host.firmware_source(data["source"])).thing, found.plugin
-    common, rest = split(data, FirmwareTable, source.Options)
-    table = convert(common, FirmwareTable, where)
-    options = convert_options(rest, source.Options, FirmwareTable, where)
+    source = read_plugin_table(data, "source", FirmwareTable, host.firmware_source, where)
+    note_named(source.options, inputs.recipe.directory)
     context = SourceContext(inputs.recipe.directory, inputs.workspace)
-    with blame(plugin, f"failed in firmware source {source.name!r}"):
-        return table, source().fetch(options, context)
+    with source.contribution.running():
+        return source.table, source.contribution.thing().fetch(source.options, context)

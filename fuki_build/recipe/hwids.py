@@ -8,7 +8,7 @@ import msgspec
 
 from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats.documents import decode_json
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import FirmwareTable
 

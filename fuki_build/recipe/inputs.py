@@ -53,8 +53,7 @@ class Inputs(Struct):
         """A file to be copied into the image."""
         path = self.path(text, where)
         blob = self.blob(path, where)
-        # What is empty makes no section, so nothing will read it later.
-        self.note(path, where, None if blob.size else hashlib.sha256().hexdigest())
+        self.note(path, where, blob.sha256_in_memory if blob.size else hashlib.sha256().hexdigest())
         return blob
 
     def blob(self, path: Path, where: str) -> Blob:
@@ -74,9 +73,10 @@ class Inputs(Struct):
         return data
 
     def _refuse(self, error: FukiError, where: str, path: Path) -> RecipeError:
-        relative = not self.recipe.directory.is_absolute() or path.is_relative_to(self.recipe.directory)
-        given_as_it_is = self.recipe.caller is not None and path.is_absolute() and not relative
-        hint = error.hint or (None if given_as_it_is else "paths are relative to the recipe")
+        directory = self.recipe.directory
+        below = path.is_relative_to(directory) if directory.is_absolute() else not path.is_absolute()
+        # What a caller gives is relative to the current directory, and absolute by now.
+        hint = error.hint or ("paths are relative to the recipe" if below or self.recipe.caller is None else None)
         return RecipeError(error.message, where=where, hint=hint)
 
     def file_or_text(self, value: str | InlineText, where: str) -> Blob:

@@ -6,15 +6,16 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError, RecipeError, raised_as
-from fuki_build.formats import env_file, hwids, pe
-from fuki_build.formats.hwids import Device
-from fuki_build.formats.pe import HEAD_SIZE
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe import HEAD_SIZE
+from fuki_build.formats.uki import env_file, hwids
+from fuki_build.formats.uki.hwids import Device
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.image.kernel import Kernel
 from fuki_build.image.section import MATCHED, STUB_OWN, Section
 from fuki_build.recipe.caller import JoinedProfile
-from fuki_build.recipe.contents import Slice
+from fuki_build.recipe.contents import ResolvedContents
 
 _MAX_TEXT = 64 * 1024
 _UPSTREAM = frozenset(
@@ -52,7 +53,7 @@ def profile_id(text: Blob, where: str) -> str:
         return env_file.decode(text.read_small(_MAX_TEXT, "the .profile")).get("ID", "")
 
 
-def join_sections(own: Slice, joined: Sequence[Section], number: int, where: str) -> Slice:
+def join_sections(own: ResolvedContents, joined: Sequence[Section], number: int, where: str) -> ResolvedContents:
     """A profile's sections with those of an image: these stand, and of the recipe's what they leave open.
 
     Hardware ids of both are one table; firmware and devicetrees of both are there.
@@ -69,10 +70,10 @@ def join_sections(own: Slice, joined: Sequence[Section], number: int, where: str
         )
         for section in joined
     ]
-    return Slice((*sections, *more), _kernel(joined, where) or own.kernel)
+    return ResolvedContents((*sections, *more), _kernel(joined, where) or own.kernel)
 
 
-def _with_devices(section: Section, own: Slice, where: str) -> Section:
+def _with_devices(section: Section, own: ResolvedContents, where: str) -> Section:
     tables = [s.content for s in own.sections if s.name == ".hwids"]
     if not tables:
         return section

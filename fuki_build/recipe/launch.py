@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import RecipeError, located, raised_as
-from fuki_build.hooks.host import Contribution, PluginHost, blame
+from fuki_build.hooks.host import Contribution, PluginHost
 from fuki_build.hooks.launch import DirectBootMode, LaunchModel, LaunchParameters, LaunchSite, Svsm
 from fuki_build.image.blob import Blob
 from fuki_build.recipe.model import LaunchTable
@@ -20,7 +20,7 @@ _NO_MODELS = "no loaded plugin predicts launch measurements"
 _NO_MODELS_HINT = "load one: 'fuki --plugin coco launch …', or plugins = [\"coco\"] in the recipe"
 
 
-class LaunchRequest(Struct, frozen=True):
+class LaunchRequest(Struct, frozen=True, kw_only=True):
     """What one table asks for; boots are added for each firmware. No `technologies` or `firmware` means all.
 
     `named` technologies were asked for by the user, not by a platform: what cannot do them is an error.
@@ -92,7 +92,7 @@ def models(host: PluginHost, where: str | None = None) -> Mapping[str, Contribut
 def _check_vmms(names: Sequence[str], known: Mapping[str, Contribution[LaunchModel]], where: str) -> None:
     vmms: dict[str, None] = {}
     for model in known.values():
-        with blame(model.plugin, f"failed in launch model {model.thing.name!r}"):
+        with model.running():
             vmms |= dict.fromkeys(model.thing.vmms)
     for index, name in enumerate(names):
         if name not in vmms:
@@ -118,9 +118,9 @@ def _svsm(table: LaunchTable, directory: Path, where: str) -> Svsm | None:
 def _sites(text: str, host: PluginHost, where: str) -> Sequence[LaunchSite]:
     name, colon, selector = text.partition(":")
     with located(where):
-        found = host.platform(name)
-        with blame(found.plugin, f"failed in platform {name!r}"):
-            sites = found.thing.launch_sites(selector if colon else None)
+        platform = host.platform(name)
+        with platform.running():
+            sites = platform.thing.launch_sites(selector if colon else None)
     if not sites:
         hint = "name technology, vmm, vcpus and vcpu-model instead"
         raise RecipeError(f"how {text} launches confidential guests is not known", where=where, hint=hint)

@@ -7,11 +7,11 @@ from uuid import UUID
 from msgspec import Struct
 
 from fuki_build.errors import RecipeError, located, raised_as
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, WIDE_TO_NARROW, Dialect, chid, identity, stub_chids
 from fuki_build.hardware.machine import Machine, from_table
-from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Platform
 from fuki_build.image.blob import Blob
 from fuki_build.recipe.inputs import Inputs
@@ -101,9 +101,10 @@ def find_machines(
 
 def platform_machines(text: str, host: PluginHost, where: str) -> Sequence[Machine]:
     name, _, selector = text.partition(":")
-    platform = _platform(text, host, where)
-    with located(where), blame(host.platform(name).plugin, f"failed in platform {name!r}"):
-        return list(platform.machines(selector or None))
+    with located(where):
+        platform = host.platform(name)
+        with platform.running():
+            return list(platform.thing.machines(selector or None))
 
 
 def _platform(text: str, host: PluginHost, where: str) -> Platform:

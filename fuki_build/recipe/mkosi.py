@@ -2,8 +2,8 @@
 
 Keys are the recipe's in mkosi's CamelCase. `[fuki]`'s and `[fuki.image]`'s stand side by side (`Name=`, `Linux=`,
 `OsRelease=`); a list's items are separated by white space or given by repeating the key; a table of an array is one
-line of words `key=value` (`Firmware=source=directory path=firmware/ovmf platforms=qemu`). What is longer goes into
-a fuki.toml beside it, named by `Recipe=`, over which the keys here then stand.
+line of words `key=value` (`Firmware=source=directory path=firmware/ovmf platforms=qemu`), and so is `HandOver=`.
+What is longer goes into a fuki.toml beside it, named by `Recipe=`, over which the keys here then stand.
 """
 
 import re
@@ -22,6 +22,7 @@ from fuki_build.recipe.model import (
     AddonTable,
     ExpectTable,
     FirmwareTable,
+    HandOverTable,
     ImageTable,
     LaunchTable,
     OutputTable,
@@ -34,7 +35,7 @@ TREE = "mkosi.fuki"
 """Directory in an mkosi project with the program that mkosi calls in the place of ukify."""
 _CONDITIONS = frozenset(("Match", "TriggerMatch"))
 _NUMBER = re.compile(r"[0-9]{1,20}|0x[0-9A-Fa-f]{1,16}")
-_HEADER = re.compile(r"^\[(.+)\]\s*$")
+_HEADER = re.compile(r"\[(.+)\]\s*(#.*)?")
 _ARRAYS: dict[str, type[msgspec.Struct]] = {
     "firmware": FirmwareTable,
     "profile": ProfileTable,
@@ -43,10 +44,11 @@ _ARRAYS: dict[str, type[msgspec.Struct]] = {
     "expect": ExpectTable,
     "launch": LaunchTable,
 }
+_TABLES: dict[str, type[msgspec.Struct]] = {"hand-over": HandOverTable}
 _MAPPINGS = ("variables", "sections")
 
 
-class Section(Struct):
+class MkosiSection(Struct):
     """What the section says: the recipe's own keys, `[fuki.image]`'s, and the file that `Recipe=` names."""
 
     recipe: str | None = None
@@ -55,7 +57,7 @@ class Section(Struct):
 
 
 def has_section(text: str) -> bool:
-    return any(_HEADER.match(line) and line.strip() == f"[{SECTION}]" for line in text.splitlines())
+    return any(header[1] == SECTION for line in text.splitlines() if (header := _HEADER.fullmatch(line)))
 
 
 def find_sections(directory: Path) -> tuple[Path, ...]:
@@ -82,12 +84,14 @@ def _fields(table: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]
     return {_camel(f.encode_name): f for f in msgspec.structs.fields(table)}
 
 
-def parse(text: str, file: str) -> Section:
+def parse(text: str, file: str) -> MkosiSection:
     """Parse the section. Raises `RecipeError` naming file, line and the nearest known key."""
     top, image = _fields(Recipe), _fields(ImageTable)
     del top["Image"]
-    section = Section()
-    condition = next((h[1] for line in text.splitlines() if (h := _HEADER.match(line)) and h[1] in _CONDITIONS), None)
+    section = MkosiSection()
+    condition = next(
+        (h[1] for line in text.splitlines() if (h := _HEADER.fullmatch(line)) and h[1] in _CONDITIONS), None
+    )
     if condition is not None and has_section(text):
         hint = f"put [{SECTION}] into a file without conditions; what it says holds for every image of the project"
         raise RecipeError(f"[{SECTION}] cannot depend on [{condition}]", where=file, hint=hint)
@@ -108,7 +112,7 @@ def parse(text: str, file: str) -> Section:
     return section
 
 
-def merge(base: dict[str, Any], section: Section) -> dict[str, Any]:
+def merge(base: dict[str, Any], section: MkosiSection) -> dict[str, Any]:
     """The section's keys over a recipe's; arrays of tables are added to."""
     data = {**base, **section.top}
     # What is no list or table is left as it is, for the conversion to complain about.
@@ -121,17 +125,23 @@ def merge(base: dict[str, Any], section: Section) -> dict[str, Any]:
 
 
 def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
-    """Line number, key and value of each assignment; indented lines continue the one before."""
+    """Line number, key and value of each assignment; indented lines continue the one before.
+
+    A comment is a line that begins with `#` or `;`: both can be part of a value, such as a command line's.
+    """
     found: list[tuple[int, str, str]] = []
     inside = False
-    for number, whole in enumerate(text.splitlines(), 1):
-        # As in mkosi, a comment may start anywhere in a line.
-        line = whole.partition("#")[0].rstrip()
-        header = _HEADER.match(line)
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.fullmatch(line)
         if header:
             inside = header[1] == SECTION
-        elif not inside or not line.strip() or line.lstrip().startswith(";"):
+        elif not inside or not line.strip() or line.lstrip().startswith(("#", ";")):
             continue
+        elif line[0].isspace() and line.lstrip().startswith("["):
+            # mkosi, which passes over the section's values, takes such a line for the start of a section.
+            hint = "let the line begin with something else, or join it to the one before"
+            problem = f"{line.strip()!r} continues a value, and mkosi would take it for a section"
+            raise RecipeError(problem, where=f"{file}:{number}", hint=hint)
         elif line[0].isspace() and found:
             at, key, value = found[-1]
             if len(value) > documents.MAX_LINE:
@@ -151,6 +161,8 @@ def _assign(data: dict[str, Any], info: msgspec.structs.FieldInfo, value: str, w
     key = info.encode_name
     if key in _ARRAYS:
         data.setdefault(key, []).extend(_table(line, _ARRAYS[key], where) for line in value.splitlines() if line)
+    elif key in _TABLES:
+        data[key] = _table(value, _TABLES[key], where)
     elif key in _MAPPINGS:
         data.setdefault(key, {}).update(_pairs(value, where))
     elif _is_list(info.type):
@@ -193,7 +205,7 @@ def _table(line: str, table: type[msgspec.Struct], where: str) -> dict[str, Any]
     fields = _types(table)
     data: dict[str, Any] = {}
     for key, text in _pairs(line, where).items():
-        item = _number if _of_ints(fields.get(key)) else str
+        item = _boolean if _of(bool, fields.get(key)) else _number if _of(int, fields.get(key)) else str
         if text[:1] in ("[", "{"):
             data[key] = _value(text, where)
         elif _is_list(fields.get(key)):
@@ -208,8 +220,13 @@ def _number(text: str) -> int | str:
     return int(text, 0 if text.startswith("0x") else 10) if _NUMBER.fullmatch(text) else text
 
 
-def _of_ints(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
-    return annotation is int or any(_of_ints(argument) for argument in get_args(annotation))
+def _boolean(text: str) -> bool | str:
+    """A truth value in mkosi's words; other text is left for the conversion to complain about."""
+    return {"true": True, "yes": True, "false": False, "no": False}.get(text, text)
+
+
+def _of(kind: type, annotation: Any) -> bool:  # noqa: ANN401 - any annotation
+    return annotation is kind or any(_of(kind, argument) for argument in get_args(annotation))
 
 
 def _value(text: str, where: str) -> Any:  # noqa: ANN401 - TOML data

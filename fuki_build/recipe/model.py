@@ -1,11 +1,14 @@
 """The recipe as typed tables. Field names are the recipe's keys, in kebab-case there."""
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from fuki_build.formats.confidential.id_block import DEFAULT_POLICY
 from fuki_build.hooks.launch import DirectBootMode
+from fuki_build.image.wrapping import DATA_ADDRESS
 from fuki_build.measure.registers import PHASES
 from fuki_build.signing.request import DigestAlgorithm
 
@@ -14,6 +17,24 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$"
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """A table of the recipe; keys that are not listed are errors."""
+
+
+class WrapPlatform(StrEnum):
+    """What firmware is wrapped for, by the recipe's names."""
+
+    NATIVE = "native"
+    SEV_SNP = "sev-snp"
+
+
+class DataName(StrEnum):
+    """Kinds of data in wrapped firmware, by the recipe's names."""
+
+    PK = "PK"
+    KEK = "KEK"
+    DB = "db"
+    DBX = "dbx"
+    SHIM = "shim"
+    KERNEL = "kernel"
 
 
 class TextFile(Table, frozen=True):
@@ -33,7 +54,7 @@ SectionName = Annotated[
 ]
 
 
-class Contents(Table, frozen=True):
+class ContentTable(Table, frozen=True):
     """Content of an image, of a profile (overriding the image's) or of an addon. Paths are relative to the recipe."""
 
     linux: Annotated[str | None, Meta(description="kernel: an EFI executable, or one compressed as a whole")] = None
@@ -63,7 +84,7 @@ class Contents(Table, frozen=True):
     ] = {}
 
 
-class ImageTable(Contents, frozen=True):
+class ImageTable(ContentTable, frozen=True):
     """`[fuki.image]`: the base, which every profile shares."""
 
     stub: Annotated[
@@ -93,6 +114,55 @@ class EnrollTable(Table, frozen=True):
     backend: Annotated[str, Meta(description="the enroller of a plugin")] = "virt-firmware"
 
 
+class IgvmDataTable(Table, frozen=True):
+    """An item of `data` of `igvm`: something that the firmware finds in its memory."""
+
+    kind: Annotated[
+        DataName,
+        Meta(
+            description="kernel, an EFI image such as a UKI; shim, which is to start it; or the Secure Boot variables "
+            "PK, KEK, db and dbx, all four, which only confidential guests take"
+        ),
+    ]
+    file: Annotated[str, Meta(description="an EFI image, or a variable as .auth file")]
+
+
+class IgvmTable(Table, frozen=True):
+    """`igvm` of a `[[fuki.firmware]]`: the firmware as an IGVM file; `igvm = {}` wraps it as most want it."""
+
+    platforms: Annotated[
+        tuple[WrapPlatform, ...],
+        Meta(
+            min_length=1,
+            description="what the file can be started on: native, for guests that are not confidential, and sev-snp",
+        ),
+    ] = (WrapPlatform.NATIVE, WrapPlatform.SEV_SNP)
+    policy: Annotated[int, Meta(ge=0, description="guest policy of SEV-SNP; by default 0x30000")] = DEFAULT_POLICY
+    cpu_signature: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=0xFFFFFFFF,
+            description="what RDX has at the start of SEV-SNP guests, which is measured: "
+            "a CPU signature, or 0 for one digest on all CPUs",
+        ),
+    ] = 0
+    snp_parameters: Annotated[
+        bool,
+        Meta(
+            description="whether SEV-SNP guests, too, get memory map and number of vCPUs through the file, "
+            "which changes their launch digest"
+        ),
+    ] = False
+    id_block: Annotated[
+        str | None, Meta(description="what 'fuki id-block' wrote: NAME.id-block and NAME.id-auth, given as NAME")
+    ] = None
+    data: Annotated[tuple[IgvmDataTable, ...], Meta(description="what the firmware finds in memory")] = ()
+    data_address: Annotated[
+        int, Meta(ge=0, description="where that starts; by default at 64 MiB, which OVMF leaves alone")
+    ] = DATA_ADDRESS
+
+
 class FirmwareTable(Table, frozen=True):
     """`[[fuki.firmware]]`: one firmware image; the keys that its source takes stand beside these."""
 
@@ -109,9 +179,10 @@ class FirmwareTable(Table, frozen=True):
     hwids: Annotated[str | tuple[str, ...], Meta(description="systemd's hardware id JSON for it")] = ()
     chids: Annotated[tuple[str, ...], Meta(description="hardware ids of its machines, as UUIDs")] = ()
     enroll: Annotated[EnrollTable | None, Meta(description="Secure Boot keys to put into it")] = None
+    igvm: Annotated[IgvmTable | None, Meta(description="makes an IGVM file of it, after keys were enrolled")] = None
 
 
-class ProfileTable(Contents, frozen=True, kw_only=True):
+class ProfileTable(ContentTable, frozen=True, kw_only=True):
     """`[[fuki.profile]]`: sections over those of the base."""
 
     id: Annotated[str, Meta(min_length=1, description="ID of the profile")]
@@ -119,7 +190,7 @@ class ProfileTable(Contents, frozen=True, kw_only=True):
     firmware: Annotated[tuple[dict[str, Any], ...], Meta(description="firmware of this profile alone")] = ()
 
 
-class AddonTable(Contents, frozen=True, kw_only=True):
+class AddonTable(ContentTable, frozen=True, kw_only=True):
     """`[[fuki.addon]]`: a file of its own that extends the image at boot."""
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="becomes <name>.addon.efi")]
@@ -177,6 +248,32 @@ class PcrPolicyTable(Table, frozen=True):
 
 
 Sign = dict[str, Any] | tuple[dict[str, Any], ...]
+
+
+class OnFailure(StrEnum):
+    """What the machine does where the selected firmware cannot be started."""
+
+    CONTINUE = "continue"
+    POWER_OFF = "power-off"
+
+
+class HandOverTable(Table, frozen=True):
+    """`[fuki.hand-over]`: a program before the stub, which has the hypervisor start the selected firmware.
+
+    The keys that its interface takes stand beside these.
+    """
+
+    interface: Annotated[str, Meta(description="the hypervisor's interface: one of a plugin's")]
+    lasting: Annotated[
+        bool, Meta(description="whether for good; by default for one reset, then the host's firmware is back")
+    ] = False
+    lock: Annotated[
+        bool, Meta(description="whether nothing else can be handed over until the host's firmware is back")
+    ] = False
+    on_failure: Annotated[
+        OnFailure,
+        Meta(description="what to do where the selected firmware cannot be started: continue, or power-off"),
+    ] = OnFailure.CONTINUE
 
 
 class LaunchTable(Table, frozen=True):
@@ -239,6 +336,9 @@ class Recipe(Table, frozen=True):
     firmware: Annotated[tuple[dict[str, Any], ...], Meta(description="firmware images for the machines")] = ()
     profile: tuple[ProfileTable, ...] = ()
     addon: tuple[AddonTable, ...] = ()
+    hand_over: Annotated[
+        dict[str, Any] | None, Meta(description="how the selected firmware is started; by default it is not")
+    ] = None
     expect: Annotated[tuple[ExpectTable, ...], Meta(description="what machines are to select")] = ()
     sign: Annotated[Sign, Meta(description="what signs the image and its addons")] = ()
     pcr_policy: Annotated[tuple[dict[str, Any], ...], Meta(description="policies over PCR 11 to sign")] = ()

@@ -8,8 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError, FukiError, RecipeError, raised_as
-from fuki_build.formats import env_file, sbat
-from fuki_build.formats.pe import Machine
+from fuki_build.formats.pe.pe import CoffMachine
+from fuki_build.formats.uki import env_file, sbat
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Expectation
 from fuki_build.hooks.signers import SigningContext
@@ -19,27 +19,28 @@ from fuki_build.image.kernel import Kernel
 from fuki_build.image.section import ADDON_PAYLOAD, MATCHED, Section
 from fuki_build.image.stub import Stub
 from fuki_build.recipe.caller import Caller, Product
-from fuki_build.recipe.contents import Slice, resolve_contents, sbat_lines
+from fuki_build.recipe.contents import ResolvedContents, resolve_contents, sbat_lines
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
+from fuki_build.recipe.hand_over import hand_over_program
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.joined import join_sections
 from fuki_build.recipe.launch import LaunchRequest, resolve_launch
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.model import AddonTable, ImageTable, ProfileTable
-from fuki_build.recipe.policies import make_room, resolve_policies, with_public_key
+from fuki_build.recipe.pcr_policies import reserve_policies, resolve_policies, with_public_key
 from fuki_build.recipe.signing import KernelSigning, resolve_signers
 from fuki_build.recipe.stubs import find_stub, read_stub
 from fuki_build.signing.request import SignRequest
 
 if TYPE_CHECKING:
-    from fuki_build.signing.kernel import KernelRoom
-    from fuki_build.signing.policy import PolicyKey, PolicyRoom
+    from fuki_build.signing.authenticode.kernel import KernelReservation
+    from fuki_build.signing.pcr_policy.section import PolicyKey, PolicyReservation
 
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
 
-class Resolved(Struct, frozen=True):
+class Resolved(Struct, frozen=True, kw_only=True):
     """The images that a recipe describes, with what they were made from."""
 
     uki: Image
@@ -48,9 +49,9 @@ class Resolved(Struct, frozen=True):
     firmware_origins: Mapping[str, Mapping[str, str]]
     expectations: tuple[Expectation, ...] = ()
     signers: tuple[SignRequest, ...] = ()
-    kernels: tuple["KernelRoom", ...] = ()
+    kernels: tuple["KernelReservation", ...] = ()
     """Kernels of the image that are to be signed."""
-    policies: tuple["PolicyRoom", ...] = ()
+    policies: tuple["PolicyReservation", ...] = ()
     """Sections of the image with policies that are to be signed."""
     launches: tuple[LaunchRequest, ...] = ()
 
@@ -65,7 +66,8 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
     kernels = KernelSigning(tuple(signer for signer in signers if signer.sign_kernel), signing)
     policies = resolve_policies(loaded.recipe, host, signing)
     if loaded.caller is not None and loaded.caller.product is not Product.UKI:
-        return Resolved(_resolve_part(loaded, loaded.caller, host, inputs), (), inputs, {}, signers=signers)
+        part = _resolve_part(loaded, loaded.caller, host, inputs)
+        return Resolved(uki=part, addons=(), inputs=inputs, firmware_origins={}, signers=signers)
     uki, firmware = _resolve_uki(loaded, host, inputs, kernels, policies)
     addons = tuple(
         _resolve_addon(addon, uki.machine, inputs, f"fuki.addon[{i}]") for i, addon in enumerate(loaded.recipe.addon)
@@ -84,17 +86,17 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
         for index, table in enumerate(loaded.recipe.launch)
         for request in resolve_launch(table, host, loaded.directory, f"fuki.launch[{index}]", inputs.dependencies)
     ]
-    uki, rooms = make_room(uki, policies)
+    uki, reservations = reserve_policies(uki, policies)
     return Resolved(
-        uki,
-        addons,
-        inputs,
-        origins,
-        (*declared, *expected),
-        signers,
-        tuple(kernels.rooms),
-        rooms,
-        tuple(launches),
+        uki=uki,
+        addons=addons,
+        inputs=inputs,
+        firmware_origins=origins,
+        expectations=(*declared, *expected),
+        signers=signers,
+        kernels=tuple(kernels.reservations),
+        policies=reservations,
+        launches=tuple(launches),
     )
 
 
@@ -110,12 +112,14 @@ def _resolve_uki(
     if table.linux is None:
         raise RecipeError("the image has no kernel", where="fuki.image.linux", hint='add linux = "path/to/vmlinuz"')
     firmware = [resolve_firmware(recipe.firmware, None, inputs, host, "fuki.firmware")]
-    base = kernels_to_sign.reserve(resolve_contents(table, firmware[0], None, inputs, "fuki.image"))
+    base = kernels_to_sign.reserve(resolve_contents(table, firmware[0], None, inputs, "fuki.image"), None)
     stub = find_stub(table, base.kernel, inputs)
     sections = [
         *with_sections(with_public_key(base.sections, policies), caller),
         _uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image"),
     ]
+    if recipe.hand_over is not None:
+        sections.append(hand_over_program(recipe.hand_over, stub, host))
     kernels = [base.kernel] if base.kernel else []
     if recipe.profile:
         _check_profile_ids(table, recipe.profile)
@@ -124,13 +128,21 @@ def _resolve_uki(
         where = f"fuki.profile[{number - 1}]"
         firmware.append(resolve_firmware(profile.firmware, number, inputs, host, f"{where}.firmware"))
         own = _resolve_profile(profile, firmware[-1], number, inputs, where)
-        own = kernels_to_sign.reserve(join_sections(own, caller.joined_sections(profile.id), number, where))
+        own = kernels_to_sign.reserve(join_sections(own, caller.joined_sections(profile.id), number, where), number)
         sections += own.sections
         if profile.sbat:
             sections.append(_uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))
         kernels += [own.kernel] if own.kernel else []
-    machine = Machine(stub.headers.coff.machine)
-    return Image(ImageKind.UKI, recipe.name, machine, stub, tuple(sections), tuple(kernels)), firmware
+
+    image = Image(
+        kind=ImageKind.UKI,
+        name=recipe.name,
+        machine=CoffMachine(stub.headers.coff.machine),
+        stub=stub,
+        sections=tuple(sections),
+        kernels=tuple(kernels),
+    )
+    return image, firmware
 
 
 def with_sections(sections: Sequence[Section], caller: Caller) -> list[Section]:
@@ -163,13 +175,17 @@ def _resolve_part(loaded: LoadedRecipe, caller: Caller, host: PluginHost, inputs
         lines = sbat_lines(table, sbat.ADDON_COMPONENT, inputs, "fuki.image")
         sections.append(Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe"))
     kind = ImageKind.UKI if slice_.kernel else ImageKind.ADDON
-    machine = Machine(stub.headers.coff.machine)
-    return Image(kind, loaded.recipe.name, machine, stub, tuple(sections), kernels)
+    machine = CoffMachine(stub.headers.coff.machine)
+    return Image(
+        kind=kind, name=loaded.recipe.name, machine=machine, stub=stub, sections=tuple(sections), kernels=kernels
+    )
 
 
-def _resolve_profile(profile: ProfileTable, firmware: FirmwareSet, number: int, inputs: Inputs, where: str) -> Slice:
+def _resolve_profile(
+    profile: ProfileTable, firmware: FirmwareSet, number: int, inputs: Inputs, where: str
+) -> ResolvedContents:
     found = resolve_contents(profile, firmware, number, inputs, where)
-    return Slice((_profile_section(profile.id, profile.title, number, where), *found.sections), found.kernel)
+    return ResolvedContents((_profile_section(profile.id, profile.title, number, where), *found.sections), found.kernel)
 
 
 def _check_profile_ids(table: ImageTable, profiles: Sequence[ProfileTable]) -> None:
@@ -214,7 +230,7 @@ def _sbat_of(data: bytes, owner: str) -> tuple[str, ...]:
         return sbat.parse(data) if data.strip(b"\0") else ()
 
 
-def _resolve_addon(addon: AddonTable, machine: Machine, inputs: Inputs, where: str) -> Image:
+def _resolve_addon(addon: AddonTable, machine: CoffMachine, inputs: Inputs, where: str) -> Image:
     if addon.linux is not None:
         raise RecipeError("an addon has no kernel of its own", where=f"{where}.linux", hint="remove it there")
     found = resolve_contents(addon, FirmwareSet(), None, inputs, where)
@@ -229,7 +245,14 @@ def _resolve_addon(addon: AddonTable, machine: Machine, inputs: Inputs, where: s
             raise RecipeError(problem, where=f"{where}.stub")
     lines = sbat_lines(addon, sbat.ADDON_COMPONENT, inputs, where)
     table = Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe")
-    return Image(ImageKind.ADDON, addon.name, machine, stub, (*found.sections, table), where=where)
+    return Image(
+        kind=ImageKind.ADDON,
+        name=addon.name,
+        machine=machine,
+        stub=stub,
+        sections=(*found.sections, table),
+        where=where,
+    )
 
 
 def _check_unique(names: Sequence[str], where: str, key: str) -> None:

@@ -5,11 +5,10 @@ from typing import Any
 import msgspec
 
 from fuki_build import __version__
+from fuki_build.formats.document_schema import DIALECT
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import KeySigner
-from fuki_build.recipe.model import FirmwareTable, OutputTable, PcrPolicyTable, Recipe, SignTable
-
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+from fuki_build.recipe.model import FirmwareTable, HandOverTable, OutputTable, PcrPolicyTable, Recipe, SignTable
 
 
 def schema(host: PluginHost) -> dict[str, Any]:
@@ -19,6 +18,10 @@ def schema(host: PluginHost) -> dict[str, Any]:
     definitions["Firmware"] = firmware
     for name in ("Recipe", "ProfileTable"):
         definitions[name]["properties"]["firmware"]["items"] = {"$ref": "#/$defs/Firmware"}
+    interfaces = _choice(host, "fuki_hand_overs", HandOverTable, "interface", definitions)
+    # Without a plugin that gives one, there is no table to write.
+    definitions["HandOver"] = interfaces if interfaces["oneOf"] else {"not": {}}
+    definitions["Recipe"]["properties"]["hand-over"] = {"$ref": "#/$defs/HandOver"}
     outputs = _choice(host, "fuki_outputs", OutputTable, "format", definitions)
     definitions["Output"] = outputs
     definitions["Recipe"]["properties"]["output"]["items"] = {"$ref": "#/$defs/Output"}

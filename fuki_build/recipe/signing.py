@@ -1,25 +1,20 @@
 """`[fuki.sign]` and `sign` of outputs: which backends sign, with which options."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from fuki_build.errors import RecipeError, located
-from fuki_build.hooks.host import Contribution, PluginHost
-from fuki_build.hooks.options import NoOptions
-from fuki_build.hooks.signers import FileSigner, KeySigner, SigningContext
+from fuki_build.errors import RecipeError
+from fuki_build.hooks.host import PluginHost
+from fuki_build.hooks.signers import FileSigner, SigningContext
 from fuki_build.image.inspect import read_layout
-from fuki_build.recipe.contents import Slice
-from fuki_build.recipe.convert import convert, convert_options, split
+from fuki_build.recipe.contents import ResolvedContents
 from fuki_build.recipe.model import Sign, SignTable
+from fuki_build.recipe.plugin_tables import read_plugin_table
 from fuki_build.signing.request import SignRequest
 
 if TYPE_CHECKING:
-    from fuki_build.signing.kernel import KernelRoom
-
-T = TypeVar("T", bound=Struct)
+    from fuki_build.signing.authenticode.kernel import KernelReservation
 
 
 def resolve_signers(sign: Sign, host: PluginHost, where: str) -> tuple[SignRequest, ...]:
@@ -29,36 +24,15 @@ def resolve_signers(sign: Sign, host: PluginHost, where: str) -> tuple[SignReque
     return tuple(resolve_signer(table, host, f"{where}[{index}]") for index, table in enumerate(sign))
 
 
-class ResolvedBackend(Struct, Generic[T], frozen=True):
-    """A table that names a signing backend: the backend, the keys that all such tables have, and its own options."""
-
-    backend: Contribution[type[KeySigner] | type[FileSigner]]
-    table: T
-    options: Any
-
-
-def resolve_backend(data: Mapping[str, Any], common: type[T], host: PluginHost, where: str) -> ResolvedBackend[T]:
-    """A table whose key `backend` names one, if only by default. Raises `RecipeError` at its place."""
-    defaults = {field.encode_name: field.default for field in fields(common)}
-    name = data.get("backend", defaults["backend"])
-    if not isinstance(name, str):
-        convert(split(dict(data), common, NoOptions)[0], common, where)
-    with located(f"{where}.backend"):
-        found = host.signer(name)
-    shared, rest = split(dict(data), common, found.thing.Options)
-    options = convert_options(rest, found.thing.Options, common, where)
-    return ResolvedBackend(found, convert(shared, common, where), options)
-
-
 def resolve_signer(data: dict[str, Any], host: PluginHost, where: str) -> SignRequest:
-    found = resolve_backend(data, SignTable, host, where)
-    table, backend = found.table, found.backend.thing
+    signer = read_plugin_table(data, "backend", SignTable, host.signer, where)
+    table, backend = signer.table, signer.contribution.thing
     if issubclass(backend, FileSigner):
         _refuse_undone(table, backend.name, where)
+
     return SignRequest(
-        backend=backend,
-        plugin=found.backend.plugin,
-        options=found.options,
+        backend=signer.contribution,
+        options=signer.options,
         where=where,
         digest=table.digest,
         signing_time=table.signing_time,
@@ -78,30 +52,30 @@ def _refuse_undone(table: SignTable, name: str, where: str) -> None:
 
 
 class KernelSigning:
-    """Makes room for the signatures of kernels; one that is signed stays as it is, unless the recipe says always."""
+    """Reserves the signatures of kernels; one that is signed stays as it is, unless the recipe says always."""
 
     def __init__(self, requests: tuple[SignRequest, ...], context: SigningContext) -> None:
         self._requests = requests
         self._context = context
-        self.rooms: list[KernelRoom] = []
+        self.reservations: list[KernelReservation] = []
 
-    def reserve(self, found: Slice) -> Slice:
-        """The slice with the kernel as it will be, as far as that is known now."""
-        kernel = found.kernel
+    def reserve(self, contents: ResolvedContents, profile: int | None) -> ResolvedContents:
+        """The contents of a profile, or of the base, with the kernel as it will be, as far as that is known now."""
+        kernel = contents.kernel
         if kernel is None or kernel.headers is None:
-            return found
+            return contents
         requests = tuple(r for r in self._requests if r.sign_kernel == "always" or not kernel.signed)
         if not requests:
-            return found
-        from fuki_build.signing.kernel import reserve  # noqa: PLC0415 - cryptography is slow to load
+            return contents
+        from fuki_build.signing.authenticode.kernel import reserve  # noqa: PLC0415 - cryptography is slow to load
 
-        room = reserve(read_layout(kernel.content, kernel.path), requests, self._context)
-        self.rooms.append(room)
+        reservation = reserve(read_layout(kernel.content, kernel.path), profile, requests, self._context)
+        self.reservations.append(reservation)
         sections = tuple(
-            replace(section, content=room.content) if section.name == ".linux" else section
-            for section in found.sections
+            replace(section, content=reservation.content) if section.name == ".linux" else section
+            for section in contents.sections
         )
-        return replace(found, sections=sections)
+        return replace(contents, sections=sections)
 
 
 def refuse_kernels(requests: tuple[SignRequest, ...]) -> None:

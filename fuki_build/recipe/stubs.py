@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from fuki_build.errors import FukiError, RecipeError, did_you_mean, raised_as
-from fuki_build.formats import pe
-from fuki_build.formats.pe import Machine
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.image.kernel import Kernel
 from fuki_build.image.stub import STUB_FILES, Stub, check_program, decode_stub, decode_stub_headers
 from fuki_build.recipe.inputs import Inputs
@@ -24,8 +24,8 @@ def find_stub(
     if table.stub is None:
         hint = "give the path of linux<arch>.efi.stub, or 'auto' for this machine's"
         raise RecipeError("the image has no stub", where=where, hint=hint)
-    if table.arch is not None and table.arch not in Machine.__members__:
-        hint = did_you_mean(table.arch, Machine.__members__) or f"known: {', '.join(Machine.__members__)}"
+    if table.arch is not None and table.arch not in CoffMachine.__members__:
+        hint = did_you_mean(table.arch, CoffMachine.__members__) or f"known: {', '.join(CoffMachine.__members__)}"
         raise RecipeError(f"unknown architecture {table.arch!r}", where="fuki.image.arch", hint=hint)
     arch = table.arch or (kernel.headers.machine_name if kernel and kernel.headers else "x64")
     stub = read_stub(table.stub, program, arch, inputs, where)
@@ -56,6 +56,6 @@ def read_stub(value: str, program: str | None, arch: str, inputs: Inputs, where:
     except FukiError:
         with raised_as(RecipeError, where):
             raise
-    if stub.headers.machine_name not in Machine.__members__:
+    if stub.headers.machine_name not in CoffMachine.__members__:
         raise RecipeError(f"{path} is for machine {stub.headers.machine_name}, which no UKI is made for", where=where)
     return stub

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fuki_build.errors import FormatError, RecipeError, located, raised_as
+from fuki_build.image.guard import note_read
 from fuki_build.recipe.budget import Budget
 
 _FAILURES = (
@@ -94,6 +95,9 @@ def render_template(
         except TemplateNotFound as error:
             hint = f"looked in {', '.join(str(d) for d in directories)}"
             raise RecipeError(f"there is no template {error.name!r}", where=where, hint=hint) from error
+
+    for file in environment.files:
+        note_read(file)
     return text, sorted(environment.files)
 
 

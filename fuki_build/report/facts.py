@@ -6,23 +6,24 @@ from msgspec import Struct
 
 from fuki_build.hooks.records import Finding
 from fuki_build.image.describe import LayoutView
+from fuki_build.image.selection_view import HitView
 from fuki_build.measure.views import BootView, EventView, RegisterView
-from fuki_build.signing.policy_report import PolicyReport
-from fuki_build.signing.verify import ImageReport
+from fuki_build.signing.authenticode.verify import ImageReport
+from fuki_build.signing.pcr_policy.report import PolicyReport
 
 
-class Facts(Struct, frozen=True):
+class ReportFacts(Struct, frozen=True):
     pass
 
 
-class Digests(Facts, frozen=True):
+class ImageDigests(ReportFacts, frozen=True):
     """In hex: SHA-256 of the whole file, and the Authenticode digests by algorithm."""
 
     file: str
     authenticode: Mapping[str, str]
 
 
-class KernelFacts(Facts, frozen=True):
+class KernelFacts(ReportFacts, frozen=True):
     """A `.linux` section: what it is, its release as `.uname` says it, and SHA-256 of the section."""
 
     section: str
@@ -31,7 +32,7 @@ class KernelFacts(Facts, frozen=True):
     sha256: str
 
 
-class SliceFacts(Facts, frozen=True):
+class SliceFacts(ReportFacts, frozen=True):
     """The sections of the base (`profile` None) or a profile: their place in the file, in bytes."""
 
     profile: int | None
@@ -41,7 +42,7 @@ class SliceFacts(Facts, frozen=True):
     size: int
 
 
-class FirmwareFacts(Facts, frozen=True):
+class FirmwareFacts(ReportFacts, frozen=True):
     """One firmware image; `sha256` is that of the payload, without the section's header. `machines` select it."""
 
     profile: int | None
@@ -53,44 +54,33 @@ class FirmwareFacts(Facts, frozen=True):
     machines: int
 
 
-class HitFacts(Facts, frozen=True):
-    """What a machine selects: through which hardware id of which type, listed under which name in which slice."""
-
-    key: str
-    name: str
-    type: int
-    chid: str
-    slice: int | None
-    present: bool
-
-
-class MatchFacts(Facts, frozen=True):
+class MatchFacts(ReportFacts, frozen=True):
     """Machines of one platform that select the same in the same profiles (none: the image has none)."""
 
     platform: str
     machines: tuple[str, ...]
     profiles: tuple[int, ...]
-    firmware: HitFacts | None
-    devicetree: HitFacts | None
+    firmware: HitView | None
+    devicetree: HitView | None
 
 
-class PlatformFacts(Facts, frozen=True):
+class PlatformFacts(ReportFacts, frozen=True):
     name: str
     plugin: str
     machines: int
 
 
-class CaseFacts(Facts, frozen=True):
+class CaseFacts(ReportFacts, frozen=True):
     """What machines can select in a profile: the values of PCR 11 by phase, and what is measured into it."""
 
-    firmware: str | None
-    devicetree: str | None
+    fwid: str | None
+    compatible: str | None
     machines: tuple[str, ...]
     registers: tuple[RegisterView, ...]
     measured: tuple[str, ...]
 
 
-class ProfileFacts(Facts, frozen=True):
+class ProfileFacts(ReportFacts, frozen=True):
     """The predictions of a profile: registers that do not depend on what is selected, and the cases that PCR 11 has."""
 
     profile: int | None
@@ -101,7 +91,7 @@ class ProfileFacts(Facts, frozen=True):
     cases: tuple[CaseFacts, ...]
 
 
-class PredictionFacts(Facts, frozen=True):
+class PredictionFacts(ReportFacts, frozen=True):
     """`unknown` says why there are none."""
 
     banks: tuple[str, ...]
@@ -110,20 +100,20 @@ class PredictionFacts(Facts, frozen=True):
     unknown: str = ""
 
 
-class CellFacts(Facts, frozen=True):
+class CellFacts(ReportFacts, frozen=True):
     """Whether a policy holds in a case and phase: its verdict, or None; `gap` where there should be one."""
 
     verdict: str | None
     gap: bool
 
 
-class CoverageRow(Facts, frozen=True):
-    firmware: str | None
-    devicetree: str | None
+class CoverageRow(ReportFacts, frozen=True):
+    fwid: str | None
+    compatible: str | None
     cells: tuple[CellFacts, ...]
 
 
-class CoverageFacts(Facts, frozen=True):
+class CoverageFacts(ReportFacts, frozen=True):
     """Which cases and phases of a profile one key's policies cover, the same in all of `banks`."""
 
     profile: int | None
@@ -135,7 +125,7 @@ class CoverageFacts(Facts, frozen=True):
     rows: tuple[CoverageRow, ...]
 
 
-class KeyFacts(Facts, frozen=True):
+class KeyFacts(ReportFacts, frozen=True):
     """A key that policies name, by its fingerprint; `where` tells where it was found, if it was."""
 
     key: str
@@ -144,7 +134,7 @@ class KeyFacts(Facts, frozen=True):
     verdicts: Mapping[str, int]
 
 
-class PolicyFacts(Facts, frozen=True):
+class PolicyFacts(ReportFacts, frozen=True):
     """`stray` hold in no predicted case and phase, `broken` are not what their key signed or cannot be read."""
 
     count: int
@@ -156,7 +146,7 @@ class PolicyFacts(Facts, frozen=True):
     untold: str = ""
 
 
-class TrustFacts(Facts, frozen=True):
+class TrustFacts(ReportFacts, frozen=True):
     """What signatures were held against: subjects of trusted certificates, and how much else."""
 
     given: bool
@@ -166,13 +156,13 @@ class TrustFacts(Facts, frozen=True):
     sbat_level: bool
 
 
-class Report(Facts, frozen=True):
+class Report(ReportFacts, frozen=True):
     """`known` machines are those of all platforms; `served` are those among them that select firmware of the image."""
 
     generator: str
     date: str | None
     image: LayoutView
-    digests: Digests
+    digests: ImageDigests
     kernels: tuple[KernelFacts, ...]
     system: str
     slices: tuple[SliceFacts, ...]

@@ -7,21 +7,23 @@ from msgspec import Struct
 from fuki_build import __version__
 from fuki_build.checks.run import check
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
+from fuki_build.formats.hashes import Hash, new_hash
+from fuki_build.formats.uki.sbat import SbatRow
 from fuki_build.hooks.host import PluginHost
 from fuki_build.image.assemble import Assembly, Progress, assemble, read_pieces
-from fuki_build.image.describe import LayoutView, describe
-from fuki_build.image.digest import Hash, Request, new_hash
+from fuki_build.image.describe import LayoutView, SectionView, describe
+from fuki_build.image.digest import Request
 from fuki_build.image.firmware import FirmwareImage, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Boot
-from fuki_build.measure.contents import Contents
 from fuki_build.measure.predict import labelled_cases, predict
+from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.views import boot_view
 from fuki_build.report.facts import (
-    Digests,
     FirmwareFacts,
+    ImageDigests,
     KernelFacts,
     MatchFacts,
     PlatformFacts,
@@ -33,69 +35,69 @@ from fuki_build.report.facts import (
 from fuki_build.report.machines import Group, match_machines
 from fuki_build.report.policies import policy_facts
 from fuki_build.report.registers import profile_facts
-from fuki_build.signing.coverage import Phase
-from fuki_build.signing.policy_report import find_policies, predict_everything
-from fuki_build.signing.suitability import source_date
-from fuki_build.signing.trust import Trust
-from fuki_build.signing.verify import Verification
+from fuki_build.signing.authenticode.trust import Trust
+from fuki_build.signing.authenticode.verify import Verification
+from fuki_build.signing.key_requirements import source_date
+from fuki_build.signing.pcr_policy.coverage import Phase
+from fuki_build.signing.pcr_policy.report import find_policies, predict_everything
 
 
-class Question(Struct, frozen=True):
+class ReportOptions(Struct, frozen=True, kw_only=True):
     """What an image is to be held against.
 
-    `level` are the lines of an SBAT revocation level; `banks` and `phases` are those to predict, and `boot` tells from
+    `level` are the rows of an SBAT revocation level; `banks` and `phases` are those to predict, and `boot` tells from
     the image's contents how it is started.
     """
 
     groups: Sequence[Group]
     trust: Trust
-    level: Sequence[str]
+    level: Sequence[SbatRow]
     banks: tuple[str, ...]
     phases: Sequence[Phase]
-    boot: Callable[[Contents], Boot]
+    boot: Callable[[SectionDigests], Boot]
 
 
-def gather(layout: Layout, host: PluginHost, question: Question, progress: Progress | None = None) -> Report:
+def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: Progress | None = None) -> Report:
     """Everything about an image that was read. Raises `FukiError` where it has no digest, or a check fails."""
-    trust = question.trust
-    verification = Verification(layout, trust, question.level)
+    trust = options.trust
+    verification = Verification(layout, trust, options.level)
     policies = find_policies(layout, trust.db.certificates if trust.db else ())
     firmware = list(_firmware_requests(layout))
     whole = Request(((0, layout.unsigned_size),))
     assembly = assemble(
         layout,
         progress=progress,
-        algorithms={*question.banks, *policies.banks},
+        algorithms={*options.banks, *policies.banks},
         measured=True,
         also=[whole, *verification.requests, *(request for _, request in firmware)],
     )
-    machines = [machine for group in question.groups for machine in group.machines]
+    machines = [machine for group in options.groups for machine in group.machines]
     view = describe(layout, assembly, machines)
-    matches = match_machines(layout, question.groups)
+    matches = match_machines(layout, options.groups)
     signature, kernel_signatures = verification.judge(assembly.also)
     date = source_date()
     return Report(
         generator=f"fuki {__version__}",
         date=f"{date:%Y-%m-%d}" if date else None,
         image=view,
-        digests=Digests(_file_digest(layout, assembly.also[whole]), assembly.image_digests),
+        digests=ImageDigests(_file_digest(layout, assembly.also[whole]), assembly.image_digests),
         kernels=tuple(_kernels(view)),
         system=next((section.what for section in view.sections if section.name == ".osrel"), ""),
         slices=tuple(_slices(layout, view)),
         findings=check(host, [layout]),
-        trust=_trust(trust, question.level),
+        trust=_trust(trust, options.level),
         signature=signature,
         kernel_signatures=kernel_signatures,
-        platforms=tuple(PlatformFacts(group.name, group.plugin, len(group.machines)) for group in question.groups),
+        platforms=tuple(PlatformFacts(group.name, group.plugin, len(group.machines)) for group in options.groups),
         firmware=tuple(_firmware(image, assembly.also[request], matches) for image, request in firmware),
         matches=matches,
         known=len(machines),
         served=len(_served(match for match in matches if match.firmware and match.firmware.present)),
-        predictions=_predictions(layout, assembly, question, view),
+        predictions=_predictions(layout, assembly, options, view),
         policies=policy_facts(
             policies,
             predict_everything(layout, assembly, policies.banks) if policies.banks else None,
-            question.phases,
+            options.phases,
             {profile.number: profile.id for profile in view.profiles},
         ),
     )
@@ -123,8 +125,12 @@ def _kernels(view: LayoutView) -> Iterator[KernelFacts]:
 
 def _slices(layout: Layout, view: LayoutView) -> Iterator[SliceFacts]:
     names = {profile.number: profile for profile in view.profiles}
+    by_profile: dict[int | None, list[SectionView]] = {}
+    for section in view.sections:
+        if section.raw_size:
+            by_profile.setdefault(section.profile, []).append(section)
     for number in (None, *layout.profiles):
-        own = [section for section in view.sections if section.profile == number and section.raw_size]
+        own = by_profile.get(number, [])
         if own:
             begin = min(section.offset for section in own) if number is not None else 0
             end = max(section.offset + section.raw_size for section in own)
@@ -136,10 +142,11 @@ def _slices(layout: Layout, view: LayoutView) -> Iterator[SliceFacts]:
 
 def _firmware_requests(layout: Layout) -> Iterator[tuple[tuple[int | None, FirmwareImage], Request]]:
     """Every firmware image with its slice, and the digest of its payload that is wanted."""
-    starts = {id(placed.section): placed.header.raw_offset for placed in layout.sections}
     for part in slices(layout.plain_sections):
         for image in part.firmware:
-            start = starts[id(image.section)] + (image.header.payload_offset if image.header else 0)
+            start = layout.sections[image.section.index].header.raw_offset
+            if image.header:
+                start += image.header.payload_offset
             yield (part.profile, image), Request(((start, start + image.payload.size),))
 
 
@@ -150,7 +157,7 @@ def _firmware(found: tuple[int | None, FirmwareImage], digest: Hash, matches: Se
         for match in matches
         if match.firmware
         and match.firmware.present
-        and (match.firmware.key, match.firmware.slice) == (image.fwid, profile)
+        and (match.firmware.fwid, match.firmware.profile) == (image.fwid, profile)
     )
     flaw = image.flaw.message if image.flaw else (image.content.flaw if image.content else None)
     return FirmwareFacts(
@@ -169,7 +176,7 @@ def _served(matches: Iterable[MatchFacts]) -> set[tuple[str, str]]:
     return {(match.platform, machine) for match in matches for machine in match.machines}
 
 
-def _trust(trust: Trust, level: Sequence[str]) -> TrustFacts:
+def _trust(trust: Trust, level: Sequence[SbatRow]) -> TrustFacts:
     db, dbx = trust.db, trust.dbx
     return TrustFacts(
         given=db is not None,
@@ -187,16 +194,16 @@ def _subject(certificate: bytes) -> str:
         return error.message
 
 
-def _predictions(layout: Layout, assembly: Assembly, question: Question, view: LayoutView) -> PredictionFacts:
-    contents = Contents(layout, assembly, question.banks)
-    boot = question.boot(contents)
+def _predictions(layout: Layout, assembly: Assembly, options: ReportOptions, view: LayoutView) -> PredictionFacts:
+    contents = SectionDigests(layout, assembly, options.banks)
+    boot = options.boot(contents)
     shown = boot_view(boot)
     if layout.kind is not ImageKind.UKI:
-        return PredictionFacts(question.banks, shown, unknown="it is no UKI: it has no .linux section")
+        return PredictionFacts(options.banks, shown, unknown="it is no UKI: it has no .linux section")
     try:
-        machines = [machine for group in question.groups for machine in group.machines]
+        machines = [machine for group in options.groups for machine in group.machines]
         predictions = predict(contents, labelled_cases(layout, machines), boot)
     except FukiError as error:
-        return PredictionFacts(question.banks, shown, unknown=error.message)
+        return PredictionFacts(options.banks, shown, unknown=error.message)
     titles: Mapping[int | None, str | None] = {profile.number: profile.title for profile in view.profiles}
-    return PredictionFacts(question.banks, shown, profile_facts(layout, predictions, question.phases, boot, titles))
+    return PredictionFacts(options.banks, shown, profile_facts(layout, predictions, options.phases, boot, titles))

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.host import PluginHost, blame
+from fuki_build.hooks.host import PluginHost
 from fuki_build.image.firmware import slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
-from fuki_build.image.selection import Hit, select
-from fuki_build.report.facts import HitFacts, MatchFacts
+from fuki_build.image.selection import select
+from fuki_build.image.selection_view import HitView, view_hit
+from fuki_build.report.facts import MatchFacts
 
 
 class Group(Struct, frozen=True):
@@ -23,14 +24,14 @@ class Group(Struct, frozen=True):
 
 def platform_groups(host: PluginHost) -> list[Group]:
     """The machines of every loaded platform."""
-    found = []
+    groups = []
     for platform in host.all("fuki_platforms"):
-        with blame(platform.plugin, f"failed in platform {platform.thing.name!r}"):
-            found.append(Group(platform.thing.title, platform.plugin.name, list(platform.thing.machines())))
-    return found
+        with platform.running():
+            groups.append(Group(platform.thing.title, platform.plugin.name, list(platform.thing.machines())))
+    return groups
 
 
-_Outcome = tuple[HitFacts | None, HitFacts | None]
+_Outcome = tuple[HitView | None, HitView | None]
 
 
 def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts, ...]:
@@ -47,8 +48,8 @@ def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts,
         for machine in group.machines:
             outcomes: dict[_Outcome, list[int]] = {}
             for profiles in tried:
-                chosen = select(layout.plain_sections, parts, layout.model, machine, profiles[0])
-                same = outcomes.setdefault((_hit(chosen.firmware), _hit(chosen.devicetree)), [])
+                chosen = select(parts, layout.model, machine, profiles[0])
+                same = outcomes.setdefault((view_hit(chosen.firmware), view_hit(chosen.devicetree)), [])
                 same += [profile for profile in profiles if profile is not None]
             for outcome, same in outcomes.items():
                 found.setdefault((group.name, outcome, tuple(sorted(same))), []).append(machine.name)
@@ -57,9 +58,3 @@ def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts,
         for (platform, outcome, profiles), names in found.items()
     ]
     return tuple(sorted(rows, key=lambda row: row.firmware is None and row.devicetree is None))
-
-
-def _hit(hit: Hit | None) -> HitFacts | None:
-    if hit is None:
-        return None
-    return HitFacts(hit.record.key, hit.record.name, hit.kind, str(hit.chid), hit.profile, hit.section is not None)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import BANKS
 from fuki_build.report.facts import CellFacts, CoverageFacts, CoverageRow, KeyFacts, PolicyFacts
-from fuki_build.signing.coverage import Held, Phase, Place
-from fuki_build.signing.policy_report import BROKEN, FoundPolicies, PolicyFindings, report_policies
+from fuki_build.signing.pcr_policy.coverage import Phase, PolicyCoverage, PolicyScope
+from fuki_build.signing.pcr_policy.report import BROKEN, FoundPolicies, PolicyFindings, report_policies
 
 _MAX_KEYS = 64
 """Most keys whose coverage is told apart; real images have one or two."""
@@ -66,7 +66,9 @@ def _tables(
                     predictions[index].case.firmware,
                     predictions[index].case.devicetree,
                     tuple(
-                        CellFacts(verdicts.get(Place(index, phase)), (key, bank, Place(index, phase)) in gaps)
+                        CellFacts(
+                            verdicts.get(PolicyScope(index, phase)), (key, bank, PolicyScope(index, phase)) in gaps
+                        )
                         for phase in columns
                     ),
                 )
@@ -79,7 +81,7 @@ def _tables(
         yield CoverageFacts(profile, ids.get(profile), key, reference, ordered, words, rows)
 
 
-def _columns(held: Sequence[Held], phases: Sequence[Phase]) -> tuple[Phase, ...]:
+def _columns(held: Sequence[PolicyCoverage], phases: Sequence[Phase]) -> tuple[Phase, ...]:
     """The phases that were asked for, and others that some policy is for."""
     used = {place.phase for one in held for place in one.places}
     early = [()] if () in used else []
@@ -88,9 +90,9 @@ def _columns(held: Sequence[Held], phases: Sequence[Phase]) -> tuple[Phase, ...]
 
 def _verdicts(
     findings: PolicyFindings, profile: int | None, predictions: Sequence[Prediction]
-) -> dict[tuple[str, str | None, str], dict[Place, str]]:
+) -> dict[tuple[str, str | None, str], dict[PolicyScope, str]]:
     """By key, reference and bank: the verdict on the policy that holds in each place of a profile."""
-    found: dict[tuple[str, str | None, str], dict[Place, str]] = {}
+    found: dict[tuple[str, str | None, str], dict[PolicyScope, str]] = {}
     for held, report in zip(findings.coverage.held, findings.entries, strict=True):
         if held.comparable and profile in held.seen_by:
             own = found.setdefault((held.key, held.entry.ref, held.bank), {})

@@ -9,7 +9,7 @@ from fuki_build.measure.boot import Boot
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.views import CaseView, predictions_view
 from fuki_build.report.facts import CaseFacts, ProfileFacts
-from fuki_build.signing.coverage import Phase
+from fuki_build.signing.pcr_policy.coverage import Phase
 
 
 def profile_facts(
@@ -41,8 +41,8 @@ def profile_facts(
 
 def _case(shown: CaseView, prediction: Prediction) -> CaseFacts:
     return CaseFacts(
-        firmware=shown.firmware,
-        devicetree=shown.devicetree,
+        fwid=shown.fwid,
+        compatible=shown.compatible,
         machines=tuple(shown.machines),
         registers=tuple(register for register in shown.registers if register.pcr == pcr11.PCR),
         measured=tuple(section.name for section in prediction.case.measured),

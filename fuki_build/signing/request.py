@@ -1,14 +1,16 @@
 """What is to sign: a backend with its options, and how its signatures are to be."""
 
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from fuki_build.errors import FukiError
-from fuki_build.hooks.host import PluginInfo, blame
+from fuki_build.hooks.host import Contribution
 from fuki_build.hooks.signers import FileSigner, KeySigner, SigningContext, SigningKey
 
 
@@ -23,8 +25,7 @@ class DigestAlgorithm(StrEnum):
 class SignRequest(Struct, frozen=True):
     """One signer of a recipe or command line; `where` is its place there, `options` an instance of the backend's."""
 
-    backend: type[KeySigner] | type[FileSigner]
-    plugin: PluginInfo
+    backend: Contribution[type[KeySigner] | type[FileSigner]]
     options: Any
     where: str
     digest: DigestAlgorithm = DigestAlgorithm.SHA256
@@ -44,17 +45,56 @@ class Signer(Struct, frozen=True):
         return self.request.backend.name
 
 
+class Signers:
+    """Open signers, by the place of their requests in the recipe or on the command line."""
+
+    def __init__(self, signers: Iterable[Signer] = ()) -> None:
+        self._signers: dict[str, Signer] = {}
+        for signer in signers:
+            if signer.request.where in self._signers:
+                raise ValueError(f"there are two signers at {signer.request.where}")
+            self._signers[signer.request.where] = signer
+
+    def of(self, request: SignRequest) -> Signer:
+        """The signer of a request. Raises `LookupError` for one that was not opened: nothing is left unsigned."""
+        return self._signers[request.where]
+
+    def __iter__(self) -> Iterator[Signer]:
+        return iter(self._signers.values())
+
+
 def open_signers(requests: Sequence[SignRequest], context: SigningContext) -> tuple[Signer, ...]:
     """Find all keys, and log in where that is needed, before anything is read or written. Raises `SigningError`."""
+    context.withhold([request.options for request in requests])
+    for request in requests:
+        context.note_options(request.options)
     return tuple(Signer(request, _open(request, context)) for request in requests)
 
 
 def _open(request: SignRequest, context: SigningContext) -> SigningKey | None:
-    if not issubclass(request.backend, KeySigner):
+    backend = request.backend.thing
+    if not issubclass(backend, KeySigner):
+        from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415 - cryptography is slow to load
+
+        # Programs take it from the environment, unseen.
+        source_date()
         return None
-    backend = request.backend()
-    with errors_at(request), blame(request.plugin, f"failed in signing backend {backend.name!r}"):
-        return backend.open(request.options, context)
+
+    with errors_at(request), request.backend.running():
+        return backend().open(request.options, context)
+
+
+@contextmanager
+def signing_context(directory: Path) -> Iterator[SigningContext]:
+    """A context for signers, with a workspace that is there as long as the `with` lasts.
+
+    Paths in their options are relative to `directory`.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
+        SigningContext(directory, Path(workspace)) as context,
+    ):
+        yield context
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def _secure_boot(call: Call) -> list[tuple[Path, bytes, int]]:
     key, certificate = call.one("secureboot_private_key"), call.one("secureboot_certificate")
     if key is None or certificate is None:
         return []
-    from fuki_build.signing.secure_boot_keys import make_signing_key  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.secure_boot.keys import make_signing_key  # noqa: PLC0415 - cryptography is slow to load
 
     days = call.options.secureboot_certificate_validity
     start = datetime.now(UTC)
@@ -71,7 +71,7 @@ def _common_name(call: Call) -> str:
 def _policies(call: Call) -> list[tuple[Path, bytes, int]]:
     files = []
     for group in call.policy_groups:
-        from fuki_build.signing.secure_boot_keys import KeyType, make_pcr_key  # noqa: PLC0415 - as above
+        from fuki_build.signing.secure_boot.keys import KeyType, make_pcr_key  # noqa: PLC0415 - as above
 
         private, public = make_pcr_key(KeyType.RSA_2048)
         files.append((Path(group.private_key), private.content, _KEY_MODE))

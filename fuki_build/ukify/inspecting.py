@@ -10,9 +10,9 @@ from typing import Any
 from msgspec import Struct
 
 from fuki_build.errors import RecipeError, located
+from fuki_build.formats.hashes import new_hash
 from fuki_build.image.assemble import read_pieces
 from fuki_build.image.blob import Blob
-from fuki_build.image.digest import new_hash
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.section import MATCHED, Section

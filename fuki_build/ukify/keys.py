@@ -114,7 +114,7 @@ def public_key(call: Call) -> str | dict[str, str] | None:
     one = public if len(public) == 1 else certificates
     if len(one) != 1:
         return None
-    from fuki_build.formats import x509  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.formats.asn1 import x509  # noqa: PLC0415 - cryptography is slow to load
 
     option = "--pcr-public-key" if public else "--pcr-certificate"
     with raised_as(SigningError, option, of=FormatError), located(option):

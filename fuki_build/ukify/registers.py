@@ -4,15 +4,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from fuki_build.formats import pcrsig
+from fuki_build.formats.uki import pcrsig
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.measure import pcr11
-from fuki_build.measure.contents import Contents
 from fuki_build.measure.predict import Case, cases
 from fuki_build.measure.registers import BANKS, PHASES, replay, split_phases
-from fuki_build.measure.subject import Subject
+from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.ukify.call import Call
 
 
@@ -20,13 +19,13 @@ def measured_text(call: Call, image: Path) -> str:
     """PCR 11 of the image in each profile and case, phase by phase."""
     layout = inspect(image)
     banks = tuple(call.options.pcr_banks or BANKS)
-    contents = Contents(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
     phases = [path for group in call.options.phases or () for path in group or ()] or list(PHASES)
     return "".join(_values(call, contents, case, phases) for case in cases(layout, None, layout.profiles or (None,)))
 
 
-def _values(call: Call, contents: Contents, case: Case, phases: list[str]) -> str:
-    events = list(pcr11.section_events(Subject(contents, case.profile, case.measured)))
+def _values(call: Call, contents: SectionDigests, case: Case, phases: list[str]) -> str:
+    events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
     values: dict[str, list[dict[str, object]]] = {}
     lines: list[str] = []
     for phase in phases:

@@ -1,6 +1,5 @@
 """The option --pcrsig: signatures of policies that were made elsewhere, put into an image that has them to come."""
 
-import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -8,19 +7,18 @@ from msgspec.structs import replace
 
 from fuki_build import pipeline
 from fuki_build.errors import FormatError, RecipeError, located, raised_as
-from fuki_build.formats import pcrsig
-from fuki_build.formats.pcrsig import PolicySignature, Signatures
-from fuki_build.formats.pe import align
-from fuki_build.hooks.signers import SigningContext
+from fuki_build.formats.pe.pe import align
+from fuki_build.formats.uki import pcrsig
+from fuki_build.formats.uki.pcrsig import PolicySignature, Signatures
 from fuki_build.image.assemble import Assembly, assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect, read_layout
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
-from fuki_build.image.signatures import MAX_TABLE, attach
+from fuki_build.image.signatures import attach, read_table
 from fuki_build.recipe.signing import resolve_signers
-from fuki_build.signing.image import write_signed
-from fuki_build.signing.request import open_signers
+from fuki_build.signing.authenticode.image import write_signed
+from fuki_build.signing.request import open_signers, signing_context
 from fuki_build.ukify.call import Call
 from fuki_build.ukify.keys import sign_table
 from fuki_build.ukify.translate import read_text
@@ -41,13 +39,12 @@ def join_signatures(call: Call, plugins: tuple[str, ...]) -> Iterator[str]:
         raise RecipeError("the image would be written over", where="--output", hint="name another file")
     old = b""
     if layout.certificate_table.size and "old-signature" in call.many("upstream"):
-        old = layout.certificate_table.read_small(MAX_TABLE, "the certificate table")
+        old = read_table(layout)
     elif layout.certificate_table.size:
         yield f"the signature of {image} no longer holds, and is left out"
     table, needed = sign_table(call)
     with (
-        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(Path(), Path(workspace)) as context,
+        signing_context(Path()) as context,
         OutputFile(output, 0o777 if table else 0o666) as file,
     ):
         if table is None:

@@ -14,6 +14,7 @@ import pytest
 from fuki_qemu.programs import ADDON
 
 from tests.support.command import invoke
+from tests.support.documents import complaints
 
 LOGS = parts.CHECKOUT / "build" / "boot-logs"
 """What the guests of failed tests told, by test."""
@@ -76,6 +77,8 @@ class Bench:
         outcome = invoke(self.directory, *command)
         assert outcome.code == code, outcome
         document = json.loads(outcome.out) if outcome.out else {}
+        if document:
+            assert complaints(document, "boot", "qemu") == []
         if code == 0:
             explain(image, keep / "event-log", options)
         compared = {(row["what"], row["bank"]): row for row in document.get("compared", ())}

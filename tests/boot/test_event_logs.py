@@ -10,20 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from fuki_build.formats import event_log, gpt
-from fuki_build.formats.event_log import EventLog, LoggedEvent
+from fuki_build.formats.tcg import event_log
+from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent
+from fuki_build.formats.uefi import gpt
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
-from fuki_build.measure.boot import Addon, Boot, Way
-from fuki_build.measure.contents import Contents
-from fuki_build.measure.explain import Verdict, explain
+from fuki_build.measure.boot import Addon, Boot, BootMethod
+from fuki_build.measure.explain import RegisterVerdict, explain
 from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.measure.reasons import reasons
 from fuki_build.measure.registers import BANKS
 from fuki_build.measure.rtmr import rtmrs
+from fuki_build.measure.section_digests import SectionDigests
 from tests.support.guests import CALM, boot, disk, probe
 
 Q35 = Machine("q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
@@ -94,7 +95,7 @@ def test_a_disk_boot_with_an_addon_and_options_from_smbios(stub, partitioned, wo
     measured = boot(tmp_path, "-bios", part("ovmf-generic"), *drive, "-smbios", oem)
 
     layout, beside = inspect(image), inspect(addon)
-    contents = Contents(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
+    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
     added = Addon(addon.name, beside, assemble(beside, algorithms=BANKS, measured=True))
     table = gpt.measured(Blob.of_file(tmp_path / "esp.img").reader)
     known = Boot(smbios=EXTRA, addons=(added,), secret=False, partitions=table)
@@ -113,7 +114,7 @@ def test_a_disk_boot_with_an_addon_and_options_from_smbios(stub, partitioned, wo
     assert found.boot.smbios == EXTRA
 
     without = explain(log, contents, cases(layout, None, layout.profiles))
-    unexpected = [item for item in without.events if item.verdict is Verdict.UNEXPECTED]
+    unexpected = [item for item in without.events if item.verdict is RegisterVerdict.UNEXPECTED]
     assert {item.event.register for item in unexpected} == {4, 9}
     assert any(
         r"BOOTX64.EFI.extra.d\more.addon.efi was started" in text for _, text in reasons(without, contents, log.kind)
@@ -124,7 +125,7 @@ def test_a_profile_that_the_hypervisor_boots(workshop: Path, fuki, part, tmp_pat
     image, _ = build(workshop, fuki, part("stub-x64"))
     measured = boot(tmp_path, "-bios", part("ovmf-generic"), "-kernel", image, "-append", "@1")
     layout = inspect(image)
-    contents = Contents(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
-    known = Boot(way=Way.DIRECT)
+    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
+    known = Boot(method=BootMethod.DIRECT)
     (prediction,) = predict(contents, cases(layout, [Q35], [1]), known)
     check_time(event_log.decode(measured.log), prediction, known, layout)

@@ -14,9 +14,9 @@ from pathlib import Path
 import parts
 import pytest
 
-from fuki_build.formats import authenticated_variable as auth
-from fuki_build.formats import variable_store
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import authenticated_variable as auth
+from fuki_build.formats.uefi import variable_store
 from tests.support.command import succeed
 
 _TOO_LONG = 300

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from fuki_build import read_program
-from fuki_build.formats import efi_signature_list
-from fuki_build.formats.efi_signature_list import Kind
+from fuki_build.formats.uefi import efi_signature_list
+from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from tests.support.bootable import build
 from tests.support.command import succeed
 
@@ -97,7 +97,7 @@ def test_a_revoked_image_is_refused(revoked, bench, shop, part, tmp_path):
         shutil.copyfile(keys / "db.pem", keys / "dbx.pem")
     else:
         digest = bytes.fromhex(read_program(shop / "signed.efi", ("sha256",)).assembly.authenticode)
-        lists = [efi_signature_list.hash_list(Kind.SHA256, [digest], UUID(int=1))]
+        lists = [efi_signature_list.hash_list(SignatureType.SHA256, [digest], UUID(int=1))]
         (keys / "dbx.esl").write_bytes(efi_signature_list.encode(lists))
     options = ("--firmware", part("ovmf-secboot"), "--secure-boot", keys)
     refused(bench, shop / "signed.efi", *options, scenario=f"Secure Boot, {revoked} in dbx: refused")

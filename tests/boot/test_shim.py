@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fuki_qemu import esp, session
+from fuki_qemu.guest import Screen
 
 from fuki_build import new_host
 from tests.support.bootable import build
@@ -27,9 +28,9 @@ def boot(part, tmp_path, monkeypatch):
         succeed(image.parent, "keys", "generate", "keys")
         keys = ("--key", "keys/db.key", "--certificate", "keys/db.pem")
         succeed(image.parent, "sign", "boot.efi", *keys, "-o", "signed.efi")
-        enrol = ("--pk", "keys/PK.pem", "--kek", "keys/KEK.pem", "--db", "keys/db.pem", "--microsoft")
+        enroll = ("--pk", "keys/PK.pem", "--kek", "keys/KEK.pem", "--db", "keys/db.pem", "--microsoft")
         plugin = ("--plugin", "virt-firmware")
-        succeed(image.parent, *plugin, "keys", "enroll", part("ovmf-vars"), "-o", "vars.fd", *enrol)
+        succeed(image.parent, *plugin, "keys", "enroll", part("ovmf-vars"), "-o", "vars.fd", *enroll)
         write = esp.write
 
         def write_with_shim(path: Path, second: Path, addons: dict[str, Path]) -> None:
@@ -37,15 +38,15 @@ def boot(part, tmp_path, monkeypatch):
             subprocess.run(["mcopy", "-i", path, second, "::/EFI/BOOT/grubx64.efi"], check=True)
 
         monkeypatch.setattr(esp, "write", write_with_shim)
-        wish = session.Wish(
+        request = session.BootRequest(
             image.with_name("signed.efi"),
             firmware=part("ovmf-secboot"),
             keys=image.with_name("vars.fd"),
             kvm=False,
             timeout=150,
-            interactive=False,
+            screen=Screen.NONE,
         )
-        booted = session.boot(wish, new_host(), tmp_path / "boot-1")
+        booted = session.boot(request, new_host(), tmp_path / "boot-1")
         return f"{booted.outcome.ending}\n{booted.console}"
 
     return run

@@ -40,4 +40,4 @@ def test_an_image_with_firmware_for_one_cloud(platform, bench, ukify, tmp_path, 
     (tmp_path / "hwids" / "gce.json").write_text(json.dumps(device))
     image = ukify("stub-x64", f"--efifw={tmp_path / 'gce'}", f"--hwids={tmp_path / 'hwids'}")
     found = bench.boot(image, "--as", platform, scenario=f"ukify, with firmware, as {platform}", plugins=CLOUD_PLUGINS)
-    assert found.document["selects"] == ("gce" if platform == "gcp" else None)
+    assert found.document["fwid"] == ("gce" if platform == "gcp" else None)

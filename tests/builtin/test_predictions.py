@@ -13,7 +13,7 @@ from typing import Any
 import parts
 import pytest
 
-from fuki_build.formats.event_log import TYPES
+from fuki_build.formats.tcg.event_log import TYPES
 from tests.formats.test_event_log import record, spec_event
 from tests.support.command import refused, succeed
 
@@ -64,10 +64,10 @@ def load(path: Path) -> Any:  # noqa: ANN401 - JSON
 def test_there_is_one_prediction_for_each_profile_and_firmware_with_its_machines(directory):
     view = load(directory / "acme_41.3.predictions.json")
     assert view["version"] == 1
-    cases = [(case["profile-id"], case["firmware"]) for case in view["predictions"]]
+    cases = [(case["profile-id"], case["fwid"]) for case in view["predictions"]]
     assert cases == [("main", None), ("main", "ovmf"), ("other", None), ("other", "ovmf")]
     for case in view["predictions"]:
-        assert ("QEMU q35" in case["machines"]) == (case["firmware"] == "ovmf")
+        assert ("QEMU q35" in case["machines"]) == (case["fwid"] == "ovmf")
         assert {register["pcr"] for register in case["registers"]} == {4, 9, 11, 12}
         assert all(set(register["values"]) == set(view["banks"]) for register in case["registers"])
 

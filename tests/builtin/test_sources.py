@@ -177,6 +177,20 @@ class TestCommand:
         succeed(tmp_path, "build", workshop)
         assert (workshop / "a.efi").is_file()
 
+    def test_a_program_that_does_not_end_is_ended(self, workshop, source):
+        source("""source = "command"\nid = "made"\ncommand = ["sleep", "600"]\ntimeout = 0.3""")
+        assert "fuki.firmware[0]: sleep was not done after 0.3 seconds" in refused(workshop, "build")
+
+    def test_a_program_that_prints_without_end_is_ended(self, workshop, source, monkeypatch):
+        monkeypatch.setattr("fuki_build.builtin.sources._MAX_IMAGE", 1_000_000)
+        source("""source = "command"\nid = "made"\ncommand = ["cat", "/dev/zero"]""")
+        assert "fuki.firmware[0]: cat printed more than 1000000 bytes" in refused(workshop, "build")
+
+    def test_a_program_that_writes_without_end_is_ended(self, workshop, source, monkeypatch):
+        monkeypatch.setattr("fuki_build.builtin.sources._MAX_FILE", 1_000_000)
+        source("""source = "command"\nid = "made"\ncommand = ["dd", "if=/dev/zero", "of={output}", "status=none"]""")
+        assert "fuki.firmware[0]: dd was ended by signal 25" in refused(workshop, "build")
+
     def test_declared_inputs_are_dependencies(self, workshop, source, firmware):
         (workshop / "OVMF.fd").write_bytes(firmware)
         source('source = "command"\nid = "made"\ncommand = ["cat", "OVMF.fd"]\ninputs = ["OVMF.fd"]')
@@ -274,3 +288,8 @@ class TestDeb:
     def test_a_package_name_that_is_an_option_is_refused(self, workshop, source):
         source('source = "deb"\npackage = "--help"\n' + PATH)
         assert "fuki.firmware[0].package" in refused(workshop, "build")
+
+    @pytest.mark.parametrize("suite", ["../../../x", 'sid\\"; x', "sid\\n"])
+    def test_a_suite_that_is_none_is_refused(self, workshop, source, suite):
+        source(f'source = "deb"\npackage = "ovmf"\nsuite = "{suite}"\n{PATH}')
+        assert "fuki.firmware[0]" in refused(workshop, "build")

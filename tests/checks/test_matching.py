@@ -7,7 +7,7 @@ import pytest
 
 from fuki_build.checks.matching import RULES
 from fuki_build.hardware.machine import Machine, encode_file
-from fuki_build.hooks.records import Expectation, Severity, Subject
+from fuki_build.hooks.records import CheckSubject, Expectation, Severity
 from fuki_build.image.inspect import inspect
 from tests.support.command import invoke, succeed
 from tests.support.smbios import T440S
@@ -213,10 +213,10 @@ class TestProfiles:
 class TestFinishedImages:
     """The rules on an image as it is read: nothing is declared there, and machines are given."""
 
-    def subject(self, shop: Path, *expectations: Expectation) -> Subject:
+    def subject(self, shop: Path, *expectations: Expectation) -> CheckSubject:
         (shop / "fuki.toml").write_text(BASE + firmware("one", 'machines = ["laptop.toml"]'))
         succeed(shop, "build")
-        return Subject(inspect(shop / "acme.efi"), (), expectations)
+        return CheckSubject(inspect(shop / "acme.efi"), (), expectations)
 
     def test_without_expectations_there_is_nothing_to_find(self, shop: Path):
         subject = self.subject(shop)

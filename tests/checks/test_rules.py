@@ -15,6 +15,7 @@ import pytest
 from tests.checks import test_structure
 from tests.support.command import Outcome, invoke, refused, succeed
 from tests.support.secure_boot import make_identity, write_certificates, write_key
+from tests.support.signature_variants import insert, places
 
 CHID = "01e09b32-de05-56ca-b9d1-9486ad5f381d"
 
@@ -234,10 +235,36 @@ def signed(kind: str, *options: str) -> Callable[[Path, object], tuple[str, ...]
     return prepare
 
 
+def with_gap(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    """A finished image of somebody's, with bytes between two sections that belong to neither."""
+    data = part("addon-stub-x64").read_bytes()
+    second = sorted(place for _, place in places(data))[1]
+    (shop / "gap.efi").write_bytes(insert(data, second, bytes(512)))
+    return ("gap.efi",)
+
+
+def behind(more: bytes, *, sign: bool) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
+    """A finished image with bytes behind it, or behind its signature."""
+
+    def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+        found = part("kernel-x64" if sign else "addon-stub-x64").read_bytes()
+        (shop / "long.efi").write_bytes(found + more)
+        return ("long.efi",)
+
+    return prepare
+
+
 GZIP = gzip.compress(b"070701")
 CMDLINE = 'cmdline = "quiet"'
 
-ABOUT_THE_WHOLE = {"os-release-missing", "uname-missing", "image-size", "header-room", "stub-unknown"}
+ABOUT_THE_WHOLE = {
+    "digest-disputed",
+    "os-release-missing",
+    "uname-missing",
+    "image-size",
+    "header-size",
+    "stub-unknown",
+}
 ONE = 'platforms = ["qemu:q35"]'
 
 WRONG = {
@@ -283,10 +310,15 @@ WRONG = {
     "hwids-empty": patch(".hwids", put(0, bytes(28))),
     "hwids-never-tried": swap(ONE, f'chids = ["{never_tried_chid()}"]'),
     "profile-without-hwids": swap('platforms = ["qemu:i440fx"]', ""),
-    "header-room": profiles_for_a_small_header,
+    "header-size": profiles_for_a_small_header,
     "image-size": huge_initrd,
     "section-room": stub_with_a_section,
-    "sbat-room": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
+    "sbat-size": swap('"acme,1,Acme', f'"acme,1,{"A" * 1024}'),
+    "sbat-odd for a short line": patch(".sbat", put(0, b"sbat;1")),
+    "sbat-odd for a generation": patch(".sbat", put(0, b"sbat,x,")),
+    "digest-disputed for a gap": with_gap,
+    "digest-disputed for an odd size": behind(b"odd", sign=False),
+    "digest-disputed for bytes behind the signature": behind(bytes(8), sign=True),
     "signature-unusual for a curve": signed("p256"),
     "signature-unusual for a digest": signed("rsa2048", "--digest", "sha384"),
     "stub-too-old": other_part("stub", "stub-257-x64"),
@@ -335,8 +367,9 @@ def listed(shop: Path) -> list[tuple[str, str]]:
 
 
 def test_every_rule_of_the_core_has_a_wrong_image_here(shop):
-    # Those about machines have a file of their own, test_matching.py; those about PE headers test_structure.py.
-    rules = {rule for rule, _ in listed(shop) if not rule.startswith("match-")}
+    # Those about machines, PE headers, hand-overs and IGVM files have files of their own: test_matching.py,
+    # test_structure.py, test_hand_over.py, tests/recipe/test_igvm.py.
+    rules = {rule for rule, _ in listed(shop) if not rule.startswith(("match-", "hand-over-", "igvm-"))}
     elsewhere = {*test_structure.WRONG, *test_structure.KERNELS, "section-count", "addon-machine", "cmdline-empty"}
     assert rules == {name.split()[0] for name in (*WRONG, *elsewhere)} | EXPECTED
 
@@ -391,7 +424,7 @@ def test_errors_come_before_warnings_and_notes(shop, part):
 
 
 @pytest.mark.parametrize(
-    "name", ["header-room", "sbat-room", "section-room", "image-size", "kernel-not-startable", "stub-too-old"]
+    "name", ["header-size", "sbat-size", "section-room", "image-size", "kernel-not-startable", "stub-too-old"]
 )
 def test_an_error_stops_a_build_before_anything_is_written(shop, part, name):
     WRONG[name](shop, part)
@@ -403,7 +436,7 @@ def test_an_error_stops_a_build_before_anything_is_written(shop, part, name):
     assert sorted(shop.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["header-room", "sbat-room", "image-size"])
+@pytest.mark.parametrize("name", ["header-size", "sbat-size", "image-size"])
 def test_a_plan_with_errors_is_still_shown(shop, part, name):
     WRONG[name](shop, part)
     outcome = invoke(shop, "plan")

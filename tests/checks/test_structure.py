@@ -30,6 +30,7 @@ from tests.support.headers import (
     directory,
     optional,
     section,
+    seventeen_directories,
 )
 from tests.support.images import Content, layout_of, write
 
@@ -88,6 +89,10 @@ WRONG: dict[str, tuple[Change, ...]] = {
     "relocations-outside with a size that runs out": (directory(5, 0x28000, 0x10000000),),
     "not-an-application": (optional(SUBSYSTEM, 11, "<H"),),
     "writable-code": (section(".text", FLAGS, 0xE0000020),),
+    "headers-disputed": (section(".osrel", RAW_OFFSET, 0x410),),
+    "headers-disputed for a 17th data directory": (seventeen_directories,),
+    "headers-suspicious": (section(".osrel", RAW_OFFSET, 0x410),),
+    "headers-suspicious for a 17th data directory": (seventeen_directories,),
     "stub-not-a-stub": (stub_says(b"LoaderInfo: systemd-boot 262.1"),),
 }
 

@@ -96,7 +96,7 @@ def test_telling_the_version_imports_nothing_heavy():
 def test_planning_imports_neither_tables_nor_templates_when_asked_for_json(workshop):
     script = (
         "import sys; from fuki_build.cli.main import run; run(['plan', '--json']); "
-        "print([name for name in ('rich', 'jinja2', 'cryptography') if name in sys.modules], file=sys.stderr)"
+        "print([name for name in ('rich', 'jinja2', 'cryptography', 'pefile') if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=workshop, capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"

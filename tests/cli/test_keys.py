@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import efi_signature_list, variable_store
-from fuki_build.formats.efi_signature_list import Kind
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import efi_signature_list, variable_store
+from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from tests.support.command import Outcome, invoke, refused, succeed
 
 OWNER = "77fa9abd-0359-4d32-bd60-28f4e78f784b"
@@ -138,7 +138,7 @@ class TestEnroll:
             assert after[name] == (shop / f"keys/{name}.esl").read_bytes()
         assert after["dbx"].startswith(before["dbx"])
         added = efi_signature_list.decode(after["dbx"][len(before["dbx"]) :])
-        assert [one.type for one in added] == [Kind.SHA256.guid, *[Kind.X509.guid] * 3]
+        assert [one.type for one in added] == [SignatureType.SHA256.guid, *[SignatureType.X509.guid] * 3]
         assert added[0].signatures[0].data == b"\xab" * 32
 
     def test_what_is_revoked_already_is_not_listed_twice(self, shop):
@@ -209,6 +209,41 @@ def test_a_mistake_is_one_error_with_its_remedy_and_writes_nothing(shop, argumen
     assert remedy in error
 
 
+def damaged(shop: Path, name: str, at: int, number: int) -> Path:
+    """An enrolled store with another 32-bit number in the head of the first list of a variable."""
+    data = bytearray((shop / "ms.fd").read_bytes())
+    title = f"{name}\0".encode("utf-16-le")
+    place = data.find(title + values(shop / "ms.fd")[name]) + len(title) + at
+    data[place : place + 4] = number.to_bytes(4, "little")
+    (shop / "damaged.fd").write_bytes(data)
+    return shop / "damaged.fd"
+
+
+@pytest.mark.parametrize("name", ["PK", "KEK", "db", "dbx"])
+@pytest.mark.parametrize(("at", "number"), [(16, 0), (16, 1 << 31), (20, 1 << 20), (24, 0), (24, 5)])
+def test_a_damaged_list_is_refused_before_a_program_sees_it(shop, monkeypatch, name, at, number):
+    """virt-fw-vars 26 loops for some of these, and eats all memory."""
+    from fuki_virt_firmware import VirtFirmware
+
+    monkeypatch.setattr(VirtFirmware, "enroll", lambda *_: pytest.fail("the store was handed over"))
+    store = damaged(shop, name, at, number)
+    keys = ("--pk", "keys/PK.pem", "--db", "keys/db.pem", "--owner", OWNER)
+    error = refused(shop, *ENROL, store, "-o", "out.fd", *keys, code=1)
+    assert f"damaged.fd: {name} is damaged: " in error
+    assert "take a fresh one" in error
+    assert not (shop / "out.fd").exists()
+
+
+def test_a_list_that_is_cut_off_is_refused(shop):
+    """The data's size in the head of the second variable, KEK; virt-fw-vars looped."""
+    enroll(shop)
+    data = bytearray((shop / "out.fd").read_bytes())
+    data[0xE0] = 0x55
+    (shop / "damaged.fd").write_bytes(data)
+    keys = ("--pk", "keys/PK.pem", "--db", "keys/db.pem", "--owner", OWNER)
+    assert "KEK is damaged: " in refused(shop, *ENROL, "damaged.fd", "-o", "again.fd", *keys, code=1)
+
+
 def test_without_the_plugin_it_is_named(shop):
     error = refused(shop, "keys", "enroll", "vars.fd", "-o", "out.fd", *KEYS)
     assert "fuki --plugin virt-firmware keys enroll" in error
@@ -216,7 +251,7 @@ def test_without_the_plugin_it_is_named(shop):
 
 def test_more_than_the_store_holds_is_refused(shop):
     digests = [hashlib.sha256(number.to_bytes(4)).digest() for number in range(8192)]
-    many = efi_signature_list.hash_list(Kind.SHA256, digests, UUID(OWNER))
+    many = efi_signature_list.hash_list(SignatureType.SHA256, digests, UUID(OWNER))
     (shop / "many.esl").write_bytes(efi_signature_list.encode([many]))
     error = refused(shop, *ENROL, "vars.fd", "-o", "out.fd", *KEYS, "--dbx", "many.esl", code=1)
     assert "too small" in error

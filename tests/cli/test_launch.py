@@ -113,7 +113,7 @@ def test_runtime_registers_are_those_that_measure_predicts(image: Path):
     assert found == {
         (register["name"], f"image@{case['profile']}"): register["value"]
         for case in view["predictions"]
-        if case["firmware"] == "tdx"
+        if case["fwid"] == "tdx"
         for register in case["rtmrs"]
     }
     assert set(found) == {(name, f"image@{profile}") for name in ("RTMR1", "RTMR2") for profile in (0, 1)}
@@ -259,7 +259,12 @@ def test_firmware_is_shown_as_json(tmp_path: Path, firmware: Path):
     (view,) = json.loads(succeed(tmp_path, "firmware", "show", firmware, "--json").out)["firmware"]
     assert (view["kind"], view["sha256"]) == ("OVMF", sha256(firmware.read_bytes()).hexdigest())
     assert [row["kind"] for row in view["tdx"][:2]] == ["BFV", "CFV"]
-    assert view["lacks"] == []
+    assert [(lack["technology"], "Secure Boot keys" in lack["message"]) for lack in view["missing"]] == [("IGVM", True)]
+
+
+def test_what_firmware_lacks_for_an_igvm_file_is_shown(tmp_path: Path, part):
+    (view,) = json.loads(succeed(tmp_path, "firmware", "show", part("ovmf-secboot"), "--json").out)["firmware"]
+    assert ["SMM" in lack["message"] for lack in view["missing"]] == [True]
 
 
 def test_the_firmware_of_an_image_is_shown(image: Path):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.smbios import end, structure
+
 Q35 = "817fca52-ae83-52f5-8642-9497f79d49d0"
 """The CHID of type 9 of QEMU's q35, from the table of what clouds put into SMBIOS."""
 
@@ -37,6 +39,20 @@ def test_a_machine_is_shown_with_its_ids_in_both_dialects(fuki, workshop):
     assert (row["stub"], row["microsoft"]) == (Q35, Q35)
 
 
+def test_a_machine_whose_product_is_not_utf_8_is_shown_saved_and_hashed_as_the_stub_does(fuki, workshop):
+    for name, product in (("raw", b"Caf\xe9 Box"), ("seen", b"Cafox")):
+        strings = structure(1, bytes([1, 2, 0, 0]) + bytes(19), b"Acme", product)
+        (workshop / f"{name}.dmi").write_bytes(strings + end())
+    fuki("machine", "show", "raw.dmi", "--save", "raw.toml")
+    raw, saved, seen = (
+        json.loads(fuki("machine", "show", name, "--json").stdout) for name in ("raw.dmi", "raw.toml", "seen.dmi")
+    )
+    assert raw["strings"] == {"manufacturer": "Acme", "product": r"Caf\xe9 Box"}
+    assert raw == saved
+    assert [row["stub"] for row in raw["chids"]] == [row["stub"] for row in seen["chids"]]
+    assert r"Caf\xe9 Box" in fuki("machine", "show", "raw.dmi").stdout
+
+
 def test_a_saved_machine_is_the_same_machine_under_its_new_name(fuki, workshop):
     (workshop / "q35.toml").write_text(MACHINE)
     fuki("machine", "show", "q35.toml", "--save", "copy.toml", "--name", "another")
@@ -53,7 +69,7 @@ def test_a_damaged_machine_file_is_refused_with_its_name(fuki, workshop):
 
 def test_a_machine_is_matched_through_its_id(image, fuki):
     (row,) = json.loads(fuki("match", image, "--machine", "q35.toml", "--json").stdout)["matches"]
-    assert (row["firmware"]["key"], row["firmware"]["type"], row["firmware"]["chid"]) == ("one", 9, Q35)
+    assert (row["firmware"]["fwid"], row["firmware"]["type"], row["firmware"]["chid"]) == ("one", 9, Q35)
 
 
 def test_what_is_measured_is_listed_on_demand(image, fuki):
@@ -114,3 +130,22 @@ def test_a_stub_without_a_version_number_is_taken_for_the_newest_with_a_warning(
     fuki("match", "unknown.efi", "--expect", "q35.toml=one")
     assert "[stub-unknown]" in fuki("check", "unknown.efi").stderr
     assert "[stub-unknown]" not in fuki("check", image).stderr
+
+
+def test_an_image_without_hardware_ids_is_matched_with_a_word(fuki, workshop):
+    (workshop / "q35.toml").write_text(MACHINE)
+    fuki("build", "-o", "plain.efi")
+    done = fuki("match", "plain.efi", "--machine", "q35.toml")
+    assert "the image has no hardware ids" in done.stderr
+
+
+def test_an_empty_table_of_hardware_ids_says_so(fuki, workshop):
+    (workshop / "none.hwids").write_bytes(bytes(28))
+    assert fuki("hwids", "decode", "none.hwids").stdout == "the table has no hardware ids\n"
+    assert "no hardware ids to export" in fuki("hwids", "export", "none.hwids", "out", code=1).stderr
+    assert not (workshop / "out").exists()
+
+
+def test_a_machine_that_is_known_by_its_ids_is_shown_without_an_empty_table(fuki, workshop):
+    (workshop / "ids.toml").write_text(f'[machine]\nchids = {{ 9 = "{Q35}" }}\n')
+    assert "known by its hardware ids only" in fuki("machine", "show", "ids.toml").stdout

@@ -2,11 +2,12 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from fuki_build.formats import pcr_text
+from fuki_build.formats.tcg import pcr_text
 from tests.support.command import invoke, refused, succeed
 from tests.support.images import layout_of, write
 
@@ -40,6 +41,33 @@ def test_registers_banks_and_phases_can_be_chosen(image):
     registers = view["predictions"][0]["registers"]
     assert [(register["pcr"], register["phase"]) for register in registers] == [(11, None), (11, "a:b")]
     assert [len(value) for value in registers[1]["values"].values()] == [40, 128]
+
+
+def test_register_7_without_variables_is_an_error_that_says_what_to_give(image):
+    error = refused(image.parent, "measure", image, "--pcr", "7")
+    assert "none were given" in error
+    assert "--variables" in error
+
+
+def test_registers_can_be_predicted_in_sm3(image):
+    view = json.loads(succeed(image.parent, "measure", image, "--bank", "sm3", "--profile", "0", "--json").out)
+    assert view["banks"] == ["sm3"]
+    name = next(event for event in view["predictions"][0]["events"] if event["what"] == "name of .linux")
+    command = ["openssl", "dgst", "-sm3", "-r"]
+    openssl = subprocess.run(command, input=b".linux\0", capture_output=True, check=True, text=False)
+    assert name["digests"]["sm3"] == openssl.stdout.split()[0].decode()
+
+
+def test_values_are_shown_in_aligned_columns_and_reasons_folded_at_words(image):
+    lines = succeed(image.parent, "measure", image, "--profile", "0").out.splitlines()
+    heading = next(line for line in lines if line.startswith("PCR "))
+    at = heading.index("Value")
+    values = [line for line in lines if line[at - 7 : at - 1] == "sha256"]
+    assert len(values) == 2 + 5
+    assert all(len(line) == at + 64 and line[at - 1] == " " for line in values)
+    assert max(map(len, lines)) <= 160
+    first, second = (lines.index(line) for line in lines if "cannot be told" in line or line.startswith(" " * at))
+    assert second == first + 1
 
 
 def test_rtmrs_are_told_with_their_bank(image):

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import hwids
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki import hwids
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from tests.support.command import invoke
 
 FUKI = f"{sys.executable} -m fuki_build"

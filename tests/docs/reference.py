@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ import msgspec
 
 from fuki_build import pipeline
 from fuki_build.cli.main import VERBS, fuki
-from fuki_build.hooks.host import HOOKS, PluginHost
+from fuki_build.cli.options import documents_of
+from fuki_build.cli.schema import json_commands
+from fuki_build.formats.documents import Document
+from fuki_build.hooks.contract import HOOKS
+from fuki_build.hooks.host import PluginHost
 from fuki_build.image.stub import MODELS, NEWEST_KNOWN
 from fuki_build.recipe import model
 
@@ -113,6 +118,26 @@ def _verbs() -> Iterator[str]:
         yield from [f"{verb} {name}" for name in command.commands] if isinstance(command, click.Group) else [verb]
 
 
+@cache
+def documents() -> dict[str, tuple[type[Document], ...]]:
+    """The documents that verbs print, those of this checkout's plugins too."""
+    context = click.Context(fuki, obj=())
+    context.params["plugin"] = first_party()
+    return {verb: documents_of(command) for verb, command in json_commands(fuki, context)}
+
+
+def _documents(_: str) -> str:
+    """Each verb that prints JSON, with the parts of the page where its documents are."""
+    page = (REFERENCE / "json.md").read_text()
+    rows = [(f"`fuki {verb}`", ", ".join(_link(page, kind) for kind in kinds)) for verb, kinds in documents().items()]
+    return _markdown(("verb", "prints"), rows)
+
+
+def _link(page: str, document: type[Document]) -> str:
+    heading = re.findall(r"(?m)^##+ (.+)$", page.partition(f"<!-- fields: {document.__name__} -->")[0])[-1]
+    return f"[{heading}](#{heading.lower().replace(' ', '-')})"
+
+
 def _rules(_: str) -> str:
     rules = [contribution.thing for contribution in pipeline.new_host().rules()]
     parts = [
@@ -199,6 +224,7 @@ def _markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 _KINDS: dict[str, Callable[[str], str]] = {
+    "documents": _documents,
     "checks": _rules,
     "commands": _commands,
     "help": _command,

@@ -129,7 +129,7 @@ class TestFleet:
         run(project, "fuki", "build")
         matched = run(project, "fuki", "match", "out/fleet_1.efi", "--recipe", "fuki.toml", "--json")
         selected = {
-            row["machine"]: row["firmware"] and (row["firmware"]["key"], row["firmware"]["chid"])
+            row["machine"]: row["firmware"] and (row["firmware"]["fwid"], row["firmware"]["chid"])
             for row in json.loads(matched)["matches"]
         }
         assert selected == {

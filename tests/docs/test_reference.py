@@ -1,26 +1,18 @@
 """The reference says what the program does."""
 
-import json
 import re
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
+from fuki_coco.id_blocks import IdBlocksDocument
 
 import fuki_build.hooks
 from fuki_build import Machine
-from fuki_build.formats import x509
-from fuki_build.hooks.host import HOOKS
-from fuki_build.image import describe
+from fuki_build.builtin.outputs import ManifestDocument
+from fuki_build.formats.document_schema import document_schema
+from fuki_build.hooks.contract import HOOKS
 from fuki_build.recipe import model
-from fuki_build.signing import offline, policy_report, verify
 from tests.docs import reference
 from tests.docs.pages import CHECKOUT
-
-Printed = Callable[..., dict[str, Any]]
 
 
 def test_the_generated_parts_are_up_to_date():
@@ -41,117 +33,29 @@ def test_every_built_in_choice_of_the_recipe_is_on_the_page(hook: str):
     assert sorted(shown) == reference.pipeline.new_host().names(hook)
 
 
-def tables() -> dict[str, list[str]]:
-    """The fields under each heading of the page on JSON."""
-    found: dict[str, list[str]] = {}
-    heading = ""
-    for line in (reference.REFERENCE / "json.md").read_text().splitlines():
-        if line.startswith("#"):
-            heading = line.lstrip("# ")
-        row = re.match(r"\| `([\w-]+)` \|", line)
-        if row:
-            found.setdefault(heading, []).append(row[1])
-    return found
+def fields_on_the_page() -> dict[str, list[str]]:
+    """The fields of each struct that the page on JSON has tables of; of one in several tables, of all of these."""
+    fields: dict[str, list[str]] = {}
+    page = (reference.REFERENCE / "json.md").read_text()
+    for names, table in re.findall(r"<!-- fields: ([\w ]+) -->\n((?:\|.*\n)+)", page):
+        rows = [re.findall(r"`([\w-]+)`", row.split("|")[1]) for row in table.splitlines()[2:]]
+        for name in names.split():
+            fields.setdefault(name, []).extend(field for row in rows for field in row)
+    return fields
 
 
-@pytest.mark.parametrize(
-    ("heading", "view"),
-    [
-        ("Image", describe.LayoutView),
-        ("Stub", describe.StubView),
-        ("Profile", describe.ProfileView),
-        ("Section", describe.SectionView),
-        ("Firmware", describe.FirmwareView),
-        ("Device", describe.DeviceView),
-        ("Signature", describe.SignatureView),
-        ("Report", verify.ImageReport),
-        ("Signature report", verify.SignatureReport),
-        ("Certificate", x509.Facts),
-        ("Policy report", policy_report.PolicyReport),
-        ("Policy place", policy_report.PolicyPlace),
-        ("Missing policy", policy_report.MissingPolicy),
-        ("Digests", offline.Document),
-    ],
-)
-def test_the_fields_of_an_image_are_those_on_the_page(heading: str, view: type[msgspec.Struct]):
-    assert sorted(tables()[heading]) == sorted(field.encode_name for field in msgspec.structs.fields(view))
+def fields_of_documents() -> dict[str, list[str]]:
+    """The fields of every struct in what verbs print, and in what output formats of this checkout write."""
+    kinds = [document for documents in reference.documents().values() for document in documents]
+    definitions = document_schema(*dict.fromkeys([*kinds, ManifestDocument, IdBlocksDocument]))["$defs"]
+    return {name: list(table["properties"]) for name, table in definitions.items() if "properties" in table}
 
 
-def test_the_fields_of_a_digest_are_those_on_the_page():
-    structs = (offline.ImageItem, offline.PolicyItem)
-    fields = {field.encode_name for item in structs for field in msgspec.structs.fields(item)}
-    assert sorted(tables()["Digest"]) == sorted(["purpose", *fields])
-
-
-@pytest.fixture
-def printed(fuki: Callable[..., subprocess.CompletedProcess[str]]) -> Printed:
-    def printed(*arguments: str) -> dict[str, Any]:
-        return json.loads(fuki(*arguments, "--json").stdout)
-
-    return printed
-
-
-def test_the_fields_of_a_plan_are_those_on_the_page(printed: Printed):
-    assert sorted(printed("plan")) == sorted(tables()["Plan"])
-
-
-def test_the_fields_of_a_finding_are_those_on_the_page(printed: Printed, workshop: Path):
-    recipe = workshop / "fuki.toml"
-    recipe.write_text(recipe.read_text().replace('os-release = "os-release"', ""))
-    (finding,) = printed("check")["findings"]
-    assert sorted(finding) == sorted(tables()["Finding"])
-
-
-def test_the_fields_of_a_build_are_those_on_the_page(printed: Printed):
-    built = printed("build")
-    assert sorted(built) == sorted(tables()["Build"])
-    assert sorted(built["artifacts"][0]) == sorted(tables()["Artifact"])
-    assert sorted(built["build"]) == sorted(tables()["Manifest"])
-    assert sorted(built["build"]["inputs"][0]) == sorted(tables()["Input"])
-
-
-def test_the_fields_of_a_verification_are_those_on_the_page(printed: Printed, part: Callable[[str], Path]):
-    assert sorted(printed("verify", str(part("shim")))) == sorted(tables()["Verify"])
-
-
-def test_the_fields_of_a_plugin_are_those_on_the_page(printed: Printed):
-    listed = printed("plugins")
-    assert sorted(listed) == ["plugins", "version"]
-    assert sorted(listed["plugins"][0]) == sorted(tables()["Plugins"])
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Path:
-    path = tmp_path / "acme.toml"
-    path.write_text('[machine]\nmanufacturer = "Acme"\n')
-    return path
-
-
-def test_the_fields_of_a_machine_are_those_on_the_page(printed: Printed, machine: Path):
-    shown = printed("machine", "show", str(machine))
-    assert sorted(shown) == sorted(tables()["Machine"])
-    assert sorted(shown["chids"][0]) == sorted(tables()["Machine id"])
-
-
-@pytest.fixture
-def image(printed: Printed, workshop: Path, part: Callable[[str], Path]) -> Path:
-    """An image with one firmware."""
-    source = f'source = "file"\nid = "ovmf"\npath = "{part("ovmf-generic")}"\nplatforms = ["qemu:q35"]\n'
-    with (workshop / "fuki.toml").open("a") as recipe:
-        recipe.write(f"\n[[fuki.firmware]]\n{source}")
-    return workshop / printed("build")["artifacts"][0]["path"]
-
-
-def test_the_fields_of_a_match_are_those_on_the_page(printed: Printed, image: Path):
-    (match,) = printed("match", str(image), "--platform", "qemu:q35")["matches"]
-    assert sorted(match) == sorted(tables()["Match"])
-    assert sorted(match["firmware"]) == sorted(tables()["Hit"])
-    assert sorted(match["measured"][0]) == sorted(tables()["Measured"])
-
-
-def test_the_fields_of_a_hardware_id_table_are_those_on_the_page(printed: Printed, image: Path):
-    (device,) = printed("hwids", "decode", str(image))["devices"]
-    assert sorted([*device, "compatible"]) == sorted(tables()["Hardware ids"])
+def test_every_part_of_every_document_is_on_the_page_with_its_fields():
+    shown, real = fields_on_the_page(), fields_of_documents()
+    assert {name: sorted(fields) for name, fields in shown.items()} == {
+        name: sorted(fields) for name, fields in real.items()
+    }
 
 
 def test_the_keys_of_a_machine_file_are_those_on_the_page():

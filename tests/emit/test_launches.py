@@ -8,7 +8,7 @@ import cbor_diag
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fuki_build.formats import id_block
+from fuki_build.formats.confidential import id_block
 from tests.support.command import refused, succeed
 from tests.support.launch import FILE_KEY_PLUGIN, memory_key, peer_digest, write_key
 from tests.support.plugins import install

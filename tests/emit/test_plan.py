@@ -74,7 +74,7 @@ def test_profiles_firmware_and_machines_are_told(planned):
         (None, "two", "OVMF"),
         (2, "three", "OVMF"),
     ]
-    assert {device["key"]: device["name"] for device in image["devices"]} == {
+    assert {device["fwid"]: device["name"] for device in image["devices"]} == {
         "one": "QEMU q35",
         "two": "QEMU i440fx",
         "three": "three",

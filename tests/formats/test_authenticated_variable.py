@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticated_variable as auth
-from fuki_build.formats import efi_time
-from fuki_build.formats.authenticated_variable import AuthenticatedPayload
+from fuki_build.formats.uefi import authenticated_variable as auth
+from fuki_build.formats.uefi import efi_time
+from fuki_build.formats.uefi.authenticated_variable import AuthenticatedPayload
 
 MOMENT = datetime(2026, 11, 25, 18, 40, 9, tzinfo=UTC)
 TIME = efi_time.of(MOMENT)

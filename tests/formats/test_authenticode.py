@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode, pe
+from fuki_build.formats.pe import authenticode, pe
 
 Part = Callable[[str], Path]
 Sign = Callable[[Path], Path]

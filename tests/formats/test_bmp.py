@@ -5,7 +5,7 @@ from struct import pack
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import bmp
+from fuki_build.formats.uki import bmp
 
 
 def picture(  # noqa: PLR0913 - fields of the format

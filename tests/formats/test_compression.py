@@ -13,7 +13,7 @@ import pytest
 from backports import zstd
 
 from fuki_build.errors import FormatError
-from fuki_build.formats.compression import MAX_CONTENT, decompress, detect
+from fuki_build.formats.uki.compression import MAX_CONTENT, decompress, detect
 
 MEMORY = 300 << 20
 
@@ -121,7 +121,7 @@ def test_lzo_is_refused_with_a_remedy():
 UNPACK = f"""
 import resource, sys
 from fuki_build.errors import FormatError
-from fuki_build.formats.compression import decompress
+from fuki_build.formats.uki.compression import decompress
 resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
 try:
     for piece in decompress(sys.argv[1], [open(sys.argv[2], "rb").read()]):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import der
+from fuki_build.formats.asn1 import der
 
 
 @given(st.binary(max_size=70_000))

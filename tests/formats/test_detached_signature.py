@@ -3,7 +3,7 @@
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import detached_signature
+from fuki_build.formats.asn1 import detached_signature
 from tests.support.secure_boot import make_identity
 
 

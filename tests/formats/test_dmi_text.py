@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import dmi_text
+from fuki_build.formats.hardware import dmi_text
 
 DMIDECODE = """\
 # dmidecode 3.4
@@ -118,6 +118,11 @@ def test_the_legend_of_systemd_analyze_tells_the_strings(legend: str):
         "sku": "x) (y",
         "panel_id": "BOE0b66",
     }
+
+
+def test_escaped_bytes_that_are_not_utf_8_are_kept():
+    strings = dmi_text.parse_analyze(r"LEGEND: M → manufacturer (Ü Caf\351)")
+    assert strings["manufacturer"].encode("utf-8", "surrogateescape") == b"\xc3\x9c Caf\xe9"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import documents
+from fuki_build.formats.document_schema import document_schema
 from fuki_build.hardware.machine import decode_file
 
 LIMITED = {
@@ -83,7 +84,57 @@ class Odd(msgspec.Struct, rename="kebab"):
 
 @pytest.mark.parametrize("text", ["a\x9b31m\x85\u2028", "\x1b[31m\x7f", "caf\udce9", "Ünïcode \U0001f600"])
 def test_printed_json_is_ascii_and_the_same_data(text: str):
-    printed = documents.encode_json(Odd(text, by_number={1: [text]}))
-    assert printed.isascii()
+    printed = documents.encode_json(Odd(text, by_number={1: [text]})).decode("ascii")
     assert printed.replace("\n", "").isprintable()
     assert json.loads(printed) == {"one-text": text, "raw": "AA==", "by-number": {"1": [text]}}
+
+
+class Second(documents.Document, tag=2, forbid_unknown_fields=True):
+    image_name: str
+    notes: tuple[str, ...] = ()
+
+
+def test_a_document_begins_with_its_version():
+    assert list(json.loads(documents.encode_json(Second("a"))).items()) == [
+        ("version", 2),
+        ("image-name", "a"),
+        ("notes", []),
+    ]
+
+
+def test_a_document_is_read_back():
+    assert documents.decode_document(documents.encode_json(Second("a", ("b",))), Second) == Second("a", ("b",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"image-name": "a"}',
+        '{"version": 1, "image-name": "a"}',
+        '{"version": 3, "image-name": "a"}',
+        '{"version": "2", "image-name": "a"}',
+        '{"version": 2}',
+        '{"version": 2, "image-name": "a", "more": 1}',
+        "[]",
+        "",
+    ],
+)
+def test_a_document_of_another_version_or_kind_is_refused(text: str):
+    with pytest.raises(FormatError):
+        documents.decode_document(text.encode(), Second)
+
+
+class Node(documents.View, omit_defaults=True):
+    name: str
+    hint: str | None = None
+
+
+class Whole(documents.Document):
+    nodes: dict[str, tuple[Node, ...]]
+    other: Node | None = None
+
+
+def test_a_schema_requires_what_is_always_printed():
+    definitions = document_schema(Whole)["$defs"]
+    assert definitions["Whole"]["required"] == ["version", "nodes", "other"]
+    assert definitions["Node"]["required"] == ["name"]

@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import efi_signature_list as esl
-from fuki_build.formats import variable_store
-from fuki_build.formats.efi_signature_list import Kind, Signature, SignatureList
-from fuki_build.formats.efi_time import EfiTime
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import efi_signature_list as esl
+from fuki_build.formats.uefi import variable_store
+from fuki_build.formats.uefi.efi_signature_list import Signature, SignatureList, SignatureType
+from fuki_build.formats.uefi.efi_time import EfiTime
 
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
 OWNER_BYTES = bytes.fromhex("bd9afa77 5903 324d bd60 28f4e78f784b")
@@ -19,7 +19,7 @@ SHA256_BYTES = bytes.fromhex("2616c4c1 4c50 9240 aca9 41f936934328")
 
 
 def test_a_list_of_hashes_has_the_bytes_of_the_specification():
-    encoded = esl.encode([esl.hash_list(Kind.SHA256, [bytes(32), b"\1" * 32], OWNER)])
+    encoded = esl.encode([esl.hash_list(SignatureType.SHA256, [bytes(32), b"\1" * 32], OWNER)])
     assert encoded == (
         SHA256_BYTES + pack("<III", 28 + 2 * 48, 0, 48) + OWNER_BYTES + bytes(32) + OWNER_BYTES + b"\1" * 32
     )
@@ -52,7 +52,7 @@ def test_a_header_between_list_and_signatures_is_kept():
 def test_the_certificates_that_debian_enrols_are_found(part, name: str, kinds: list[str]):
     found = {v.name: v.data for v in variable_store.decode(Reader.of(part("ovmf-vars-ms").read_bytes())) or ()}
     lists = esl.decode(found[name])
-    assert [Kind(str(one.type)).name for one in lists] == kinds
+    assert [SignatureType(str(one.type)).name for one in lists] == kinds
     assert all(one.signatures[0].data.startswith(b"\x30\x82") for one in lists)
     assert esl.encode(lists) == found[name]
 
@@ -84,4 +84,4 @@ def test_a_list_that_lies_is_refused(lie: str):
 @pytest.mark.parametrize("digests", [[], [b"short"], [bytes(32), bytes(20)]])
 def test_hashes_of_the_wrong_size_and_none_are_not_encoded(digests: list[bytes]):
     with pytest.raises(FormatError):
-        esl.encode([esl.hash_list(Kind.SHA256, digests, OWNER)])
+        esl.encode([esl.hash_list(SignatureType.SHA256, digests, OWNER)])

@@ -4,7 +4,7 @@ from uuid import UUID
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import efifw
+from fuki_build.formats.uki import efifw
 
 CHID = UUID("c7352a90-6932-5bb7-b916-d272f6e71955")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import env_file
+from fuki_build.formats.uki import env_file
 
 # Debian 12's own file.
 DEBIAN = b"""\

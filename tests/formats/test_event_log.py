@@ -1,5 +1,7 @@
 """Event logs of real machines, logs built as the specification has them, and damaged ones."""
 
+import hashlib
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from struct import pack
@@ -9,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import device_path, event_data, event_log, pcr_text
-from fuki_build.formats.event_log import EventLog, LoggedEvent, LogKind
+from fuki_build.formats import hashes
+from fuki_build.formats.tcg import event_data, event_log, pcr_text
+from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
+from fuki_build.formats.uefi import device_path
 from fuki_build.measure.explain import registers
 
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"
-IDS = {"sha1": 0x0004, "sha256": 0x000B, "sha384": 0x000C, "sha512": 0x000D}
+IDS = {"sha1": 0x0004, "sha256": 0x000B, "sha384": 0x000C, "sha512": 0x000D, "sm3": 0x0012, "0x00ff": 0x00FF}
 SIZES = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 
 
@@ -38,7 +42,7 @@ def record(register: int, kind: int, digests: Mapping[str, bytes], data: bytes) 
 @pytest.mark.parametrize("name", ["direct-262", "disk-262", "disk-257", "secure-boot-on", "secure-boot-off"])
 def test_replaying_a_real_log_gives_the_registers_that_the_machines_tpm_had(name):
     log = event_log.decode((LOGS / f"{name}.log").read_bytes())
-    assert (log.kind, log.banks, log.crypto_agile) == (LogKind.TPM, tuple(IDS), True)
+    assert (log.kind, log.banks, log.crypto_agile, log.flaw) == (LogKind.TPM, tuple(SIZES), True, "")
     values = pcr_text.decode((LOGS / f"{name}.pcrs").read_text())
     assert len(values) == 20
     for (bank, register), value in values.items():
@@ -87,9 +91,91 @@ def test_register_0_starts_with_the_locality_in_which_the_tpm_was_started():
     """PFP 1.06, 10.4.5.3: the register is 0…03 before the first event, as after a D-RTM or H-CRTM start."""
     locality = record(0, 3, {"sha256": bytes(32)}, b"StartupLocality\0\3")
     log = event_log.decode(spec_event({"sha256": 32}) + locality + record(0, 4, {"sha256": b"\1" * 32}, bytes(4)))
-    import hashlib
-
     assert registers(log, "sha256")[0] == hashlib.sha256(bytes(31) + b"\3" + b"\1" * 32).digest()
+
+
+HCRTM = record(0, 0x80000010, {"sha256": bytes.fromhex("11" * 32)}, b"HCRTM")
+LOCALITIES = {name: record(0, 3, {"sha256": bytes(32)}, b"StartupLocality\0" + bytes([name])) for name in (0, 3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("events", "start"),
+    [
+        ([], 0),
+        ([LOCALITIES[0]], 0),
+        ([LOCALITIES[3]], 3),
+        ([HCRTM], 4),
+        ([LOCALITIES[4], HCRTM], 4),
+        ([HCRTM, LOCALITIES[4]], 4),
+        # The H-CRTM sequence is over before the TPM is started, in whatever locality that is.
+        ([LOCALITIES[0], HCRTM], 4),
+        ([LOCALITIES[3], HCRTM], 4),
+        ([record(1, 0x80000010, {"sha256": bytes(32)}, b"HCRTM")], 0),
+        ([record(4, 3, {"sha256": bytes(32)}, b"StartupLocality\0\3")], 0),
+    ],
+)
+def test_register_0_starts_with_4_after_an_h_crtm_event(events, start):
+    """TPM 2.0 Library, part 1, 34.3; PFP 1.06, 10.4.5.3 and 10.4.1 (EV_EFI_HCRTM_EVENT)."""
+    last = record(0, 4, {"sha256": b"\1" * 32}, bytes(4))
+    log = event_log.decode(spec_event({"sha256": 32}) + b"".join(events) + last)
+    register = bytes(31) + bytes([start])
+    if HCRTM in events:
+        register = hashlib.sha256(register + bytes.fromhex("11" * 32)).digest()
+    assert registers(log, "sha256")[0] == hashlib.sha256(register + b"\1" * 32).digest()
+
+
+def test_an_h_crtm_event_as_a_machine_logs_it():
+    event = record(0, 0x80000010, {"sha256": hashlib.sha256(b"crtm").digest()}, b"HCRTM")
+    log = event_log.decode(spec_event({"sha256": 32}) + event)
+    assert registers(log, "sha256")[0].hex().startswith("aad316f5")
+
+
+def test_a_log_in_sm3_alone_is_replayed():
+    """GB/T 32905-2016, A.1: the digest of "abc"; what extends is hashed by OpenSSL's command."""
+    abc = bytes.fromhex("66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0")
+    log = event_log.decode(spec_event({"sm3": 32}) + record(4, 13, {"sm3": abc}, b"abc"))
+    assert (log.kind, log.banks) == (LogKind.TPM, ("sm3",))
+    command = ["openssl", "dgst", "-sm3", "-binary"]
+    openssl = subprocess.run(command, input=bytes(32) + abc, capture_output=True, check=True)
+    assert registers(log, "sm3")[4] == openssl.stdout
+
+
+def test_sm3_of_cryptography_stands_in_where_hashlib_has_none(monkeypatch):
+    by_hashlib = hashes.new_hash("sm3", b"abc").digest()
+    monkeypatch.setattr(hashlib, "algorithms_available", set())
+    half = hashes.new_hash("sm3", b"ab")
+    whole = half.copy()
+    whole.update(b"c")
+    assert whole.digest() == whole.digest() == by_hashlib
+    assert half.hexdigest() == hashlib.new("sm3", b"ab").hexdigest()
+
+
+def test_digests_of_unknown_algorithms_are_kept_by_number():
+    log = event_log.decode(spec_event({"0x00ff": 24}) + record(4, 4, {"0x00ff": b"\7" * 24}, bytes(4)))
+    assert log.banks == ("0x00ff",)
+    assert event_data.digest_is_of_data(log.events[1]) is None
+
+
+def test_a_boot_variable_may_be_measured_by_its_value_or_as_a_whole():
+    """Firmware of real machines does either; PFP 1.06 has the value."""
+    name = "BootOrder".encode("utf-16-le")
+    data = pack("<16sQQ", bytes(16), len(name) // 2, 2) + name + b"\1\0"
+    for measured, holds in ((b"\1\0", True), (data, True), (b"else", False)):
+        event = LoggedEvent(1, 0x80000002, {"sha256": hashlib.sha256(measured).digest()}, data)
+        assert event_data.digest_is_of_data(event) is holds
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "words"),
+    [
+        (0x01, pack("<QQ", 0xFFA90000, 0x350000), "3473408 bytes at 0xffa90000"),
+        (0x01, b"ACPI DATA", "ACPI DATA"),
+        (0x11, b"GCE NonHostInfo\0" + b"\1" + bytes(15), "GCE NonHostInfo: 01000000000000000000000000000000"),
+        (0x8000000B, b"\x09TdxTable\0" + bytes(8), "TdxTable"),
+    ],
+)
+def test_what_real_machines_log_is_told_in_words(kind, data, words):
+    assert event_data.describe(LoggedEvent(0, kind, {}, data)) == words
 
 
 class TestDamage:
@@ -100,10 +186,8 @@ class TestDamage:
         [
             (b"", "the first event is cut short"),
             (b"no event log at all, but some text of sufficient length", "unknown type"),
-            (GOOD[:-1], "event 1 is cut short"),
-            (GOOD + b"\1", "event 2 is cut short"),
-            (spec_event({"sha256": 32}) + record(0, 4, {"sha1": bytes(20)}, b""), "undeclared algorithm"),
-            (spec_event({"sha256": 32}) + pack("<III", 0, 4, 9), "9 digests"),
+            (legacy_record(4, 4, bytes(20), bytes(4))[:-1], "event 0 is cut short"),
+            (spec_event({"sha256": 20}), "digests of 20 bytes for sha256, which has 32"),
             (spec_event({"sha256": 0}), "digests of 0 bytes"),
             (spec_event({}), "0 algorithms"),
             (bytes(17 * 1024 * 1024), "beyond belief"),
@@ -114,15 +198,37 @@ class TestDamage:
         with pytest.raises(FormatError, match=words):
             event_log.decode(data)
 
+    @pytest.mark.parametrize(
+        ("data", "events", "words"),
+        [
+            (GOOD[:-1], 1, "event 1 is cut short"),
+            (GOOD + b"\1", 2, "event 2 is cut short"),
+            (spec_event({"sha256": 32}) + record(0, 4, {"sha1": bytes(20)}, b""), 1, "undeclared algorithm"),
+            (spec_event({"sha256": 32}) + pack("<III", 0, 4, 9), 1, "9 digests"),
+            (legacy_record(4, 4, bytes(20), bytes(4)) + b"\1", 1, "event 1 is cut short"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_what_stands_before_the_damage_is_whole(self, data, events, words):
+        log = event_log.decode(data)
+        assert words in log.flaw
+        assert len(log.events) == events
+        whole = event_log.decode(data[: log.end])
+        assert (whole.events, whole.flaw, whole.end) == (log.events, "", log.end)
+
     @pytest.mark.parametrize("name", ["direct-262", "disk-257"])
     def test_no_cut_of_a_real_log_is_taken_for_a_whole_one(self, name):
         data = (LOGS / f"{name}.log").read_bytes()
-        whole = len(event_log.decode(data).events)
+        events = event_log.decode(data).events
         for end in range(0, len(data), 97):
             try:
-                assert len(event_log.decode(data[:end]).events) < whole
+                cut = event_log.decode(data[:end])
             except FormatError:
                 continue
+            assert len(cut.events) < len(events)
+            assert cut.events == events[: len(cut.events)]
+            assert cut.end <= end
+            assert bool(cut.flaw) is (cut.end < end)
 
 
 DIGESTS = st.fixed_dictionaries({bank: st.binary(min_size=size, max_size=size) for bank, size in SIZES.items()})

@@ -5,7 +5,7 @@ from struct import pack
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import fdt
+from fuki_build.formats.hardware import fdt
 from fuki_build.formats.reader import Reader
 
 BEGIN, END_NODE, PROP, NOP, END = (pack(">I", token) for token in (1, 2, 3, 4, 9))

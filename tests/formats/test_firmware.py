@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats.firmware import Firmware, Kind, recognise
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi.firmware import FirmwareKind, FirmwareSummary, recognise
 
 Part = Callable[[str], Path]
 
@@ -15,7 +15,7 @@ FMP_CAPSULE = UUID("6dcbd5ed-e82d-4c44-bda1-7194199ad92a")  # UEFI specification
 FFS2 = UUID("8c8ce578-8a3d-4f1c-9935-896185c32dd3")
 
 
-def recognise_bytes(data: bytes) -> Firmware:
+def recognise_bytes(data: bytes) -> FirmwareSummary:
     return recognise(Reader.of(data))
 
 
@@ -30,17 +30,17 @@ def recognise_bytes(data: bytes) -> Firmware:
 )
 def test_ovmf_is_recognised_with_what_it_has(part: Part, name: str, features: tuple[str, ...]):
     found = recognise_bytes(part(name).read_bytes())
-    assert (found.kind, found.features, found.flaw) == (Kind.OVMF, features, None)
+    assert (found.kind, found.features, found.flaw) == (FirmwareKind.OVMF, features, None)
 
 
 def test_a_variable_store_is_recognised(part: Part):
-    assert recognise_bytes(part("ovmf-vars").read_bytes()) == Firmware(Kind.VARIABLES)
+    assert recognise_bytes(part("ovmf-vars").read_bytes()) == FirmwareSummary(FirmwareKind.VARIABLES)
 
 
 def test_arm_firmware_is_recognised_with_its_version(part: Part):
     data = part("aavmf").read_bytes()
     found = recognise_bytes(data)
-    assert found.kind is Kind.EDK2
+    assert found.kind is FirmwareKind.EDK2
     with gzip.open(part("aavmf").parents[1] / "doc/qemu-efi-aarch64/changelog.Debian.gz", "rt") as changelog:
         package = changelog.readline()
     assert found.version is not None
@@ -49,14 +49,14 @@ def test_arm_firmware_is_recognised_with_its_version(part: Part):
 
 def test_an_update_capsule_is_recognised():
     data = pack("<16sIII", FMP_CAPSULE.bytes_le, 28, 0, 40) + bytes(12)
-    assert recognise_bytes(data) == Firmware(Kind.CAPSULE, ("firmware management protocol",))
+    assert recognise_bytes(data) == FirmwareSummary(FirmwareKind.CAPSULE, ("firmware management protocol",))
 
 
 @pytest.mark.parametrize(("header_size", "image_size"), [(27, 40), (28, 41), (41, 40)])
 def test_a_capsule_that_lies_about_sizes_has_a_flaw(header_size: int, image_size: int):
     data = pack("<16sIII", FMP_CAPSULE.bytes_le, header_size, 0, image_size) + bytes(12)
     found = recognise_bytes(data)
-    assert found.kind is Kind.CAPSULE
+    assert found.kind is FirmwareKind.CAPSULE
     assert found.flaw
 
 
@@ -66,7 +66,7 @@ def test_a_capsule_that_lies_about_sizes_has_a_flaw(header_size: int, image_size
 def test_an_igvm_file_is_recognised(version: int):
     start = {1: 24, 2: 32}[version]
     data = pack("<4sIIIII", b"IGVM", version, start, 8, 64, 0) + pack("<II", 0, 4096) + bytes(32)
-    assert recognise_bytes(data) == Firmware(Kind.IGVM, (f"version {version}",))
+    assert recognise_bytes(data) == FirmwareSummary(FirmwareKind.IGVM, (f"version {version}",))
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_an_igvm_file_is_recognised(version: int):
 )
 def test_an_igvm_file_that_lies_has_a_flaw(header: tuple[int, ...]):
     found = recognise_bytes(pack("<4sIIIII", b"IGVM", *header) + bytes(40))
-    assert found.kind is Kind.IGVM
+    assert found.kind is FirmwareKind.IGVM
     assert found.flaw
 
 
 def test_a_volume_larger_than_the_file_is_a_flaw():
     found = recognise_bytes(pack("<16s16sQ4sIH", b"", FFS2.bytes_le, 1 << 20, b"_FVH", 0, 72).ljust(4096, b"\0"))
-    assert found.kind is Kind.EDK2
+    assert found.kind is FirmwareKind.EDK2
     assert found.flaw
 
 
@@ -89,19 +89,19 @@ def test_ovmf_with_damaged_metadata_has_a_flaw(part: Part):
     data[len(data) - 50 : len(data) - 48] = b"\xff\xff"
     data = data[-4096:]
     found = recognise_bytes(bytes(data))
-    assert found.kind is Kind.UNKNOWN
+    assert found.kind is FirmwareKind.UNKNOWN
     assert found.flaw
 
 
 @pytest.mark.parametrize("data", [b"", b"IGVM", b"#!/bin/sh\n", bytes(4096), b"\xff" * 65536])
 def test_what_is_no_firmware_is_unknown(data: bytes):
-    assert recognise_bytes(data) == Firmware(Kind.UNKNOWN)
+    assert recognise_bytes(data) == FirmwareSummary(FirmwareKind.UNKNOWN)
 
 
 def test_a_stub_is_no_firmware(part: Part):
-    assert recognise_bytes(part("stub-x64").read_bytes()) == Firmware(Kind.UNKNOWN)
+    assert recognise_bytes(part("stub-x64").read_bytes()) == FirmwareSummary(FirmwareKind.UNKNOWN)
 
 
 def test_firmware_is_shown_with_version_and_features():
-    assert str(Firmware(Kind.OVMF, ("SEV", "TDX"), "2026.08")) == "OVMF 2026.08 (SEV, TDX)"
-    assert str(Firmware(Kind.UNKNOWN)) == "unknown"
+    assert str(FirmwareSummary(FirmwareKind.OVMF, ("SEV", "TDX"), "2026.08")) == "OVMF 2026.08 (SEV, TDX)"
+    assert str(FirmwareSummary(FirmwareKind.UNKNOWN)) == "unknown"

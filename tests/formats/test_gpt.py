@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import gpt
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import gpt
 
 ESP = UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 ROOT = UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")

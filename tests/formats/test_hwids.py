@@ -4,8 +4,8 @@ from uuid import UUID
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import hwids
-from fuki_build.formats.hwids import Device, DeviceType, Record
+from fuki_build.formats.uki import hwids
+from fuki_build.formats.uki.hwids import Device, DeviceType, Record
 
 EC2 = UUID("c7352a90-6932-5bb7-b916-d272f6e71955")
 QEMU = UUID("817fca52-ae83-52f5-8642-9497f79d49d0")

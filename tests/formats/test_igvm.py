@@ -1,12 +1,17 @@
 from contextlib import suppress
 from struct import pack
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import igvm
+from fuki_build.formats.confidential import id_block, igvm
+from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
+from fuki_build.formats.confidential.igvm import data_hobs, id_block_header, native_context, partition
+from fuki_build.formats.confidential.igvm.data_hobs import DataHob, DataKind
+from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
 from fuki_build.formats.reader import Reader
 from tests.support import igvm as written
 
@@ -113,3 +118,142 @@ def test_whatever_stands_in_the_headers_is_read_or_refused(noise: bytes, at: int
     with suppress(FormatError):
         found = igvm.decode(Reader.of(bytes(data)))
         assert found is None or len(found.directives) <= igvm.MAX_HEADERS
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_another_writer_wrote_is_written_again_byte_for_byte(version: int):
+    data = written.build(HEADERS, bytes(4096), version)
+    file = decode(data)
+    start = igvm.data_offset(file.directives, version)
+    assert igvm.encode(file.directives, data[start:], version) == data
+
+
+U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
+DIRECTIVES = st.one_of(
+    st.builds(igvm.SupportedPlatform, U32, st.integers(0, 255), st.integers(0, 255), U16, U64),
+    st.builds(igvm.GuestPolicy, U64, U32),
+    st.builds(igvm.ParameterArea, U64, U32, U32),
+    st.builds(igvm.PageData, U64, U32, U32, U32, U16),
+    st.builds(igvm.ParameterInsert, U64, U32, U32),
+    st.builds(igvm.VpContext, U64, U32, U32, U16),
+    st.builds(igvm.RequiredMemory, U64, U32, U32, U32),
+    st.builds(igvm.Parameter, st.sampled_from(sorted(igvm.PARAMETER_NAMES)), U32, U32),
+    st.builds(igvm.Unknown, st.integers(0x400, 0xFFFFFFFF), st.binary(max_size=40)),
+    st.builds(
+        igvm.SnpIdBlock,
+        *(U32, st.integers(0, 255), *(st.binary(min_size=n, max_size=n) for n in (48, 16, 16)), U32, U32, U32, U32),
+        *(st.binary(min_size=n, max_size=n) for n in (144, 152, 144, 152)),
+    ),
+)
+
+
+@given(st.lists(DIRECTIVES, max_size=20), st.binary(max_size=100), st.sampled_from([1, 2]))
+def test_headers_are_decoded_as_they_were_encoded(directives: list[igvm.Directive], data: bytes, version: int):
+    file = igvm.encode(directives, data, version)
+    found = decode(file)
+    assert found.directives == tuple(directives)
+    assert file[igvm.data_offset(directives, version) :] == data
+    assert found.header.file_size == len(file)
+
+
+@pytest.mark.parametrize(
+    "directive",
+    [igvm.PageData(1 << 64, 1, 0, 0, 0), igvm.GuestPolicy(-1, 1), igvm.Parameter(igvm.VP_COUNT, 0, 1 << 32)],
+)
+def test_a_value_that_does_not_fit_is_refused(directive: igvm.Directive):
+    with pytest.raises(FormatError, match="does not fit"):
+        igvm.encode([directive], b"")
+
+
+def test_a_file_that_nobody_could_read_is_not_written():
+    with pytest.raises(FormatError, match="4 GiB"):
+        igvm.encode_head([], 1 << 32)
+    with pytest.raises(FormatError, match="headers"):
+        igvm.encode_head([igvm.GuestPolicy(0, 1)] * (igvm.MAX_HEADERS + 1), 0)
+    with pytest.raises(FormatError, match="version 3"):
+        igvm.encode_head([], 0, version=3)
+
+
+def test_native_registers_stand_where_the_format_has_them():
+    # igvm_defs, IgvmNativeVpContextX64: 16 general registers, rip, rflags, idtr, gdtr, code, data, gs base, cr0 …
+    data = native_context.encode(
+        NativeRegisters(rax=1, r15=2, rip=3, idtr_limit=4, gdtr_limit=5, code_selector=6, data_limit=7, cr0=8, efer=9)
+    )
+    assert len(data) == 232
+    at = {0: 1, 120: 2, 128: 3, 152: 4, 158: 5, 168: 6, 188: 7, 200: 8, 224: 9}
+    assert {i: int.from_bytes(data[i : i + 2], "little") for i in at} == at
+    assert native_context.decode(data + b"more").efer == 9
+
+
+@given(st.lists(U16, min_size=35, max_size=35))
+def test_native_registers_are_decoded_as_they_were_encoded(values: list[int]):
+    registers = NativeRegisters._make(values)
+    assert native_context.decode(native_context.encode(registers)) == registers
+
+
+def test_a_register_that_does_not_fit_is_refused():
+    with pytest.raises(FormatError, match="fit"):
+        native_context.encode(NativeRegisters(code_limit=1 << 32))
+    with pytest.raises(FormatError, match="cut short"):
+        native_context.decode(bytes(231))
+
+
+def test_a_hob_is_what_edk2_looks_for():
+    # PI 1.8: type 4 (GUID extension), length, reserved, GUID; edk2's IgvmData.h: address, length, type, flags.
+    page = data_hobs.encode([DataHob(0x4000000, 0x1234, DataKind.KERNEL)], 4096)
+    guid = UUID("3dd177ff-b632-4e25-bef3-065063d55fc4").bytes_le
+    assert page.startswith(pack("<HHI16sQQII", 4, 48, 0, guid, 0x4000000, 0x1234, 0x201, 0))
+    assert page[48:56] == pack("<HHI", 0xFFFF, 8, 0)
+    assert len(page) == 4096
+
+
+@given(st.lists(st.builds(DataHob, U64, U64, U32, U32), max_size=84))
+def test_hobs_are_decoded_as_they_were_encoded(hobs: list[DataHob]):
+    assert data_hobs.decode(data_hobs.encode(hobs, 4096)) == tuple(hobs)
+
+
+@given(st.binary(max_size=200))
+def test_any_page_is_read_as_hobs_or_none(noise: bytes):
+    assert len(data_hobs.decode(noise)) <= 4
+
+
+def test_more_hobs_than_there_is_space_for_are_refused():
+    with pytest.raises(FormatError, match="4096 bytes for HOBs"):
+        data_hobs.encode([DataHob(0, 1, 1)] * 86, 4096)
+
+
+KEYS = st.binary(min_size=148, max_size=148).map(lambda key: key.ljust(id_block.KEY_SIZE, b"\0"))
+SIGNATURES = st.binary(min_size=144, max_size=144).map(lambda s: s.ljust(id_block.SIGNATURE_SIZE, b"\0"))
+IDS = st.binary(min_size=16, max_size=16)
+
+
+@given(
+    st.builds(IdBlock, st.binary(min_size=48, max_size=48), U64, IDS, IDS, U32),
+    st.builds(IdAuth, SIGNATURES, KEYS, SIGNATURES, KEYS),
+)
+def test_an_id_block_is_the_same_from_an_igvm_file(block: IdBlock, auth: IdAuth):
+    header = id_block_header.encode(2, block, auth)
+    assert id_block_header.decode(header, block.policy) == (block, auth)
+    assert len(igvm.encode([header], b"")) == 24 + 8 + 48 + 56 + 2 * (144 + 152)
+
+
+def test_an_id_block_of_another_algorithm_is_refused():
+    (header,) = decode(written.build([written.snp_id_block(bytes(48))])).directives
+    assert isinstance(header, igvm.SnpIdBlock)
+    with pytest.raises(FormatError, match="algorithm 7"):
+        id_block_header.decode(header._replace(id_algorithm=7), 0)
+
+
+@given(st.binary(min_size=1, max_size=9000))
+def test_a_partition_holds_the_file_behind_its_size(data: bytes):
+    image = partition.encode_prefix(len(data)) + data + bytes(partition.padding(len(data)))
+    assert image[:4] == len(data).to_bytes(4, "little")
+    assert len(image) % 4096 == 0
+    found = partition.decode(Reader.of(image))
+    assert found.read_at(0, found.size) == data
+
+
+@pytest.mark.parametrize("image", [b"", b"\1\0\0", bytes(4096), b"\xff\xff\0\0" + bytes(4092)])
+def test_a_partition_that_lies_is_refused(image: bytes):
+    with pytest.raises(FormatError):
+        partition.decode(Reader.of(image))

@@ -14,8 +14,8 @@ import pytest
 from backports import zstd
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import kernel
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uki import kernel
 
 Part = Callable[[str], Path]
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from fuki_build.formats import loader_info, pe
+from fuki_build.formats.pe import pe
+from fuki_build.formats.uki import loader_info
 
 Part = Callable[[str], Path]
 

@@ -7,7 +7,7 @@ from struct import pack, pack_into
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import ovmf
+from fuki_build.formats.confidential import ovmf
 from fuki_build.formats.reader import Reader
 
 Part = Callable[[str], Path]
@@ -149,6 +149,12 @@ LIES = {
     "TDX metadata at the end": metadata(ovmf.TDX_METADATA, b"", 4),
     "TDX metadata without magic": metadata(ovmf.TDX_METADATA, pack("<4sIII", b"AAAA", 16, 1, 0)),
     "a million TDX sections": metadata(ovmf.TDX_METADATA, pack("<4sIII", b"TDVF", 16, 1, 1_000_000)),
+    "TDX metadata that claim fewer bytes than they have": metadata(
+        ovmf.TDX_METADATA, pack("<4sIII", b"TDVF", 16, 1, 1) + bytes(32)
+    ),
+    "SEV metadata that claim fewer bytes than they have": metadata(
+        ovmf.SEV_METADATA, pack("<4sIII", b"ASEV", 27, 1, 1) + bytes(12)
+    ),
     "more TDX sections than bytes": metadata(ovmf.TDX_METADATA, pack("<4sIII", b"TDVF", 16, 1, 20)),
 }
 

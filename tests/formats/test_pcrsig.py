@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import pcrsig
-from fuki_build.formats.pcrsig import PolicySignature
+from fuki_build.formats.uki import pcrsig
+from fuki_build.formats.uki.pcrsig import PolicySignature
 
 hexes = st.binary(min_size=1, max_size=32).map(bytes.hex)
 entries = st.builds(

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import pe
+from fuki_build.formats.pe import pe
 
 Part = Callable[[str], Path]
 
@@ -147,7 +147,7 @@ def test_all_free_slots_can_be_filled_and_one_more_is_refused(part: Part):
 
 
 def test_slots_end_where_the_first_sections_data_begins():
-    headers = pe.minimal_image(pe.Machine.x64, slots=20)
+    headers = pe.minimal_image(pe.CoffMachine.x64, slots=20)
     content = pe.SectionHeader(b".cmdline", 5, 0x1000, 0x200, 0, 0, 0, 0, 0, 0x40000040)
     room = headers.section_table_offset + 3 * pe.SECTION_HEADER_SIZE
     assert headers.with_sections((content._replace(raw_offset=room),)).free_slots == 2
@@ -176,26 +176,26 @@ def test_an_unsigned_stub_has_no_certificate_table(part: Part):
     assert decode_file(part("stub-x64")).security == (0, 0)
 
 
-@pytest.mark.parametrize("machine", list(pe.Machine))
-def test_pefile_reads_a_minimal_image_as_it_was_meant(machine: pe.Machine):
+@pytest.mark.parametrize("machine", list(pe.CoffMachine))
+def test_pefile_reads_a_minimal_image_as_it_was_meant(machine: pe.CoffMachine):
     headers = pe.minimal_image(machine, slots=3)
     content = pe.SectionHeader(b".cmdline", 5, 0x1000, 0x200, headers.optional.size_of_headers, 0, 0, 0, 0, 0x40000040)
     headers = headers.with_sections((content,))
     with pefile.PE(data=pe.encode(headers) + b"quiet".ljust(0x200, b"\0")) as theirs:
         assert_same_headers(headers, theirs)
-        wide = machine not in (pe.Machine.ia32, pe.Machine.arm)
+        wide = machine not in (pe.CoffMachine.ia32, pe.CoffMachine.arm)
         assert (0x20B if wide else 0x10B) == theirs.PE_TYPE
         assert theirs.FILE_HEADER.IMAGE_FILE_EXECUTABLE_IMAGE
         assert theirs.sections[0].get_data().rstrip(b"\0") == b"quiet"
 
 
-@pytest.mark.parametrize("machine", list(pe.Machine))
-def test_a_minimal_image_has_the_slots_that_were_asked_for(machine: pe.Machine):
+@pytest.mark.parametrize("machine", list(pe.CoffMachine))
+def test_a_minimal_image_has_the_slots_that_were_asked_for(machine: pe.CoffMachine):
     assert pe.minimal_image(machine, slots=17).free_slots >= 17
 
 
-@pytest.mark.parametrize("machine", list(pe.Machine))
-def test_a_minimal_image_decodes_to_itself(machine: pe.Machine):
+@pytest.mark.parametrize("machine", list(pe.CoffMachine))
+def test_a_minimal_image_decodes_to_itself(machine: pe.CoffMachine):
     headers = pe.minimal_image(machine, slots=3)
     data = pe.encode(headers)
     assert pe.decode(data, len(data)) == headers

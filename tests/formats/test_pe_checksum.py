@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuki_build.formats import pe
-from fuki_build.formats.pe_checksum import Checksum
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe_checksum import Checksum
 
 
 def checksum(data: bytes, *pieces: int) -> int:

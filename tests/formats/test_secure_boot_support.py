@@ -6,7 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats.secure_boot_support import enforces_secure_boot
+from fuki_build.formats.uefi.secure_boot_support import (
+    enforces_secure_boot,
+    needs_system_management_mode,
+    takes_keys_through_igvm,
+)
 
 LZMA = UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf").bytes_le
 
@@ -26,6 +30,24 @@ LZMA = UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf").bytes_le
 )
 def test_a_build_tells_whether_it_enforces_secure_boot(part, name: str, expected: bool | None):
     assert enforces_secure_boot(part(name).read_bytes()) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ovmf-secboot", (True, True)),
+        ("ovmf-inteltdx", (False, False)),
+        ("ovmf-generic", (False, False)),
+        ("ovmf-amdsev", (False, False)),
+        ("ovmf-2025", (False, False)),
+        ("ovmf-2022", (False, False)),
+        ("ovmf-vars", (None, None)),
+    ],
+)
+def test_a_build_tells_whether_it_needs_smm_and_takes_keys_of_an_igvm_file(part, name: str, expected: object):
+    # As virt-fw-dump lists the modules of these builds: PiSmmCore, and IgvmSecureBootDxe.
+    data = part(name).read_bytes()
+    assert (needs_system_management_mode(data), takes_keys_through_igvm(data)) == expected
 
 
 def section(content: bytes, offset: int = 24) -> bytes:

@@ -12,9 +12,9 @@ from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vmsa import VMSA, SevEsSaveArea
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import id_block, sev_hashes, vmsa
-from fuki_build.formats.id_block import IdAuth, IdBlock
-from fuki_build.formats.vmsa import Segment
+from fuki_build.formats.confidential import id_block, sev_hashes, vmsa
+from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
+from fuki_build.formats.confidential.vmsa import Segment
 
 RENAMED = {"dbgctl": "dbgctrl"}  # the manual's name, and the peer's
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import signed_data
+from fuki_build.formats.asn1 import signed_data
 from fuki_build.image.inspect import inspect
 from fuki_build.image.signatures import certificates, read_certificate
 from tests.support.secure_boot import make_identity

@@ -3,7 +3,7 @@ from struct import pack
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import smbios
+from fuki_build.formats.hardware import smbios
 from tests.support.smbios import T440S, baseboard, bios, dump, enclosure, end, structure, system, table
 
 
@@ -61,7 +61,9 @@ def test_strings_are_not_stripped():
 
 def test_a_string_that_is_not_utf_8_is_read_all_the_same():
     data = structure(1, bytes([1, 0, 0, 0]), b"Caf\xe9")
-    assert smbios.identity(data + end())["manufacturer"] == "Caf\ufffd"
+    manufacturer = smbios.identity(data + end())["manufacturer"]
+    assert manufacturer.encode("utf-8", "surrogateescape") == b"Caf\xe9"
+    assert smbios.readable(manufacturer) == r"Caf\xe9"
 
 
 @pytest.mark.parametrize("anchor", [b"_SM3_", b"_SM_"])

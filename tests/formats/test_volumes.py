@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from fuki_build.formats import volumes
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import volumes
 
 Part = Callable[[str], Path]
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import parts
 
-from fuki_build.formats.pe import Machine
+from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
@@ -69,7 +69,7 @@ def image(sections: Sequence[tuple[str, bytes, int | None]], stub: str | None = 
         Image(
             kind=ImageKind.UKI,
             name="image",
-            machine=Machine.x64,
+            machine=CoffMachine.x64,
             stub=decode_stub(parts.get(stub), parts.get(stub).read_bytes()) if stub else None,
             sections=tuple(Section(name, Blob.of_bytes(data), "", profile) for name, data, profile in sections),
         )

@@ -2,9 +2,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticated_variable as auth
-from fuki_build.formats.authenticated_variable import AuthenticatedPayload
-from fuki_build.formats.efi_time import NONE, EfiTime
+from fuki_build.formats.uefi import authenticated_variable as auth
+from fuki_build.formats.uefi.authenticated_variable import AuthenticatedPayload
+from fuki_build.formats.uefi.efi_time import NONE, EfiTime
 
 
 def seeds() -> Iterator[bytes]:

@@ -3,7 +3,7 @@ from contextlib import suppress
 from struct import pack
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import bmp
+from fuki_build.formats.uki import bmp
 
 
 def seeds() -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from fuki_build.formats import dmi_text
+from fuki_build.formats.hardware import dmi_text
 from fuki_build.hardware.machine import from_strings
 
 _DMIDECODE = """\

@@ -3,7 +3,7 @@ from contextlib import suppress
 from struct import pack
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import efifw
+from fuki_build.formats.uki import efifw
 
 
 def seeds() -> Iterator[bytes]:

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import env_file
+from fuki_build.formats.uki import env_file
 
 
 def seeds() -> Iterator[bytes]:

@@ -3,7 +3,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import event_data, event_log
+from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.tcg import event_data, event_log
 from fuki_build.measure.explain import explain, registers
 
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"
@@ -12,6 +13,7 @@ LOGS = Path(__file__).parents[1] / "data" / "event-logs"
 def seeds() -> Iterator[bytes]:
     for path in sorted(LOGS.glob("*.log")):
         yield path.read_bytes()
+        yield path.read_bytes()[:-100]
     yield (b"\4\0\0\0\4\0\0\0" + bytes(20) + b"\4\0\0\0" + bytes(4)) * 2
 
 
@@ -21,6 +23,10 @@ def run(data: bytes) -> None:
         for event in log.events:
             event_data.describe(event)
             event_data.digest_is_of_data(event)
-        for bank in set(log.banks) & {"sha1", "sha256", "sha384", "sha512"}:
+        for bank in set(log.banks) & set(SIZES):
             registers(log, bank)
         assert len(explain(log).events) == len(log.events)
+        # What stands before damage is whole on its own.
+        assert log.end <= len(data)
+        if log.flaw:
+            assert event_log.decode(data[: log.end], log.kind).events == log.events

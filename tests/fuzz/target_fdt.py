@@ -5,7 +5,7 @@ from struct import pack
 import parts
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import fdt
+from fuki_build.formats.hardware import fdt
 from fuki_build.formats.reader import Reader
 
 _NAMES = ("sc8280xp-lenovo-thinkpad-x13s.dtb", "x1e80100-crd.dtb")

@@ -4,8 +4,9 @@ from struct import pack
 from uuid import UUID
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import firmware, ovmf
+from fuki_build.formats.confidential import ovmf
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import firmware
 
 from .helper import head, tail
 

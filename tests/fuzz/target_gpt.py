@@ -4,8 +4,8 @@ from contextlib import suppress
 from struct import pack
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import gpt
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import gpt
 
 
 def _header(entries: bytes, crc: int) -> bytes:

@@ -3,8 +3,8 @@ from contextlib import suppress
 from uuid import UUID
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import hwids
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki import hwids
+from fuki_build.formats.uki.hwids import Device, DeviceType
 
 _IDS = [UUID(int=number << 96 | number) for number in range(1, 6)]
 

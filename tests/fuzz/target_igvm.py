@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import igvm
+from fuki_build.formats.confidential import igvm
 from fuki_build.formats.reader import Reader
 from tests.support import igvm as written
 
@@ -29,6 +29,9 @@ def seeds() -> Iterator[bytes]:
 def run(data: bytes) -> None:
     with suppress(FormatError):
         file = igvm.decode(Reader.of(data))
+        if file is not None:
+            again = igvm.encode_head(file.directives, 0, file.header.version)
+            assert igvm.decode(Reader.of(again)).directives == file.directives  # type: ignore[union-attr]
         for directive in file.directives if file else ():
             if isinstance(directive, igvm.PageData):
                 assert len(file.page(directive)) in (0, directive.size)

@@ -5,8 +5,8 @@ from uuid import UUID
 import msgspec
 
 from fuki_build.errors import FukiError
-from fuki_build.formats import efifw, hwids, sbat
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.uki import efifw, hwids, sbat
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.image.assemble import assemble
 from fuki_build.image.describe import describe
 from fuki_build.image.inspect import inspect

@@ -10,8 +10,8 @@ import lz4.frame
 from backports import zstd
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import kernel
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uki import kernel
 
 from .helper import head
 

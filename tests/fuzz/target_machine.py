@@ -22,6 +22,8 @@ def seeds() -> Iterator[bytes]:
     yield _FILE
     yield _FILE.replace(b"QEMU", b"\\u00dc\\\\ \\t\\u007f")
     yield dump(TABLE)
+    yield dump(TABLE.replace(b"Product", b"Caf\xe9\xed\xa0 \xff"))
+    yield b'[machine]\nproduct = { hex = "436166e920426f78" }\n'
     yield b"System Information\n\tManufacturer: LENOVO\n\tProduct Name: 20ARS19C0C\n"
 
 

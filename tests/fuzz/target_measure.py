@@ -8,9 +8,9 @@ import msgspec
 from fuki_build.errors import FukiError
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
-from fuki_build.measure.boot import Addon, Boot, Way
-from fuki_build.measure.contents import Contents
+from fuki_build.measure.boot import Addon, Boot, BootMethod
 from fuki_build.measure.predict import cases, predict
+from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.views import predictions_view
 
 from .helper import image, workspace
@@ -32,6 +32,6 @@ def run(data: bytes) -> None:
         layout = inspect(_FILE)
         assembly = assemble(layout, algorithms=_BANKS, measured=True)
         # The same file as an addon beside itself: what an addon holds is read as well.
-        boot = Boot(way=Way.DIRECT, addons=(Addon("x.addon.efi", layout, assembly),))
-        found = predict(Contents(layout, assembly, _BANKS), cases(layout, None, layout.profiles or (None,)), boot)
+        boot = Boot(method=BootMethod.DIRECT, addons=(Addon("x.addon.efi", layout, assembly),))
+        found = predict(SectionDigests(layout, assembly, _BANKS), cases(layout, None, layout.profiles or (None,)), boot)
         assert msgspec.json.encode(predictions_view(layout, found, [("enter-initrd",)], boot, rtmrs=True))

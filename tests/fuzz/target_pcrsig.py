@@ -2,8 +2,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import pcrsig
-from fuki_build.formats.pcrsig import PolicySignature
+from fuki_build.formats.uki import pcrsig
+from fuki_build.formats.uki.pcrsig import PolicySignature
 
 
 def seeds() -> Iterator[bytes]:

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import authenticode, pe
+from fuki_build.formats.pe import authenticode, pe
 
 from .helper import head, image, tail
 
@@ -29,7 +29,10 @@ def _use(headers: pe.PeHeaders, size: int) -> None:
     with suppress(FormatError):
         again = pe.decode(pe.encode(headers), size)
         assert again.sections == headers.sections
+    ranges = authenticode.digest_ranges(headers, size)
     at = 0
-    for start, end in authenticode.digest_ranges(headers, size):
+    for start, end in ranges[:-1]:
         assert at <= start < end <= size
         at = end
+    last, end = ranges[-1]
+    assert at - authenticode.uncovered(headers) <= last < end <= size

@@ -8,16 +8,16 @@ from fuki_build.cli.render.page import page_of
 from fuki_build.errors import FukiError
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Boot
-from fuki_build.report.gather import Question, gather
+from fuki_build.report.gather import ReportOptions, gather
 from fuki_build.report.machines import platform_groups
-from fuki_build.signing.trust import Trust
+from fuki_build.signing.authenticode.trust import Trust
 
 from .helper import image, workspace
 from .target_inspect import seeds as images
 
 _FILE = workspace() / "image.efi"
 _HOST = pipeline.new_host()
-_QUESTION = Question(
+_QUESTION = ReportOptions(
     groups=platform_groups(_HOST),
     trust=Trust(),
     level=(),

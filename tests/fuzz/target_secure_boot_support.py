@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from struct import pack
 from uuid import UUID
 
-from fuki_build.formats import secure_boot_support
+from fuki_build.formats.uefi import secure_boot_support
 
 _LZMA = UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf").bytes_le
 

@@ -2,7 +2,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import signed_data, x509
+from fuki_build.formats.asn1 import signed_data, x509
+from fuki_build.signing.authenticode.chain import Chains
 
 from .helper import tail
 
@@ -20,6 +21,6 @@ def run(data: bytes) -> None:
             certificate = found.certificate_of(signer)
             if certificate is not None:
                 x509.facts(certificate)
-                x509.issued(certificate, certificate)
+                Chains(certificate, found.certificates).lead_to(certificate)
                 x509.to_be_signed_hash(certificate, "sha256")
                 x509.verifies(x509.public_key_of(certificate), signer.signature, bytes(32), "sha256")

@@ -3,7 +3,7 @@ from contextlib import suppress
 from struct import pack
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import smbios
+from fuki_build.formats.hardware import smbios
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import from_strings
 

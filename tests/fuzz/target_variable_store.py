@@ -4,8 +4,8 @@ from struct import pack
 from uuid import UUID
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import variable_store
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import variable_store
 
 from .helper import head
 

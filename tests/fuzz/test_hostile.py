@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from fuki_build.errors import FormatError, RecipeError
-from fuki_build.formats import efifw, hwids, pe
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.pe import pe
+from fuki_build.formats.uki import efifw, hwids
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.image.describe import describe
 from fuki_build.image.inspect import inspect
 from fuki_build.recipe.load import load_recipe
@@ -18,7 +19,7 @@ SLOTS = 1600
 
 def write_image(path: Path, content: bytes, *places: tuple[str, int, int]) -> Path:
     """An image whose sections (name, offset, size) are parts of one content, and may overlap."""
-    headers = pe.minimal_image(pe.Machine.x64, len(places))
+    headers = pe.minimal_image(pe.CoffMachine.x64, len(places))
     start = headers.optional.size_of_headers
     sections = tuple(
         pe.SectionHeader(name.encode().ljust(8, b"\0"), size, 0x1000 * number, size, start + at, 0, 0, 0, 0, 0x40000040)

@@ -4,9 +4,9 @@ import pytest
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.hardware import capture
-from fuki_build.hardware.chid import Dialect, chid
+from fuki_build.hardware.chid import Dialect, chid, stub_chids
 from fuki_build.hardware.machine import Machine, encode_file
-from tests.support.smbios import T440S, dump, table
+from tests.support.smbios import T440S, dump, end, structure, table
 
 LAPTOP = Machine("laptop", **T440S, bios_major="02", bios_minor="19", enclosure_type="a")
 
@@ -118,3 +118,27 @@ def test_a_machine_without_smbios_is_an_error_that_tells_what_to_do(tmp_path: Pa
     with pytest.raises(FukiError, match="no SMBIOS strings") as caught:
         capture.this_machine(tmp_path, tmp_path / "none")
     assert "machine file" in (caught.value.hint or "")
+
+
+def test_a_string_that_is_not_utf_8_is_the_same_from_the_table_and_from_sysfs(tmp_path: Path):
+    (tmp_path / "sys_vendor").write_bytes(b"Acme\n")
+    (tmp_path / "product_name").write_bytes(b"Caf\xe9 Box\n")
+    (tmp_path / "DMI").write_bytes(structure(1, bytes([1, 2, 0, 0]) + bytes(19), b"Acme", b"Caf\xe9 Box") + end())
+    from_sysfs = capture.this_machine(tmp_path, tmp_path / "none")
+    from_table = capture.this_machine(tmp_path / "none", tmp_path / "DMI")
+    assert stub_chids(from_sysfs) == stub_chids(from_table)
+    # The stub skips a bad sequence in the length that its first byte claims (booted: tests/boot/test_odd_strings.py).
+    assert stub_chids(from_sysfs) == stub_chids(Machine("seen", manufacturer="Acme", product="Cafox"))
+    assert chid(from_sysfs, 11, Dialect.MICROSOFT) is None
+    assert chid(from_sysfs, 9, Dialect.MICROSOFT) is None
+    assert chid(from_sysfs, 14, Dialect.MICROSOFT) is not None
+
+
+def test_a_machine_has_a_readable_name_whatever_its_file_is_called():
+    machine = capture.decode(dump(table()), "caf\udce9")
+    assert machine.name == r"caf\xe9"
+
+
+def test_text_may_quote_strings_that_are_not_utf_8():
+    machine = capture.decode(b"System Information\n\tManufacturer: Acme\n\tProduct Name: Caf\xe9 Box\n", "x")
+    assert stub_chids(machine) == stub_chids(Machine("seen", manufacturer="Acme", product="Cafox"))

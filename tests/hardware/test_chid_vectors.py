@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import smbios
-from fuki_build.formats.dmi_text import parse_fwupdtool
+from fuki_build.formats.hardware import smbios
+from fuki_build.formats.hardware.dmi_text import parse_fwupdtool
 from fuki_build.hardware.chid import STUB_ORDER, Dialect, chid, stub_chids
 from fuki_build.hardware.machine import Machine, from_strings
 from tests.support.smbios import table

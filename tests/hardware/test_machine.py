@@ -46,6 +46,13 @@ def test_what_is_written_has_only_what_is_known():
     assert encode_file(Machine("x", manufacturer="QEMU")) == b'[machine]\nname = "x"\nmanufacturer = "QEMU"\n'
 
 
+def test_a_string_that_is_not_utf_8_is_written_as_its_bytes():
+    machine = Machine("caf\udce9", manufacturer="Acme", product="Caf\udce9 Box")
+    data = encode_file(machine)
+    assert b'product = { hex = "436166e920426f78" }' in data
+    assert decode_file(data, "x") == machine.renamed(r"caf\xe9")
+
+
 MISTAKES = {
     "no TOML": (b"[machine", "not a machine file", None),
     "no text": (b"\xff[machine]", "not a machine file", None),
@@ -57,6 +64,10 @@ MISTAKES = {
     "a misspelt key": (b'[machine]\nmanufacurer = "QEMU"\n', "unknown key 'manufacurer'", "'manufacturer'"),
     "a key as Python has it": (b'[machine]\nbios_vendor = "x"\n', "unknown key 'bios_vendor'", "'bios-vendor'"),
     "an odd key": (b'[machine]\nzzz = "x"\n', "unknown key 'zzz'", "known: name, manufacturer"),
+    "bytes that are none": (b'[machine]\nproduct = { hex = "xy" }', "'product' is not in hexadecimal", None),
+    "bytes that are a number": (b"[machine]\nproduct = { hex = 1 }", "'product' is not in hexadecimal", None),
+    "a NUL": (b'[machine]\nproduct = { hex = "00" }', "has a NUL", None),
+    "a name in bytes": (b'[machine]\nname = { hex = "41" }', "'name' is not a string", None),
     "a number": (b"[machine]\nbios-major = 2\n", "'bios-major' is not a string", None),
     "a name that is no string": (b"[machine]\nname = 2\n", "'name' is not a string", None),
     "no strings at all": (b'[machine]\nname = "x"\n', "has no strings", "manufacturer"),

@@ -9,11 +9,20 @@ import pytest
 
 import fuki_build
 import fuki_build.hooks
-from fuki_build.hooks import enrollers, launch, records, signers, specs
-from fuki_build.hooks.host import HOOKS
+from fuki_build.hooks import enrollers, launch, options, predictions, records, signers, specs
+from fuki_build.hooks.contract import HOOKS
 from fuki_build.pipeline import new_host
 
-NAMES = {**vars(launch), **vars(records), **vars(signers), **vars(enrollers), "msgspec": msgspec, "Path": Path}
+NAMES = {
+    **vars(options),
+    **vars(predictions),
+    **vars(launch),
+    **vars(records),
+    **vars(signers),
+    **vars(enrollers),
+    "msgspec": msgspec,
+    "Path": Path,
+}
 
 
 @pytest.mark.parametrize(
@@ -28,6 +37,8 @@ NAMES = {**vars(launch), **vars(records), **vars(signers), **vars(enrollers), "m
         "Rule",
         "OutputFormat",
         "LaunchModel",
+        "Options",
+        "PredictionOutput",
     ],
 )
 def test_the_example_of_a_record_runs(name):

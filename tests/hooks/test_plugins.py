@@ -11,21 +11,23 @@ from tests.support.plugins import install
 TRACE = "import os, pathlib\npathlib.Path(os.environ['FUKI_TEST_TRACE']).touch()\n"
 
 GOOD = '''
-import click, msgspec
+import click
 from pathlib import Path
 from fuki_build import FukiError, Machine
 from fuki_build.hooks import (
-    FirmwareFile, FirmwareSource, OutputFormat, Platform, Problem, Rule, Severity, hookimpl,
+    FirmwareFile, FirmwareSource, Options, OutputFormat, Platform, Problem, Rule, Severity, hookimpl,
 )
+
+
+class VendorOptions(Options, frozen=True):
+    board_name: str
 
 
 class Vendor(FirmwareSource):
     """The vendor's own."""
 
     name = "vendor"
-
-    class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-        board_name: str
+    Options = VendorOptions
 
     def fetch(self, options, context):
         path = context.directory / f"{options.board_name}.fd"
@@ -72,7 +74,7 @@ def fuki_firmware_sources():
 
 @hookimpl
 def fuki_platforms():
-    return [Acme()]
+    return [Acme]
 
 
 @hookimpl
@@ -264,7 +266,7 @@ def platform(key):
         chid_types = (9,)
         def machines(self, selector=None):
             return []
-    return Some()
+    return Some
 
 @hookimpl
 def fuki_platforms():
@@ -330,6 +332,15 @@ class TestNamesGivenTwice:
 
 
 HOOK = "from fuki_build.hooks import hookimpl\n@hookimpl\n"
+RULE = "def fuki_checks():\n    from fuki_build.hooks import Rule\n    "
+CLASSES = """
+import msgspec
+from fuki_build.hooks import Options, OutputFormat, Platform, hookimpl
+class Acme(Platform):
+    name = title = "acme"
+    chid_types = (9,)
+    def machines(self, selector=None): return []
+"""
 
 BROKEN = {
     "does not import": ("import no_such_module_for_fuki", "ModuleNotFoundError"),
@@ -343,8 +354,56 @@ BROKEN = {
         HOOK + "def fuki_platforms():\n    from fuki_build import FukiError\n    raise FukiError('out of ideas')",
         "out of ideas",
     ),
-    "gives something without a name": (HOOK + "def fuki_platforms(): return [object()]", "has no name"),
-    "gives no list": (HOOK + "def fuki_platforms(): return 7", "fuki_platforms"),
+    "gives something without a name": (
+        CLASSES + "class Cloud(Acme): name = ''\n@hookimpl\ndef fuki_platforms(): return [Cloud]",
+        "the platform Cloud has no name",
+    ),
+    "gives no list": (HOOK + "def fuki_platforms(): return 7", "fuki_platforms gives 7, which is no list"),
+    "gives a class alone": (
+        CLASSES + "@hookimpl\ndef fuki_platforms(): return Acme",
+        "fuki_platforms gives Acme, which is no list",
+    ),
+    "gives an instance": (
+        CLASSES + "@hookimpl\ndef fuki_platforms(): return [Acme()]",
+        "fuki_platforms gives an instance of Acme, not the class",
+    ),
+    "gives a class of another kind": (
+        CLASSES + "@hookimpl\ndef fuki_signers(): return [Acme]",
+        "fuki_signers gives Acme, which is no class derived from KeySigner or FileSigner",
+    ),
+    "gives something else": (HOOK + "def fuki_outputs(): return [object]", "no class derived from OutputFormat"),
+    "gives a class without a method": (
+        CLASSES + "class Cloud(Platform): name = 'cloud'\n@hookimpl\ndef fuki_platforms(): return [Cloud]",
+        "fuki_platforms gives Cloud, which lacks machines",
+    ),
+    "gives a class that wants arguments": (
+        CLASSES + "class Cloud(Acme):\n    def __init__(self, zone): pass\n"
+        "@hookimpl\ndef fuki_platforms(): return [Cloud]",
+        "zone",
+    ),
+    "gives the class of a rule": (HOOK + RULE + "return [Rule]", "gives the class Rule, not an instance of Rule"),
+    "gives no rule": (HOOK + RULE + "return [7]", "fuki_checks gives 7, which is no Rule"),
+    "gives a path as text": (HOOK + "def fuki_template_dirs(): return ['templates']", "which is no Path"),
+    "gives a function as a verb": (HOOK + "def fuki_commands(): return [print]", "which is no Command"),
+    "forgets the hookimpl": (
+        CLASSES + "def fuki_platforms(): return [Acme]",
+        "its function fuki_platforms is not marked",
+    ),
+    "has options that take anything": (
+        CLASSES + "class Plain(msgspec.Struct): board: str\nclass Vendor(OutputFormat): name, Options = 'v', Plain\n"
+        "@hookimpl\ndef fuki_outputs(): return [Vendor]",
+        "Vendor.Options would take unknown keys",
+    ),
+    "has options that allow anything again": (
+        CLASSES + "class Loose(Options, forbid_unknown_fields=False, frozen=True): board: str\n"
+        "class Vendor(OutputFormat): name, Options = 'v', Loose\n@hookimpl\ndef fuki_outputs(): return [Vendor]",
+        "Vendor.Options would take unknown keys",
+    ),
+    "has options that are no struct": (
+        CLASSES
+        + "class Vendor(OutputFormat): name, Options = 'v', dict\n@hookimpl\ndef fuki_outputs(): return [Vendor]",
+        "Vendor.Options is no struct",
+    ),
 }
 
 
@@ -414,7 +473,7 @@ class TestBlameWhileWorking:
         )
         done = run("build", path=path, code=5)
         assert "plugin 'acme' (distribution fuki-acme 1.2.3) failed in output format 'digest'" in done.stderr
-        assert not list((workshop / "out").iterdir())
+        assert not (workshop / "out").exists()
 
     def test_a_plugin_is_blamed_whose_source_gives_no_record(self, run, tmp_path, workshop):
         path = install(tmp_path / "site", "acme", GOOD.replace("return FirmwareFile(", "return ("))

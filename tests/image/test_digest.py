@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuki_build.image.digest import Digests, Request
+from fuki_build.image.digest import Request, StreamHasher
 
 RANGES = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 100)), max_size=4)
 
@@ -26,7 +26,7 @@ def test_every_digest_is_that_of_its_ranges_however_the_stream_is_cut(data, want
     requests = [
         Request(tuple((s, min(e, len(data))) for s, e in ascending(pairs) if s < len(data))) for pairs in wanted
     ]
-    with Digests(requests) as digests:
+    with StreamHasher(requests) as digests:
         for at in range(0, len(data), cut):
             digests.feed(at, memoryview(data)[at : at + cut])
     for request in requests:
@@ -37,13 +37,13 @@ def test_every_digest_is_that_of_its_ranges_however_the_stream_is_cut(data, want
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha384", "sha512"])
 def test_every_bank_can_be_asked_for(algorithm):
     request = Request(((1, 3),), algorithm, b"suffix")
-    with Digests([request]) as digests:
+    with StreamHasher([request]) as digests:
         digests.feed(0, memoryview(b"abcd"))
     assert digests.results[request].hexdigest() == hashlib.new(algorithm, b"bcsuffix").hexdigest()
 
 
 def test_an_error_while_feeding_gets_out_and_leaves_no_thread_behind():
     before = threading.active_count()
-    with pytest.raises(ZeroDivisionError), Digests([Request(((0, 10),))]) as digests:
+    with pytest.raises(ZeroDivisionError), StreamHasher([Request(((0, 10),))]) as digests:
         digests.feed(1 // 0, memoryview(b"abc"))
     assert threading.active_count() == before

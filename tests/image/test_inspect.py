@@ -34,7 +34,7 @@ class TestWhatIsShown:
         planned = json.loads(succeed(rich, "plan", "--json").out)["images"]
         for plan, path in zip(planned, (UKI, *ADDONS), strict=True):
             shown = inspect(rich, path)
-            for key in ("machine", "kind", "stub", "file-size", "header-slots-left", "profiles", "firmware"):
+            for key in ("arch", "kind", "stub", "file-size", "header-slots-left", "profiles", "firmware"):
                 assert shown[key] == plan[key], key
             # Of which type an id is, only a recipe's machines tell.
             without_types = [{**device, "types": [None] * len(device["chids"])} for device in plan["devices"]]
@@ -51,7 +51,7 @@ class TestWhatIsShown:
 
     def test_a_stub_is_shown_as_no_image(self, part, workshop):
         shown = inspect(workshop, part("stub-x64"))
-        assert (shown["kind"], shown["machine"], shown["stub"]["program"]) == ("other", "x64", "systemd-stub")
+        assert (shown["kind"], shown["arch"], shown["stub"]["program"]) == ("other", "x64", "systemd-stub")
 
     def test_a_signed_kernel_shows_its_signature(self, part, workshop):
         """Debian signs its kernels: one certificate of type 2, in the table that pefile finds too."""
@@ -65,7 +65,7 @@ class TestWhatIsShown:
 
     @pytest.mark.parametrize(("name", "machine"), [("stub-aa64", "aa64"), ("kernel-aa64", "aa64"), ("stub-x64", "x64")])
     def test_the_machine_is_told(self, part, workshop, name, machine):
-        assert inspect(workshop, part(name))["machine"] == machine
+        assert inspect(workshop, part(name))["arch"] == machine
 
     def test_the_table_shows_profiles_firmware_machines_and_sbat(self, rich):
         out = succeed(rich, "inspect", UKI).out

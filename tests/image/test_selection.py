@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import efifw
-from fuki_build.formats.hwids import DeviceType
+from fuki_build.formats.uki import efifw
+from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hardware.chid import Dialect, chid
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.blob import Blob
@@ -70,7 +70,7 @@ def plain(name: str, profile: int | None = None) -> Section:
 
 
 def run(*sections: Section, machine: Machine = BOARD, profile: int | None = None, model=NEWEST) -> Selection:
-    return select(sections, slices(sections), model, machine, profile)
+    return select(slices(sections), model, machine, profile)
 
 
 def selected(selection: Selection) -> tuple[str, int] | None:

@@ -4,17 +4,17 @@ from collections.abc import Iterable
 
 import pytest
 
-from fuki_build.formats import event_log
-from fuki_build.formats.event_log import TYPES, EventLog, LogKind
+from fuki_build.formats.tcg import event_log
+from fuki_build.formats.tcg.event_log import TYPES, EventLog, LogKind
 from fuki_build.image.assemble import assemble
-from fuki_build.measure.boot import Boot, Way
+from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.cmdline import encode
-from fuki_build.measure.contents import Contents
 from fuki_build.measure.events import Event
-from fuki_build.measure.explain import Explanation, Verdict, explain
+from fuki_build.measure.explain import Explanation, RegisterVerdict, explain
 from fuki_build.measure.predict import cases, predict
 from fuki_build.measure.reasons import reasons
 from fuki_build.measure.registers import digests
+from fuki_build.measure.section_digests import SectionDigests
 from tests.formats.test_event_log import record, spec_event
 from tests.support.images import layout_of
 
@@ -23,9 +23,9 @@ RTMR = {4: 2, 9: 3, 11: 3, 12: 3}
 """Registers of a confidential guest as its log numbers them, by those of a TPM (UEFI 2.10, 38.4.1)."""
 
 
-def contents_of(cmdline: bytes = b"quiet", bank: str = "sha384") -> Contents:
+def contents_of(cmdline: bytes = b"quiet", bank: str = "sha384") -> SectionDigests:
     layout = layout_of([(".linux", b"kernel", None), (".cmdline", cmdline, None), (".initrd", b"initrd", None)])
-    return Contents(layout, assemble(layout, algorithms=(bank,), measured=True), (bank,))
+    return SectionDigests(layout, assemble(layout, algorithms=(bank,), measured=True), (bank,))
 
 
 def log_of(events: Iterable[Event], kind: LogKind = LogKind.TPM) -> EventLog:
@@ -39,7 +39,7 @@ def log_of(events: Iterable[Event], kind: LogKind = LogKind.TPM) -> EventLog:
     return event_log.decode(data, kind)
 
 
-def found(contents: Contents, boot: Boot, kind: LogKind = LogKind.TPM) -> Explanation:
+def found(contents: SectionDigests, boot: Boot, kind: LogKind = LogKind.TPM) -> Explanation:
     wanted = cases(contents.layout, None, [None])
     (prediction,) = predict(contents, wanted, boot)
     return explain(log_of(prediction.events, kind), contents, wanted)
@@ -48,8 +48,8 @@ def found(contents: Contents, boot: Boot, kind: LogKind = LogKind.TPM) -> Explan
 @pytest.mark.parametrize(
     "boot",
     [
-        Boot(way=Way.DIRECT, console=""),
-        Boot(way=Way.DIRECT, console="console=uart,io,0x3f8 console=tty0"),
+        Boot(method=BootMethod.DIRECT, console=""),
+        Boot(method=BootMethod.DIRECT, console="console=uart,io,0x3f8 console=tty0"),
         Boot(secret=False, console="console=hvc0", options="passed"),
         Boot(secret=False, console="", smbios="from=host"),
         Boot(secret=False, console="console=tty0", options="passed", smbios="from=host"),
@@ -59,7 +59,7 @@ def test_how_an_image_was_started_is_found_out(boot):
     explanation = found(contents_of(), boot)
     assert explanation.complete
     assert explanation.boot is not None
-    assert explanation.boot.way is boot.way
+    assert explanation.boot.method is boot.method
     assert (explanation.boot.options, explanation.boot.smbios) == (boot.options, boot.smbios)
     assert explanation.boot.console == boot.console
 
@@ -68,7 +68,7 @@ def test_the_log_of_a_confidential_guest_is_explained_although_it_has_other_regi
     explanation = found(contents_of(), Boot(secret=False, console=""), LogKind.CC)
     assert explanation.complete
     verdicts = [item.verdict for item in explanation.events]
-    assert verdicts.count(Verdict.IMAGE) == 1 + 2 * 4 + 2
+    assert verdicts.count(RegisterVerdict.IMAGE) == 1 + 2 * 4 + 2
 
 
 def test_what_the_log_of_a_confidential_guest_lacks_is_told_with_its_own_registers():
@@ -90,7 +90,7 @@ def test_an_initrd_that_cannot_be_told_is_undecided_and_nothing_is_missing():
     changed = Event(initrd.pcr, initrd.type, initrd.what, initrd.source, initrd.by, digests(b"secret", ("sha384",)))
     explanation = explain(log_of([*others, changed]), contents, wanted)
     assert explanation.complete
-    assert explanation.events[-1].verdict is Verdict.UNDECIDED
+    assert explanation.events[-1].verdict is RegisterVerdict.UNDECIDED
     assert "secret" in explanation.events[-1].what
 
 
@@ -125,4 +125,4 @@ def test_a_log_of_thousands_of_options_is_not_searched_for_all_of_them():
     texts = [f"option{number}" for number in range(3000)]
     many = [Event(12, "EV_IPL", f"x: {t}", "", by, digests(encode(t), ("sha384",))) for t in texts]
     explanation = explain(log_of(many), contents, wanted)
-    assert sum(item.verdict is Verdict.UNEXPECTED for item in explanation.events) > 2990
+    assert sum(item.verdict is RegisterVerdict.UNEXPECTED for item in explanation.events) > 2990

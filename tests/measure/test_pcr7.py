@@ -9,14 +9,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import efi_signature_list, pcr_text
-from fuki_build.formats.efi_signature_list import Kind
+from fuki_build.formats.tcg import pcr_text
+from fuki_build.formats.uefi import efi_signature_list
+from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.events import register
-from fuki_build.measure.pcr7 import Policy, State, authority_events, variable_events
+from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState, authority_events, variable_events
 from fuki_build.measure.registers import BANKS
-from fuki_build.signing.authority import authority
+from fuki_build.signing.secure_boot.authority import authority
 
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
@@ -35,10 +36,12 @@ def vouching() -> bytes:
 
 POLICIES = {
     # One certificate vouches for the image and for its addon, and is measured once.
-    "secure-boot-on": Policy(State.ON, enrolled(), {"the image": vouching(), "more.addon.efi": vouching()}),
-    "secure-boot-off": Policy(State.OFF, {}),
+    "secure-boot-on": SecureBootPolicy(
+        SecureBootState.ON, enrolled(), {"the image": vouching(), "more.addon.efi": vouching()}
+    ),
+    "secure-boot-off": SecureBootPolicy(SecureBootState.OFF, {}),
     # This build of edk2 has no Secure Boot.
-    "disk-262": Policy(State.ABSENT, {}),
+    "disk-262": SecureBootPolicy(SecureBootState.ABSENT, {}),
 }
 
 
@@ -52,7 +55,7 @@ def test_register_7_is_what_a_real_machine_had(name):
 
 
 def test_without_anything_that_vouches_the_value_cannot_be_told():
-    policy = Policy(State.ON, enrolled(), {"the image": b""})
+    policy = SecureBootPolicy(SecureBootState.ON, enrolled(), {"the image": b""})
     (event,) = authority_events(policy, ("sha256",)).values()
     assert "refuses" in event.unknown
     assert register([event], 7, "sha256") is None
@@ -94,10 +97,10 @@ def test_the_entry_of_db_that_vouches_is_the_first_in_the_signatures_chain(keys,
 
 def test_a_digest_in_db_vouches_for_an_unsigned_image(part):
     digest = bytes.fromhex(assemble(inspect(part("stub-x64"))).authenticode)
-    assert vouched(part("stub-x64"), efi_signature_list.hash_list(Kind.SHA256, [digest], OWNER)) == (
+    assert vouched(part("stub-x64"), efi_signature_list.hash_list(SignatureType.SHA256, [digest], OWNER)) == (
         OWNER.bytes_le + digest
     )
-    assert vouched(part("stub-257-x64"), efi_signature_list.hash_list(Kind.SHA256, [digest], OWNER)) == b""
+    assert vouched(part("stub-257-x64"), efi_signature_list.hash_list(SignatureType.SHA256, [digest], OWNER)) == b""
 
 
 def test_a_damaged_db_is_refused(part):

@@ -7,19 +7,19 @@ from hashlib import sha384
 
 import pytest
 
-from fuki_build.formats import event_log
-from fuki_build.formats.event_log import LogKind
+from fuki_build.formats.tcg import event_log
+from fuki_build.formats.tcg.event_log import LogKind
 from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.image.stub import model_of
-from fuki_build.measure.boot import Addon, Boot, Way
-from fuki_build.measure.contents import Contents
+from fuki_build.measure.boot import Addon, Boot, BootMethod
 from fuki_build.measure.events import Event
 from fuki_build.measure.explain import explain
-from fuki_build.measure.pcr7 import Policy, State
+from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.measure.rtmr import Rtmr, measured, rtmrs
+from fuki_build.measure.section_digests import SectionDigests
 from tests.formats.test_event_log import record, spec_event
 from tests.measure.test_explain import NUMBERS, RTMR
 from tests.support.command import invoke, succeed
@@ -35,7 +35,7 @@ IMAGE: tuple[Content, ...] = (
 )
 ANNOUNCED = (b"Calling EFI Application from Boot Option", bytes(4))
 EXITS = (b"Exit Boot Services Invocation", b"Exit Boot Services Returned with Success")
-DIRECT = Boot(way=Way.DIRECT)
+DIRECT = Boot(method=BootMethod.DIRECT)
 
 
 def extended(values: Iterable[bytes]) -> bytes:
@@ -46,7 +46,7 @@ def extended(values: Iterable[bytes]) -> bytes:
 
 
 def predicted(layout: Layout, boot: Boot, profile: int | None = 0) -> Prediction:
-    contents = Contents(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
+    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
     (found,) = predict(contents, cases(layout, None, [profile]), boot)
     return found
 
@@ -94,13 +94,13 @@ def test_what_makes_register_9_unknown_makes_the_second_so():
 
 
 def test_boot_loaders_make_both_unknown():
-    for boot in (Boot(secret=False, partitions=b"", loaders=(addon(),)), Boot(way=Way.DIRECT, shim=True)):
+    for boot in (Boot(secret=False, partitions=b"", loaders=(addon(),)), Boot(method=BootMethod.DIRECT, shim=True)):
         assert all("boot loaders" in register.unknown for register in told(boot))
 
 
 def test_the_second_holds_profile_sections_options_and_initrd_in_the_order_of_time():
     layout = layout_of(IMAGE)
-    prediction = predicted(layout, Boot(way=Way.DIRECT, options="passed console="), 1)
+    prediction = predicted(layout, Boot(method=BootMethod.DIRECT, options="passed console="), 1)
     _, second = rtmrs(prediction, DIRECT, layout)
     assert [event.pcr for event in second.events] == [12, *[11] * 10, 12, 9, 9]
     assert second.value == extended(event.digests["sha384"] for event in prediction.events if event.pcr >= 8)
@@ -110,7 +110,7 @@ TAGGED = ("the profile's number 1", ".initrd of the addon more.addon.efi")
 
 
 def test_only_stubs_from_261_on_measure_the_profile_and_addons():
-    boot = Boot(way=Way.DIRECT, addons=(addon(),))
+    boot = Boot(method=BootMethod.DIRECT, addons=(addon(),))
     _, newest = told(boot, 1)
     assert [event.what for event in newest.events if event.type == "EV_EVENT_TAG"][:2] == list(TAGGED)
     _, older = told(boot, 1, "stub-257-x64")
@@ -144,7 +144,7 @@ def test_a_kernel_that_firmware_loads_is_in_the_first(part):
 
 def test_what_vouches_for_a_program_comes_right_before_it():
     authorities = {"the image": b"one", "more.addon.efi": b"two"}
-    policy = Policy(State.ON, {}, authorities)
+    policy = SecureBootPolicy(SecureBootState.ON, {}, authorities)
     boot = Boot(secret=False, secure_boot=True, policy=policy, addons=(addon(),))
     events = predicted(layout_of(IMAGE), boot).events
     order = [event.source for event in events if event.pcr == 4 or event.type == "EV_EFI_VARIABLE_AUTHORITY"]
@@ -178,7 +178,7 @@ def test_a_guests_registers_are_held_against_those_that_its_image_predicts(tmp_p
 
 def test_a_confidential_guests_log_lacks_what_its_stub_does_not_measure_there():
     layout = layout_of(IMAGE, "stub-257-x64")
-    contents = Contents(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
+    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
     first, second = rtmrs(predicted(layout, DIRECT, 1), DIRECT, layout)
     data = guest_log((*first.events, *second.events))
     explanation = explain(event_log.decode(data, LogKind.CC), contents, cases(layout, None, [0, 1]), DIRECT)

@@ -99,7 +99,7 @@ def test_the_release_of_an_aa64_kernel_is_that_of_its_package(aa64, pe):
 
 def test_inspect_tells_machine_and_firmware_of_an_aa64_image(aa64, inspect):
     view = inspect(aa64)
-    assert (view["machine"], view["stub"]["program"]) == ("aa64", "systemd-stub")
+    assert (view["arch"], view["stub"]["program"]) == ("aa64", "systemd-stub")
     (firmware,) = view["firmware"]
     assert (firmware["fwid"], firmware["size"]) == ("aavmf", parts.get("aavmf").stat().st_size)
     assert firmware["flaw"] is None
@@ -216,7 +216,7 @@ def test_an_addon_without_a_stub_is_a_pe_file_for_its_machine(other, inspect):
         assert file.OPTIONAL_HEADER.Subsystem == pefile.SUBSYSTEM_TYPE["IMAGE_SUBSYSTEM_EFI_APPLICATION"]
         # There is no code, and nothing else to wonder about.
         assert all("AddressOfEntryPoint" in warning for warning in file.get_warnings())
-    assert inspect(path)["machine"] == other[0]
+    assert inspect(path)["arch"] == other[0]
 
 
 def test_an_addon_without_a_stub_has_the_sections_of_one_on_it(other, pe):

@@ -36,5 +36,5 @@ def test_a_devicetree_is_taken_out_by_its_number(image, fuki, workshop):
 
 def test_the_table_tells_which_of_its_devicetrees_are_in_the_image(image, fuki):
     devices = json.loads(fuki("inspect", "image.efi", "--json").stdout)["devices"]
-    assert {device["key"] for device in devices if device["present"]} == set(image)
+    assert {device["compatible"] for device in devices if device["present"]} == set(image)
     assert any(not device["present"] for device in devices)

@@ -12,7 +12,7 @@ from typing import Self
 import parts
 import pytest
 
-from fuki_build.formats import dmi_text, smbios
+from fuki_build.formats.hardware import dmi_text, smbios
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, Dialect, chid
 from fuki_build.hardware.machine import STRINGS, Machine, decode_file, encode_file, from_strings

@@ -88,6 +88,17 @@ def mkosi(tool, tmp_path_factory):
     return run
 
 
+def test_a_line_that_we_refuse_is_one_that_mkosi_dies_of(directory, mkosi):
+    (directory / "mkosi.conf").write_text(PLAIN + "[Fuki]\nCmdline=quiet\n    [a\n")
+    with pytest.raises(AssertionError, match=r"\[a is not a valid section"):
+        mkosi(directory, "--json", "summary")
+
+
+def test_mkosi_passes_over_marks_in_our_values(directory, mkosi):
+    (directory / "mkosi.conf").write_text(PLAIN + SECTION.replace("ro\n", "ro a#b\n"))
+    assert json.loads(mkosi(directory, "--json", "summary"))["Images"][0]["ImageId"] == "acme"
+
+
 def test_mkosi_reads_the_same_configuration_with_our_section_and_without(directory, mkosi):
     configuration = directory / "mkosi.conf"
     configuration.write_text(PLAIN + "\n[Build]\nEnvironment=AFTER=1\n")

@@ -7,12 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from fuki_build.formats import authenticated_variable as auth
-from fuki_build.formats import der, detached_signature, efi_time, variable_store
-from fuki_build.formats import efi_signature_list as esl
-from fuki_build.formats.efi_signature_list import Kind
+from fuki_build.formats.asn1 import der, detached_signature
 from fuki_build.formats.reader import Reader
-from fuki_build.signing.secure_boot_keys import NOT_BEFORE, KeyType, make_secure_boot_keys
+from fuki_build.formats.uefi import authenticated_variable as auth
+from fuki_build.formats.uefi import efi_signature_list as esl
+from fuki_build.formats.uefi import efi_time, variable_store
+from fuki_build.formats.uefi.efi_signature_list import SignatureType
+from fuki_build.signing.secure_boot.keys import NOT_BEFORE, KeyType, make_secure_boot_keys
 from tests.support.command import succeed
 from tests.support.secure_boot import make_identity, write_certificates, write_key
 
@@ -56,12 +57,12 @@ def test_lists_of_certificates_are_those_of_efitools_and_sbsigntool():
 def test_lists_of_hashes_are_those_of_sbsigntool():
     Path("hash").write_bytes(b"\x11" * 32)
     run("sbsiglist", "--owner", OWNER, "--type", "sha256", "--output", "theirs.esl", "hash")
-    assert Path("theirs.esl").read_bytes() == esl.encode([esl.hash_list(Kind.SHA256, [b"\x11" * 32], OWNER)])
+    assert Path("theirs.esl").read_bytes() == esl.encode([esl.hash_list(SignatureType.SHA256, [b"\x11" * 32], OWNER)])
 
 
 def test_virt_fw_sigdb_reads_lists_made_here():
     lay_out()
-    hashes = esl.hash_list(Kind.SHA256, [bytes(32), b"\x11" * 32], OWNER)
+    hashes = esl.hash_list(SignatureType.SHA256, [bytes(32), b"\x11" * 32], OWNER)
     Path("both.esl").write_bytes(Path("db.esl").read_bytes() + esl.encode([hashes]))
     shown = run(program("virt-fw-sigdb"), "--input", "both.esl", "--print").decode()
     assert "EfiCertX509 count=1" in shown
@@ -118,7 +119,11 @@ def test_openssl_verifies_what_is_appended(directory):
     succeed(directory, "keys", "update", "dbx", "ab" * 32, "db.esl", "db.auth", "-o", "a.auth", "--append", *keys)
     verify("a.auth", "dbx", "KEK.pem", auth.SECURE_BOOT_ATTRIBUTES | auth.Attributes.APPEND_WRITE)
     value = auth.decode(Path("a.auth").read_bytes()).payload
-    assert [Kind(str(one.type)) for one in esl.decode(value)] == [Kind.SHA256, Kind.X509, Kind.X509]
+    assert [SignatureType(str(one.type)) for one in esl.decode(value)] == [
+        SignatureType.SHA256,
+        SignatureType.X509,
+        SignatureType.X509,
+    ]
 
 
 def test_auth_files_of_other_tools_are_read():

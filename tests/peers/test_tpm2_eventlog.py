@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fuki_build.formats import event_log
+from fuki_build.formats.tcg import event_log
 from fuki_build.measure.explain import registers
 
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"

@@ -135,7 +135,7 @@ def machines_of(directory: Path) -> set[tuple[str, str, str, frozenset[UUID]]]:
 @pytest.mark.parametrize(("name", "source"), [("262.efi", "machines"), ("257.efi", "hwids")])
 def test_the_hardware_ids_of_an_image_by_ukify_are_those_of_the_json_files(images, name, source, inspect):
     devices = inspect(images / name)["devices"]
-    ours = {(d["type"], d["name"], d["key"], frozenset(map(UUID, d["chids"]))) for d in devices}
+    ours = {(d["type"], d["name"], d["fwid"] or d["compatible"], frozenset(map(UUID, d["chids"]))) for d in devices}
     assert ours == machines_of(images / source)
     assert len(devices) == len(ours)
 

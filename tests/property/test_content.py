@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
 from fuki_build.image.blob import Blob
-from fuki_build.image.digest import Digests, Request
+from fuki_build.image.digest import Request, StreamHasher
 
 from .strategies import cuts
 
@@ -27,7 +27,7 @@ def requests(draw: st.DrawFn, size: int) -> Request:
 @given(STREAM, st.data(), st.lists(st.integers(0), max_size=30))
 def test_digests_are_those_of_the_ranges(stream: bytes, data: st.DataObject, places: list[int]):
     wanted = data.draw(st.lists(requests(len(stream)), max_size=8))
-    with Digests(wanted) as digests:
+    with StreamHasher(wanted) as digests:
         at = 0
         for piece in cuts(stream, places):
             digests.feed(at, memoryview(piece))

@@ -15,27 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import (
-    authenticated_variable,
-    authenticode,
-    bmp,
-    compression,
-    efi_signature_list,
-    efifw,
-    env_file,
-    fdt,
-    firmware,
-    hwids,
-    kernel,
-    loader_info,
-    ovmf,
-    pe,
-    sbat,
-    variable_store,
-)
-from fuki_build.formats.efi_time import EfiTime
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.confidential import ovmf
+from fuki_build.formats.hardware import fdt
+from fuki_build.formats.pe import authenticode, pe
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import authenticated_variable, efi_signature_list, firmware, variable_store
+from fuki_build.formats.uefi.efi_time import EfiTime
+from fuki_build.formats.uki import bmp, compression, efifw, env_file, hwids, kernel, loader_info, sbat
+from fuki_build.formats.uki.hwids import Device, DeviceType
 
 from .strategies import mutated, mutations
 
@@ -137,7 +124,7 @@ def test_ovmf_tables(data: bytes):
 LISTS = efi_signature_list.encode(
     [
         efi_signature_list.certificate_list(b"\x30\x82\0\0", UUID(int=1)),
-        efi_signature_list.hash_list(efi_signature_list.Kind.SHA1, [bytes(20), b"\1" * 20], UUID(int=2)),
+        efi_signature_list.hash_list(efi_signature_list.SignatureType.SHA1, [bytes(20), b"\1" * 20], UUID(int=2)),
     ]
 )
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import dmi_text, fdt, hwids, smbios
-from fuki_build.formats.hwids import Device, DeviceType
+from fuki_build.formats.hardware import dmi_text, fdt, smbios
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uki import hwids
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware import capture
 from fuki_build.hardware.chid import STUB_ORDER, WIDE_TO_NARROW, Dialect, chid, stub_chids
 from fuki_build.hardware.machine import STRINGS, Machine, decode_file, encode_file, from_table

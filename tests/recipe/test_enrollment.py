@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fuki_build.formats import variable_store
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import variable_store
 from tests.conftest import RECIPE
 from tests.support.command import invoke, refused, succeed
 

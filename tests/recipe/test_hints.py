@@ -42,7 +42,7 @@ def test_the_stub_of_debian_12_builds_with_the_component_that_the_hint_gives(wor
     (workshop / "stub").unlink()
     (workshop / "stub").symlink_to(part("stub-252-x64"))
     error = invoke(workshop, "check").err
-    assert "[sbat-room]" in error
+    assert "[sbat-size]" in error
     component = error.partition("in [fuki.image]: ")[2].splitlines()[0]
     assert component.startswith("sbat = [")
     (workshop / "fuki.toml").write_text(RECIPE.replace("cmdline =", f"{component}\ncmdline ="))

@@ -60,7 +60,7 @@ def plan(shop: Path, text: str) -> dict[str, Any]:
 def devices(shop: Path, text: str) -> list[tuple[str, str, set[str]]]:
     """Each entry of the table: key, name, ids."""
     (image,) = plan(shop, text)["images"]
-    return [(device["key"], device["name"], set(device["chids"])) for device in image["devices"]]
+    return [(device["fwid"], device["name"], set(device["chids"])) for device in image["devices"]]
 
 
 def test_a_platform_is_listed_under_the_ids_of_its_machines(shop: Path):

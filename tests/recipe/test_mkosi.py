@@ -106,6 +106,37 @@ def test_comments_are_passed_over(workshop, load):
     assert load(START + "# Cmdline=a\n; Cmdline=b\n") == toml(workshop, RECIPE)
 
 
+@pytest.mark.parametrize(
+    "cmdline",
+    ["root=LABEL=a#b", "a #b", "a ;b", "#", "root=UUID=1 # 2"],
+)
+def test_a_comment_starts_at_the_beginning_of_a_line_only(load, cmdline):
+    assert load(f"{START}Cmdline=quiet {cmdline}\n").image.cmdline == f"quiet {cmdline}"
+
+
+def test_a_value_keeps_its_marks_in_every_kind_of_key(load):
+    recipe = load(START + 'Initrd="a#b" c#d\nVariables=x=1#2\nProfile=id=p cmdline=a#b\n   id=q cmdline=#c\n')
+    assert recipe.image.initrd == ("initrd.img", "a#b", "c#d")
+    assert recipe.variables == {"x": "1#2"}
+    assert [profile.cmdline for profile in recipe.profile] == ["a#b", "#c"]
+
+
+def test_a_comment_among_continued_lines_is_passed_over(load):
+    assert load(START + "Cmdline=quiet\n  # why\n# why\n  ;why\n  splash\n").image.cmdline == "quiet\nsplash"
+
+
+def test_a_section_may_have_a_comment_behind_it(workshop, load):
+    assert load(START.replace("[Fuki]", "[Fuki] # of the image")) == toml(workshop, RECIPE)
+
+
+@pytest.mark.parametrize("line", ["[a]", "[a", "[Output]", "[{x}] y"])
+def test_a_continued_line_that_mkosi_takes_for_a_section_is_refused(workshop, write, line):
+    write(f"{START}Cmdline=quiet\n    {line}\n")
+    error = refused(workshop, "plan")
+    assert f"mkosi.conf:{len(START.splitlines()) + 2}: '{line}' continues a value" in error
+    assert "hint: let the line begin with something else" in error
+
+
 def test_variables_and_sections_are_pairs(workshop, load):
     recipe = load(START + "Variables=a=1 'b=two words'\nVariables=c=3\nSections=.foo=os-release\n")
     assert recipe == toml(

@@ -87,7 +87,18 @@ def test_it_knows_the_options_of_every_source_and_format(schema):
     backends = [variant["properties"]["backend"]["const"] for variant in schema["$defs"]["Signer"]["oneOf"]]
     assert backends == ["command", "local"]
     assert sources == ["command", "deb", "directory", "file"]
-    assert formats == ["addon", "in-toto", "keylime", "manifest", "pcrlock", "predictions", "rvps", "template", "uki"]
+    assert formats == [
+        "addon",
+        "igvm",
+        "in-toto",
+        "keylime",
+        "manifest",
+        "pcrlock",
+        "predictions",
+        "rvps",
+        "template",
+        "uki",
+    ]
 
 
 def test_every_key_is_described(schema):

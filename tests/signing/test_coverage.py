@@ -9,15 +9,15 @@ from pathlib import Path
 
 import parts
 
-from fuki_build.formats.pcrsig import PolicySignature
+from fuki_build.formats.uki.pcrsig import PolicySignature
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
-from fuki_build.measure.events import Event, Who
-from fuki_build.measure.policy import policy_pcr
+from fuki_build.measure.events import Event, Measurer
 from fuki_build.measure.predict import Case, Prediction
 from fuki_build.measure.registers import split_phases
-from fuki_build.signing.coverage import Coverage, Place, cover
-from fuki_build.signing.policy_report import find_policies, predict_everything
+from fuki_build.measure.tpm_policy import policy_pcr
+from fuki_build.signing.pcr_policy.coverage import Coverage, PolicyScope, cover
+from fuki_build.signing.pcr_policy.report import find_policies, predict_everything
 from tests.signing.test_policies import (
     ALL_BANKS,
     FIRMWARE,
@@ -37,7 +37,7 @@ KEY, OTHER = "aa", "bb"
 
 def prediction(content: bytes, profile: int | None = None, firmware: str | None = None) -> Prediction:
     """A case in which something is measured into PCR 11."""
-    event = Event(11, "EV_IPL", "content", "base", Who.STUB, {"sha256": content * 32})
+    event = Event(11, "EV_IPL", "content", "base", Measurer.STUB, {"sha256": content * 32})
     return Prediction(Case(profile, firmware, None, ()), ("sha256",), (event,))
 
 
@@ -55,23 +55,23 @@ def covered(entries: list[PolicySignature], *predictions: Prediction) -> Coverag
     return cover({None: {"sha256": tuple(entries)}}, predictions, [INITRD, LATER])
 
 
-def gaps(found: Coverage) -> list[tuple[str, Place]]:
+def gaps(found: Coverage) -> list[tuple[str, PolicyScope]]:
     return [(gap.key, gap.place) for gap in found.gaps]
 
 
 class TestPlaces:
     def test_a_policy_holds_where_its_register_has_the_value(self):
         found = covered([entry(PLAIN, LATER), entry(FIRM, INITRD)], PLAIN, FIRM)
-        assert [held.places for held in found.held] == [(Place(0, LATER),), (Place(1, INITRD),)]
+        assert [held.places for held in found.held] == [(PolicyScope(0, LATER),), (PolicyScope(1, INITRD),)]
 
     def test_hex_is_read_in_either_case(self):
         made = entry(PLAIN, INITRD)
         (held,) = covered([PolicySignature(pcrs=(11,), pkfp="AA", pol=made.pol.upper())], PLAIN).held
-        assert (held.key, held.places) == ("aa", (Place(0, INITRD),))
+        assert (held.key, held.places) == ("aa", (PolicyScope(0, INITRD),))
 
     def test_one_for_the_time_before_any_phase_is_recognised(self):
         (held,) = covered([entry(PLAIN, ())], PLAIN).held
-        assert held.places == (Place(0, ()),)
+        assert held.places == (PolicyScope(0, ()),)
 
     def test_one_of_another_image_holds_nowhere(self):
         (held,) = covered([entry(prediction(b"\3"), INITRD)], PLAIN).held
@@ -92,13 +92,13 @@ class TestSections:
     def test_a_profile_s_own_section_stands_over_the_base_s(self):
         sections = {None: {"sha256": (entry(self.MAIN, INITRD), entry(self.DEBUG, INITRD))}, 1: {"sha256": ()}}
         first, second = cover(sections, [self.MAIN, self.DEBUG], [INITRD]).held
-        assert (first.places, second.places) == ((Place(0, INITRD),), ())
+        assert (first.places, second.places) == ((PolicyScope(0, INITRD),), ())
         assert first.seen_by == (0,)
 
     def test_a_profile_without_one_sees_the_base_s(self):
         sections = {None: {"sha256": (entry(self.DEBUG, INITRD),)}}
         (held,) = cover(sections, [self.MAIN, self.DEBUG], [INITRD]).held
-        assert (held.places, held.seen_by) == ((Place(1, INITRD),), (0, 1))
+        assert (held.places, held.seen_by) == ((PolicyScope(1, INITRD),), (0, 1))
 
     def test_a_profile_without_any_is_no_gap(self):
         found = cover({0: {"sha256": (entry(self.MAIN, INITRD),)}}, [self.MAIN, self.DEBUG], [INITRD])
@@ -108,7 +108,7 @@ class TestSections:
 class TestGaps:
     def test_a_phase_that_a_key_has_elsewhere_is_one(self):
         found = covered([entry(PLAIN, INITRD), entry(PLAIN, LATER), entry(FIRM, INITRD)], PLAIN, FIRM)
-        assert gaps(found) == [(KEY, Place(1, LATER))]
+        assert gaps(found) == [(KEY, PolicyScope(1, LATER))]
 
     def test_a_phase_that_a_key_has_nowhere_is_none(self):
         """As for a key that opens secrets in the initrd only."""
@@ -116,11 +116,11 @@ class TestGaps:
 
     def test_each_key_is_told_apart(self):
         found = covered([entry(PLAIN, INITRD), entry(FIRM, INITRD, OTHER)], PLAIN, FIRM)
-        assert gaps(found) == [(KEY, Place(1, INITRD)), (OTHER, Place(0, INITRD))]
+        assert gaps(found) == [(KEY, PolicyScope(1, INITRD)), (OTHER, PolicyScope(0, INITRD))]
 
     def test_a_key_whose_policies_all_hold_nowhere_leaves_out_everything(self):
         found = covered([entry(prediction(b"\3"), INITRD)], PLAIN)
-        assert gaps(found) == [(KEY, Place(0, INITRD)), (KEY, Place(0, LATER))]
+        assert gaps(found) == [(KEY, PolicyScope(0, INITRD)), (KEY, PolicyScope(0, LATER))]
 
 
 def coverage_of(image: Path) -> tuple[Coverage, tuple[Prediction, ...]]:
@@ -143,7 +143,9 @@ class TestImages:
             for phase in PHASES:
                 theirs = systemd_measure(pcr, "policy-digest", *options, f"--phase={phase}", *banks)
                 ours = {
-                    held.bank: held.entry.pol for held in found.held if Place(index, split_phases(phase)) in held.places
+                    held.bank: held.entry.pol
+                    for held in found.held
+                    if PolicyScope(index, split_phases(phase)) in held.places
                 }
                 assert ours == {bank: entries[0]["pol"] for bank, entries in theirs.items()}
 
@@ -165,8 +167,8 @@ class TestImages:
         found, predictions = coverage_of(pcr / "theirs.efi")
         plain, firm = sorted(range(2), key=lambda index: predictions[index].case.firmware or "")
         phases = [split_phases(path) for path in PHASES]
-        assert {held.places for held in found.held} == {(Place(plain, phase),) for phase in phases}
-        assert [gap.place for gap in found.gaps] == [Place(firm, phase) for phase in phases]
+        assert {held.places for held in found.held} == {(PolicyScope(plain, phase),) for phase in phases}
+        assert [gap.place for gap in found.gaps] == [PolicyScope(firm, phase) for phase in phases]
 
     def test_policies_of_another_command_line_hold_nowhere(self, pcr):
         build(pcr, RECIPE + POLICY)

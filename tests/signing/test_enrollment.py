@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from fuki_build.errors import PluginError
-from fuki_build.formats import efi_signature_list as esl
-from fuki_build.formats.efi_signature_list import Kind
+from fuki_build.formats.uefi import efi_signature_list as esl
+from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from fuki_build.hooks import Enroller, SecureBootKeys, SourceContext
 from fuki_build.hooks.host import Contribution, PluginInfo
 from fuki_build.pipeline import new_host
-from fuki_build.signing import enrollment
-from fuki_build.signing.enrollment import Wanted
+from fuki_build.signing.secure_boot import enrollment
+from fuki_build.signing.secure_boot.enrollment import KeyFiles
 from tests.support.secure_boot import make_identity, write_certificates
 
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
@@ -28,7 +28,7 @@ def contribution(work: Callable[[Path, Path, SecureBootKeys, SourceContext], Non
         def enroll(self, source: Path, target: Path, keys: SecureBootKeys, context: SourceContext) -> None:
             work(source, target, keys, context)
 
-    return Contribution(Acme, BLAMED)
+    return Contribution(Acme, BLAMED, "enroller")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def certificates(tmp_path_factory) -> Path:
 
 def keys_of(directory: Path, **changes: object) -> SecureBootKeys:
     wanted = {"pk": "PK", "kek": ["KEK"], "db": ["db"], "owner": OWNER, **changes}
-    return enrollment.load_keys(Wanted(**wanted), lambda path, _: (directory / path).read_bytes(), str)
+    return enrollment.load_keys(KeyFiles(**wanted), lambda path, _: (directory / path).read_bytes(), str)
 
 
 def real(source: Path, target: Path, keys: SecureBootKeys, context: SourceContext) -> None:
@@ -119,6 +119,6 @@ def test_an_enroller_gets_what_is_revoked_already(part, tmp_path, certificates):
     keys = keys_of(certificates, dbx=["ab" * 32])
     enrollment.enroll(part("ovmf-vars-ms"), tmp_path / "out", keys, contribution(work), context)
     old, new = seen[0].dbx
-    assert old.type == new.type == Kind.SHA256.guid
+    assert old.type == new.type == SignatureType.SHA256.guid
     assert len(old.signatures) == 443
     assert [one.data for one in new.signatures] == [b"\xab" * 32]

@@ -102,7 +102,7 @@ def test_an_old_build_can_be_redone_with_a_certificate_that_has_expired_since(sh
     succeed(shop, "build")
 
 
-@pytest.mark.parametrize("text", ["soon", "-1e9", "9" * 30])
+@pytest.mark.parametrize("text", ["soon", "-1e9", "9" * 30, "-5", "+5", " 5", "1_000", "\u0665"])
 def test_a_source_date_that_is_no_number_is_refused(shop, monkeypatch, text):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
     (shop / "fuki.toml").write_text(RECIPE + SIGN)
@@ -230,6 +230,21 @@ class TestPrograms:
         command = '[fuki.sign]\nbackend = "command"\ncommand = ["./remote"]\ncertificate = "db.crt"\n'
         (shop / "fuki.toml").write_text(RECIPE + command)
         assert problem in refused(shop, "build", code=4)
+
+    @pytest.mark.parametrize(
+        ("script", "problem"),
+        [
+            ("sleep 600", "remote was not done after 0.5 seconds"),
+            ("exec cat /dev/zero", "remote printed more than 65536 bytes"),
+            ("while :; do echo no >&2; done", "remote was not done after 0.5 seconds"),
+        ],
+    )
+    def test_a_program_that_does_not_end_is_ended(self, shop, script, problem):
+        (shop / "remote").write_text(f"#!/bin/sh\n{script}\n")
+        (shop / "remote").chmod(0o755)
+        command = '[fuki.sign]\nbackend = "command"\ncommand = ["./remote"]\ncertificate = "db.crt"\ntimeout = 0.5\n'
+        (shop / "fuki.toml").write_text(RECIPE + command)
+        assert f"fuki.sign.command: {problem}" in refused(shop, "build", code=4)
 
     def test_a_program_that_is_not_there_is_told(self, shop):
         command = '[fuki.sign]\nbackend = "command"\ncommand = ["./nope"]\ncertificate = "db.crt"\n'

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fuki_build.errors import FormatError
-from fuki_build.formats import private_key
+from fuki_build.formats.asn1 import private_key
 from tests.support.command import refused
 from tests.support.images import layout_of, write
 

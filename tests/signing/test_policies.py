@@ -15,9 +15,8 @@ import pytest
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
 from fuki_build.measure import pcr11
-from fuki_build.measure.contents import Contents
 from fuki_build.measure.predict import cases
-from fuki_build.measure.subject import Subject
+from fuki_build.measure.section_digests import SectionDigests
 from tests.signing.conftest import SIGN
 from tests.support import secure_boot
 from tests.support.command import invoke, refused, succeed
@@ -322,8 +321,8 @@ class TestTpm:
         """What booting the image on a machine that selects that firmware measures into PCR 11."""
         layout = inspect(directory / "acme.efi")
         (case,) = [case for case in cases(layout, None, [None]) if case.firmware == fwid]
-        contents = Contents(layout, assemble(layout), ("sha256",))
-        events = [*pcr11.section_events(Subject(contents, None, case.measured))]
+        contents = SectionDigests(layout, assemble(layout), ("sha256",))
+        events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
         events += pcr11.phase_events(phase.split(":"), ("sha256",))
         for event in events:
             digest = event.digests["sha256"].hex()

@@ -41,7 +41,7 @@ def test_each_is_told_with_everything_that_it_is_for(pcr):
     assert {entry["verdict"] for entry in found["policies"]} == {"valid"}
     places = [place for entry in found["policies"] for place in entry["holds"]]
     firmware = [None, "one", "two"]
-    assert [(place["profile"], place["firmware"]) for place in places] == [(p, f) for p in (0, 1, 2) for f in firmware]
+    assert [(place["profile"], place["fwid"]) for place in places] == [(p, f) for p in (0, 1, 2) for f in firmware]
     assert {place["phase"] for place in places} == {"enter-initrd"}
     assert found["missing-policies"] == []
 

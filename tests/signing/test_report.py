@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from justhtml import JustHTML
 
-from fuki_build.formats import pe
+from fuki_build.formats.pe import pe
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN
 from tests.signing.test_policies import FIRMWARE, POLICY, PROFILES
@@ -88,7 +88,7 @@ class TestFacts:
         for match in out["matches"]:
             hit = match["firmware"]
             assert any(
-                {match["machine"], "all", hit["key"], hit["chid"], str(hit["type"])} <= set(row) for row in found
+                {match["machine"], "all", hit["fwid"], hit["chid"], str(hit["type"])} <= set(row) for row in found
             )
 
     def test_platforms_of_plugins_and_machine_files_are_told(self, image):
@@ -273,7 +273,7 @@ class TestForeignImages:
 class TestMistakes:
     def test_the_image_is_not_replaced(self, image):
         before = image.read_bytes()
-        assert "--output: the page would replace the image" in refused(image.parent, "report", image, "-o", image)
+        assert "the output would replace the input" in refused(image.parent, "report", image, "-o", image)
         assert image.read_bytes() == before
 
     @pytest.mark.parametrize(

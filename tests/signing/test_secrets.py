@@ -130,3 +130,13 @@ def test_an_environment_with_a_secret_reaches_no_program_that_needs_none(guarded
     (guarded / "fuki.toml").write_text(RECIPE + SIGN.format(source="env:SESAME"))
     run(guarded, "build", SESAME=PASSPHRASE)
     assert PASSPHRASE not in (guarded / "seen-environment").read_text()
+
+
+def test_a_secret_that_was_not_needed_stays_out_of_programs_too(guarded, identity):
+    """The key is not encrypted, so nobody asks for its passphrase."""
+    secure_boot.write_key(guarded / "secret.key", identity.key)
+    (guarded / "fuki.toml").write_text(RECIPE + SIGN.format(source="env:SESAME"))
+    run(guarded, "build", SESAME=PASSPHRASE, TOLD="told")
+    environment = (guarded / "seen-environment").read_text()
+    assert "TOLD=told\n" in environment
+    assert "SESAME" not in environment

@@ -9,16 +9,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from fuki_build.errors import RecipeError
-from fuki_build.formats import authenticated_variable, efi_signature_list
-from fuki_build.signing import secure_boot_keys
-from fuki_build.signing.secure_boot_keys import KeyType
+from fuki_build.formats.uefi import authenticated_variable, efi_signature_list
+from fuki_build.signing.secure_boot import keys
+from fuki_build.signing.secure_boot.keys import KeyType
 
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
 BITS = {KeyType.RSA_2048: 2048, KeyType.RSA_3072: 3072, KeyType.P256: 256, KeyType.P384: 384}
 
 
 def make(type_: KeyType = KeyType.P256, name: str = "Acme", passphrase: str | None = None) -> dict[str, bytes]:
-    files = secure_boot_keys.make_secure_boot_keys(name, type_, OWNER, passphrase)
+    files = keys.make_secure_boot_keys(name, type_, OWNER, passphrase)
     return {file.name: file.content for file in files}
 
 
@@ -35,15 +35,15 @@ def test_each_variable_has_a_key_of_the_type_and_a_certificate_for_it(type_: Key
 
 
 def test_keys_are_secret_and_nothing_else_is():
-    files = secure_boot_keys.make_secure_boot_keys("Acme", KeyType.P256, OWNER)
-    files += secure_boot_keys.make_pcr_key(KeyType.P256)
+    files = keys.make_secure_boot_keys("Acme", KeyType.P256, OWNER)
+    files += keys.make_pcr_key(KeyType.P256)
     assert {file.name for file in files if file.secret} == {"PK.key", "KEK.key", "db.key", "pcr.key"}
     assert all((b"PRIVATE" in file.content) is file.secret for file in files)
 
 
 def test_a_certificate_follows_from_key_and_name(monkeypatch):
-    key = secure_boot_keys._MAKERS[KeyType.RSA_2048]()
-    monkeypatch.setitem(secure_boot_keys._MAKERS, KeyType.RSA_2048, lambda: key)
+    key = keys._MAKERS[KeyType.RSA_2048]()
+    monkeypatch.setitem(keys._MAKERS, KeyType.RSA_2048, lambda: key)
     assert make(KeyType.RSA_2048) == make(KeyType.RSA_2048)
 
 
@@ -80,14 +80,14 @@ def test_a_passphrase_encrypts_all_keys(tmp_path: Path):
     for file in [*files, "pcr.key"]:
         if file.endswith(".key"):
             path = tmp_path / file
-            path.write_bytes(files.get(file) or secure_boot_keys.make_pcr_key(KeyType.P256, phrase)[0].content)
+            path.write_bytes(files.get(file) or keys.make_pcr_key(KeyType.P256, phrase)[0].content)
             for given, code in ((phrase, 0), ("another", 1)):
                 command = ["openssl", "pkey", "-in", str(path), "-noout", "-passin", f"pass:{given}"]
                 assert subprocess.run(command, capture_output=True, check=False).returncode == code
 
 
 def test_a_pcr_key_has_its_public_half():
-    private, public = secure_boot_keys.make_pcr_key(KeyType.RSA_2048)
+    private, public = keys.make_pcr_key(KeyType.RSA_2048)
     assert load_pem_private_key(private.content, None).public_key() == load_pem_public_key(public.content)
 
 

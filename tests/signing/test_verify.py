@@ -13,12 +13,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fuki_build.formats import authenticode, efi_signature_list, pe, signed_data
-from fuki_build.formats.efi_signature_list import Kind, Signature, SignatureList
+from fuki_build.formats.asn1 import signed_data
+from fuki_build.formats.pe import authenticode, pe
+from fuki_build.formats.uefi import efi_signature_list
+from fuki_build.formats.uefi.efi_signature_list import Signature, SignatureList, SignatureType
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN, VERIFIERS, der
 from tests.support import secure_boot
 from tests.support.command import invoke, refused, succeed
+from tests.support.headers import changed, directory, seventeen_directories
 
 OWNER = UUID("f5a96b31-dba0-4faa-a42a-7a0c9832768e")
 IMAGE = "acme_41.3.efi"
@@ -180,12 +183,16 @@ class TestTrust:
 
     def test_a_digest_in_db_makes_an_unsigned_image_valid(self, signed):
         digest = report(signed, "stub", code=3)["image"]["authenticode"]
-        write_list(signed / "db.esl", efi_signature_list.hash_list(Kind.SHA256, [bytes.fromhex(digest)], OWNER))
+        write_list(
+            signed / "db.esl", efi_signature_list.hash_list(SignatureType.SHA256, [bytes.fromhex(digest)], OWNER)
+        )
         assert report(signed, "stub", "--db", "db.esl")["image"]["verdict"] == "valid"
 
     def test_a_digest_in_dbx_revokes_an_image(self, signed):
         digest = report(signed, IMAGE)["image"]["authenticode"]
-        write_list(signed / "dbx.esl", efi_signature_list.hash_list(Kind.SHA256, [bytes.fromhex(digest)], OWNER))
+        write_list(
+            signed / "dbx.esl", efi_signature_list.hash_list(SignatureType.SHA256, [bytes.fromhex(digest)], OWNER)
+        )
         found = report(signed, IMAGE, "--certificate", "ca.crt", "--dbx", "dbx.esl", code=3)
         assert found["image"]["verdict"] == "revoked"
 
@@ -197,7 +204,7 @@ class TestTrust:
 
     def test_the_hash_of_a_certificate_in_dbx_revokes_it(self, signed, keys):
         digest = hashlib.sha256(keys.signer.certificate.tbs_certificate_bytes).digest()
-        revoked = SignatureList(Kind.X509_SHA256.guid, (Signature(OWNER, digest + bytes(16)),))
+        revoked = SignatureList(SignatureType.X509_SHA256.guid, (Signature(OWNER, digest + bytes(16)),))
         write_list(signed / "dbx.esl", revoked)
         found = report(signed, IMAGE, "--certificate", "ca.crt", "--dbx", "dbx.esl", code=3)
         assert found["image"]["verdict"] == "revoked"
@@ -279,15 +286,36 @@ class TestForPeople:
             (["fuki.toml"], "not a PE image"),
             ([IMAGE, "--certificate", "db.key"], "db.key: this is not a certificate"),
             ([IMAGE, "--db", "stub"], "stub: "),
-            ([IMAGE, "--dbx", "empty"], "empty: the file is empty"),
             ([IMAGE, "--sbat-level", "fuki.toml"], "fuki.toml: the SBAT table does not start"),
         ],
     )
     def test_what_cannot_be_read_is_one_error(self, signed, arguments, problem):
-        (signed / "empty").write_bytes(b"")
         assert problem in refused(signed, "verify", *arguments, code=1)
 
 
 def test_public_der_certificates_work_too(signed, keys):
     secure_boot.write_certificates(signed / "ca.der", keys.authority.certificate, encoding=Encoding.DER)
     assert report(signed, IMAGE, "--certificate", "ca.der")["image"]["verdict"] == "valid"
+
+
+def test_an_image_that_another_reader_of_headers_reads_differently_is_disputed(shop):
+    (shop / "odd.efi").write_bytes(changed((shop / "stub").read_bytes(), seventeen_directories))
+    succeed(shop, "sign", "odd.efi", "--key", "db.key", "--certificate", "db.crt")
+    image = report(shop, "odd.efi", "--certificate", "db.crt", code=3)["image"]
+    assert image["verdict"] == "disputed"
+    assert image["reason"] == "the number of data directories is 0x11 to fuki, 0x10 to pefile"
+    assert [signature["verdict"] for signature in image["signatures"]] == ["valid"]
+    assert "disputed" in invoke(shop, "verify", "odd.efi").out
+
+
+def test_so_is_one_with_such_a_kernel(shop, part):
+    kernel = shop / "vmlinuz"
+    kernel.unlink()
+    kernel.write_bytes(changed(part("kernel-x64").read_bytes(), seventeen_directories, directory(4, 0, 0)))
+    (shop / "fuki.toml").write_text(RECIPE)
+    succeed(shop, "build")
+    findings = json.loads(invoke(shop, "check", IMAGE, "--json").out)["findings"]
+    assert (".linux", "headers-disputed") in {(finding["where"], finding["rule"]) for finding in findings}
+    outcome = invoke(shop, "verify", IMAGE, "--json")
+    assert [kernel["verdict"] for kernel in json.loads(outcome.out)["kernels"]] == ["disputed"]
+    assert outcome.code == 3

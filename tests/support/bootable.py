@@ -1,6 +1,6 @@
 """Images to boot, of real parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import parts
@@ -16,32 +16,41 @@ CLOUDS = {"aws": "aws:m6a.*", "azure": "azure", "gcp": "gcp", "openstack": "open
 CLOUD_PLUGINS = ("aws", "azure", "gcp", "virt")
 
 
-def build(
+def build(  # noqa: PLR0913 - what images differ in
     directory: Path,
     more: str = "",
     *,
     stub: str = "stub-x64",
     kernel: bool = False,
-    cmdline: str = CMDLINE,
+    cmdline: str | bytes = CMDLINE,
     sbat: str = "",
     initrd: Mapping[str, bytes] = {"init": b"#!/bin/sh\n"},
+    plugins: Sequence[str] = CLOUD_PLUGINS,
+    silence: Sequence[str] = ("firmware-unknown",),
 ) -> Path:
-    """Build `boot.efi` in a new directory: with the probe for a kernel, or a real one, and what `more` adds."""
+    """Build `boot.efi` in a new directory: with the probe for a kernel, or a real one, and what `more` adds.
+
+    A command line of bytes need not be UTF-8.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "initrd.img").write_bytes(parts.initrd(initrd))
-    names = ", ".join(f'"{name}"' for name in CLOUD_PLUGINS)
+    names = ", ".join(f'"{name}"' for name in plugins)
+    silenced = ", ".join(f'"{rule}"' for rule in silence)
     uname = "" if kernel else 'uname = "6.12-probe"'
+    if isinstance(cmdline, bytes):
+        (directory / "cmdline").write_bytes(cmdline)
+    options = '{ file = "cmdline" }' if isinstance(cmdline, bytes) else f'"{cmdline}"'
     (directory / "fuki.toml").write_text(f"""
 [fuki]
 name = "boot"
 plugins = [{names}]
-silence = ["firmware-unknown"]
+silence = [{silenced}]
 [fuki.image]
 stub = "{parts.get(stub)}"
 linux = "{parts.get("kernel-x64") if kernel else PROBE}"
 {uname}
 initrd = "initrd.img"
-cmdline = "{cmdline}"
+cmdline = {options}
 os-release = {{ text = "ID=boot" }}
 sbat = [{f'"{sbat}"' if sbat else ""}]
 {more}

@@ -20,7 +20,7 @@ CALM = "no_timer_check tsc=reliable mitigations=off cryptomgr.notests=1"
 CPU = "qemu64,-cx16"
 """QEMU 7.2 emulates cmpxchg16b wrongly now and then on a busy host, and kernels use it to allocate memory."""
 
-_INIT = b"""#!/bin/busybox sh
+INIT = b"""#!/bin/busybox sh
 /bin/busybox mkdir -p /sys /dev
 /bin/busybox mount -t sysfs sysfs /sys
 /bin/busybox mount -t devtmpfs dev /dev
@@ -44,7 +44,7 @@ class Measured(NamedTuple):
 
 def probe() -> bytes:
     """An initrd whose first program tells what was measured."""
-    return parts.initrd({"init": _INIT, "bin/busybox": parts.get("busybox").read_bytes()})
+    return parts.initrd({"init": INIT, "bin/busybox": parts.get("busybox").read_bytes()})
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from struct import pack_into
 
-from fuki_build.formats import pe
+from fuki_build.formats.pe import pe
 
 Change = Callable[[bytearray], None]
 
@@ -32,6 +32,17 @@ def optional(field: int, value: int, form: str = "<I") -> Change:
 
 def directory(index: int, address: int, size: int) -> Change:
     return lambda data: pack_into("<II", data, headers(data).directories_offset + 8 * index, address, size)
+
+
+def seventeen_directories(data: bytearray) -> None:
+    """Firmware takes any number; loaders of Windows end at 16."""
+    before = headers(data)
+    table = before.section_table_offset
+    size = len(before.sections) * pe.SECTION_HEADER_SIZE
+    added = 8 * (17 - len(before.directories))
+    data[table : table + added + size] = bytes(added) + data[table : table + size]
+    pack_into("<H", data, before.optional_offset - 4, before.coff.size_of_optional_header + added)
+    pack_into("<I", data, before.directories_offset - 4, 17)
 
 
 def changed(data: bytes, *changes: Change) -> bytes:

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
-from struct import pack
+from struct import pack, unpack_from
 
 Header = tuple[int, bytes]
 
@@ -67,3 +67,31 @@ def build(headers: Sequence[Header], data: bytes = b"", version: int = 1, checks
 def data_offset(headers: Sequence[Header], version: int = 1) -> int:
     """Where `data` stands in a file of headers like these."""
     return (24 if version == 1 else 32) + headers_size(headers)
+
+
+def decode_pages(file: bytes, mask: int) -> list[tuple[int, bytes]]:
+    """Address and content of a platform's pages, in file order: by the definition, apart from the reader under test."""
+    start, size = unpack_from("<II", file, 8)
+    found, at = [], start
+    while at < start + size:
+        kind, length = unpack_from("<II", file, at)
+        if kind == 0x302:
+            gpa, own, offset = unpack_from("<QII", file, at + 8)
+            if own & mask:
+                found.append((gpa, file[offset : offset + 4096] if offset else bytes(4096)))
+        at += 8 + length + -length % 8
+    return found
+
+
+def decode_contexts(file: bytes, mask: int) -> list[bytes]:
+    """A platform's initial registers, in the form that the platform has; likewise."""
+    start, size = unpack_from("<II", file, 8)
+    found, at = [], start
+    while at < start + size:
+        kind, length = unpack_from("<II", file, at)
+        if kind == 0x304:
+            _, own, offset = unpack_from("<QII", file, at + 8)
+            if own & mask:
+                found.append(file[offset : offset + 4096])
+        at += 8 + length + -length % 8
+    return found

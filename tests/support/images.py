@@ -5,7 +5,7 @@ from pathlib import Path
 
 import parts
 
-from fuki_build.formats.pe import Machine
+from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
@@ -24,7 +24,7 @@ def layout_of(sections: Sequence[Content], stub: str | None = "stub-x64", kind: 
         Image(
             kind=kind,
             name="image",
-            machine=Machine.x64,
+            machine=CoffMachine.x64,
             stub=decode_stub(parts.get(stub), parts.get(stub).read_bytes()) if stub else None,
             sections=tuple(Section(name, Blob.of_bytes(data), "", profile) for name, data, profile in sections),
         )

@@ -76,13 +76,12 @@ def memory_key(curve: type[ec.EllipticCurve] = ec.SECP384R1) -> MemoryKey:
 
 
 FILE_KEY_PLUGIN = '''
-from msgspec import Struct
 from cryptography.hazmat.primitives import serialization
-from fuki_build.hooks import FileSigner, KeySigner, hookimpl
+from fuki_build.hooks import FileSigner, KeySigner, Options, hookimpl
 from tests.support.launch import MemoryKey
 
 
-class Options(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class PemOptions(Options, frozen=True):
     key: str
 
 
@@ -90,7 +89,7 @@ class PemSigner(KeySigner):
     """A key in a PEM file, without a passphrase."""
 
     name = "pem"
-    Options = Options
+    Options = PemOptions
 
     def open(self, options, context):
         return MemoryKey(serialization.load_pem_private_key(context.read(options.key, "key", "key"), None))

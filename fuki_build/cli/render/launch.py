@@ -1,7 +1,7 @@
 """Launch measurements, and firmware images, on standard output."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -11,6 +11,9 @@ from fuki_build.cli.render.sizes import human_size
 from fuki_build.cli.render.tables import add_row, new_console, new_table
 from fuki_build.hooks.launch import LaunchDigest, LaunchRecord
 from fuki_build.image.firmware_view import EntryView, FirmwareFileView, IgvmView, MetadataView, VolumeView
+
+if TYPE_CHECKING:
+    from fuki_build.cli.launch_diff import DifferenceView, StepView
 
 _WIDE = 250
 
@@ -49,30 +52,30 @@ def _cells(digest: LaunchDigest) -> list[str]:
     ]
 
 
-def show_differences(rows: Sequence[dict[str, Any]]) -> None:
+def show_differences(differences: "Sequence[DifferenceView]") -> None:
     """For each technology, the first step that is not the same on both sides."""
     console = new_console()
-    for row in rows:
-        if row["equal"]:
-            console.print(f"{row['technology']}: the same")
+    for difference in differences:
+        if difference.equal:
+            console.print(f"{difference.technology}: the same")
             continue
-        console.print(f"{row['technology']}: step {row['step']} is the first that differs")
-        for sign, side in (("-", row["left"]), ("+", row["right"])):
+        console.print(f"{difference.technology}: step {difference.step} is the first that differs")
+        for sign, side in (("-", difference.left), ("+", difference.right)):
             console.print(f"  {sign} {_step(side)}", soft_wrap=True)
 
 
-def _step(step: dict[str, Any] | None) -> str:
+def _step(step: "StepView | None") -> str:
     if step is None:
         return "nothing"
-    text = f"{step['part']}: {step['kind']} at {step['address']:#x}"
-    return plain(f"{text}, {step['content']}" if step["content"] else text)
+    text = f"{step.part}: {step.kind} at {step.address:#x}"
+    return plain(f"{text}, {step.content}" if step.content else text)
 
 
 def show_firmware(view: FirmwareFileView) -> None:
     """What it is, then a table for each thing that it has, then what it lacks."""
     console = new_console()
-    release = f" {view.release}" if view.release else ""
-    title = f"{view.name}: {view.kind}{release}, {human_size(view.size)} ({view.size} bytes)"
+    version = f" {view.version}" if view.version else ""
+    title = f"{view.name}: {view.kind}{version}, {human_size(view.size)} ({view.size} bytes)"
     console.print(Text(plain(title), style="bold"))
     console.print(f"SHA-256 {view.sha256}")
     if view.flaw:
@@ -86,10 +89,10 @@ def show_firmware(view: FirmwareFileView) -> None:
     if view.igvm:
         _show_igvm(console, view.igvm)
     _show_volumes(console, view.volumes)
-    if view.lacks:
+    if view.missing:
         console.print(Text("\nLacks", style="bold"))
-    for lack in view.lacks:
-        console.print(f"  {lack.technology}: {plain(lack.message)}", soft_wrap=True)
+    for feature in view.missing:
+        console.print(f"  {feature.technology}: {plain(feature.message)}", soft_wrap=True)
     console.print()
 
 
@@ -125,7 +128,7 @@ def _show_igvm(console: Console, view: IgvmView) -> None:
     for platform in view.platforms:
         headers = ", ".join(f"{count} {name}" for name, count in platform.headers.items())
         add_row(table, platform.platform, f"{platform.mask:#x}", str(platform.highest_vtl), headers)
-    _part(console, f"IGVM version {view.version} for {view.architecture}", table)
+    _part(console, f"IGVM version {view.version} for {view.arch}", table)
 
 
 def _part(console: Console, title: str, table: Any) -> None:  # noqa: ANN401 - a rich table

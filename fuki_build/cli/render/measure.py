@@ -1,8 +1,10 @@
 """Predictions and event logs on standard output."""
 
+from collections.abc import Iterator, Sequence
+
 from fuki_build.cli.render.plain import plain
-from fuki_build.cli.render.tables import add_row, new_console, new_table
-from fuki_build.formats.event_log import LogKind
+from fuki_build.cli.render.tables import add_row, new_console, new_table, print_rows
+from fuki_build.formats.tcg.event_log import LogKind
 from fuki_build.measure.log_views import FitView, ReplayView, register_name
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
 from fuki_build.measure.views import CaseView, PredictionsView
@@ -25,27 +27,31 @@ def show_predictions(view: PredictionsView, *, events: bool) -> None:
             console.print(made_of)
             console.print()
         name = "Register" if case.rtmrs else "PCR"
-        values = new_table(name, "Phase", "Bank", right=(name,))
-        values.add_column("Value", overflow="fold")
-        for register in case.registers:
-            number, phase = str(register.pcr), register.phase or ""
-            if register.unknown:
-                add_row(values, number, phase, "", f"cannot be told: {register.unknown}")
-            for bank, value in register.values.items():
-                add_row(values, number, phase, bank, value)
-        for rtmr in case.rtmrs:
-            value = f"cannot be told: {rtmr.unknown}" if rtmr.value is None else rtmr.value
-            add_row(values, rtmr.name, "", "" if rtmr.value is None else RTMR_BANK, value)
-        console.print(values)
+        print_rows(console, (name, "Phase", "Bank", "Value"), list(_value_rows(case)), right=(name,))
+
+
+def _value_rows(case: CaseView) -> Iterator[tuple[str, str, str, str]]:
+    """Register, phase, bank and value, or why there is none."""
+    for register in case.registers:
+        number, phase = str(register.pcr), register.phase or ""
+        if register.unknown:
+            yield number, phase, "", f"cannot be told: {register.unknown}"
+        for bank, value in register.values.items():
+            yield number, phase, bank, value
+    for rtmr in case.rtmrs:
+        if rtmr.value is None:
+            yield rtmr.name, "", "", f"cannot be told: {rtmr.unknown}"
+        else:
+            yield rtmr.name, "", RTMR_BANK, rtmr.value
 
 
 def _title(case: CaseView) -> str:
     words = []
     if case.profile is not None:
         words.append(f"profile @{case.profile}" + (f" ({case.profile_id})" if case.profile_id else ""))
-    words.append(f"firmware {case.firmware}" if case.firmware else "no firmware")
-    if case.devicetree:
-        words.append(f"devicetree {case.devicetree}")
+    words.append(f"firmware {case.fwid}" if case.fwid else "no firmware")
+    if case.compatible:
+        words.append(f"devicetree {case.compatible}")
     if case.machines:
         shown = ", ".join(case.machines[:_MAX_MACHINES])
         more = len(case.machines) - _MAX_MACHINES
@@ -58,13 +64,13 @@ def show_replay(view: ReplayView) -> None:
     console = new_console()
     if view.fit:
         console.print(plain(_fit(view.fit)), style="bold", soft_wrap=True)
-    events = new_table("No", "Register", "Event", "Explained by", "What", right=("No",))
+    events = new_table("No", "Register", "Event", "By", "Explained by", "What", right=("No",))
     for event in view.events:
         name = register_name(LogKind(view.kind), event.register)
         false = " (its digest is of something else)" if event.data_matches is False else ""
-        add_row(events, str(event.number), name, event.type, event.verdict, event.what + false)
+        add_row(events, str(event.number), name, event.type, event.by or "", event.verdict, event.what + false)
     for missing in view.missing:
-        add_row(events, "-", f"PCR {missing.pcr}", missing.type, "missing", missing.what)
+        add_row(events, "-", f"PCR {missing.pcr}", missing.type, missing.by, "missing", missing.what)
     console.print(events)
     console.print()
     values = new_table("Register", "Bank", *(["Predicted"] if view.fit else []))
@@ -73,7 +79,12 @@ def show_replay(view: ReplayView) -> None:
         bank = "sha256" if "sha256" in register.values else next(iter(register.values))
         held = ("yes" if register.holds else "another value") if register.predicted else ""
         add_row(values, register.name, bank, *([held] if view.fit else []), register.values[bank])
-    console.print(values)
+    if view.registers:
+        console.print(values)
+    else:
+        console.print(plain(_why_empty(view)), soft_wrap=True)
+    if view.registers and view.not_computed:
+        console.print(plain(f"not computed: {_named(view.not_computed)}"), soft_wrap=True)
     for reason in view.reasons:
         console.print(plain(f"{register_name(LogKind(view.kind), reason.register)}: {reason.text}"), soft_wrap=True)
     for result in view.expected:
@@ -83,13 +94,23 @@ def show_replay(view: ReplayView) -> None:
         console.print(plain(f"{name} of {result.bank} is {holds}{phase}"), soft_wrap=True)
 
 
+def _why_empty(view: ReplayView) -> str:
+    if view.not_computed:
+        return f"no register can be computed: the log has only {_named(view.not_computed)}"
+    return "no register was extended: the log has no event that extends one"
+
+
+def _named(banks: Sequence[str]) -> str:
+    return ", ".join(f"the bank {bank}, an algorithm that is not known" for bank in banks)
+
+
 def _fit(fit: FitView) -> str:
-    words = [f"{fit.image} booted {'by the hypervisor' if fit.boot.way == 'direct' else 'from a disk'}"]
+    words = [f"{fit.image} booted {'by the hypervisor' if fit.boot.method == 'direct' else 'from a disk'}"]
     if fit.profile is not None:
         words.append(f"profile @{fit.profile}")
-    words.append(f"firmware {fit.firmware}" if fit.firmware else "no firmware")
-    if fit.devicetree:
-        words.append(f"devicetree {fit.devicetree}")
+    words.append(f"firmware {fit.fwid}" if fit.fwid else "no firmware")
+    if fit.compatible:
+        words.append(f"devicetree {fit.compatible}")
     for what, text in (
         ("options", fit.boot.options),
         ("from SMBIOS", fit.boot.smbios_options),

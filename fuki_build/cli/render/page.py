@@ -12,7 +12,12 @@ from fuki_build.report.facts import Report
 
 def page_of(report: Report) -> str:
     """The page. Control characters of foreign images are shown as escapes: they could turn text around."""
-    variables = {"report": _plain(msgspec.to_builtins(report)), "human_size": human_size}
+    facts = _plain(msgspec.to_builtins(report))
+    # A page of many profiles would look through all sections for each.
+    sections: dict[int | None, list[dict[str, Any]]] = {}
+    for section in facts["image"]["sections"]:
+        sections.setdefault(section["profile"], []).append(section)
+    variables = {"report": facts, "sections_of": sections, "human_size": human_size}
     text, _ = render_template("report.html.j2", variables, [template_directory()], "report")
     return text
 

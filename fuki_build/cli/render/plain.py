@@ -5,6 +5,8 @@ import click
 
 def plain(text: str) -> str:
     """Control characters as escapes, so that an image cannot steer the terminal of who inspects it."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +14,11 @@ from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.image.describe import DeviceView, FirmwareView, LayoutView, SectionView
 
+if TYPE_CHECKING:
+    from fuki_build.cli.plugins import PluginView
+
+_NARROW = 48
+"""Columns that the last column of a table needs, to be folded alone."""
 _WIDE = 160
 """Columns where there is no terminal to ask."""
 
@@ -39,13 +45,43 @@ def add_row(table: Table, *cells: str) -> None:
     table.add_row(*map(plain, cells))
 
 
+def print_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    """Print a table whose last column is folded at words.
+
+    Rich measures and folds every cell several times, which takes seconds for the thousands of short cells that
+    predictions have: those are laid out here, others are left to rich.
+    """
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in (columns, *cells)) for index in range(len(columns) - 1)]
+    room = console.width - sum(widths) - len(widths)
+    if room < _NARROW or not all(cell.isascii() for row in cells for cell in row):
+        table = new_table(*columns, right=right)
+        for row in cells:
+            table.add_row(*row)
+        console.print(table)
+        return
+
+    def line(first: Sequence[str], last: str) -> str:
+        padded = (
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(columns, first, widths, strict=False)
+        )
+        return " ".join((*padded, last)).rstrip()
+
+    lines = []
+    for *first, last in cells:
+        head, *folded = wrap(last, room, break_on_hyphens=False) or [""]
+        lines.append(line(first, head))
+        lines += [line([""] * len(first), piece) for piece in folded]
+    console.print(Text(line(columns[:-1], columns[-1]), style="bold"), soft_wrap=True)
+    console.out("\n".join(lines), highlight=False)
+
+
 def show_view(view: LayoutView) -> None:
     """The sections, then what the image says of firmware, machines, SBAT and signatures."""
     console = new_console()
     stub = f"{view.stub.program} {view.stub.version}" if view.stub else "no known stub"
-    title = (
-        f"{view.name}: {view.kind} for {view.machine}, {stub}, {human_size(view.file_size)} ({view.file_size} bytes)"
-    )
+    title = f"{view.name}: {view.kind} for {view.arch}, {stub}, {human_size(view.file_size)} ({view.file_size} bytes)"
     console.print(Text(plain(title), style="bold"))
     console.print(_sections(view.sections, {p.number: p.id for p in view.profiles}))
     console.print(f"{view.header_slots_left} section headers left")
@@ -124,15 +160,19 @@ def _devices(devices: Sequence[DeviceView]) -> Table:
         at = "" if device.profile is None else f"@{device.profile}"
         missing = "" if device.present else " (not in the image)"
         for index, (chid, kind) in enumerate(zip(device.chids, device.types, strict=True)):
-            row = (device.name, at, f"{device.type} {device.key}{missing}") if index == 0 else ("", "", "")
+            row = (
+                (device.name, at, f"{device.type} {device.fwid or device.compatible}{missing}")
+                if index == 0
+                else ("", "", "")
+            )
             add_row(table, *row, chid, *["" if kind is None else str(kind)] * typed)
     return table
 
 
-def show_plugins(rows: Sequence[dict[str, Any]]) -> None:
+def show_plugins(plugins: "Sequence[PluginView]") -> None:
     console = new_console()
     table = new_table("Plugin", "Distribution", "Version", "State", "Gives")
-    for row in rows:
-        gives = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in row["gives"].items())
-        add_row(table, row["name"], row["distribution"], row["version"], row["state"], row["error"] or gives)
+    for plugin in plugins:
+        gives = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in plugin.gives.items())
+        add_row(table, plugin.name, plugin.distribution, plugin.version, plugin.state, plugin.error or gives)
     console.print(table)

@@ -6,10 +6,21 @@ from rich.text import Text
 
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.tables import new_console, new_table
-from fuki_build.signing.policy_report import PolicyFindings, PolicyPlace, PolicyReport, PolicyVerdict
-from fuki_build.signing.verify import GOOD, ImageReport, SignatureReport, Verdict
+from fuki_build.formats.documents import Document
+from fuki_build.signing.authenticode.signature import GOOD, SignatureReport, SignatureVerdict
+from fuki_build.signing.authenticode.verify import ImageReport
+from fuki_build.signing.pcr_policy.report import MissingPolicy, PolicyFindings, PolicyPlace, PolicyReport, PolicyVerdict
 
-_COLOURS = {**dict.fromkeys(GOOD, "green"), Verdict.UNSIGNED: "yellow", Verdict.UNTRUSTED: "yellow"}
+_COLOURS = {**dict.fromkeys(GOOD, "green"), SignatureVerdict.UNSIGNED: "yellow", SignatureVerdict.UNTRUSTED: "yellow"}
+
+
+class VerificationDocument(Document, frozen=True):
+    """What `fuki verify --json` prints: reports on the image, the kernels in it, and the entries of every `.pcrsig`."""
+
+    image: ImageReport
+    kernels: tuple[ImageReport, ...]
+    policies: tuple[PolicyReport, ...]
+    missing_policies: tuple[MissingPolicy, ...]
 
 
 def show_reports(reports: Sequence[ImageReport]) -> None:
@@ -19,7 +30,7 @@ def show_reports(reports: Sequence[ImageReport]) -> None:
     for report in reports:
         name = report.name
         for verdict, *cells in _rows(report):
-            style = _COLOURS.get(Verdict(verdict), "red")
+            style = _COLOURS.get(SignatureVerdict(verdict), "red")
             table.add_row(plain(name), Text(verdict, style=style), *map(plain, cells))
             name = ""
     console.print(table)
@@ -27,6 +38,9 @@ def show_reports(reports: Sequence[ImageReport]) -> None:
         verdicts = {signature.verdict for signature in report.signatures}
         if verdicts and (report.verdict not in verdicts or report.revoked_components):
             console.print(f"{plain(report.name)} is {report.verdict}: {plain(report.reason)}", soft_wrap=True)
+        for number, signature in enumerate(report.signatures, 1):
+            for remark in signature.remarks:
+                console.print(f"{plain(report.name)}, signature {number}: {plain(remark)}", soft_wrap=True)
 
 
 def _rows(report: ImageReport) -> Iterator[tuple[str, ...]]:
@@ -84,5 +98,5 @@ def show_policies(found: PolicyFindings) -> None:
 
 def _case(place: PolicyPlace) -> str:
     words = [] if place.profile is None else [f"profile @{place.profile}"]
-    words.append(f"firmware {place.firmware}" if place.firmware else "no firmware")
-    return ", ".join([*words, *([f"devicetree {place.devicetree}"] if place.devicetree else [])])
+    words.append(f"firmware {place.fwid}" if place.fwid else "no firmware")
+    return ", ".join([*words, *([f"devicetree {place.compatible}"] if place.compatible else [])])

@@ -1,6 +1,6 @@
 """Amazon EC2: the platform `aws`, a machine for each instance type on Nitro.
 
-The strings stand in machines.toml; the instance types, by family, in instance-types.toml.
+The strings are in machines.toml; the instance types, by family, in instance-types.toml.
 """
 
 import tomllib
@@ -15,7 +15,7 @@ from fuki_build.errors import RecipeError, did_you_mean
 from fuki_build.hooks import LaunchSite, Platform, hookimpl
 
 SEV_SNP = "sev-snp"
-"""The selector of instance types on which AMD SEV-SNP can be turned on."""
+"""The selector of instance types that support AMD SEV-SNP."""
 
 
 class Ec2(Platform):
@@ -36,15 +36,16 @@ class Ec2(Platform):
         self._strings = {key.replace("-", "_"): text for key, text in table["strings"].items()}
 
     def machines(self, selector: str | None = None) -> Sequence[Machine]:
-        """All machines, or those whose instance type fits the pattern. Raises `RecipeError` where none does."""
+        """All machines, or those whose instance type matches the pattern. Raises `RecipeError` if none does."""
         if selector is None:
             return self._all
         if selector == SEV_SNP:
             return [machine for machine in self._all if self._has_sev_snp(machine.product)]
-        found = [machine for machine in self._all if fnmatchcase(machine.product, selector)]
-        if not found:
+
+        matching = [machine for machine in self._all if fnmatchcase(machine.product, selector)]
+        if not matching:
             raise RecipeError(f"EC2 has no instance type {selector!r} on Nitro", hint=self._hint(selector))
-        return found
+        return matching
 
     @cached_property
     def _types(self) -> dict[str, Any]:
@@ -60,9 +61,10 @@ class Ec2(Platform):
         return family in self._types["sev-snp"] and not size.startswith("metal")
 
     def launch_sites(self, selector: str | None = None) -> Sequence[LaunchSite]:
-        """How EC2 launches those instance types; those without a confidential technology have none in theirs."""
+        """EC2's launches of those instance types; types without a confidential technology list none."""
         table = _read("launch.toml")
         sites = []
+
         for machine in self.machines(selector):
             family, _, size = machine.product.partition(".")
             if family in table["processors"] and not size.startswith("metal"):
@@ -72,6 +74,7 @@ class Ec2(Platform):
                     machine.product, technologies, table["vmm"], table["processors"][family], _vcpus(size), note
                 )
                 sites.append(site)
+
         return sites
 
     def _hint(self, selector: str) -> str:
@@ -84,7 +87,7 @@ class Ec2(Platform):
 
 
 def _vcpus(size: str) -> int | None:
-    """The vCPUs of a size of AMD's families: 4 for each x; Amazon EC2, "Instance type specifications"."""
+    """The vCPUs of a size of AMD's families: 4 per x; Amazon EC2, "Instance type specifications"."""
     if size.endswith("xlarge"):
         return 4 * int(size.removesuffix("xlarge") or 1)
     return {"medium": 1, "large": 2}.get(size)
@@ -95,5 +98,5 @@ def _read(name: str) -> dict[str, Any]:
 
 
 @hookimpl
-def fuki_platforms() -> Sequence[Platform]:
-    return [Ec2()]
+def fuki_platforms() -> Sequence[type[Platform]]:
+    return [Ec2]

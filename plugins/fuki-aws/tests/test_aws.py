@@ -45,9 +45,9 @@ def test_an_instance_type_by_its_name_is_one_machine():
 
 
 def test_sev_snp_selects_the_families_of_which_aws_documents_it_but_no_bare_metal():
-    found = products("sev-snp")
-    assert {name.partition(".")[0] for name in found} == {"c6a", "m6a", "r6a"}
-    assert not any("metal" in name for name in found)
+    names = products("sev-snp")
+    assert {name.partition(".")[0] for name in names} == {"c6a", "m6a", "r6a"}
+    assert not any("metal" in name for name in names)
 
 
 def test_families_on_xen_are_no_nitro_guests():

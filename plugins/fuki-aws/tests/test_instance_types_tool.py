@@ -20,11 +20,13 @@ def make_wheel(directory: Path, names: list[str], documentation: str = SEV_SNP) 
             "CpuOptionsRequest": {"members": {"AmdSevSnp": {"documentation": documentation}}},
         },
     }
+
     path = directory / "botocore-1.2.3-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         member = zipfile.ZipInfo("botocore/data/ec2/2016-11-15/service-2.json.gz", (2026, 5, 4, 3, 2, 0))
         archive.writestr(member, gzip.compress(json.dumps(model).encode()))
         archive.writestr("botocore-1.2.3.dist-info/METADATA", "Version: 1.2.3\n")
+
     return path
 
 
@@ -40,19 +42,19 @@ def table(wheel: Path) -> dict[str, object]:
 
 
 def test_instance_types_are_gathered_by_family(tmp_path: Path):
-    found = table(make_wheel(tmp_path, ["m6a.xlarge", "c7i-flex.large", "m6a.metal"]))
-    assert found["sizes"] == {"c7i-flex": "large", "m6a": "xlarge metal"}
+    types = table(make_wheel(tmp_path, ["m6a.xlarge", "c7i-flex.large", "m6a.metal"]))
+    assert types["sizes"] == {"c7i-flex": "large", "m6a": "xlarge metal"}
 
 
 def test_what_is_not_on_nitro_is_left_out(tmp_path: Path):
-    found = table(make_wheel(tmp_path, ["t2.micro", "i3.large", "i3.metal", "mac2.metal", "mac-m4.metal", "t3.micro"]))
-    assert found["sizes"] == {"i3": "metal", "t3": "micro"}
+    types = table(make_wheel(tmp_path, ["t2.micro", "i3.large", "i3.metal", "mac2.metal", "mac-m4.metal", "t3.micro"]))
+    assert types["sizes"] == {"i3": "metal", "t3": "micro"}
 
 
 def test_the_table_tells_its_source_and_date(tmp_path: Path):
-    found = table(make_wheel(tmp_path, ["t3.micro"]))
-    assert found["source"] == "botocore 1.2.3, EC2 API 2016-11-15, InstanceType"
-    assert str(found["date"]) == "2026-05-04"
+    types = table(make_wheel(tmp_path, ["t3.micro"]))
+    assert types["source"] == "botocore 1.2.3, EC2 API 2016-11-15, InstanceType"
+    assert str(types["date"]) == "2026-05-04"
 
 
 def test_families_with_sev_snp_are_those_that_the_model_documents(tmp_path: Path):

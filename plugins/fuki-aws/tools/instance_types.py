@@ -31,7 +31,7 @@ HEADER = """\
 
 
 def read_model(wheel: Path) -> tuple[str, date, dict[str, Any]]:
-    """The version of botocore, the day on which its model was packed, and the model."""
+    """The version of botocore, the date on which its model was packed, and the model."""
     with zipfile.ZipFile(wheel) as archive:
         packed = date(*archive.getinfo(MODEL).date_time[:3])
         model = json.loads(gzip.decompress(archive.read(MODEL)))
@@ -46,12 +46,12 @@ def on_nitro(name: str) -> bool:
 
 
 def sev_snp_families(model: dict[str, Any]) -> list[str]:
-    """The families that the documentation of the launch option names. `ValueError` if it no longer does so."""
+    """The families named by the documentation of the launch option. Raises `ValueError` if it names none."""
     text = model["shapes"]["CpuOptionsRequest"]["members"]["AmdSevSnp"]["documentation"]
-    found = SEV_SNP.search(text)
-    if not found:
+    match = SEV_SNP.search(text)
+    if not match:
         raise ValueError(f"this does not name the families with SEV-SNP: {text}")
-    return sorted(re.findall(r"[a-z]+\d[\w-]*", found[1].lower()))
+    return sorted(re.findall(r"[a-z]+\d[\w-]*", match[1].lower()))
 
 
 def encode(version: str, packed: date, model: dict[str, Any]) -> str:
@@ -60,7 +60,9 @@ def encode(version: str, packed: date, model: dict[str, Any]) -> str:
         family, _, size = name.partition(".")
         if on_nitro(name):
             families.setdefault(family, []).append(size)
+
     sev_snp = ", ".join(f'"{family}"' for family in sev_snp_families(model))
+
     lines = [
         HEADER,
         f'source = "botocore {version}, EC2 API {model["metadata"]["apiVersion"]}, InstanceType"',
@@ -71,6 +73,7 @@ def encode(version: str, packed: date, model: dict[str, Any]) -> str:
         "",
         "[sizes]",
     ]
+
     lines += [f'{family} = "{" ".join(sizes)}"' for family, sizes in sorted(families.items())]
     return "\n".join(lines) + "\n"
 

@@ -32,5 +32,5 @@ class HyperV(TablePlatform):
 
 
 @hookimpl
-def fuki_platforms() -> Sequence[Platform]:
-    return [Azure(), HyperV()]
+def fuki_platforms() -> Sequence[type[Platform]]:
+    return [Azure, HyperV]

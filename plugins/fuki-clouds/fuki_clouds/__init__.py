@@ -71,5 +71,5 @@ class Oci(TablePlatform):
 
 
 @hookimpl
-def fuki_platforms() -> Sequence[Platform]:
-    return [Alibaba(), DigitalOcean(), Hetzner(), Ibm(), Oci()]
+def fuki_platforms() -> Sequence[type[Platform]]:
+    return [Alibaba, DigitalOcean, Hetzner, Ibm, Oci]

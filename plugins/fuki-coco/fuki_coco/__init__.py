@@ -1,6 +1,6 @@
 """Confidential computing: launch digests of SEV, SEV-ES, SEV-SNP and TDX, ID blocks, and reference values.
 
-What is heavy is imported where it is used, so that loading the plugin costs little where nothing is launched.
+Heavy modules are imported where they are used, so that loading the plugin costs little if nothing is launched.
 """
 
 from collections.abc import Sequence
@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 
 from fuki_build.hooks import LaunchModel, OutputFormat, hookimpl
 
-from fuki_coco.outputs import ContrastOutput, CorimOutput, IdBlockOutput, LaunchOutput, RvpsOutput
+from fuki_coco.outputs import ContrastOutput, CorimOutput, IdBlockOutput, LaunchOutput, LaunchRvpsOutput
 
 if TYPE_CHECKING:
     import click
 
 
 @hookimpl
-def fuki_launch_models() -> Sequence[LaunchModel]:
+def fuki_launch_models() -> Sequence[type[LaunchModel]]:
     from fuki_coco.sev import Sev, SevEs  # noqa: PLC0415
     from fuki_coco.snp import SevSnp  # noqa: PLC0415
     from fuki_coco.tdx import Tdx  # noqa: PLC0415
 
-    return [Sev(), SevEs(), SevSnp(), Tdx()]
+    return [Sev, SevEs, SevSnp, Tdx]
 
 
 @hookimpl
 def fuki_outputs() -> Sequence[type[OutputFormat]]:
-    return [ContrastOutput, CorimOutput, IdBlockOutput, LaunchOutput, RvpsOutput]
+    return [ContrastOutput, CorimOutput, IdBlockOutput, LaunchOutput, LaunchRvpsOutput]
 
 
 @hookimpl

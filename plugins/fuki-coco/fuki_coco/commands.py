@@ -1,23 +1,21 @@
 """The verbs `fuki id-block` and `fuki reference-values`."""
 
-import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from fuki_build import signing_key
+from fuki_build import json_option, prints, signing_key
 from fuki_build.errors import FormatError, MismatchError, located
-from fuki_build.formats import id_block
-from fuki_build.formats.documents import encode_json
-from fuki_build.formats.id_block import IdAuth, IdBlock
-from fuki_build.hooks import LaunchRecord
+from fuki_build.formats.confidential import id_block
+from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
+from fuki_build.hooks import Document, LaunchRecord, encode_json
 
 from fuki_coco.options import (
     block_options,
     hex_bytes,
-    json_option,
     key_table,
     path_type,
     read_file,
@@ -25,9 +23,32 @@ from fuki_coco.options import (
     write_files,
 )
 
-VERSION = 1
+if TYPE_CHECKING:
+    from fuki_coco.offline import IdBlockDigestsDocument
 
-# cryptography and CBOR are loaded only where something is signed or written.
+# cryptography and CBOR are slow to load, and needed only where something is signed or written.
+
+
+class IdBlockDocument(Document, frozen=True, kw_only=True):
+    """What `fuki id-block make`, `attach` and `verify` print with `--json`: an ID block, and who signed it.
+
+    Ids and digests are in hex; `author_key_digest` is null without an author's key. `qemu` are arguments for QEMU.
+    """
+
+    measurement: str
+    policy: int
+    family_id: str
+    image_id: str
+    svn: int
+    id_key_digest: str
+    author_key_digest: str | None
+    qemu: tuple[str, ...]
+
+
+def _digests_document() -> "type[IdBlockDigestsDocument]":
+    from fuki_coco.offline import IdBlockDigestsDocument  # noqa: PLC0415 - as above
+
+    return IdBlockDigestsDocument
 
 
 @click.group("id-block")
@@ -40,7 +61,7 @@ def id_block_group() -> None:
 @click.option("--id-key", metavar="TOML", required=True, help="""Such as 'backend = "local", key = "id.key"'.""")
 @click.option("--author-key", metavar="TOML", help="The key that vouches for the id key, likewise.")
 @click.option("-o", "--output", metavar="PREFIX", type=path_type, help="Write PREFIX.id-block and PREFIX.id-auth.")
-@json_option
+@json_option(lambda: IdBlockDocument)
 @click.pass_obj
 def make(
     plugins: tuple[str, ...],
@@ -54,18 +75,21 @@ def make(
     from fuki_coco import id_blocks  # noqa: PLC0415 - as above
 
     encoded = id_block.encode_block(block)
+
     with ExitStack() as stack:
         key = stack.enter_context(signing_key(key_table(id_key, "--id-key"), plugins, "id-key"))
         author = None
         if author_key is not None:
             author = stack.enter_context(signing_key(key_table(author_key, "--author-key"), plugins, "author-key"))
         auth = id_blocks.sign(block, key, author)
+
     if output is not None:
         _write(output, encoded, id_block.encode_auth(auth))
     _show(block, auth, as_json=as_json)
 
 
 @id_block_group.command()
+@prints(_digests_document)
 @block_options
 @click.option("--id-key", metavar="FILE", type=path_type, required=True, help="The public key in PEM.")
 @click.option("--author-key", metavar="FILE", type=path_type, help="The author's public key in PEM.")
@@ -75,7 +99,7 @@ def digests(block: IdBlock, id_key: Path, author_key: Path | None) -> None:
 
     author = read_file(author_key) if author_key else None
     document = offline.prepare(block, read_file(id_key), author)
-    click.echo(encode_json(document))
+    click.echo(encode_json(document), nl=False)
 
 
 @id_block_group.command()
@@ -83,7 +107,7 @@ def digests(block: IdBlock, id_key: Path, author_key: Path | None) -> None:
 @click.option(
     "-o", "--output", metavar="PREFIX", type=path_type, required=True, help="Write PREFIX.id-block and PREFIX.id-auth."
 )
-@json_option
+@json_option(lambda: IdBlockDocument)
 def attach(document: Path, output: Path, as_json: bool) -> None:
     """Make an ID block of DOCUMENT, to whose digests signatures (base64) were added. They are verified."""
     from fuki_coco import offline  # noqa: PLC0415 - as above
@@ -100,7 +124,7 @@ def attach(document: Path, output: Path, as_json: bool) -> None:
 @click.option("--measurement", metavar="HEX", callback=hex_bytes(48), help="The launch digest that it must be for.")
 @click.option("--id-key-digest", metavar="HEX", callback=hex_bytes(48), help="SHA-384 that the id key must have.")
 @click.option("--author-key-digest", metavar="HEX", callback=hex_bytes(48), help="The same of the author's key.")
-@json_option
+@json_option(lambda: IdBlockDocument)
 def verify(
     block: Path,
     auth: Path,
@@ -113,17 +137,17 @@ def verify(
     from fuki_coco import id_blocks  # noqa: PLC0415 - as above
 
     with located(f"{block}, {auth}", FormatError, MismatchError):
-        found, keys = id_blocks.verify(read_file(block, id_block.BLOCK_SIZE), read_file(auth, id_block.AUTH_SIZE))
+        verified, keys = id_blocks.verify(read_file(block, id_block.BLOCK_SIZE), read_file(auth, id_block.AUTH_SIZE))
     author = id_blocks.key_digest(keys.author_key) if keys.has_author else None
-    for name, wanted, real in (
-        ("launch digest", measurement, found.launch_digest),
+    for name, expected, real in (
+        ("launch digest", measurement, verified.launch_digest),
         ("digest of the id key", id_key_digest, id_blocks.key_digest(keys.id_key)),
         ("digest of the author's key", author_key_digest, author),
     ):
-        if wanted is not None and wanted != real:
+        if expected is not None and expected != real:
             there = real.hex() if real else "missing"
-            raise MismatchError(f"the {name} is {there}, not {wanted.hex()}", where=str(block))
-    _show(found, keys, as_json=as_json)
+            raise MismatchError(f"the {name} is {there}, not {expected.hex()}", where=str(block))
+    _show(verified, keys, as_json=as_json)
 
 
 def _write(prefix: Path, block: bytes, auth: bytes) -> None:
@@ -134,22 +158,31 @@ def _write(prefix: Path, block: bytes, auth: bytes) -> None:
 def _show(block: IdBlock, auth: IdAuth, *, as_json: bool) -> None:
     from fuki_coco import id_blocks  # noqa: PLC0415 - as above
 
-    arguments = list(id_blocks.qemu_arguments(block, auth))
-    facts = {
-        "measurement": block.launch_digest.hex(),
-        "policy": f"{block.policy:#x}",
-        "family-id": block.family_id.hex(),
-        "image-id": block.image_id.hex(),
-        "svn": str(block.svn),
-        "id-key-digest": id_blocks.key_digest(auth.id_key).hex(),
-        "author-key-digest": id_blocks.key_digest(auth.author_key).hex() if auth.has_author else None,
-    }
+    document = IdBlockDocument(
+        measurement=block.launch_digest.hex(),
+        policy=block.policy,
+        family_id=block.family_id.hex(),
+        image_id=block.image_id.hex(),
+        svn=block.svn,
+        id_key_digest=id_blocks.key_digest(auth.id_key).hex(),
+        author_key_digest=id_blocks.key_digest(auth.author_key).hex() if auth.has_author else None,
+        qemu=tuple(id_blocks.qemu_arguments(block, auth)),
+    )
     if as_json:
-        click.echo(json.dumps({"version": VERSION, **facts, "qemu": arguments}, indent=2))
+        click.echo(encode_json(document), nl=False)
         return
-    for name, value in facts.items():
-        click.echo(f"{name:18} {value or '-'}")
-    click.echo(shlex.join(arguments))
+
+    for name, value in (
+        ("measurement", document.measurement),
+        ("policy", f"{document.policy:#x}"),
+        ("family-id", document.family_id),
+        ("image-id", document.image_id),
+        ("svn", str(document.svn)),
+        ("id-key-digest", document.id_key_digest),
+        ("author-key-digest", document.author_key_digest or "-"),
+    ):
+        click.echo(f"{name:18} {value}")
+    click.echo(shlex.join(document.qemu))
 
 
 def _rvps(records: Sequence[LaunchRecord], _: str) -> bytes:

@@ -37,7 +37,7 @@ _CURVES: Mapping[str, tuple[int, str]] = {
 
 
 def encode(name: str, version: str, records: Sequence[LaunchRecord]) -> bytes:
-    """An unsigned CoRIM with one CoMID: a reference value for each predicted digest, in their order."""
+    """An unsigned CoRIM with one CoMID: a reference value for each predicted digest, in order."""
     identity: dict[int, Any] = {0: f"{name}/launch"}
     comid = {1: identity, 4: {0: [_triple(record, digest) for record, digest in _digests(records)]}}
     corim = {0: f"{name}/{version or '0'}/launch", 1: [cbor2.CBORTag(_COMID, cbor2.dumps(comid, canonical=True))]}
@@ -50,28 +50,31 @@ def _digests(records: Sequence[LaunchRecord]) -> Iterator[tuple[LaunchRecord, La
 
 def _triple(record: LaunchRecord, digest: LaunchDigest) -> list[Any]:
     vendor, model = _CLASSES.get(digest.technology, ("", digest.technology))
+
     if digest.algorithm not in _HASHES:
         hint = f"there are: {', '.join(_HASHES)}"
         raise FormatError(f"a CoRIM has no digests of the algorithm {digest.algorithm!r}", hint=hint)
     value = [[_HASHES[digest.algorithm], bytes.fromhex(digest.digest)]]
+
     number = digest.register.removeprefix("RTMR")
     values: dict[int, Any] = {_NAME: _describe(record, digest)}
     if digest.register.startswith("RTMR") and number in _RTMRS:
         values[_REGISTERS] = {int(number): value}
     else:
         values[_DIGESTS] = value
+
     return [{0: {1: vendor, 2: model}}, [{0: digest.register, 1: values}]]
 
 
 def _describe(record: LaunchRecord, digest: LaunchDigest) -> str:
-    """What a reader needs to tell the values of one register apart."""
+    """A text that lets a reader distinguish the values of one register."""
     facts = [record.firmware, digest.vmm, digest.cpu_model, digest.vcpus and f"vCPUs: {digest.vcpus}"]
     facts += [digest.boot and f"boot {digest.boot}", digest.variant]
     return ", ".join(str(fact) for fact in facts if fact)
 
 
 class _Key(COSEKeyInterface):
-    """A signing backend's key, as the COSE library wants keys."""
+    """A signing backend's key with the COSE library's interface."""
 
     def __init__(self, key: SigningKey, algorithm: int, digest: str, size: int) -> None:
         super().__init__({1: _EC2, 3: algorithm, 4: [_SIGN]})
@@ -86,10 +89,11 @@ class _Key(COSEKeyInterface):
 
 
 def sign(corim: bytes, key: SigningKey, signer: str) -> bytes:
-    """A CoRIM as COSE_Sign1, `signer` being the name that it gives. Raises `SigningError` for a key that cannot."""
+    """A CoRIM as COSE_Sign1, with `signer` as the signer's name. Raises `SigningError` for an unsuitable key."""
     public = serialization.load_der_public_key(key.public_key)
     if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name not in _CURVES:
         raise SigningError("a CoRIM is signed with an ECDSA key on the curve P-256, P-384 or P-521")
+
     algorithm, digest = _CURVES[public.curve.name]
     protected = {
         _ALGORITHM: algorithm,
@@ -97,6 +101,7 @@ def sign(corim: bytes, key: SigningKey, signer: str) -> bytes:
         _KEY_ID: hashlib.sha256(key.public_key).digest(),
         _META: cbor2.dumps({0: {0: signer}}, canonical=True),
     }
+
     size = (public.curve.key_size + 7) // 8
     signed: bytes = COSE.new().encode_and_sign(corim, _Key(key, algorithm, digest, size), protected, {})
     return signed

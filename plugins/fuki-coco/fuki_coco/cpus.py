@@ -1,4 +1,4 @@
-"""CPU models by QEMU's names, and the signatures that they put into a guest's first registers.
+"""CPU models by QEMU's names, and their signatures, which appear in a guest's initial registers.
 
 Source: builtin_x86_defs in QEMU's target/i386/cpu.c; AMD, "CPUID Specification" (25481), Fn0000_0001_EAX.
 """
@@ -6,11 +6,11 @@ Source: builtin_x86_defs in QEMU's target/i386/cpu.c; AMD, "CPUID Specification"
 from fuki_build.errors import RecipeError, did_you_mean
 
 GENERATIONS = ("EPYC", "EPYC-Rome", "EPYC-Milan", "EPYC-Genoa", "EPYC-Turin")
-"""One name for each signature, in the order of the processors."""
+"""One name for each signature, in the processors' chronological order."""
 
 
 def signature(family: int, model: int, stepping: int) -> int:
-    """CPUID's signature of a processor; families above 15 are split into base and extension."""
+    """CPUID's signature of a processor; families above 15 are split into base and extended family."""
     base, extension = min(family, 0xF), max(family - 0xF, 0)
     return extension << 20 | model >> 4 << 16 | base << 8 | (model & 0xF) << 4 | stepping
 
@@ -24,7 +24,7 @@ _BY_NAME = {
 }
 _OTHERS = ("EPYC-IBPB",)
 _VERSIONS = {"EPYC": 5, "EPYC-Rome": 5, "EPYC-Milan": 3, "EPYC-Genoa": 2, "EPYC-Turin": 1}
-"""How many versions of each model QEMU has (10.1 and later), all with one signature."""
+"""The number of versions of each model in QEMU (10.1 and later), all with one signature."""
 
 
 def _names() -> dict[str, int]:

@@ -6,68 +6,80 @@ Sources: microsoft/igvm, igvm/src/measurement/snp.rs; coconut-svsm, igvmmeasure;
 from collections.abc import Iterator
 
 from fuki_build.errors import FormatError
-from fuki_build.formats.igvm import (
+from fuki_build.formats.confidential.igvm import (
     Igvm,
+    IgvmPlatform,
     PageData,
     PageKind,
     ParameterArea,
     ParameterInsert,
-    Platform,
     SnpIdBlock,
     VpContext,
 )
-from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchParameters, Prediction
+from fuki_build.formats.confidential.reset_registers import VMSA_ADDRESS
+from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchParameters, LaunchPrediction
 
 from fuki_coco.memory import MAX_LAUNCH, PAGE, check_range
 from fuki_coco.memory import pages as split
-from fuki_coco.snp_digest import START, VMSA_ADDRESS, Kind, Page, extend, page_of
+from fuki_coco.snp_digest import START, Page, SnpPageType, extend, page_of
 from fuki_coco.vcpus import Vmm
 
 _VMMS = (Vmm.QEMU, Vmm.HYPERV)
-_KINDS = {PageKind.SECRETS: Kind.SECRETS, PageKind.CPUID: Kind.CPUID, PageKind.CPUID_XF: Kind.CPUID}
+_KINDS = {
+    PageKind.SECRETS: SnpPageType.SECRETS,
+    PageKind.CPUID: SnpPageType.CPUID,
+    PageKind.CPUID_XF: SnpPageType.CPUID,
+}
 _ZEROS = bytes(PAGE)
 
 
-def predict(file: Igvm, parameters: LaunchParameters, technology: str) -> Prediction | None:
-    """The digests under QEMU (with KVM) and Hyper-V; the file alone says how many vCPUs are measured."""
-    if mask_of(file, Platform.SEV_SNP) is None:
+def predict(file: Igvm, parameters: LaunchParameters, technology: str) -> LaunchPrediction | None:
+    """The digests under QEMU (with KVM) and Hyper-V; the file alone determines how many vCPUs are measured."""
+    if mask_of(file, IgvmPlatform.SEV_SNP) is None:
         return None
+
     digests, notes = [], []
     for vmm in parameters.vmms:
         if vmm not in _VMMS:
             notes.append(LaunchNote(technology, f"{vmm} does not launch IGVM files"))
             continue
+
         flaw = _kvm_flaw(file) if vmm == Vmm.QEMU else None
         if flaw is not None:
             notes.append(LaunchNote(technology, f"KVM cannot launch this file as it is measured: {flaw}"))
             continue
+
         digest = extend(START, pages(file, vmm))
         digests.append(LaunchDigest(technology, "MEASUREMENT", "sha384", digest.hex(), vmm, variant="igvm"))
         notes += [LaunchNote(technology, text) for text in _id_block_flaws(file, vmm, digest)]
+
     if parameters.boots != (None,):
         notes.append(LaunchNote(technology, "an IGVM file holds all that is measured: nothing is injected"))
-    return Prediction(tuple(digests), tuple(notes))
+
+    return LaunchPrediction(tuple(digests), tuple(notes))
 
 
-def mask_of(file: Igvm, platform: Platform) -> int | None:
-    """The bit that stands for a platform in the file's headers; None where it is not supported."""
-    return next((found.mask for found in file.platforms if found.platform == platform), None)
+def mask_of(file: Igvm, platform: IgvmPlatform) -> int | None:
+    """The bit that stands for a platform in the file's headers; None if it is not supported."""
+    return next((supported.mask for supported in file.platforms if supported.platform == platform), None)
 
 
 def pages(file: Igvm, vmm: str) -> Iterator[Page]:
-    """Every page in file order. Raises `FormatError` for a file that adds too much, or is not for SEV-SNP."""
-    mask = mask_of(file, Platform.SEV_SNP)
+    """Every page in file order. Raises `FormatError` for a file that adds too much memory, or is not for SEV-SNP."""
+    mask = mask_of(file, IgvmPlatform.SEV_SNP)
     if mask is None:
         raise FormatError("the IGVM file does not support SEV-SNP")
-    room = MAX_LAUNCH // PAGE
-    for page in _pages(file, mask, Kind.ZERO if vmm == Vmm.QEMU else Kind.NORMAL):
-        if (room := room - 1) < 0:
+
+    remaining = MAX_LAUNCH // PAGE
+    for page in _pages(file, mask, SnpPageType.ZERO if vmm == Vmm.QEMU else SnpPageType.NORMAL):
+        if (remaining := remaining - 1) < 0:
             raise FormatError(f"the IGVM file adds more than {MAX_LAUNCH:#x} bytes of memory")
         yield page
 
 
-def _pages(file: Igvm, mask: int, empty: Kind) -> Iterator[Page]:
+def _pages(file: Igvm, mask: int, empty: SnpPageType) -> Iterator[Page]:
     areas: dict[int, int] = {}
+
     for directive in file.of(mask):
         match directive:
             case ParameterArea():
@@ -79,41 +91,46 @@ def _pages(file: Igvm, mask: int, empty: Kind) -> Iterator[Page]:
             case VpContext():
                 part = f"vCPU {directive.vp_index}"
                 check_range(part, directive.gpa, PAGE)
-                yield page_of(part, Kind.VMSA, directive.gpa, file.context(directive))
+                yield page_of(part, SnpPageType.VMSA, directive.gpa, file.context(directive))
 
 
 def inserted(directive: ParameterInsert, areas: dict[int, int]) -> Iterator[Page]:
-    """A parameter area's pages: what the loader writes there is not measured."""
+    """A parameter area's pages; the loader's content is not measured."""
     if directive.area not in areas:
         raise FormatError(f"the IGVM file inserts parameter area {directive.area}, which it does not declare")
     part, size = f"parameter area {directive.area}", areas[directive.area]
+
     check_range(part, directive.gpa, size)
     for address in range(directive.gpa, directive.gpa + size, PAGE):
-        yield Page(part, Kind.UNMEASURED, address)
+        yield Page(part, SnpPageType.UNMEASURED, address)
 
 
-def _data(file: Igvm, directive: PageData, empty: Kind) -> Iterator[Page]:
+def _data(file: Igvm, directive: PageData, empty: SnpPageType) -> Iterator[Page]:
     check_range("page data", directive.gpa, directive.size)
     addresses = range(directive.gpa, directive.gpa + directive.size, PAGE)
-    kind = _KINDS.get(PageKind(directive.kind)) if directive.kind in list(PageKind) else Kind.NORMAL
-    if kind is not None and kind is not Kind.NORMAL:
+    if directive.kind not in list(PageKind):
+        raise FormatError(f"the IGVM file has page data of the unknown kind {directive.kind:#x}")
+
+    kind = _KINDS.get(PageKind(directive.kind))
+    if kind is not None and kind is not SnpPageType.NORMAL:
         yield from (Page(f"{kind.name} page", kind, address) for address in addresses)
         return
+
     content = file.page(directive)
     for number, address in enumerate(addresses):
         if directive.unmeasured:
-            yield Page("page data", Kind.UNMEASURED, address)
+            yield Page("page data", SnpPageType.UNMEASURED, address)
         elif content:
-            yield page_of("page data", Kind.NORMAL, address, split(content)[number])
-        elif empty is Kind.ZERO:
-            yield Page("empty page", Kind.ZERO, address)
+            yield page_of("page data", SnpPageType.NORMAL, address, split(content)[number])
+        elif empty is SnpPageType.ZERO:
+            yield Page("empty page", SnpPageType.ZERO, address)
         else:
-            yield page_of("empty page", Kind.NORMAL, address, _ZEROS)
+            yield page_of("empty page", SnpPageType.NORMAL, address, _ZEROS)
 
 
 def _kvm_flaw(file: Igvm) -> str | None:
-    """KVM adds exactly one VMSA, at the end and at its own address."""
-    mask = mask_of(file, Platform.SEV_SNP) or 0
+    """Why KVM cannot launch a file: it adds exactly one VMSA, at the end and at its own address."""
+    mask = mask_of(file, IgvmPlatform.SEV_SNP) or 0
     added = [d for d in file.of(mask) if isinstance(d, PageData | ParameterInsert | VpContext)]
     contexts = [d for d in added if isinstance(d, VpContext)]
     if len(contexts) != 1:
@@ -126,6 +143,6 @@ def _kvm_flaw(file: Igvm) -> str | None:
 
 
 def _id_block_flaws(file: Igvm, vmm: str, digest: bytes) -> Iterator[str]:
-    for directive in file.of(mask_of(file, Platform.SEV_SNP) or 0):
+    for directive in file.of(mask_of(file, IgvmPlatform.SEV_SNP) or 0):
         if isinstance(directive, SnpIdBlock) and directive.launch_digest != digest:
             yield f"the file's own ID block is for another digest than {vmm} measures: {directive.launch_digest.hex()}"

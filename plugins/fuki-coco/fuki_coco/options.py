@@ -1,41 +1,41 @@
-"""What the verbs share: options that say what an ID block is for, and files that they read and write."""
+"""Shared by the verbs: options that describe an ID block, and files that they read and write."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from fuki_build import OutputFile
+from fuki_build import OutputFiles, read_small_file
 from fuki_build.errors import FormatError, RecipeError, raised_as
-from fuki_build.formats import documents
-from fuki_build.formats.id_block import DEFAULT_POLICY, IdBlock
-from fuki_build.hooks import LaunchRecord, from_document
+from fuki_build.formats.confidential.id_block import DEFAULT_POLICY, IdBlock
+from fuki_build.formats.documents import decode_toml_value
+from fuki_build.hooks import LaunchDocument, LaunchRecord, decode_document, from_document
 
 MAX_FILE = 16 * 1024 * 1024
 path_type = click.Path(path_type=Path)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def hex_bytes(size: int) -> Callable[[click.Context, click.Parameter, str | None], bytes | None]:
-    """For an option that takes `size` bytes in hex."""
+    """Callback of an option for `size` bytes in hex."""
 
     def convert(context: click.Context, parameter: click.Parameter, value: str | None) -> bytes | None:
         try:
-            found = None if value is None else bytes.fromhex(value)
+            data = None if value is None else bytes.fromhex(value)
         except ValueError:
-            found = b""
-        if found is not None and len(found) != size:
+            data = b""
+
+        if data is not None and len(data) != size:
             raise click.BadParameter(f"{size} bytes in hex are needed.", context, parameter)
-        return found
+
+        return data
 
     return convert
 
 
 def _number(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    """For an option that takes a number, also as 0x…."""
+    """Callback of an option for a number, also as 0x…."""
     try:
         return int(value, 0)
     except ValueError:
@@ -55,7 +55,7 @@ _BLOCK_OPTIONS = (
 
 
 def block_options(verb: F) -> F:
-    """Gives a verb the `block` that its command line describes."""
+    """Give a verb the `block` that its command line describes."""
 
     @wraps(verb)
     def called(
@@ -70,6 +70,7 @@ def block_options(verb: F) -> F:
     ) -> Any:  # noqa: ANN401 - the same
         if (measurement is None) == (launch is None):
             raise click.UsageError("Give one of --measurement and --launch.")
+
         digest = _launch_digest(launch) if launch is not None else measurement or b""
         return verb(*arguments, block=IdBlock(digest, policy, family_id, image_id, svn), **others)
 
@@ -79,26 +80,27 @@ def block_options(verb: F) -> F:
 
 
 def _launch_digest(path: Path) -> bytes:
-    """The one SEV-SNP digest of a document of launches."""
+    """The only SEV-SNP digest of a document of launches."""
     records = read_launches(path)
-    found = {d.digest for record in records for d in record.prediction.digests if d.technology == "sev-snp"}
-    if len(found) != 1:
+    digests = {d.digest for record in records for d in record.prediction.digests if d.technology == "sev-snp"}
+    if len(digests) != 1:
         hint = "narrow it down to one: one VMM, vCPU model and number of vCPUs"
-        raise RecipeError(f"there are {len(found)} launch digests of SEV-SNP", where=str(path), hint=hint)
-    return bytes.fromhex(found.pop())
+        raise RecipeError(f"there are {len(digests)} launch digests of SEV-SNP", where=str(path), hint=hint)
+
+    return bytes.fromhex(digests.pop())
 
 
 def read_launches(path: Path) -> tuple[LaunchRecord, ...]:
-    """What `fuki launch --json` or the output format `launch` wrote. Raises `FormatError`."""
+    """The document that `fuki launch --json` or the output format `launch` wrote. Raises `FormatError`."""
     with raised_as(FormatError, str(path), of=FormatError, about="this is not what 'fuki launch --json' prints"):
-        return from_document(documents.decode_json(read_file(path), dict))
+        return from_document(decode_document(read_file(path), LaunchDocument))
 
 
 def key_table(text: str, option: str) -> Mapping[str, Any]:
-    """The keys of an inline table of TOML, with or without its braces."""
+    """The keys of an inline TOML table, with or without its braces."""
     inner = text.strip().removeprefix("{").removesuffix("}")
     try:
-        table: dict[str, Any] = documents.decode_toml_value(f"{{{inner}}}")
+        table: dict[str, Any] = decode_toml_value(f"{{{inner}}}")
     except FormatError:
         hint = """quote values, as in: backend = "local", key = "id.key\""""
         raise RecipeError("this is no TOML", where=option, hint=hint) from None
@@ -106,24 +108,19 @@ def key_table(text: str, option: str) -> Mapping[str, Any]:
 
 
 def read_file(path: Path, size: int | None = None) -> bytes:
-    """A small file, of exactly `size` bytes if that is given."""
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE)
+    """A small file, of exactly `size` bytes if given."""
+    data = read_small_file(path, MAX_FILE)
     if size is not None and len(data) != size:
         raise FormatError(f"the file has {len(data)} bytes, not {size}", where=str(path))
     return data
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:
-    """All of them, or none."""
-    with ExitStack() as stack:
-        opened = []
+    """Write all files, or none."""
+    with OutputFiles() as new:
         for path, data in files.items():
-            file = stack.enter_context(OutputFile(path))
-            file.write(data)
-            opened.append(file)
-        for file in opened:
-            file.sync()
-        for file in opened:
-            file.commit()
-            click.echo(f"wrote {file.path}", err=True)
+            new.open(path).write(data)
+        new.commit()
+
+    for path in files:
+        click.echo(f"wrote {path}", err=True)

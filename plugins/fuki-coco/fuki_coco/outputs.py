@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import msgspec
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import Build, LaunchRecord, OutputContext, OutputFormat, to_document
-from msgspec import Meta, Struct
+from fuki_build.hooks import Build, LaunchRecord, Options, OutputContext, OutputFormat, encode_json, to_document
+from msgspec import Meta
 
 
 def _launches(build: Build) -> Sequence[LaunchRecord]:
@@ -27,14 +26,13 @@ class LaunchOutput(OutputFormat):
     suffix = ".launch.json"
 
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
-        data = msgspec.json.encode(to_document(_launches(build)))
-        context.write(context.path, msgspec.json.format(data, indent=2) + b"\n")
+        context.write(context.path, encode_json(to_document(_launches(build))))
 
 
-class RvpsOutput(OutputFormat):
+class LaunchRvpsOutput(OutputFormat):
     """A message for the Reference Value Provider Service of Confidential Containers' Trustee.
 
-    >>> RvpsOutput.suffix
+    >>> LaunchRvpsOutput.suffix
     '.launch.rvps.json'
     """
 
@@ -63,7 +61,7 @@ class ContrastOutput(OutputFormat):
         context.write(context.path, reference.contrast_manifest(_launches(build)))
 
 
-class CorimOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class CorimOptions(Options, frozen=True):
     key: Annotated[
         dict[str, Any] | None,
         Meta(description='what signs it, { backend = "…", … }; by default it is not signed'),
@@ -91,7 +89,7 @@ class CorimOutput(OutputFormat):
         context.write(context.path, data)
 
 
-class IdBlockOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+class IdBlockOptions(Options, frozen=True):
     id_key: Annotated[dict[str, Any], Meta(description='the P-384 key that signs blocks, { backend = "…", … }')]
     author_key: Annotated[dict[str, Any] | None, Meta(description="the key that vouches for the id key")] = None
     svn: Annotated[int, Meta(ge=0, description="security version of the guest")] = 0
@@ -114,4 +112,4 @@ class IdBlockOutput(OutputFormat):
         id_key = context.key(options.id_key, "id-key")
         author = context.key(options.author_key, "author-key") if options.author_key is not None else None
         document = id_blocks.document(_launches(build), id_key, author, options.svn)
-        context.write(context.path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        context.write(context.path, encode_json(document))

@@ -1,4 +1,4 @@
-"""AMD SEV and SEV-ES: the digest that the owner of a guest gets to compare before giving it a secret.
+"""AMD SEV and SEV-ES: the digest that the owner of a guest compares before giving it a secret.
 
 Source: AMD, "Secure Encrypted Virtualization API" (55766), 6.5 LAUNCH_MEASURE; target/i386/sev.c in QEMU.
 """
@@ -8,22 +8,16 @@ from collections.abc import Iterator
 from itertools import product
 
 from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import ovmf, sev_hashes
-from fuki_build.formats.ovmf import Ovmf
+from fuki_build.formats.confidential import ovmf, sev_hashes
+from fuki_build.formats.confidential.ovmf import Ovmf
+from fuki_build.formats.confidential.reset_registers import RESET_VECTOR
 from fuki_build.formats.reader import Reader
-from fuki_build.hooks import (
-    DirectBoot,
-    LaunchDigest,
-    LaunchModel,
-    LaunchParameters,
-    LaunchStep,
-    Prediction,
-)
+from fuki_build.hooks import DirectBoot, LaunchDigest, LaunchModel, LaunchParameters, LaunchPrediction, LaunchStep
 
 from fuki_coco import cpus
 from fuki_coco.memory import PAGE, boot_name, check_firmware, check_parameters, pages, unknown_vmms
 from fuki_coco.snp import cpu_models
-from fuki_coco.vcpus import RESET_VECTOR, Vmm, register_page
+from fuki_coco.vcpus import Vmm, register_page
 
 _REGISTER, _ALGORITHM = "LAUNCH_DIGEST", "sha256"
 
@@ -39,14 +33,16 @@ class Sev(LaunchModel):
     title = "AMD SEV"
     vmms = (Vmm.QEMU, Vmm.EC2, Vmm.GCE)
 
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> LaunchPrediction | None:
         if _decode(firmware) is None:
             return None
         notes = unknown_vmms(self, parameters)
         boots = parameters.boots if len(notes) < len(parameters.vmms) else ()
-        found = [(boot_name(boot), _stream(firmware, boot).hexdigest()) for boot in boots]
-        digests = [LaunchDigest(self.name, _REGISTER, _ALGORITHM, digest, boot=boot) for boot, digest in found]
-        return Prediction(tuple(digests), notes)
+
+        predicted = [(boot_name(boot), _stream(firmware, boot).hexdigest()) for boot in boots]
+        digests = [LaunchDigest(self.name, _REGISTER, _ALGORITHM, digest, boot=boot) for boot, digest in predicted]
+
+        return LaunchPrediction(tuple(digests), notes)
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
         yield from _steps(firmware, parameters.boots[0])
@@ -63,18 +59,20 @@ class SevEs(LaunchModel):
     title = "AMD SEV-ES"
     vmms = (Vmm.QEMU, Vmm.EC2, Vmm.GCE)
 
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> LaunchPrediction | None:
         check_parameters(parameters)
         image = _decode(firmware)
         if image is None or image.reset_address is None:
             return None
+
         known = [vmm for vmm in parameters.vmms if vmm in self.vmms]
         digests: list[LaunchDigest] = []
         for boot in parameters.boots:
             stream = _stream(firmware, boot)
             for vmm in known:
                 digests += self._rows(stream, image, vmm, boot, parameters)
-        return Prediction(tuple(digests), unknown_vmms(self, parameters))
+
+        return LaunchPrediction(tuple(digests), unknown_vmms(self, parameters))
 
     def _rows(
         self, start: "hashlib._Hash", image: Ovmf, vmm: str, boot: DirectBoot | None, parameters: LaunchParameters
@@ -82,9 +80,11 @@ class SevEs(LaunchModel):
         for model, count in product(cpu_models(vmm, parameters), parameters.vcpus):
             first, other = _registers(image, vmm, model)
             stream = start.copy()
+
             stream.update(first)
             for _ in range(count - 1):
                 stream.update(other)
+
             yield LaunchDigest(
                 self.name, _REGISTER, _ALGORITHM, stream.hexdigest(), vmm, count, model, boot=boot_name(boot)
             )
@@ -94,6 +94,7 @@ class SevEs(LaunchModel):
         image = _decode(firmware)
         if image is None:
             raise FormatError("the firmware is no OVMF build, so it is not made for SEV-ES")
+
         yield from _steps(firmware, parameters.boots[0])
         vmm = parameters.vmms[0]
         first, other = _registers(image, vmm, cpu_models(vmm, parameters)[0])
@@ -126,7 +127,7 @@ def _hashes(firmware: bytes, boot: DirectBoot | None) -> bytes:
 
 
 def _registers(image: Ovmf, vmm: str, model: str | None) -> tuple[bytes, bytes]:
-    """The register pages of the first vCPU and of the others; no guest features are measured here."""
+    """The register pages of the first vCPU and of the others; guest features are not measured here."""
     signature = cpus.find_signature(model) if model is not None else 0
     first, other = (register_page(vmm, start, signature, 0) for start in (RESET_VECTOR, image.reset_address or 0))
     return first, other

@@ -5,8 +5,9 @@ from functools import lru_cache
 from itertools import product
 
 from fuki_build.errors import FormatError, FukiError, RecipeError
-from fuki_build.formats import igvm, ovmf, sev_hashes
-from fuki_build.formats.ovmf import Ovmf, SevKind, SevSection
+from fuki_build.formats.confidential import igvm, ovmf, sev_hashes
+from fuki_build.formats.confidential.ovmf import Ovmf, SevKind, SevSection
+from fuki_build.formats.confidential.reset_registers import RESET_VECTOR, VMSA_ADDRESS
 from fuki_build.formats.reader import Reader
 from fuki_build.hooks import (
     DirectBoot,
@@ -14,17 +15,17 @@ from fuki_build.hooks import (
     LaunchModel,
     LaunchNote,
     LaunchParameters,
+    LaunchPrediction,
     LaunchStep,
-    Prediction,
     Svsm,
 )
 
 from fuki_coco import cpus, igvm_snp
 from fuki_coco.memory import PAGE, boot_name, check_firmware, check_parameters, check_ranges, pages
-from fuki_coco.snp_digest import START, VMSA_ADDRESS, Kind, Page, extend, page_of
-from fuki_coco.vcpus import RESET_VECTOR, Vmm, knows_cpu_model, register_page, svsm_page
+from fuki_coco.snp_digest import START, Page, SnpPageType, extend, page_of
+from fuki_coco.vcpus import Vmm, knows_cpu_model, register_page, svsm_page
 
-_SINGLE = {SevKind.SECRETS: Kind.SECRETS, SevKind.CPUID: Kind.CPUID}
+_SINGLE = {SevKind.SECRETS: SnpPageType.SECRETS, SevKind.CPUID: SnpPageType.CPUID}
 _SVSM = "svsm"
 
 
@@ -39,35 +40,40 @@ class SevSnp(LaunchModel):
     title = "AMD SEV-SNP"
     vmms = tuple(Vmm)
 
-    def predict(self, firmware: bytes, parameters: LaunchParameters) -> Prediction | None:
+    def predict(self, firmware: bytes, parameters: LaunchParameters) -> LaunchPrediction | None:
         check_parameters(parameters)
         file = igvm.decode(Reader.of(firmware))
         if file is not None:
             return igvm_snp.predict(file, parameters, self.name)
+
         image = ovmf.decode(Reader.of(firmware))
         if image is None or image.sev is None:
             return None
+
         if parameters.svsm is not None:
             return self._svsm(firmware, parameters.svsm, parameters)
         return self._ovmf(firmware, image, parameters)
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
         for part, kind, address, content in self._pages(firmware, parameters):
-            counts = kind in (Kind.NORMAL, Kind.VMSA)
+            counts = kind in (SnpPageType.NORMAL, SnpPageType.VMSA)
             yield LaunchStep(part, kind.name, address, content.hex() if counts else "")
 
-    def _ovmf(self, firmware: bytes, image: Ovmf, parameters: LaunchParameters) -> Prediction:
+    def _ovmf(self, firmware: bytes, image: Ovmf, parameters: LaunchParameters) -> LaunchPrediction:
         start = extend(START, firmware_pages(firmware))
         digests: list[LaunchDigest] = []
         notes = []
+
         for vmm in parameters.vmms:
             if vmm == Vmm.HYPERV:
                 notes.append(LaunchNote(self.name, "Hyper-V launches IGVM files only"))
                 continue
+
             for boot in parameters.boots:
                 digest = extend(start, metadata_pages(image, len(firmware), vmm, boot))
                 digests += self._rows(digest, image, vmm, boot, parameters)
-        return Prediction(tuple(digests), tuple(notes))
+
+        return LaunchPrediction(tuple(digests), tuple(notes))
 
     def _rows(
         self, start: bytes, image: Ovmf, vmm: str, boot: DirectBoot | None, parameters: LaunchParameters
@@ -80,44 +86,52 @@ class SevSnp(LaunchModel):
                     self.name, "MEASUREMENT", "sha384", digest.hex(), vmm, count, model, features, boot_name(boot)
                 )
 
-    def _svsm(self, firmware: bytes, svsm: Svsm, parameters: LaunchParameters) -> Prediction:
+    def _svsm(self, firmware: bytes, svsm: Svsm, parameters: LaunchParameters) -> LaunchPrediction:
         if Vmm.QEMU not in parameters.vmms:
             raise RecipeError("an SVSM with firmware beside it is known under QEMU only", hint="add qemu to the VMMs")
         if parameters.boots != (None,):
             raise RecipeError("an SVSM has no page for the hashes of a kernel, so none can be booted directly")
+
         start = extend(START, svsm_pages(firmware, svsm))
         entry = _svsm_entry(firmware, svsm)
+
         digests = []
         for model in _named_models(parameters):
-            page = page_of("vCPU", Kind.VMSA, VMSA_ADDRESS, svsm_page(entry, cpus.find_signature(model)))
+            page = page_of("vCPU", SnpPageType.VMSA, VMSA_ADDRESS, svsm_page(entry, cpus.find_signature(model)))
             digests += [
                 LaunchDigest(self.name, "MEASUREMENT", "sha384", digest.hex(), Vmm.QEMU, count, model, 1, variant=_SVSM)
                 for count, digest in _chain(extend(start, [page]), page, parameters.vcpus)
             ]
+
         others = [
             LaunchNote(self.name, f"how {vmm} launches an SVSM is not known")
             for vmm in parameters.vmms
             if vmm != Vmm.QEMU
         ]
-        return Prediction(tuple(digests), tuple(others))
+
+        return LaunchPrediction(tuple(digests), tuple(others))
 
     def _pages(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[Page]:
         check_parameters(parameters)
         vmm, boot, count = parameters.vmms[0], parameters.boots[0], parameters.vcpus[0]
+
         file = igvm.decode(Reader.of(firmware))
         if file is not None:
             yield from igvm_snp.pages(file, vmm)
             return
+
         image = ovmf.decode(Reader.of(firmware))
         if image is None or image.sev is None:
             raise FormatError("the firmware has no SEV metadata, so it is not made for SEV-SNP")
+
         model = cpu_models(vmm, parameters)[0]
         if parameters.svsm is not None:
             yield from svsm_pages(firmware, parameters.svsm)
             signature = cpus.find_signature(_named_models(parameters)[0])
             registers = svsm_page(_svsm_entry(firmware, parameters.svsm), signature)
-            yield from (page_of(f"vCPU {i}", Kind.VMSA, VMSA_ADDRESS, registers) for i in range(count))
+            yield from (page_of(f"vCPU {i}", SnpPageType.VMSA, VMSA_ADDRESS, registers) for i in range(count))
             return
+
         yield from firmware_pages(firmware)
         yield from metadata_pages(image, len(firmware), vmm, boot)
         boot_cpu, other = vcpu_pages(image, vmm, model, parameters.guest_features[0], count)
@@ -126,7 +140,7 @@ class SevSnp(LaunchModel):
 
 
 def cpu_models(vmm: str, parameters: LaunchParameters) -> Sequence[str | None]:
-    """The CPU models to tell apart: None where the hypervisor does not measure them."""
+    """The CPU models to distinguish; None where the hypervisor does not measure them."""
     return _named_models(parameters) if knows_cpu_model(vmm) else (None,)
 
 
@@ -140,14 +154,14 @@ def firmware_pages(firmware: bytes) -> Sequence[Page]:
 
 @lru_cache(maxsize=4)
 def image_pages(part: str, image: bytes, address: int) -> Sequence[Page]:
-    """All pages of an image. Kept: the same firmware is launched in many ways."""
-    return [page_of(part, Kind.NORMAL, address + i * PAGE, data) for i, data in enumerate(pages(image))]
+    """All pages of an image, cached: the same firmware is launched in many ways."""
+    return [page_of(part, SnpPageType.NORMAL, address + i * PAGE, data) for i, data in enumerate(pages(image))]
 
 
 def metadata_pages(image: Ovmf, size: int, vmm: str, boot: DirectBoot | None) -> Iterator[Page]:
-    """What the firmware's SEV metadata asks for, in the table's order; EC2 adds CPUID pages behind all others.
+    """The pages of the firmware's SEV metadata, in the table's order; EC2 adds CPUID pages after all others.
 
-    `size` is the firmware's. Raises `FukiError` for a kernel without room for its hashes.
+    `size` is the firmware's. Raises `FukiError` for a kernel if there is no page for its hashes.
     """
     sections = [section for section in image.sev or () if section.size]
     _check_sections(sections, size)
@@ -157,6 +171,7 @@ def metadata_pages(image: Ovmf, size: int, vmm: str, boot: DirectBoot | None) ->
             "not be measured",
             hint="take a build that has one, such as OVMF of edk2 2026, or boot the image from a disk",
         )
+
     for section in sections:
         if not (vmm == Vmm.EC2 and section.kind == SevKind.CPUID):
             yield from _section_pages(section, image, vmm, boot)
@@ -168,6 +183,7 @@ def metadata_pages(image: Ovmf, size: int, vmm: str, boot: DirectBoot | None) ->
 def _check_sections(sections: Sequence[SevSection], size: int) -> None:
     ranges = [(f"the {ovmf.kind_name(SevKind, s.kind)} section", s.address, s.size) for s in sections]
     check_ranges([*ranges, ("the firmware", (1 << 32) - size, size)])
+
     for section in sections:
         name = ovmf.kind_name(SevKind, section.kind)
         if section.kind not in list(SevKind):
@@ -180,9 +196,9 @@ def _section_pages(section: SevSection, image: Ovmf, vmm: str, boot: DirectBoot 
     kind = SevKind(section.kind)
     part = f"SEV metadata, {kind.name}"
     if kind is SevKind.KERNEL_HASHES and boot is not None:
-        yield page_of(part, Kind.NORMAL, section.address, _hashes_page(section, image, boot))
+        yield page_of(part, SnpPageType.NORMAL, section.address, _hashes_page(section, image, boot))
         return
-    empty = Kind.UNMEASURED if vmm == Vmm.GCE and kind is SevKind.SEC_MEM else Kind.ZERO
+    empty = SnpPageType.UNMEASURED if vmm == Vmm.GCE and kind is SevKind.SEC_MEM else SnpPageType.ZERO
     for address in range(section.address, section.address + section.size, PAGE):
         yield Page(part, _SINGLE.get(kind, empty), address)
 
@@ -195,21 +211,24 @@ def _hashes_page(section: SevSection, image: Ovmf, boot: DirectBoot) -> bytes:
 
 
 def vcpu_pages(image: Ovmf, vmm: str, model: str | None, features: int, count: int) -> tuple[Page, Page]:
-    """The register pages of the boot vCPU, and of every other, of `count`."""
+    """The register pages of the boot vCPU, and of each other one; `count` is the number of vCPUs."""
     signature = cpus.find_signature(model) if model is not None else 0
     if count > 1 and image.reset_address is None:
         raise FormatError("the firmware does not say where other vCPUs than the first start")
     starts = (RESET_VECTOR, image.reset_address or 0)
     first, other = (register_page(vmm, start, signature, features) for start in starts)
-    return page_of("vCPU 0", Kind.VMSA, VMSA_ADDRESS, first), page_of("vCPU", Kind.VMSA, VMSA_ADDRESS, other)
+    return page_of("vCPU 0", SnpPageType.VMSA, VMSA_ADDRESS, first), page_of(
+        "vCPU", SnpPageType.VMSA, VMSA_ADDRESS, other
+    )
 
 
 def svsm_pages(firmware: bytes, svsm: Svsm) -> Iterator[Page]:
-    """Firmware, then the SVSM below it and its variable store, then what the SVSM's metadata ask for."""
+    """Firmware, then the SVSM below it and its variable store, then the pages of the SVSM's metadata."""
     image = _decode_svsm(svsm)
     end = check_firmware(firmware) - svsm.variables_size
     if len(svsm.image) % PAGE or svsm.variables_size % PAGE or end < len(svsm.image):
         raise FormatError("the SVSM and the variable store are not made of whole pages that fit below the firmware")
+
     yield from firmware_pages(firmware)
     yield from image_pages(_SVSM, svsm.image, end - len(svsm.image))
     yield from metadata_pages(image, len(firmware), Vmm.QEMU, None)
@@ -228,10 +247,11 @@ def _svsm_entry(firmware: bytes, svsm: Svsm) -> int:
 
 
 def _chain(first: bytes, other: Page, counts: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """The digests with each number of vCPUs, from that with one; each is made from the one before it."""
+    """The digests for each number of vCPUs, starting with one; each is computed from the previous one."""
     by_count = {1: first}
     digest = first
     for count in range(2, max(counts) + 1):
         digest = by_count[count] = extend(digest, [other])
+
     for count in counts:
         yield count, by_count[count]

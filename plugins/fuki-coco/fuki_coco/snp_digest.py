@@ -1,4 +1,4 @@
-"""The launch digest of SEV-SNP: a chain of SHA-384 over what each page was added as.
+"""The launch digest of SEV-SNP: a chain of SHA-384 over the pages in the order in which they are added.
 
 Source: AMD, "SEV Secure Nested Paging Firmware ABI Specification" (56860), 8.17 SNP_LAUNCH_UPDATE, table PAGE_INFO.
 """
@@ -11,15 +11,13 @@ from typing import NamedTuple
 
 SIZE = 48
 START = bytes(SIZE)
-VMSA_ADDRESS = 0xFFFFFFFFF000
-"""Where every vCPU's registers are measured as standing."""
 _NOTHING = bytes(SIZE)
 _PAGE_INFO = Struct("<48s48sHBB3BxQ")
 _pack = _PAGE_INFO.pack
 
 
-class Kind(IntEnum):
-    """Page types; only the content of the first two counts."""
+class SnpPageType(IntEnum):
+    """Page types; content is measured for the first two only."""
 
     NORMAL = 1
     VMSA = 2
@@ -30,15 +28,15 @@ class Kind(IntEnum):
 
 
 class Page(NamedTuple):
-    """A page as it is added: `content` is its SHA-384, or zeros where its bytes do not count."""
+    """A page as it is added: `content` is its SHA-384, or zeros if its bytes are not measured."""
 
     part: str
-    kind: Kind
+    kind: SnpPageType
     address: int
     content: bytes = _NOTHING
 
 
-def page_of(part: str, kind: Kind, address: int, data: bytes) -> Page:
+def page_of(part: str, kind: SnpPageType, address: int, data: bytes) -> Page:
     return Page(part, kind, address, sha384(data).digest())
 
 

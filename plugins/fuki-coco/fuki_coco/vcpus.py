@@ -1,6 +1,6 @@
-"""The registers that vCPUs start with, as each hypervisor sets them.
+"""The initial registers of vCPUs, as each hypervisor sets them.
 
-Source: KVM and QEMU for the common values; for EC2 and GCE what virtee/sev-snp-measure found on them. The x87 control
+Source: for EC2 and GCE what virtee/sev-snp-measure found on them; the core has what all share. The x87 control
 word of an SVSM guest is QEMU's 0x37f, as on hardware; sev-snp-measure 0.0.13 leaves it at 0.
 """
 
@@ -9,14 +9,13 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from fuki_build.errors import RecipeError
-from fuki_build.formats import vmsa
-from fuki_build.formats.vmsa import Segment, Value
-
-RESET_VECTOR = 0xFFFFFFF0
+from fuki_build.formats.confidential import vmsa
+from fuki_build.formats.confidential.reset_registers import COMMON, QEMU, RESET_VECTOR, real_mode_code
+from fuki_build.formats.confidential.vmsa import Segment, Value
 
 
 class Vmm(StrEnum):
-    """The hypervisors that differ in what they measure."""
+    """The hypervisors with different measurements."""
 
     QEMU = "qemu"
     EC2 = "ec2"
@@ -24,29 +23,11 @@ class Vmm(StrEnum):
     HYPERV = "hyperv"
 
 
-_DATA, _NONE = Segment(0, 0x93, 0xFFFF), Segment(0, 0, 0xFFFF)
-_COMMON: Mapping[str, Value] = MappingProxyType(
-    {
-        **dict.fromkeys(("es", "ss", "ds", "fs", "gs"), _DATA),
-        **dict.fromkeys(("gdtr", "idtr"), _NONE),
-        "ldtr": Segment(0, 0x82, 0xFFFF),
-        "tr": Segment(0, 0x8B, 0xFFFF),
-        "efer": 0x1000,  # SVME
-        "cr4": 0x40,  # MCE
-        "cr0": 0x10,
-        "dr7": 0x400,
-        "dr6": 0xFFFF0FF0,
-        "rflags": 0x2,
-        "g_pat": 0x7040600070406,
-        "xcr0": 0x1,
-    }
-)
-_QEMU: Mapping[str, Value] = MappingProxyType({"mxcsr": 0x1F80, "x87_fcw": 0x37F})
 _CLOUD_RDX = 0x600
-"""EC2 and GCE put this where QEMU has the CPU signature."""
+"""The value in EC2 and GCE where QEMU has the CPU signature."""
 _BY_VMM: Mapping[str, Mapping[str, Value]] = MappingProxyType(
     {
-        Vmm.QEMU: _QEMU,
+        Vmm.QEMU: QEMU,
         Vmm.EC2: {"ss": Segment(0, 0x92, 0xFFFF), "tr": Segment(0, 0x83, 0xFFFF), "rdx": _CLOUD_RDX},
         Vmm.GCE: {"g_pat": 0x00070106, "rdx": _CLOUD_RDX},
     }
@@ -63,7 +44,7 @@ _SVSM: Mapping[str, Value] = MappingProxyType(
 
 
 def knows_cpu_model(vmm: str) -> bool:
-    """Whether the CPU model is part of what this hypervisor measures."""
+    """Whether this hypervisor's measurement includes the CPU model."""
     return vmm == Vmm.QEMU
 
 
@@ -71,18 +52,21 @@ def register_page(vmm: str, start: int, cpu_signature: int, guest_features: int)
     """The VMSA of a vCPU that starts at `start` in real mode. Raises `RecipeError` for an unknown hypervisor."""
     if vmm not in _BY_VMM:
         raise RecipeError(f"how {vmm!r} starts the vCPUs of firmware that is no IGVM file is not known")
+
+    # EC2's code segment is not marked as accessed at the reset vector.
     attributes = 0x9A if vmm == Vmm.EC2 and start == RESET_VECTOR else 0x9B
+
     fields: dict[str, Value] = {
-        **_COMMON,
+        **COMMON,
         "rdx": cpu_signature,
         "sev_features": guest_features,
         **_BY_VMM[vmm],
-        "cs": Segment(0xF000, attributes, 0xFFFF, start & 0xFFFF0000),
-        "rip": start & 0xFFFF,
+        **real_mode_code(start, attributes),
     }
+
     return vmsa.encode(fields)
 
 
 def svsm_page(start: int, cpu_signature: int) -> bytes:
     """The VMSA of a vCPU that starts in an SVSM, in flat protected mode; QEMU starts all of them so."""
-    return vmsa.encode({**_COMMON, **_QEMU, **_SVSM, "rip": start, "rdx": cpu_signature})
+    return vmsa.encode({**COMMON, **QEMU, **_SVSM, "rip": start, "rdx": cpu_signature})

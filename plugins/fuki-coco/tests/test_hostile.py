@@ -8,7 +8,7 @@ from typing import Any
 import parts
 import pytest
 from fuki_build.errors import FormatError
-from fuki_build.formats import ovmf
+from fuki_build.formats.confidential import ovmf
 from fuki_build.hooks import DirectBoot, LaunchParameters
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,16 +30,20 @@ def firmware(
 ) -> bytes:
     """64 KiB of firmware with these sections in its metadata."""
     data = bytearray(0x10000)
-    pack_into("<4sIII", data, 0x1000, b"ASEV", 16, 1, len(sev))
+
+    pack_into("<4sIII", data, 0x1000, b"ASEV", 16 + 12 * len(sev), 1, len(sev))
     for number, section in enumerate(sev):
         pack_into("<III", data, 0x1010 + 12 * number, *section)
-    pack_into("<4sIII", data, 0x8000, b"TDVF", 16, 1, len(tdx))
+
+    pack_into("<4sIII", data, 0x8000, b"TDVF", 16 + 32 * len(tdx), 1, len(tdx))
     for number, row in enumerate(tdx):
         pack_into("<IIQQII", data, 0x8010 + 32 * number, *row)
+
     entries = entry(ovmf.SEV_METADATA, pack("<I", 0xF000)) + entry(ovmf.TDX_METADATA, pack("<I", 0x8000))
     entries += entry(ovmf.SEV_HASH_TABLE, pack("<II", table, 0x400))
     if reset:
         entries += entry(ovmf.SEV_ES_RESET, pack("<I", 0x80B004))
+
     entries += pack("<H", len(entries) + 18) + ovmf.FOOTER.bytes_le
     data[-32 - len(entries) : -32] = entries
     return bytes(data)
@@ -81,15 +85,31 @@ def test_other_vcpus_need_a_reset_block():
         SevSnp().predict(data, LaunchParameters(vcpus=(2,)))
 
 
+BFV = (0, 0x1000, 0xFFFFF000, 0x1000, 0, 1)
 TDX_LIES = {
-    "a terabyte of memory": ([(0, 0, 0, 1 << 40, 3, 0)], "more than"),
+    "a terabyte of memory": ([BFV, (0, 0, 0, 1 << 30, 3, 0)], "more than"),
     "measured memory by the gigabyte": ([(0, 0x1000, 0, 1 << 27, 0, 1)], "would measure"),
     "the same bytes a thousand times": ([(0, 0x10000, n << 16, 0x10000, 0, 1) for n in range(900)], None),
-    "content beyond the file": ([(0xF000, 0x2000, 0, 0x2000, 0, 1)], "outside"),
+    "content beyond the file": ([(0xF000, 0x2000, 0, 0x2000, 0, 1)], "outside the firmware"),
     "more content than memory": ([(0, 0x2000, 0, 0x1000, 0, 1)], "room for"),
-    "sections in one place": ([(0, 0, 0x1000, 0x1000, 3, 0)] * 2, "overlap"),
-    "half a page": ([(0, 0, 0x800, 0x1000, 3, 0)], "whole pages"),
-    "an end beyond 64 bits": ([(0, 0, (1 << 64) - 0x1000, 0x1000, 3, 0)], "beyond"),
+    "sections in one place": ([BFV, *[(0, 0, 0x1000, 0x1000, 3, 0)] * 2], "overlap"),
+    "half a page": ([BFV, (0, 0, 0x800, 0x1000, 3, 0)], "whole pages"),
+    "an end beyond 64 bits": ([BFV, (0, 0, (1 << 64) - 0x1000, 0x1000, 3, 0)], "beyond"),
+    "no sections": ([], "no BFV section"),
+    "no firmware": ([(0, 0, 0x1000, 0x1000, 3, 0)], "no BFV section"),
+    "a kind that no one knows": ([BFV, (0, 0, 0x1000, 0x1000, 9, 0)], "unknown kind 0x9"),
+    "a kind that no one knows, of no memory": ([BFV, (0, 0, 0x1000, 0, 9, 0)], "unknown kind 0x9"),
+    "firmware of no memory": ([(0, 0x1000, 0xFFFFF000, 0, 0, 1)], "BFV section is empty"),
+    "firmware of no content": ([(0, 0, 0xFFFFF000, 0x1000, 0, 1)], "BFV section is empty"),
+    "attributes that no one knows": ([BFV, (0, 0, 0x1000, 0x1000, 3, 4)], "unknown attributes 0x4"),
+    "variables beyond the file": ([BFV, (0xF000, 0x2000, 0, 0x2000, 1, 0)], "outside the firmware"),
+    "variables that are more than their memory": ([BFV, (0, 0x2000, 0, 0x1000, 1, 0)], "room for"),
+    "temporary memory with content": ([BFV, (0, 0x1000, 0, 0x1000, 3, 0)], "nobody loads"),
+    "firmware over firmware": ([BFV, BFV], "overlap"),
+    "memory of later over firmware": ([BFV, (0, 0, 0xFFFFE000, 0x2000, 4, 2)], "overlap"),
+    "firmware that comes later": ([(0, 0x1000, 0xFFFFF000, 0x1000, 0, 2)], "only PERM_MEM"),
+    "memory of later that is measured": ([BFV, (0, 0, 0, 0x1000, 4, 3)], "only when the guest runs"),
+    "two lists of hand-off blocks": ([BFV, (0, 0, 0, 0x1000, 2, 0), (0, 0, 0x1000, 0x1000, 2, 0)], "more than one"),
 }
 
 
@@ -105,8 +125,27 @@ def test_tdx_metadata_that_lie_are_refused_or_small(lie: str):
 
 
 def test_memory_that_is_added_later_is_no_part_of_the_launch():
-    late = firmware(tdx=[(0, 0, 0, 1 << 40, 4, 2)])
-    assert Tdx().predict(late, ONE) == Tdx().predict(firmware(tdx=[]), ONE)
+    late = firmware(tdx=[BFV, (0, 0, 0x100000000, 1 << 40, 4, 2)])
+    assert Tdx().predict(late, ONE) == Tdx().predict(firmware(tdx=[BFV]), ONE)
+
+
+def test_sections_of_no_memory_are_passed_over_as_builds_leave_them_in():
+    empty = firmware(tdx=[BFV, (0, 0, 0x1000, 0, 3, 0)])
+    assert Tdx().predict(empty, ONE) == Tdx().predict(firmware(tdx=[BFV]), ONE)
+
+
+def test_an_igvm_file_that_adds_nothing_or_a_page_twice_is_refused_for_tdx():
+    platform = written.platform(1, written.TDX)
+    with pytest.raises(FormatError, match="adds no memory"):
+        Tdx().predict(written.build([platform]), ONE)
+    with pytest.raises(FormatError, match="overlap"):
+        Tdx().predict(written.build([platform, written.page(0x1000, 0), written.page(0x1000, 0)]), ONE)
+
+
+def test_page_data_of_an_unknown_kind_in_an_igvm_file_is_refused():
+    headers = [written.platform(1, written.SEV_SNP), written.page(0x1000, 0, kind=9)]
+    with pytest.raises(FormatError, match="unknown kind 0x9"):
+        SevSnp().predict(written.build(headers), LaunchParameters(vmms=("hyperv",)))
 
 
 def test_firmware_larger_than_any_is_refused():
@@ -158,11 +197,11 @@ def test_pages_of_an_igvm_file_where_no_memory_can_be_are_refused(
 @given(st.lists(st.tuples(*[st.integers(0, 0xFFFFFFFF)] * 3), max_size=4))
 def test_any_sev_metadata_are_launched_or_refused(sections: list[tuple[int, int, int]]):
     try:
-        found = SevSnp().predict(firmware(sections), ONE)
+        prediction = SevSnp().predict(firmware(sections), ONE)
     except FormatError:
         return
-    assert found is not None
-    assert len(found.digests) == 1
+    assert prediction is not None
+    assert len(prediction.digests) == 1
 
 
 words, longs = st.integers(0, 0xFFFFFFFF), st.integers(0, (1 << 64) - 1)
@@ -171,8 +210,8 @@ words, longs = st.integers(0, 0xFFFFFFFF), st.integers(0, (1 << 64) - 1)
 @given(st.lists(st.tuples(words, words, longs, longs, words, words), max_size=4))
 def test_any_tdx_metadata_are_launched_or_refused(sections: list[tuple[int, ...]]):
     try:
-        found = Tdx().predict(firmware(tdx=sections), ONE)
+        prediction = Tdx().predict(firmware(tdx=sections), ONE)
     except FormatError:
         return
-    assert found is not None
-    assert len(found.digests) == 2
+    assert prediction is not None
+    assert len(prediction.digests) == 2

@@ -11,10 +11,11 @@ import parts
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from fuki_build.errors import FormatError, MismatchError, SigningError
-from fuki_build.formats import id_block
-from fuki_build.formats.id_block import IdBlock
+from fuki_build.formats.confidential import id_block
+from fuki_build.formats.confidential.id_block import IdBlock
 from sevsnpmeasure import id_block as peer
 from tests.support.command import Outcome, invoke, refused
+from tests.support.documents import complaints, schema_of
 from tests.support.launch import FILE_KEY_PLUGIN, MemoryKey, memory_key, write_key
 from tests.support.plugins import install
 
@@ -31,8 +32,8 @@ class Peer:
         write_key(directory / "author.pem", author)
         text = peer.snp_calc_id_block(DIGEST, str(directory / "id.pem"), str(directory / "author.pem"))
         names = ("id-block=", "id-auth=", "id_key_hash: ", "author_key: ")
-        found = [re.search(re.escape(name) + "([A-Za-z0-9+/=]+)", text) for name in names]
-        self.block, self.auth, self.id_digest, self.author_digest = (base64.b64decode(f[1]) for f in found if f)
+        matches = [re.search(re.escape(name) + "([A-Za-z0-9+/=]+)", text) for name in names]
+        self.block, self.auth, self.id_digest, self.author_digest = (base64.b64decode(f[1]) for f in matches if f)
 
 
 def test_a_block_and_its_authentication_are_the_peer_s_but_for_the_random_signatures(tmp_path: Path):
@@ -65,6 +66,27 @@ def test_what_we_sign_holds_and_what_is_changed_does_not():
         id_blocks.verify(b"\xff" + encoded[1:], auth)
     with pytest.raises(MismatchError, match="id key"):
         id_blocks.verify(encoded, auth[:0x690] + b"\x01\x02" + auth[0x692:])
+
+
+@pytest.mark.parametrize("with_author", [True, False])
+def test_no_byte_can_be_another(with_author: bool):
+    """Reserved ones must be zero (56860, 8.18 and chapter 10)."""
+    block = IdBlock(DIGEST)
+    auth = id_block.encode_auth(id_blocks.sign(block, memory_key(), memory_key() if with_author else None))
+    encoded = id_block.encode_block(block)
+    for at in range(0, len(auth), 5):
+        with pytest.raises((FormatError, MismatchError)):
+            id_blocks.verify(encoded, auth[:at] + bytes([auth[at] ^ 0x20]) + auth[at + 1 :])
+    for at in range(len(encoded)):
+        with pytest.raises((FormatError, MismatchError)):
+            id_blocks.verify(encoded[:at] + bytes([encoded[at] ^ 1]) + encoded[at + 1 :], auth)
+
+
+def test_another_version_of_the_block_is_refused():
+    key = memory_key()
+    block = IdBlock(DIGEST, version=2)
+    with pytest.raises(FormatError, match="version 2"):
+        id_blocks.verify(id_block.encode_block(block), id_block.encode_auth(id_blocks.sign(block, key)))
 
 
 def test_an_authentication_without_an_author_holds():
@@ -118,18 +140,22 @@ def pem(name: str) -> str:
 
 
 def test_a_block_is_made_from_files_and_verified(bench: Path):
-    made = make(
+    completed = make(
         bench, "--measurement", DIGEST.hex(), "--id-key", pem("id"), "--author-key", f"{{ {pem('author')} }}",
         "--svn", "7", "-o", "guest", "--json",
     )  # fmt: skip
-    assert made.code == 0, made.err
-    facts = json.loads(made.out)
+    assert completed.code == 0, completed.err
+    facts = json.loads(completed.out)
+    assert complaints(facts, "id-block make", "coco") == []
+    assert schema_of("id-block verify", "coco") == schema_of("id-block make", "coco")
+
     verify = ("--plugin", "coco", "id-block", "verify", "guest.id-block", "guest.id-auth")
     digests = ("--id-key-digest", facts["id-key-digest"], "--author-key-digest", facts["author-key-digest"])
-    found = invoke(bench, *verify, *digests, "--measurement", DIGEST.hex(), "--json")
-    assert found.code == 0, found.err
-    assert json.loads(found.out) == facts
-    assert (facts["svn"], facts["policy"]) == ("7", "0x30000")
+    verified = invoke(bench, *verify, *digests, "--measurement", DIGEST.hex(), "--json")
+    assert verified.code == 0, verified.err
+    assert json.loads(verified.out) == facts
+    assert (facts["svn"], facts["policy"]) == (7, 0x30000)
+
     refused(bench, *verify, "--measurement", "00" * 48, code=3)
     refused(bench, *verify, "--id-key-digest", facts["author-key-digest"], code=3)
 
@@ -137,16 +163,34 @@ def test_a_block_is_made_from_files_and_verified(bench: Path):
 def test_the_measurement_is_taken_from_a_launch(bench: Path):
     launch = ("--plugin", "coco", "launch", parts.get("ovmf-generic"), "--vcpu-model", "EPYC-Milan", "--json")
     (bench / "launch.json").write_text(invoke(bench, *launch).out)
-    made = make(bench, "--launch", "launch.json", "--id-key", pem("id"), "--json")
+    completed = make(bench, "--launch", "launch.json", "--id-key", pem("id"), "--json")
+
     (digest,) = [
         row["digest"]
         for row in json.loads((bench / "launch.json").read_text())["launches"]
         if row["technology"] == "sev-snp"
     ]
-    assert json.loads(made.out)["measurement"] == digest
+    assert json.loads(completed.out)["measurement"] == digest
+
     (bench / "many.json").write_text(invoke(bench, *launch, "--vcpus", "1,2").out)
     plugins = ("--plugin", "coco", "--plugin", "pem", "id-block", "make")
     assert "2 launch digests" in refused(bench, *plugins, "--launch", "many.json", "--id-key", pem("id"))
+
+
+@pytest.mark.parametrize("suffix", ["id-block", "id-auth"])
+def test_neither_file_replaces_a_key(bench: Path, suffix: str):
+    (bench / f"guest.{suffix}").hardlink_to(bench / "id.pem")
+    plugins = ("--plugin", "coco", "--plugin", "pem", "id-block", "make", "--measurement", DIGEST.hex())
+    error = refused(bench, *plugins, "--id-key", pem("id"), "-o", "guest")
+    assert "would replace the input" in error
+    assert (bench / f"guest.{suffix}").samefile(bench / "id.pem")
+
+
+def test_neither_file_replaces_the_launches(bench: Path):
+    launch = ("--plugin", "coco", "launch", parts.get("ovmf-generic"), "--vcpu-model", "EPYC-Milan", "--json")
+    (bench / "guest.id-auth").write_text(invoke(bench, *launch).out)
+    given = ("--plugin", "coco", "--plugin", "pem", "id-block", "make", "--id-key", pem("id"))
+    assert "would replace" in refused(bench, *given, "--launch", "guest.id-auth", "-o", "guest")
 
 
 MISTAKES = {
@@ -170,10 +214,10 @@ MISTAKES = {
 def test_a_mistake_is_one_error_and_writes_nothing(bench: Path, mistake: str):
     code, *arguments = MISTAKES[mistake]
     before = sorted(bench.iterdir())
-    made = make(bench, "-o", "guest", *arguments)
-    assert made.code == code, made
-    assert (made.out, made.err.lower().count("error:")) == ("", 1)
-    assert "Traceback" not in made.err
+    completed = make(bench, "-o", "guest", *arguments)
+    assert completed.code == code, completed
+    assert (completed.out, completed.err.lower().count("error:")) == ("", 1)
+    assert "Traceback" not in completed.err
     assert sorted(bench.iterdir()) == before
 
 
@@ -182,9 +226,9 @@ def test_files_that_are_no_id_blocks_are_refused(bench: Path):
 
 
 def test_a_block_without_an_author_has_no_digest_of_one(bench: Path):
-    made = make(bench, "--measurement", DIGEST.hex(), "--id-key", pem("id"), "-o", "guest")
-    assert re.search(r"author-key-digest +-\n", made.out)
-    shown = re.search(r"id-key-digest +([0-9a-f]{96})", made.out)
+    completed = make(bench, "--measurement", DIGEST.hex(), "--id-key", pem("id"), "-o", "guest")
+    assert re.search(r"author-key-digest +-\n", completed.out)
+    shown = re.search(r"id-key-digest +([0-9a-f]{96})", completed.out)
     assert shown
     key = (bench / "guest.id-auth").read_bytes()[0x240 : 0x240 + 1028]
     assert shown[1] == hashlib.sha384(key).hexdigest()
@@ -212,6 +256,7 @@ def offline(bench: Path) -> Path:
         openssl(bench, "pkey", "-in", f"{name}.pem", "-pubout", "-out", f"{name}.pub")
     keys = ("--id-key", "id.pub", "--author-key", "author.pub")
     printed = invoke(bench, "--plugin", "coco", "id-block", "digests", "--measurement", DIGEST.hex(), *keys)
+    assert complaints(json.loads(printed.out), "id-block digests", "coco") == []
     (bench / "digests.json").write_text(printed.out)
     return bench
 
@@ -222,10 +267,18 @@ ATTACH = ("--plugin", "coco", "id-block", "attach", "digests.json", "-o", "guest
 def test_a_block_is_signed_where_the_keys_are(offline: Path):
     sign_elsewhere(offline, offline / "digests.json", "id", "author")
     facts = json.loads(invoke(offline, *ATTACH, "--json").out)
+    assert complaints(facts, "id-block attach", "coco") == []
     block, auth = (offline / f"guest.{name}" for name in ("id-block", "id-auth"))
-    found, keys = id_blocks.verify(block.read_bytes(), auth.read_bytes())
-    assert found == IdBlock(DIGEST)
+    decoded, keys = id_blocks.verify(block.read_bytes(), auth.read_bytes())
+    assert decoded == IdBlock(DIGEST)
     assert facts["id-key-digest"] == id_blocks.key_digest(keys.id_key).hex()
+
+
+def test_neither_file_replaces_the_document(offline: Path):
+    sign_elsewhere(offline, offline / "digests.json", "id", "author")
+    (offline / "digests.json").rename(offline / "guest.id-block")
+    given = ("--plugin", "coco", "id-block", "attach", "guest.id-block", "-o", "guest")
+    assert "would replace" in refused(offline, *given)
 
 
 def test_a_signature_that_is_missing_is_named_with_its_digest(offline: Path):

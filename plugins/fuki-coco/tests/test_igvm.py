@@ -6,10 +6,10 @@ from struct import pack
 import parts
 import pytest
 from fuki_build.errors import FormatError
-from fuki_build.formats import ovmf
-from fuki_build.formats.ovmf import SevKind
+from fuki_build.formats.confidential import ovmf
+from fuki_build.formats.confidential.ovmf import SevKind
 from fuki_build.formats.reader import Reader
-from fuki_build.hooks import LaunchParameters, Prediction
+from fuki_build.hooks import LaunchParameters, LaunchPrediction
 from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vcpu_types import CPU_SIGS
 from sevsnpmeasure.vmsa import VMSA
@@ -22,10 +22,10 @@ VMSA_ADDRESS = 0xFFFFFFFFF000
 SECRETS, CPUID = 1, 2
 
 
-def predict(file: bytes, *vmms: str) -> Prediction:
-    found = SevSnp().predict(file, LaunchParameters(vmms=vmms or ("qemu", "hyperv")))
-    assert found is not None
-    return found
+def predict(file: bytes, *vmms: str) -> LaunchPrediction:
+    prediction = SevSnp().predict(file, LaunchParameters(vmms=vmms or ("qemu", "hyperv")))
+    assert prediction is not None
+    return prediction
 
 
 def as_igvm(build: str, model: str) -> bytes:
@@ -68,9 +68,9 @@ def chain(*pages: tuple[int, int, bytes]) -> str:
 def test_an_empty_page_is_zeros_under_hyper_v_and_a_zero_page_under_kvm():
     headers = [written.platform(1, written.SEV_SNP), written.page(0x1000, 0), written.context(VMSA_ADDRESS, 0)]
     headers[2] = written.context(VMSA_ADDRESS, written.data_offset(headers))
-    found = {d.vmm: d.digest for d in predict(written.build(headers, b"\x01" * 4096)).digests}
+    digests = {d.vmm: d.digest for d in predict(written.build(headers, b"\x01" * 4096)).digests}
     registers = (2, VMSA_ADDRESS, b"\x01" * 4096)
-    assert found == {
+    assert digests == {
         "qemu": chain((3, 0x1000, b""), registers),
         "hyperv": chain((1, 0x1000, bytes(4096)), registers),
     }
@@ -87,6 +87,7 @@ def test_each_kind_of_page_is_measured_as_what_it_is():
         written.page(0x5000, 0, mask=2),
         written.insert(0x6000),
     ]
+
     (digest,) = predict(written.build(headers), "hyperv").digests
     pages = [(5, 0x1000), (6, 0x2000), (4, 0x3000), (4, 0x6000), (4, 0x7000)]
     assert digest.digest == chain(*((kind, gpa, b"") for kind, gpa in pages))
@@ -108,21 +109,21 @@ def test_a_large_page_is_measured_in_small_ones():
     ],
 )
 def test_what_kvm_cannot_launch_is_told(ends: list[written.Header], reason: str):
-    found = predict(written.build([written.platform(1, written.SEV_SNP), *ends], bytes(8192)), "qemu")
-    assert not found.digests
-    assert reason in found.notes[0].message
+    prediction = predict(written.build([written.platform(1, written.SEV_SNP), *ends], bytes(8192)), "qemu")
+    assert not prediction.digests
+    assert reason in prediction.notes[0].message
 
 
 def test_other_hypervisors_launch_no_igvm_files():
-    found = predict(as_igvm("ovmf-2025", "EPYC"), "ec2")
-    assert (found.digests, found.notes[0].message) == ((), "ec2 does not launch IGVM files")
+    prediction = predict(as_igvm("ovmf-2025", "EPYC"), "ec2")
+    assert (prediction.digests, prediction.notes[0].message) == ((), "ec2 does not launch IGVM files")
 
 
 def test_an_id_block_for_another_digest_is_told():
     headers = [written.platform(1, written.SEV_SNP), written.page(0x1000, 0), written.snp_id_block(b"\x22" * 48)]
-    found = predict(written.build(headers), "hyperv")
-    assert "22" * 48 in found.notes[0].message
-    right = written.snp_id_block(bytes.fromhex(found.digests[0].digest))
+    prediction = predict(written.build(headers), "hyperv")
+    assert "22" * 48 in prediction.notes[0].message
+    right = written.snp_id_block(bytes.fromhex(prediction.digests[0].digest))
     assert not predict(written.build([*headers[:2], right]), "hyperv").notes
 
 

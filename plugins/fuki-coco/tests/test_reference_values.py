@@ -11,12 +11,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fuki_build.errors import FormatError, SigningError
-from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchRecord, Prediction, from_document, to_document
+from fuki_build.hooks import (
+    LaunchDigest,
+    LaunchDocument,
+    LaunchNote,
+    LaunchPrediction,
+    LaunchRecord,
+    decode_document,
+    encode_json,
+    from_document,
+    to_document,
+)
 from msgspec.structs import replace
 from pycose.exceptions import CoseException
 from pycose.keys import EC2Key
 from pycose.messages import CoseMessage, Sign1Message
-from tests.support.command import invoke, succeed
+from tests.support.command import invoke, refused, succeed
 from tests.support.launch import FILE_KEY_PLUGIN, MemoryKey, memory_key, write_key
 from tests.support.plugins import install
 
@@ -28,7 +38,7 @@ RECORDS = [
         "ovmf",
         None,
         "44" * 32,
-        Prediction(
+        LaunchPrediction(
             (
                 LaunchDigest("sev-snp", "MEASUREMENT", "sha384", SNP, "qemu", 4, "EPYC-Milan", 1),
                 LaunchDigest("tdx", "MRTD", "sha384", MRTD, variant="single-pass"),
@@ -49,10 +59,12 @@ def diagnosed(data: bytes) -> str:
 
 def test_an_unsigned_corim_has_one_comid_with_a_triple_for_each_digest():
     text = diagnosed(corim.encode("acme", "41", RECORDS))
-    found = text.removeprefix('501({0:"acme/41/launch",1:[506(h\'').partition("'")
-    assert found[2] == ")]})"
-    comid = diagnosed(bytes.fromhex(found[0]))
+    comids = text.removeprefix('501({0:"acme/41/launch",1:[506(h\'').partition("'")
+    assert comids[2] == ")]})"
+    comid = diagnosed(bytes.fromhex(comids[0]))
+
     assert comid.startswith('{1:{0:"acme/launch"},4:{0:[')
+
     for vendor, model, register, values in (
         ("AMD", "SEV-SNP", "MEASUREMENT", f"{{2:[[7,h'{SNP}']],11:\"ovmf,qemu,EPYC-Milan,vCPUs:4\"}}"),
         ("Intel", "TDX", "MRTD", f"{{2:[[7,h'{MRTD}']],11:\"ovmf,single-pass\"}}"),
@@ -132,18 +144,20 @@ def test_registers_of_one_boot_stand_together():
         *(LaunchDigest("tdx", "RTMR1", "sha384", RTMR1, boot=boot) for boot in ("image@0", "image@1")),
         LaunchDigest("tdx", "RTMR2", "sha384", RTMR2, boot="image@1"),
     )
-    records = [replace(RECORDS[0], prediction=Prediction(digests))]
+    records = [replace(RECORDS[0], prediction=LaunchPrediction(digests))]
+
     assert json.loads(reference.contrast_manifest(records))["ReferenceValues"]["tdx"] == [
         {"MrTd": MRTD, "Rtmrs": ["", RTMR1, "", "00" * 48]},
         {"MrTd": MRTD, "Rtmrs": ["", RTMR1, RTMR2, "00" * 48]},
     ]
     assert reference.trustee_values(records) == {"mr_td": [MRTD], "rtmr_1": [RTMR1], "rtmr_2": [RTMR2]}
+
     (comid,) = re.findall(r"506\(h'([0-9a-f]+)'\)", diagnosed(corim.encode("acme", "41", records)))
     assert f"14:{{2:[[7,h'{RTMR2}']]}}" in diagnosed(bytes.fromhex(comid))
 
 
 def test_the_neutral_document_has_everything():
-    document = to_document(RECORDS)
+    document = json.loads(encode_json(to_document(RECORDS)))
     assert document["version"] == 1
     assert document["launches"][0] == {
         "firmware": "ovmf", "profile": None, "firmware-sha256": "44" * 32, "policy": None, "technology": "sev-snp",
@@ -154,7 +168,7 @@ def test_the_neutral_document_has_everything():
 
 
 def test_the_document_is_read_back_without_its_notes():
-    (record,) = from_document(json.loads(json.dumps(to_document(RECORDS))))
+    (record,) = from_document(decode_document(encode_json(to_document(RECORDS)), LaunchDocument))
     assert record == replace(RECORDS[0], prediction=replace(RECORDS[0].prediction, notes=()))
 
 
@@ -163,8 +177,8 @@ def test_the_document_is_read_back_without_its_notes():
     [None, [], {"version": 2, "launches": []}, {"version": 1}, {"version": 1, "launches": [{"digest": "x"}]}],
 )
 def test_what_is_no_document_of_launches_is_refused(document: object):
-    with pytest.raises(FormatError, match="no document of launches"):
-        from_document(document)
+    with pytest.raises(FormatError):
+        decode_document(json.dumps(document).encode(), LaunchDocument)
 
 
 @pytest.fixture
@@ -173,7 +187,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(install(tmp_path / "site", "pem", FILE_KEY_PLUGIN))
     place = tmp_path / "place"
     place.mkdir()
-    (place / "launch.json").write_text(json.dumps(to_document(RECORDS)))
+    (place / "launch.json").write_bytes(encode_json(to_document(RECORDS)))
     write_key(place / "key.pem", memory_key())
     return place
 
@@ -211,3 +225,10 @@ def test_a_mistake_of_the_verb_is_one_error(bench: Path, code: int, arguments: l
     outcome = invoke(bench, *VERB, *arguments, "-o", "values")
     assert (outcome.code, outcome.out, outcome.err.lower().count("error:")) == (code, "", 1)
     assert not (bench / "values").exists()
+
+
+@pytest.mark.parametrize("form", ["rvps", "contrast", "corim"])
+def test_reference_values_do_not_replace_what_they_are_made_of(tmp_path: Path, form: str):
+    (tmp_path / "launches.json").write_bytes(encode_json(to_document(RECORDS)))
+    error = refused(tmp_path, "--plugin", "coco", "reference-values", form, "launches.json", "-o", "./launches.json")
+    assert "would replace the input launches.json" in error

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import parts
 import pytest
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.hooks import DirectBoot, LaunchModel, LaunchParameters, Prediction
+from fuki_build.hooks import DirectBoot, LaunchModel, LaunchParameters, LaunchPrediction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sevsnpmeasure.vcpu_types import CPU_SIGS
@@ -24,10 +24,10 @@ MODELS = {"sev": Sev(), "sev-es": SevEs(), "sev-snp": SevSnp()}
 EVERY_VMM = tuple(VMMS)
 
 
-def predict(technology: str, build: str, parameters: LaunchParameters) -> Prediction:
-    found = MODELS[technology].predict(parts.get(build).read_bytes(), parameters)
-    assert found is not None
-    return found
+def predict(technology: str, build: str, parameters: LaunchParameters) -> LaunchPrediction:
+    prediction = MODELS[technology].predict(parts.get(build).read_bytes(), parameters)
+    assert prediction is not None
+    return prediction
 
 
 class Boot:
@@ -107,6 +107,7 @@ def test_any_launch_has_the_peer_s_digest(tmp_path: Path, guest: Guest):
     boots = (booted.boot if booted else None,)
     parameters = LaunchParameters((guest.vmm,), (guest.vcpus,), (guest.model,), (guest.features,), boots)
     (digest,) = predict(guest.technology, guest.build, parameters).digests
+
     firmware = parts.get(guest.build)
     peer = peer_digest(
         guest.technology,
@@ -117,6 +118,7 @@ def test_any_launch_has_the_peer_s_digest(tmp_path: Path, guest: Guest):
         guest.features,
         *(booted.files if booted else ()),
     )
+
     assert digest.digest == peer
 
 
@@ -147,11 +149,11 @@ def test_what_changes_no_digest_is_not_in_it(technology: str):
 
 @pytest.mark.parametrize("technology", ["sev", "sev-es", "sev-snp"])
 def test_hyper_v_launches_no_ovmf(technology: str):
-    found = predict(technology, "ovmf-generic", LaunchParameters(vmms=("hyperv",)))
-    assert not found.digests
-    assert found.notes
-    found = predict(technology, "ovmf-generic", LaunchParameters(vmms=("hyperv", "gce")))
-    assert len(found.digests) == 1
+    prediction = predict(technology, "ovmf-generic", LaunchParameters(vmms=("hyperv",)))
+    assert not prediction.digests
+    assert prediction.notes
+    prediction = predict(technology, "ovmf-generic", LaunchParameters(vmms=("hyperv", "gce")))
+    assert len(prediction.digests) == 1
 
 
 def test_a_signature_stands_for_its_cpu_model():

@@ -6,7 +6,7 @@ from typing import Any
 import parts
 import pytest
 from fuki_build.errors import FormatError, RecipeError
-from fuki_build.formats import ovmf
+from fuki_build.formats.confidential import ovmf
 from fuki_build.hooks import DirectBoot, LaunchParameters, Svsm
 from sevsnpmeasure import guest, vmsa
 from sevsnpmeasure.sev_mode import SevMode

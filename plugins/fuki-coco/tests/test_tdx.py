@@ -8,8 +8,8 @@ from struct import unpack_from
 
 import parts
 import pytest
-from fuki_build.formats import igvm
-from fuki_build.hooks import DirectBoot, LaunchParameters, Prediction, RuntimeRegister
+from fuki_build.formats.confidential import igvm
+from fuki_build.hooks import DirectBoot, LaunchParameters, LaunchPrediction, RuntimeRegister
 from tests.support import igvm as written
 
 from fuki_coco.tdx import Tdx
@@ -17,30 +17,34 @@ from fuki_coco.tdx import Tdx
 BUILDS = ("ovmf-generic", "ovmf-amdsev", "ovmf-inteltdx", "ovmf-2025", "ovmf-2022")
 
 
-def predict(firmware: bytes, parameters: LaunchParameters | None = None) -> Prediction:
-    found = Tdx().predict(firmware, parameters or LaunchParameters())
-    assert found is not None
-    return found
+def predict(firmware: bytes, parameters: LaunchParameters | None = None) -> LaunchPrediction:
+    prediction = Tdx().predict(firmware, parameters or LaunchParameters())
+    assert prediction is not None
+    return prediction
 
 
 def mrtd_by_the_book(firmware: bytes, *, two_pass: bool) -> str:
     """TDH.MEM.PAGE.ADD and TDH.MR.EXTEND of every TDVF section, as the module specification words them."""
     table = firmware.index(b"TDVF")
     (count,) = unpack_from("<I", firmware, table + 12)
+
     operations: list[list[tuple[str, int, bytes]]] = []
     for number in range(count):
         offset, _, address, size, _, attributes = unpack_from("<IIQQII", firmware, table + 16 + 32 * number)
         if attributes & 2:
             continue
+
         section = []
         for page in range(0, size, 4096):
             section.append(("add", address + page, b""))
             if attributes & 1:
                 chunks = range(page, page + 4096, 256)
                 section += [("extend", address + at, firmware[offset + at : offset + at + 256]) for at in chunks]
+
         if two_pass:
             section.sort(key=lambda operation: operation[0] == "extend")  # stable: adds first, each kind in order
         operations.append(section)
+
     digest = hashlib.sha384()
     for section in operations:
         for name, address, content in section:
@@ -55,8 +59,8 @@ def mrtd_by_the_book(firmware: bytes, *, two_pass: bool) -> str:
 @pytest.mark.parametrize("build", BUILDS)
 def test_mrtd_follows_the_specification_in_both_orders(build: str):
     firmware = parts.get(build).read_bytes()
-    found = {digest.variant: digest.digest for digest in predict(firmware).digests}
-    assert found == {
+    digests = {digest.variant: digest.digest for digest in predict(firmware).digests}
+    assert digests == {
         "single-pass": mrtd_by_the_book(firmware, two_pass=False),
         "two-pass": mrtd_by_the_book(firmware, two_pass=True),
     }
@@ -70,15 +74,15 @@ def test_mrtd_depends_on_no_parameter():
 
 
 def test_gce_has_one_order():
-    found = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("gce",)))
-    assert [digest.variant for digest in found.digests] == ["single-pass"]
+    prediction = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("gce",)))
+    assert [digest.variant for digest in prediction.digests] == ["single-pass"]
 
 
 def test_hypervisors_without_tdx_are_named():
-    found = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("ec2",)))
-    assert (found.digests, found.notes[0].message) == ((), "ec2 launches no guests under Intel TDX")
-    found = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("ec2", "qemu")))
-    assert len(found.digests) == 2
+    prediction = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("ec2",)))
+    assert (prediction.digests, prediction.notes[0].message) == ((), "ec2 launches no guests under Intel TDX")
+    prediction = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("ec2", "qemu")))
+    assert len(prediction.digests) == 2
 
 
 def test_the_variables_are_not_in_mrtd_but_the_code_is():
@@ -93,14 +97,14 @@ def test_the_variables_are_not_in_mrtd_but_the_code_is():
 def test_rtmr1_of_a_kernel_that_the_hypervisor_boots_is_a_replay_of_edk2_s_events():
     kernel = hashlib.sha384(b"kernel").digest()
     boot = DirectBoot("main", b"", b"", b"", kernel)
-    found = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(boots=(boot,)))
+    prediction = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(boots=(boot,)))
     register = bytes(48)
     # TdTcg2Dxe, in order: the image, EV_EFI_ACTION, EV_SEPARATOR, and two EV_EFI_ACTIONs of ExitBootServices.
     events = ["Calling EFI Application from Boot Option", "\0\0\0\0"]
     events += ["Exit Boot Services Invocation", "Exit Boot Services Returned with Success"]
     for digest in (kernel, *(hashlib.sha384(event.encode()).digest() for event in events)):
         register = hashlib.sha384(register + digest).digest()
-    assert [(d.register, d.boot, d.digest) for d in found.digests if d.boot] == [("RTMR1", "main", register.hex())]
+    assert [(d.register, d.boot, d.digest) for d in prediction.digests if d.boot] == [("RTMR1", "main", register.hex())]
 
 
 def test_runtime_registers_are_told_as_the_core_predicts_them_and_reasons_once():
@@ -111,22 +115,29 @@ def test_runtime_registers_are_told_as_the_core_predicts_them_and_reasons_once()
         RuntimeRegister("RTMR2", "image@1", None, "no one knows"),
         RuntimeRegister("RTMR2", "image@2", None, "no one knows"),
     )
+
     boot = DirectBoot("image", b"", b"", b"", bytes(48))
     parameters = LaunchParameters(boots=(boot,), runtime=registers)
-    found = predict(parts.get("ovmf-inteltdx").read_bytes(), parameters)
-    assert [(d.register, d.boot, d.digest) for d in found.digests if d.boot] == [
+    prediction = predict(parts.get("ovmf-inteltdx").read_bytes(), parameters)
+
+    assert [(d.register, d.boot, d.digest) for d in prediction.digests if d.boot] == [
         ("RTMR1", "image@0", "00" * 48), ("RTMR2", "image@0", "01" * 48), ("RTMR1", "image@1", "00" * 48),
     ]  # fmt: skip
-    messages = [note.message for note in found.notes]
+
+    messages = [note.message for note in prediction.notes]
     assert [message.split()[0] for message in messages] == ["RTMR0", "RTMR2", "RTMR3"]
     assert messages[1] == "RTMR2 of image@1, image@2 cannot be told: no one knows"
 
 
 def test_under_hyper_v_runtime_registers_are_not_told():
     register = RuntimeRegister("RTMR2", "disk", bytes(48))
-    found = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("hyperv",), runtime=(register,)))
-    assert {digest.register for digest in found.digests} == {"MRTD"}
-    assert any("RTMR2 of disk cannot be told" in note.message and "paravisor" in note.message for note in found.notes)
+    prediction = predict(
+        parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(vmms=("hyperv",), runtime=(register,))
+    )
+    assert {digest.register for digest in prediction.digests} == {"MRTD"}
+    assert any(
+        "RTMR2 of disk cannot be told" in note.message and "paravisor" in note.message for note in prediction.notes
+    )
 
 
 def test_the_registers_that_files_do_not_decide_are_named():

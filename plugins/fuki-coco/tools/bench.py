@@ -30,8 +30,8 @@ COUNTS = tuple(range(1, 65))
 def ours() -> list[str]:
     image_pages.cache_clear()
     parameters = LaunchParameters(vcpus=COUNTS, cpu_models=MODELS)
-    found = [SevSnp().predict(parts.get(build).read_bytes(), parameters) for build in BUILDS]
-    return [digest.digest for prediction in found if prediction for digest in prediction.digests]
+    predictions = [SevSnp().predict(parts.get(build).read_bytes(), parameters) for build in BUILDS]
+    return [digest.digest for prediction in predictions if prediction for digest in prediction.digests]
 
 
 def theirs() -> list[str]:
@@ -59,15 +59,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time SEV-SNP digests against sev-snp-measure.")
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
+
     equal = ours() == theirs()
-    found = {run: [seconds(run) for _ in range(rounds)] for run in (ours, command, theirs)}
-    medians = {run: statistics.median(times) for run, times in found.items()}
+    timings = {run: [seconds(run) for _ in range(rounds)] for run in (ours, command, theirs)}
+    medians = {run: statistics.median(times) for run, times in timings.items()}
+
     print("| digests | seconds | sev-snp-measure, times as long |")
     print("|---|---|---|")
     for name, run in (("fuki, as a library", ours), ("fuki launch, the process", command)):
         print(f"| {name} | {medians[run]:.3f} | {medians[theirs] / medians[run]:.0f} |")
     print(f"| sev-snp-measure, as a library | {medians[theirs]:.2f} | 1 |")
     print(f"\n{len(BUILDS) * len(MODELS) * len(COUNTS)} digests, {'all equal' if equal else 'NOT EQUAL'}")
+
     sys.exit(not equal)
 
 

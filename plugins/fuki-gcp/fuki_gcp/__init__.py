@@ -18,5 +18,5 @@ class ComputeEngine(TablePlatform):
 
 
 @hookimpl
-def fuki_platforms() -> Sequence[Platform]:
-    return [ComputeEngine()]
+def fuki_platforms() -> Sequence[type[Platform]]:
+    return [ComputeEngine]

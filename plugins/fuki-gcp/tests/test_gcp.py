@@ -60,7 +60,7 @@ def test_a_recipe_that_forces_types_gets_the_ids_of_all_of_them(recipe: Path):
     assert done.returncode == 0, done.stderr
     devices = json.loads(done.stdout)["images"][0]["devices"]
     assert {chid for device in devices for chid in device["chids"]} == set(IDS.values())
-    assert {(device["name"], device["key"]) for device in devices} == {("Google Compute Engine", "ovmf-gcp")}
+    assert {(device["name"], device["fwid"]) for device in devices} == {("Google Compute Engine", "ovmf-gcp")}
 
 
 def test_a_recipe_that_does_not_load_the_plugin_is_told_how(recipe: Path):

@@ -1,6 +1,6 @@
 """Keys in clouds: the signing backends `aws-kms`, `gcp-kms` and `azure-key-vault`.
 
-Each service's client is an extra of the distribution, and imported only when a key there is opened.
+Each service's client is an extra of the distribution, and is imported only when one of its keys is opened.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ def _client(backend: str, extra: str) -> Iterator[None]:
 
 
 class _CloudSigner(KeySigner):
-    """A preview needs no more than the certificates; nothing is asked for them."""
+    """A preview needs only the certificates, for which no service is contacted."""
 
     def certificates(self, options: CertificateOptions, context: SigningContext) -> Sequence[bytes]:
         return context.certificates(options)

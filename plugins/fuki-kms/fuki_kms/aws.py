@@ -1,26 +1,33 @@
-"""AWS KMS, through boto3. Source: the API's reference, and the service model that botocore has of it."""
+"""AWS KMS, through boto3. Sources: the API's reference, and botocore's service model."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import boto3
 from botocore import exceptions
+from botocore.awsrequest import AWSHTTPConnection, AWSHTTPSConnection
 from botocore.config import Config
+from botocore.httpsession import URLLib3Session
 from botocore.parsers import ResponseParserError
+from botocore.utils import get_environ_proxies
 from fuki_build.errors import SigningError
 from fuki_build.hooks import SigningContext
+from fuki_build.network import is_local
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fuki_kms.options import AwsOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT, RemoteKey, Service, check_endpoint
+from fuki_kms.transport import BoundedConnection, call, refuse_clear
 
 _ARN = re.compile(r"arn:[^:]+:kms:([^:]+):")
 _ALGORITHMS = {
     f"{scheme}_SHA_{size}": f"sha{size}" for scheme in ("RSASSA_PKCS1_V1_5", "ECDSA") for size in (256, 384, 512)
 }
-"""The service's signing algorithms that images use, and the digests of each."""
+"""The service's signing algorithms that images use, with the digest of each."""
 
 _SERVICE = Service(
     name="AWS KMS",
@@ -47,6 +54,9 @@ _OF_SERVICE: dict[str, Callable[[Service], SigningError]] = {
     "UnrecognizedClientException": Service.bad_credentials,
     "ThrottlingException": Service.throttled,
 }
+_SKEWED = ("RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed")
+_OUT_OF_TIME = re.compile(r"Signature (?:expired|not yet current)")
+"""The service's message for a time problem, whose error code is that of all wrong signatures."""
 _WITHOUT_CREDENTIALS = (
     exceptions.CredentialRetrievalError,
     exceptions.NoCredentialsError,
@@ -57,7 +67,7 @@ _WITHOUT_CREDENTIALS = (
 
 
 class _Client(Protocol):
-    """What is used of boto3's client, which is made at run time from the service model."""
+    """The part used of boto3's client, which is generated at run time from the service model."""
 
     def get_public_key(self, *, KeyId: str) -> Mapping[str, Any]: ...  # noqa: N803
 
@@ -72,9 +82,10 @@ class AwsKey(RemoteKey):
     def __init__(self, client: _Client, name: str, certificates: list[bytes]) -> None:
         with _problems(name):
             answer = client.get_public_key(KeyId=name)
-            # An alias may be given to another key at any time; signed is with the one whose public key is known.
+            # An alias may be moved to another key at any time, so signing uses the id of the key with this public key.
             self._id: str = answer["KeyId"]
             public_key: bytes = answer["PublicKey"]
+
         self._client = client
         self._algorithms = {
             _ALGORITHMS[algorithm]: algorithm
@@ -99,6 +110,7 @@ def open_key(options: AwsOptions, context: SigningContext) -> AwsKey:
     arn = _ARN.match(options.key)
     if region is None and arn:
         region = arn[1]
+
     shared = ("aws-kms", region, options.profile, options.endpoint_url)
     client = context.once(shared, lambda: closing(_connect(options, region)))
     return AwsKey(client, options.key, context.certificates(options))
@@ -111,34 +123,78 @@ def _connect(options: AwsOptions, region: str | None) -> _Client:
         read_timeout=READ_TIMEOUT,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     )
+
     with _problems(options.key):
         session = boto3.session.Session(profile_name=options.profile, region_name=region)
+        # The session also makes the clients for assuming roles.
+        session.events.register("before-send", _Sender(session))
         client: _Client = session.client("kms", endpoint_url=endpoint, config=config)
     return client
+
+
+class _HttpPool(HTTPConnectionPool):
+    class ConnectionCls(BoundedConnection, AWSHTTPConnection):  # type: ignore[misc]
+        pass
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    class ConnectionCls(BoundedConnection, AWSHTTPSConnection):  # type: ignore[misc]
+        pass
+
+
+class _Session(URLLib3Session):  # type: ignore[misc]
+    """botocore's own HTTP session, with connections that have limits."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as botocore has them
+        super().__init__(*args, **kwargs)
+        self._pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        self._manager.pool_classes_by_scheme = self._pool_classes_by_scheme
+
+
+class _Sender:
+    """Sends the requests of all clients of a session."""
+
+    def __init__(self, session: Any) -> None:  # noqa: ANN401 - boto3 has no types
+        self._verify = session._session.get_config_variable("ca_bundle") or True  # noqa: SLF001 - no other way
+        self._sessions: dict[str, _Session] = {}
+
+    def __call__(self, request: Any, **_: object) -> Any:  # noqa: ANN401 - of botocore
+        refuse_clear(request.url, request.headers, _SERVICE)
+        origin = request.url.partition("://")[0] + "://" + urlsplit(request.url).netloc
+        if origin not in self._sessions:
+            proxies = {} if is_local(request.url) else get_environ_proxies(request.url)
+            timeouts = CONNECT_TIMEOUT, READ_TIMEOUT
+            self._sessions[origin] = _Session(verify=self._verify, proxies=proxies, timeout=timeouts)
+        return self._sessions[origin].send(request)
 
 
 @contextmanager
 def _problems(key: str) -> Iterator[None]:
     """Turn boto3's errors into one that says nothing of the request; they may quote it."""
     try:
-        yield
+        with call(_SERVICE):
+            yield
     except exceptions.ClientError as error:
         raise _of_answer(error, key) from None
     except exceptions.BotoCoreError as error:
         raise _of_client(error) from None
     except (AttributeError, KeyError, TypeError, ValueError, ResponseParserError):
-        # boto3 trips over an answer of another form, and does not ask for the fields that it should have.
+        # boto3 fails on an answer of another form, and does not check for required fields.
         raise _SERVICE.garbled() from None
 
 
 def _of_answer(error: exceptions.ClientError, key: str) -> SigningError:
     code = error.response.get("Error", {}).get("Code", "")
-    if error.operation_name not in ("GetPublicKey", "Sign"):  # a role was to be assumed
+
+    if code in _SKEWED or _OUT_OF_TIME.search(error.response.get("Error", {}).get("Message", "")):
+        return _SERVICE.skewed()
+    if error.operation_name not in ("GetPublicKey", "Sign"):  # a failure to assume a role
         return _SERVICE.bad_credentials()
     if code in _OF_KEY:
         return _OF_KEY[code](_SERVICE, key)
     if code in _OF_SERVICE:
         return _OF_SERVICE[code](_SERVICE)
+
     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _SERVICE.broken()
     return _SERVICE.refused(code)
@@ -155,6 +211,7 @@ def _of_client(error: exceptions.BotoCoreError) -> SigningError:
             return _SERVICE.untrusted("AWS_CA_BUNDLE")
         case exceptions.ConnectionError() | exceptions.HTTPClientError():
             return _SERVICE.unreachable()
+
     if isinstance(error, _WITHOUT_CREDENTIALS):
         return _SERVICE.without_credentials()
     hint = "look at AWS's configuration files, and at the environment variables that begin with AWS_"

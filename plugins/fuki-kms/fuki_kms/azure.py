@@ -1,4 +1,4 @@
-"""Azure Key Vault and Managed HSM, through Azure's clients. Source: the REST API's reference and error codes."""
+"""Azure Key Vault and Managed HSM, through Azure's clients. Sources: the REST API's reference and error codes."""
 
 import logging
 import re
@@ -15,6 +15,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from azure.core.pipeline.policies import RetryPolicy
+from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 from azure.keyvault.keys import KeyClient, KeyVaultKey
 from azure.keyvault.keys.crypto import CryptographyClient, SignatureAlgorithm
@@ -26,8 +27,10 @@ from fuki_build.hooks import SigningContext
 
 from fuki_kms.options import AzureOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, MAX_PAUSE, READ_TIMEOUT, RemoteKey, Service
+from fuki_kms.sessions import open_session
+from fuki_kms.transport import call
 
-# Each credential that is tried in vain is a warning, which would go to standard error.
+# Each unsuccessful credential is logged as a warning, which would go to standard error.
 logging.getLogger("azure").addHandler(logging.NullHandler())
 
 _IDENTIFIER = re.compile(r"(https://[\w.-]+(?::\d+)?)/keys/([0-9A-Za-z-]{1,127})(?:/([0-9A-Za-z]+))?/?", re.ASCII)
@@ -41,7 +44,7 @@ _CURVES: dict[str, tuple[type[ec.EllipticCurve], dict[str, SignatureAlgorithm]]]
     "P-256": (ec.SECP256R1, {"sha256": SignatureAlgorithm.es256}),
     "P-384": (ec.SECP384R1, {"sha384": SignatureAlgorithm.es384}),
 }
-"""By JSON Web Key's names: the curve, and what a key on it signs (RFC 7518, 3.4)."""
+"""Curve and signature algorithms of a key, by JSON Web Key's names of curves (RFC 7518, 3.4)."""
 
 _SERVICE = Service(
     name="Azure Key Vault",
@@ -52,6 +55,9 @@ _SERVICE = Service(
     usage="it must be RSA, or on the curve P-256 or P-384, and sign must be among its permitted operations",
     place="the vault, the name and the version",
 )
+
+_OUT_OF_TIME = "AADSTS700024"
+"""The code for an assertion that is outside the issuer's time window."""
 
 _OF_KEY: dict[str, Callable[[Service, str], SigningError]] = {
     "KeyDisabled": Service.disabled,
@@ -69,11 +75,11 @@ _OF_STATUS: dict[int, Callable[[Service], SigningError]] = {
 
 
 class _Retries(RetryPolicy[Any, Any]):
-    """A vault that is busy says when to come back; fuki does not wait for hours."""
+    """A busy vault says when to retry; fuki does not wait for hours."""
 
     def get_retry_after(self, response: Any) -> float | None:  # noqa: ANN401 - a response of azure-core
-        asked = super().get_retry_after(response)
-        return asked and min(asked, MAX_PAUSE)
+        pause = super().get_retry_after(response)
+        return pause and min(pause, MAX_PAUSE)
 
 
 class AzureKey(RemoteKey):
@@ -95,22 +101,38 @@ def open_key(options: AzureOptions, context: SigningContext) -> AzureKey:
     if not identifier:
         hint = "give https://VAULT.vault.azure.net/keys/NAME/VERSION"
         raise RecipeError("this is not the identifier of a key", where="key", hint=hint)
+
     vault, name, version = identifier.groups()
     credential = context.once("azure-key-vault", _identity)
+
     with _problems(options.key):
         keys = context.once(("azure-key-vault", vault), lambda: KeyClient(vault, credential, **_limits()))
         key = keys.get_key(name, version)
-        # The version that was found is the one that signs, should another become the current one meanwhile.
+
+        _check_identifier(str(key.id), options.key)
+        # Sign with this version, even if another one becomes the current one meanwhile.
         shared = ("azure-key-vault", key.id)
         client = context.once(shared, lambda: CryptographyClient(key, credential, **_limits()))
+
     return AzureKey(key, client, context.certificates(options))
+
+
+def _check_identifier(returned: str, asked: str) -> None:
+    """Refuse an answer about another key: its identifier is the address for subsequent digests and credentials."""
+    parts, requested = _IDENTIFIER.fullmatch(returned), _IDENTIFIER.fullmatch(asked)
+    if parts is None or requested is None or parts[3] is None:
+        raise _SERVICE.garbled()
+
+    same = (parts[1].lower(), parts[2].lower()) == (requested[1].lower(), requested[2].lower())
+    if not same or requested[3] not in {None, parts[3]}:
+        raise _SERVICE.garbled()
 
 
 def _identity() -> DefaultAzureCredential:
     limits = {"connection_timeout": CONNECT_TIMEOUT, "read_timeout": READ_TIMEOUT, "retry_total": ATTEMPTS - 1}
     try:
-        return DefaultAzureCredential(**limits)
-    except (OSError, ValueError):  # a variable with a value that cannot be, or the name of a file that cannot be read
+        return DefaultAzureCredential(transport=_transport(), **limits)
+    except (OSError, ValueError):  # a variable with an invalid value, or the name of an unreadable file
         raise _SERVICE.without_credentials() from None
 
 
@@ -119,13 +141,20 @@ def _limits() -> dict[str, Any]:
         "connection_timeout": CONNECT_TIMEOUT,
         "read_timeout": READ_TIMEOUT,
         "retry_policy": _Retries(retry_total=ATTEMPTS - 1),
+        "permit_redirects": False,
+        "transport": _transport(),
     }
+
+
+def _transport() -> RequestsTransport:
+    return RequestsTransport(session=open_session(_SERVICE), session_owner=False)
 
 
 def _public_key(key: KeyVaultKey) -> tuple[bytes, dict[str, SignatureAlgorithm]]:
     """A SubjectPublicKeyInfo in DER, and the service's algorithms by digest."""
     web_key: Any = key.key  # a JSON Web Key, with attributes by the names of RFC 7517
     operations = web_key.key_ops or ()
+
     try:
         if web_key.kty in ("RSA", "RSA-HSM") and "sign" in operations:
             numbers = rsa.RSAPublicNumbers(_integer(web_key.e), _integer(web_key.n))
@@ -134,8 +163,9 @@ def _public_key(key: KeyVaultKey) -> tuple[bytes, dict[str, SignatureAlgorithm]]
             curve, algorithms = _CURVES[web_key.crv]
             point = ec.EllipticCurvePublicNumbers(_integer(web_key.x), _integer(web_key.y), curve())
             return _der(point.public_key()), algorithms
-    except (TypeError, ValueError):  # numbers that are missing, or make no key
+    except (TypeError, ValueError):  # numbers that are missing or invalid
         raise _SERVICE.garbled() from None
+
     raise _SERVICE.not_for_signing(str(key.id))
 
 
@@ -148,25 +178,28 @@ def _der(key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey) -> bytes:
 
 
 def _to_der(signature: bytes) -> bytes:
-    """An ECDSA signature in DER from r and s one after the other (RFC 7518, 3.4)."""
+    """An ECDSA signature in DER from concatenated r and s (RFC 7518, 3.4)."""
     half = len(signature) // 2
     return encode_dss_signature(_integer(signature[:half]), _integer(signature[half:]))
 
 
 @contextmanager
 def _problems(key: str) -> Iterator[None]:
-    """Turn the clients' errors into one that says nothing of the request; they may quote it."""
+    """Turn the clients' errors into one without details of the request, which they may quote."""
     try:
-        yield
+        with call(_SERVICE):
+            yield
     except ClientAuthenticationError as error:
-        # Without an answer of the vault: no credential in the chain gave a token, for whatever reason.
+        if _OUT_OF_TIME in str(error):
+            raise _SERVICE.skewed() from None
+        # Without a response from the vault, no credential in the chain gave a token, for whatever reason.
         raise (_SERVICE.bad_credentials() if error.response else _SERVICE.without_credentials()) from None
     except HttpResponseError as error:
         raise _of_answer(error, key) from None
     except (ServiceRequestError, ServiceResponseError) as error:
         raise _of_transport(error) from None
     except (AzureError, AttributeError, TypeError, ValueError):
-        # The clients trip over an answer without the fields that it should have; a ValueError may also be a challenge
+        # The clients fail on an answer without required fields; a ValueError may also be a challenge
         # for a token that is not the vault's.
         raise _SERVICE.garbled() from None
 
@@ -176,6 +209,7 @@ def _of_answer(error: HttpResponseError, key: str) -> SigningError:
     for code in codes:
         if code in _OF_KEY:
             return _OF_KEY[code](_SERVICE, key)
+
     match error.status_code:
         case 403:
             return _SERVICE.denied(key)
@@ -185,11 +219,12 @@ def _of_answer(error: HttpResponseError, key: str) -> SigningError:
             return _OF_STATUS[status](_SERVICE)
         case 200:
             return _SERVICE.garbled()
+
     return _SERVICE.refused(codes[0] if codes else str(error.status_code))
 
 
 def _codes(error: HttpResponseError) -> list[str]:
-    """The codes of an answer's error, the innermost first."""
+    """The codes of an answer's error, innermost first."""
     inner = (error.error and error.error.innererror) or {}
     return [str(code) for code in (inner.get("code"), error.error and error.error.code) if code]
 

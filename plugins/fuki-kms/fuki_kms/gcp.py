@@ -1,7 +1,7 @@
 """Google Cloud KMS, through its REST API (v1) and google-auth.
 
-The generated client would bring gRPC and Protocol Buffers, ten times the size, for two requests; and it leaves checking
-the checksums to its caller, too. Source: the API's reference and discovery document.
+The generated client would bring gRPC and Protocol Buffers, ten times the size, for two requests, and would also leave
+checking the checksums to its caller. Sources: the API's reference and discovery document.
 """
 
 import base64
@@ -20,14 +20,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from fuki_build.errors import RecipeError, SigningError
 from fuki_build.hooks import SigningContext
 from google.auth import exceptions
-from google.auth.transport.requests import AuthorizedSession
-from requests.adapters import HTTPAdapter
+from google.auth.transport.requests import AuthorizedSession, Request
 from urllib3.util import Retry
 
 from fuki_kms.options import GcpOptions
 from fuki_kms.remote import ATTEMPTS, CONNECT_TIMEOUT, READ_TIMEOUT, RemoteKey, Service, check_endpoint
+from fuki_kms.sessions import mount, open_session
+from fuki_kms.transport import call
 
-# A metadata server that is not there is a warning, which would go to standard error.
+# A missing metadata server is logged as a warning, which would go to standard error.
 logging.getLogger("google").addHandler(logging.NullHandler())
 
 _NAME = re.compile(r"projects/[^/?#]+/locations/[^/?#]+/keyRings/[^/?#]+/cryptoKeys/[^/?#]+/cryptoKeyVersions/[0-9]+")
@@ -46,7 +47,7 @@ _SERVICE = Service(
 
 
 class _PublicKey(msgspec.Struct):
-    """What is looked at of the answer. 64-bit integers are strings in its JSON."""
+    """The fields used of the answer. 64-bit integers are strings in its JSON."""
 
     name: str
     pem: str
@@ -62,7 +63,7 @@ class _Signature(msgspec.Struct):
 
 
 class _Detail(msgspec.Struct):
-    """google.rpc.ErrorInfo, of which only the reason counts, or something else."""
+    """google.rpc.ErrorInfo, of which only the reason is used, or another type."""
 
     reason: str = ""
 
@@ -89,7 +90,7 @@ _OF_PRECONDITION: dict[str, Callable[[Service, str], SigningError]] = {
     "has incorrect key purpose": Service.not_for_signing,
     "is not enabled": Service.disabled,
 }
-"""By what the message says; the details of such an error are not documented."""
+"""By a part of the message; the details of such an error are not documented."""
 _OF_SERVICE: dict[str, Callable[[Service], SigningError]] = {
     "INTERNAL": Service.broken,
     "RESOURCE_EXHAUSTED": Service.throttled,
@@ -105,11 +106,14 @@ class GcpKey(RemoteKey):
         self._session = session
         self._url = f"{endpoint}/v1/{name}"
         answer = _ask(session, "GET", f"{self._url}/publicKey", None, name, _PublicKey)
+
         if not _is_same(answer.name, name) or not _is_intact(answer.pem.encode(), answer.pem_checksum):
             raise _SERVICE.garbled()
+
         algorithm = _ALGORITHM.fullmatch(answer.algorithm)
         if algorithm is None:
             raise _SERVICE.not_for_signing(name)
+
         super().__init__(name, _der(answer.pem), (f"sha{algorithm[1]}",), certificates)
 
     def request_signature(self, digest: bytes, algorithm: str) -> bytes:
@@ -117,6 +121,7 @@ class GcpKey(RemoteKey):
             "digest": {algorithm: base64.b64encode(digest).decode()},
             "digestCrc32c": str(google_crc32c.value(digest)),
         }
+
         answer = _ask(self._session, "POST", f"{self._url}:asymmetricSign", body, self.name, _Signature)
         intact = answer.digest_arrived and _is_intact(answer.signature, answer.signature_checksum)
         if not intact or not _is_same(answer.name, self.name):
@@ -128,6 +133,7 @@ def open_key(options: GcpOptions, context: SigningContext) -> GcpKey:
     if not _NAME.fullmatch(options.key):
         hint = "give projects/…/locations/…/keyRings/…/cryptoKeys/…/cryptoKeyVersions/…"
         raise RecipeError("this is not the resource name of a key version", where="key", hint=hint)
+
     endpoint = check_endpoint(options.endpoint, "endpoint")
     session = context.once("gcp-kms", _connect)
     return GcpKey(session, endpoint, options.key, context.certificates(options))
@@ -135,8 +141,9 @@ def open_key(options: GcpOptions, context: SigningContext) -> GcpKey:
 
 def _connect() -> AuthorizedSession:
     with _problems():
-        credentials, _ = google.auth.default(scopes=_SCOPES)
-    session = AuthorizedSession(credentials)
+        login = Request(open_session(_SERVICE, Retry(total=ATTEMPTS - 1, backoff_factor=0.5)))
+        credentials, _ = google.auth.default(scopes=_SCOPES, request=login)
+
     retry = Retry(
         total=ATTEMPTS - 1,
         allowed_methods=None,  # signing twice does no harm
@@ -145,13 +152,14 @@ def _connect() -> AuthorizedSession:
         respect_retry_after_header=False,  # it may ask for hours
         status_forcelist=(429, 500, 502, 503, 504),
     )
-    session.mount("https://", HTTPAdapter(max_retries=retry))
-    session.mount("http://", HTTPAdapter(max_retries=retry))
+
+    session = AuthorizedSession(credentials, auth_request=login)
+    mount(session, _SERVICE, retry)
     return session
 
 
 def _ask(session: AuthorizedSession, method: str, url: str, body: object, key: str, to: type[T]) -> T:
-    """One request, and what is looked at of its answer. Raises `SigningError`."""
+    """One request, and its decoded answer. Raises `SigningError`."""
     with _problems():
         response = session.request(
             method,
@@ -161,11 +169,12 @@ def _ask(session: AuthorizedSession, method: str, url: str, body: object, key: s
             timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
             max_allowed_time=ATTEMPTS * (CONNECT_TIMEOUT + READ_TIMEOUT),
         )
+
     try:
         if response.status_code != requests.codes.ok:
             raise _of_answer(msgspec.json.decode(response.content, type=_Failure).error, key)
         return msgspec.json.decode(response.content, type=to)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise _SERVICE.garbled() from None
 
 
@@ -174,41 +183,46 @@ def _of_answer(status: _Status, key: str) -> SigningError:
         for text, problem in _OF_PRECONDITION.items():
             if text in status.message:
                 return problem(_SERVICE, key)
+
     if any(detail.reason == "SERVICE_DISABLED" for detail in status.details):
         hint = "enable cloudkms.googleapis.com in the project that is charged for the requests"
         return SigningError("the API of Google Cloud KMS is not enabled", hint=hint)
+
     if status.status in _OF_KEY:
         return _OF_KEY[status.status](_SERVICE, key)
     if status.status in _OF_SERVICE:
         return _OF_SERVICE[status.status](_SERVICE)
+
     return _SERVICE.refused(status.status)
 
 
 @contextmanager
 def _problems() -> Iterator[None]:
-    """Turn what google-auth and requests raise into an error that says nothing of the request; they may quote it."""
+    """Turn google-auth's and requests' errors into one without details of the request, which they may quote."""
     try:
-        yield
+        with call(_SERVICE):
+            yield
     except exceptions.DefaultCredentialsError:
         raise _SERVICE.without_credentials() from None
     except (exceptions.TransportError, requests.RequestException) as error:
         raise _of_transport(error) from None
-    except exceptions.GoogleAuthError:
-        raise _SERVICE.bad_credentials() from None
+    except exceptions.GoogleAuthError as error:
+        # The issuer of tokens says this of an assertion outside its time window.
+        raise (_SERVICE.skewed() if "reasonable timeframe" in str(error) else _SERVICE.bad_credentials()) from None
 
 
 def _of_transport(error: BaseException) -> SigningError:
-    """A certificate that is not trusted, be it the service's or that of the issuer of tokens, or no connection."""
-    at: BaseException | None = error
-    while at is not None:
-        if isinstance(at, requests.exceptions.SSLError):
+    """Either the service's or the token issuer's certificate is not trusted, or there is no connection."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, requests.exceptions.SSLError):
             return _SERVICE.untrusted("REQUESTS_CA_BUNDLE")
-        at = at.__cause__
+        cause = cause.__cause__
     return _SERVICE.unreachable()
 
 
 def _is_same(one: str, other: str) -> bool:
-    """Whether names are of one key version; a project has a name and a number."""
+    """Whether two names refer to one key version; a project has both a name and a number."""
     return one.partition("/locations/")[2] == other.partition("/locations/")[2]
 
 

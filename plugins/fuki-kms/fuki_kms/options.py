@@ -1,4 +1,4 @@
-"""What a recipe says of a key in a cloud: where it is, never who may use it."""
+"""A recipe's options for a key in a cloud: its location, never credentials."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What the services have in common: how long they may take, what goes wrong with them, what a key must be."""
+"""Shared by all services: time limits, errors, and requirements on keys."""
 
 import re
 from abc import abstractmethod
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from fuki_build.errors import FormatError, RecipeError, SigningError
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningKey
 from msgspec import Struct
 
@@ -16,7 +16,7 @@ READ_TIMEOUT = 30
 """Seconds for one attempt."""
 ATTEMPTS = 3
 MAX_PAUSE = 5
-"""Seconds between two attempts, whatever the service asks for."""
+"""Longest pause in seconds between two attempts, whatever the service requests."""
 
 _CURVES = ("secp256r1", "secp384r1")
 _ENDPOINT = re.compile(r"https://[\w.-]+(:\d+)?/?|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?/?", re.ASCII)
@@ -24,7 +24,7 @@ _CODE = re.compile(r"[\w.:-]{1,80}", re.ASCII)
 
 
 def check_endpoint(url: str, where: str) -> str:
-    """A service's address, which may hold no user or password. Raises `RecipeError`, which does not repeat it."""
+    """A service's address without user and password. Raises `RecipeError`, which does not repeat the address."""
     if not _ENDPOINT.fullmatch(url):
         hint = "give https://HOST; http is for this machine only, because credentials go there"
         raise RecipeError("this is not the address of a service", where=where, hint=hint)
@@ -32,20 +32,20 @@ def check_endpoint(url: str, where: str) -> str:
 
 
 class Service(Struct, frozen=True):
-    """A service's names for things, and the errors that all services share.
+    """A service's terms, and the errors that all services share.
 
-    What a service says in its errors is not repeated: it may quote the request, credentials and all.
+    Texts from a service's own errors are not repeated: they may quote the request, including credentials.
     """
 
     name: str
     login: str
-    """How credentials are given."""
+    """How to provide credentials."""
     permissions: str
-    """What the identity needs to read the public key and to sign."""
+    """The permissions needed to read the public key and to sign."""
     usage: str
-    """What a signing key is made as."""
+    """How a signing key must be created."""
     place: str
-    """What else, besides its name, says where a key is."""
+    """What identifies a key besides its name."""
 
     def without_credentials(self) -> SigningError:
         return SigningError(f"there are no usable credentials for {self.name}", hint=self.login)
@@ -78,6 +78,14 @@ class Service(Struct, frozen=True):
         hint = "look at the network, at HTTPS_PROXY, and at the address of the service"
         return SigningError(f"{self.name} cannot be reached", hint=hint)
 
+    def slow(self) -> SigningError:
+        hint = "look at the network, and at the address of the service; what answers may be something else"
+        return SigningError(f"{self.name} does not answer in time", hint=hint)
+
+    def skewed(self) -> SigningError:
+        hint = "set this machine's clock, for instance with a time service: requests are signed with its time"
+        return SigningError(f"{self.name} does not accept the time of this machine", hint=hint)
+
     def untrusted(self, variable: str) -> SigningError:
         hint = f"{variable} names a file with further certificate authorities"
         return SigningError(f"the certificate of {self.name} is not trusted", hint=hint)
@@ -87,13 +95,13 @@ class Service(Struct, frozen=True):
         return SigningError(f"{self.name} gave an answer that cannot be right", hint=hint)
 
     def refused(self, code: str) -> SigningError:
-        """For what has no error of its own; the code is the service's."""
+        """An error of the service without a function of its own; `code` is the service's."""
         known = code if _CODE.fullmatch(code) else "without a reason"
         return SigningError(f"{self.name} refuses the request: {known}", hint="its documentation tells more")
 
 
 class RemoteKey(SigningKey):
-    """A key that stays in a service. `algorithms` are the digests that it signs, by hashlib's names."""
+    """A key that stays in a service. `algorithms` are the digests that it can sign, by hashlib's names."""
 
     service: ClassVar[Service]
 
@@ -109,6 +117,7 @@ class RemoteKey(SigningKey):
         if algorithm not in self.algorithms:
             hint = f"it signs {' and '.join(self.algorithms)}"
             raise SigningError(f"the key {self.name} does not sign {algorithm} digests", where="key", hint=hint)
+
         signature = self.request_signature(digest, algorithm)
         if not x509.verifies(self.public_key, signature, digest, algorithm):
             raise self.service.garbled()
@@ -116,11 +125,11 @@ class RemoteKey(SigningKey):
 
     @abstractmethod
     def request_signature(self, digest: bytes, algorithm: str) -> bytes:
-        """Have the service sign; the form is that of `SigningKey.sign`."""
+        """Have the service sign; returns a signature in the form of `SigningKey.sign`."""
 
 
 def _is_usable(public_key: bytes) -> bool:
-    """RSA, and the curves that firmware may know."""
+    """Whether a key is RSA, or on a curve that firmware may support."""
     try:
         key = x509.decode_public_key(public_key)
     except FormatError:

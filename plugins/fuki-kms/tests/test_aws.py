@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningContext, SigningKey
 from kms_fakes import aws
 from kms_fakes.internet import Request, Response
@@ -104,12 +104,12 @@ def test_another_endpoint_is_spoken_to_if_one_is_given(opened, aws_kms, internet
 def test_keys_of_one_region_share_a_client(opened, monkeypatch):
     import boto3
 
-    made = []
+    sessions = []
     session = boto3.session.Session
-    monkeypatch.setattr(boto3.session, "Session", lambda **options: made.append(options) or session(**options))
+    monkeypatch.setattr(boto3.session, "Session", lambda **options: sessions.append(options) or session(**options))
     opened("alias/rsa")
     opened("alias/p256")
-    assert len(made) == 1
+    assert len(sessions) == 1
 
 
 def test_the_certificates_are_those_of_the_recipe(opened, internet, tmp_path):
@@ -235,7 +235,7 @@ def test_a_service_that_does_not_answer_in_time_is_told(opened, internet, monkey
     monkeypatch.setattr("fuki_kms.aws.READ_TIMEOUT", 0.2)
     internet.fail(aws.HOST, *[lambda _: ended.wait(30) and Response(500)] * 3)
     try:
-        assert refused(opened, "alias/rsa").message == "AWS KMS cannot be reached"
+        assert refused(opened, "alias/rsa").message == "AWS KMS does not answer in time"
     finally:
         ended.set()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningContext, SigningKey
 from kms_fakes import azure
 from kms_fakes.internet import Response
@@ -231,7 +231,7 @@ def test_a_vault_that_does_not_answer_in_time_is_told(opened, internet, monkeypa
     monkeypatch.setattr("fuki_kms.azure.READ_TIMEOUT", 0.2)
     internet.fail(azure.VAULT, *[lambda _: ended.wait(30) and Response(500)] * 3)
     try:
-        assert refused(opened, "rsa").message == "Azure Key Vault cannot be reached"
+        assert refused(opened, "rsa").message == "Azure Key Vault does not answer in time"
     finally:
         ended.set()
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 import pytest
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningContext, SigningKey
 from kms_fakes import gcp
 from kms_fakes.internet import Response
@@ -214,7 +214,7 @@ def test_a_service_that_does_not_answer_in_time_is_told(opened, internet, monkey
         error = refused(key.sign, DIGESTS["sha256"], "sha256")
     finally:
         ended.set()
-    assert error.message == "Google Cloud KMS cannot be reached"
+    assert error.message == "Google Cloud KMS does not answer in time"
 
 
 def test_an_authority_that_nobody_trusts_is_told(opened, monkeypatch, refused):

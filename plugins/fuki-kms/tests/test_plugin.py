@@ -87,8 +87,8 @@ def signers(page: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("page", ["plugins/fuki-kms/README.md", "docs/how-to/sign-with-a-cloud-kms.md"])
 def test_the_recipes_of_the_page_have_options_that_the_backends_take(page):
-    found = signers(CHECKOUT / page)
-    assert {table["backend"] for table in found} == set(BACKENDS)
-    for table in found:
+    tables = signers(CHECKOUT / page)
+    assert {table["backend"] for table in tables} == set(BACKENDS)
+    for table in tables:
         backend = BACKENDS[table.pop("backend")]
         assert msgspec.convert(table, backend.Options).certificate

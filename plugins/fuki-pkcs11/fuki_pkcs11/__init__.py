@@ -32,17 +32,19 @@ class Pkcs11Signer(KeySigner):
     Options = Pkcs11Options
 
     def open(self, options: Pkcs11Options, context: SigningContext) -> SigningKey:
-        # python-pkcs11 and cryptography are slow to load; only what signs needs them.
+        # python-pkcs11 and cryptography are slow to load, and needed only for signing.
         from fuki_pkcs11.keys import open_key  # noqa: PLC0415
-        from fuki_pkcs11.modules import find_module, open_module  # noqa: PLC0415
+        from fuki_pkcs11.modules import LOCK, find_module, open_module  # noqa: PLC0415
         from fuki_pkcs11.tokens import log_in  # noqa: PLC0415
 
         uri = parse_key(options.key)
         path = find_module(options.module_path, uri, context.directory)
         module = open_module(path, context)
         source, where = (options.pin, "pin") if options.pin is not None else (_pin_source(uri), "key")
-        token = log_in(module, uri, source, where if source else "pin", context)
-        return open_key(token, uri, options, context)
+
+        with LOCK:
+            token = log_in(module, uri, source, where if source else "pin", context)
+            return open_key(token, uri, options, context)
 
     def certificates(self, options: Pkcs11Options, context: SigningContext) -> Sequence[bytes]:
         if options.certificate is not None:
@@ -51,31 +53,36 @@ class Pkcs11Signer(KeySigner):
 
 
 def parse_key(key: str) -> Pkcs11Uri:
-    """The URI of a private key. Raises `RecipeError`, which repeats no value: a PIN may stand in the wrong place."""
+    """The URI of a private key. Raises `RecipeError`, which repeats no value: a PIN may be in the wrong place."""
     with raised_as(RecipeError, "key", of=FormatError):
         uri = pkcs11_uri.decode(key)
+
     for attributes, table in ((uri.vendor, pkcs11_uri.PATH), (uri.vendor_query, pkcs11_uri.QUERY)):
         for name, _ in attributes:
-            # RFC 7512 leaves such attributes to vendors. Passing over one might find another key than the one meant.
+            # RFC 7512 leaves such attributes to vendors. Ignoring one might select another key than the one meant.
             hint = did_you_mean(name, table) or f"known here are: {', '.join(table)}"
             raise RecipeError(f"unknown attribute {name!r} in the PKCS #11 URI", where="key", hint=hint)
+
     if uri.type not in {None, ObjectType.PRIVATE}:
         hint = "leave 'type' out, or write type=private; the certificate is found beside the key"
         raise RecipeError(
             f"the PKCS #11 URI is not one of a private key, but has type={uri.type}", where="key", hint=hint
         )
+
     return uri
 
 
 def _pin_source(uri: Pkcs11Uri) -> str | None:
-    """The URI's `pin-source` as a source of secrets; a path or a file URI (RFC 7512, 2.4)."""
+    """The URI's `pin-source` as a source of secrets: a path or a file URI (RFC 7512, 2.4)."""
     source = uri.pin_source
     if source is None:
         return None
+
     if source.lower().startswith("file:"):
         parts = urlsplit(source)
         if parts.netloc.lower() in {"", "localhost"} and not (parts.query or parts.fragment):
             source = unquote(parts.path)
+
     if not source.startswith("/") or "\0" in source:
         hint = "write pin-source=file:/PATH, or use the option 'pin'"
         raise RecipeError("'pin-source' in the PKCS #11 URI is not the absolute path of a file", where="key", hint=hint)

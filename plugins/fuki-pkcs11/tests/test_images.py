@@ -125,17 +125,21 @@ def test_image_and_policies_need_one_login(recipe: Path, hsm, shim, fuki: Fuki):
     fuki("build")
     assert shim.count("C_Login") == 1
     assert shim.count("C_Sign ") == len(IMAGES) + 1
+
     extracted = fuki("inspect", IMAGES[0], "--extract", ".pcrpkey", "-o", "-").stdout
     key = load_pem_public_key(extracted.encode())
     assert key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == hsm.public_key("rsa3072")
+
     policy = json.loads(fuki("inspect", IMAGES[0], "--extract", ".pcrsig", "-o", "-").stdout)["sha256"][0]
     # A TPM's PolicyAuthorize checks a signature over the policy's digest, without a reference (TPM 2.0 part 3, 23.16).
     key.verify(base64.b64decode(policy["sig"]), bytes.fromhex(policy["pol"]), PKCS1v15(), SHA256())
+
     fuki("verify", IMAGES[0], "--certificate", "certificate.pem")
 
 
 def test_the_pin_is_asked_for_once_and_not_shown(recipe: Path, hsm, shim):
     (recipe / "fuki.toml").write_text(RECIPE.format(module=shim.module, pin=""))
+
     command = ["script", "--quiet", "--return", "--command", f"{sys.executable} -m fuki_build build", "/dev/null"]
     environment = {key: value for key, value in os.environ.items() if key != "FUKI_TEST_PIN"}
     with subprocess.Popen(
@@ -148,9 +152,11 @@ def test_the_pin_is_asked_for_once_and_not_shown(recipe: Path, hsm, shim):
             more = terminal.stdout.read(1)
             assert more, shown
             shown += more
+
         terminal.stdin.write(f"{hsm.pin}\n".encode())
         terminal.stdin.flush()
         shown += terminal.stdout.read()
+
     assert terminal.returncode == 0, shown
     assert shown.count(b"PIN") == 1
     assert hsm.pin.encode() not in shown
@@ -194,3 +200,26 @@ def test_debugging_output_does_not_hold_the_pin(recipe: Path, hsm, fuki: Fuki, m
     assert hsm.pin not in fuki("build", code=4).stderr
     (recipe / "fuki.toml").write_text(text.replace("object=nope", f"object=certified?pin-value={hsm.pin}"))
     assert hsm.pin not in fuki("build", code=2).stderr
+
+
+def test_two_threads_build_at_the_same_time_what_one_builds(recipe: Path, fuki: Fuki):
+    """In a process of its own: what went wrong here was a segmentation fault."""
+    fuki("build", "-o", "alone.efi", "--only", "uki")
+
+    script = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from pathlib import Path\n"
+        "from fuki_build import build, plan\n"
+        "def work(number):\n"
+        "    with plan(Path()) as planned:\n"
+        "        build(planned, only=['uki'], output=Path(f'{number}.efi'))\n"
+        "with ThreadPoolExecutor(2) as pool:\n"
+        "    list(pool.map(work, range(4)))\n"
+    )
+    command = [sys.executable, "-c", script]
+
+    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+    alone = (recipe / "alone.efi").read_bytes()
+    assert all((recipe / f"{number}.efi").read_bytes() == alone for number in range(4))

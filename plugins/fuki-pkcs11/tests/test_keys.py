@@ -121,8 +121,8 @@ def test_the_certificate_is_found_on_the_token(hsm, open_key: OpenKey):
 
 def test_intermediates_come_after_the_tokens_certificate(hsm, issuer, open_key: OpenKey, tmp_path: Path):
     (tmp_path / "issuer.der").write_bytes(issuer.certificate)
-    found = open_key("object=certified", intermediates=("issuer.der",)).certificates
-    assert found == [(hsm.directory / "certified.der").read_bytes(), issuer.certificate]
+    certificates = open_key("object=certified", intermediates=("issuer.der",)).certificates
+    assert certificates == [(hsm.directory / "certified.der").read_bytes(), issuer.certificate]
 
 
 def test_a_certificate_of_the_same_label_is_found_for_a_key_without_id(

@@ -92,7 +92,7 @@ def test_a_library_that_is_no_module(refused: Refused):
 
 def test_a_module_that_cannot_be_initialized(refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "nowhere.conf"))
-    error = refused("cannot be used: GeneralError")
+    error = refused("cannot be used: its device or service does not answer, or its configuration is wrong")
     assert error.hint
     assert "configuration" in error.hint
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from fuki_build.errors import SigningError
-from fuki_build.formats import x509
+from fuki_build.formats.asn1 import x509
 from fuki_build.hooks import SigningContext
 
 from fuki_pkcs11 import Pkcs11Options, Pkcs11Signer
@@ -29,11 +29,13 @@ def tpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     port = free_ports()
     command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={directory}", "--flags", "not-need-init,startup-clear"]
     command += ["--server", f"type=tcp,port={port}", "--ctrl", f"type=tcp,port={port + 1}"]
+
     environment = {
         "TPM2_PKCS11_STORE": str(directory),
         "TPM2_PKCS11_TCTI": f"swtpm:host=127.0.0.1,port={port}",
         "TSS2_LOG": "all+none",
     }
+
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(port + 1)
@@ -95,8 +97,10 @@ def test_a_key_in_a_tpm_signs(tpm: dict[str, str], context: SigningContext, labe
         check=True,
     )
     public_key = load_pem_public_key(exported.stdout).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
     key = Pkcs11Signer().open(options(label), context)
     assert key.public_key == public_key
+
     for algorithm in ("sha256", "sha384", "sha512"):
         digest = hashlib.new(algorithm, b"an image").digest()
         assert x509.verifies(public_key, key.sign(digest, algorithm), digest, algorithm)
@@ -106,3 +110,11 @@ def test_a_wrong_pin_is_told(context: SigningContext, monkeypatch: pytest.Monkey
     monkeypatch.setenv("FUKI_TEST_PIN", "Falsch-4711")
     with pytest.raises(SigningError, match="the PIN is wrong"):
         Pkcs11Signer().open(options("rsa"), context)
+
+
+def test_a_tpm_that_is_away_is_told(context: SigningContext, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TPM2_PKCS11_TCTI", "device:/dev/no-such-tpm")
+    with pytest.raises(SigningError, match="its device or service does not answer") as caught:
+        Pkcs11Signer().open(options("rsa"), context)
+    assert caught.value.hint
+    assert "/dev/tpmrm0" in caught.value.hint

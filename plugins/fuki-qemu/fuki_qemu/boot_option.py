@@ -2,13 +2,12 @@
 
 from uuid import UUID
 
-from fuki_build.formats import efi_signature_list, efi_time, variable_store
-from fuki_build.formats.authenticated_variable import VENDORS
-from fuki_build.formats.efi_signature_list import Kind
 from fuki_build.formats.reader import Reader
-from fuki_build.formats.variable_store import Variable
+from fuki_build.formats.uefi import efi_signature_list, efi_time, variable_store
+from fuki_build.formats.uefi.authenticated_variable import GLOBAL_VENDOR, VENDORS
+from fuki_build.formats.uefi.efi_signature_list import SignatureType
+from fuki_build.formats.uefi.variable_store import StoredVariable
 
-_GLOBAL = UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
 _OWNER = UUID("6a0f9c3e-3c6b-4d0e-9a53-2f0b8a7f5c11")
 """Marks the entry as ours."""
 _NON_VOLATILE, _BOOT, _RUNTIME = 1, 2, 4
@@ -27,7 +26,7 @@ def with_boot_option(store: bytes, path: str, options: str) -> bytes:
     devices = node + _END_OF_PATH
     option = _ACTIVE.to_bytes(4, "little") + len(devices).to_bytes(2, "little") + _text("fuki") + devices
     for title, data in (("Boot0000", option + _text(options)), ("BootOrder", bytes(2))):
-        variable = Variable(title, _GLOBAL, _NON_VOLATILE | _BOOT | _RUNTIME, efi_time.NONE, data)
+        variable = StoredVariable(title, GLOBAL_VENDOR, _NON_VOLATILE | _BOOT | _RUNTIME, efi_time.NONE, data)
         store = variable_store.assign(store, variable)
     return store
 
@@ -41,8 +40,10 @@ def with_trusted_hash(store: bytes, digest: bytes) -> bytes:
     old = next((v for v in found if (v.name, v.vendor) == ("db", VENDORS["db"])), None)
     if old is None:
         return store
-    more = efi_signature_list.encode([efi_signature_list.hash_list(Kind.SHA256, [digest], _OWNER)])
-    return variable_store.assign(store, Variable("db", old.vendor, old.attributes, old.timestamp, old.data + more))
+    more = efi_signature_list.encode([efi_signature_list.hash_list(SignatureType.SHA256, [digest], _OWNER)])
+    return variable_store.assign(
+        store, StoredVariable("db", old.vendor, old.attributes, old.timestamp, old.data + more)
+    )
 
 
 def _text(text: str) -> bytes:

@@ -4,17 +4,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from fuki_build import json_option
 from fuki_build.errors import FukiError, MismatchError
+from fuki_build.hooks import encode_json
 
 if TYPE_CHECKING:
     from fuki_build import Machine, PluginHost
 
-    from fuki_qemu.session import Booted, Wish
+    from fuki_qemu.session import Booted, BootRequest
+    from fuki_qemu.show import BootDocument
 
 _path = click.Path(path_type=Path)
 _VERIFY_TIMEOUT = 300.0
 """Seconds that a boot may take which nobody watches."""
 _LAST_LINES = 5
+
+
+def _document() -> "type[BootDocument]":
+    from fuki_qemu.show import BootDocument  # noqa: PLC0415
+
+    return BootDocument
 
 
 @click.command()
@@ -38,9 +47,10 @@ _LAST_LINES = 5
 @click.option("--memory", metavar="SIZE", default="1G", show_default=True, help="For instance 512M or 2G.")
 @click.option("--kvm/--no-kvm", default=None, help="Let KVM run the guest, or emulate it; by default what works.")
 @click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=1), help="End the guest after this time.")
+@click.option("--raw", is_flag=True, help="Let all escape sequences of the guest through to the terminal.")
 @click.option("--verify", is_flag=True, help="Hold what the guest measured against what was predicted.")
 @click.option("--keep", metavar="DIR", type=_path, help="Leave console, report and event log there.")
-@click.option("--json", "as_json", is_flag=True, help="Print a verdict as JSON, and no console.")
+@json_option(_document, "Print a verdict as JSON, and no console.")
 @click.pass_obj
 def boot(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -57,22 +67,24 @@ def boot(  # noqa: PLR0917 - click passes them by name
     memory: str,
     kvm: bool | None,
     timeout: float | None,
+    raw: bool,
     verify: bool,
     keep: Path | None,
     as_json: bool,
 ) -> None:
     """Boot IMAGE in QEMU, with UEFI firmware and a software TPM.
 
-    The console is on the terminal: end the guest from inside, or with Ctrl-C. With --verify a probe starts in place of
+    The console is on the terminal, of its escape sequences those that move the cursor and colour: end the guest from
+    inside, or with Ctrl-C. With --verify a probe starts in place of
     the initrd's first program; exit code 3 means that something was measured that was not predicted.
     """
     from fuki_build import new_host  # noqa: PLC0415 - slow to load
 
-    from fuki_qemu import session  # noqa: PLC0415
+    from fuki_qemu import guest, session  # noqa: PLC0415
 
     host = new_host(plugins)
     quiet = verify or as_json
-    wish = session.Wish(
+    request = session.BootRequest(
         image=image,
         machine=_machine(as_, host) if as_ else None,
         profile=profile,
@@ -86,9 +98,9 @@ def boot(  # noqa: PLR0917 - click passes them by name
         kvm=kvm,
         verify=verify,
         timeout=timeout if timeout or not quiet else _VERIFY_TIMEOUT,
-        interactive=not quiet,
+        screen=guest.Screen.NONE if quiet else guest.Screen.RAW if raw else guest.Screen.FILTERED,
     )
-    _tell(session.boot(wish, host, keep), wish, as_json=as_json)
+    _tell(session.boot(request, host, keep), request, as_json=as_json)
 
 
 def _machine(text: str, host: "PluginHost") -> "Machine":
@@ -100,36 +112,36 @@ def _machine(text: str, host: "PluginHost") -> "Machine":
     return machines[0]
 
 
-def _tell(booted: "Booted", wish: "Wish", *, as_json: bool) -> None:
+def _tell(booted: "Booted", request: "BootRequest", *, as_json: bool) -> None:
     """Say what came of it. Raises `FukiError` where the guest did not do what was asked for."""
     from fuki_qemu import show, verdict  # noqa: PLC0415
 
-    rows: tuple[verdict.Row, ...] = ()
+    rows: tuple[verdict.VerdictRow, ...] = ()
     if booted.prediction is not None and booted.report is not None:
         rows = verdict.compare(booted.layout, booted.machine, booted.prediction, booted.report)
     if as_json:
-        click.echo(show.as_json(booted, rows))
+        click.echo(encode_json(show.document(booted, rows)), nl=False)
     elif rows:
         show.print_table(booted, rows)
-    error = _error(booted, wish)
+    error = _error(booted, request)
     if error is not None:
         raise error
     if verdict.is_mismatch(rows):
-        raise MismatchError("the guest measured other things than predicted", where=str(wish.image))
+        raise MismatchError("the guest measured other things than predicted", where=str(request.image))
 
 
-def _error(booted: "Booted", wish: "Wish") -> FukiError | None:
+def _error(booted: "Booted", request: "BootRequest") -> FukiError | None:
     """What went wrong before there was anything to compare."""
     from fuki_qemu.guest import Ending  # noqa: PLC0415
 
-    where = str(wish.image)
+    where = str(request.image)
     last = "\n".join(line for line in booted.console.splitlines() if line.strip()).splitlines()[-_LAST_LINES:]
     hint = "the console ends with: " + " / ".join(last) if last else "the console is empty"
     match booted.outcome.ending:
         case Ending.REFUSED:
             return FukiError(f"the firmware did not start the image: {booted.outcome.reason}", where=where, hint=hint)
         case Ending.TIMEOUT if booted.report is None:
-            return FukiError(f"the guest was not done after {wish.timeout:g} seconds", where=where, hint=hint)
-    if wish.verify and booted.report is None:
+            return FukiError(f"the guest was not done after {request.timeout:g} seconds", where=where, hint=hint)
+    if request.verify and booted.report is None:
         return FukiError("the guest ended, and its probe told nothing", where=where, hint=hint)
     return None

@@ -1,9 +1,9 @@
 """An EFI system partition with an image, as a file."""
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from fuki_build import programs
 from fuki_build.errors import FukiError
 
 LOADER = "EFI/BOOT/BOOTX64.EFI"
@@ -30,7 +30,6 @@ def write(path: Path, image: Path, addons: Mapping[str, Path]) -> None:
 
 
 def _run(*command: object) -> None:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = done.stderr.strip() or f"exit code {done.returncode}"
-        raise FukiError(f"{command[0]} failed: {words}")
+    done = programs.run([str(word) for word in command], environment=programs.environment("TMPDIR"))
+    if done.code:
+        raise FukiError(f"{command[0]} failed: {done.last_lines(3) or done.how}")

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fuki_build import PluginHost, enrol_directory
-from fuki_build.errors import FormatError, FukiError
-from fuki_build.formats import secure_boot_support, variable_store
+from fuki_build import PluginHost, enroll_directory, read_small_file
+from fuki_build.errors import FormatError, FukiError, located
 from fuki_build.formats.documents import decode_json
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import secure_boot_support, variable_store
 from msgspec import Struct
 
 from fuki_qemu import tools
@@ -21,7 +21,7 @@ _VARIANTS = (".secboot", ".strictnx", ".ms", ".snakeoil")
 _MAX_SIZE = 64 * 1024 * 1024
 
 
-class Firmware(Struct, frozen=True):
+class QemuFirmware(Struct, frozen=True):
     """An image in flash (`code` alone, if that holds a variable store), or with a store of its own.
 
     Without either it is a ROM, which keeps no variables. `smm`: only code in system management mode writes variables.
@@ -40,7 +40,7 @@ class Firmware(Struct, frozen=True):
         return self.store is not None or self.has_store_inside
 
 
-def choose(code: Path | None, store: Path | None, *, secure_boot: bool) -> Firmware:
+def choose(code: Path | None, store: Path | None, *, secure_boot: bool) -> QemuFirmware:
     """The firmware that the command line names, or the machine's own. Raises `FukiError`."""
     if code is None:
         if store is not None:
@@ -53,7 +53,7 @@ def choose(code: Path | None, store: Path | None, *, secure_boot: bool) -> Firmw
         store = _sibling(code)
     if store is not None and not _has_store(store):
         raise FukiError(f"{store} has no UEFI variable store", where="--variables")
-    return Firmware(code, store, smm=secure_boot and store is not None)
+    return QemuFirmware(code, store, smm=secure_boot and store is not None)
 
 
 def _sibling(code: Path) -> Path | None:
@@ -65,7 +65,7 @@ def _sibling(code: Path) -> Path | None:
     return path if path != code and path.is_file() else None
 
 
-def find(*, secure_boot: bool, directories: Sequence[str] = DESCRIPTORS) -> Firmware:
+def find(*, secure_boot: bool, directories: Sequence[str] = DESCRIPTORS) -> QemuFirmware:
     """The firmware that this machine's distribution recommends. Raises `FukiError`."""
     for descriptor in _descriptors(directories):
         firmware = _usable(descriptor, secure_boot=secure_boot)
@@ -88,7 +88,7 @@ def _descriptors(directories: Sequence[str]) -> Iterator[Mapping[str, Any]]:
             continue  # An empty file hides one of less importance; others' damage is not ours to judge.
 
 
-def _usable(descriptor: Mapping[str, Any], *, secure_boot: bool) -> Firmware | None:
+def _usable(descriptor: Mapping[str, Any], *, secure_boot: bool) -> QemuFirmware | None:
     """The firmware of a description, where it fits: two raw images for a q35 machine, without keys of anybody."""
     try:
         mapping, features = descriptor["mapping"], set(descriptor["features"])
@@ -106,11 +106,11 @@ def _usable(descriptor: Mapping[str, Any], *, secure_boot: bool) -> Firmware | N
         return None
     if not fits or not all(file.is_file() for file in files):
         return None
-    return Firmware(*files, smm="requires-smm" in features)
+    return QemuFirmware(*files, smm="requires-smm" in features)
 
 
-def enrolled(firmware: Firmware, keys: Path, host: PluginHost, workspace: Path) -> Firmware:
-    """The firmware with Secure Boot on: `keys` is a variable store that has keys, or a directory to enrol them from.
+def enrolled(firmware: QemuFirmware, keys: Path, host: PluginHost, workspace: Path) -> QemuFirmware:
+    """The firmware with Secure Boot on: `keys` is a variable store that has keys, or a directory to enroll them from.
 
     Raises `FukiError`.
     """
@@ -118,25 +118,26 @@ def enrolled(firmware: Firmware, keys: Path, host: PluginHost, workspace: Path) 
         if not firmware.has_store:
             raise FukiError(f"{firmware.code} has no variable store for keys", where="--secure-boot")
         target = workspace / "enrolled.fd"
-        enrol_directory(firmware.store or firmware.code, target, keys, host, workspace)
-        return Firmware(firmware.code, target, firmware.smm) if firmware.store else Firmware(target)
+        enroll_directory(firmware.store or firmware.code, target, keys, host, workspace)
+        return QemuFirmware(firmware.code, target, firmware.smm) if firmware.store else QemuFirmware(target)
     if not _has_store(keys):
         raise FukiError(
             f"{keys} has no UEFI variable store",
             where="--secure-boot",
             hint="give a directory of 'fuki keys generate', or a store of 'fuki keys enroll'",
         )
-    return Firmware(firmware.code, keys, firmware.smm)
+    return QemuFirmware(firmware.code, keys, firmware.smm)
 
 
-def knows_secure_boot(firmware: Firmware) -> bool:
+def knows_secure_boot(firmware: QemuFirmware) -> bool:
     """Whether the code was built with Secure Boot; what cannot be looked at is taken to be."""
     return secure_boot_support.enforces_secure_boot(_read(firmware.code, str(firmware.code))) is not False
 
 
-def read_store(firmware: Firmware) -> bytes:
+def read_store(firmware: QemuFirmware) -> bytes:
     """The image that holds the variables: it is what a guest's copy is made of."""
-    return (firmware.store or firmware.code).read_bytes()
+    path = firmware.store or firmware.code
+    return _read(path, str(path))
 
 
 def _has_store(path: Path) -> bool:
@@ -144,11 +145,5 @@ def _has_store(path: Path) -> bool:
 
 
 def _read(path: Path, where: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_SIZE + 1)
-    except OSError as error:
-        raise FukiError(f"cannot read {path}: {error.strerror}", where=where) from error
-    if len(data) > _MAX_SIZE:
-        raise FormatError(f"{path} is too large for firmware", where=where)
-    return data
+    with located(where):
+        return read_small_file(path, _MAX_SIZE)

@@ -1,8 +1,9 @@
 """A guest from start to end: its processes end with the block that starts them, whatever happens."""
 
+import os
 import re
+import select
 import socket
-import subprocess
 import sys
 import termios
 import time
@@ -10,10 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
+from fuki_build import programs
 from fuki_build.errors import FukiError
 from msgspec import Struct
 
+from fuki_qemu.console import ConsoleRecord, TerminalFilter, plain
 from fuki_qemu.tools import SWTPM
 
 _REFUSALS = (
@@ -21,12 +25,22 @@ _REFUSALS = (
     re.compile(r"Verification failed: (\(0x[0-9A-F]+\) [A-Z][^:\n]*)$", re.MULTILINE),
 )
 """What firmware says, and shim, which then waits for somebody at the console."""
-_ESCAPES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")
 _PERIOD = 0.1
 """Seconds between looks at what the guest does."""
-_GRACE = 5
-"""Seconds that a process has to end when it is told to."""
-_MAX_CONSOLE = 8 * 1024 * 1024
+_CHUNK = 64 * 1024
+_STDIN = 0
+_MAX_CONSOLE = 4 * 1024 * 1024
+"""Bytes that are kept of a console's start, and as many of its end."""
+_LARGEST_FILE = 256 * 1024 * 1024
+"""Bytes up to which a guest can make a file grow, such as that of its report."""
+
+
+class Screen(StrEnum):
+    """What of the console reaches the terminal: nothing, what does it no harm, or all as it comes."""
+
+    NONE = "none"
+    FILTERED = "filtered"
+    RAW = "raw"
 
 
 class Ending(StrEnum):
@@ -51,98 +65,135 @@ def tpm(state: Path) -> Iterator[socket.socket]:
     ours, theirs = socket.socketpair()
     control = f"type=unixio,clientfd={theirs.fileno()}"
     command = [SWTPM, "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", control, "--terminate"]
-    with ours, theirs, _process(command, (theirs,), subprocess.DEVNULL, state / "errors"):
+    with (
+        ours,
+        theirs,
+        (state / "errors").open("wb") as errors,
+        programs.started(
+            command,
+            environment=programs.environment("LD_LIBRARY_PATH"),
+            stdio=(None, None, errors.fileno()),
+            descriptors=[theirs.fileno()],
+            largest_file=_LARGEST_FILE,
+        ),
+    ):
         yield ours
 
 
 def run(
-    command: Sequence[str], console: Path, timeout: float | None, *, tpm: socket.socket | None, interactive: bool
+    command: Sequence[str], console: Path, timeout: float | None, *, tpm: socket.socket | None, screen: Screen
 ) -> Outcome:
     """Run a guest to its end, until its firmware refuses the image, or until `timeout` seconds have passed.
 
-    `console` is the file where its serial port is written to. Raises `FukiError` when QEMU itself fails.
+    Its serial port is its standard input and output. `console` is the file where start and end of what that said are
+    left. Raises `FukiError` when QEMU itself fails.
     """
     errors = console.with_name("qemu.errors")
-    start = time.monotonic()
+    interactive = screen is not Screen.NONE
+    # A guest can have QEMU write without end; a disk that it starts with may be larger than what it may add.
+    largest = _LARGEST_FILE + max(path.stat().st_size for path in [*console.parent.iterdir(), console.parent])
+    reader, writer = os.pipe()
     with (
         _terminal(interactive),
-        _process(command, (tpm,) if tpm else (), None if interactive else subprocess.DEVNULL, errors) as process,
+        errors.open("wb") as complaints,
+        open(reader, "rb", buffering=0) as output,  # noqa: PTH123 - a descriptor
+        open(writer, "wb", buffering=0) as theirs,  # noqa: PTH123
+        programs.started(
+            command,
+            environment=programs.environment("LD_LIBRARY_PATH", "TMPDIR", "XDG_RUNTIME_DIR"),
+            stdio=(_stdin() if interactive else None, writer, complaints.fileno()),
+            descriptors=[tpm.fileno()] if tpm else [],
+            largest_file=largest,
+        ) as process,
     ):
-        while process.poll() is None:
-            refusal = None if interactive else _refusal(console)
+        theirs.close()
+        outcome = _watch(process, output, console, timeout, screen)
+        code = process.wait(0)
+    if code:
+        words = errors.read_text(errors="replace").strip().splitlines()
+        last = words[-1] if words else f"exit code {code}" if code > 0 else f"signal {-code}"
+        raise FukiError(f"QEMU failed: {last}")
+    return outcome
+
+
+def _watch(
+    process: programs.Process, output: BinaryIO, console: Path, timeout: float | None, screen: Screen
+) -> Outcome:
+    """Keep and show what the console says until there is an outcome."""
+    start = time.monotonic()
+    kept, shown = ConsoleRecord.of(_MAX_CONSOLE), TerminalFilter()
+    os.set_blocking(output.fileno(), False)
+    try:
+        while True:
+            ended = process.wait(0) is not None
+            data = _read_available(output, 0 if ended else _PERIOD)
+            kept.add(data)
+            _show(data, shown, screen)
+
             seconds = time.monotonic() - start
+            # Where somebody watches, it is theirs to say that there is no hope.
+            refusal = _refusal(kept) if data and screen is Screen.NONE else None
             if refusal:
                 return Outcome(Ending.REFUSED, refusal, seconds)
+            if ended and not data:
+                return Outcome(Ending.ENDED, "", seconds)
             if timeout is not None and seconds > timeout:
                 return Outcome(Ending.TIMEOUT, "", seconds)
-            try:
-                process.wait(_PERIOD)
-            except subprocess.TimeoutExpired:
-                continue
-    if process.returncode:
-        words = errors.read_text(errors="replace").strip().splitlines()
-        last = words[-1] if words else f"exit code {process.returncode}"
-        raise FukiError(f"QEMU failed: {last}")
-    return Outcome(Ending.ENDED, "", time.monotonic() - start)
+    finally:
+        console.write_bytes(kept.content())
+
+
+def _read_available(output: BinaryIO, seconds: float) -> bytes:
+    """What is there, or comes within that time."""
+    readable, _, _ = select.select([output], [], [], seconds)
+    if not readable:
+        return b""
+    data: bytes = output.read(_CHUNK) or b""
+    if not data:
+        # The console is closed, and QEMU is about to end.
+        time.sleep(seconds)
+    return data
+
+
+def _show(data: bytes, shown: TerminalFilter, screen: Screen) -> None:
+    if screen is Screen.NONE or not data or sys.stdout is None:
+        return
+    sys.stdout.buffer.write(data if screen is Screen.RAW else shown.feed(data).encode())
+    sys.stdout.buffer.flush()
+
+
+def _stdin() -> int | None:
+    """Standard input, unless it was closed when fuki was started."""
+    try:
+        os.fstat(_STDIN)
+    except OSError:
+        return None
+    return _STDIN
 
 
 def read_console(path: Path) -> str:
-    """What a guest's serial port said, without escape codes."""
+    """What a guest's serial port said, as text alone."""
     try:
         with path.open("rb") as file:
-            data = file.read(_MAX_CONSOLE)
+            data = file.read(3 * _MAX_CONSOLE)
     except OSError:
         return ""
-    return _ESCAPES.sub("", data.decode(errors="replace")).replace("\r", "")
+    return plain(data)
 
 
-def _refusal(console: Path) -> str | None:
-    """The firmware's word for why it did not start the first thing that it tried."""
-    text = read_console(console)
-    found = next((match for refusal in _REFUSALS if (match := refusal.search(text))), None)
-    return found[1].strip() if found else None
-
-
-@contextmanager
-def _process(
-    command: Sequence[str], sockets: Sequence[socket.socket], stdin: int | None, errors: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has ended when the block has."""
-    with errors.open("wb") as stderr:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=stdin,
-                stdout=None if stdin is None else subprocess.DEVNULL,
-                stderr=stderr,
-                pass_fds=[one.fileno() for one in sockets],
-            )
-        except OSError as error:
-            raise FukiError(f"cannot run {command[0]}: {error.strerror}") from error
-    try:
-        yield process
-    finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+def _refusal(kept: ConsoleRecord) -> str | None:
+    """The firmware's word for why it did not start the first thing that it tried; it says that early."""
+    if kept.tail:
+        return None
+    text = plain(bytes(kept.head))
+    match = next((match for refusal in _REFUSALS if (match := refusal.search(text))), None)
+    return match[1].strip() if match else None
 
 
 @contextmanager
 def _terminal(interactive: bool) -> Iterator[None]:
     """Give a terminal back as it was: QEMU changes it, and may be ended before it can undo that."""
-    if not (interactive and sys.stdin.isatty()):
+    if not (interactive and sys.stdin is not None and sys.stdin.isatty()):
         yield
         return
     before = termios.tcgetattr(sys.stdin)

@@ -75,13 +75,13 @@ def quote(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-def command(machine: VirtualMachine, console: str, *, kvm: bool) -> list[str]:
-    """QEMU's command line; `console` is a character device (`stdio`, `file,path=…`) for the serial port."""
+def command(machine: VirtualMachine, *, kvm: bool) -> list[str]:
+    """QEMU's command line; the serial port is its standard input and output."""
     smm = "on" if machine.smm else "off"
     return [
         *(QEMU, "-machine", f"q35,smm={smm}", *(_VIRTUALISED if kvm else _EMULATED), "-m", machine.memory),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-        *("-chardev", f"{console},id=console", "-serial", "chardev:console"),
+        *("-chardev", "stdio,signal=on,id=console", "-serial", "chardev:console"),
         *(("-global", "driver=cfi.pflash01,property=secure,value=on") if machine.smm else ()),
         *machine.firmware,
         *machine.smbios,

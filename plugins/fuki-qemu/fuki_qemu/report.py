@@ -16,7 +16,7 @@ _MAX_RECORDS = 4096
 _DIGEST_SIZES = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 
 
-class Report(msgspec.Struct, frozen=True):
+class GuestReport(msgspec.Struct, frozen=True):
     """What a guest said: `program` is which probe; what it could not read is None or missing.
 
     `registers` are by bank and number, `variables` the boot loader's and stub's by name. The command line is what the
@@ -31,7 +31,7 @@ class Report(msgspec.Struct, frozen=True):
     variables: Mapping[str, bytes]
 
 
-def decode(data: bytes) -> Report | None:
+def decode(data: bytes) -> GuestReport | None:
     """The report in what came out of a guest; None while it is not complete. Raises `FormatError` for a damaged one."""
     start = data.find(MAGIC)
     if start < 0:
@@ -55,7 +55,7 @@ def decode(data: bytes) -> Report | None:
     raise FormatError(f"a report of more than {_MAX_RECORDS} records is beyond belief")
 
 
-def _report(records: Mapping[str, bytes]) -> Report:
+def _report(records: Mapping[str, bytes]) -> GuestReport:
     registers: dict[str, dict[int, bytes]] = {}
     variables = {}
     for name, content in records.items():
@@ -67,7 +67,7 @@ def _report(records: Mapping[str, bytes]) -> Report:
             if len(content) != _DIGEST_SIZES.get(bank):
                 raise FormatError(f"the guest's report has {len(content)} bytes for register {number} of {bank}")
             registers.setdefault(bank, {})[int(number)] = content
-    return Report(
+    return GuestReport(
         program=records.get("program", b"").decode("ascii", "backslashreplace"),
         log=records.get("log"),
         registers=registers,

@@ -1,6 +1,5 @@
 """One boot of an image: what is needed for it, put together; the prediction, the guest, and what it told."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,29 +8,33 @@ from tempfile import TemporaryDirectory
 from fuki_build import (
     Layout,
     Machine,
+    OutputFiles,
     PluginHost,
     Prediction,
     find_profiles,
     inspect,
+    note_read,
     predict_boot,
     read_boot,
     read_program,
 )
 from fuki_build.errors import FukiError
+from fuki_build.programs import scratch_directory
 from msgspec import Struct, structs
 
 from fuki_qemu import boot_option, esp, firmware, guest, machine, programs, report, smbios, tools
-from fuki_qemu.firmware import Firmware
-from fuki_qemu.guest import Outcome
+from fuki_qemu.firmware import QemuFirmware
+from fuki_qemu.guest import Outcome, Screen
 from fuki_qemu.machine import VirtualMachine
-from fuki_qemu.report import Report
+from fuki_qemu.report import GuestReport
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")
+_PIECE = 1024 * 1024
 _NO_MACHINE = Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
 """What a guest is that is given no strings."""
 
 
-class Wish(Struct, frozen=True):
+class BootRequest(Struct, frozen=True):
     """What is to be booted, and how. `machine` None is QEMU's own; `keys` switch Secure Boot on.
 
     `kvm` None means to use KVM where that works.
@@ -50,7 +53,7 @@ class Wish(Struct, frozen=True):
     kvm: bool | None = None
     verify: bool = False
     timeout: float | None = None
-    interactive: bool = True
+    screen: Screen = Screen.FILTERED
 
 
 class Booted(Struct, frozen=True):
@@ -64,28 +67,28 @@ class Booted(Struct, frozen=True):
     outcome: Outcome
     console: str
     prediction: Prediction | None
-    report: Report | None
+    report: GuestReport | None
 
 
-def boot(wish: Wish, host: PluginHost, keep: Path | None = None) -> Booted:
+def boot(request: BootRequest, host: PluginHost, keep: Path | None = None) -> Booted:
     """Boot an image. What the guest told is left in the directory `keep`, if that is given. Raises `FukiError`."""
-    layout, profile = _inspect(wish)
-    tools.need(tools.QEMU, *(() if wish.direct else tools.MTOOLS), *((tools.SWTPM,) if wish.verify else ()))
-    with TemporaryDirectory(prefix="fuki-") as place, _kept(Path(place), keep):
-        return _boot(wish, layout, profile, host, Path(place))
+    layout, profile = _inspect(request)
+    tools.need(tools.QEMU, *(() if request.direct else tools.MTOOLS), *((tools.SWTPM,) if request.verify else ()))
+    with scratch_directory("fuki-") as place, _kept(place, keep):
+        return _boot(request, layout, profile, host, place)
 
 
-def _inspect(wish: Wish) -> tuple[Layout, int | None]:
-    layout = inspect(wish.image)
+def _inspect(request: BootRequest) -> tuple[Layout, int | None]:
+    layout = inspect(request.image)
     if not layout.find(".linux"):
-        raise FukiError("this is no UKI: it has no .linux section", where=str(wish.image))
+        raise FukiError("this is no UKI: it has no .linux section", where=str(request.image))
     if layout.machine != "x64":
-        raise FukiError(f"this image is for {layout.machine}, and guests are x64", where=str(wish.image))
-    if wish.direct and wish.addons:
+        raise FukiError(f"this image is for {layout.machine}, and guests are x64", where=str(request.image))
+    if request.direct and request.addons:
         raise FukiError("without a disk, the stub finds no addons", where="--addon", hint="leave --direct out")
-    if wish.direct and wish.verify and not _tells_by_itself(layout):
+    if request.direct and request.verify and not _tells_by_itself(layout):
         raise FukiError("without a disk, there is no way to bring the probe in", where="--direct")
-    profile = find_profiles(layout, wish.profile)[0]
+    profile = find_profiles(layout, request.profile)[0]
     return layout, profile
 
 
@@ -99,54 +102,58 @@ def _tells_by_itself(layout: Layout) -> bool:
     )
 
 
-def _boot(wish: Wish, layout: Layout, profile: int | None, host: PluginHost, place: Path) -> Booted:
-    addons = {path.name: path for path in wish.addons}
-    if wish.verify and not _tells_by_itself(layout):
+def _boot(request: BootRequest, layout: Layout, profile: int | None, host: PluginHost, place: Path) -> Booted:
+    addons = {path.name: path for path in request.addons}
+    if request.verify and not _tells_by_itself(layout):
         addons[programs.ADDON.name] = programs.ADDON
-    if len(addons) != len(wish.addons) + (programs.ADDON in addons.values()):
+    if len(addons) != len(request.addons) + (programs.ADDON in addons.values()):
         raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
-    chosen = firmware.choose(wish.firmware, wish.variables, secure_boot=wish.keys is not None)
-    if wish.keys is not None:
-        chosen = firmware.enrolled(chosen, wish.keys, host, place)
-    options = _options(wish, profile)
-    store = _write_store(chosen, place, None if wish.direct else options, trusted=programs.ADDON in addons.values())
-    is_me = wish.machine or _NO_MACHINE
-    prediction = _predict(wish, layout, is_me, profile, list(addons.values()), chosen, store) if wish.verify else None
+    chosen = firmware.choose(request.firmware, request.variables, secure_boot=request.keys is not None)
+    if request.keys is not None:
+        chosen = firmware.enrolled(chosen, request.keys, host, place)
+    for path in (*request.addons, chosen.code, *([chosen.store] if chosen.store else [])):
+        note_read(path)
+    options = _options(request, profile)
+    store = _write_store(chosen, place, None if request.direct else options, trusted=programs.ADDON in addons.values())
+    is_me = request.machine or _NO_MACHINE
+    prediction = (
+        _predict(request, layout, is_me, profile, list(addons.values()), chosen, store) if request.verify else None
+    )
     parts = VirtualMachine(
         firmware=_flash(chosen, store),
-        smbios=tuple(smbios.options(wish.machine)) if wish.machine else (),
-        memory=machine.check_memory(wish.memory),
+        smbios=tuple(smbios.options(request.machine)) if request.machine else (),
+        memory=machine.check_memory(request.memory),
         smm=chosen.smm,
         options=options,
-        direct=wish.image.resolve() if wish.direct else None,
-        disk=None if wish.direct else place / "esp.img",
-        report=place / "report" if wish.verify else None,
-        debug=place / "debug" if wish.verify else None,
+        direct=request.image.resolve() if request.direct else None,
+        disk=None if request.direct else place / "esp.img",
+        report=place / "report" if request.verify else None,
+        debug=place / "debug" if request.verify else None,
     )
     if parts.disk:
-        esp.write(parts.disk, wish.image, addons)
-    outcome, kvm = _run(wish, parts, place)
+        esp.write(parts.disk, request.image, addons)
+    outcome, kvm = _run(request, parts, place)
     return Booted(
         layout=layout,
         machine=is_me,
         profile=profile,
-        firmware=chosen.code if wish.firmware is None else wish.firmware,
+        firmware=chosen.code if request.firmware is None else request.firmware,
         kvm=kvm,
         outcome=outcome,
         console=guest.read_console(place / "console"),
         prediction=prediction,
-        report=_read_report(place) if wish.verify else None,
+        report=_read_report(place) if request.verify else None,
     )
 
 
-def _options(wish: Wish, profile: int | None) -> str | None:
+def _options(request: BootRequest, profile: int | None) -> str | None:
     """What the boot option passes: `@1` for a profile other than the first, then the command line."""
     words = [f"@{profile}"] if profile else []
-    words += [wish.options] if wish.options else []
+    words += [request.options] if request.options else []
     return " ".join(words) or None
 
 
-def _write_store(chosen: Firmware, place: Path, options: str | None, *, trusted: bool) -> Path | None:
+def _write_store(chosen: QemuFirmware, place: Path, options: str | None, *, trusted: bool) -> Path | None:
     """The guest's own copy of the firmware's variables, with what this boot needs; None where there are none."""
     if not chosen.has_store:
         if options is not None:
@@ -164,26 +171,26 @@ def _write_store(chosen: Firmware, place: Path, options: str | None, *, trusted:
     return path
 
 
-def _flash(chosen: Firmware, store: Path | None) -> tuple[str, ...]:
+def _flash(chosen: QemuFirmware, store: Path | None) -> tuple[str, ...]:
     if store is None:
         return machine.rom(chosen.code)
     return machine.flash(chosen.code, store) if chosen.store else machine.flash(store, None)
 
 
 def _predict(
-    wish: Wish,
+    request: BootRequest,
     layout: Layout,
     is_me: Machine,
     profile: int | None,
     addons: Sequence[Path],
-    chosen: Firmware,
+    chosen: QemuFirmware,
     store: Path | None,
 ) -> Prediction:
     """What this guest will measure: its disk has no partition table, so the stub makes no secret."""
     how = read_boot(
         BANKS,
-        direct=wish.direct,
-        options=wish.options,
+        direct=request.direct,
+        options=request.options,
         console=machine.STUB_CONSOLE,
         secure_boot=None if firmware.knows_secure_boot(chosen) else "absent",
         variables=store,
@@ -193,31 +200,30 @@ def _predict(
     return predict_boot(layout, is_me, profile, how, BANKS)
 
 
-def _run(wish: Wish, parts: VirtualMachine, place: Path) -> tuple[Outcome, bool]:
+def _run(request: BootRequest, parts: VirtualMachine, place: Path) -> tuple[Outcome, bool]:
     """How the guest ended, and whether KVM ran it: where that is there and does not work, it is emulated after all."""
-    if wish.kvm or (wish.kvm is None and machine.has_kvm()):
+    if request.kvm or (request.kvm is None and machine.has_kvm()):
         try:
-            return _run_once(wish, parts, place, kvm=True), True
+            return _run_once(request, parts, place, kvm=True), True
         except FukiError:
-            if wish.kvm or guest.read_console(place / "console"):
+            if request.kvm or guest.read_console(place / "console"):
                 raise
-    return _run_once(wish, parts, place, kvm=False), False
+    return _run_once(request, parts, place, kvm=False), False
 
 
-def _run_once(wish: Wish, parts: VirtualMachine, place: Path, *, kvm: bool) -> Outcome:
+def _run_once(request: BootRequest, parts: VirtualMachine, place: Path, *, kvm: bool) -> Outcome:
     console = place / "console"
-    device = "stdio,signal=on,logfile=" if wish.interactive else "file,path="
     with ExitStack() as stack:
         tpm = None
         if tools.is_there(tools.SWTPM):
             state = stack.enter_context(TemporaryDirectory(dir=place))
             tpm = stack.enter_context(guest.tpm(Path(state)))
             parts = structs.replace(parts, tpm=tpm.fileno())
-        command = machine.command(parts, f"{device}{machine.quote(console)}", kvm=kvm)
-        return guest.run(command, console, wish.timeout, tpm=tpm, interactive=wish.interactive)
+        command = machine.command(parts, kvm=kvm)
+        return guest.run(command, console, request.timeout, tpm=tpm, screen=request.screen)
 
 
-def _read_report(place: Path) -> Report | None:
+def _read_report(place: Path) -> GuestReport | None:
     """What the probe told, through whichever way it found."""
     for name in ("report", "debug"):
         path = place / name
@@ -236,16 +242,25 @@ def _kept(place: Path, keep: Path | None) -> Iterator[None]:
         yield
     finally:
         if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
-            for name in ("console", "report", "debug"):
-                if (place / name).is_file() and (place / name).stat().st_size:
-                    shutil.copyfile(place / name, keep / name)
-            found = _salvage(place)
-            if found is not None and found.log is not None:
-                (keep / "event-log").write_bytes(found.log)
+            keep_told(place, keep)
 
 
-def _salvage(place: Path) -> Report | None:
+def keep_told(place: Path, keep: Path) -> None:
+    """Copy what the guest told into the directory `keep`, as far as there is something. Raises `FukiError`."""
+    with OutputFiles() as files:
+        for name in ("console", "report", "debug"):
+            if (place / name).is_file() and (place / name).stat().st_size:
+                file = files.open(keep / name)
+                with (place / name).open("rb") as told:
+                    while piece := told.read(_PIECE):
+                        file.write(piece)
+        found = _salvage(place)
+        if found is not None and found.log is not None:
+            files.open(keep / "event-log").write(found.log)
+        files.commit()
+
+
+def _salvage(place: Path) -> GuestReport | None:
     try:
         return _read_report(place)
     except FukiError:

@@ -3,48 +3,65 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from fuki_build.formats.documents import encode_json
+from fuki_build.hooks import Document
 
+from fuki_qemu.guest import Ending
 from fuki_qemu.session import Booted
-from fuki_qemu.verdict import Row, Verdict
+from fuki_qemu.verdict import BootVerdict, VerdictRow
 
-VERSION = 1
 _WIDE = 160
 """Columns where there is no terminal to ask."""
 _SHORT = 16
 """Hexadecimal digits of a register that are shown where it is as predicted."""
 _SHOWN_BANK = "sha256"
 _STYLES = {
-    Verdict.EQUAL: "green",
-    Verdict.DIFFERENT: "bold red",
-    Verdict.MISSING: "bold red",
-    Verdict.UNKNOWN: "yellow",
+    BootVerdict.EQUAL: "green",
+    BootVerdict.DIFFERENT: "bold red",
+    BootVerdict.MISSING: "bold red",
+    BootVerdict.UNKNOWN: "yellow",
 }
 
 
-def as_json(booted: Booted, rows: Sequence[Row]) -> str:
-    """The document that `--json` prints; `compared` is empty where nothing was."""
+class BootDocument(Document, frozen=True, kw_only=True):
+    """What `fuki boot --json` prints; `compared` is empty where nothing was.
+
+    `fwid` is of the firmware that the machine selects, as predicted; that and `command_line`, which the guest told, are
+    null without `--verify`.
+    """
+
+    image: str
+    machine: str
+    profile: int | None
+    firmware: str
+    kvm: bool
+    ending: Ending
+    reason: str
+    seconds: float
+    fwid: str | None
+    command_line: str | None
+    compared: tuple[VerdictRow, ...]
+
+
+def document(booted: Booted, rows: Sequence[VerdictRow]) -> BootDocument:
+    """What came of a boot, with what was compared."""
     case = booted.prediction.case if booted.prediction else None
-    document: dict[str, Any] = {
-        "version": VERSION,
-        "image": booted.layout.name,
-        "machine": booted.machine.name,
-        "profile": booted.profile,
-        "firmware": booted.firmware.name,
-        "kvm": booted.kvm,
-        "ending": booted.outcome.ending,
-        "reason": booted.outcome.reason,
-        "seconds": round(booted.outcome.seconds, 1),
-        "selects": case.firmware if case else None,
-        "command-line": booted.report.command_line if booted.report else None,
-        "compared": rows,
-    }
-    return encode_json(document)
+    return BootDocument(
+        image=booted.layout.name,
+        machine=booted.machine.name,
+        profile=booted.profile,
+        firmware=booted.firmware.name,
+        kvm=booted.kvm,
+        ending=booted.outcome.ending,
+        reason=booted.outcome.reason,
+        seconds=round(booted.outcome.seconds, 1),
+        fwid=case.firmware if case else None,
+        command_line=booted.report.command_line if booted.report else None,
+        compared=tuple(rows),
+    )
 
 
-def print_table(booted: Booted, rows: Sequence[Row]) -> None:
+def print_table(booted: Booted, rows: Sequence[VerdictRow]) -> None:
     """A line for each register and fact; banks that say the same as SHA-256's are left out."""
     from rich.console import Console  # noqa: PLC0415 - slow to load
     from rich.table import Table  # noqa: PLC0415
@@ -67,9 +84,9 @@ def print_table(booted: Booted, rows: Sequence[Row]) -> None:
             console.print(Text(_printable(f"{row.what}: {row.difference}")))
 
 
-def _shown(rows: Sequence[Row]) -> list[Row]:
+def _shown(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
     """Of a register's banks one, and those whose verdict is another."""
-    seen: set[tuple[str, Verdict]] = set()
+    seen: set[tuple[str, BootVerdict]] = set()
     shown = []
     for row in sorted(rows, key=lambda row: row.bank not in {"", _SHOWN_BANK}):
         if not row.bank or (row.what, row.verdict) not in seen:
@@ -79,9 +96,9 @@ def _shown(rows: Sequence[Row]) -> list[Row]:
     return sorted(shown, key=lambda row: order.index(row.what))
 
 
-def _cells(row: Row) -> tuple[str, str, str]:
+def _cells(row: VerdictRow) -> tuple[str, str, str]:
     name = row.what if row.bank in {"", _SHOWN_BANK} else f"{row.what} ({row.bank})"
-    if row.bank and row.verdict is Verdict.EQUAL:
+    if row.bank and row.verdict is BootVerdict.EQUAL:
         return name, *(f"{(text or '')[:_SHORT]}…" for text in (row.predicted, row.measured))  # type: ignore[return-value]
     return name, row.predicted or "-", row.measured or "-"
 

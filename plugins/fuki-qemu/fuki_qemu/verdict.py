@@ -6,15 +6,16 @@ from hashlib import new
 
 from fuki_build import Layout, Machine, Prediction
 from fuki_build.errors import FormatError
-from fuki_build.formats import event_data, event_log, smbios
-from fuki_build.formats.event_log import EventLog, LoggedEvent
+from fuki_build.formats.hardware import smbios
+from fuki_build.formats.tcg import event_data, event_log
+from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent
 from msgspec import Struct
 
-from fuki_qemu.report import Report, variable_text
+from fuki_qemu.report import GuestReport, variable_text
 from fuki_qemu.smbios import IMITATED
 
 
-class Verdict(StrEnum):
+class BootVerdict(StrEnum):
     EQUAL = "equal"
     DIFFERENT = "different"
     UNKNOWN = "unknown"
@@ -23,7 +24,7 @@ class Verdict(StrEnum):
     """The guest told nothing of it."""
 
 
-class Row(Struct, frozen=True, rename="kebab"):
+class VerdictRow(Struct, frozen=True, rename="kebab"):
     """One thing that was compared. `bank` is empty for what is no register.
 
     `difference` tells of the first event that differs, or why there is no verdict.
@@ -33,17 +34,22 @@ class Row(Struct, frozen=True, rename="kebab"):
     bank: str
     predicted: str | None
     measured: str | None
-    verdict: Verdict
+    verdict: BootVerdict
     difference: str = ""
 
 
-def compare(layout: Layout, machine: Machine, prediction: Prediction, report: Report) -> tuple[Row, ...]:
+def compare(layout: Layout, machine: Machine, prediction: Prediction, report: GuestReport) -> tuple[VerdictRow, ...]:
     """Everything that was predicted, register by register and bank by bank, then facts of the guest."""
     log = _decode(report.log)
     banks = [bank for bank in prediction.banks if bank in report.registers]
     rows = [_register(pcr, bank, prediction, report, log) for pcr in prediction.registers for bank in banks]
     if not rows:
-        rows.append(Row("registers", "", None, None, Verdict.MISSING, "the guest has no TPM that it could read"))
+        rows.append(
+            VerdictRow("registers", "", None, None, BootVerdict.MISSING, "the guest has no TPM that it could read")
+        )
+    if isinstance(log, EventLog) and log.flaw:
+        flaw = f"it is damaged behind its first {log.end} bytes: {log.flaw}"
+        rows.append(VerdictRow("event log", "", None, None, BootVerdict.DIFFERENT, flaw))
     rows += [_machine(machine, report), *_variables(layout, prediction, report)]
     return tuple(rows)
 
@@ -55,27 +61,33 @@ def _decode(data: bytes | None) -> EventLog | FormatError | None:
         return error
 
 
-def _register(pcr: int, bank: str, prediction: Prediction, report: Report, log: EventLog | FormatError | None) -> Row:
+def _register(
+    pcr: int, bank: str, prediction: Prediction, report: GuestReport, log: EventLog | FormatError | None
+) -> VerdictRow:
     value = prediction.value(pcr, bank)
     measured = report.registers[bank].get(pcr)
-    row = Row(f"PCR {pcr}", bank, _hex(value), _hex(measured), Verdict.EQUAL)
+    row = VerdictRow(f"PCR {pcr}", bank, _hex(value), _hex(measured), BootVerdict.EQUAL)
     if measured is None:
-        return _with(row, Verdict.MISSING, "the guest did not tell")
+        return _with(row, BootVerdict.MISSING, "the guest did not tell")
     if not isinstance(log, EventLog):
         why = "the guest has no event log" if log is None else f"the event log is damaged: {log.message}"
-        verdict = Verdict.UNKNOWN if value is None else Verdict.EQUAL if value == measured else Verdict.DIFFERENT
-        return _with(row, verdict, "" if verdict is Verdict.EQUAL else why)
+        verdict = (
+            BootVerdict.UNKNOWN if value is None else BootVerdict.EQUAL if value == measured else BootVerdict.DIFFERENT
+        )
+        return _with(row, verdict, "" if verdict is BootVerdict.EQUAL else why)
     events = [event for event in log.events if event.extends and event.register == pcr]
     difference = _first_difference(pcr, bank, prediction, events)
     if value is None:
-        return _with(row, Verdict.DIFFERENT if difference else Verdict.UNKNOWN, difference or prediction.unknown(pcr))
+        return _with(
+            row, BootVerdict.DIFFERENT if difference else BootVerdict.UNKNOWN, difference or prediction.unknown(pcr)
+        )
     if value == measured:
         return row
-    return _with(row, Verdict.DIFFERENT, difference or _beside_log(bank, events, measured))
+    return _with(row, BootVerdict.DIFFERENT, difference or _beside_log(bank, events, measured))
 
 
-def _with(row: Row, verdict: Verdict, difference: str) -> Row:
-    return Row(row.what, row.bank, row.predicted, row.measured, verdict, difference)
+def _with(row: VerdictRow, verdict: BootVerdict, difference: str) -> VerdictRow:
+    return VerdictRow(row.what, row.bank, row.predicted, row.measured, verdict, difference)
 
 
 def _hex(value: bytes | None) -> str | None:
@@ -108,28 +120,28 @@ def _beside_log(bank: str, events: Sequence[LoggedEvent], measured: bytes) -> st
     return f"each event is as predicted, and the register {told}"
 
 
-def _machine(machine: Machine, report: Report) -> Row:
+def _machine(machine: Machine, report: GuestReport) -> VerdictRow:
     """The SMBIOS strings that the guest was to have, of those that it can be given."""
     wanted = {field: getattr(machine, field) for field in IMITATED}
     wanted = {field: text for field, text in wanted.items() if text or not field.startswith("bios_")}
-    row = Row("SMBIOS", "", machine.name, None, Verdict.EQUAL)
+    row = VerdictRow("SMBIOS", "", machine.name, None, BootVerdict.EQUAL)
     if report.smbios is None:
-        return _with(row, Verdict.MISSING, "the guest did not tell")
+        return _with(row, BootVerdict.MISSING, "the guest did not tell")
     try:
         found = smbios.identity(report.smbios)
     except FormatError as error:
-        return _with(row, Verdict.DIFFERENT, error.message)
+        return _with(row, BootVerdict.DIFFERENT, error.message)
     wrong = [
         f"{field.replace('_', ' ')} is {found.get(field, '')!r} and not {text!r}"
         for field, text in wanted.items()
         if found.get(field, "") != text
     ]
-    measured = " ".join(text for field in ("manufacturer", "product") if (text := found.get(field, "")))
-    row = Row(row.what, "", row.predicted, measured, row.verdict)
-    return _with(row, Verdict.DIFFERENT, "; ".join(wrong)) if wrong else row
+    measured = " ".join(smbios.readable(found[field]) for field in ("manufacturer", "product") if found.get(field))
+    row = VerdictRow(row.what, "", row.predicted, measured, row.verdict)
+    return _with(row, BootVerdict.DIFFERENT, "; ".join(wrong)) if wrong else row
 
 
-def _variables(layout: Layout, prediction: Prediction, report: Report) -> Iterator[Row]:
+def _variables(layout: Layout, prediction: Prediction, report: GuestReport) -> Iterator[VerdictRow]:
     """What the stub tells in EFI variables; kernels may lack the driver that reads them."""
     expected = {"StubProfile": str(prediction.case.profile or 0)}
     if layout.stub is not None:
@@ -137,10 +149,10 @@ def _variables(layout: Layout, prediction: Prediction, report: Report) -> Iterat
     for name, text in sorted(expected.items()):
         if name in report.variables:
             found = variable_text(report.variables[name])
-            verdict = Verdict.EQUAL if found == text else Verdict.DIFFERENT
-            yield Row(name, "", text, found, verdict, "" if found == text else "the stub says so")
+            verdict = BootVerdict.EQUAL if found == text else BootVerdict.DIFFERENT
+            yield VerdictRow(name, "", text, found, verdict, "" if found == text else "the stub says so")
 
 
-def is_mismatch(rows: Sequence[Row]) -> bool:
+def is_mismatch(rows: Sequence[VerdictRow]) -> bool:
     """Whether something differs, or nothing that was predicted could be compared."""
-    return any(row.verdict in {Verdict.DIFFERENT, Verdict.MISSING} for row in rows)
+    return any(row.verdict in {BootVerdict.DIFFERENT, BootVerdict.MISSING} for row in rows)

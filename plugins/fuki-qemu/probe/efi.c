@@ -176,10 +176,11 @@ static void tell_smbios(struct report *report, struct system_table *system)
 	}
 }
 
-/* The boot loader's variables, the stub's among them; names and values are short. */
+/* The boot loader's variables, the stub's among them, and the hand-over program's; names and values are short. */
 static void tell_variables(struct report *report, struct runtime_services *runtime)
 {
 	const guid loader = {0x4A67B082, 0x0A4C, 0x41CF, {0xB6, 0xC7, 0x44, 0x0B, 0x29, 0xBB, 0x8C, 0x4F}};
+	const guid hand_over = {0x84314341, 0x6ACA, 0x468A, {0xA1, 0x75, 0x93, 0x6A, 0x76, 0x3E, 0x13, 0x4B}};
 	u16 variable[512];
 	u8 value[2048];
 	guid vendor;
@@ -192,7 +193,9 @@ static void tell_variables(struct report *report, struct runtime_services *runti
 
 		if (runtime->get_next_variable_name(&size, variable, &vendor))
 			return;
-		if (!equal(&vendor, &loader) || runtime->get_variable(variable, &vendor, 0, &value_size, value))
+		if (!equal(&vendor, &loader) && !equal(&vendor, &hand_over))
+			continue;
+		if (runtime->get_variable(variable, &vendor, 0, &value_size, value))
 			continue;
 		for (u64 i = 0; variable[i] && at < sizeof name - 1; i++)
 			name[at++] = variable[i];

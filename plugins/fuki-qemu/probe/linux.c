@@ -6,7 +6,8 @@
 
 #define DEBUG_PORT 0xE9
 #define PORT_NAME "fuki.probe"
-#define VENDOR "-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f" /* of the boot loader's variables */
+#define LOADER "-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f" /* of the boot loader's variables */
+#define HAND_OVER "-84314341-6aca-468a-a175-936a763e134b" /* of the hand-over program's */
 
 enum {
 	READ = 0,
@@ -125,9 +126,9 @@ static int tell_variable(struct report *report, const char *name)
 {
 	char path[512] = "/sys/firmware/efi/efivars/", title[512] = "variable/";
 	u8 value[2048];
-	long size, end = (long)length(name) - (long)sizeof VENDOR + 1;
+	long size, end = (long)length(name) - (long)sizeof LOADER + 1;
 
-	if (end <= 0 || !starts((const u8 *)name + end, VENDOR))
+	if (end <= 0 || !(starts((const u8 *)name + end, LOADER) || starts((const u8 *)name + end, HAND_OVER)))
 		return 0;
 	append(path, name, sizeof path);
 	append(title, name, length(title) + end + 1);

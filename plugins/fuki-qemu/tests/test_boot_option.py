@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fuki_build.formats import variable_store
 from fuki_build.formats.reader import Reader
+from fuki_build.formats.uefi import variable_store
 
 from fuki_qemu.boot_option import with_boot_option, with_trusted_hash
 

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fuki_build import new_host
+from fuki_build import FukiError, inspect, new_host
+from fuki_build.image.guard import guarding
 from tests.support.bootable import build
 from tests.support.command import invoke
 
 from fuki_qemu import PROBE, guest, session
+from fuki_qemu.guest import Screen
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,29 @@ def test_signals_leave_nothing(number, code, image, part, scratch):
     assert list(scratch.iterdir()) == []
 
 
+def test_a_killed_fuki_leaves_nothing(image, part, scratch):
+    command = [sys.executable, "-m", "fuki_build", *arguments(image, part("ovmf-code"))]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as fuki:
+        wait_for(lambda: len(processes(scratch)) == 2)
+        fuki.kill()
+    wait_for(lambda: processes(scratch) == set() and list(scratch.iterdir()) == [])
+
+
+def test_programs_see_no_secret_of_the_environment(image, part, scratch, monkeypatch):
+    monkeypatch.setenv("FUKI_TEST_SECRET", "secret")
+    seen: list[bytes] = []
+
+    def look(_: object) -> None:
+        seen.extend(Path(f"/proc/{number}/environ").read_bytes() for number in processes(scratch))
+        raise RuntimeError("from a test")
+
+    monkeypatch.setattr(guest, "_refusal", look)
+    with pytest.raises(RuntimeError, match="from a test"):
+        session.boot(session.BootRequest(image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE), new_host())
+    assert len(seen) == 2
+    assert not any(b"FUKI_TEST_SECRET" in environment for environment in seen)
+
+
 def wait_for(condition) -> None:
     end = time.monotonic() + 60
     while not condition():
@@ -85,11 +110,23 @@ def test_an_exception_while_the_guest_runs_leaves_nothing(image, part, scratch, 
         raise RuntimeError("from a test")
 
     monkeypatch.setattr(guest, "_refusal", fail)
-    wish = session.Wish(image, firmware=part("ovmf-code"), kvm=False, interactive=False)
+    request = session.BootRequest(image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE)
     with pytest.raises(RuntimeError, match="from a test"):
-        session.boot(wish, new_host())
+        session.boot(request, new_host())
     assert processes(scratch) == set()
     assert list(scratch.iterdir()) == []
+
+
+def test_what_a_guest_told_does_not_replace_the_image(image, tmp_path):
+    for name in ("place", "keep"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "place/console").write_text("from the guest")
+    (tmp_path / "keep/console").hardlink_to(image)
+    with guarding():
+        inspect(image)
+        with pytest.raises(FukiError, match="would replace the input"):
+            session.keep_told(tmp_path / "place", tmp_path / "keep")
+    assert (tmp_path / "keep/console").samefile(image)
 
 
 def test_what_qemu_complains_of_is_told(image, part, scratch, tmp_path):

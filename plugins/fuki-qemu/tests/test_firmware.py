@@ -11,7 +11,7 @@ from fuki_build import new_host
 from fuki_build.errors import FukiError
 
 from fuki_qemu import firmware
-from fuki_qemu.firmware import Firmware
+from fuki_qemu.firmware import QemuFirmware
 
 SYSTEM = parts.get("ovmf-code").parents[1]
 
@@ -53,7 +53,7 @@ def test_the_first_name_wins_and_an_earlier_directory_hides_a_later_ones(tmp_pat
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "10.json").touch()
     found = firmware.find(secure_boot=False, directories=[str(tmp_path / "etc"), str(tmp_path / "usr")])
-    assert found == Firmware(code, store)
+    assert found == QemuFirmware(code, store)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_does_not_fit_is_passed_over(changes: dict[str, Any], tmp_path: Pat
 
 def test_a_code_image_takes_the_store_that_is_named_after_it(part):
     found = firmware.choose(part("ovmf-secboot"), None, secure_boot=True)
-    assert found == Firmware(part("ovmf-secboot"), part("ovmf-vars"), smm=True)
+    assert found == QemuFirmware(part("ovmf-secboot"), part("ovmf-vars"), smm=True)
 
 
 def test_an_image_with_a_store_inside_needs_no_other(part):

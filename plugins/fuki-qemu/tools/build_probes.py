@@ -15,8 +15,9 @@ from pathlib import Path
 
 import fuki_build
 from fuki_build.errors import FukiError
-from fuki_build.formats import cpio, pe
-from fuki_build.formats.pe_checksum import Checksum
+from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.pe_checksum import Checksum
+from fuki_build.formats.uki import cpio
 
 SOURCES = Path(__file__).parent.parent / "probe"
 COMPILER = "gcc"

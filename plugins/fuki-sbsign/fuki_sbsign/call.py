@@ -1,29 +1,30 @@
-"""One run of a signing program: without a terminal, and with no secret among its arguments."""
+"""One run of a signing program: without a terminal, and without secrets among its arguments."""
 
 import os
 import re
 import ssl
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fuki_build import programs
 from fuki_build.errors import SigningError
 from fuki_build.hooks import SigningContext
+from fuki_build.programs import Completed, ProgramError
 
 _LAST_LINES = 3
 _LINE_WIDTH = 200
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\n -~\u00a0-\uffff]")
 _NOISE = re.compile(r"[0-9A-F]{8,}:error:|Enter .* pass ?phrase:|Signing .* image$|(Succeeded|Failed)$")
-"""Prompts that nobody sees, OpenSSL's error queue, and what is said on every run."""
+"""Prompts that nobody sees, OpenSSL's error queue, and messages printed on every run."""
 
 
 class Call:
-    """What a program is run with, to be filled in; see `prepare`.
+    """The arguments and surroundings of a program, to be filled in; see `prepare`.
 
-    `directory` is a scratch directory of this run, `environment` what is added to the context's, `hint` what to look at
-    if the program fails.
+    `directory` is a scratch directory of this run, `environment` is added to the context's, `hint` is given if the
+    program fails.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -36,12 +37,12 @@ class Call:
         self._secrets: list[str] = []
 
     def answer(self, secret: str) -> None:
-        """Type a secret on standard input; where there is no terminal, OpenSSL's prompt reads it there."""
+        """Answer a prompt with a secret: without a terminal, OpenSSL's prompt reads it from standard input."""
         self._secrets.append(secret)
         self._answer = f"{secret}\n"
 
     def secret_file(self, secret: str, end: str = "") -> Path:
-        """A path under which the program, and no one else, reads a secret; it is on no disk."""
+        """A path at which the program, and nobody else, can read a secret; it is not on any disk."""
         self._secrets.append(secret)
         descriptor = os.memfd_create("secret")
         self.descriptors.append(descriptor)
@@ -54,49 +55,48 @@ class Call:
         path.write_text("".join(map(ssl.DER_cert_to_PEM_cert, certificates)))
         return path
 
-    def run(self, program: str, context: SigningContext) -> None:
-        """Run the program in the directory of the context, with its environment.
+    def run(self, program: str, context: SigningContext, *, timeout: float, largest_file: int) -> None:
+        """Run the program in the context's directory, with its environment.
 
-        Raises `SigningError` with the program's last words, unless it ends with 0.
+        `timeout` is in seconds, `largest_file` in bytes, for each file that it writes.
+        Raises `SigningError` with the program's last lines, unless it ends with 0.
         """
         try:
-            done = subprocess.run(
+            completed = programs.run(
                 [program, *self.arguments],
-                cwd=context.directory,
-                env={**context.environment, **self.environment},
-                # Where nothing is left to read, a prompt does not wait for anyone.
-                input=self._answer.encode(),
-                capture_output=True,
-                pass_fds=self.descriptors,
-                # Prompts look for the terminal of the session first.
-                start_new_session=True,
-                check=False,
+                environment={**context.environment, **self.environment},
+                directory=context.directory,
+                # A prompt that finds no more input ends instead of waiting.
+                stdin=self._answer.encode(),
+                descriptors=self.descriptors,
+                timeout=timeout,
+                largest_file=largest_file,
             )
-        except OSError as error:
-            raise SigningError(f"cannot run {program}: {error.strerror}", where="program") from error
-        if done.returncode:
-            raise SigningError(self._failure(Path(program).name, done), hint=self.hint)
+        except ProgramError as error:
+            raise SigningError(error.message, where="program", hint=error.hint) from error
 
-    def _failure(self, name: str, done: subprocess.CompletedProcess[bytes]) -> str:
-        code = done.returncode
-        how = f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
-        # osslsigncode 2.5 complains on standard output.
-        said = self.last_words(done.stderr) or self.last_words(done.stdout) or "it said nothing"
-        return f"{name} {how}: {said}"
+        if completed.code:
+            raise SigningError(self._failure(Path(program).name, completed), hint=self.hint)
+
+    def _failure(self, name: str, completed: Completed) -> str:
+        # osslsigncode 2.5 prints errors on standard output.
+        said = self.last_words(completed.stderr) or self.last_words(completed.stdout) or "it said nothing"
+        return f"{name} {completed.how}: {said}"
 
     def last_words(self, output: bytes) -> str:
-        """The last lines of what a program printed, fit for an error: plain text, short, and without secrets."""
+        """The last lines of a program's output, fit for an error: plain text, short, and without secrets."""
         text = output.decode(errors="replace")
         for secret in filter(None, self._secrets):
             text = text.replace(secret, "***")
+
         lines = [" ".join(line.split()) for line in _CONTROL.sub(" ", text).splitlines()]
-        telling = [line[:_LINE_WIDTH] for line in lines if line and not _NOISE.match(line)]
-        return " / ".join(telling[-_LAST_LINES:])
+        informative = [line[:_LINE_WIDTH] for line in lines if line and not _NOISE.match(line)]
+        return " / ".join(informative[-_LAST_LINES:])
 
 
 @contextmanager
 def prepare(workspace: Path) -> Iterator[Call]:
-    """A call to fill in; what it holds is gone at the end."""
+    """A call to fill in; its files and secrets are removed at the end."""
     with TemporaryDirectory(dir=workspace) as directory:
         call = Call(Path(directory))
         try:

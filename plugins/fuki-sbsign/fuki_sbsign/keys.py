@@ -1,4 +1,4 @@
-"""Keys and certificates as the programs that use OpenSSL take them."""
+"""Keys and certificates in the forms of programs that use OpenSSL."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ _SCHEME = "pkcs11:"
 
 
 class KeyOptions(ProgramOptions, frozen=True, kw_only=True):
-    """What unlocks a key in a file, or in a PKCS #11 token."""
+    """Options that unlock a key in a file, or in a PKCS #11 token."""
 
     passphrase: Annotated[
         str | None, Meta(description=f"of an encrypted key file, {SECRET_SOURCES}; by default prompt")
@@ -24,7 +24,7 @@ class KeyOptions(ProgramOptions, frozen=True, kw_only=True):
 
 
 def in_token(text: str, where: str = "key") -> bool:
-    """Whether this is a PKCS #11 URI (RFC 7512). Raises `RecipeError` for one with a PIN in it."""
+    """Whether a text is a PKCS #11 URI (RFC 7512). Raises `RecipeError` for one that contains a PIN."""
     if not text.startswith(_SCHEME):
         return False
     if "pin-value=" in text:
@@ -37,14 +37,14 @@ def unlock_file(call: Call, key: str, options: KeyOptions, context: SigningConte
     if in_token(key):
         raise RecipeError("nothing says how to reach the token", where="key", hint="name an OpenSSL engine or provider")
     _refuse_token_options(options)
-    # In DER, none of the programs reads an encrypted key.
+    # None of the programs reads an encrypted key in DER.
     encrypted = b"ENCRYPTED" in context.read(key, "private key", "key")
     path = str((context.directory / key).absolute())
     return path, passphrase(call, key, options, context) if encrypted else None
 
 
 def passphrase(call: Call, file: str, options: KeyOptions, context: SigningContext) -> str:
-    """What decrypts a file. Raises `SigningError`."""
+    """The passphrase of a file. Raises `SigningError`."""
     _refuse_token_options(options)
     call.hint = "is the passphrase right?"
     return context.secret(options.passphrase, f"passphrase of {file}", "passphrase")
@@ -59,7 +59,7 @@ def _refuse_token_options(options: KeyOptions) -> None:
 
 
 def unlock_token(call: Call, key: str, options: KeyOptions, context: SigningContext) -> tuple[str, str | None]:
-    """A key that an engine, provider or module knows, and its PIN where a source is named. Raises `SigningError`."""
+    """A key that an engine, provider or module knows, and its PIN if a source is named. Raises `SigningError`."""
     if options.passphrase is not None:
         hint = "name the source of its PIN with 'pin'"
         raise RecipeError("a token has no passphrase", where="passphrase", hint=hint)
@@ -79,12 +79,12 @@ def use_module(call: Call, module: str | None, context: SigningContext) -> None:
 
 
 def certificate(call: Call, path: str, context: SigningContext) -> tuple[Path, list[bytes]]:
-    """The signer's certificate in PEM, and what else its file holds, in DER. Raises `SigningError`."""
+    """The signer's certificate in PEM, and the others in its file, in DER. Raises `SigningError`."""
     first, *others = context.certificates(CertificateOptions(certificate=path))
     return call.certificate_file("certificate.pem", [first]), others
 
 
 def additional(call: Call, others: list[bytes], intermediates: tuple[str, ...], context: SigningContext) -> Path | None:
     """All certificates besides the signer's, in PEM. Raises `SigningError`."""
-    found = others + context.certificates(CertificateOptions(intermediates=intermediates))
-    return call.certificate_file("additional.pem", found) if found else None
+    certificates = others + context.certificates(CertificateOptions(intermediates=intermediates))
+    return call.certificate_file("additional.pem", certificates) if certificates else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
-from fuki_build.formats import pe
+from fuki_build.formats.pe import pe
 from fuki_build.hooks import SigningContext
 from msgspec import Meta
 
@@ -54,23 +54,27 @@ class Osslsigncode(ProgramSigner):
     ) -> None:
         _refuse_signed(image)
         prepare_key = self._pkcs12 if options.pkcs12 is not None else self._key
+
         call.arguments += ["sign", "-h", options.digest.value]
         others, secret = prepare_key(call, options, context)
         more = keys.additional(call, others, options.intermediates, context)
         call.arguments += [] if more is None else ["-ac", str(more)]
+
         for url in options.timestamp:
             call.arguments += ["-ts", url]
         if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
             call.arguments += ["-time", epoch]
-        # An empty one is none: osslsigncode does not read an empty file.
+
+        # osslsigncode does not read an empty file, so an empty passphrase counts as none.
         if secret:
             call.arguments += ["-readpass", str(call.secret_file(secret))]
+
         call.arguments += ["-in", str(image), "-out", str(output)]
 
     def _pkcs12(
         self, call: Call, options: OsslsigncodeOptions, context: SigningContext
     ) -> tuple[list[bytes], str | None]:
-        """Add the file. Gives further certificates, and what decrypts it."""
+        """Add the file. Returns further certificates, and the passphrase of the file."""
         path = options.pkcs12 or ""
         if options.key is not None or options.certificate is not None:
             hint = "leave out 'key' and 'certificate'"
@@ -80,21 +84,25 @@ class Osslsigncode(ProgramSigner):
         return [], keys.passphrase(call, path, options, context)
 
     def _key(self, call: Call, options: OsslsigncodeOptions, context: SigningContext) -> tuple[list[bytes], str | None]:
-        """Add key and certificate. Gives further certificates, and what unlocks the key."""
+        """Add key and certificate. Returns further certificates, and the secret that unlocks the key."""
         if options.key is None or options.certificate is None:
             missing = "key" if options.key is None else "certificate"
             raise RecipeError(f"{missing!r} is missing", hint="give 'key' and 'certificate', or 'pkcs12'")
+
         if keys.in_token(options.key):
             key, secret = keys.unlock_token(call, options.key, options, context)
             call.arguments += self._token(options, context)
         else:
             key, secret = keys.unlock_file(call, options.key, options, context)
+
         call.arguments += ["-key", key]
+
         if keys.in_token(options.certificate, "certificate"):
             call.arguments += ["-pkcs11cert", options.certificate]
             return [], secret
-        own, others = keys.certificate(call, options.certificate, context)
-        call.arguments += ["-certs", str(own)]
+
+        signer_certificate, others = keys.certificate(call, options.certificate, context)
+        call.arguments += ["-certs", str(signer_certificate)]
         return others, secret
 
     def _token(self, options: OsslsigncodeOptions, context: SigningContext) -> list[str]:
@@ -109,6 +117,7 @@ def _refuse_signed(image: Path) -> None:
     with image.open("rb") as file:
         head = file.read(pe.HEAD_SIZE)
         size = file.seek(0, os.SEEK_END)
+
     with raised_as(SigningError, of=FormatError):
         headers = pe.decode(head, size)
     if headers.security.size:

@@ -1,4 +1,4 @@
-"""pesign, whose keys are in NSS databases and the tokens that those know."""
+"""pesign, whose keys are in NSS databases and the tokens that these know."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,11 +36,13 @@ class Pesign(ProgramSigner):
             call.arguments.append(f"--certdir={(context.directory / options.directory).absolute()}")
         if options.token is not None:
             call.arguments.append(f"--token={options.token}")
+
         if options.pin is None:
             call.hint = "if the database or token has a password, name its source with 'pin'"
         else:
             secret = context.secret(options.pin, f"password for {options.token or options.nickname}", "pin")
             call.hint = "are password and nickname right? 'certutil -L -d' with the directory tells the nicknames"
-            # pesign takes the last byte for a line break, whatever it is.
+            # pesign drops the last byte as a line break, whatever it is.
             call.arguments.append(f"--pinfile={call.secret_file(secret, end=chr(10))}")
+
         call.arguments += [f"--in={image}", f"--out={output}"]

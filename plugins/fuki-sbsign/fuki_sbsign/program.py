@@ -1,4 +1,4 @@
-"""What all signing programs have in common: where they are, and what becomes of the image."""
+"""Shared by all signing programs: finding the program, and replacing the image by its signed copy."""
 
 import os
 import shutil
@@ -8,31 +8,37 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, ClassVar
 
 from fuki_build.errors import SigningError
-from fuki_build.hooks import FileSigner, SigningContext
-from msgspec import Meta, Struct
+from fuki_build.hooks import FileSigner, Options, SigningContext
+from msgspec import Meta
 
 from fuki_sbsign.call import Call, prepare
 
+_LARGEST_SIGNATURES = 64 * 1024 * 1024
+"""Bytes that a program may add to an image, or write to a certificate database or log beside it."""
 
-class ProgramOptions(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+
+class ProgramOptions(Options, frozen=True, kw_only=True):
     program: Annotated[str | None, Meta(description="the program's path; by default, that of its name in PATH")] = None
+    timeout: Annotated[float, Meta(gt=0, description="seconds that it may take for an image")] = 600.0
 
 
 class ProgramSigner(FileSigner):
     """Runs a program that writes a signed copy, which then takes the image's place."""
 
     packages: ClassVar[str]
-    """What to install, by distribution."""
+    """Packages to install, by distribution."""
     directories: ClassVar[tuple[str, ...]] = ()
-    """Where the program is when it is not in PATH."""
+    """Directories in which the program may be if it is not in PATH."""
 
     @abstractmethod
     def prepare(self, call: Call, image: Path, output: Path, options: Any, context: SigningContext) -> None:  # noqa: ANN401
-        """Fill in what the program needs in order to write a signed copy of `image` to `output`."""
+        """Fill in everything that the program needs to write a signed copy of `image` to `output`."""
 
     def sign_file(self, path: Path, options: ProgramOptions, context: SigningContext) -> None:
         program = self._find(options.program, context.directory)
         image = path.absolute()
+
+        # The copy is written beside the image, so that it can replace it in one rename.
         try:
             with (
                 TemporaryDirectory(prefix=".fuki-", dir=image.parent) as beside,
@@ -40,7 +46,10 @@ class ProgramSigner(FileSigner):
             ):
                 output = Path(beside) / image.name
                 self.prepare(call, image, output, options, context)
-                call.run(program, context)
+
+                largest = image.stat().st_size + _LARGEST_SIGNATURES
+                call.run(program, context, timeout=options.timeout, largest_file=largest)
+
                 if not output.is_file():
                     raise SigningError(f"{self.name} has written nothing, and says that all went well")
                 output.replace(image)
@@ -48,21 +57,23 @@ class ProgramSigner(FileSigner):
             raise SigningError(f"cannot sign {path}: {error.strerror}") from error
 
     def _find(self, named: str | None, directory: Path) -> str:
-        """The program's absolute path, or a name to search for in PATH and then in the usual directories."""
+        """The program's absolute path: the named one, or one found in PATH or the usual directories."""
         if named is not None:
-            wanted = located(named, directory)
-            found = shutil.which(wanted)
-            if found is None:
-                raise SigningError(f"there is no program {wanted}", where="program")
-            return found
+            path = located(named, directory)
+            program = shutil.which(path)
+            if program is None:
+                raise SigningError(f"there is no program {path}", where="program")
+            return program
+
         places = os.pathsep.join([os.environ.get("PATH", os.defpath), *self.directories])
-        found = shutil.which(self.name, path=places)
-        if found is None:
+        program = shutil.which(self.name, path=places)
+        if program is None:
             hint = f"install it ({self.packages}), or name its path with 'program'"
             raise SigningError(f"the program {self.name} is not installed", hint=hint)
-        return found
+
+        return program
 
 
 def located(text: str, directory: Path) -> str:
-    """A path, relative to the recipe's directory; what has no slash is a name that others look up."""
+    """A path, relative to the recipe's directory; text without a slash is a name for others to look up."""
     return str((directory / text).absolute()) if "/" in text else text

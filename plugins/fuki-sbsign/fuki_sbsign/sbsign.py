@@ -33,16 +33,19 @@ class Sbsign(ProgramSigner):
     packages = "Debian: sbsigntool; Fedora, Arch: sbsigntools"
 
     def prepare(self, call: Call, image: Path, output: Path, options: SbsignOptions, context: SigningContext) -> None:
-        own, others = keys.certificate(call, options.certificate, context)
+        signer_certificate, others = keys.certificate(call, options.certificate, context)
         more = keys.additional(call, others, options.intermediates, context)
+
         if options.engine is None:
             key, secret = keys.unlock_file(call, options.key, options, context)
         else:
             key, secret = keys.unlock_token(call, options.key, options, context)
             keys.use_module(call, options.module, context)
             call.arguments += ["--engine", options.engine]
+
         if secret is not None:
             call.answer(secret)
-        call.arguments += ["--key", key, "--cert", str(own)]
+
+        call.arguments += ["--key", key, "--cert", str(signer_certificate)]
         call.arguments += [] if more is None else ["--addcert", str(more)]
         call.arguments += ["--output", str(output), str(image)]

@@ -13,7 +13,7 @@ from fuki_sbsign.keys import KeyOptions
 from fuki_sbsign.program import ProgramSigner
 
 _CREDENTIAL = "sbsign.private-key-pin"
-"""Where systemd-sbsign looks for a PIN before it asks on terminals and through agents (src/sbsign/sbsign.c)."""
+"""Credential in which systemd-sbsign looks for a PIN before it asks on terminals and agents (src/sbsign/sbsign.c)."""
 
 
 class SystemdSbsignOptions(KeyOptions, frozen=True, kw_only=True):
@@ -52,6 +52,7 @@ class SystemdSbsign(ProgramSigner):
             key, secret = keys.unlock_token(call, options.key, options, context)
             keys.use_module(call, options.module, context)
             _give_pin(call, secret)
+
         call.arguments += ["sign", f"--private-key={key}", f"--private-key-source={options.key_source}"]
         call.arguments += self._certificate(call, options, context)
         call.arguments += [f"--output={output}", str(image)]
@@ -60,17 +61,18 @@ class SystemdSbsign(ProgramSigner):
         if options.certificate_source != "file":
             keys.in_token(options.certificate, "certificate")
             return [f"--certificate={options.certificate}", f"--certificate-source={options.certificate_source}"]
-        own, others = keys.certificate(call, options.certificate, context)
+
+        signer_certificate, others = keys.certificate(call, options.certificate, context)
         if others:
             hint = "take it out of the file, or sign with sbsign, osslsigncode or local"
             raise RecipeError(f"{self.name} cannot put in a further certificate", where="certificate", hint=hint)
-        return [f"--certificate={own}"]
+        return [f"--certificate={signer_certificate}"]
 
 
 def _give_pin(call: Call, pin: str | None) -> None:
-    """As a credential.
+    """Pass a PIN as a credential.
 
-    Without a PIN, a directory in its place is an error, where systemd-sbsign would else wait for somebody's answer.
+    Without a PIN, a directory in its place causes an error; otherwise systemd-sbsign would wait for an answer.
     """
     credential = call.directory / "credentials" / _CREDENTIAL
     credential.parent.mkdir()

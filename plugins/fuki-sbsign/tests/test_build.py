@@ -113,6 +113,13 @@ def test_fuki_sign_signs_an_image_in_place(backend: str, directory: Path):
     assert told(directory, image) == ["valid"]
 
 
+@programs_only
+def test_a_time_before_1970_reaches_no_program(backend: str, directory: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "-5")
+    write_recipe(directory, backend)
+    assert "SOURCE_DATE_EPOCH is not a number of seconds" in refused(directory, "build", code=4)
+
+
 def test_osslsigncode_does_not_sign_after_another(directory: Path):
     write_recipe(directory, "local", "osslsigncode")
     error = refused(directory, "build", code=4)
@@ -189,11 +196,14 @@ def test_no_secret_is_in_what_fuki_writes_and_tells(directory: Path, softhsm: st
     file += 'passphrase = "file:passphrase"\n'
     outputs = '[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n'
     (directory / "fuki.toml").write_text(RECIPE + token + file + outputs)
+
     unlocking = {PIN, PASSPHRASE}
     given = set(directory.rglob("*"))
+
     done = succeed(directory, "build", "--json")
     written = [path.read_bytes() for path in set(directory.rglob("*")) - given if path.is_file()]
     assert len(written) == 2
+
     for secret in unlocking:
         assert secret not in done.out + done.err
         assert not [data for data in written if secret.encode() in data]

@@ -199,3 +199,33 @@ def test_a_timestamp_that_nobody_gives_is_told(sign: Sign, stub: Path):
     # Port 9 is for a service that answers nothing; nobody listens.
     error = refused(stub, sign, "osslsigncode", **KEY, timestamp=("http://127.0.0.1:9/",))
     assert isinstance(error, SigningError)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("sleep 600", "slow was not done after 0.5 seconds"),
+        ("while :; do echo no >&2; done", "slow was not done after 0.5 seconds"),
+        ("exec cat /dev/zero", "slow printed more than 1048576 bytes"),
+        ("setsid sleep 600 & exit 3", "slow failed with exit code 3: it said nothing"),
+    ],
+)
+@pytest.mark.parametrize("name", ["sbsign", "osslsigncode"])
+def test_a_program_that_does_not_end_is_ended(
+    name: str, script: str, message: str, sign: Sign, stub: Path, tmp_path: Path
+):
+    (tmp_path / "slow").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "slow").chmod(0o755)
+    timeout = 0.5 if "after" in message else 60
+    error = refused(stub, sign, name, **KEY, program=str(tmp_path / "slow"), timeout=timeout)
+    assert message in error.message
+
+
+def test_a_program_that_writes_without_end_fills_no_disk(
+    sign: Sign, stub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fuki_sbsign.program._LARGEST_SIGNATURES", 1_000_000)
+    (tmp_path / "endless").write_text(f"#!/bin/sh\nexec dd if=/dev/zero of={tmp_path}/beside status=none\n")
+    (tmp_path / "endless").chmod(0o755)
+    error = refused(stub, sign, "sbsign", **KEY, program=str(tmp_path / "endless"))
+    assert "endless was ended by signal 25" in error.message

@@ -1,20 +1,22 @@
 """The enroller `virt-firmware`: Secure Boot keys into variable stores, with the program virt-fw-vars."""
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fuki_build import programs
 from fuki_build.errors import FukiError, PluginError
-from fuki_build.formats import authenticated_variable, efi_signature_list
-from fuki_build.formats.authenticated_variable import AuthenticatedPayload
-from fuki_build.formats.efi_time import EfiTime
+from fuki_build.formats.uefi import authenticated_variable, efi_signature_list, variable_store
+from fuki_build.formats.uefi.authenticated_variable import AuthenticatedPayload
+from fuki_build.formats.uefi.efi_time import EfiTime
 from fuki_build.hooks import Enroller, SecureBootKeys, SourceContext, hookimpl
 
 PROGRAM = "virt-fw-vars"
+_TIMEOUT = 120.0
+"""Seconds; it needs less than one."""
 _REVOKED_AT = EfiTime(2010, 1, 1, 0, 0, 0)
-"""The time of dbx: older than any update that is sent to it later. The program would take the clock's for hashes."""
+"""The time of dbx: older than any later update. For hashes, the program would otherwise use the current time."""
 
 
 class VirtFirmware(Enroller):
@@ -32,45 +34,45 @@ class VirtFirmware(Enroller):
 
 
 def find_program() -> str:
-    """virt-fw-vars of the environment that this runs in, or else PATH's. Raises `PluginError`."""
-    found = shutil.which(PROGRAM, path=Path(sys.executable).parent) or shutil.which(PROGRAM)
-    if found is None:
+    """virt-fw-vars of this Python's environment, or else of PATH. Raises `PluginError`."""
+    program = shutil.which(PROGRAM, path=Path(sys.executable).parent) or shutil.which(PROGRAM)
+    if program is None:
         raise PluginError(f"there is no {PROGRAM}", hint="install it: pip install virt-firmware")
-    return found
+    return program
 
 
 def _arguments(keys: SecureBootKeys, workspace: Path) -> Iterator[str]:
-    """What the program is to do. Its own order is fixed: delete, Microsoft's keys, PK, KEK, db, dbx, the switch."""
+    """The program's arguments. Its own order is fixed: delete, Microsoft's keys, PK, KEK, db, dbx, the switch."""
     owner = str(keys.owner)
     for name in ("PK", "KEK", "db", "dbx"):
         yield from ("--delete", name)
+
     if keys.microsoft:
-        # With a PK of Microsoft's, which --set-pk replaces.
+        # This also enrolls a PK of Microsoft's, which --set-pk replaces.
         yield "--enroll-microsoft"
+
     numbered = [("--set-pk", keys.pk), *(("--add-kek", der) for der in keys.kek), *(("--add-db", d) for d in keys.db)]
     for number, (option, der) in enumerate(numbered):
-        path = workspace / f"enrol-{number}.der"
+        path = workspace / f"enroll-{number}.der"
         path.write_bytes(der)
         yield from (option, owner, str(path))
+
     if keys.dbx:
-        # The program takes the value from a file for SetVariable(), and does not look at its signature.
+        # The program reads the value from a file for SetVariable(), and ignores its signature.
         value = AuthenticatedPayload(_REVOKED_AT, b"\0", efi_signature_list.encode(keys.dbx))
-        path = workspace / "enrol-dbx.auth"
+        path = workspace / "enroll-dbx.auth"
         path.write_bytes(authenticated_variable.encode(value))
         yield from ("--set-dbx", str(path))
+
     yield from ["--secure-boot"] if keys.secure_boot else ["--set-false", "SecureBootEnable"]
 
 
 def _run(command: Sequence[str]) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
-    except OSError as error:
-        raise FukiError(f"cannot run {command[0]}: {error.strerror}") from error
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise FukiError(
-            f"{PROGRAM} failed with exit code {done.returncode}: {lines[-1] if lines else 'it said nothing'}"
-        )
+    completed = programs.run(
+        command, environment=programs.environment("TMPDIR"), timeout=_TIMEOUT, largest_file=variable_store.MAX_SIZE
+    )
+    if completed.code:
+        raise FukiError(f"{PROGRAM} {completed.how}: {completed.last_lines() or 'it said nothing'}")
 
 
 @hookimpl

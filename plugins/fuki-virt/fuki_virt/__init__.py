@@ -58,5 +58,5 @@ class VMware(TablePlatform):
 
 
 @hookimpl
-def fuki_platforms() -> Sequence[Platform]:
-    return [Nutanix(), OpenStack(), VirtualBox(), VMware()]
+def fuki_platforms() -> Sequence[type[Platform]]:
+    return [Nutanix, OpenStack, VirtualBox, VMware]

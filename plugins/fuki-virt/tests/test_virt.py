@@ -5,7 +5,7 @@ from pathlib import Path
 
 import fuki_build
 import parts
-from fuki_build.formats import hwids
+from fuki_build.formats.uki import hwids
 from fuki_build.testing import assert_platform, listed_ids
 
 from fuki_virt import Nutanix, OpenStack, VirtualBox, VMware

@@ -76,6 +76,7 @@ class AwsKms:
             _key(6, "RSA_2048", "RSA", usage="ENCRYPT_DECRYPT"),
             Key("1234abcd-12ab-34cd-56ef-000000000007", "SYMMETRIC_DEFAULT", None, usage="ENCRYPT_DECRYPT"),
         ]
+
         self.keys = {key.id: key for key in keys}
         names = ("rsa", "p256", "p384", "p521", "p256k1", "rsa-encrypt", "symmetric")
         self.aliases = {f"alias/{name}": key.id for name, key in zip(names, keys, strict=True)}
@@ -91,20 +92,25 @@ class AwsKms:
         if f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/" not in authorization:
             return error("UnrecognizedClientException", "The security token included in the request is invalid.")
         assert f"/{REGION}/kms/aws4_request" in authorization
+
         operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "GetPublicKey": self.get_public_key,
             "Sign": self.sign,
         }
+
         parameters = request.json
         for field in ("Message",):
             if field in parameters:
                 parameters[field] = base64.b64decode(parameters[field], validate=True)
+
         operation = _MODEL.operation_model(name)
         validate_parameters(parameters, operation.input_shape)
+
         try:
             answer = operations[name](parameters)
         except Refused as refused:
             return refused.response
+
         validate_parameters(answer, operation.output_shape)
         encoded = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in answer.items()}
         return Response(200, Response.of_json(200, encoded).content, {"Content-Type": "application/x-amz-json-1.1"})
@@ -116,19 +122,23 @@ class AwsKms:
             if short not in self.aliases:
                 raise Refused("NotFoundException", f"Alias {arn(short)} is not found.")
             short = self.aliases[short]
+
         key = self.keys.get(short)
         if key is None:
             raise Refused("NotFoundException", f"Key '{arn('key/' + short)}' does not exist")
+
         if key.state == "Disabled":
             raise Refused("DisabledException", f"{arn('key/' + short)} is disabled.")
         if key.state == "PendingDeletion":
             raise Refused("KMSInvalidStateException", f"{arn('key/' + short)} is pending deletion.")
+
         return key
 
     def get_public_key(self, parameters: dict[str, Any]) -> dict[str, Any]:
         key = self.find(parameters["KeyId"])
         if key.private is None:
             raise Refused("UnsupportedOperationException", f"{arn('key/' + key.id)} is not an asymmetric key.")
+
         answer = {
             "KeyId": arn(f"key/{key.id}"),
             "PublicKey": public_key(key.private),
@@ -136,6 +146,7 @@ class AwsKms:
             "KeySpec": key.spec,
             "KeyUsage": key.usage,
         }
+
         if key.usage == "SIGN_VERIFY":
             return {**answer, "SigningAlgorithms": _ALGORITHMS[key.spec]}
         return {**answer, "EncryptionAlgorithms": ["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"]}
@@ -145,13 +156,16 @@ class AwsKms:
         algorithm = parameters["SigningAlgorithm"]
         if key.usage != "SIGN_VERIFY" or algorithm not in _ALGORITHMS[key.spec]:
             raise Refused("InvalidKeyUsageException", f"{arn('key/' + key.id)} key usage is {key.usage}.")
+
         assert parameters["MessageType"] == "DIGEST"
         assert "PSS" not in algorithm
         assert key.private is not None
+
         try:
             signature = sign(key.private, parameters["Message"], algorithm[-3:])
         except ValueError:
             raise Refused("ValidationException", f"Digest is invalid length for algorithm {algorithm}.") from None
+
         return {"KeyId": arn(f"key/{key.id}"), "Signature": signature, "SigningAlgorithm": algorithm}
 
 
@@ -160,16 +174,20 @@ def sts(request: Request) -> Response:
     form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
     assert form["Action"] == "AssumeRoleWithWebIdentity"
     assert form["RoleArn"] == ROLE
+
     if form["WebIdentityToken"] != JOB_TOKEN:
         fault = f"<Code>InvalidIdentityToken</Code><Message>{form['WebIdentityToken']} is not signed</Message>"
         return Response(400, f"<ErrorResponse><Error><Type>Sender</Type>{fault}</Error></ErrorResponse>".encode())
+
     credentials = (
         f"<AccessKeyId>{ACCESS_KEY}</AccessKeyId><SecretAccessKey>{SECRET_KEY}</SecretAccessKey>"
         "<SessionToken>AQoDYXdzEE0a8ANXXXXXXXXNO1ewxE5TijQyp</SessionToken><Expiration>2049-01-01T00:00:00Z</Expiration>"
     )
+
     result = (
         f"<AssumeRoleWithWebIdentityResult><Credentials>{credentials}</Credentials></AssumeRoleWithWebIdentityResult>"
     )
+
     name = "AssumeRoleWithWebIdentityResponse"
     namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
     return Response(200, f'<{name} xmlns="{namespace}">{result}</{name}>'.encode(), {"Content-Type": "text/xml"})

@@ -59,6 +59,7 @@ class KeyVault:
             "p521": Key(private_key("P-521"), "EC"),
             "wrapper": Key(private_key("RSA"), "RSA", ["wrapKey", "unwrapKey"]),
         }
+
         self.resource = "https://vault.azure.net"
         """What the vault says that tokens are to be for."""
         self.chosen: Callable[[int, int], bool] = lambda _r, _s: True
@@ -71,17 +72,21 @@ class KeyVault:
             return self.challenge("AKV10000: Request is missing a Bearer or PoP token.")
         if request.headers["authorization"] != f"Bearer {TOKEN}":
             return self.challenge("AKV10032: Invalid issuer.")
+
         _, keys, name, *rest = request.path.rstrip("/").split("/")
         assert keys == "keys"
         version = rest[0] if rest else ""
+
         key = self.keys.get(name)
         if key is None or version not in ("", key.version):
             shown = f"{name}/{version}" if version else name
             return error(404, "KeyNotFound", f"A key with (name/id) {shown} was not found in this key vault.")
         operation = rest[1] if len(rest) > 1 else "get"
+
         if not key.enabled:
             text = f"Operation {operation} is not allowed on a disabled key."
             return error(403, "Forbidden", text, "KeyDisabled")
+
         if request.method == "GET" and operation == "get":
             return Response.of_json(200, self.bundle(name, key))
         assert (request.method, operation) == ("POST", "sign")
@@ -98,27 +103,32 @@ class KeyVault:
             "kty": key.kty,
             "key_ops": key.operations,
         }
+
         if isinstance(numbers, rsa.RSAPublicNumbers):
             web_key.update(n=_encode(_bytes(numbers.n, 256)), e=_encode(_bytes(numbers.e, 3)))
         else:
             curve, size = _CURVES[numbers.curve.name]
             web_key.update(crv=curve, x=_encode(_bytes(numbers.x, size)), y=_encode(_bytes(numbers.y, size)))
+
         attributes = {
             "enabled": key.enabled,
             "created": 1493942451,
             "updated": 1493942451,
             "recoveryLevel": "Recoverable+Purgeable",
         }
+
         return {"key": web_key, "attributes": attributes}
 
     def sign(self, name: str, key: Key, body: dict[str, str]) -> Response:
         if "sign" not in key.operations:
             return error(403, "Forbidden", "Operation sign is not permitted on this key.", "KeyOperationForbidden")
+
         assert set(body) == {"alg", "value"}
         family, size = body["alg"][:2], body["alg"][2:]
         digest = base64.urlsafe_b64decode(body["value"] + "=" * (-len(body["value"]) % 4))
         if family != ("ES" if isinstance(key.private, ec.EllipticCurvePrivateKey) else "RS"):
             return error(400, "BadParameter", "Key and signing algorithm are incompatible.")
+
         signature = sign(key.private, digest, size)
         if isinstance(key.private, ec.EllipticCurvePrivateKey):
             numbers = decode_dss_signature(signature)
@@ -126,6 +136,7 @@ class KeyVault:
                 numbers = decode_dss_signature(sign(key.private, digest, size))
             width = _CURVES[key.private.curve.name][1]
             signature = b"".join(_bytes(number, width) for number in numbers)
+
         return Response.of_json(200, {"kid": identifier(name, key.version), "value": _encode(signature)})
 
 
@@ -136,16 +147,19 @@ def entra(request: Request) -> Response:
     if request.path == "/common/discovery/instance":
         discovered = {"tenant_discovery_endpoint": f"https://{LOGIN}/{TENANT}/v2.0/.well-known/openid-configuration"}
         return Response.of_json(200, {**discovered, "metadata": []})
+
     assert (request.method, request.path) == ("POST", f"/{TENANT}/oauth2/v2.0/token")
     form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
     assert form["grant_type"] == "client_credentials"
     assert form["scope"] == "https://vault.azure.net/.default"
     assert form.get("client_assertion_type", _ASSERTION) == _ASSERTION
+
     known = form.get("client_secret") == SECRET or form.get("client_assertion") == JOB_TOKEN
     if form["client_id"] != CLIENT or not known:
         text = "AADSTS7000215: Invalid client secret provided."
         body = {"error": "invalid_client", "error_description": text, "error_codes": [7000215]}
         return Response.of_json(401, body)
+
     answer = {"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": TOKEN}
     return Response(200, json.dumps(answer).encode(), {"Content-Type": "application/json", "Date": time.ctime()})
 

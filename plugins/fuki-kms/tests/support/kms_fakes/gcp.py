@@ -69,6 +69,7 @@ class GcpKms:
             version("p256k1"): Version("EC_SIGN_SECP256K1_SHA256", private_key("P-256K")),
             version("symmetric"): Version("GOOGLE_SYMMETRIC_ENCRYPTION", None),
         }
+
         self.tamper: dict[str, object] = {}
         """Fields of the next answers, as something on the way makes them."""
 
@@ -84,51 +85,62 @@ class GcpKms:
         return self.asymmetric_sign(path.removesuffix(":asymmetricSign"), request)
 
     def find(self, name: str, permission: str) -> Version | Response:
-        found = self.versions.get(name)
-        if found is None:
+        key_version = self.versions.get(name)
+        if key_version is None:
             return error("NOT_FOUND", f"CryptoKeyVersion {name} not found.")
-        if found.denied:
+
+        if key_version.denied:
             text = f"Permission '{permission}' denied on resource '{name}' (or it may not exist)."
             return error("PERMISSION_DENIED", text)
-        if found.state != "ENABLED":
-            violation = {"type": f"KEY_{found.state}", "subject": name}
+
+        if key_version.state != "ENABLED":
+            violation = {"type": f"KEY_{key_version.state}", "subject": name}
             detail = {"@type": "type.googleapis.com/google.rpc.PreconditionFailure", "violations": [violation]}
-            return error("FAILED_PRECONDITION", f"{name} is not enabled, current state is: {found.state}.", detail)
-        if found.private is None:
+            return error(
+                "FAILED_PRECONDITION", f"{name} is not enabled, current state is: {key_version.state}.", detail
+            )
+
+        if key_version.private is None:
             text = f"Operation requested for Key {name} has incorrect key purpose: ENCRYPT_DECRYPT"
             return error("FAILED_PRECONDITION", text)
-        return found
+
+        return key_version
 
     def get_public_key(self, name: str) -> Response:
-        found = self.find(name, "cloudkms.cryptoKeyVersions.viewPublicKey")
-        if isinstance(found, Response):
-            return found
-        assert found.private is not None
-        pem = public_key(found.private, Encoding.PEM)
+        key_version = self.find(name, "cloudkms.cryptoKeyVersions.viewPublicKey")
+        if isinstance(key_version, Response):
+            return key_version
+        assert key_version.private is not None
+
+        pem = public_key(key_version.private, Encoding.PEM)
         answer = {
             "pem": pem.decode(),
-            "algorithm": found.algorithm,
+            "algorithm": key_version.algorithm,
             "pemCrc32c": str(google_crc32c.value(pem)),
             "name": name,
             "protectionLevel": "HSM",
         }
+
         return Response.of_json(200, {**answer, **self.tamper})
 
     def asymmetric_sign(self, name: str, request: Request) -> Response:
-        found = self.find(name, "cloudkms.cryptoKeyVersions.useToSign")
-        if isinstance(found, Response):
-            return found
-        assert found.private is not None
+        key_version = self.find(name, "cloudkms.cryptoKeyVersions.useToSign")
+        if isinstance(key_version, Response):
+            return key_version
+        assert key_version.private is not None
+
         body = request.json
         assert set(body) == {"digest", "digestCrc32c"}
         ((kind, encoded),) = body["digest"].items()
         digest = base64.b64decode(encoded, validate=True)
-        size = found.algorithm[-3:]
+
+        size = key_version.algorithm[-3:]
         if kind != f"sha{size}" or len(digest) * 8 != int(size):
             return error("INVALID_ARGUMENT", "digest does not have the algorithm of the key version.")
         if body["digestCrc32c"] != str(google_crc32c.value(digest)):
             return error("INVALID_ARGUMENT", "The checksum in field digest_crc32c did not match the data in digest.")
-        signature = sign(found.private, digest, size)
+
+        signature = sign(key_version.private, digest, size)
         answer = {
             "signature": base64.b64encode(signature).decode(),
             "signatureCrc32c": str(google_crc32c.value(signature)),
@@ -136,6 +148,7 @@ class GcpKms:
             "name": name,
             "protectionLevel": "HSM",
         }
+
         return Response.of_json(200, {**answer, **self.tamper})
 
 
@@ -157,6 +170,7 @@ class Tokens:
             "client_id": "117600000000000000000",
             "token_uri": f"https://{TOKENS}/token",
         }
+
         path.write_text(json.dumps(content))
         return path
 

@@ -7,8 +7,9 @@ gives requests to the fake that stands for it. Hosts without one cannot be reach
 import datetime as dt
 import json
 import ssl
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,6 +44,8 @@ class Response:
     status: int
     content: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    pause: float = 0
+    """Seconds before each byte of the content."""
 
     @classmethod
     def of_json(cls, status: int, value: object, **headers: str) -> "Response":
@@ -63,6 +66,7 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._lock = threading.Lock()
+
         root = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
         identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
         usage = dict.fromkeys(
@@ -70,6 +74,7 @@ class Authority:
         )
         usage.update(decipher_only=False, digital_signature=True, key_cert_sign=True, crl_sign=True)
         root = root.add_extension(x509.KeyUsage(**usage), True).add_extension(identifier, False)
+
         self.certificate.write_bytes(root.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     def context(self, host: str) -> ssl.SSLContext:
@@ -163,12 +168,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
+
         context = self.server.internet.authority.context(host)
         try:
             self.connection = context.wrap_socket(self.connection, server_side=True)
         except OSError:  # the client does not trust the authority
             self.close_connection = True
             return
+
         self.rfile.close()
         self.rfile = self.connection.makefile("rb", -1)
         self.wfile = self.connection.makefile("wb", 0)
@@ -181,16 +188,32 @@ class _Handler(BaseHTTPRequestHandler):
         if host not in self.server.internet.hosts:
             self.send_error(502, "no such host")
             return
+
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(host, self.command, parts.path, parts.query, headers, body)
+
         response = self.server.internet.answer(request)
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(response.content)))
         self.end_headers()
-        self.wfile.write(response.content)
+
+        try:
+            for piece in self.pieces(response):
+                self.wfile.write(piece)
+        except OSError:  # the client had enough
+            self.close_connection = True
+
+    def pieces(self, response: Response) -> Iterator[bytes]:
+        if not response.pause:
+            yield response.content
+            return
+        for byte in response.content:
+            # Tests take time.sleep() away.
+            threading.Event().wait(response.pause)
+            yield bytes([byte])
 
     def do_POST(self) -> None:
         self.do_GET()
@@ -208,3 +231,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, internet: "Internet") -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.internet = internet
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that have had enough."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]

@@ -1,0 +1,89 @@
+"""The output format `igvm`: firmware of the image in a file of its own, for hosts that start guests from one."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta
+
+from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.formats.confidential.igvm import partition
+from fuki_build.formats.confidential.igvm.data_hobs import DataKind
+from fuki_build.formats.uefi.firmware import FirmwareKind
+from fuki_build.hooks import Build, Options, OutputContext, OutputFormat, hookimpl
+from fuki_build.image.blob import Blob
+from fuki_build.image.firmware import FirmwareImage, slices
+from fuki_build.image.unwrapping import Unwrapped, unwrap
+from fuki_build.image.wrapping import GuestData, WrapSettings, wrap
+
+
+class IgvmOptions(Options, frozen=True):
+    firmware: Annotated[str | None, Meta(description="the fwid; needed where the image has several")] = None
+    uki: Annotated[
+        bool, Meta(description="whether the firmware finds the image in its memory, and starts it without a disk")
+    ] = False
+    partition: Annotated[
+        bool,
+        Meta(
+            description="whether to write the content of a partition (type c647e858-c402-4d1e-9497-95ff0a4b4465) "
+            "instead of the file"
+        ),
+    ] = False
+
+
+class IgvmOutput(OutputFormat):
+    """A firmware of the image as an IGVM file; one that was not wrapped is wrapped as `igvm = {}` does it.
+
+    >>> IgvmOutput.Options(firmware="ovmf").partition
+    False
+    """
+
+    name = "igvm"
+    suffix = ".igvm"
+    Options = IgvmOptions
+    needs_image_file = True
+
+    def emit(self, options: IgvmOptions, build: Build, context: OutputContext) -> None:
+        image = _choose(build, options.firmware)
+        with raised_as(RecipeError, of=FormatError, about=f"firmware {image.fwid}"):
+            file = _file(image, Blob.of_file(build.uki.path) if options.uki and build.uki.path else None)
+            if options.partition:
+                zeros = Blob.of_bytes(bytes(partition.padding(file.size)))
+                file = Blob.of_bytes(partition.encode_prefix(file.size)) + file + zeros
+        context.write(context.path, file)
+
+
+def _choose(build: Build, fwid: str | None) -> FirmwareImage:
+    """The firmware that is asked for, or the only one. Raises `RecipeError`."""
+    images = [image for part in slices(build.uki.layout.plain_sections) for image in part.firmware if image.fwid]
+    names = tuple(dict.fromkeys(image.fwid for image in images if image.fwid))
+    if not images:
+        raise RecipeError("the image has no firmware to write", hint="add a [[fuki.firmware]] table")
+    if fwid is None and len(images) > 1:
+        raise RecipeError(f"the image has several firmware images: {', '.join(names)}", hint='add firmware = "…"')
+    chosen = next((image for image in images if fwid in (None, image.fwid)), None)
+    if chosen is None:
+        raise RecipeError(f"there is no firmware {fwid!r}", hint=f"there are: {', '.join(names)}")
+    return chosen
+
+
+def _file(image: FirmwareImage, uki: Blob | None) -> Blob:
+    """The file, with the image among its data if there is one."""
+    wrapped = image.content is not None and image.content.kind is FirmwareKind.IGVM
+    if wrapped and uki is None:
+        return image.payload
+    parts = unwrap(image.payload) if wrapped else Unwrapped(image.payload, WrapSettings(), ())
+    if parts is None:
+        raise FormatError("this IGVM file was made elsewhere, and a UKI cannot be added", hint="leave out uki")
+    if uki is None:
+        return wrap(parts.firmware, parts.settings)
+    if any(piece.kind is DataKind.KERNEL for piece in parts.data):
+        raise FormatError("the IGVM file holds a kernel already, and starts one", hint="leave out uki")
+    if parts.settings.id_block is not None:
+        hint = "wrap with 'fuki firmware wrap --data kernel=…', and make the ID block for that"
+        raise FormatError("the ID block is for the firmware without the image in its memory", hint=hint)
+    return wrap(parts.firmware, parts.settings, (*parts.data, GuestData(DataKind.KERNEL, uki)))
+
+
+@hookimpl
+def fuki_outputs() -> Sequence[type[OutputFormat]]:
+    return [IgvmOutput]

@@ -1,0 +1,1 @@
+"""DER, certificates, keys and PKCS #7."""

@@ -1,0 +1,1 @@
+"""IGVM, OVMF's metadata, and the structures that SEV-SNP measures or checks at launch."""

@@ -1,0 +1,1 @@
+"""PE images, their checksum, and Authenticode's view of them."""

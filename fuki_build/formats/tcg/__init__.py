@@ -1,0 +1,1 @@
+"""Event logs of TPMs and confidential guests."""

@@ -1,0 +1,1 @@
+"""UEFI variables, signature lists, firmware volumes, disks and device paths."""

@@ -1,0 +1,1 @@
+"""Contents of the sections of a Unified Kernel Image."""

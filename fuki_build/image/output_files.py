@@ -1,0 +1,92 @@
+"""Several files that appear together, or not at all."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fuki_build.errors import FukiError, RecipeError
+from fuki_build.image.guard import FileId, file_id
+from fuki_build.image.output_file import OutputFile
+
+PathId = tuple[FileId | None, tuple[str, ...]]
+
+
+class OutputFiles:
+    """New files in progress; `commit()` gives all of them their names, leaving the `with` without that leaves nothing.
+
+    A failure while names are given is undone, so that existing files are restored. Only a process that is killed
+    between two of the renames, which follow each other immediately, leaves some files new and others old, and beside
+    them files named `.NAME.*.tmp` (new content that has no name yet) and `.NAME.*.old` (the replaced file).
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._files: dict[PathId, OutputFile] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def open(self, path: Path, mode: int = 0o666) -> OutputFile:
+        """A file to write to. Raises `RecipeError` for a path that another output has, or that was read."""
+        key = _path_id(path)
+        if key in self._files:
+            raise RecipeError(f"two outputs write {path}", hint="give each a path of its own")
+        file = self._stack.enter_context(OutputFile(path, mode))
+        self._files[key] = file
+        return file
+
+    def commit(self) -> None:
+        """Make all contents durable, then give the files their names. Raises `FukiError`."""
+        files = list(self._files.values())
+        if len(files) == 1:
+            # A single file is atomic by itself, and usually needs no temporary name.
+            files[0].commit()
+            return
+
+        # Steps that may fail or take time come first, so that the renames follow each other immediately.
+        for file in files:
+            file.sync()
+        for file in files:
+            file.refuse_input()
+        for file in files:
+            file.stage()
+
+        try:
+            for file in files:
+                file.save_old()
+            for file in files:
+                file.replace_old()
+        except BaseException:
+            _undo(files)
+            raise
+
+        for file in files:
+            file.finish()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def _undo(files: list[OutputFile]) -> None:
+    """Restore the old files' names; one failure does not keep the others from being restored."""
+    failures = []
+    for file in reversed(files):
+        try:
+            file.restore_old()
+        except FukiError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _path_id(path: Path) -> PathId:
+    """An identity that is the same for all spellings of a path, whether or not a file exists."""
+    resolved = path.resolve()
+    for directory in resolved.parents:
+        identity = file_id(directory)
+        if identity is not None:
+            return identity, resolved.relative_to(directory).parts
+    return None, resolved.parts

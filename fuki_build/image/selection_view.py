@@ -1,0 +1,76 @@
+"""What machines select, in plain, typed words: what `fuki match` and reports show."""
+
+from fuki_build.formats.documents import Document, View
+from fuki_build.formats.uki.hwids import DeviceType
+from fuki_build.image.selection import Hit, Selection
+
+
+class HitView(View, frozen=True):
+    """The record of a hardware id table that a machine hits: firmware by `fwid`, or a devicetree by `compatible`.
+
+    `name` is the machine's in the table, `profile` whose table that is (null in the base), and `type` the type of the
+    `chid` that hits. `present` tells whether that profile has what the record selects.
+    """
+
+    fwid: str | None
+    compatible: str | None
+    name: str
+    type: int
+    chid: str
+    profile: int | None
+    present: bool
+
+
+class MeasuredView(View, frozen=True):
+    """A section that the stub measures into PCR 11; `size` in bytes, `profile` null in the base."""
+
+    name: str
+    profile: int | None
+    size: int
+
+
+class MatchView(View, frozen=True):
+    """What a machine selects when a profile boots (null in an image without profiles).
+
+    `expected` is the fwid that is expected, null also where none is; `holds` is null where nothing is expected.
+    """
+
+    machine: str
+    profile: int | None
+    firmware: HitView | None
+    devicetree: HitView | None
+    measured: tuple[MeasuredView, ...]
+    expected: str | None = None
+    holds: bool | None = None
+
+
+class MatchesDocument(Document, frozen=True):
+    """What `fuki match --json` prints."""
+
+    matches: tuple[MatchView, ...]
+
+
+def view_match(machine: str, selection: Selection) -> MatchView:
+    """What a machine selects, without an expectation."""
+    return MatchView(
+        machine=machine,
+        profile=selection.profile,
+        firmware=view_hit(selection.firmware),
+        devicetree=view_hit(selection.devicetree),
+        measured=tuple(MeasuredView(s.name, s.profile, s.content.size) for s in selection.measured),
+    )
+
+
+def view_hit(hit: Hit | None) -> HitView | None:
+    if hit is None:
+        return None
+    record = hit.record
+    return HitView(
+        fwid=record.key if record.type is DeviceType.UEFI_FW else None,
+        compatible=record.key if record.type is DeviceType.DEVICETREE else None,
+        name=record.name,
+        type=hit.kind,
+        chid=str(hit.chid),
+        profile=hit.profile,
+        present=hit.section is not None,
+    )

@@ -1,0 +1,65 @@
+"""How images are booted, as command lines describe it: programs beside the image, its disk, Secure Boot's variables."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fuki_build.errors import FormatError, located
+from fuki_build.image.assemble import assemble
+from fuki_build.image.blob import Blob
+from fuki_build.image.inspect import inspect
+from fuki_build.measure.boot import Addon, Boot, BootMethod
+from fuki_build.measure.pcr7 import SecureBootState
+from fuki_build.measure.secure_boot_files import read_policy
+
+
+def read_program(path: Path, banks: Iterable[str]) -> Addon:
+    """An addon or EFI program beside the image, digested in these banks. Raises `FukiError`."""
+    with located(str(path)):
+        layout = inspect(path)
+        return Addon(path.name, layout, assemble(layout, algorithms=banks, measured=True))
+
+
+def read_boot(  # noqa: PLR0913 - one for each option of the command line
+    banks: Sequence[str],
+    *,
+    direct: bool = False,
+    options: str | None = None,
+    smbios_options: str | None = None,
+    console: str | None = None,
+    secure_boot: str | None = None,
+    variables: Path | None = None,
+    lists: Sequence[str] = (),
+    shim: bool = False,
+    no_boot_secret: bool = False,
+    loaders: Sequence[Path] = (),
+    addons: Sequence[Path] = (),
+    global_addons: Sequence[Path] = (),
+    disk: Path | None = None,
+) -> Boot:
+    """The boot that options of the command line describe.
+
+    Programs and addons are read, and digested in these banks; `variables` is a variable store, `lists` are NAME=FILE
+    of Secure Boot's variables, `disk` is the disk's raw data. Raises `FukiError`.
+    """
+    policy = read_policy(variables, lists, SecureBootState(secure_boot) if secure_boot else None)
+    return Boot(
+        method=BootMethod.DIRECT if direct else BootMethod.DISK,
+        options=options,
+        smbios=smbios_options,
+        secure_boot=policy.state is SecureBootState.ON if policy else secure_boot == SecureBootState.ON,
+        shim=shim,
+        secret=not no_boot_secret,
+        console=console,
+        loaders=tuple(read_program(path, banks) for path in loaders),
+        global_addons=tuple(read_program(path, banks) for path in global_addons),
+        addons=tuple(read_program(path, banks) for path in addons),
+        policy=policy,
+        partitions=None if disk is None else _read_partitions(disk),
+    )
+
+
+def _read_partitions(path: Path) -> bytes:
+    from fuki_build.formats.uefi import gpt  # noqa: PLC0415 - only where it is asked for
+
+    with located(str(path), FormatError):
+        return gpt.measured(Blob.of_file(path).reader)

@@ -1,0 +1,1 @@
+"""Authenticode signatures: made, taken from elsewhere, and verified as firmware does."""

@@ -1,0 +1,1 @@
+"""Signed PCR policies: made, taken from elsewhere, and held against predictions."""

@@ -1,0 +1,1 @@
+"""Secure Boot's keys, variables and their enrollment."""

@@ -1,0 +1,44 @@
+"""Verbs that only select or measure do not decode signatures, even of a signed image: modules are counted."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.signing.conftest import SIGN
+from tests.support.command import succeed
+
+RECIPE = """\
+[fuki]
+name = "acme"
+
+[fuki.image]
+stub = "stub"
+linux = "vmlinuz"
+
+[[fuki.profile]]
+id = "debug"
+cmdline = "debug"
+"""
+SCRIPT = """
+import sys
+from fuki_build.cli.main import run
+code = run(sys.argv[1:])
+print(code, [name for name in ("cryptography", "OpenSSL") if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def image(shop: Path) -> Path:
+    (shop / "fuki.toml").write_text(RECIPE + SIGN)
+    succeed(shop, "build")
+    return shop / "acme.efi"
+
+
+@pytest.mark.parametrize("verb", ["match --platform qemu:q35 --profile debug", "measure --profile debug"])
+def test_a_profile_is_found_without_cryptography(image: Path, verb: str):
+    command = [sys.executable, "-c", SCRIPT, *verb.split(), "--json", image]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert done.stderr.splitlines()[-1] == "0 []"
