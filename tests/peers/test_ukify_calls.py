@@ -89,7 +89,7 @@ def both(tmp_path_factory, lay_out, tool) -> Both:
     (directory / "base.txt").write_text("ID=base\nX-MORE=free\n")
     (directory / "ukify.conf").write_text(
         "[UKI]\nLinux=vmlinuz\nStub=stub\nInitrd=early.img odd.img\nCmdline=quiet # a comment\nOSRelease=@os-release\n"
-        "HWIDs=\nSBAT=sbat,1,x\n mine,1,x\nPCRBanks=sha256\n[PCRSignature:one]\nPCRPrivateKey=pcr.key\n"
+        "HWIDs=\nSBAT=sbat,1,x\n mine,1,x,x,1,x\nPCRBanks=sha256\n[PCRSignature:one]\nPCRPrivateKey=pcr.key\n"
         "Phases=enter-initrd\nUnknown=x\n[PCRSignature:two]\nPCRPrivateKey=other.key\nPhases=enter-initrd sysinit\n"
     )
     pair = Both(directory)
@@ -117,7 +117,7 @@ SAME = {
     "last wins": (*IMAGE, "--microcode=odd.img", "--microcode=ucode.img", "--splash=splash.bmp"),
     "firmware": (*IMAGE, *FIRMWARE),
     "devicetrees": (*IMAGE, "--devicetree=machine.dtb", "--devicetree-auto=first.dtb", "--devicetree-auto=second.dtb"),
-    "sbat": (*IMAGE, "--sbat=@sbat.csv", "--sbat=sbat,1,x\nmine,1,x\n", "--sbat=no table"),
+    "sbat": (*IMAGE, "--sbat=@sbat.csv", "--sbat=sbat,1,x\nmine,1,x,x,1,x\n", "--sbat=no table"),
     "sections": (*IMAGE, "--section=.note:text", "--section=plain:@blob", "--section=.sbom:@blob", "--section=.e:"),
     "own section": (*IMAGE, "--section=.cmdline:by name"),
     "no PE file": ("build", "--stub=stub", "--linux=no-kernel", "--uname=6", "--os-release=", "--hwids="),
@@ -125,7 +125,7 @@ SAME = {
     "addon": ("build", "--stub=addon-stub", "--hwids=", "--cmdline=more"),
     "addon of much": (
         *("build", "--stub=addon-stub", "--cmdline=more", "--initrd=odd.img", "--devicetree=machine.dtb"),
-        *("--sbat=sbat,1,x\nmine,1,x\n", "--uname=6", "--microcode=ucode.img", "--section=.note:x", *FIRMWARE),
+        *("--sbat=sbat,1,x\nmine,1,x,x,1,x\n", "--uname=6", "--microcode=ucode.img", "--section=.note:x", *FIRMWARE),
     ),
     "carrier": (*PROFILE, *PROFILES["one"]),
     "carrier of much": (*PROFILE, *PROFILES["two"]),
@@ -193,7 +193,7 @@ VERDICTS = {
     "long name": ((*IMAGE, "--section=.too-long:x"), 1),
     "section twice": ((*IMAGE, "--section=.a:x", "--section=.a:y"), 1),
     "kernel twice": ((*IMAGE, "--section=.linux:x"), 1),
-    "SBAT too large": ((*IMAGE, "--sbat=sbat,1,x\n" + "".join(f"component{i},1,x\n" for i in range(500))), 1),
+    "SBAT too large": ((*IMAGE, "--sbat=sbat,1,x\n" + "".join(f"component{i},1,x,x,1,x\n" for i in range(500))), 1),
     "key without certificate": ((*IMAGE, "--secureboot-private-key=db.key"), 1),
     "certificate without key": ((*IMAGE, "--secureboot-certificate=db.crt"), 1),
     "pesign with a key file": ((*IMAGE, *SIGNING, "--signtool=pesign"), 1),
