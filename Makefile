@@ -4,11 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench boot-table verdict-table probes hand-over fuzz clean
+.PHONY: demo demo-hand-over test lint bench boot-table verdict-table probes hand-over fuzz mutants clean
 
 PLUGINS := $(wildcard plugins/fuki-*)
 # What a plugin's tests need beyond the plugin stands in its own group 'test'.
 PLUGIN_GROUPS := $(shell grep -l '^\[dependency-groups\]' $(PLUGINS:=/pyproject.toml))
+
+TESTS := tests $(wildcard plugins/fuki-*/tests)
+TEST_SUPPORT := $(wildcard $(TESTS:=/support))
 
 $(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
@@ -23,14 +26,23 @@ demo: $(READY)
 	$(BIN)/fuki build examples/quickstart
 	$(BIN)/fuki inspect examples/quickstart/out/quickstart_1.efi
 
+# An F-UKI that starts its own firmware, booted in QEMU on firmware of another year.
+demo-hand-over: $(READY)
+	$(BIN)/python tools/parts.py --quickstart examples/hand-over/parts
+	$(BIN)/fuki build examples/hand-over
+	$(BIN)/fuki --plugin qemu boot examples/hand-over/out/hand-over_1.efi --host vm-launch-update --verify \
+	    --firmware "$$($(BIN)/python tools/parts.py ovmf-2025)"
+
 test: $(READY)
 	tools/install-peers
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --cov
 
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini --cache-dir .mypy_cache/strict --strict $(TEST_SUPPORT)
+	for tests in $(TESTS); do $(BIN)/mypy --config-file tests/mypy.ini $$tests || exit 1; done
 	$(BIN)/lint-imports
 	$(BIN)/python tools/lint_names.py
 
@@ -60,5 +72,15 @@ fuzz: $(READY)
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
 	$(BIN)/python plugins/fuki-hand-over/tests/support/hand_over_fuzz.py --seconds $(FUZZ_SECONDS)
 
+# Changes the code of formats and measure, and tells which changes no test notices. All of it takes hours, so name what
+# you work on: make mutants MUTANTS='fuki_build.formats.uki.efifw*'
+MUTANTS ?=
+mutants: $(READY)
+	$(BIN)/pip install --quiet --group mutants
+	mkdir -p mutants
+	ln -sfn ../.parts mutants/.parts
+	$(BIN)/mutmut run --max-children 2 $(if $(MUTANTS),'$(MUTANTS)')
+	$(BIN)/mutmut results
+
 clean:
-	rm -rf $(VENV) .parts build dist examples/*/out examples/*/parts
+	rm -rf $(VENV) .parts build dist mutants examples/*/out examples/*/parts

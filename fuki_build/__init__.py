@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fuki_build.image.blob import read_small_file
     from fuki_build.image.describe import LayoutView, describe
     from fuki_build.image.guard import note_read
+    from fuki_build.image.igvm_payloads import igvm_payloads, native_igvm
     from fuki_build.image.inspect import inspect
     from fuki_build.image.layout import Layout
     from fuki_build.image.output_file import OutputFile
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from fuki_build.image.profiles import find_profiles
     from fuki_build.measure.boot import Boot
     from fuki_build.measure.boot_options import read_boot, read_program
-    from fuki_build.measure.predict import Prediction
+    from fuki_build.measure.predict import Prediction, before_stub
     from fuki_build.pipeline import build, new_host, plan, signing_key
     from fuki_build.recipe.load import load_recipe
     from fuki_build.recipe.machines import find_machines
@@ -46,14 +47,17 @@ _HOMES = {
     "OutputFiles": "fuki_build.image.output_files",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
+    "before_stub": "fuki_build.measure.predict",
     "build": "fuki_build.pipeline",
     "describe": "fuki_build.image.describe",
     "enroll_directory": "fuki_build.signing.secure_boot.key_directory",
     "find_machines": "fuki_build.recipe.machines",
     "find_profiles": "fuki_build.image.profiles",
+    "igvm_payloads": "fuki_build.image.igvm_payloads",
     "inspect": "fuki_build.image.inspect",
     "json_option": "fuki_build.cli.options",
     "load_recipe": "fuki_build.recipe.load",
+    "native_igvm": "fuki_build.image.igvm_payloads",
     "new_host": "fuki_build.pipeline",
     "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
@@ -76,14 +80,17 @@ __all__ = [
     "PluginHost",
     "Prediction",
     "__version__",
+    "before_stub",
     "build",
     "describe",
     "enroll_directory",
     "find_machines",
     "find_profiles",
+    "igvm_payloads",
     "inspect",
     "json_option",
     "load_recipe",
+    "native_igvm",
     "new_host",
     "note_read",
     "plan",

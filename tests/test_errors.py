@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fuki_build.errors import FormatError, FukiError, RecipeError, SigningError, located, raised_as
-from tests.support.command import invoke
+from fuki_build.testing import invoke
 
 CHECKOUT = Path(__file__).parents[1]
 

@@ -43,7 +43,9 @@ def metadata(packed) -> dict[str, bytes]:
 
 def run(*command: object, cwd: Path) -> str:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -98,7 +100,7 @@ class TestWheel:
         assert message["Name"] == "fuki-build"
         assert message["License-Expression"] == "Apache-2.0"
         assert message["Requires-Python"].replace(" ", "") in ("<3.14,>=3.11", ">=3.11,<3.14")
-        required = {line.split(";")[0].strip() for line in message.get_all("Requires-Dist") if "extra" not in line}
+        required = {line.split(";")[0].strip() for line in message.get_all("Requires-Dist", []) if "extra" not in line}
         assert required == {dependency.replace(" ", "") for dependency in PROJECT["dependencies"]}
 
     def test_the_licence_is_in_it(self, metadata):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fuki_build.testing import succeed
 from tests.conftest import RECIPE
-from tests.support.command import succeed
 
 OUTPUT = "out/acme.efi"
 
@@ -141,8 +141,10 @@ class TestInterrupted:
 
     def test_a_program_that_makes_firmware_does_not_live_on(self, shop, number, code):
         # More words than a pipe holds end only when fuki listens, and it is asleep when it waits for more of them.
-        listening = "head -c 200000 /dev/zero >&2; until grep -q State:.S /proc/$PPID/status; do :; done"
-        script = f"echo $$ > pid; {listening}; kill -{number.name[3:]} $PPID; exec sleep 20"
+        # Between the two stands the supervisor.
+        listening = "head -c 200000 /dev/zero >&2; until grep -q State:.S /proc/$fuki/status; do :; done"
+        fuki = "fuki=$(cut -d ' ' -f 4 /proc/$PPID/stat)"
+        script = f"echo $$ > pid; {fuki}; {listening}; kill -{number.name[3:]} $fuki; exec sleep 20"
         (shop / "fuki.toml").write_text(
             RECIPE + f'[[fuki.firmware]]\nsource = "command"\nid = "x"\ncommand = ["sh", "-c", "{script}"]\n'
         )

@@ -1,17 +1,30 @@
 """The test kit for platforms: it passes what is right, and tells each thing that is wrong."""
 
 import doctest
+import subprocess
+import sys
+import tomllib
 from collections.abc import Collection, Sequence
-from typing import ClassVar
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
 
 import pytest
 
-from fuki_build import testing
 from fuki_build.builtin.platforms import Qemu
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import Platform
-from fuki_build.testing import assert_platform, indistinguishable, listed_ids
+from fuki_build.testing import (
+    assert_platform,
+    command,
+    indistinguishable,
+    listed_ids,
+    platforms,
+    recipe,
+    recipes,
+    refused,
+)
 
 Q35 = "817fca52-ae83-52f5-8642-9497f79d49d0"
 I440FX = "a141acf9-eb8a-52b7-b7c8-e94b402a1590"
@@ -148,7 +161,7 @@ def test_machines_that_are_said_to_be_alike_may_be():
 )
 def test_chid_types_that_cannot_work_are_told(types: tuple[int, ...], text: str):
     cloud = Cloud()
-    cloud.chid_types = types
+    cloud.chid_types = types  # type: ignore[assignment]
     assert complaint(cloud) == f"- {text}"
 
 
@@ -250,7 +263,60 @@ def test_a_plugin_that_is_not_installed_is_an_error_of_fuki():
         listed_ids("qemu", plugins=["no-such-plugin"])
 
 
-def test_the_examples_of_the_kit_hold():
-    found = doctest.testmod(testing)
-    assert found.attempted > 0
-    assert found.failed == 0
+@pytest.mark.parametrize("module", [platforms, recipes])
+def test_the_examples_of_the_kit_hold(module: ModuleType):
+    results = doctest.testmod(module)
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_a_recipe_is_toml_that_says_what_was_asked_for(tmp_path: Path):
+    image: dict[str, Any] = {
+        "cmdline": 'a="b" \\ \t',
+        "sbat": ["acme,1"],
+        "initrd": [tmp_path / "initrd"],
+    }
+    text = recipe(
+        '[[fuki.profile]]\nid = "debug"', version="41", plugins=["aws"], silence=["uname"], os_release=None, **image
+    )
+    assert tomllib.loads(text)["fuki"] == {
+        "name": "acme",
+        "version": "41",
+        "plugins": ["aws"],
+        "silence": ["uname"],
+        "image": {
+            "stub": "stub",
+            "linux": "vmlinuz",
+            "cmdline": 'a="b" \\ \t',
+            "sbat": ["acme,1"],
+            "initrd": [str(tmp_path / "initrd")],
+        },
+        "profile": [{"id": "debug"}],
+    }
+
+
+def test_a_command_that_is_refused_but_leaves_a_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def run(_: object) -> int:
+        Path("left").touch()
+        sys.stderr.write("fuki: error: no\n")
+        return 2
+
+    monkeypatch.setattr(command, "run", run)
+    with pytest.raises(AssertionError, match="files were written"):
+        refused(tmp_path, "build")
+
+
+@pytest.mark.parametrize(
+    ("code", "text"), [(2, ""), (1, "error: x"), (2, "error: x\nerror: y"), (2, "error: Traceback")]
+)
+def test_a_command_that_is_refused_in_another_way_is_told(
+    code: int, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(command, "run", lambda _: [code, sys.stderr.write(text)][0])
+    with pytest.raises(AssertionError):
+        refused(tmp_path, "build")
+
+
+def test_the_kit_needs_no_pytest():
+    script = "import sys, fuki_build.testing; sys.exit('pytest' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import parts
-from bench_hand_over import hand_over_table
+from bench_hand_over import cycle_table, hand_over_table
 
 PREDICTED_SIZE = 300
 MIB = 1024 * 1024
@@ -262,7 +262,7 @@ def main() -> None:
         shutil.rmtree(signing)
         lines += ["", *start_table(chosen.rounds, Path(directory))]
         lines += ["", *prediction_table(PREDICTED_SIZE, chosen.rounds, Path(directory))]
-        lines += ["", *hand_over_table(Path(directory))]
+        lines += ["", *hand_over_table(Path(directory)), "", *cycle_table(Path(directory))]
     text = "\n".join(lines)
     print(text)
     if chosen.write:

@@ -1,10 +1,11 @@
-"""Measure the hand-over program: its size, and how long it takes to select among many firmware images.
+"""Measure the hand-over: the program's size, how long it takes to select among many images, and a whole cycle.
 
 Its sources are compiled for this machine with the flags of the program, but for those that only an EFI program needs.
 """
 
 import ctypes
 import importlib.util
+import json
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from uuid import UUID, uuid5
 
 import parts
 from fuki_hand_over.programs import VM_LAUNCH_UPDATE
+from fuki_qemu import PROBE
 
 from fuki_build.formats.uki import hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
@@ -77,6 +79,49 @@ def hand_over_table(directory: Path, counts: Sequence[int] = (1, 10, 100, 500)) 
             sys.exit(f"bench: the program selects nothing among {count} images")
         lines.append(f"| {count} | {1e6 * median(taken):.0f} |")
     return lines
+
+
+_RECIPE = """\
+[fuki]
+name = "cycle"
+plugins = ["hand-over"]
+silence = ["firmware-unknown"]
+[fuki.image]
+stub = "{stub}"
+linux = "{linux}"
+uname = "probe"
+os-release = {{ text = "ID=probe" }}
+cmdline = "console=ttyS0"
+[fuki.hand-over]
+interface = "vm-launch-update"
+[[fuki.firmware]]
+source = "file"
+id = "own"
+path = "{firmware}"
+platforms = ["qemu"]
+igvm = {{ platforms = ["native"] }}
+"""
+
+
+def cycle_table(directory: Path) -> list[str]:
+    """The seconds from QEMU's start to the end of a tiny program: plain, and with both starts of a hand-over."""
+    values = {"stub": parts.get("stub-x64"), "linux": PROBE, "firmware": parts.get("ovmf-generic")}
+    directory = directory / "cycle"
+    directory.mkdir()
+    (directory / "fuki.toml").write_text(_RECIPE.format(**values))
+    _fuki(directory, "build")
+    boot = ["--plugin", "qemu", "boot", "cycle.efi", "--json", "--verify", "--no-kvm"]
+    boot += ["--firmware", str(parts.get("ovmf-2025"))]
+    lines = ["| boot of a tiny program, emulated | starts | seconds |", "|---|---|---|"]
+    for label, options in (("without a device", ()), ("handed over", ("--host", "vm-launch-update"))):
+        document = json.loads(_fuki(directory, *boot, *options))
+        lines.append(f"| {label} | {len(document.get('starts', [None]))} | {document['seconds']} |")
+    return lines
+
+
+def _fuki(directory: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "fuki_build", *arguments]
+    return subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True).stdout
 
 
 def _image(bench: Any, machine: Machine, count: int) -> bytes:  # noqa: ANN401 - same

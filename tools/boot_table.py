@@ -29,6 +29,14 @@ has nothing to compare.
 
 """
 
+_STARTS_HEAD = """\
+## On a host that takes firmware
+
+Each line is one start of a guest on a [model of vm-launch-update](how-to/hand-over.md). The registers of a start that
+ends in a reset are those of the TPM when the reset came; no stub has run then.
+
+"""
+
 
 def run(results: Path) -> None:
     """Run the scenarios one after the other. Raises `CalledProcessError` where one fails."""
@@ -39,11 +47,27 @@ def run(results: Path) -> None:
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """The table in Markdown."""
     lines = ["| scenario | " + " | ".join(f"PCR {pcr}" for pcr in PCRS) + " | seconds |", "|---|" + "---|" * 6]
-    for result in results:
-        rows = {row["what"]: row for row in result["compared"] if row["bank"] == _BANK}
-        cells = [_cell(rows.get(f"PCR {pcr}")) for pcr in PCRS]
-        lines.append(f"| {result['scenario']} | {' | '.join(cells)} | {result['seconds']} |")
+    lines += [_line(result["scenario"], result) for result in results]
     return "\n".join(lines) + "\n"
+
+
+def start_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """The starts of guests on a host that takes firmware, a line each, in Markdown."""
+    lines = ["| scenario | firmware | " + " | ".join(f"PCR {pcr}" for pcr in PCRS) + " | seconds |"]
+    lines.append("|---|---|" + "---|" * (len(PCRS) + 1))
+    for result in results:
+        for number, start in enumerate(result["starts"], 1):
+            is_last = number == len(result["starts"])
+            compared = result["compared"] if is_last else start["compared"]
+            label = f"{result['scenario']}, start {number} | {start['firmware'] or '-'}"
+            lines.append(_line(label, {"compared": compared, "seconds": start["seconds"]}))
+    return "\n".join(lines) + "\n"
+
+
+def _line(label: str, measured: Mapping[str, Any]) -> str:
+    rows = {row["what"]: row for row in measured["compared"] if row["bank"] == _BANK}
+    cells = [_cell(rows.get(f"PCR {pcr}")) for pcr in PCRS]
+    return f"| {label} | {' | '.join(cells)} | {measured['seconds']} |"
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:
@@ -63,7 +87,10 @@ def main(arguments: Sequence[str]) -> int:
         found = [json.loads(line) for line in results.read_text().splitlines()]
     qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True).stdout
     where = f"{qemu.splitlines()[0]} without KVM, {os.cpu_count()} cores ({platform.machine()})."
-    Path(arguments[0]).write_text(f"{_HEAD}{where}\n\n{table(found)}")
+    once = [result for result in found if not result["starts"]]
+    handed_over = [result for result in found if result["starts"]]
+    text = f"{_HEAD}{where}\n\n{table(once)}\n{_STARTS_HEAD}{start_table(handed_over)}"
+    Path(arguments[0]).write_text(text)
     print(f"wrote {arguments[0]}: {len(found)} scenarios")
     return 0
 

@@ -65,11 +65,14 @@ def download(
         for path in sorted((cache_directory() / "packages").glob(f"{package}_*.deb")):
             if sha256_of(path) == sha256 and fields(path)["Version"] == version:
                 return path
+
     if not shutil.which("apt-get"):
         raise FukiError("this machine has no apt", hint="take the firmware from a file or a directory instead")
+
     with _alone():
         root = _root(suite, architecture) if suite is not None or architecture else None
         path = _fetch(f"{package}={version}" if version else package, root)
+
     if sha256 and sha256_of(path) != sha256:
         raise RecipeError(f"{path.name} has SHA-256 {sha256_of(path)}, the recipe says {sha256}")
     return path
@@ -91,10 +94,10 @@ def dependency(package: str, *, suite: str | None = None, architecture: str | No
     """The first dependency of a package: what a metapackage such as linux-image-amd64 stands for."""
     with _alone():
         root = _root(suite, architecture) if suite is not None or architecture else None
-    found = re.search(r"^\s*Depends: (\S+)$", _run(["apt-cache", "depends", package], root), re.MULTILINE)
-    if not found:
+    depends = re.search(r"^\s*Depends: (\S+)$", _run(["apt-cache", "depends", package], root), re.MULTILINE)
+    if not depends:
         raise FukiError(f"apt knows no package {package!r}", hint="run 'apt-get update'")
-    return found[1].partition(":")[0]
+    return depends[1].partition(":")[0]
 
 
 @contextmanager
@@ -119,10 +122,11 @@ class _Offer(Struct, frozen=True):
         return bool(self.algorithm) and path.is_file() and _digest(path, self.algorithm) == self.digest
 
 
-def _fetch(what: str, root: Path | None) -> Path:
+def _fetch(request: str, root: Path | None) -> Path:
     packages = cache_directory() / "packages"
     packages.mkdir(parents=True, exist_ok=True)
-    offer = _offer(what, root)
+
+    offer = _offer(request, root)
     path = packages / offer.name
     if offer.is_at(path):
         return path
@@ -131,7 +135,7 @@ def _fetch(what: str, root: Path | None) -> Path:
 
     # apt writes into the current directory, and checks what is there against its lists.
     with tempfile.TemporaryDirectory(prefix=".", dir=packages) as partial:
-        _run(["apt-get", "--quiet", "download", what], root, cwd=Path(partial))
+        _run(["apt-get", "--quiet", "download", request], root, cwd=Path(partial))
         downloaded = Path(partial, offer.name)
         if offer.algorithm and not offer.is_at(downloaded):
             raise FukiError(f"apt downloaded another {offer.name} than it had announced", hint="try again")
@@ -139,12 +143,12 @@ def _fetch(what: str, root: Path | None) -> Path:
     return path
 
 
-def _offer(what: str, root: Path | None) -> _Offer:
+def _offer(request: str, root: Path | None) -> _Offer:
     """What `apt-get --print-uris` says: the quoted URI, the file's name, its size, algorithm and digest."""
-    uris = _run(["apt-get", "download", "--print-uris", what], root, hint=_why_missing(root))
+    uris = _run(["apt-get", "download", "--print-uris", request], root, hint=_why_missing(root))
     match = re.search(r"^'[^']+' ([^\s/]+) \d+ ?(?:(\w+):([0-9a-f]+))?$", uris, re.MULTILINE)
     if not match:
-        raise FukiError(f"apt does not say where {what} is")
+        raise FukiError(f"apt does not say where {request} is")
     name, algorithm, digest = match.groups("")
     return _Offer(name, _DIGESTS.get(algorithm, ""), digest)
 
@@ -158,16 +162,21 @@ def _root(suite: str | None, architecture: str | None) -> Path:
     if suite is not None and not re.fullmatch(SUITE, suite):
         raise RecipeError(f"{suite!r} is no name of a suite")
     host = _run(["dpkg", "--print-architecture"]).strip()
+
     source = _machine_source()
     suite = suite or source.suites[0]
     root = cache_directory() / f"{suite.replace('/', '_')}-{architecture or host}"
+
     if set('"\n') & set(str(root)):
         raise FukiError(f"apt cannot be told of the directory {str(root)!r}", hint="set XDG_CACHE_HOME to another")
+
     for name in ("lists/partial", "archives/partial", "parts"):
         (root / name).mkdir(parents=True, exist_ok=True)
+
     signed = f"[signed-by={source.signed_by}] " if source.signed_by else ""
     (root / "sources.list").write_text(f"deb {signed}{source.uri} {suite} main\n")
     (root / "apt.conf").write_text(_configuration(root, architecture or host))
+
     stamp = root / "updated"
     if not stamp.exists() or _age(stamp) > _LISTS_AGE:
         _run(["apt-get", "--quiet", "update"], root, hint=f"does the archive have a suite {suite!r}?")
@@ -235,10 +244,10 @@ def _parse_stanzas(text: str) -> Iterator[Source]:
 def _parse_lines(text: str) -> Iterator[Source]:
     """One-line form (sources.list(5))."""
     for line in text.splitlines():
-        found = re.match(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.*)", line)
-        if found:
-            options = dict(word.partition("=")[::2] for word in (found[1] or "").split())
-            yield Source(found[2], (found[3],), tuple(found[4].split()), options.get("signed-by", ""))
+        entry = re.match(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+(.*)", line)
+        if entry:
+            options = dict(word.partition("=")[::2] for word in (entry[1] or "").split())
+            yield Source(entry[2], (entry[3],), tuple(entry[4].split()), options.get("signed-by", ""))
 
 
 def _run(command: Sequence[str], root: Path | None = None, *, cwd: Path | None = None, hint: str | None = None) -> str:
@@ -250,6 +259,7 @@ def _run(command: Sequence[str], root: Path | None = None, *, cwd: Path | None =
         timeout=_TIMEOUT,
         largest_output=_LARGEST_OUTPUT,
     )
+
     stderr = done.stderr.decode(errors="replace")
     if done.code:
         problems = [line for line in stderr.splitlines() if line.startswith(("E:", "dpkg"))]

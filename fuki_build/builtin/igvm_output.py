@@ -71,13 +71,18 @@ def _file(image: FirmwareImage, uki: Blob | None) -> Blob:
     wrapped = image.content is not None and image.content.kind is FirmwareKind.IGVM
     if wrapped and uki is None:
         return image.payload
+
     parts = unwrap(image.payload) if wrapped else Unwrapped(image.payload, WrapSettings(), ())
     if parts is None:
         raise FormatError("this IGVM file was made elsewhere, and a UKI cannot be added", hint="leave out uki")
+
     if uki is None:
         return wrap(parts.firmware, parts.settings)
+
     if any(piece.kind is DataKind.KERNEL for piece in parts.data):
         raise FormatError("the IGVM file holds a kernel already, and starts one", hint="leave out uki")
+
+    # A firmware with the image in its memory is measured otherwise than the ID block says.
     if parts.settings.id_block is not None:
         hint = "wrap with 'fuki firmware wrap --data kernel=…', and make the ID block for that"
         raise FormatError("the ID block is for the firmware without the image in its memory", hint=hint)

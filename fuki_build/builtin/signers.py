@@ -130,9 +130,11 @@ class CommandKey(SigningKey):
             )
         except programs.ProgramError as error:
             raise SigningError(error.message, where="command", hint=error.hint) from error
+
         if done.code:
             said = done.last_lines(3)
             raise SigningError(f"{program} {done.how}{said and f': {said}'}", where="command")
+
         try:
             return _DECODERS[self._options.encoding](done.stdout)
         except ValueError as error:

@@ -53,9 +53,11 @@ class DirectorySource(FirmwareSource):
             entries = sorted(path.iterdir())
         except OSError as error:
             raise RecipeError(f"cannot list {path}: {error.strerror}") from error
+
         if len(entries) != 1 or not entries[0].is_file():
-            found = ", ".join(entry.name + "/" * entry.is_dir() for entry in entries[:5]) or "nothing"
-            raise RecipeError(f"{path} must hold exactly one file, there is: {found}", hint="move the others away")
+            names = ", ".join(entry.name + "/" * entry.is_dir() for entry in entries[:5]) or "nothing"
+            raise RecipeError(f"{path} must hold exactly one file, there is: {names}", hint="move the others away")
+
         # A path like "." has no name of its own.
         return FirmwareFile(entries[0], id=path.resolve().name, inputs=(path,))
 
@@ -87,16 +89,19 @@ class CommandSource(FirmwareSource):
         output = _fresh_file(context.workspace)
         arguments = [word.replace("{output}", str(output)) for word in options.command]
         self._run(arguments, options, output, context)
+
         if not output.is_file():
             raise RecipeError(f"{options.command[0]} left no image")
         if output.stat().st_size > _MAX_IMAGE:
             raise RecipeError(f"{options.command[0]} made an image of more than {_MAX_IMAGE} bytes")
+
         digest = apt.sha256_of(output)
         if options.sha256 not in (None, digest):
             raise RecipeError(
                 f"{options.command[0]} made an image with SHA-256 {digest}, the recipe says {options.sha256}",
                 hint="if the new image is right, put its digest into the recipe",
             )
+
         inputs = tuple(context.directory / path for path in options.inputs)
         return FirmwareFile(output, inputs=inputs, origin={"command": options.command[0], "sha256": digest})
 
@@ -115,6 +120,7 @@ class CommandSource(FirmwareSource):
                 )
             except programs.ProgramError as error:
                 raise RecipeError(error.message, hint=error.hint) from error
+
         if done.code:
             raise RecipeError(f"{options.command[0]} {done.how}", hint=done.last_lines() or None)
 
@@ -148,11 +154,14 @@ class DebSource(FirmwareSource):
     def fetch(self, options: DebOptions, context: SourceContext) -> FirmwareFile:
         deb = apt.download(options.package, options.version, suite=options.suite, sha256=options.sha256)
         note_read(deb)
+
         into = _fresh_file(context.workspace).with_suffix(".d")
         apt.unpack(deb, into)
+
         path = into / options.path.lstrip("/")
         if not path.resolve().is_relative_to(into.resolve()) or not path.is_file():
             raise RecipeError(f"{deb.name} has no file {options.path}", hint=_similar(into, options.path))
+
         fields = apt.fields(deb)
         sha256 = apt.sha256_of(deb)
         return FirmwareFile(
@@ -166,10 +175,10 @@ class DebSource(FirmwareSource):
         )
 
 
-def _similar(directory: Path, wanted: str) -> str:
-    suffix = Path(wanted).suffix
-    found = sorted(str(p.relative_to(directory)) for p in directory.rglob(f"*{suffix}") if p.is_file())
-    return did_you_mean(wanted, found) or f"there are: {', '.join(found[:8]) or 'no files of that kind'}"
+def _similar(directory: Path, path: str) -> str:
+    suffix = Path(path).suffix
+    candidates = sorted(str(p.relative_to(directory)) for p in directory.rglob(f"*{suffix}") if p.is_file())
+    return did_you_mean(path, candidates) or f"there are: {', '.join(candidates[:8]) or 'no files of that kind'}"
 
 
 def _fresh_file(workspace: Path) -> Path:

@@ -97,7 +97,7 @@ def ignored_keys(subject: CheckSubject) -> Problems:
 
 
 def _bare(image: FirmwareImage) -> Blob | None:
-    """The firmware as it was built, also if it was wrapped; None for what is something else."""
+    """The firmware as it was built, unwrapped if need be; None if it is something else."""
     if image.content is not None and image.content.kind is FirmwareKind.IGVM:
         file = unwrap(image.payload)
         return file.firmware if file is not None else None

@@ -26,12 +26,14 @@ def not_startable(subject: CheckSubject) -> Problems:
         except FormatError as error:
             yield Problem(error.message, where=HAND_OVER, hint=error.hint)
             continue
+
         if optional.address_of_entry_point != placed.header.virtual_address + table.entry:
             yield Problem(
                 f"the image starts at {optional.address_of_entry_point:#x}, which is not the hand-over program",
                 where=HAND_OVER,
                 hint="build the image again: what changed it moved the entry",
             )
+
         for name, entry in (("the image", optional.address_of_entry_point), ("the stub", table.stub_entry)):
             flaw = _flaw_of_entry(subject, entry)
             if flaw:
@@ -46,6 +48,7 @@ def _flaw_of_entry(subject: CheckSubject, entry: int) -> str | None:
         if placed.header.virtual_address <= entry < placed.header.virtual_address + placed.header.virtual_size
         and placed.header.flags & pe.SCN_READ
     ]
+
     if len(readable) != 1:
         return f"in {len(readable) or 'no'} readable sections"
     if not readable[0].flags & pe.SCN_EXECUTE:
@@ -81,6 +84,7 @@ def panel_ids(subject: CheckSubject) -> Problems:
         for kind, chid in stub_chids(machine).items()
         if kind in _PANEL_TYPES
     }
+
     for part in subject.slices:
         for record in part.table.records if part.table else ():
             meaning = "the id of no machine" if record.chid.int == 0 else ids.get(record.chid)

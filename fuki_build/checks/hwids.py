@@ -63,11 +63,13 @@ def never_tried(subject: CheckSubject) -> Problems:
     for machine in subject.machines:
         for kind in FIELDS:
             for dialect in Dialect:
-                found = chid(machine, kind, dialect)
-                if found and kind in STUB_ORDER:
-                    useful.add(found)
-                elif found:
-                    useless[found] = f"type {kind} of {machine.name}"
+                hardware_id = chid(machine, kind, dialect)
+                if hardware_id and kind in STUB_ORDER:
+                    useful.add(hardware_id)
+                elif hardware_id:
+                    useless[hardware_id] = f"type {kind} of {machine.name}"
+
+    # One machine's useless id may be another's useful one, so all machines come first.
     for part in subject.slices:
         for record in part.table.records if part.table else ():
             if record.chid in useless and record.chid not in useful:

@@ -46,6 +46,7 @@ def ignores_keys(file: Unwrapped) -> Problems:
             "the firmware has no driver for Secure Boot keys of an IGVM file (IgvmSecureBootDxe), and ignores them",
             hint="enroll them in its variable store instead: enroll = { … }",
         )
+
     if IgvmPlatform.SEV_SNP not in file.settings.platforms:
         yield Problem(
             "firmware takes Secure Boot keys of its IGVM file in confidential guests only, and this file is for none",

@@ -48,6 +48,7 @@ def not_startable(subject: CheckSubject) -> Problems:
         except FormatError as error:
             yield Problem(f"the kernel cannot be started by EFI: {error.message}", where=where)
             continue
+
         machine = kernel.headers.coff.machine
         # A kernel with CONFIG_EFI_MIXED tells in .compat where 32-bit firmware is to enter it.
         mixed = (stub, machine) == (CoffMachine.ia32, CoffMachine.x64) and ".compat" in kernel.names
@@ -79,8 +80,8 @@ def another_image(subject: CheckSubject) -> Problems:
     for kernel in _kernels(subject):
         if _is_image(kernel):
             whole = "a whole image with a kernel of its own"
-            what = whole if ".linux" in kernel.names else PROGRAMS[_program(kernel)]
-            yield Problem(f"the kernel is {what}", where=kernel.where, hint=_GIVE_KERNEL)
+            kind = whole if ".linux" in kernel.names else PROGRAMS[_program(kernel)]
+            yield Problem(f"the kernel is {kind}", where=kernel.where, hint=_GIVE_KERNEL)
 
 
 def _is_image(kernel: _Kernel) -> bool:
@@ -108,6 +109,7 @@ def refused(subject: CheckSubject) -> Problems:
                 where=kernel.where,
                 hint="take another kernel, or the stub of systemd 257",
             )
+
         base = kernel.headers.optional.image_base
         if base and subject.layout.model.needs_image_base_0:
             yield Problem(
@@ -121,6 +123,7 @@ def _refusals(headers: PeHeaders, size: int) -> Iterator[str]:
     directories, limit = headers.directories, headers.optional.size_of_image
     if len(directories) > pe.RELOCATION_DIRECTORY and directories[pe.RELOCATION_DIRECTORY].size:
         yield "it has base relocations"
+
     for header in headers.sections:
         if header.relocations:
             yield f"its section {header.name} has relocations"

@@ -49,6 +49,8 @@ def wrong_firmware(subject: CheckSubject) -> Problems:
         hit = selection.firmware
         if expectation.explicit or hit is None or hit.record.key == expectation.fwid:
             continue
+
+        # Several profiles may select alike: one problem is enough.
         key = (expectation.where, expectation.machine.name, hit.record.key)
         if key not in seen:
             seen.add(key)
@@ -91,6 +93,7 @@ def collision(subject: CheckSubject) -> Problems:
     for expectation in subject.expectations:
         if expectation.fwid:
             meant.setdefault(expectation.fwid, set()).add(expectation.machine)
+
     others: dict[str, list[str]] = {}
     for profile in _profiles(subject):
         for machine in subject.machines:
@@ -99,6 +102,7 @@ def collision(subject: CheckSubject) -> Problems:
             stray = fwid in meant and machine not in meant[fwid]
             if stray and machine.name not in others.setdefault(fwid, []):
                 others[fwid].append(machine.name)
+
     for fwid, machines in others.items():
         shown = ", ".join(machines[:5]) + (f" and {len(machines) - 5} more" if machines[5:] else "")
         yield Problem(

@@ -58,6 +58,7 @@ def disputed_digest(subject: CheckSubject) -> Problems:
             "them, and osslsigncode and Windows do",
             hint="the bytes can be replaced in a signed image; have the linker lay out the sections without gaps",
         )
+
     place = layout.headers.security
     if not place.size and layout.file_size % PADDING:
         yield Problem(
@@ -65,6 +66,7 @@ def disputed_digest(subject: CheckSubject) -> Problems:
             "signing tools hash it padded with zeros",
             hint="a digest for db, dbx or PCR 4 is the file's own; a signature is about the padded file",
         )
+
     if place.size and place.address + place.size != layout.file_size:
         yield Problem(
             "the certificate table is not at the end of the file, where programs look for it in different ways"

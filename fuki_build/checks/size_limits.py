@@ -31,9 +31,12 @@ def sbat_room(subject: CheckSubject) -> Problems:
     for placed in subject.layout.sections:
         if placed.name != ".sbat":
             continue
+
+        # What follows in memory bounds the section too, not only its part of the file.
         address, size = placed.header.virtual_address, placed.header.virtual_size
         behind = [h.virtual_address - address for h in headers if h.virtual_address > address]
         room = min([placed.header.raw_size, *behind])
+
         if size > room:
             yield Problem(
                 f"the SBAT table has {size} bytes, the stub has room for {room}",

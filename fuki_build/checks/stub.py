@@ -20,6 +20,7 @@ def too_old(subject: CheckSubject) -> Problems:
     layout = subject.layout
     if layout.stub is None or layout.kind is not ImageKind.UKI:
         return
+
     names = {section.name for section in layout.plain_sections}
     for name, (feature, consequence) in _NEEDS.items():
         if name in names and not getattr(layout.stub.model, feature):

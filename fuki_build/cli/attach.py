@@ -54,9 +54,11 @@ def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool
     if not items:
         hint = "add a signature, in base64, to each item that 'fuki digests' printed"
         raise SigningError("there is no signature in it", where=str(signatures), hint=hint)
+
     layout = inspect(image)
     policies = [(where, item) for where, item in items if isinstance(item, offline.PolicyItem)]
     images = [(where, item) for where, item in items if isinstance(item, offline.ImageItem)]
+
     if policies and images:
         hint = "attach the policies, then ask for the image's digest with 'fuki digests'"
         raise SigningError("policies and the image cannot be signed in one round", where=str(signatures), hint=hint)
@@ -66,9 +68,9 @@ def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool
 
     with progress_bar(layout.file_size) as progress, replacing(output or image, layout) as file:
         assembly = assemble(layout, file, progress, {item.algorithm for _, item in images})
-        made = b"".join(offline.certificate_entry(item, assembly, certificates, where) for where, item in images)
-        if made or layout.certificate_table.size:
-            attach_table(layout, kept_table(layout, replace=replace) + made, file)
+        entries = b"".join(offline.certificate_entry(item, assembly, certificates, where) for where, item in images)
+        if entries or layout.certificate_table.size:
+            attach_table(layout, kept_table(layout, replace=replace) + entries, file)
     tell(f"wrote {output or image}")
 
 

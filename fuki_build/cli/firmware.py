@@ -149,10 +149,11 @@ def read_subjects(file: Path, fwid: str | None = None) -> list[LaunchFirmware]:
     content = Blob.of_file(file)
     if content.read_at(0, 2) != b"MZ":
         return [LaunchFirmware(file.name, None, content)]
-    found = list(subjects(inspect(file)))
-    chosen = [subject for subject in found if fwid in (None, subject.name)]
+
+    firmware = list(subjects(inspect(file)))
+    chosen = [subject for subject in firmware if fwid in (None, subject.name)]
     if not chosen:
-        hint = f"there are: {', '.join(subject.name for subject in found)}" if found else None
+        hint = f"there are: {', '.join(subject.name for subject in firmware)}" if firmware else None
         raise RecipeError(f"the image has no firmware{f' {fwid!r}' if fwid else ''}", where=str(file), hint=hint)
     return chosen
 

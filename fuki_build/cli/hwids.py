@@ -120,10 +120,10 @@ def read_devices(file: Path, profile: int | None) -> Sequence[Device]:
 def _read_table(file: Path, profile: int | None) -> bytes:
     content = Blob.of_file(file)
     if content.read_at(0, 2) == b"MZ":
-        found = inspect(file).find(".hwids", profile)
-        if not found:
+        sections = inspect(file).find(".hwids", profile)
+        if not sections:
             raise FormatError("there is no .hwids" + ("" if profile is None else f" in profile {profile}"))
-        content = found[0].content
+        content = sections[0].content
     return content.read_small(tables.MAX_SIZE, "the table")
 
 

@@ -56,16 +56,19 @@ def inspect(file: Path, digests: bool, extract: str | None, output: Path | None,
 
 def find_content(layout: Layout, spec: str) -> Blob:
     """The content that `SECTION[:KEY][@PROFILE]` names; `RecipeError` says what there is instead."""
-    found = _SPEC.fullmatch(spec)
-    if not found:
+    parts = _SPEC.fullmatch(spec)
+    if not parts:
         raise click.UsageError(f"{spec!r} is not SECTION[:KEY][@PROFILE].")
-    name = "." + found["name"].lstrip(".")
-    sections = layout.find(name, _profile_number(layout, found["profile"]))
-    chosen = _with_key(sections, found["key"]) if found["key"] else sections
+
+    name = "." + parts["name"].lstrip(".")
+    sections = layout.find(name, _profile_number(layout, parts["profile"]))
+    chosen = _with_key(sections, parts["key"]) if parts["key"] else sections
+
     if len(chosen) != 1:
         names = ", ".join(dict.fromkeys(_spec_of(section) for section in layout.plain_sections))
         problem = "is not there" if not chosen else f"is there {len(chosen)} times; name one, or count it: {name}:1"
         raise RecipeError(f"{spec} {problem}", where=layout.where, hint=f"there are: {names}")
+
     firmware = read_firmware(chosen[0]) if name == ".efifw" else None
     return firmware.payload if firmware and firmware.header else chosen[0].content
 

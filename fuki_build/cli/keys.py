@@ -171,14 +171,17 @@ def enroll(  # noqa: PLR0917 - click passes them by name
             error.hint = f"load a plugin that has it: fuki --plugin {backend} keys enroll …"
         error.at("--backend")
         raise
-    wanted = enrollment.KeyFiles(pk, kek, db, dbx, owner, microsoft, secure_boot)
-    found = enrollment.load_keys(wanted, _read, lambda key: f"--{key.partition('[')[0]}")
+
+    files = enrollment.KeyFiles(pk, kek, db, dbx, owner, microsoft, secure_boot)
+    loaded = enrollment.load_keys(files, _read, lambda key: f"--{key.partition('[')[0]}")
+
     with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output, edits=store) as file:
         target = Path(workspace) / "enrolled.fd"
-        enrollment.enroll(store, target, found, enroller, SourceContext(Path(), Path(workspace)))
+        enrollment.enroll(store, target, loaded, enroller, SourceContext(Path(), Path(workspace)))
         data = target.read_bytes()
         file.write(data)
         file.commit()
+
     if secure_boot_support.enforces_secure_boot(data) is False:
         tell("fuki: warning: this firmware was built without Secure Boot, and ignores the keys")
     tell(f"wrote {output}")

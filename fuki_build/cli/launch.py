@@ -112,14 +112,18 @@ def launch(  # noqa: PLR0917 - click passes them by name
         svsm=str(svsm) if svsm else None,
         variables_size=variables_size,
     )
+
     host = pipeline.new_host(plugins)
     requests = resolve_launch(table, host, Path(), _WHERE)
+
     given = _given(kernel, initrd, cmdline)
     targets = [(file, read_subjects(file, firmware), _boots(file, table.direct_boot, given)) for file in files]
+
     if diff:
         sides = [(subject, boots) for _, subjects, boots in targets for subject in subjects]
         compare(host, requests, sides, as_json=as_json)
         return
+
     banks = () if given else tuple(runtime_banks(host, requests))
     records: list[LaunchRecord] = []
     for file, subjects, boots in targets:

@@ -71,12 +71,13 @@ def compare(
     """
     if len(requests) != 1:
         raise RecipeError("--diff compares launches of one kind", hint="name one platform selector, or a VMM")
+
     left, right = _sides(requests[0].parameters, targets)
-    wanted = requests[0].technologies
+    technologies = requests[0].technologies
     differences = tuple(
         difference
         for name, model in models(host).items()
-        if not wanted or name in wanted
+        if not technologies or name in technologies
         for difference in _differences(model, left, right, named=requests[0].named)
     )
     if not differences:
@@ -91,21 +92,24 @@ def compare(
 def _sides(
     parameters: LaunchParameters, targets: Sequence[tuple[LaunchFirmware, Sequence[ProfileBoot]]]
 ) -> tuple[Side, Side]:
-    found = []
+    sides = []
     for subject, boots in targets:
         content = subject.content.read_small(MAX_FIRMWARE, f"the firmware {subject.name}")
-        found.append(Side(subject.name, content, replace(parameters, boots=boots_of(subject, boots))))
-    if len(found) == 2:
-        return found[0], found[1]
-    if len(found) != 1:
+        sides.append(Side(subject.name, content, replace(parameters, boots=boots_of(subject, boots))))
+
+    if len(sides) == 2:
+        return sides[0], sides[1]
+    if len(sides) != 1:
         hint = "choose one of an image's with --firmware"
-        raise click.UsageError(f"--diff compares two firmware images, there are {len(found)}; {hint}.")
-    varied = [name for name in _VARIED if len(getattr(found[0].parameters, name)) > 1]
-    if len(varied) != 1 or len(getattr(found[0].parameters, varied[0])) != 2:
+        raise click.UsageError(f"--diff compares two firmware images, there are {len(sides)}; {hint}.")
+
+    varied = [name for name in _VARIED if len(getattr(sides[0].parameters, name)) > 1]
+    if len(varied) != 1 or len(getattr(sides[0].parameters, varied[0])) != 2:
         raise click.UsageError("--diff of one firmware image needs one option with two values.")
-    values = getattr(found[0].parameters, varied[0])
+
+    values = getattr(sides[0].parameters, varied[0])
     left, right = (
-        Side(f"{found[0].name} ({_word(value)})", found[0].content, _with(found[0].parameters, varied[0], value))
+        Side(f"{sides[0].name} ({_word(value)})", sides[0].content, _with(sides[0].parameters, varied[0], value))
         for value in values
     )
     return left, right

@@ -77,26 +77,33 @@ def measure(  # noqa: PLR0917 - click passes them by name
     """
     chosen = chosen_banks((*banks, *([RTMR_BANK] if rtmrs else ())))
     words = [split_phases(path) for path in phases or PHASES]
+
     for register in registers:
         if register not in (*REGISTERS, PCR7):
             known = ", ".join(map(str, sorted((*REGISTERS, PCR7))))
             raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
+
     if PCR7 in registers and not (boot["variables"] or boot["lists"]):
         raise RecipeError(
             "register 7 is made of Secure Boot's variables, and none were given",
             where="--pcr",
             hint="give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others",
         )
+
     layout = inspect_uki(image)
     machines = None
     if files or platforms or this_machine:
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
-    found = cases(layout, machines, find_profiles(layout, profile))
+
+    boot_cases = cases(layout, machines, find_profiles(layout, profile))
+
     how = read_boot(chosen, **boot)
     contents = SectionDigests(layout, assemble(layout, algorithms=chosen, measured=True), chosen)
     how = with_authorities(how, contents)
-    predictions = predict(contents, found, how)
+
+    predictions = predict(contents, boot_cases, how)
     view = predictions_view(layout, predictions, words, how, registers, rtmrs=rtmrs)
+
     if as_json:
         from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 

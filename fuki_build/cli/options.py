@@ -42,7 +42,7 @@ def json_option(document: Documents, text: str = "Print JSON.") -> Callable[[F],
 
 
 def documents_of(command: click.Command) -> tuple[type[Document], ...]:
-    """The documents of which a verb prints one; none where it prints no JSON."""
+    """The documents that a verb may print, one at a time; none if it prints no JSON."""
     document: Documents = getattr(command.callback, "document", tuple)
     documents = document()
     return documents if isinstance(documents, tuple) else (documents,)

@@ -61,7 +61,8 @@ def replay(
     or cut short: what stands before is shown.
     """
     decoded = _read_log(log, LogKind(kind) if kind else None)
-    wanted = dict(_expected(expected))
+    expected_values = dict(_expected(expected))
+
     why: list[tuple[int, str]] = []
     layout = None
     if image is None:
@@ -70,8 +71,10 @@ def replay(
         explanation, contents = _hold(decoded, image, profile, boot)
         layout = contents.layout
         why = list(reasons(explanation, contents, decoded.kind))
-    results = [_result(decoded, bank, register, value) for (bank, register), value in sorted(wanted.items())]
+
+    results = [_result(decoded, bank, register, value) for (bank, register), value in sorted(expected_values.items())]
     view = replay_view(decoded, explanation, layout, why, results)
+
     if as_json:
         from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
@@ -91,8 +94,10 @@ def _judge(log: EventLog, explanation: Explanation, view: ReplayView, where: str
             where=where,
             hint="what stands before that is shown; was the file copied to its end?",
         )
+
     if view.not_computed and len(view.not_computed) == len(view.banks):
         raise FukiError(f"none of its banks can be computed: {', '.join(view.not_computed)}", where=where)
+
     results = view.expected
     wrong = [result for result in results if not result.holds]
     if wrong:
@@ -100,8 +105,10 @@ def _judge(log: EventLog, explanation: Explanation, view: ReplayView, where: str
         more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
         name = register_name(log.kind, first.register)
         raise MismatchError(f"{name} of {first.bank} is {first.value}, expected is {first.expected}{more}", where=where)
+
     if image is not None and not explanation.complete:
         raise MismatchError(f"{image} does not explain everything in the registers that are its own", where=where)
+
     for register in view.registers:
         # How often a guest's kernel leaves the boot services is the machine's, and in RTMR1.
         if not register.holds and (log.kind is LogKind.TPM or register.register != FIRMWARE + 1):
@@ -120,11 +127,12 @@ def _hold(
     banks = tuple(bank for bank in SIZES if bank in log.banks)
     if not banks:
         raise FukiError(f"none of the log's banks can be computed: {', '.join(log.banks)}")
+
     layout = inspect_uki(image)
     contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
-    found = cases(layout, None, find_profiles(layout, profile))
+    boot_cases = cases(layout, None, find_profiles(layout, profile))
     how = with_authorities(read_boot(banks, **boot), contents)
-    return explain(log, contents, found, how), contents
+    return explain(log, contents, boot_cases, how), contents
 
 
 def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:
@@ -142,16 +150,17 @@ def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:
 
 def _directory(path: Path) -> dict[tuple[str, int], bytes]:
     """The registers in a directory like /sys/class/tpm/tpm0, one file each."""
-    found = {}
+    registers = {}
     for bank in SIZES:
         folder = path if path.name == f"pcr-{bank}" else path / f"pcr-{bank}"
         for file in sorted(folder.glob("[0-9]*")):
             text = read_small_file(file, _MAX_VALUES).decode("utf-8", "replace").strip()
             key, value = pcr_text.decode_value(f"{bank}:{file.name}={text}")
-            found[key] = value
-    if not found:
+            registers[key] = value
+
+    if not registers:
         raise FormatError(f"{path} has no registers", hint="name a directory such as /sys/class/tpm/tpm0")
-    return found
+    return registers
 
 
 def _result(log: EventLog, bank: str, register: int, value: bytes) -> ExpectedView:

@@ -34,6 +34,7 @@ def machine_options(verb: F) -> F:
         ),
         click.option("--this-machine", is_flag=True, help="The machine that this runs on."),
     )
+
     return _with(verb, options)
 
 
@@ -100,10 +101,10 @@ def chosen_machines(
     host: PluginHost, files: Sequence[Path], platforms: Sequence[str], *, this_machine: bool
 ) -> list[Machine]:
     """The machines that `machine_options` name, this one first."""
-    found = [read_machine(None)] if this_machine else []
-    found += [read_machine(file) for file in files]
+    machines = [read_machine(None)] if this_machine else []
+    machines += [read_machine(file) for file in files]
     for name in platforms:
-        found += loaded_machines(host) if name == "all" else platform_machines(name, host, "--platform")
-    if platforms and not found:
+        machines += loaded_machines(host) if name == "all" else platform_machines(name, host, "--platform")
+    if platforms and not machines:
         raise RecipeError("the platforms that were named have no machines", where="--platform")
-    return found
+    return machines

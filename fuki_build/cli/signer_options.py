@@ -16,19 +16,21 @@ def signer_table(
 ) -> dict[str, Any]:
     """What the command line says, as a recipe would; empty where it names no backend and no key."""
     named = {"backend": backend, "key": key, "certificate": certificate}
-    found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    table: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+
     for text in options:
         name, equals, value = text.partition("=")
         if not equals:
             raise click.UsageError(f"{name!r} is not KEY=VALUE.")
-        found[name] = _value(name, value)
-    if not found:
+        table[name] = _value(name, value)
+
+    if not table:
         return {}
-    if "backend" not in found:
-        if "key" not in found:
+    if "backend" not in table:
+        if "key" not in table:
             raise SigningError("nothing says what signs", hint="give --key, or --backend with its options")
-        found["backend"] = "local"
-    return found
+        table["backend"] = "local"
+    return table
 
 
 def _value(name: str, text: str) -> Any:  # noqa: ANN401 - TOML data

@@ -31,6 +31,7 @@ def trust_options(verb: F) -> F:
         ),
         click.option("--sbat-level", metavar="FILE", type=_path, help="Hold .sbat against this revocation level."),
     )
+
     for option in reversed(options):
         verb = option(verb)
     return verb
@@ -42,10 +43,10 @@ def read_trust(certificates: Sequence[Path], db: Sequence[Path], dbx: Sequence[P
     from fuki_build.signing.authenticode.trust import Database, Trust, decode_database  # noqa: PLC0415
 
     def database(variable: str, files: Sequence[Path]) -> "Database":
-        found = Database()
+        union = Database()
         for file in files:
-            found |= _read(file, lambda data: decode_database(data, variable))
-        return found
+            union |= _read(file, lambda data: decode_database(data, variable))
+        return union
 
     trusted = None
     if certificates or db:

@@ -1,6 +1,6 @@
 """What every hook promises: classes where there is a base class to derive from, else finished things.
 
-Plugin authors see these errors, so each says what was given, what is wanted, and what to write instead.
+Plugin authors see these errors, so each says what was given, what was expected, and what to write instead.
 """
 
 from collections.abc import Iterable, Mapping
@@ -99,6 +99,7 @@ def _check_options(thing: type) -> None:
     options = getattr(thing, "Options", Options)
     if not (isinstance(options, type) and issubclass(options, Struct)):
         raise PluginError(f"{thing.__name__}.Options is no struct", hint="derive it from fuki_build.hooks.Options")
+
     if not issubclass(options, Options) or not options.__struct_config__.forbid_unknown_fields:
         raise PluginError(
             f"{thing.__name__}.Options would take unknown keys without a word",

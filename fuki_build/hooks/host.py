@@ -87,9 +87,11 @@ class PluginHost:
         if name not in points:
             hint = did_you_mean(name, points) or f"install it, for instance with: pip install fuki-{name}"
             raise PluginError(f"no plugin {name!r} is installed", hint=hint)
+
         if len(points[name]) > 1:
             owners = " and ".join(str(info_of(point)) for point in points[name])
             raise PluginError(f"{owners} have one name", hint="uninstall one of them")
+
         point = points[name][0]
         info = info_of(point)
         try:
@@ -119,34 +121,36 @@ class PluginHost:
 
     def _collect(self, info: PluginInfo) -> dict[str, dict[str, Contribution[Any]]]:
         """One plugin's contributions by hook and name; `PluginError` for a name that is taken."""
-        found: dict[str, dict[str, Contribution[Any]]] = {}
+        contributions: dict[str, dict[str, Contribution[Any]]] = {}
         for hook, kind in HOOKS.items():
             for name, thing in self._call(info, hook):
-                other = self._contributions[hook].get(name) or found.get(hook, {}).get(name)
+                other = self._contributions[hook].get(name) or contributions.get(hook, {}).get(name)
                 if other is not None:
                     raise PluginError(
                         f"the {kind} {name!r} is given twice, by {other.plugin} and by {info}",
                         hint="load only one of them",
                     )
-                found.setdefault(hook, {})[name] = Contribution(thing, info, kind)
-        return found
+                contributions.setdefault(hook, {})[name] = Contribution(thing, info, kind)
+
+        return contributions
 
     def _call(self, info: PluginInfo, hook: str) -> list[tuple[str, Any]]:
         """One plugin's contributions through one hook, sorted by name."""
         others = [p for p in self._manager.get_plugins() if self._manager.get_name(p) != info.name]
         with blame(info, f"failed in {hook}"):
             answers = self._manager.subset_hook_caller(hook, others)()
-            things = [contribution_of(hook, thing) for answer in answers for thing in things_of(hook, answer)]
-        return sorted(things, key=lambda pair: pair[0])
+            contributions = [contribution_of(hook, thing) for answer in answers for thing in things_of(hook, answer)]
+        return sorted(contributions, key=lambda pair: pair[0])
 
     def names(self, hook: str) -> list[str]:
         return sorted(self._contributions[hook])
 
     def get(self, hook: str, name: str) -> Contribution[Any]:
         """The contribution of that name. `RecipeError` says what there is, and which plugin may have it."""
-        found = self._contributions[hook].get(name)
-        if found is not None:
-            return found
+        contribution = self._contributions[hook].get(name)
+        if contribution is not None:
+            return contribution
+
         hint = did_you_mean(name, self.names(hook)) or f"there are: {', '.join(self.names(hook)) or 'none'}"
         if name in installed():
             hint = f"add {name!r} to plugins in [fuki] to load the installed plugin of that name"
@@ -186,23 +190,23 @@ class PluginHost:
 
     def module_files(self) -> list[Path]:
         """The files of loaded plugins, and the data beside a package's code: outputs depend on them."""
-        found: set[Path] = set()
+        paths: set[Path] = set()
         for loaded in self.loaded.values():
             file = getattr(loaded.module, "__file__", None)
             if file and hasattr(loaded.module, "__path__"):
                 inside = Path(file).parent.rglob("*")
-                found.update(p for p in inside if p.is_file() and "__pycache__" not in p.parts)
+                paths.update(p for p in inside if p.is_file() and "__pycache__" not in p.parts)
             elif file:
-                found.add(Path(file))
-        return sorted(found)
+                paths.add(Path(file))
+        return sorted(paths)
 
 
 def installed() -> dict[str, list[EntryPoint]]:
     """Entry points by plugin name, sorted; nothing is imported."""
-    found: dict[str, list[EntryPoint]] = {}
+    points: dict[str, list[EntryPoint]] = {}
     for point in sorted(set(entry_points(group=GROUP)), key=lambda p: (p.name, p.value)):
-        found.setdefault(point.name, []).append(point)
-    return found
+        points.setdefault(point.name, []).append(point)
+    return points
 
 
 def info_of(point: EntryPoint) -> PluginInfo:
@@ -212,7 +216,7 @@ def info_of(point: EntryPoint) -> PluginInfo:
 
 
 @contextmanager
-def blame(info: PluginInfo, what: str) -> Iterator[None]:
+def blame(info: PluginInfo, failure: str) -> Iterator[None]:
     """Turn whatever a plugin's code raises into a `PluginError` that names the plugin; `FukiError` passes."""
     try:
         yield
@@ -221,7 +225,7 @@ def blame(info: PluginInfo, what: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise PluginError(
-            f"{info} {what}: {_describe(error)}",
+            f"{info} {failure}: {_describe(error)}",
             hint="report this to the plugin's authors; FUKI_DEBUG=1 shows where",
         ) from error
 

@@ -223,6 +223,7 @@ def to_document(records: Sequence[LaunchRecord]) -> LaunchDocument:
         for record in records
         for digest in record.prediction.digests
     )
+
     notes = tuple(
         LaunchNoteRow(
             firmware=record.firmware, profile=record.profile, technology=note.technology, message=note.message

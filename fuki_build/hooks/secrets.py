@@ -36,6 +36,8 @@ def read_secret(source: str | None, directory: Path, purpose: str, where: str) -
             return _credential(name, purpose, where)
         case "prompt" if not name:
             return _prompt(purpose, where)
+
+    # The source is not repeated: it may be the secret itself.
     hint = f"a secret does not stand in a recipe; give one of {', '.join(_SOURCES)}"
     raise RecipeError("this is not where a secret can come from", where=where, hint=hint)
 
@@ -74,6 +76,7 @@ def _read_to_end(descriptor: int) -> bytes:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     deadline = time.monotonic() + _PATIENCE
+
     while len(data) <= _MAX_SIZE:
         # Files are always ready; a pipe is when somebody has written, or has closed it.
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):

@@ -96,11 +96,12 @@ class SigningContext:
 
         named = [("certificate", path) for path in (options.certificate,) if path is not None]
         named += [(f"intermediates[{i}]", path) for i, path in enumerate(options.intermediates)]
-        found: list[bytes] = []
+
+        chain: list[bytes] = []
         for key, path in named:
             with raised_as(SigningError, key, of=FormatError, about=str(path)):
-                found += x509.decode_certificates(self.read(path, "certificate", key))
-        return found
+                chain += x509.decode_certificates(self.read(path, "certificate", key))
+        return chain
 
 
 def _secret_variables(options: object) -> Iterator[str]:
@@ -168,8 +169,8 @@ class KeySigner(ABC):
         """The key's SubjectPublicKeyInfo in DER, for a preview; by default the certificate's or open key's."""
         from fuki_build.formats.asn1 import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
 
-        found = self.certificates(options, context)
-        return x509.public_key_of(found[0]) if found else self.open(options, context).public_key
+        certificates = self.certificates(options, context)
+        return x509.public_key_of(certificates[0]) if certificates else self.open(options, context).public_key
 
 
 class FileSigner(ABC):

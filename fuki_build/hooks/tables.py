@@ -28,6 +28,7 @@ class TablePlatform(Platform):
         data: dict[str, Any] = tomllib.loads(files(self.package).joinpath(self.file).read_text(encoding="utf-8"))
         self._machines = [from_table(row) for row in data["machine"]]
         self.chid_types = tuple(data.get("chid-types", WIDE_TO_NARROW))
+
         self._sites = [
             LaunchSite(
                 name=row["name"],
@@ -43,18 +44,18 @@ class TablePlatform(Platform):
         """All machines, or those whose name fits the pattern. Raises `RecipeError` where none does."""
         if selector is None:
             return self._machines
-        found = [machine for machine in self._machines if fnmatchcase(machine.name, selector)]
-        if not found:
+        machines = [machine for machine in self._machines if fnmatchcase(machine.name, selector)]
+        if not machines:
             names = ", ".join(machine.name for machine in self._machines[:8])
             raise RecipeError(f"{self.name} has no machine {selector!r}", hint=f"there are: {names}")
-        return found
+        return machines
 
     def launch_sites(self, selector: str | None = None) -> Sequence[LaunchSite]:
         """All sites, or those whose name fits the pattern. Raises `RecipeError` where none does."""
-        found = [site for site in self._sites if fnmatchcase(site.name, selector or "*")]
-        if self._sites and not found:
+        sites = [site for site in self._sites if fnmatchcase(site.name, selector or "*")]
+        if self._sites and not sites:
             names = ", ".join(site.name for site in self._sites)
             raise RecipeError(
                 f"{self.name} launches no confidential guests as {selector!r}", hint=f"there are: {names}"
             )
-        return found
+        return sites

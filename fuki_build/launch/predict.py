@@ -22,7 +22,7 @@ def predict(
 ) -> Iterator[LaunchRecord]:
     """What every technology says of every firmware image that the request is about.
 
-    `runtime` is the image that guests boot, where its registers are wanted.
+    `runtime` is the image that guests boot, if its registers are to be predicted.
 
     A technology that was not asked for by name, and that the firmware cannot do, gives a note; one that was, an error.
     """
@@ -71,11 +71,14 @@ def _predict(
     except (PluginError, RecipeError) as error:
         error.at(request.where)
         raise
+
+    # Of technologies that nobody named, what a firmware is not made for is a note and no error.
     except FukiError as error:
         if request.named:
             error.at(subject.name)
             raise
         return LaunchPrediction(notes=(LaunchNote(name, error.message),))
+
     if prediction is None and request.named:
         hint = "'fuki firmware show' tells what it has"
         raise FukiError(f"the firmware is not made for {model.thing.title}", where=subject.name, hint=hint)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, takewhile
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.booted_profile import BootedProfile
 from fuki_build.measure.cmdline import booted_command_line
-from fuki_build.measure.events import Event, register
+from fuki_build.measure.events import Event, Measurer, register
 from fuki_build.measure.registers import extend
 from fuki_build.measure.section_digests import SectionDigests
 
@@ -241,3 +241,12 @@ def _vouched(events: Iterable[Event], authorities: Mapping[str, Event]) -> Itera
         if event.pcr == pcr4.PCR and event.source in authorities:
             yield authorities[event.source]
         yield event
+
+
+def before_stub(prediction: Prediction) -> Prediction:
+    """What is measured until the image starts: all that a start leaves which ends in a hand-over of the firmware.
+
+    The hand-over program measures nothing, and runs before the stub does.
+    """
+    events = tuple(takewhile(lambda event: event.by is Measurer.FIRMWARE, prediction.events))
+    return Prediction(prediction.case, prediction.banks, events)

@@ -7,10 +7,11 @@ from fuki_build.formats.documents import Document, View
 from fuki_build.image.describe import StubView, stub_view
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import profile_ids
-from fuki_build.measure import pcr11, rtmr
+from fuki_build.image.section import HAND_OVER
+from fuki_build.measure import pcr7, pcr11, rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, in_hex
-from fuki_build.measure.predict import Prediction
+from fuki_build.measure.predict import Prediction, before_stub
 from fuki_build.measure.rtmr import Rtmr
 
 _EventFacts = tuple[int | str | tuple[str, bytes], ...]
@@ -56,7 +57,9 @@ class CaseView(View, frozen=True):
     """A profile on machines that select the same; `machines` is empty if the case stands for all such machines.
 
     They select firmware by its `fwid` and a devicetree by its `compatible` string, null where they select none.
-    `rtmrs` is empty where they were not asked for.
+    `rtmrs` is empty where they were not asked for. `first_start` are the registers when a hand-over resets the machine,
+    but for register 7, which is of the host's variables; it is empty where the image hands nothing over. All else is of
+    the second start then.
     """
 
     profile: int | None
@@ -67,6 +70,7 @@ class CaseView(View, frozen=True):
     registers: Sequence[RegisterView]
     events: Sequence[EventView]
     rtmrs: Sequence[RtmrView]
+    first_start: Sequence[RegisterView] = ()
 
 
 class BootView(View, frozen=True):
@@ -124,13 +128,22 @@ def predictions_view(
         phases=[":".join(words) for words in phases],
         boot=boot_view(boot),
         predictions=[
-            _case(prediction, names, views, phases, registers, rtmr.rtmrs(prediction, boot, layout) if rtmrs else ())
+            _case(
+                layout,
+                prediction,
+                names,
+                views,
+                phases,
+                registers,
+                rtmr.rtmrs(prediction, boot, layout) if rtmrs else (),
+            )
             for prediction in predictions
         ],
     )
 
 
 def _case(
+    layout: Layout,
     prediction: Prediction,
     names: Mapping[int, str | None],
     views: Mapping[_EventFacts, EventView],
@@ -150,7 +163,18 @@ def _case(
         registers=[view for pcr in shown for view in _registers(prediction, pcr, phases)],
         events=[views[_facts(event)] for event in prediction.events if event.pcr in shown],
         rtmrs=[_rtmr(register) for register in rtmrs],
+        first_start=tuple(_first_start(layout, prediction, registers)),
     )
+
+
+def _first_start(layout: Layout, prediction: Prediction, registers: Sequence[int]) -> Iterator[RegisterView]:
+    """What the host's firmware leaves where the image's program hands the selected firmware over."""
+    if prediction.case.firmware is None or not layout.find(HAND_OVER):
+        return
+    start = before_stub(prediction)
+    for pcr in start.registers:
+        if pcr != pcr7.PCR and (not registers or pcr in registers):
+            yield from _registers(start, pcr, ())
 
 
 def _rtmr(register: Rtmr) -> RtmrView:

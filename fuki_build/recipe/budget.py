@@ -30,6 +30,7 @@ class Budget:
         while waiting:
             value = waiting.pop()
             size = 1
+
             if isinstance(value, str | bytes | range):
                 size += len(value)
             elif isinstance(value, int):
@@ -44,6 +45,7 @@ class Budget:
             elif isinstance(value, list | tuple | set | frozenset):
                 self.spend(len(value))
                 waiting.extend(value)
+
             self.spend(size)
             weight += size
         return weight

@@ -53,9 +53,10 @@ def convert_options(data: object, to: type[T], common: type[msgspec.Struct], pla
 def _explain(
     error: msgspec.ValidationError, to: type[msgspec.Struct], place: str, more_keys: list[str] | None = None
 ) -> RecipeError:
-    found = _AT.match(str(error))
-    text, path = (found[1], found[2] or "") if found else (str(error), "")
+    placed = _AT.match(str(error))
+    text, path = (placed[1], placed[2] or "") if placed else (str(error), "")
     where = place + path
+
     unknown = _UNKNOWN.search(text)
     if unknown:
         key = unknown[1]
@@ -63,9 +64,11 @@ def _explain(
         known = [*(keys(table) if table else []), *((more_keys or []) if table is to else [])]
         hint = did_you_mean(key, known) or f"known keys: {', '.join(sorted(known))}"
         return RecipeError(f"unknown key {key!r}", where=f"{where}.{key}", hint=hint)
+
     missing = _MISSING.search(text)
     if missing:
         return RecipeError(f"{missing[1]!r} is missing", where=where, hint=f"add {missing[1]} = … there")
+
     return RecipeError(_plain(text), where=where, hint="see 'fuki schema' for what each key takes")
 
 
@@ -78,6 +81,7 @@ def _plain(text: str) -> str:
         ("`null`", "nothing"),
     ):
         text = text.replace(word, plain)
+
     text = re.sub(
         r"`([^`]*)`",
         lambda m: (
@@ -85,20 +89,21 @@ def _plain(text: str) -> str:
         ),
         text,
     )
+
     return text[:1].lower() + text[1:]
 
 
 def _struct_at(table: type[msgspec.Struct], path: str) -> type[msgspec.Struct] | None:
     """The struct type that stands at msgspec's error path, if one does."""
-    found: Any = table
+    table_type: Any = table
     for step in _STEP.finditer(path):
         if step[1] is not None:
-            fields = {field.encode_name: field.type for field in msgspec.structs.fields(found)}
-            found = fields.get(step[1])
-        found = _struct_in(found)
-        if found is None:
+            fields = {field.encode_name: field.type for field in msgspec.structs.fields(table_type)}
+            table_type = fields.get(step[1])
+        table_type = _struct_in(table_type)
+        if table_type is None:
             return None
-    return found if isinstance(found, type) else None
+    return table_type if isinstance(table_type, type) else None
 
 
 def _struct_in(annotation: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - any annotation
@@ -106,7 +111,7 @@ def _struct_in(annotation: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 
         return annotation
     if get_origin(annotation) in (Union, UnionType) or get_args(annotation):
         for argument in get_args(annotation):
-            found = _struct_in(argument)
-            if found is not None:
-                return found
+            struct = _struct_in(argument)
+            if struct is not None:
+                return struct
     return None

@@ -18,7 +18,7 @@ def explicit_expectations(
     Raises `RecipeError` at its place.
     """
     ids = [recipe.image.id, *(profile.id for profile in recipe.profile)]
-    found: list[Expectation] = []
+    expectations: list[Expectation] = []
     for index, table in enumerate(recipe.expect):
         where = f"fuki.expect[{index}]"
         if table.profile is not None and table.profile not in ids:
@@ -26,5 +26,5 @@ def explicit_expectations(
             raise RecipeError(f"there is no profile {table.profile!r}", where=f"{where}.profile", hint=hint)
         profile = ids.index(table.profile) if table.profile is not None and recipe.profile else None
         machines = find_machines(table.machine, directory, host, f"{where}.machine", read)
-        found += [Expectation(machine, table.firmware, profile, where, explicit=True) for machine in machines]
-    return found
+        expectations += [Expectation(machine, table.firmware, profile, where, explicit=True) for machine in machines]
+    return expectations

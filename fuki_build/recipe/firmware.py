@@ -54,18 +54,23 @@ def _resolve_one(
 ) -> None:
     table, file = _fetch(data, inputs, host, where)
     fwid = table.id or file.id
+
     if not fwid:
         raise RecipeError("this firmware has no id", where=where, hint='add id = "…" there')
+
     blob = inputs.blob(file.path, where)
     if not blob.size:
         raise RecipeError(f"the firmware {file.path} is empty", where=where)
+
     # What a source keeps in a cache or workspace of its own has no name that means anything elsewhere.
     local = file.path.is_relative_to(inputs.recipe.directory)
     name = inputs.name(file.path) if local else f"{table.source}:{fwid}/{file.path.name}"
+
     inputs.dependencies.extend(file.inputs)
     for path in file.inputs:
         note_read(path)
     origin = {"source": table.source, **file.origin}
+
     if table.enroll is None:
         inputs.note(file.path, where, blob.sha256_in_memory, name)
     else:
@@ -73,14 +78,17 @@ def _resolve_one(
         blob = Blob.of_file(path)
         name = f"{name}, with keys enrolled"
         origin |= more
+
     if table.igvm is not None:
         # Behind enrolling: the keys are part of what is measured.
         blob = _wrap(table.igvm, blob, inputs, where)
         name = f"{name}, as an IGVM file"
         origin |= {"igvm": ", ".join(table.igvm.platforms)}
+
     with raised_as(RecipeError, f"{where}.id", of=FormatError):
         header = Blob.of_bytes(efifw.encode_header(fwid, blob.size))
     resolved.sections.append(Section(".efifw", header + blob, name, profile))
+
     resolved.devices += listed_devices(table, fwid, inputs, where)
     resolved.declared += declared_machines(table, fwid, profile, inputs, host, where)
     resolved.origins[fwid] = origin

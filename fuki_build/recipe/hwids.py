@@ -44,33 +44,37 @@ def _json_files(path: Path, inputs: Inputs, where: str) -> list[Path]:
 
 def _decode(data: bytes, where: str) -> Device:
     with raised_as(RecipeError, where, of=FormatError, about="this is not systemd's hwids JSON"):
-        found = decode_json(data, HwidsFile)
+        file = decode_json(data, HwidsFile)
     kinds = {kind.json_name: kind for kind in DeviceType}
-    if found.type not in kinds:
-        raise RecipeError(f"unknown type {found.type!r}", where=where, hint=f"known types: {', '.join(kinds)}")
-    kind = kinds[found.type]
-    wanted, other = ("compatible", "fwid") if kind is DeviceType.DEVICETREE else ("fwid", "compatible")
-    key = getattr(found, wanted)
-    if not key or getattr(found, other) is not None:
-        raise RecipeError(f"a file of type {found.type!r} has {wanted!r} and no {other!r}", where=where)
-    return Device(kind, found.name, key, parse_chids(found.hwids, where))
+
+    if file.type not in kinds:
+        raise RecipeError(f"unknown type {file.type!r}", where=where, hint=f"known types: {', '.join(kinds)}")
+    kind = kinds[file.type]
+
+    key_name, other = ("compatible", "fwid") if kind is DeviceType.DEVICETREE else ("fwid", "compatible")
+    key = getattr(file, key_name)
+
+    if not key or getattr(file, other) is not None:
+        raise RecipeError(f"a file of type {file.type!r} has {key_name!r} and no {other!r}", where=where)
+    return Device(kind, file.name, key, parse_chids(file.hwids, where))
 
 
 def parse_chids(texts: tuple[str, ...], where: str) -> frozenset[UUID]:
     """UUIDs, at least one. Raises `RecipeError`."""
     if not texts:
         raise RecipeError("the list of hardware ids is empty", where=where, hint="no machine would ever match")
-    found = set()
+    ids = set()
     for index, text in enumerate(texts):
         try:
             chid = UUID(text)
         except ValueError:
             raise RecipeError(f"{text!r} is not a hardware id (UUID)", where=f"{where}[{index}]") from None
+
         if not chid.int:
             hint = "the stub takes it for the id that a machine without a display panel lacks"
             raise RecipeError("an id of zeros would match almost every machine", where=f"{where}[{index}]", hint=hint)
-        found.add(chid)
-    return frozenset(found)
+        ids.add(chid)
+    return frozenset(ids)
 
 
 def listed_devices(table: FirmwareTable, fwid: str, inputs: Inputs, where: str) -> Iterator[Device]:

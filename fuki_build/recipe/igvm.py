@@ -32,6 +32,7 @@ def wrap_firmware(table: IgvmTable, firmware: Blob, open_file: OpenFile, read: O
         id_block=None if table.id_block is None else _id_block(table.id_block, read, place("id-block")),
         data_address=table.data_address,
     )
+
     with raised_as(RecipeError, place(""), of=FormatError):
         return wrap(firmware, settings, data)
 

@@ -46,11 +46,13 @@ def resolve_launch(
     """
     if table.svsm is not None and dependencies is not None:
         dependencies.append(directory / table.svsm)
+
     known = models(host, where)
     for index, name in enumerate(_tuple(table.technology)):
         if name not in known:
             hint = f"there are: {', '.join(known)}"
             raise RecipeError(f"no plugin predicts {name!r}", where=f"{where}.technology[{index}]", hint=hint)
+
     _check_vmms(_tuple(table.vmm), known, where)
     request = LaunchRequest(
         technologies=_tuple(table.technology),
@@ -68,25 +70,27 @@ def resolve_launch(
         named=bool(table.technology),
         boot_secret=table.boot_secret,
     )
+
     if not table.platform:
         return (request,)
     if table.vmm:
         raise RecipeError("a platform has its own hypervisor", where=f"{where}.vmm", hint="leave out one of the two")
+
     sites = [site for name in _tuple(table.platform) for site in _sites(name, host, f"{where}.platform")]
-    found = tuple(_on_platform(request, table, sites))
-    if not found:
-        wanted = " or ".join(request.technologies) or "confidential"
-        text = f"{', '.join(_tuple(table.platform))} launches no {wanted} guests"
+    requests = tuple(_on_platform(request, table, sites))
+    if not requests:
+        guests = " or ".join(request.technologies) or "confidential"
+        text = f"{', '.join(_tuple(table.platform))} launches no {guests} guests"
         raise RecipeError(text, where=f"{where}.platform", hint=next((site.note for site in sites if site.note), None))
-    return found
+    return requests
 
 
 def models(host: PluginHost, where: str | None = None) -> Mapping[str, Contribution[LaunchModel]]:
     """The loaded launch models by name. Raises `RecipeError` where there are none."""
-    found = {name: host.get("fuki_launch_models", name) for name in host.names("fuki_launch_models")}
-    if not found:
+    models_by_name = {name: host.get("fuki_launch_models", name) for name in host.names("fuki_launch_models")}
+    if not models_by_name:
         raise RecipeError(_NO_MODELS, where=where, hint=_NO_MODELS_HINT)
-    return found
+    return models_by_name
 
 
 def _check_vmms(names: Sequence[str], known: Mapping[str, Contribution[LaunchModel]], where: str) -> None:
@@ -105,6 +109,7 @@ def _tuple(value: T | tuple[T, ...]) -> tuple[T, ...]:
 
 
 def _svsm(table: LaunchTable, directory: Path, where: str) -> Svsm | None:
+
     if table.svsm is None:
         return None
     place = f"{where}.svsm"
@@ -133,6 +138,7 @@ def _on_platform(request: LaunchRequest, table: LaunchTable, sites: Sequence[Lau
     for site in sites:
         technologies = tuple(t for t in site.technologies if t in (request.technologies or site.technologies))
         groups.setdefault((site.vmm, technologies), []).append(site)
+
     for (vmm, technologies), members in groups.items():
         if not technologies:
             continue

@@ -54,23 +54,26 @@ def declared_machines(
         if kind not in STUB_ORDER:
             hint = f"it tries {', '.join(map(str, sorted(STUB_ORDER)))}"
             raise RecipeError(f"the stub never tries CHID type {kind}", where=f"{where}.chid-types[{index}]", hint=hint)
+
     for index, text in enumerate(table.platforms):
         place = f"{where}.platforms[{index}]"
         platform = _platform(text, host, place)
         types = forced or tuple(platform.chid_types)
         for machine in platform_machines(text, host, place):
             yield Declared(machine, platform.title, fwid, profile, types, bool(forced), place)
+
     for index, text in enumerate(table.machines):
         place = f"{where}.machines[{index}]"
         machine = read_machine(inputs.path(text, place), inputs.read(inputs.path(text, place), place), place)
         yield Declared(machine, machine.name, fwid, profile, forced or _telling_types(machine), bool(forced), place)
+
     if table.match:
         machine, types = _match(table.match, table.name or fwid, f"{where}.match")
         yield Declared(machine, machine.name, fwid, profile, forced or types, bool(forced), f"{where}.match")
 
 
 def _telling_types(machine: Machine) -> tuple[int, ...]:
-    """The types of which every string tells something: an empty or unset one is shared by unrelated machines."""
+    """The types made only of strings that tell something: an empty or unset one is shared by unrelated machines."""
     telling = tuple(
         kind
         for kind in WIDE_TO_NARROW
@@ -113,17 +116,19 @@ def _platform(text: str, host: PluginHost, where: str) -> Platform:
 
 
 def _match(strings: Mapping[str, str], name: str, where: str) -> tuple[Machine, tuple[int, ...]]:
-    """A machine of which only some strings are known: only types over just those can be told."""
+    """A machine with only some known strings: only types made of just those can be computed."""
     with raised_as(RecipeError, where):
         machine = from_table(strings, name)
+
     given = {key.replace("-", "_") for key in strings}
     types = [kind for kind in WIDE_TO_NARROW if set(FIELDS[kind]) <= given]
+
     if not types:
         combinations = "; ".join(" + ".join(FIELDS[kind]).replace("_", "-") for kind in WIDE_TO_NARROW[:4])
         raise RecipeError("no hardware id is made of these strings alone", where=where, hint=f"give {combinations} …")
     # A string that was given is meant to count, so what leaves the most of them out comes last.
     types.sort(key=lambda kind: len(given - set(FIELDS[kind])))
-    chids = tuple((kind, found) for kind in types if (found := chid(machine, kind, Dialect.STUB)))
+    chids = tuple((kind, hardware_id) for kind in types if (hardware_id := chid(machine, kind, Dialect.STUB)))
     return Machine(name=machine.name, chids=chids), tuple(types)
 
 

@@ -27,7 +27,7 @@ _OPERATION = 16
 _SOURCE_COST = 8
 """Steps for each character of a template's source: it is compiled."""
 _WIDTHS = frozenset({"center", "ljust", "rjust", "zfill", "to_bytes", "batch", "slice"})
-"""Filters and methods of which a number decides the size of the result, or the time."""
+"""Filters and methods where a number decides the size of the result, or the time."""
 _SLOW = frozenset({"decode", "encode", "pprint", "striptags", "sum", "urlize", "wordwrap"})
 """Their time grows with the square of their input."""
 _REPEATING = frozenset({"expandtabs", "indent", "join", "tojson", "translate", "urlize", "xmlattr"})
@@ -81,6 +81,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             finalize=self._finalized,
         )
+
         self.budget = budget
         # The same recipe gives the same image.
         del self.filters["random"], self.globals["lipsum"]
@@ -117,12 +118,15 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def _weigh_call(self, name: str, values: Sequence[Any], options: Mapping[str, Any]) -> None:
         """Spend what a filter, test or method of this name takes for `values`, the first being what it is called on."""
         self.budget.spend(_OPERATION)
+
         weights = [self.budget.weigh(value) for value in (*values, *options.values())]
         first, *others = weights or [0]
+
         # Searching one text in another.
         self.budget.spend(first * sum(others) >> _SLOW_SHIFT)
         if name in _SLOW:
             self.budget.spend(first * first >> _SLOW_SHIFT)
+
         numbers = _numbers((*values[1:], *options.values()))
         if name in _WIDTHS:
             self.budget.spend(numbers)
@@ -165,6 +169,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         # The sandbox has a function of its own around str.format.
         method = getattr(__obj, "__wrapped__", __obj)
         owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
+
         self.budget.spend(_OPERATION)
         if isinstance(owner, str | bytes | int | float | list | tuple):
             if isinstance(owner, str) and name in ("format", "format_map"):
@@ -175,6 +180,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
                 self._weigh_call(name, (owner, *arguments), options)
         else:
             self.budget.weigh(*arguments, *options.values())
+
         result = super().call(__context, __obj, *arguments, **options)
         self.budget.weigh(result)
         return result
@@ -190,6 +196,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
                 raise RecipeError(f"a number has more than {MAX_BITS} bits", hint="use smaller numbers")
         elif operator == "%" and isinstance(left, str | bytes):
             self._weigh_percent(left, right, weights[1])
+
         result = super().call_binop(context, operator, left, right)
         self.budget.weigh(result)
         return result
@@ -213,13 +220,16 @@ def _insert_steps(template: nodes.Template) -> None:
     for body in bodies:
         body.body.insert(0, _step(body))
     template.body.insert(0, _step(template))
+
     for compare in list(template.find_all(nodes.Compare)):
         compare.expr = _weighed(compare.expr)
         for operand in compare.ops:
             operand.expr = _weighed(operand.expr)
+
     for item in list(template.find_all(nodes.Getitem)):
         if isinstance(item.arg, nodes.Slice):
             item.node = _weighed(item.node)
+
     for concatenation in list(template.find_all(nodes.Concat)):
         concatenation.nodes = [_weighed(part) for part in concatenation.nodes]
 

@@ -14,23 +14,29 @@ from fuki_build.recipe.model import FirmwareTable, HandOverTable, OutputTable, P
 def schema(host: PluginHost) -> dict[str, Any]:
     """The schema of a whole fuki.toml."""
     (recipe,), definitions = msgspec.json.schema_components([Recipe], ref_template="#/$defs/{name}")
+
     firmware = _choice(host, "fuki_firmware_sources", FirmwareTable, "source", definitions)
     definitions["Firmware"] = firmware
     for name in ("Recipe", "ProfileTable"):
         definitions[name]["properties"]["firmware"]["items"] = {"$ref": "#/$defs/Firmware"}
+
     interfaces = _choice(host, "fuki_hand_overs", HandOverTable, "interface", definitions)
     # Without a plugin that gives one, there is no table to write.
     definitions["HandOver"] = interfaces if interfaces["oneOf"] else {"not": {}}
     definitions["Recipe"]["properties"]["hand-over"] = {"$ref": "#/$defs/HandOver"}
+
     outputs = _choice(host, "fuki_outputs", OutputTable, "format", definitions)
     definitions["Output"] = outputs
     definitions["Recipe"]["properties"]["output"]["items"] = {"$ref": "#/$defs/Output"}
+
     definitions["Signer"] = _choice(host, "fuki_signers", SignTable, "backend", definitions)
     policies = _choice(host, "fuki_signers", PcrPolicyTable, "backend", definitions, KeySigner)
     definitions["PcrPolicy"] = policies
     definitions["Recipe"]["properties"]["pcr-policy"]["items"] = {"$ref": "#/$defs/PcrPolicy"}
+
     for table in (definitions["Recipe"], *outputs["oneOf"]):
         table["properties"]["sign"] = _signers(table["properties"]["sign"])
+
     return {
         "$schema": DIALECT,
         "title": f"fuki recipe ({__version__})",
@@ -72,6 +78,7 @@ def _choice(
         components = msgspec.json.schema_components([common, thing.Options], ref_template="#/$defs/{name}")[1]
         shared, options = components.pop(common.__name__), components.pop(thing.Options.__name__)
         definitions.update(components)
+
         variants.append(
             {
                 "title": f"{key} {thing.name!r}",

@@ -81,7 +81,10 @@ class CaseFacts(ReportFacts, frozen=True):
 
 
 class ProfileFacts(ReportFacts, frozen=True):
-    """The predictions of a profile: registers that do not depend on what is selected, and the cases that PCR 11 has."""
+    """The predictions of a profile: registers that do not depend on what is selected, and the cases that PCR 11 has.
+
+    `first_start` are the registers when a hand-over of the firmware resets the machine; empty where there is none.
+    """
 
     profile: int | None
     id: str | None
@@ -89,6 +92,7 @@ class ProfileFacts(ReportFacts, frozen=True):
     registers: tuple[RegisterView, ...]
     events: tuple[EventView, ...]
     cases: tuple[CaseFacts, ...]
+    first_start: tuple[RegisterView, ...] = ()
 
 
 class PredictionFacts(ReportFacts, frozen=True):

@@ -62,6 +62,7 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
     trust = options.trust
     verification = Verification(layout, trust, options.level)
     policies = find_policies(layout, trust.db.certificates if trust.db else ())
+
     firmware = list(_firmware_requests(layout))
     whole = Request(((0, layout.unsigned_size),))
     assembly = assemble(
@@ -71,10 +72,12 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
         measured=True,
         also=[whole, *verification.requests, *(request for _, request in firmware)],
     )
+
     machines = [machine for group in options.groups for machine in group.machines]
     view = describe(layout, assembly, machines)
     matches = match_machines(layout, options.groups)
     signature, kernel_signatures = verification.judge(assembly.also)
+
     date = source_date()
     return Report(
         generator=f"fuki {__version__}",
@@ -104,7 +107,7 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
 
 
 def _file_digest(layout: Layout, unsigned: Hash) -> str:
-    """SHA-256 of the whole file, of which what is before a certificate table at its end has been hashed."""
+    """SHA-256 of the whole file. All that precedes a certificate table at its end has been hashed before."""
     place, digest, rest = layout.headers.security, unsigned.copy(), layout.certificate_table
     if layout.file is not None and place.size and place.address != layout.unsigned_size:
         # An odd file, with something behind the table: read it once more.
@@ -129,6 +132,7 @@ def _slices(layout: Layout, view: LayoutView) -> Iterator[SliceFacts]:
     for section in view.sections:
         if section.raw_size:
             by_profile.setdefault(section.profile, []).append(section)
+
     for number in (None, *layout.profiles):
         own = by_profile.get(number, [])
         if own:
@@ -141,7 +145,7 @@ def _slices(layout: Layout, view: LayoutView) -> Iterator[SliceFacts]:
 
 
 def _firmware_requests(layout: Layout) -> Iterator[tuple[tuple[int | None, FirmwareImage], Request]]:
-    """Every firmware image with its slice, and the digest of its payload that is wanted."""
+    """Every firmware image with its slice, and the request for its payload's digest."""
     for part in slices(layout.plain_sections):
         for image in part.firmware:
             start = layout.sections[image.section.index].header.raw_offset
@@ -150,8 +154,8 @@ def _firmware_requests(layout: Layout) -> Iterator[tuple[tuple[int | None, Firmw
             yield (part.profile, image), Request(((start, start + image.payload.size),))
 
 
-def _firmware(found: tuple[int | None, FirmwareImage], digest: Hash, matches: Sequence[MatchFacts]) -> FirmwareFacts:
-    profile, image = found
+def _firmware(placed: tuple[int | None, FirmwareImage], digest: Hash, matches: Sequence[MatchFacts]) -> FirmwareFacts:
+    profile, image = placed
     users = (
         match
         for match in matches
@@ -159,6 +163,7 @@ def _firmware(found: tuple[int | None, FirmwareImage], digest: Hash, matches: Se
         and match.firmware.present
         and (match.firmware.fwid, match.firmware.profile) == (image.fwid, profile)
     )
+
     flaw = image.flaw.message if image.flaw else (image.content.flaw if image.content else None)
     return FirmwareFacts(
         profile=profile,
@@ -200,6 +205,7 @@ def _predictions(layout: Layout, assembly: Assembly, options: ReportOptions, vie
     shown = boot_view(boot)
     if layout.kind is not ImageKind.UKI:
         return PredictionFacts(options.banks, shown, unknown="it is no UKI: it has no .linux section")
+
     try:
         machines = [machine for group in options.groups for machine in group.machines]
         predictions = predict(contents, labelled_cases(layout, machines), boot)

@@ -39,11 +39,13 @@ def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts,
     if layout.kind is not ImageKind.UKI:
         return ()
     parts = slices(layout.plain_sections)
+
     # Profiles without a table of their own all select what the base does.
     own: list[int | None] = [part.profile for part in parts if part.table and part.profile is not None]
     alike = [profile for profile in layout.profiles or (None,) if profile not in own]
     tried: list[list[int | None]] = [*([alike] if alike else []), *([profile] for profile in own)]
-    found: dict[tuple[str, _Outcome, tuple[int, ...]], list[str]] = {}
+
+    names_by_outcome: dict[tuple[str, _Outcome, tuple[int, ...]], list[str]] = {}
     for group in groups:
         for machine in group.machines:
             outcomes: dict[_Outcome, list[int]] = {}
@@ -52,9 +54,10 @@ def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts,
                 same = outcomes.setdefault((view_hit(chosen.firmware), view_hit(chosen.devicetree)), [])
                 same += [profile for profile in profiles if profile is not None]
             for outcome, same in outcomes.items():
-                found.setdefault((group.name, outcome, tuple(sorted(same))), []).append(machine.name)
+                names_by_outcome.setdefault((group.name, outcome, tuple(sorted(same))), []).append(machine.name)
+
     rows = [
         MatchFacts(platform, tuple(dict.fromkeys(names)), profiles, *outcome)
-        for (platform, outcome, profiles), names in found.items()
+        for (platform, outcome, profiles), names in names_by_outcome.items()
     ]
     return tuple(sorted(rows, key=lambda row: row.firmware is None and row.devicetree is None))

@@ -15,19 +15,21 @@ _Rows = tuple[CoverageRow, ...]
 
 
 def policy_facts(
-    found: FoundPolicies,
+    policies: FoundPolicies,
     predictions: Sequence[Prediction] | None,
     phases: Sequence[Phase],
     ids: Mapping[int | None, str | None],
 ) -> PolicyFacts:
     """The policies of an image, held against predictions in their banks (None where nothing can be predicted)."""
-    findings = report_policies(found, predictions, phases)
-    signers = tuple(_keys(found, findings))
+    findings = report_policies(policies, predictions, phases)
+    signers = tuple(_keys(policies, findings))
+
     untold = ""
-    if found.sections and predictions is None:
+    if policies.sections and predictions is None:
         untold = "nothing can be predicted of this image"
     elif len(signers) > _MAX_KEYS:
         untold = f"they name {len(signers)} keys, too many to tell apart"
+
     return PolicyFacts(
         count=len(findings.reports),
         signers=signers[:_MAX_KEYS],
@@ -39,12 +41,13 @@ def policy_facts(
     )
 
 
-def _keys(found: FoundPolicies, findings: PolicyFindings) -> Iterator[KeyFacts]:
+def _keys(policies: FoundPolicies, findings: PolicyFindings) -> Iterator[KeyFacts]:
     keys: dict[str, Counter[str]] = {}
     for held, entry in zip(findings.coverage.held, findings.entries, strict=True):
         keys.setdefault(held.key, Counter())[entry.verdict.value] += 1
+
     for key, verdicts in keys.items():
-        where = "" if key not in found.keys else ".pcrpkey" if key in found.own_keys else "a given certificate"
+        where = "" if key not in policies.keys else ".pcrpkey" if key in policies.own_keys else "a given certificate"
         yield KeyFacts(key, where, verdicts.total(), dict(verdicts))
 
 
@@ -58,6 +61,7 @@ def _tables(
     columns = _columns(findings.coverage.held, phases)
     gaps = {(gap.key, gap.bank, gap.place) for gap in findings.coverage.gaps}
     shared: dict[tuple[int | None, str, str | None, _Rows], list[str]] = {}
+
     for profile in dict.fromkeys(prediction.case.profile for prediction in predictions):
         indices = [index for index, prediction in enumerate(predictions) if prediction.case.profile == profile]
         for (key, reference, bank), verdicts in _verdicts(findings, profile, predictions).items():
@@ -75,6 +79,7 @@ def _tables(
                 for index in indices
             )
             shared.setdefault((profile, key, reference, rows), []).append(bank)
+
     for (profile, key, reference, rows), banks in shared.items():
         words = tuple(":".join(phase) for phase in columns)
         ordered = tuple(bank for bank in BANKS if bank in banks)
@@ -92,11 +97,11 @@ def _verdicts(
     findings: PolicyFindings, profile: int | None, predictions: Sequence[Prediction]
 ) -> dict[tuple[str, str | None, str], dict[PolicyScope, str]]:
     """By key, reference and bank: the verdict on the policy that holds in each place of a profile."""
-    found: dict[tuple[str, str | None, str], dict[PolicyScope, str]] = {}
+    verdicts: dict[tuple[str, str | None, str], dict[PolicyScope, str]] = {}
     for held, report in zip(findings.coverage.held, findings.entries, strict=True):
         if held.comparable and profile in held.seen_by:
-            own = found.setdefault((held.key, held.entry.ref, held.bank), {})
+            own = verdicts.setdefault((held.key, held.entry.ref, held.bank), {})
             for place in held.places:
                 if predictions[place.case].case.profile == profile:
                     own.setdefault(place, report.verdict.value)
-    return found
+    return verdicts

@@ -34,6 +34,7 @@ def profile_facts(
                 registers=tuple(register for register in first.registers if register.pcr != pcr11.PCR),
                 events=tuple(event for event in first.events if event.pcr != pcr11.PCR),
                 cases=tuple(_case(shown, prediction) for shown, prediction in own),
+                first_start=next((tuple(shown.first_start) for shown, _ in own if shown.first_start), ()),
             )
         )
     return tuple(found)

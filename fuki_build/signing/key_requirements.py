@@ -38,8 +38,10 @@ def check_usable(certificate: bytes) -> None:
     with raised_as(SigningError, "certificate", of=FormatError):
         expires, subject = x509.expires(certificate), x509.subject(certificate)
         key = x509.decode_public_key(x509.public_key_of(certificate))
+
     if expires < (source_date() or datetime.fromtimestamp(time.time(), UTC)):
         raise SigningError(f"the certificate {subject} expired on {expires:%Y-%m-%d}", where="certificate")
+
     if isinstance(key, ec.EllipticCurvePublicKey):
         if key.curve.name not in _CURVES:
             hint = f"one of {', '.join(_CURVES.values())} can be used"

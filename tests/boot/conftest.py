@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ import parts
 import pytest
 from fuki_qemu.programs import ADDON
 
-from tests.support.command import invoke
-from tests.support.documents import complaints
+from fuki_build.testing import invoke
+from fuki_build.testing.documents import complaints
 
 LOGS = parts.CHECKOUT / "build" / "boot-logs"
 """What the guests of failed tests told, by test."""
@@ -22,7 +22,7 @@ RESULTS = "FUKI_BOOT_RESULTS"
 """The environment's name of a file to which each scenario's verdict is appended; tools/boot_table.py sets it."""
 
 _TOO_LONG = 150
-"""Seconds that no boot takes, even on a busy machine."""
+"""Seconds that no boot takes, even on a busy machine; on a host that takes firmware there are two."""
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +53,18 @@ class Bench:
         self._count = 0
 
     def boot(
-        self, image: Path, *options: object, scenario: str = "", plugins: Sequence[str] = (), code: int = 0
+        self,
+        image: Path,
+        *options: object,
+        scenario: str = "",
+        plugins: Sequence[str] = (),
+        code: int = 0,
+        carried: Path | None = None,
     ) -> Verdict:
-        """Boot with the firmware of edk2 2026.08 unless options say otherwise, and verify what was measured."""
+        """Boot with the firmware of edk2 2026.08 unless options say otherwise, and verify what was measured.
+
+        `carried` is the image that the image's own firmware brings along and starts.
+        """
         self._count += 1
         keep = self.directory / f"boot-{self._count}"
         loads = [word for name in ("qemu", *plugins) for word in ("--plugin", name)]
@@ -68,7 +77,7 @@ class Bench:
             "--json",
             "--no-kvm",
             "--timeout",
-            _TOO_LONG,
+            _TOO_LONG * (2 if "--host" in options else 1),
             "--keep",
             keep,
             *firmware,
@@ -80,7 +89,7 @@ class Bench:
         if document:
             assert complaints(document, "boot", "qemu") == []
         if code == 0:
-            explain(image, keep / "event-log", options)
+            explain(carried or image, keep / "event-log", options)
         compared = {(row["what"], row["bank"]): row for row in document.get("compared", ())}
         if scenario and RESULTS in os.environ:
             with Path(os.environ[RESULTS]).open("a") as file:
@@ -114,7 +123,7 @@ _REPORT = pytest.StashKey[pytest.TestReport]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call":
         item.stash[_REPORT] = report

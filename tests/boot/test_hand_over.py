@@ -4,12 +4,11 @@ from pathlib import Path
 
 import parts
 import pytest
-from fuki_qemu.report import decode as decode_report
 
-from fuki_build.formats.uki import hand_over_outcome
-from fuki_build.formats.uki.hand_over_outcome import HandOverOutcome, HandOverResult
+from fuki_build.formats.uki.hand_over_outcome import HandOverResult
+from fuki_build.testing import succeed
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build, clouds
-from tests.support.command import succeed
+from tests.support.hand_over import outcome_of
 
 PLUGINS = (*CLOUD_PLUGINS, "hand-over")
 SILENCE = ("firmware-unknown", "vm-launch-update-payload")
@@ -36,14 +35,6 @@ def firmware_for(directory: Path) -> str:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("hand-over")
     return build(directory, TABLE + firmware_for(directory) + PROFILE, plugins=PLUGINS, silence=SILENCE)
-
-
-def outcome_of(bench) -> HandOverOutcome:
-    """What the program left in the guest that was booted last."""
-    latest = max(bench.directory.glob("boot-*"), key=lambda path: int(path.name.removeprefix("boot-")))
-    report = decode_report((latest / "debug").read_bytes())
-    assert report
-    return hand_over_outcome.decode(report.variables[hand_over_outcome.NAME])
 
 
 def test_without_a_device_the_image_boots_on_and_measures_what_it_did_before(bench, image, tmp_path):

@@ -6,9 +6,9 @@ from pathlib import Path
 import parts
 import pytest
 
+from fuki_build.testing import succeed
 from tests.support import guests
 from tests.support.bootable import build
-from tests.support.command import succeed
 from tests.support.igvm_start import pages, registers
 
 NATIVE = 1

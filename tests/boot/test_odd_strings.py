@@ -5,6 +5,7 @@ PCR 11 is as predicted only where all six strings become the characters that fuk
 """
 
 from pathlib import Path
+from typing import Any
 
 import parts
 import pytest
@@ -47,9 +48,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("odd") / "image"
     text = ""
     for name, strings in STRINGS.items():
-        machine = Machine(
-            name, **{f: s.decode("utf-8", "surrogateescape") for f, s in zip(FIELDS, strings, strict=True)}
-        )
+        texts = (string.decode("utf-8", "surrogateescape") for string in strings)
+        fields: dict[str, Any] = dict(zip(FIELDS, texts, strict=True))
+        machine = Machine(name, **fields)
         (directory / name).mkdir(parents=True)
         (directory / name / "firmware.fd").write_bytes(name.encode().ljust(4096, b"\xff"))
         (directory / f"{name}.toml").write_bytes(encode_file(machine))

@@ -14,8 +14,8 @@ from fuki_qemu import session
 from fuki_qemu.guest import Screen
 
 from fuki_build import new_host
+from fuki_build.testing import succeed
 from tests.support.bootable import CALM, build
-from tests.support.command import succeed
 
 INIT = rb"""#!/bin/busybox sh
 export PATH=/bin TPM2TOOLS_TCTI=device:/dev/tpmrm0

@@ -17,7 +17,7 @@ import pytest
 from fuki_build.formats.reader import Reader
 from fuki_build.formats.uefi import authenticated_variable as auth
 from fuki_build.formats.uefi import variable_store
-from tests.support.command import succeed
+from fuki_build.testing import succeed
 
 _TOO_LONG = 300
 """Seconds that no boot takes, even on a busy machine."""

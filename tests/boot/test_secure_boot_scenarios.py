@@ -9,8 +9,8 @@ import pytest
 from fuki_build import read_program
 from fuki_build.formats.uefi import efi_signature_list
 from fuki_build.formats.uefi.efi_signature_list import SignatureType
+from fuki_build.testing import succeed
 from tests.support.bootable import build
-from tests.support.command import succeed
 
 ENROLLER = ("virt-firmware",)
 

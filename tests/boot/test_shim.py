@@ -12,8 +12,8 @@ from fuki_qemu import esp, session
 from fuki_qemu.guest import Screen
 
 from fuki_build import new_host
+from fuki_build.testing import succeed
 from tests.support.bootable import build
-from tests.support.command import succeed
 
 REFUSED = "Verification failed: (0x1A) Security Violation"
 REVOKED = "grub,1,Free Software Foundation,grub,2.04,https://www.gnu.org/software/grub/"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import parts
 import pytest
+from signing_programs import install_programs
 
 from fuki_build.signing.authenticode.signature import SignatureVerdict
 from tests.support import signature_verdicts
 from tests.support.signature_variants import variants
 from tests.support.signature_verdicts import DIFFERENCES, Verdicts, disagreeing, page
-from tests.support.signing_programs import install_programs
 
 PAGE = parts.CHECKOUT / "docs" / "signature-verdicts.md"
 WRITE = "FUKI_WRITE_VERDICTS"

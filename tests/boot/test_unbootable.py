@@ -1,5 +1,6 @@
 """What checks call an error does not start: images with one fault each, on edk2 and the real stub."""
 
+import io
 import subprocess
 import threading
 from pathlib import Path
@@ -70,13 +71,14 @@ FAULTS = {
 
 def console(path: Path, until: str) -> str:
     """What a guest says before it says `until`, or before it ends."""
-    command = [
+    command: list[str | Path] = [
         *("qemu-system-x86_64", "-machine", "q35,smm=off", "-accel", "tcg", "-cpu", CPU, "-m", "512", "-nodefaults"),
         *("-display", "none", "-serial", "stdio", "-no-reboot"),
         *("-bios", parts.get("ovmf-generic"), "-kernel", path),
     ]
     text = ""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as guest:
+        assert isinstance(guest.stdout, io.BufferedReader)
         watchdog = threading.Timer(_TOO_LONG, guest.kill)
         watchdog.start()
         while until not in text and (piece := guest.stdout.read1()):

@@ -14,8 +14,8 @@ import parts
 import pytest
 
 from fuki_build.formats.tcg.event_log import TYPES
+from fuki_build.testing import refused, succeed
 from tests.formats.test_event_log import record, spec_event
-from tests.support.command import refused, succeed
 
 FORMATS = """
 [[fuki.output]]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fuki_build.testing import refused, succeed
 from tests.conftest import RECIPE
-from tests.support.command import refused, succeed
 
 OUTPUTS = """\
 [[fuki.output]]

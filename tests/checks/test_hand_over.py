@@ -17,7 +17,7 @@ from fuki_build.hooks import CheckSubject
 from fuki_build.image import layout as layouts
 from fuki_build.image.layout import Layout
 from fuki_build.image.stub import MODELS
-from tests.support.command import invoke, refused, succeed
+from fuki_build.testing import invoke, refused, succeed
 from tests.support.images import layout_of
 
 RECIPE = """\

@@ -9,22 +9,14 @@ from fuki_build.checks.matching import RULES
 from fuki_build.hardware.machine import Machine, encode_file
 from fuki_build.hooks.records import CheckSubject, Expectation, Severity
 from fuki_build.image.inspect import inspect
-from tests.support.command import invoke, succeed
+from fuki_build.testing import invoke, recipe, succeed
 from tests.support.smbios import T440S
 
 Q35 = "817fca52-ae83-52f5-8642-9497f79d49d0"
 ANY_QEMU = "7f5dbe14-cfc8-595a-95fd-0fda870d7b52"
 MATCHING = {"match-wrong-firmware", "match-no-firmware", "match-collision", "match-expectation"}
 
-BASE = """\
-[fuki]
-name = "acme"
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-os-release = "os-release"
-uname = ""
-"""
+BASE = recipe(os_release="os-release", uname="")
 LAPTOP = Machine("laptop", **T440S)
 TWIN = Machine("twin", **{**T440S, "bios_version": "other"})
 """What differs is in no id that the stub tries."""

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import pytest
 
+from fuki_build.testing import CommandOutcome, invoke, refused, succeed
+from fuki_build.testing.secure_boot import make_identity, write_certificates, write_key
 from tests.checks import test_structure
-from tests.support.command import Outcome, invoke, refused, succeed
-from tests.support.secure_boot import make_identity, write_certificates, write_key
 from tests.support.signature_variants import insert, places
 
 CHID = "01e09b32-de05-56ca-b9d1-9486ad5f381d"
@@ -389,7 +389,7 @@ def test_an_unknown_rule_cannot_be_explained(shop):
     assert "there is no check 'nope'" in refused(shop, "check", "--explain", "nope")
 
 
-def check(shop: Path) -> Outcome:
+def check(shop: Path) -> CommandOutcome:
     return invoke(shop, "check")
 
 

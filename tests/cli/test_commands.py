@@ -10,10 +10,23 @@ from pathlib import Path
 import pytest
 
 from fuki_build import load_recipe
-from tests.support.command import invoke, refused, succeed
+from fuki_build.testing import invoke, refused, succeed
 
 VERBS = (
-    *("attach", "build", "check", "digests", "firmware", "hwids", "init", "inspect", "keys", "launch", "machine"),
+    *(
+        "attach",
+        "build",
+        "check",
+        "digests",
+        "firmware",
+        "hand-over",
+        "hwids",
+        "init",
+        "inspect",
+        "keys",
+        "launch",
+        "machine",
+    ),
     *("match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "verify"),
 )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import invoke, refused, succeed
+from fuki_build.testing import invoke, refused, succeed
 
 BUILDS = ["ovmf-generic", "ovmf-amdsev", "ovmf-inteltdx", "ovmf-2025", "ovmf-2022"]
 

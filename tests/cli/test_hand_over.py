@@ -16,8 +16,8 @@ from fuki_build.formats.uki import hand_over_outcome, hand_over_program
 from fuki_build.formats.uki.hand_over_outcome import REASONS, HandOverResult
 from fuki_build.hardware.hand_over import FILE_NAME, read_outcome
 from fuki_build.hardware.hand_over_view import RUNNING
-from tests.support.command import invoke
-from tests.support.documents import complaints
+from fuki_build.testing import invoke
+from fuki_build.testing.documents import complaints
 
 CHID = UUID("817fca52-ae83-52f5-8642-9497f79d49d0")
 BOOTED = bytes.fromhex(

@@ -13,10 +13,10 @@ from jsonschema import Draft202012Validator
 from fuki_build.cli.options import documents_of
 from fuki_build.formats.document_schema import document_schema
 from fuki_build.formats.documents import encode_json
+from fuki_build.testing import refused, succeed
+from fuki_build.testing.documents import complaints, printed, schema_of
 from tests.docs import reference
 from tests.formats.test_event_log import LOGS
-from tests.support.command import refused, succeed
-from tests.support.documents import complaints, printed, schema_of
 from tests.support.rich import MANIFEST, UKI, make_rich
 
 PREDICTIONS = """
@@ -43,7 +43,7 @@ key = "keys/db.key"
 certificate = "keys/db.pem"
 """
 
-CASES = {
+CASES: dict[str, list[tuple[str, ...]]] = {
     "build": [("-o", "again.efi", "--only", "uki", "--json")],
     "check": [("--json",), (UKI, "--json")],
     "digests": [("unsigned.efi",), ("unsigned.efi", "--digest", "sha384")],

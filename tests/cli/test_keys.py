@@ -11,7 +11,7 @@ import pytest
 from fuki_build.formats.reader import Reader
 from fuki_build.formats.uefi import efi_signature_list, variable_store
 from fuki_build.formats.uefi.efi_signature_list import SignatureType
-from tests.support.command import Outcome, invoke, refused, succeed
+from fuki_build.testing import CommandOutcome, invoke, refused, succeed
 
 OWNER = "77fa9abd-0359-4d32-bd60-28f4e78f784b"
 MADE = {f"{name}.{kind}" for name in ("PK", "KEK", "db") for kind in ("key", "pem", "esl", "auth")} | {"owner.txt"}
@@ -99,7 +99,7 @@ def shop(tmp_path: Path, part) -> Path:
     return tmp_path
 
 
-def enroll(shop: Path, store: str = "vars.fd", *more: str, output: str = "out.fd") -> Outcome:
+def enroll(shop: Path, store: str = "vars.fd", *more: str, output: str = "out.fd") -> CommandOutcome:
     given = ("--pk", "keys/PK.pem", "--kek", "keys/KEK.pem", "--db", "keys/db.pem", "--owner", OWNER)
     return succeed(shop, *ENROL, store, "-o", output, *given, *more)
 

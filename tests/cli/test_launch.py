@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import invoke, refused, succeed
-from tests.support.launch import peer_digest
+from fuki_build.testing import invoke, refused, succeed
+from fuki_build.testing.launch import peer_digest
 
 COCO = ("--plugin", "coco")
 FIRMWARE = '[[fuki.firmware]]\nsource = "directory"\npath = "{0}"\nplatforms = ["qemu:{1}"]\n'
@@ -274,7 +274,7 @@ def test_the_firmware_of_an_image_is_shown(image: Path):
 
 
 def test_an_igvm_file_is_shown(tmp_path: Path):
-    from tests.support import igvm
+    from fuki_build.testing import igvm
 
     headers = [igvm.platform(1, igvm.SEV_SNP), igvm.page(0x1000, 0), igvm.page(0x2000, 0)]
     (tmp_path / "guest.igvm").write_bytes(igvm.build(headers))

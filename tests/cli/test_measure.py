@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fuki_build.formats.tcg import pcr_text
-from tests.support.command import invoke, refused, succeed
+from fuki_build.testing import invoke, refused, succeed
 from tests.support.images import layout_of, write
 
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"

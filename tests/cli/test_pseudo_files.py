@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from fuki_build.testing import invoke, refused, succeed
 from tests.conftest import RECIPE
-from tests.support.command import invoke, refused, succeed
 
 VERSION = Path("/proc/version")
 ONLINE = Path("/sys/devices/system/cpu/online")

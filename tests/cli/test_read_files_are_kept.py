@@ -8,10 +8,10 @@ from pathlib import Path
 
 import parts
 import pytest
+from _pytest.mark import ParameterSet
 
 from fuki_build.recipe.text import template_directory
-from tests.support import secure_boot
-from tests.support.command import invoke, succeed
+from fuki_build.testing import invoke, secure_boot, succeed
 from tests.support.images import layout_of, write
 from tests.support.smbios import dump, end, system
 
@@ -169,7 +169,7 @@ def kept(shop: Path, arguments: tuple[str, ...], output: str) -> None:
     assert identities(shop) == before
 
 
-def cases() -> Iterator[tuple[tuple[str, ...], str]]:
+def cases() -> Iterator[ParameterSet]:
     for name, (arguments, files) in VERBS.items():
         for file in files:
             yield pytest.param(arguments, file, id=f"{name} {file}")
@@ -180,16 +180,27 @@ def test_what_a_verb_reads_it_does_not_replace(shop, arguments, file):
     kept(shop, arguments, file)
 
 
+def _symbolic_link(shop: Path, file: str) -> str:
+    (shop / "other").symlink_to(file)
+    return "other"
+
+
+def _hard_link(shop: Path, file: str) -> str:
+    (shop / "other").hardlink_to((shop / file).resolve())
+    return "other"
+
+
+def _linked_directory(shop: Path, file: str) -> str:
+    (shop / "there").symlink_to(".")
+    return f"there/{file}"
+
+
 _OTHER_NAMES: dict[str, Callable[[Path, str], str]] = {
-    "symbolic link": lambda shop, file: _named("other", (shop / "other").symlink_to(file)),
-    "hard link": lambda shop, file: _named("other", (shop / "other").hardlink_to((shop / file).resolve())),
-    "linked directory": lambda shop, file: _named(f"there/{file}", (shop / "there").symlink_to(".")),
+    "symbolic link": _symbolic_link,
+    "hard link": _hard_link,
+    "linked directory": _linked_directory,
     "absolute path": lambda shop, file: str(shop / file),
 }
-
-
-def _named(name: str, _: None) -> str:
-    return name
 
 
 @pytest.mark.parametrize("name", _OTHER_NAMES)

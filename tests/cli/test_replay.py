@@ -5,8 +5,8 @@ import json
 import pytest
 
 from fuki_build.formats.tcg import event_log
+from fuki_build.testing import invoke
 from tests.formats.test_event_log import LOGS, record, spec_event
-from tests.support.command import invoke
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import invoke
-from tests.support.secure_boot import make_identity, write_certificates, write_key, write_pkcs12
+from fuki_build.testing import invoke
+from fuki_build.testing.secure_boot import make_identity, write_certificates, write_key, write_pkcs12
 
 SIGNER = '{ backend = "local", key = "db.key", certificate = "db.crt" }'
 

@@ -10,7 +10,7 @@ import pytest
 
 from fuki_build.formats.uki import hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
-from tests.support.command import invoke
+from fuki_build.testing import invoke
 
 FUKI = f"{sys.executable} -m fuki_build"
 

@@ -65,7 +65,7 @@ def _options(name: str) -> str:
 
 
 def _table(schema: Schema, left_out: set[str]) -> str:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f"`{key}`", _type(value), _default(key, value, schema), value.get("description", ""))
         for key, value in schema["properties"].items()
         if key not in left_out
@@ -90,7 +90,7 @@ def _type(schema: Schema) -> str:
         return _NAMED.get(name, "table")
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}s"
-    return {"object": "table"}.get(schema.get("type", ""), schema.get("type", "anything"))
+    return {"object": "table"}.get(name := str(schema.get("type", "anything")), name)
 
 
 def _default(key: str, value: Schema, table: Schema) -> str:
@@ -129,7 +129,9 @@ def documents() -> dict[str, tuple[type[Document], ...]]:
 def _documents(_: str) -> str:
     """Each verb that prints JSON, with the parts of the page where its documents are."""
     page = (REFERENCE / "json.md").read_text()
-    rows = [(f"`fuki {verb}`", ", ".join(_link(page, kind) for kind in kinds)) for verb, kinds in documents().items()]
+    rows: list[tuple[str, ...]] = [
+        (f"`fuki {verb}`", ", ".join(_link(page, kind) for kind in kinds)) for verb, kinds in documents().items()
+    ]
     return _markdown(("verb", "prints"), rows)
 
 
@@ -166,7 +168,7 @@ def first_party() -> list[str]:
 
 
 def _platforms(_: str) -> str:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for found in pipeline.new_host(first_party()).all("fuki_platforms"):
         platform, plugin = found.thing, "" if found.plugin.name.startswith("builtin.") else f"`{found.plugin.name}`"
         names = [machine.name for machine in platform.machines()]

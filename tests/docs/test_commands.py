@@ -14,11 +14,11 @@ from typing import Any
 import jsonschema
 import parts
 import pytest
+from signing_programs import install_programs
 
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
 from tests.docs.reference import first_party
 from tests.support.images import layout_of, write
-from tests.support.signing_programs import install_programs
 
 Prepare = Callable[[str], Path]
 PROGRAMS = Path(sys.executable).parent

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from fuki_build import FukiError, build, plan
+from fuki_build.testing import install_plugin, invoke, refused, succeed
 from tests.conftest import RECIPE
-from tests.support.command import invoke, refused, succeed
-from tests.support.plugins import install
 from tests.support.rich import ADDONS, MANIFEST, UKI, WRITTEN, authenticode, make_rich, sections, sha256
 
 
@@ -358,7 +357,7 @@ class TestAllOrNothing:
             def fuki_outputs():
                 return [Bad]
         """
-        path = install(tmp_path / "site", "bad", source)
+        path = install_plugin(tmp_path / "site", "bad", source)
         (workshop / "fuki.toml").write_text(
             RECIPE + '[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n'
             '[[fuki.output]]\nformat = "bad"\n'

@@ -9,9 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fuki_build.formats.confidential import id_block
-from tests.support.command import refused, succeed
-from tests.support.launch import FILE_KEY_PLUGIN, memory_key, peer_digest, write_key
-from tests.support.plugins import install
+from fuki_build.testing import install_plugin, refused, succeed
+from fuki_build.testing.launch import peer_digest
+from fuki_build.testing.memory_key import FILE_KEY_PLUGIN, memory_key
+from fuki_build.testing.secure_boot import write_key
 
 LAUNCH = """
 [[fuki.firmware]]
@@ -37,9 +38,9 @@ def shop(workshop: Path, part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """The workshop with firmware, a launch and a key."""
     (workshop / "ovmf").mkdir()
     (workshop / "ovmf/OVMF.fd").symlink_to(part("ovmf-generic"))
-    monkeypatch.syspath_prepend(install(tmp_path / "site", "pem", FILE_KEY_PLUGIN))
-    write_key(workshop / "key.pem", memory_key())
-    write_key(workshop / "p256.pem", memory_key(ec.SECP256R1))
+    monkeypatch.syspath_prepend(install_plugin(tmp_path / "site", "pem", FILE_KEY_PLUGIN))
+    write_key(workshop / "key.pem", memory_key().private)
+    write_key(workshop / "p256.pem", memory_key(ec.SECP256R1).private)
     write(workshop, LAUNCH)
     return workshop
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pefile
 import pytest
 
-from tests.support.command import invoke, succeed
+from fuki_build.testing import invoke, succeed
 from tests.support.rich import ADDONS, UKI, make_rich, sections
 
 
@@ -156,11 +156,11 @@ class TestPictures:
         root = ET.fromstring(succeed(rich, "plan", "--svg").out)  # noqa: S314 - our own
         name = "{http://www.w3.org/2000/svg}"
         bars = [rect for rect in root.iter(f"{name}rect") if rect.find(f"{name}title") is not None]
-        linux = next(rect for rect in bars if rect.find(f"{name}title").text.startswith(".linux"))
+        linux = next(rect for rect in bars if rect.findtext(f"{name}title", "").startswith(".linux"))
         image = planned["images"][0]
         section = next(s for s in image["sections"] if s["name"] == ".linux")
-        assert float(linux.get("width")) == pytest.approx(1000 * section["raw-size"] / image["file-size"], abs=0.01)
-        assert float(linux.get("x")) == pytest.approx(1000 * section["offset"] / image["file-size"], abs=0.01)
+        assert float(linux.attrib["width"]) == pytest.approx(1000 * section["raw-size"] / image["file-size"], abs=0.01)
+        assert float(linux.attrib["x"]) == pytest.approx(1000 * section["offset"] / image["file-size"], abs=0.01)
 
     def test_the_html_is_well_formed(self, rich):
         tags = Tags()

@@ -45,7 +45,7 @@ def sign(tmp_path_factory: pytest.TempPathFactory) -> Sign:
 
     def run(image: Path) -> Path:
         signed = directory / f"{image.name}.{len(list(directory.iterdir()))}"
-        command = ["sbsign", "--key", key, "--cert", certificate, "--output", signed, image]
+        command: list[str | Path] = ["sbsign", "--key", key, "--cert", certificate, "--output", signed, image]
         subprocess.run(command, check=True, capture_output=True)
         return signed
 

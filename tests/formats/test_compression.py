@@ -133,7 +133,7 @@ except FormatError as error:
 
 def unpack_apart(name: str, file: Path) -> str:
     """The error of unpacking a file in a process that may not have more than `MEMORY`."""
-    command = [sys.executable, "-c", UNPACK, name, file]
+    command = [sys.executable, "-c", UNPACK, name, str(file)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.asn1 import detached_signature
-from tests.support.secure_boot import make_identity
+from fuki_build.testing.secure_boot import make_identity
 
 
 def test_what_is_no_certificate_is_refused():

@@ -89,7 +89,7 @@ def test_printed_json_is_ascii_and_the_same_data(text: str):
     assert json.loads(printed) == {"one-text": text, "raw": "AA==", "by-number": {"1": [text]}}
 
 
-class Second(documents.Document, tag=2, forbid_unknown_fields=True):
+class Second(documents.Document, frozen=True, tag=2, forbid_unknown_fields=True):
     image_name: str
     notes: tuple[str, ...] = ()
 
@@ -124,12 +124,12 @@ def test_a_document_of_another_version_or_kind_is_refused(text: str):
         documents.decode_document(text.encode(), Second)
 
 
-class Node(documents.View, omit_defaults=True):
+class Node(documents.View, frozen=True, omit_defaults=True):
     name: str
     hint: str | None = None
 
 
-class Whole(documents.Document):
+class Whole(documents.Document, frozen=True):
     nodes: dict[str, tuple[Node, ...]]
     other: Node | None = None
 

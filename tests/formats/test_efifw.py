@@ -24,6 +24,11 @@ def test_a_fwid_is_encoded_as_utf8():
     assert efifw.encode_header("åå", 1)[8:] == bytes.fromhex("05000000 01000000") + "åå".encode() + b"\0"
 
 
+def test_the_largest_sizes_that_fit_are_written():
+    header = efifw.encode_header("x" * 4095, 0xFFFFFFFF)
+    assert header[:16] == bytes.fromhex("addeedfe 10000000 00100000 ffffffff")
+
+
 def test_a_section_is_decoded():
     data = section()
     assert efifw.decode(data, len(data)) == efifw.EfiFw("ovmf", 21, 9)
@@ -83,9 +88,32 @@ def test_what_the_stub_refuses_is_refused(case: str):
         efifw.decode(REFUSED[case][:8192], len(REFUSED[case]))
 
 
+@pytest.mark.parametrize("size", [1, 4095])
+def test_the_shortest_and_the_longest_fwid_are_read(size: int):
+    data = section(fwid=b"x" * size + b"\0")
+    assert efifw.decode(data[: 17 + size], len(data)) == efifw.EfiFw("x" * size, 17 + size, 9)
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("a wrong magic", r"^not a firmware section \(magic 0xfeeddeae, expected 0xfeeddead\)$"),
+        ("a header shorter than its fields", "^the firmware header claims 15 bytes, at least 16 are needed$"),
+        ("a payload cut short", "^the firmware needs 30 bytes, the section has 29$"),
+        ("a fwid of 5000 bytes", r"^the fwid is too long or too far away \(5000 bytes at 16\)$"),
+        ("an empty fwid", "^the fwid is empty or its first NUL is not its last byte$"),
+        ("a fwid that is not UTF-8", "^the fwid is not UTF-8$"),
+        ("nothing", "the firmware header"),
+    ],
+)
+def test_what_is_wrong_is_told_in_numbers(case: str, message: str):
+    with pytest.raises(FormatError, match=message):
+        efifw.decode(REFUSED[case][:8192], len(REFUSED[case]))
+
+
 @pytest.mark.parametrize("fwid", ["", "a\0b", "x" * 4096])
 def test_a_fwid_that_readers_would_refuse_is_not_written(fwid: str):
-    with pytest.raises(FormatError, match="fwid"):
+    with pytest.raises(FormatError, match="a fwid has 1 to 4095 bytes"):
         efifw.encode_header(fwid, 1)
 
 

@@ -26,7 +26,7 @@ def disk(path: Path) -> bytearray:
     return bytearray(path.read_bytes())
 
 
-def measured(data: bytes) -> bytes:
+def measured(data: bytes | bytearray) -> bytes:
     return gpt.measured(Reader.of(bytes(data)))
 
 

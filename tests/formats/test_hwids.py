@@ -85,6 +85,28 @@ def test_a_table_that_the_stub_or_sense_refuses_is_refused_as_a_whole(case: str)
         hwids.decode(REFUSED[case])
 
 
+def test_the_largest_table_and_the_longest_string_are_read():
+    row = (FIRMWARE, EC2_GUID, 0, 56)
+    (record,) = hwids.decode(table(row, strings=b"x" * 512 + b"\0").ljust(1 << 20, b"\0"))
+    assert record.key == "x" * 512
+    with pytest.raises(FormatError, match="no string of sensible length"):
+        hwids.decode(table(row, strings=b"x" * 513 + b"\0"))
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("no end mark", "hardware id record, or the end mark"),
+        ("one unknown record among good ones", "hardware id record 1 has the unknown descriptor 0xf000001c"),
+        ("a name outside", "hardware id record 0 points at 0x39, where no string"),
+        ("a string that is not UTF-8", "hardware id record 0 points at a string that is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_told_with_its_record(case: str, message: str):
+    with pytest.raises(FormatError, match=message):
+        hwids.decode(REFUSED[case])
+
+
 def test_a_name_with_a_nul_is_not_written():
     with pytest.raises(FormatError, match="NUL"):
         hwids.encode([Device(DeviceType.UEFI_FW, "a\0b", "f", frozenset({EC2}))])

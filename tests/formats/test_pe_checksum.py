@@ -39,3 +39,12 @@ def test_pieces_may_be_cut_anywhere(part, tail, cut):
     data = part("addon-stub-x64").read_bytes() + tail
     with pefile.PE(data=data, fast_load=True) as image:
         assert checksum(data, cut) == image.generate_checksum()
+
+
+@given(data=st.binary(min_size=8, max_size=64), new=st.binary(min_size=4, max_size=4), offset=st.integers(0, 4))
+def test_what_is_replaced_counts_as_if_it_had_been_fed(data: bytes, new: bytes, offset: int):
+    replaced, fed = Checksum(), Checksum()
+    replaced.feed(data)
+    replaced.replace(offset, data[offset : offset + 4], new)
+    fed.feed(data[:offset] + new + data[offset + 4 :])
+    assert replaced.value == fed.value

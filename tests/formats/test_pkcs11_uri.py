@@ -1,4 +1,5 @@
 import string
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -70,7 +71,7 @@ def test_a_pin_in_a_uri_is_refused_and_not_repeated(pin: str, before: str):
 
 
 # RFC 7512, section 3, without the two that hold a PIN.
-EXAMPLES = {
+EXAMPLES: dict[str, dict[str, Any]] = {
     "pkcs11:": {},
     "pkcs11:object=my-pubkey;type=public": {"object": "my-pubkey", "type": ObjectType.PUBLIC},
     "pkcs11:object=my-key;type=private?pin-source=file:/etc/token": {

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.asn1 import private_key, x509
-from tests.support import secure_boot
+from fuki_build.testing import secure_boot
 
 PASSPHRASE = "sesame"  # noqa: S105 - of a key that lives as long as a test
 FORMS = {

@@ -15,7 +15,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.asn1 import signed_data
 from fuki_build.image.inspect import inspect
 from fuki_build.image.signatures import certificates, read_certificate
-from tests.support.secure_boot import make_identity
+from fuki_build.testing.secure_boot import make_identity
 
 DIGEST = bytes(range(32))
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.asn1 import x509
-from tests.support.secure_boot import make_identity
+from fuki_build.testing.secure_boot import make_identity
 
 PEM, DER = Encoding.PEM, Encoding.DER
 SPKI = PublicFormat.SubjectPublicKeyInfo

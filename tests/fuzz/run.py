@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-SEARCH = [str(TESTS), str(TESTS.parent / "tools"), str(TESTS.parent)]
+SIGNING = TESTS.parent / "plugins/fuki-sbsign/tests/support"
+SEARCH = [str(path) for path in (TESTS, TESTS.parent / "tools", SIGNING, TESTS.parent)]
 sys.path[:0] = SEARCH
 
 from fuzz.helper import NAMES, load  # noqa: E402 - found only now

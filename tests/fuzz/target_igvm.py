@@ -4,7 +4,7 @@ from contextlib import suppress
 from fuki_build.errors import FormatError
 from fuki_build.formats.confidential import igvm
 from fuki_build.formats.reader import Reader
-from tests.support import igvm as written
+from fuki_build.testing import igvm as written
 
 HEADERS = [
     written.platform(1, written.SEV_SNP),
@@ -31,7 +31,9 @@ def run(data: bytes) -> None:
         file = igvm.decode(Reader.of(data))
         if file is not None:
             again = igvm.encode_head(file.directives, 0, file.header.version)
-            assert igvm.decode(Reader.of(again)).directives == file.directives  # type: ignore[union-attr]
-        for directive in file.directives if file else ():
-            if isinstance(directive, igvm.PageData):
-                assert len(file.page(directive)) in (0, directive.size)
+            decoded = igvm.decode(Reader.of(again))
+            assert decoded is not None
+            assert decoded.directives == file.directives
+            for directive in file.directives:
+                if isinstance(directive, igvm.PageData):
+                    assert len(file.page(directive)) in (0, directive.size)

@@ -13,15 +13,16 @@ from functools import cache
 from pathlib import Path
 from struct import pack, unpack_from
 
+from signing_programs import install_programs
+
 from fuki_build.errors import FukiError
 from fuki_build.image.inspect import inspect
 from fuki_build.signing.authenticode.signature import SignatureVerdict
 from fuki_build.signing.authenticode.trust import Database, Trust
 from fuki_build.signing.authenticode.verify import verify
+from fuki_build.testing.secure_boot import write_certificates
 from tests.support.certificate_chains import LEAF, certify, data_of
-from tests.support.secure_boot import write_certificates
 from tests.support.signature_variants import STRUCTURES, sign_image
-from tests.support.signing_programs import install_programs
 
 from .helper import workspace
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.support.command import invoke
+from fuki_build.testing import invoke
 
 from . import target_event_log, target_inspect, target_machine, target_smbios
 from .helper import image, memory_limit, workspace

@@ -1,3 +1,4 @@
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -38,7 +39,8 @@ def test_a_machine_file_can_hold_ids_instead_of_strings():
 
 
 def test_what_is_written_is_what_was_read():
-    everything = Machine("all", **{field: f"{field} \t\n\r\x00\x1f\x7f\x85\u2028 \"'\\ ü 🖥" for field in STRINGS})
+    strings: dict[str, Any] = {field: f"{field} \t\n\r\x00\x1f\x7f\x85\u2028 \"'\\ ü 🖥" for field in STRINGS}
+    everything = Machine("all", **strings)
     assert decode_file(encode_file(everything), "other") == everything
 
 

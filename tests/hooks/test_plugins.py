@@ -5,8 +5,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from fuki_build.testing import install_plugin
 from tests.conftest import RECIPE
-from tests.support.plugins import install
 
 TRACE = "import os, pathlib\npathlib.Path(os.environ['FUKI_TEST_TRACE']).touch()\n"
 
@@ -103,7 +103,7 @@ NAMED = RECIPE.replace("[fuki.image]", 'plugins = ["acme"]\n[fuki.image]')
 @pytest.fixture
 def acme(tmp_path):
     """PYTHONPATH of a plugin that gives one of everything."""
-    return install(tmp_path / "site", "acme", TRACE + GOOD)
+    return install_plugin(tmp_path / "site", "acme", TRACE + GOOD)
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def fuki_platforms():
 
 class TestOrder:
     def test_contributions_are_sorted_by_name(self, run, tmp_path):
-        path = install(tmp_path / "site", "many", "NAMES = ['zulu', 'alpha', 'mike']" + PLATFORMS)
+        path = install_plugin(tmp_path / "site", "many", "NAMES = ['zulu', 'alpha', 'mike']" + PLATFORMS)
         assert rows(run("plugins", "--all", "--json", path=path))["many"]["gives"]["platform"] == [
             "alpha",
             "mike",
@@ -284,8 +284,8 @@ class TestOrder:
         ]
 
     def test_plugins_are_listed_in_one_order_whatever_the_path(self, run, tmp_path):
-        one = install(tmp_path / "one", "zulu", "")
-        two = install(tmp_path / "two", "alpha", "")
+        one = install_plugin(tmp_path / "one", "zulu", "")
+        two = install_plugin(tmp_path / "two", "alpha", "")
         first = run("plugins", "--json", path=f"{one}:{two}").stdout
         assert run("plugins", "--json", path=f"{two}:{one}").stdout == first
 
@@ -296,20 +296,20 @@ class TestOrder:
 class TestNamesGivenTwice:
     def test_one_thing_of_two_plugins_is_an_error_that_names_both(self, run, tmp_path):
         site = tmp_path / "site"
-        install(site, "one", "NAMES = ['acme']" + PLATFORMS, version="1.0")
-        path = install(site, "two", "NAMES = ['acme']" + PLATFORMS, version="2.0")
+        install_plugin(site, "one", "NAMES = ['acme']" + PLATFORMS, version="1.0")
+        path = install_plugin(site, "two", "NAMES = ['acme']" + PLATFORMS, version="2.0")
         done = run("--plugin", "one", "--plugin", "two", "plan", path=path, code=5)
         assert "the platform 'acme' is given twice" in done.stderr
         assert "(distribution fuki-one 1.0)" in done.stderr
         assert "(distribution fuki-two 2.0)" in done.stderr
 
     def test_one_thing_twice_in_a_plugin_is_an_error(self, run, tmp_path):
-        path = install(tmp_path / "site", "one", "NAMES = ['acme', 'acme']" + PLATFORMS)
+        path = install_plugin(tmp_path / "site", "one", "NAMES = ['acme', 'acme']" + PLATFORMS)
         done = run("--plugin", "one", "plan", path=path, code=5)
         assert "the platform 'acme' is given twice" in done.stderr
 
     def test_a_built_in_name_cannot_be_taken(self, run, tmp_path):
-        path = install(tmp_path / "site", "one", "NAMES = ['qemu']" + PLATFORMS)
+        path = install_plugin(tmp_path / "site", "one", "NAMES = ['qemu']" + PLATFORMS)
         done = run("--plugin", "one", "plan", path=path, code=5)
         assert "the platform 'qemu' is given twice" in done.stderr
         assert "(distribution fuki-one 1.2.3)" in done.stderr
@@ -317,8 +317,8 @@ class TestNamesGivenTwice:
 
     def test_two_distributions_of_one_plugin_name_are_an_error_that_names_both(self, run, tmp_path):
         site = tmp_path / "site"
-        install(site, "acme", "", distribution="acme-one", version="1.0")
-        path = install(site, "acme", "", distribution="acme-two", version="2.0")
+        install_plugin(site, "acme", "", distribution="acme-one", version="1.0")
+        path = install_plugin(site, "acme", "", distribution="acme-two", version="2.0")
         done = run("--plugin", "acme", "plan", path=path, code=5)
         assert "(distribution acme-one 1.0)" in done.stderr
         assert "(distribution acme-two 2.0)" in done.stderr
@@ -326,7 +326,7 @@ class TestNamesGivenTwice:
 
     @pytest.mark.parametrize("name", ["outputs", "platforms", "rules", "sources"])
     def test_an_installed_plugin_may_have_the_name_of_a_built_in_module(self, run, tmp_path, name):
-        path = install(tmp_path / "site", name, "NAMES = ['acme']" + PLATFORMS)
+        path = install_plugin(tmp_path / "site", name, "NAMES = ['acme']" + PLATFORMS)
         listed = json.loads(run("plugins", "--all", "--json", path=path).stdout)["plugins"]
         assert [row["state"] for row in listed if row["distribution"] == f"fuki-{name}"] == ["loaded"]
 
@@ -410,7 +410,7 @@ BROKEN = {
 class TestBlame:
     @pytest.mark.parametrize(("source", "problem"), BROKEN.values(), ids=BROKEN)
     def test_a_plugin_is_blamed_by_name_and_version_that(self, run, tmp_path, source, problem):
-        path = install(tmp_path / "site", "acme", source, version="4.5")
+        path = install_plugin(tmp_path / "site", "acme", source, version="4.5")
         done = run("--plugin", "acme", "plan", path=path, code=5)
         assert "plugin 'acme' (distribution fuki-acme 4.5)" in done.stderr
         assert problem in done.stderr
@@ -418,8 +418,8 @@ class TestBlame:
     @pytest.mark.parametrize(("source", "problem"), BROKEN.values(), ids=BROKEN)
     def test_plugins_still_works_and_shows_the_failure_of_one_that(self, run, tmp_path, source, problem):
         site = tmp_path / "site"
-        install(site, "acme", source)
-        path = install(site, "good", "NAMES = ['good']" + PLATFORMS)
+        install_plugin(site, "acme", source)
+        path = install_plugin(site, "good", "NAMES = ['good']" + PLATFORMS)
         found = rows(run("plugins", "--all", "--json", path=path))
         assert found["acme"]["state"] == "failed"
         assert problem in found["acme"]["error"]
@@ -428,14 +428,14 @@ class TestBlame:
     def test_a_failed_plugin_gives_nothing(self, run, tmp_path):
         source = "NAMES = ['half']" + PLATFORMS + "@hookimpl\ndef fuki_template_dirs(): raise RuntimeError('late')\n"
         site = tmp_path / "site"
-        install(site, "acme", source)
-        path = install(site, "other", "NAMES = ['half']" + PLATFORMS)
+        install_plugin(site, "acme", source)
+        path = install_plugin(site, "other", "NAMES = ['half']" + PLATFORMS)
         found = rows(run("plugins", "--all", "--json", path=path))
         assert found["acme"]["state"] == "failed"
         assert found["other"]["gives"] == {"platform": ["half"]}
 
     def test_an_entry_point_that_names_no_module_is_blamed(self, run, tmp_path):
-        path = install(tmp_path / "site", "acme", "", value="no_such_module:thing")
+        path = install_plugin(tmp_path / "site", "acme", "", value="no_such_module:thing")
         done = run("--plugin", "acme", "plan", path=path, code=5)
         assert "plugin 'acme' (distribution fuki-acme 1.2.3) cannot be imported" in done.stderr
 
@@ -460,14 +460,14 @@ class TestBlameWhileWorking:
         signature, _, rest = body.partition("\n")
         indent = " " * (8 if head != "" else 4)
         source = f"{before}{head}{name}{signature}\n{indent}raise LookupError('lost')\n{rest}"
-        path = install(tmp_path / "site", "acme", source)
+        path = install_plugin(tmp_path / "site", "acme", source)
         (workshop / "fuki.toml").write_text(NAMED + (f"[[fuki.firmware]]\n{firmware}" if firmware else ""))
         done = run("plan", path=path, code=5)
         assert f"plugin 'acme' (distribution fuki-acme 1.2.3) failed in {what}: LookupError: lost" in done.stderr
         assert "FUKI_DEBUG=1" in done.stderr
 
     def test_a_plugin_is_blamed_that_raises_in_an_output_and_nothing_is_written(self, run, tmp_path, workshop):
-        path = install(tmp_path / "site", "acme", GOOD.replace("context.write(", "raise LookupError('lost'); ("))
+        path = install_plugin(tmp_path / "site", "acme", GOOD.replace("context.write(", "raise LookupError('lost'); ("))
         (workshop / "fuki.toml").write_text(
             NAMED + '[[fuki.output]]\nformat = "uki"\npath = "out/a.efi"\n[[fuki.output]]\nformat = "digest"\n'
         )
@@ -476,13 +476,13 @@ class TestBlameWhileWorking:
         assert not (workshop / "out").exists()
 
     def test_a_plugin_is_blamed_whose_source_gives_no_record(self, run, tmp_path, workshop):
-        path = install(tmp_path / "site", "acme", GOOD.replace("return FirmwareFile(", "return ("))
+        path = install_plugin(tmp_path / "site", "acme", GOOD.replace("return FirmwareFile(", "return ("))
         (workshop / "fuki.toml").write_text(NAMED + '[[fuki.firmware]]\nsource = "vendor"\nboard-name = "x"\n')
         done = run("plan", path=path, code=5)
         assert "plugin 'acme'" in done.stderr
 
     def test_a_verb_that_raises_is_blamed(self, run, tmp_path):
-        path = install(tmp_path / "site", "acme", GOOD.replace("click.echo(", "raise LookupError('lost'); ("))
+        path = install_plugin(tmp_path / "site", "acme", GOOD.replace("click.echo(", "raise LookupError('lost'); ("))
         done = run("--plugin", "acme", "greet", "you", path=path, code=5)
         assert "plugin 'acme' (distribution fuki-acme 1.2.3)" in done.stderr
         assert "lost" in done.stderr

@@ -48,7 +48,7 @@ def test_one_without_an_end_is_refused_with_a_remedy():
     """A page of the map of memory for each page of memory: no size, and gigabytes."""
     with pytest.raises(FukiError, match="says that it has 0 bytes, and has another size") as caught:
         Blob.of_file(Path("/proc/self/pagemap"))
-    assert "copy it to a file" in caught.value.hint
+    assert "copy it to a file" in str(caught.value.hint)
 
 
 def test_one_that_cannot_be_read_is_refused():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import invoke, refused, succeed
+from fuki_build.testing import invoke, refused, succeed
 from tests.support.rich import ADDONS, UKI, authenticode, make_rich, sections, sha256
 
 
@@ -178,7 +178,7 @@ def image(rich) -> bytearray:
     return bytearray((rich / UKI).read_bytes())
 
 
-def pe_at(data: bytes) -> int:
+def pe_at(data: bytes | bytearray) -> int:
     return struct.unpack_from("<I", data, 0x3C)[0]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fuki_build.errors import FukiError
 from fuki_build.image.output_directory import NewFile, write_directory
-from tests.support.command import tree
+from fuki_build.testing import tree
 
 FILES = [NewFile("a.key", b"secret", secret=True), NewFile("a.pem", b"open")]
 

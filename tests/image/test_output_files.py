@@ -15,7 +15,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.guard import guarding
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.output_files import OutputFiles
-from tests.support.command import tree
+from fuki_build.testing import tree
 
 NAMES = ("a", "b", "new/c", "d", "new/e")
 OLD = {name: f"old {name}".encode() for name in ("a", "b", "d")}
@@ -100,7 +100,7 @@ def test_without_hard_links_old_files_come_back_too(place, make_immovable, monke
             return real(source, *_, **options)
         raise PermissionError(1, "Operation not permitted")
 
-    real = os.link
+    real: Callable[..., None] = os.link
     monkeypatch.setattr(os, "link", refuse)
     make_immovable(place / "d")
     with pytest.raises(FukiError, match=r"cannot write .*/d: "):
@@ -120,7 +120,7 @@ def test_without_a_commit_nothing_changes(place):
 def test_an_interrupt_between_renames_leaves_all_old(place, monkeypatch):
     real = os.rename
 
-    def rename(source: object, target: object) -> None:
+    def rename(source: Path, target: Path) -> None:
         if Path(str(target)).name == "d" and ".old" not in str(source):
             raise KeyboardInterrupt
         real(source, target)
@@ -134,7 +134,7 @@ def test_an_interrupt_between_renames_leaves_all_old(place, monkeypatch):
 def test_what_cannot_come_back_is_told_of_and_kept(place, monkeypatch):
     real = os.rename
 
-    def rename(source: object, target: object) -> None:
+    def rename(source: Path, target: Path) -> None:
         if Path(str(target)).name == "d" or (str(source).endswith(".old") and Path(str(target)).name == "b"):
             raise OSError(5, "Input/output error")
         real(source, target)
@@ -142,7 +142,7 @@ def test_what_cannot_come_back_is_told_of_and_kept(place, monkeypatch):
     monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(FukiError, match=r"cannot undo the writing of .*/b: Input/output error") as caught:
         write_all(place)
-    kept = Path(caught.value.hint.removeprefix("what was there is now "))
+    kept = Path(str(caught.value.hint).removeprefix("what was there is now "))
     assert kept.read_bytes() == OLD["b"]
     assert (place / "a").read_bytes() == OLD["a"]
 

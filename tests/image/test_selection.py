@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from struct import pack
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -339,7 +340,8 @@ def test_systemds_own_test_machines_find_what_systemds_test_expects(name: str):
     strings, kind, key, _ = SYSTEMD[name]
     rows = [(kind, UUID(value), key) for _, kind, key, values in SYSTEMD.values() for value in values]
     trees = [devicetree(key) for _, kind, key, _ in SYSTEMD.values() if kind is DEVICETREE]
-    machine = Machine(name, **dict(zip(FIELDS, strings, strict=True)))
+    fields: dict[str, Any] = dict(zip(FIELDS, strings, strict=True))
+    machine = Machine(name, **fields)
     found = run(efi_firmware("test,vmware"), *trees, table(*rows), machine=machine)
     hits = {FIRMWARE: found.firmware, DEVICETREE: found.devicetree}
     assert {k: hit.record.key for k, hit in hits.items() if hit} == {kind: key}

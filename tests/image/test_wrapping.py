@@ -99,7 +99,7 @@ def test_an_snp_guest_has_every_page_of_the_sev_metadata_in_their_order(build: s
     behind = [page for page in pages(file, SNP) if page.gpa < (1 << 32) - image.size]
     sections = [s for s in table.sev or () if s.size]
     assert [p.gpa for p in behind] == [a for s in sections for a in range(s.address, s.address + s.size, 4096)]
-    kinds = {ovmf.SevKind.SECRETS: 1, ovmf.SevKind.CPUID: 2}
+    kinds: dict[int, int] = {ovmf.SevKind.SECRETS: 1, ovmf.SevKind.CPUID: 2}
     assert [p.kind for p in behind] == [kinds.get(s.kind, 0) for s in sections for _ in range(0, s.size, 4096)]
     assert not any(page.file_offset for page in behind), "empty pages have no content in the file"
 

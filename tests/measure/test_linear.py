@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 from uuid import UUID
@@ -69,7 +70,7 @@ def test_predicting_four_times_as_much_takes_four_times_the_work(small, large):
         layout = image(profiles, firmware)
         contents = contents_of(layout)
         assert len(cases(layout, None, layout.profiles)) == profiles * (1 + firmware)
-        work.append(lines_of(lambda layout=layout, contents=contents: measure(layout, contents)))
+        work.append(lines_of(partial(measure, layout, contents)))
     assert work[1] < 5 * work[0]
 
 
@@ -80,5 +81,5 @@ def test_a_machine_is_matched_with_a_profile_without_a_look_at_the_others():
         layout = image(profiles, 1)
         parts = slices(layout.plain_sections)
         select(parts, layout.model, machine, 5)
-        work.append(lines_of(lambda layout=layout, parts=parts: select(parts, layout.model, machine, 5)))
+        work.append(lines_of(partial(select, parts, layout.model, machine, 5)))
     assert work[1] < 1.5 * work[0]

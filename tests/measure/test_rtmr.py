@@ -20,9 +20,9 @@ from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.measure.rtmr import Rtmr, measured, rtmrs
 from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.testing import invoke, succeed
 from tests.formats.test_event_log import record, spec_event
 from tests.measure.test_explain import NUMBERS, RTMR
-from tests.support.command import invoke, succeed
 from tests.support.images import Content, layout_of, write
 
 BANKS = ("sha384",)

@@ -8,8 +8,7 @@ import pytest
 from fuki_hand_over.programs import VM_LAUNCH_UPDATE
 
 from fuki_build.formats.uki.hand_over_program import TABLE_SIZE
-from tests.support import secure_boot
-from tests.support.command import succeed
+from fuki_build.testing import secure_boot, succeed
 
 RECIPE = """
 [fuki]

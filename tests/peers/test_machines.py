@@ -20,7 +20,7 @@ from tests.support.smbios import T440S, baseboard, bios, dump, enclosure, end, e
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
-IDENTITIES: dict[str, dict[str, str]] = {
+IDENTITIES: dict[str, Mapping[str, str]] = {
     "a laptop": T440S,
     "a guest with few strings": {"manufacturer": "QEMU", "product": "Standard PC (Q35 + ICH9, 2009)"},
     "padded strings": {**T440S, "manufacturer": "  LENOVO  ", "product": "20AR "},
@@ -123,7 +123,7 @@ def analyze(tmp_path: Path) -> Callable[..., str]:
         (core,) = parts.get("libsystemd-shared").parent.glob("libsystemd-core-*.so")
         found = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
         system_libraries = [line.split()[2] for line in found.splitlines() if "=> /" in line]
-        for library in (parts.get("libsystemd-shared"), core, *system_libraries):
+        for library in (parts.get("libsystemd-shared"), core, *map(Path, system_libraries)):
             shutil.copy(library, private)
         loader = next(word for word in found.split() if "/ld-linux" in word)
         (root / loader.lstrip("/")).parent.mkdir()

@@ -42,7 +42,7 @@ def rows(tool) -> Callable[..., list[Row]]:
     """Name, size, address and offset of every section, by objdump; addresses count from the image's base."""
 
     def read(path: Path, program: str | Path = "objdump", **environment: str) -> list[Row]:
-        base = int(IMAGE_BASE.search(tool(program, "-p", path, **environment))[1], 16)
+        (base,) = (int(text, 16) for text in IMAGE_BASE.findall(tool(program, "-p", path, **environment)))
         found = ROW.findall(tool(program, "-h", path, **environment))
         return [(name, int(size, 16), int(vma, 16) - base, int(offset, 16)) for name, size, vma, offset in found]
 

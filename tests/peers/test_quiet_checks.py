@@ -11,7 +11,7 @@ from fuki_build.checks.run import check
 from fuki_build.hooks.records import Severity
 from fuki_build.image.inspect import inspect
 from fuki_build.pipeline import new_host
-from tests.support.command import succeed
+from fuki_build.testing import succeed
 
 ARCHITECTURES = ("x64", "aa64", "ia32", "arm", "riscv64", "loongarch64")
 PROGRAMS = (

@@ -14,8 +14,8 @@ from fuki_build.formats.uefi import efi_signature_list as esl
 from fuki_build.formats.uefi import efi_time, variable_store
 from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from fuki_build.signing.secure_boot.keys import NOT_BEFORE, KeyType, make_secure_boot_keys
-from tests.support.command import succeed
-from tests.support.secure_boot import make_identity, write_certificates, write_key
+from fuki_build.testing import succeed
+from fuki_build.testing.secure_boot import make_identity, write_certificates, write_key
 
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
 

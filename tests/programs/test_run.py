@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
@@ -34,6 +35,10 @@ def is_running(process: str | int) -> bool:
         return " Z " not in Path(f"/proc/{int(process)}/stat").read_text()
     except FileNotFoundError:
         return False
+
+
+def has_ended(process_id: Path) -> bool:
+    return not is_running(process_id.read_text())
 
 
 def test_input_output_complaints_and_exit_code_come_through():
@@ -182,7 +187,7 @@ def test_a_program_ends_with_fuki_and_so_do_its_daemons(number: int, tmp_path: P
         wait_for(lambda: [path for path in tmp_path.iterdir() if path.read_text()][1:])
         fuki.send_signal(number)
     for path in tmp_path.iterdir():
-        wait_for(lambda path=path: not is_running(path.read_text()))
+        wait_for(partial(has_ended, path))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import product
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -132,7 +133,8 @@ def test_any_devicetree_is_read_or_refused(structure: bytes, strings: bytes):
 def test_blanks_around_and_zeros_before_a_string_do_not_count(machine: Machine, kind: int):
     strings = {f: getattr(machine, f).strip(" ").lstrip("0").lstrip(" 0") for f in STRINGS[:6] + STRINGS[8:10]}
     plain = Machine("x", **strings, panel_id=machine.panel_id)
-    padded = Machine("x", **{f: f"  00{text}  " for f, text in strings.items()}, panel_id=machine.panel_id)
+    fillers: dict[str, Any] = {f: f"  00{text}  " for f, text in strings.items()}
+    padded = Machine("x", **fillers, panel_id=machine.panel_id)
     if kind not in (0, 1, 2, 12):
         assert chid(padded, kind, Dialect.STUB) == chid(plain, kind, Dialect.STUB)
 

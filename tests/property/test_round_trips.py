@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Callable
 from struct import pack
+from typing import Any
 
 import lz4.block
 import lz4.frame
@@ -188,9 +189,10 @@ def test_a_release_is_found_wherever_it_stands(release: str, distance: int, behi
 
 
 FIELD_NAMES = sorted({name for names in FIELDS.values() for name in names})
-machines = st.fixed_dictionaries({name: st.text(max_size=12) for name in FIELD_NAMES}).map(
-    lambda fields: Machine("machine", **fields)
+field_texts: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {name: st.text(max_size=12) for name in FIELD_NAMES}
 )
+machines = field_texts.map(lambda fields: Machine("machine", **fields))
 
 
 @given(machines, st.sampled_from(sorted(FIELDS)))

@@ -9,8 +9,8 @@ import pytest
 
 from fuki_build.formats.reader import Reader
 from fuki_build.formats.uefi import variable_store
+from fuki_build.testing import invoke, refused, succeed
 from tests.conftest import RECIPE
-from tests.support.command import invoke, refused, succeed
 
 OWNER = "77fa9abd-0359-4d32-bd60-28f4e78f784b"
 FIRMWARE = '[[fuki.firmware]]\nsource = "directory"\npath = "fw"\nplatforms = ["qemu"]\n'

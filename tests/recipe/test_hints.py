@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fuki_build.testing import invoke, refused, succeed
 from tests.conftest import RECIPE
-from tests.support.command import invoke, refused, succeed
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from fuki_build.formats.confidential.igvm import data_hobs
 from fuki_build.formats.confidential.igvm.data_hobs import DataKind
 from fuki_build.formats.reader import Reader
 from fuki_build.formats.uefi import variable_store
+from fuki_build.testing import invoke, refused, succeed
+from fuki_build.testing.igvm import decode_pages
+from fuki_build.testing.launch import peer_digest
 from tests.conftest import RECIPE
-from tests.support.command import invoke, refused, succeed
-from tests.support.igvm import decode_pages
-from tests.support.launch import peer_digest
 
 NATIVE, SNP = 1, 2
 HOB_AREA, DATA = 0x813000, 0x4000000  # Debian's edk2 2026.08, and our default

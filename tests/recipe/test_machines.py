@@ -12,7 +12,7 @@ import pytest
 from fuki_build.hardware.chid import WIDE_TO_NARROW
 from fuki_build.hardware.machine import Machine, encode_file
 from fuki_build.recipe.machines import Declared, choose_devices
-from tests.support.command import invoke, refused, succeed
+from fuki_build.testing import invoke, recipe, refused, succeed
 from tests.support.smbios import T440S, dump, table
 
 Q35, I440FX = "817fca52-ae83-52f5-8642-9497f79d49d0", "a141acf9-eb8a-52b7-b7c8-e94b402a1590"
@@ -21,15 +21,7 @@ AWS_11, AWS_10 = "c7352a90-6932-5bb7-b916-d272f6e71955", "12ad5008-312e-5fd0-b52
 T440S_5, T440S_7 = "8dc9b7c5-f5d5-5850-9ab3-bd6f0549d814", "da1da9b6-62f5-5f22-8aaa-14db7eeda2a4"
 T440S_9, T440S_11 = "0cf8618d-9eff-537c-9f35-46861406eb9c", "db73af4c-4612-50f7-b8a7-787cf4871847"
 
-BASE = """\
-[fuki]
-name = "acme"
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-os-release = "os-release"
-uname = ""
-"""
+BASE = recipe(os_release="os-release", uname="")
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fuki_build.testing import invoke, refused
 from tests.conftest import RECIPE
-from tests.support.command import invoke, refused
 
 FIRMWARE = '[[fuki.firmware]]\nsource = "directory"\npath = "fw"\n'
 CHID = "01e09b32-de05-56ca-b9d1-9486ad5f381d"

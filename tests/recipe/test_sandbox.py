@@ -7,9 +7,9 @@ import pytest
 from fuki_build.errors import RecipeError
 from fuki_build.recipe.budget import Budget
 from fuki_build.recipe.text import TEXT_STEPS, render_template, render_text
+from fuki_build.testing import refused
 from tests.conftest import RECIPE
 from tests.fuzz.helper import memory_limit
-from tests.support.command import refused
 
 
 @pytest.fixture(autouse=True)

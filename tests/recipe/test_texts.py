@@ -4,8 +4,8 @@ import pytest
 
 from fuki_build import load_recipe
 from fuki_build.recipe.model import Recipe
+from fuki_build.testing import refused, succeed
 from tests.conftest import RECIPE
-from tests.support.command import refused, succeed
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from signing_programs import install_programs
 
-from tests.support import secure_boot
-from tests.support.secure_boot import Identity, make_identity
-from tests.support.signing_programs import install_programs
+from fuki_build.testing import secure_boot
+from fuki_build.testing.secure_boot import Identity, make_identity
 
 SIGN = """
 [fuki.sign]

@@ -59,6 +59,9 @@ def gaps(found: Coverage) -> list[tuple[str, PolicyScope]]:
     return [(gap.key, gap.place) for gap in found.gaps]
 
 
+PoliciesBySection = dict[int | None, dict[str, tuple[PolicySignature, ...]]]
+
+
 class TestPlaces:
     def test_a_policy_holds_where_its_register_has_the_value(self):
         found = covered([entry(PLAIN, LATER), entry(FIRM, INITRD)], PLAIN, FIRM)
@@ -90,13 +93,16 @@ class TestSections:
     MAIN, DEBUG = prediction(b"\1", 0), prediction(b"\2", 1)
 
     def test_a_profile_s_own_section_stands_over_the_base_s(self):
-        sections = {None: {"sha256": (entry(self.MAIN, INITRD), entry(self.DEBUG, INITRD))}, 1: {"sha256": ()}}
+        sections: PoliciesBySection = {
+            None: {"sha256": (entry(self.MAIN, INITRD), entry(self.DEBUG, INITRD))},
+            1: {"sha256": ()},
+        }
         first, second = cover(sections, [self.MAIN, self.DEBUG], [INITRD]).held
         assert (first.places, second.places) == ((PolicyScope(0, INITRD),), ())
         assert first.seen_by == (0,)
 
     def test_a_profile_without_one_sees_the_base_s(self):
-        sections = {None: {"sha256": (entry(self.DEBUG, INITRD),)}}
+        sections: PoliciesBySection = {None: {"sha256": (entry(self.DEBUG, INITRD),)}}
         (held,) = cover(sections, [self.MAIN, self.DEBUG], [INITRD]).held
         assert (held.places, held.seen_by) == ((PolicyScope(1, INITRD),), (0, 1))
 
@@ -157,7 +163,14 @@ class TestImages:
         (pcr / "firm/fw").write_bytes(b"firmware" * 100)
         program = parts.get("systemd-measure")
         libraries = program.parents[1] / "x86_64-linux-gnu"
-        command = [sys.executable, parts.get("ukify"), "build", "--stub=stub", "--linux=vmlinuz", "--cmdline=quiet"]
+        command = [
+            sys.executable,
+            str(parts.get("ukify")),
+            "build",
+            "--stub=stub",
+            "--linux=vmlinuz",
+            "--cmdline=quiet",
+        ]
         command += ["--os-release=@os-release", "--uname=6", "--efifw=firm", "--hwids=hwids", "--output=theirs.efi"]
         command += ["--pcr-private-key=pcr.key", "--pcr-public-key=pcr.pub", "--pcr-banks=sha256"]
         command += [f"--phases={' '.join(PHASES)}", f"--tools={program.parent}"]

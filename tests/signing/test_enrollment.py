@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,7 +16,7 @@ from fuki_build.hooks.host import Contribution, PluginInfo
 from fuki_build.pipeline import new_host
 from fuki_build.signing.secure_boot import enrollment
 from fuki_build.signing.secure_boot.enrollment import KeyFiles
-from tests.support.secure_boot import make_identity, write_certificates
+from fuki_build.testing.secure_boot import make_identity, write_certificates
 
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
 BLAMED = PluginInfo("acme", "fuki-acme", "1.2.3")
@@ -40,8 +41,8 @@ def certificates(tmp_path_factory) -> Path:
 
 
 def keys_of(directory: Path, **changes: object) -> SecureBootKeys:
-    wanted = {"pk": "PK", "kek": ["KEK"], "db": ["db"], "owner": OWNER, **changes}
-    return enrollment.load_keys(KeyFiles(**wanted), lambda path, _: (directory / path).read_bytes(), str)
+    files: dict[str, Any] = {"pk": "PK", "kek": ["KEK"], "db": ["db"], "owner": OWNER, **changes}
+    return enrollment.load_keys(KeyFiles(**files), lambda path, _: (directory / path).read_bytes(), str)
 
 
 def real(source: Path, target: Path, keys: SecureBootKeys, context: SourceContext) -> None:
@@ -95,17 +96,17 @@ def test_an_enroller_that_does_something_else_is_blamed(part, tmp_path, certific
 def test_a_store_with_other_values_is_found(part, tmp_path, certificates, wrong):
     keys = keys_of(certificates, dbx=["ab" * 32])
     other = keys_of(certificates, pk="other").pk
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "PK": {"pk": other},
         "KEK": {"kek": (*keys.kek, other)},
         "KEK with Microsoft's": {"microsoft": True},
         "db": {"db": (other,)},
         "dbx": {"dbx": ()},
         "SecureBootEnable": {"secure_boot": False},
-    }[wrong]
+    }
     context = SourceContext(tmp_path, tmp_path)
     with pytest.raises(PluginError, match=f"wrote another {wrong.split()[0]}$"):
-        enrollment.enroll(part("ovmf-vars"), tmp_path / "out", keys, contribution(with_keys(**changes)), context)
+        enrollment.enroll(part("ovmf-vars"), tmp_path / "out", keys, contribution(with_keys(**changes[wrong])), context)
 
 
 def test_an_enroller_gets_what_is_revoked_already(part, tmp_path, certificates):

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from fuki_build.formats.pe import pe
 from fuki_build.formats.uefi import efi_signature_list
+from fuki_build.testing import invoke, refused, succeed
+from fuki_build.testing.secure_boot import write_certificates
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN
 from tests.signing.test_verify import OWNER, report, write_list
 from tests.support.certificate_chains import Chain, chains, data_of
-from tests.support.command import invoke, refused, succeed
-from tests.support.secure_boot import write_certificates
 from tests.support.signature_variants import SHAPES, STRUCTURES, base, digest_of, insert, sign_image, with_table
 
 EFIVARFS = (0x27).to_bytes(4, "little")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fuki_build.testing import succeed
 from tests.signing.conftest import SIGN
-from tests.support.command import succeed
 
 RECIPE = """\
 [fuki]
@@ -38,7 +38,7 @@ def image(shop: Path) -> Path:
 
 @pytest.mark.parametrize("verb", ["match --platform qemu:q35 --profile debug", "measure --profile debug"])
 def test_a_profile_is_found_without_cryptography(image: Path, verb: str):
-    command = [sys.executable, "-c", SCRIPT, *verb.split(), "--json", image]
+    command = [sys.executable, "-c", SCRIPT, *verb.split(), "--json", str(image)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert done.stderr.splitlines()[-1] == "0 []"

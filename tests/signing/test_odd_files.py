@@ -7,7 +7,7 @@ import pytest
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.asn1 import private_key
-from tests.support.command import refused
+from fuki_build.testing import refused
 from tests.support.images import layout_of, write
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN, VERIFIERS
-from tests.support import secure_boot
-from tests.support.command import invoke, refused, succeed
 
 IMAGE = "acme_41.3.efi"
 

@@ -17,12 +17,15 @@ from fuki_build.image.inspect import inspect
 from fuki_build.measure import pcr11
 from fuki_build.measure.predict import cases
 from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.signing.conftest import SIGN
-from tests.support import secure_boot
-from tests.support.command import invoke, refused, succeed
 
-PHASES = ("enter-initrd", "enter-initrd:leave-initrd", "enter-initrd:leave-initrd:sysinit")
-PHASES += ("enter-initrd:leave-initrd:sysinit:ready",)
+PHASES = (
+    "enter-initrd",
+    "enter-initrd:leave-initrd",
+    "enter-initrd:leave-initrd:sysinit",
+    "enter-initrd:leave-initrd:sysinit:ready",
+)
 
 RECIPE = """\
 [fuki]
@@ -87,7 +90,7 @@ def systemd_measure(directory: Path, verb: str, *arguments: str) -> dict[str, li
     program = parts.get("systemd-measure")
     libraries = program.parents[1] / "x86_64-linux-gnu"
     environment = {**os.environ, "LD_LIBRARY_PATH": f"{libraries}:{libraries}/systemd"}
-    command = [program, verb, *arguments, "--json=short"]
+    command: list[str | Path] = [program, verb, *arguments, "--json=short"]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -141,7 +144,14 @@ def test_ukify_makes_the_same_where_there_is_no_firmware(pcr):
     image = build(pcr, RECIPE + POLICY + ALL_BANKS)
     program = parts.get("systemd-measure")
     libraries = program.parents[1] / "x86_64-linux-gnu"
-    command = [sys.executable, parts.get("ukify"), "build", "--stub=stub", "--linux=vmlinuz", "--initrd=initrd.img"]
+    command = [
+        sys.executable,
+        str(parts.get("ukify")),
+        "build",
+        "--stub=stub",
+        "--linux=vmlinuz",
+        "--initrd=initrd.img",
+    ]
     command += ["--cmdline=root=LABEL=root ro", "--os-release=@os-release", "--pcr-private-key=pcr.key"]
     command += ["--pcr-public-key=pcr.pub", f"--phases={' '.join(PHASES)}", f"--tools={program.parent}"]
     command += ["--output=theirs.efi"]

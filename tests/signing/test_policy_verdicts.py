@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from fuki_build.testing import invoke, succeed
 from tests.signing.conftest import SIGN
 from tests.signing.test_policies import FIRMWARE, POLICY, PROFILES, RECIPE, build, signatures
-from tests.support.command import invoke, succeed
 
 OWN_KEY = 'pcrpkey = "pcr.pub"\n'
 
@@ -105,6 +105,7 @@ class TestReferences:
 
     def test_a_policy_over_other_registers_is_verified_and_not_compared(self, pcr, made):
         key = load_pem_private_key((pcr / "pcr.key").read_bytes(), None)
+        assert isinstance(key, rsa.RSAPrivateKey)
         policy = bytes(range(32))
         signature = base64.b64encode(key.sign(policy, padding.PKCS1v15(), hashes.SHA256())).decode()
         made["sha256"] = [{**made["sha256"][0], "pcrs": [7, 11], "pol": policy.hex(), "sig": signature}]

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from justhtml import JustHTML
+from justhtml.dom import Node
 
 from fuki_build.formats.pe import pe
+from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN
 from tests.signing.test_policies import FIRMWARE, POLICY, PROFILES
-from tests.support import rich, secure_boot
-from tests.support.command import invoke, refused, succeed
+from tests.support import rich
 from tests.support.images import layout_of, write
 
 IMAGE = "acme_41.3.efi"
@@ -35,6 +36,13 @@ def page(directory: Path, *arguments: object) -> JustHTML:
 def text_of(document: JustHTML, selector: str = "body") -> str:
     (element,) = document.query(selector)
     return " ".join(element.to_text().split())
+
+
+def attribute(element: Node, name: str) -> str:
+    """The value of an attribute that has to be there."""
+    value = (element.attrs or {}).get(name)
+    assert value is not None, name
+    return value
 
 
 def rows(document: JustHTML, selector: str) -> list[list[str]]:
@@ -74,8 +82,8 @@ class TestFacts:
         size = image.stat().st_size
         linux = next(s for s in rich.sections(image) if s[0] == ".linux")
         (shape,) = [s for s in shapes if s.to_text().strip().startswith(".linux")]
-        assert float(shape.attrs["x"]) == pytest.approx(linux[2] / size * 100, abs=0.001)
-        assert float(shape.attrs["width"]) == pytest.approx(linux[4] / size * 100, abs=0.001)
+        assert float(attribute(shape, "x")) == pytest.approx(linux[2] / size * 100, abs=0.001)
+        assert float(attribute(shape, "width")) == pytest.approx(linux[4] / size * 100, abs=0.001)
 
     def test_firmware_has_the_digest_of_its_file_and_its_machines(self, image, part):
         one = next(row for row in rows(page(image.parent, image), "#firmware") if row[0] == "one")
@@ -157,25 +165,25 @@ class TestPage:
         document = page(image.parent, image)
         text = (image.parent / "page.html").read_text()
         assert document.query("script, link, img, iframe, object, embed, base, form") == []
-        links = [a.attrs["href"] for a in document.query("a")]
+        links = [attribute(a, "href") for a in document.query("a")]
         assert links
         assert all(link.startswith("#") and document.query(link) for link in links)
         assert not re.search(
             r"url\(|@import|https?://(?!systemd|uapi|tracker)|\bon[a-z]+=", re.sub(r"(?s)<code>.*?</code>", "", text)
         )
         (policy,) = document.query("meta[http-equiv]")
-        assert policy.attrs["content"].startswith("default-src 'none'")
+        assert attribute(policy, "content").startswith("default-src 'none'")
 
     def test_it_can_be_read_by_machine_and_by_ear(self, image):
         document = page(image.parent, image)
-        assert document.query("html")[0].attrs["lang"] == "en"
+        assert attribute(document.query("html")[0], "lang") == "en"
         assert len(document.query("h1")) == 1
         for table in document.query("table"):
             assert table.query("caption")
-            assert all("scope" in cell.attrs for cell in table.query("th"))
-        ids = [element.attrs["id"] for element in document.query("[id]")]
+            assert all(attribute(cell, "scope") for cell in table.query("th"))
+        ids = [attribute(element, "id") for element in document.query("[id]")]
         assert len(ids) == len(set(ids))
-        labels = [element.attrs["aria-label"] for element in document.query("[role=region]")]
+        labels = [attribute(element, "aria-label") for element in document.query("[role=region]")]
         assert len(labels) == len(set(labels))
 
     def test_it_is_the_same_each_time_and_has_a_date_only_where_one_is_given(self, image, monkeypatch):

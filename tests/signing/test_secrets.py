@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from fuki_build.testing import secure_boot
 from tests.conftest import RECIPE
-from tests.support import secure_boot
 
 PASSPHRASE = "correct-horse-battery"  # noqa: S105 - what must not be seen
 
@@ -56,6 +57,7 @@ def guarded(shop: Path, identity) -> Path:
 def secrets(identity: secure_boot.Identity) -> list[bytes]:
     """The passphrase, and the private numbers in the forms that they could slip out in."""
     der = identity.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    assert isinstance(identity.key, rsa.RSAPrivateKey)
     prime = identity.key.private_numbers().p
     raw = prime.to_bytes(-(-prime.bit_length() // 8))
     middle = der[len(der) // 2 :][:24]

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from fuki_build.errors import RecipeError
@@ -28,6 +29,7 @@ def test_each_variable_has_a_key_of_the_type_and_a_certificate_for_it(type_: Key
     for variable in ("PK", "KEK", "db"):
         key = load_pem_private_key(files[f"{variable}.key"], None)
         certificate = x509.load_pem_x509_certificate(files[f"{variable}.pem"])
+        assert isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
         assert key.key_size == BITS[type_]
         assert certificate.public_key() == key.public_key()
         certificate.verify_directly_issued_by(certificate)

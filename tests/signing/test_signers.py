@@ -5,13 +5,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fuki_build.builtin.signers import LocalSigner
+from fuki_build.hooks import FileSigner, KeySigner
 from fuki_build.hooks.host import Contribution, PluginInfo
 from fuki_build.image.assemble import assemble
 from fuki_build.signing.pcr_policy.section import PolicyKey, PolicyRequest, PolicyReservation, deferred_sections
 from fuki_build.signing.request import Signer, Signers, SignRequest
 from tests.support.images import layout_of
 
-BACKEND = Contribution(LocalSigner, PluginInfo("builtin.signers", "fuki-build", "1"), "signing backend")
+BACKEND: Contribution[type[KeySigner] | type[FileSigner]] = Contribution(
+    LocalSigner, PluginInfo("builtin.signers", "fuki-build", "1"), "signing backend"
+)
 
 
 def request_at(where: str) -> SignRequest:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from fuki_build.testing import refused, succeed
+from fuki_build.testing.timestamp_authority import timestamp_authority
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN
-from tests.support.command import refused, succeed
-from tests.support.timestamp_authority import timestamp_authority
 
 IMAGE = "acme_41.3.efi"
 

@@ -17,10 +17,9 @@ from fuki_build.formats.asn1 import signed_data
 from fuki_build.formats.pe import authenticode, pe
 from fuki_build.formats.uefi import efi_signature_list
 from fuki_build.formats.uefi.efi_signature_list import Signature, SignatureList, SignatureType
+from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN, VERIFIERS, der
-from tests.support import secure_boot
-from tests.support.command import invoke, refused, succeed
 from tests.support.headers import changed, directory, seventeen_directories
 
 OWNER = UUID("f5a96b31-dba0-4faa-a42a-7a0c9832768e")

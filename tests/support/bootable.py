@@ -6,7 +6,7 @@ from pathlib import Path
 import parts
 from fuki_qemu import PROBE
 
-from tests.support.command import succeed
+from fuki_build.testing import succeed
 
 CALM = "no_timer_check tsc=reliable mitigations=off cryptomgr.notests=1"
 """Keeps a kernel from giving up on timers that a busy host serves late, and saves a second."""

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fuki_build.formats.asn1 import der
-from tests.support.secure_boot import EXPIRED, NOT_YET_VALID, NOW_VALID, Identity, PrivateKey, make_key
+from fuki_build.testing.secure_boot import EXPIRED, NOT_YET_VALID, NOW_VALID, Identity, PrivateKey, make_key
 
 CA = x509.BasicConstraints(ca=True, path_length=None)
 NO_CA = x509.BasicConstraints(ca=False, path_length=None)

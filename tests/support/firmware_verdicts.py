@@ -9,7 +9,7 @@ from struct import pack
 import parts
 
 from fuki_build.formats.pe import pe
-from tests.support.command import succeed
+from fuki_build.testing import succeed
 
 _HERE = Path(__file__).parent
 _TOO_LONG = 300

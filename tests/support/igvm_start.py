@@ -11,7 +11,7 @@ from pathlib import Path
 from struct import pack, unpack_from
 from threading import Event, Thread
 
-from tests.support.igvm import decode_contexts, decode_pages
+from fuki_build.testing.igvm import decode_contexts, decode_pages
 
 _NUMBERS = {"rip": 16, "eflags": 17, "cs": 18, "ss": 19, "ds": 20, "es": 21, "fs": 22, "gs": 23, "cr0": 27}
 """QEMU's numbers of the registers of an x64 CPU (gdb-xml/i386-64bit.xml)."""
@@ -27,10 +27,10 @@ def pages(file: bytes, mask: int, directory: Path) -> list[str]:
         else:
             runs.append((address, bytearray(content)))
     options = []
-    for address, content in runs:
+    for address, run in runs:
         path = directory / f"{address:x}.bin"
-        path.write_bytes(content)
-        if address + len(content) == 1 << 32:
+        path.write_bytes(run)
+        if address + len(run) == 1 << 32:
             options += ["-bios", str(path)]
         else:
             options += ["-device", f"loader,file={path},addr={address:#x},force-raw=on"]

@@ -21,7 +21,7 @@ def distributions(factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not directory.exists():
             partial = root / "distributions.partial"
-            command = [sys.executable, "-m", "build", "--outdir", partial, CHECKOUT]
+            command = [sys.executable, "-m", "build", "--outdir", str(partial), str(CHECKOUT)]
             subprocess.run(command, check=True, capture_output=True)
             partial.rename(directory)
     return directory
@@ -35,6 +35,6 @@ def wheel(factory: pytest.TempPathFactory) -> Path:
 def install(venv: Path, *what: object, interpreter: Path | str = sys.executable) -> Path:
     """A fresh environment with `what` in it; the directory of its programs."""
     subprocess.run([interpreter, "-m", "venv", "--without-pip", venv], check=True, capture_output=True)
-    pip = [sys.executable, "-m", "pip", "--python", venv / "bin/python", "install", "--quiet"]
-    subprocess.run([*pip, *what], check=True, capture_output=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin/python"), "install", "--quiet"]
+    subprocess.run([*pip, *map(str, what)], check=True, capture_output=True)
     return venv / "bin"

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from fuki_build.formats.asn1 import der
+from fuki_build.testing import succeed
+from fuki_build.testing.secure_boot import Identity, PrivateKey, write_certificates, write_key
 from tests.support.certificate_chains import Chain, chains, data_of, key_of
-from tests.support.command import succeed
-from tests.support.secure_boot import Identity, PrivateKey, write_certificates, write_key
 
 OIDS: Mapping[str, str] = {
     "md5": "06082a864886f70d0205",
@@ -283,9 +283,9 @@ def variants(directory: Path) -> list[Variant]:
 def _of_chain(name: str, chain: Chain, image: bytes | None = None, shape: Shape = _USUAL) -> Variant:
     carried = [data_of(identity) for identity in chain.carried]
     made = sign_image(image or base(), chain.signer, carried, shape)
-    lists = (tuple(map(data_of, identities)) for identities in (chain.db, chain.dbx))
+    db, dbx = (tuple(map(data_of, identities)) for identities in (chain.db, chain.dbx))
     hashed = tuple(hashlib.sha256(i.certificate.tbs_certificate_bytes).digest() for i in chain.dbx_hashes)
-    return Variant(name, made, *lists, hashed)
+    return Variant(name, made, db, dbx, hashed)
 
 
 def _crossed(*chosen: Chain) -> Iterator[Variant]:

@@ -18,7 +18,7 @@ from fuki_build.image.inspect import inspect
 from fuki_build.signing.authenticode.signature import SignatureVerdict
 from fuki_build.signing.authenticode.trust import Trust, decode_database
 from fuki_build.signing.authenticode.verify import verify
-from tests.support.command import succeed
+from fuki_build.testing import succeed
 from tests.support.firmware_verdicts import starts
 from tests.support.signature_variants import Variant
 
@@ -131,7 +131,7 @@ def accepts_osslsigncode(path: Path, variant: Variant) -> bool:
     trusted = path.with_name("trusted.pem")
     pem = (x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in variant.db)
     trusted.write_bytes(b"".join(pem))
-    command = ["osslsigncode", "verify", "-CAfile", trusted, "-in", path]
+    command: list[str | Path] = ["osslsigncode", "verify", "-CAfile", trusted, "-in", path]
     done = subprocess.run(command, capture_output=True, check=False)
     return done.returncode == 0
 

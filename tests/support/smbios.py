@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from struct import pack
+from typing import Any
 
 ENTRY_POINT_SIZE = 24
 DUMP_TABLE_OFFSET = 32
 END = 127
 
-T440S = {
+T440S: Mapping[str, Any] = {
     "bios_vendor": "LENOVO",
     "bios_version": "GJET75WW (2.25 )",
     "manufacturer": "LENOVO",

@@ -1,4 +1,4 @@
-"""Where colours are wanted."""
+"""Whether output is coloured."""
 
 import os
 from typing import Literal, TextIO

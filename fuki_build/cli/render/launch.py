@@ -22,17 +22,20 @@ def show_launches(records: Sequence[LaunchRecord]) -> None:
     """One row for each digest, then what could not be predicted."""
     console = new_console()
     if not console.is_terminal:
-        # A digest in two halves is of no use to whom it is piped to.
+        # A digest wrapped into two halves is of no use to the program that reads it.
         console.width = _WIDE
+
     table = new_table(
         "Firmware", "Technology", "VMM", "vCPU model", "vCPUs", "Features", "Boot", "Register", "Digest",
         right=("vCPUs", "Features"),
     )  # fmt: skip
+
     for record in records:
         name = record.firmware + ("" if record.profile is None else f"@{record.profile}")
         for digest in record.prediction.digests:
             add_row(table, name, *_cells(digest))
     console.print(table)
+
     for record in records:
         for note in record.prediction.notes:
             console.print(f"{plain(record.firmware)}, {note.technology}: {plain(note.message)}", soft_wrap=True)
@@ -78,10 +81,12 @@ def show_firmware(view: FirmwareFileView) -> None:
     title = f"{view.name}: {view.kind}{version}, {human_size(view.size)} ({view.size} bytes)"
     console.print(Text(plain(title), style="bold"))
     console.print(f"SHA-256 {view.sha256}")
+
     if view.flaw:
         console.print(f"flaw: {plain(view.flaw)}", soft_wrap=True)
     if view.reset_vector:
         console.print(f"reset vector {view.reset_vector}")
+
     _show_entries(console, view.entries)
     for name, rows in (("SEV metadata", view.sev), ("TDX metadata", view.tdx), ("IGVM metadata", view.igvm_metadata)):
         if rows is not None:
@@ -89,10 +94,12 @@ def show_firmware(view: FirmwareFileView) -> None:
     if view.igvm:
         _show_igvm(console, view.igvm)
     _show_volumes(console, view.volumes)
+
     if view.missing:
         console.print(Text("\nLacks", style="bold"))
     for feature in view.missing:
         console.print(f"  {feature.technology}: {plain(feature.message)}", soft_wrap=True)
+
     console.print()
 
 

@@ -15,6 +15,7 @@ def show_machine(machine: MachineDocument) -> None:
     """Strings, then all ids in both dialects, those that the stub tries in its order first."""
     console = new_console()
     console.print(Text(plain(machine.name), style="bold"))
+
     if machine.strings:
         strings = new_table("String", "Value")
         for key, value in machine.strings.items():
@@ -22,6 +23,7 @@ def show_machine(machine: MachineDocument) -> None:
         console.print(strings)
     else:
         console.print("known by its hardware ids only")
+
     console.print()
     ids = new_table("Tried", "Type", "systemd-stub", "Microsoft, fwupd", "Made of", right=("Tried", "Type"))
     for row in sorted(machine.chids, key=lambda row: (row.tried or 99, row.type)):
@@ -29,6 +31,7 @@ def show_machine(machine: MachineDocument) -> None:
         fields = " + ".join(row.fields)
         add_row(ids, tried, str(row.type), row.stub or "-", row.microsoft or "-", fields)
     console.print(ids)
+
     if machine.hand_over:
         console.print()
         show_hand_over(machine.hand_over)
@@ -51,9 +54,10 @@ def show_hand_over(outcome: HandOverDocument) -> None:
 
 
 def show_matches(matches: Sequence[MatchView], *, measured: bool = False) -> None:
-    """One row for each machine and profile; then what is measured there, if that is wanted."""
+    """One row for each machine and profile; then what is measured there, if asked for."""
     console = new_console()
     table = new_table("Machine", "Profile", "Firmware", "Devicetree", "Through", "Hardware id", "Expected")
+
     for match in matches:
         hit = match.firmware or match.devicetree
         through = f"type {hit.type} ({hit.name})" if hit else ""
@@ -69,6 +73,7 @@ def show_matches(matches: Sequence[MatchView], *, measured: bool = False) -> Non
             expected,
         )
     console.print(table)
+
     for match in matches if measured else ():
         at = "" if match.profile is None else f" booting @{match.profile}"
         names = " ".join(section.name for section in match.measured)

@@ -7,7 +7,7 @@ from fuki_build.cli.render.tables import add_row, new_console, new_table, print_
 from fuki_build.formats.tcg.event_log import LogKind
 from fuki_build.measure.log_views import FitView, ReplayView, register_name
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
-from fuki_build.measure.views import CaseView, PredictionsView
+from fuki_build.measure.views import CaseView, PredictionsView, RegisterView, RtmrView
 
 _MAX_MACHINES = 3
 
@@ -27,18 +27,25 @@ def show_predictions(view: PredictionsView, *, events: bool) -> None:
             console.print(made_of)
             console.print()
         name = "Register" if case.rtmrs else "PCR"
-        print_rows(console, (name, "Phase", "Bank", "Value"), list(_value_rows(case)), right=(name,))
+        columns = (name, "Phase", "Bank", "Value")
+        print_rows(console, columns, list(_value_rows(case.registers, case.rtmrs)), right=(name,))
+        if case.first_start:
+            console.print()
+            console.print("before the hand-over, on the host's firmware", style="bold")
+            print_rows(console, columns, list(_value_rows(case.first_start)), right=(name,))
 
 
-def _value_rows(case: CaseView) -> Iterator[tuple[str, str, str, str]]:
+def _value_rows(
+    registers: Sequence[RegisterView], rtmrs: Sequence[RtmrView] = ()
+) -> Iterator[tuple[str, str, str, str]]:
     """Register, phase, bank and value, or why there is none."""
-    for register in case.registers:
+    for register in registers:
         number, phase = str(register.pcr), register.phase or ""
         if register.unknown:
             yield number, phase, "", f"cannot be told: {register.unknown}"
         for bank, value in register.values.items():
             yield number, phase, bank, value
-    for rtmr in case.rtmrs:
+    for rtmr in rtmrs:
         if rtmr.value is None:
             yield rtmr.name, "", "", f"cannot be told: {rtmr.unknown}"
         else:

@@ -83,28 +83,34 @@ def show_view(view: LayoutView) -> None:
     stub = f"{view.stub.program} {view.stub.version}" if view.stub else "no known stub"
     title = f"{view.name}: {view.kind} for {view.arch}, {stub}, {human_size(view.file_size)} ({view.file_size} bytes)"
     console.print(Text(plain(title), style="bold"))
+
     console.print(_sections(view.sections, {p.number: p.id for p in view.profiles}))
     console.print(f"{view.header_slots_left} section headers left")
+
     if view.firmware:
         console.print()
         console.print(_firmware(view.firmware))
     if view.devices:
         console.print()
         console.print(_devices(view.devices))
+
     if view.sbat:
         console.print(Text("\nSBAT", style="bold"))
         for line in view.sbat[1:]:
             console.print(f"  {plain(line)}", overflow="fold")
+
     if view.kind != "addon" and view.signatures:
         console.print(Text("\nSignatures", style="bold"))
     for signature in view.signatures:
         kind = "Authenticode" if signature.authenticode else "of another kind"
         by = f" by {plain(signature.signer)} over {signature.algorithm}" if signature.signer else ""
         console.print(f"  {kind}{by}, {signature.size} bytes at {signature.offset:#x}", soft_wrap=True)
+
     if view.authenticode:
         console.print(f"\nAuthenticode SHA-256 {view.authenticode}")
     for flaw in view.flaws:
         console.print(f"flaw: {plain(flaw)}")
+
     console.print()
 
 
@@ -114,12 +120,14 @@ def _sections(sections: Sequence[SectionView], profiles: dict[int, str | None]) 
         "Profile", "Section", "Address", "Offset", "Size", "Share", "Measured", "What",
         right=("Address", "Offset", "Size", "Share"),
     )  # fmt: skip
+
     with_source = any(section.source for section in sections)
     with_digest = any(section.sha256 for section in sections)
     if with_source:
         table.add_column("Source", overflow="fold")
     if with_digest:
         table.add_column("SHA-256", no_wrap=True)
+
     before: int | None = None
     for section in sections:
         name = "" if section.profile is None else f"@{section.profile} {profiles.get(section.profile) or ''}"
@@ -156,6 +164,7 @@ def _devices(devices: Sequence[DeviceView]) -> Table:
     """The hardware ids; their types where the machines are known, as in a plan."""
     typed = any(kind is not None for device in devices for kind in device.types)
     table = new_table("Machine", "Profile", "Selects", "Hardware id", *["Type"] * typed, right=("Type",))
+
     for device in devices:
         at = "" if device.profile is None else f"@{device.profile}"
         missing = "" if device.present else " (not in the image)"

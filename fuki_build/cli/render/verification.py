@@ -27,6 +27,7 @@ def show_reports(reports: Sequence[ImageReport]) -> None:
     """One row for each signature, or for an image without one."""
     console = new_console()
     table = new_table("Image", "Verdict", "Signed by", "Valid until", "Digest", "Why")
+
     for report in reports:
         name = report.name
         for verdict, *cells in _rows(report):
@@ -34,6 +35,7 @@ def show_reports(reports: Sequence[ImageReport]) -> None:
             table.add_row(plain(name), Text(verdict, style=style), *map(plain, cells))
             name = ""
     console.print(table)
+
     for report in reports:
         verdicts = {signature.verdict for signature in report.signatures}
         if verdicts and (report.verdict not in verdicts or report.revoked_components):
@@ -64,17 +66,20 @@ def _row(signature: SignatureReport) -> tuple[str, ...]:
 _POLICY_COLOURS = {PolicyVerdict.VALID: "green", PolicyVerdict.UNSIGNED: "yellow", PolicyVerdict.UNKNOWN_KEY: "yellow"}
 
 
-def show_policies(found: PolicyFindings) -> None:
+def show_policies(findings: PolicyFindings) -> None:
     """One row for the policies of each key and bank that share a verdict; then what none of them is for."""
-    if not found.reports:
+    if not findings.reports:
         return
+
     console = new_console()
     console.print()
     table = new_table("Policies", "Verdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere"))
+
     groups: dict[tuple[int | None, PolicyVerdict, str, str, str], list[PolicyReport]] = {}
-    for one in found.reports:
+    for one in findings.reports:
         group = (one.profile, one.verdict, one.key or "", one.bank or "", one.reason)
         groups.setdefault(group, []).append(one)
+
     for (profile, verdict, key, bank, reason), members in groups.items():
         known = [member.holds for member in members if member.holds is not None]
         nowhere = str(sum(not places for places in known)) if known else "?"
@@ -88,8 +93,9 @@ def show_policies(found: PolicyFindings) -> None:
             plain(reason),
         )
     console.print(table)
+
     missing: dict[tuple[str, str], dict[str, None]] = {}
-    for gap in found.missing:
+    for gap in findings.missing:
         missing.setdefault((gap.key, _case(gap.place)), {})[gap.place.phase or ""] = None
     for (key, case), phases in missing.items():
         text = f"{key[:16]} has no policy that holds with {case} after {', '.join(phases)}"

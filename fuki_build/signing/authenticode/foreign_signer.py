@@ -22,14 +22,16 @@ def check_foreign_signature(name: str, before: Layout, after: Layout, digest: st
         raise SigningError(f"{name} changed more of the image than its signature")
     if not read_table(after).startswith(read_table(before)):
         raise SigningError(f"{name} did not keep the signatures that the image had")
+
     had = len(_signatures(before))
     added = report.signatures[had:]
     if not added:
         raise SigningError(f"{name} did not add a signature")
-    for made in added:
-        if made.verdict not in GOOD:
+    for signature_report in added:
+        if signature_report.verdict not in GOOD:
             hint = "do key and certificate belong together?"
-            raise SigningError(f"{name} has signed, but {made.reason}", hint=hint)
+            raise SigningError(f"{name} has signed, but {signature_report.reason}", hint=hint)
+
     for entry in _signatures(after)[had:]:
         signature = signed_data.decode(read_certificate(after, entry))
         for own in filter(None, map(signature.certificate_of, signature.signers)):

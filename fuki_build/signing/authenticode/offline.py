@@ -90,14 +90,17 @@ def certificate_entry(item: ImageItem, assembly: Assembly, certificates: Sequenc
         time = None if item.signing_time is None else datetime.fromtimestamp(item.signing_time, UTC)
     except (ValueError, OverflowError, OSError):
         raise SigningError("the signing time is no time", where=f"{where}.signing-time") from None
+
     content, attributes = to_sign(bytes.fromhex(assembly.digests_to_sign[item.algorithm]), item.algorithm, time)
     if hashlib.new(item.algorithm, attributes).hexdigest() != item.digest:
         hint = "ask for its digests again with 'fuki digests'"
         raise SigningError("the signature is for another image than this one", where=f"{where}.digest", hint=hint)
+
     own = _certificates(item, where) or list(certificates)
     if not own:
         hint = "add certificates, in PEM, to the item, or give --certificate"
         raise SigningError("there is no certificate for the signature", where=f"{where}.certificates", hint=hint)
+
     try:
         check_usable(own[0])
         return table.encode_certificate(assemble(content, attributes, item.algorithm, _signature(item), own))

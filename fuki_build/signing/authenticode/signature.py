@@ -85,8 +85,10 @@ def judge_signature(signature: SignedData | Unreadable, digests: Mapping[str, st
         return SignatureReport(
             SignatureVerdict.UNREADABLE, signature.reason if isinstance(signature, Unreadable) else reason
         )
+
     if isinstance(signature, Unreadable):
         return SignatureReport(SignatureVerdict.UNREADABLE, signature.reason, algorithm, refuses=bool(trust.dbx))
+
     try:
         return _judge(signature, algorithm, digests[algorithm], trust)
     except FormatError as error:
@@ -106,6 +108,7 @@ def _judge(signature: SignedData, algorithm: str, digest: str, trust: Trust) -> 
         signer.timestamp is not None,
         remarks=tuple(_remarks(signature, signer)),
     )
+
     if trust.dbx.lists_hash(own):
         return _revoked(report, own, refuses=True)
     if signature.digest.hex() != digest:
@@ -129,8 +132,10 @@ def _judge_chains(report: SignatureReport, chains: Chains, trust: Trust) -> Sign
     revoked = next(filter(chains.lead_to, trust.dbx.certificates), None)
     if revoked is not None:
         return _revoked(report, revoked, refuses=True)
+
     if trust.db is None:
         return report
+
     anchor = next(filter(chains.lead_to, trust.db.certificates), None)
     if anchor is None:
         return replace(
@@ -177,8 +182,10 @@ def made_by(public_key: bytes, signature: SignedData) -> bool:
 def _remarks(signature: SignedData, signer: SignerInfo) -> Iterator[str]:
     if signature.algorithm != signature.firmware_algorithm:
         yield f"it says that its digest is one of {signature.algorithm}: firmware does not look at that, others do"
+
     if "sha1" in {signature.firmware_algorithm, signer.digest_algorithm}:
         yield "it rests on SHA-1, with which other content of the same digest can be made"
+
     if signer.signed is None:
         yield "it has no signed attributes: firmware takes it, other programs may not"
     else:
@@ -187,6 +194,7 @@ def _remarks(signature: SignedData, signer: SignerInfo) -> Iterator[str]:
             yield "the attribute contentType is missing: firmware does not look for it, other programs do"
         elif signed_data.object_identifier(type_) != signed_data.INDIRECT_DATA:
             yield "the attribute contentType says that it is about something else: firmware does not look at it"
+
     if signer.nested:
         count = f"{signer.nested} nested signature{'s' if signer.nested > 1 else ''}"
         yield f"it carries {count}, which firmware does not look at, and neither does this verdict"

@@ -19,6 +19,7 @@ def request(url: str, signature: bytes) -> bytes:
     except ImportError:
         hint = "install it with: pip install 'fuki-build[timestamp]'"
         raise SigningError("timestamps need rfc3161-client", where="timestamp", hint=hint) from None
+
     asked = (
         TimestampRequestBuilder()
         .data(signature)
@@ -26,15 +27,19 @@ def request(url: str, signature: bytes) -> bytes:
         .cert_request(cert_request=True)
         .build()
     )
+
     try:
         answer = decode_timestamp_response(_post(url, asked.as_bytes()))
         granted = answer.status in _GRANTED
         about = answer.tst_info if granted else None
     except ValueError as error:
         raise SigningError(f"{url} did not answer with a timestamp", where="timestamp") from error
+
     if about is None:
         reason = ", ".join(answer.status_string) or f"status {answer.status}"
         raise SigningError(f"{url} refused to give a timestamp: {reason}", where="timestamp")
+
+    # The nonce shows that the answer is to this request, and not an older one repeated.
     if about.message_imprint.message != asked.message_imprint.message or about.nonce != asked.nonce:
         raise SigningError(f"{url} gave a timestamp for something else", where="timestamp")
     return answer.time_stamp_token()

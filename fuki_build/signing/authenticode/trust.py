@@ -89,6 +89,7 @@ def _database(lists: Iterable[SignatureList]) -> Database:
     items = [(list_.type, signature.data) for list_ in lists for signature in list_.signatures]
     names = {kind.guid: name for kind, name in HASHES.items()}
     revocations = {kind.guid: name for kind, name in _REVOCATIONS.items()}
+
     return Database(
         certificates=tuple(data for type_, data in items if type_ == SignatureType.X509.guid),
         images=frozenset((names[type_], data) for type_, data in items if type_ in names),

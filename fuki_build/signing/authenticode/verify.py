@@ -108,15 +108,17 @@ def _check_table(layout: Layout) -> None:
 def judge(
     examined: Examined, digests: Mapping[str, str], trust: Trust, level: Sequence[sbat.SbatRow] = ()
 ) -> ImageReport:
-    """The verdict on an image of which the wanted digests, in hex, are known.
+    """The verdict on an image whose digests, in hex, are known.
 
     `level` are the rows of an SBAT revocation level.
     """
     layout = examined.layout
     if examined.flaw is not None:
         return ImageReport(layout.name, SignatureVerdict.UNREADABLE, examined.flaw.message, "", ())
-    reports = tuple(judge_signature(found, digests, trust) for found in examined.signatures)
+
+    reports = tuple(judge_signature(signature, digests, trust) for signature in examined.signatures)
     verdict, reason = _overall(examined, reports, digests, trust)
+
     revoked = tuple(_revoked_components(layout, level))
     if revoked and verdict in GOOD:
         verdict, reason = SignatureVerdict.REVOKED, f"SBAT revokes {', '.join(revoked)}"
@@ -167,24 +169,29 @@ def _unless_disputed(report: ImageReport, layout: Layout, second_reader: SecondR
     return replace(report, verdict=SignatureVerdict.DISPUTED, reason=dispute) if dispute else report
 
 
-def _in_hex(requests: Mapping[str, Request], found: Mapping[Request, Hash]) -> dict[str, str]:
-    return {name: found[request].hexdigest() for name, request in requests.items()}
+def _in_hex(requests: Mapping[str, Request], hashes: Mapping[Request, Hash]) -> dict[str, str]:
+    return {name: hashes[request].hexdigest() for name, request in requests.items()}
 
 
 def _overall(
     examined: Examined, reports: Sequence[SignatureReport], digests: Mapping[str, str], trust: Trust
 ) -> tuple[SignatureVerdict, str]:
     own = {(name, bytes.fromhex(digest)) for name, digest in digests.items()}
+
+    # What dbx revokes comes first: no signature makes up for it.
     if own & trust.dbx.images:
         return SignatureVerdict.REVOKED, "dbx lists the image's digest"
     refusing = next((report for report in reports if report.refuses), None)
     if refusing:
         return refusing.verdict, refusing.reason
+
     if trust.db is not None and examined.looked_up(own) & trust.db.images:
         return SignatureVerdict.VALID, "db lists the image's digest"
+
     good = next((r for r in reports if r.verdict in GOOD), None)
     if good:
         return good.verdict, good.reason
+
     if not reports:
         return SignatureVerdict.UNSIGNED, "it has no signature"
     return reports[0].verdict, reports[0].reason
@@ -193,12 +200,13 @@ def _overall(
 def _revoked_components(layout: Layout, level: Sequence[sbat.SbatRow]) -> Iterator[str]:
     if not level:
         return
-    found = layout.find(".sbat")
-    if not found:
+    tables = layout.find(".sbat")
+    if not tables:
         yield "the image, which has no .sbat"
         return
+
     try:
-        rows = sbat.decode(found[0].content.read_small(sbat.MAX_SIZE, "the .sbat section"))
+        rows = sbat.decode(tables[0].content.read_small(sbat.MAX_SIZE, "the .sbat section"))
     except FormatError as error:
         yield f"the image, whose .sbat shim refuses: {error.message}"
     else:

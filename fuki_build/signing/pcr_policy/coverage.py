@@ -67,8 +67,10 @@ def cover(sections: Sections, predictions: Sequence[Prediction], phases: Sequenc
     of the profile; where none of its policies holds in a profile at all, in each of `phases`.
     """
     tried = tuple(dict.fromkeys([(), *phases, *map(split_phases, PHASES)]))
+
     seen = _seen(sections, predictions)
     places = _places(sections, predictions, seen, tried)
+
     held = tuple(
         PolicyCoverage(
             profile, tuple(seen.get(profile, {})), bank, entry, places.get((profile, bank, _policy(entry)), ())
@@ -77,6 +79,7 @@ def cover(sections: Sections, predictions: Sequence[Prediction], phases: Sequenc
         for bank, entries in signatures.items()
         for entry in entries
     )
+
     return Coverage(held, tuple(_gaps(held, seen, tried, phases)))
 
 
@@ -86,13 +89,13 @@ _Seen = Mapping[int | None, Mapping[int | None, Sequence[int]]]
 
 def _seen(sections: Sections, predictions: Sequence[Prediction]) -> _Seen:
     """A profile sees its own section, or the base's."""
-    found: dict[int | None, dict[int | None, list[int]]] = {}
+    indices: dict[int | None, dict[int | None, list[int]]] = {}
     for index, prediction in enumerate(predictions):
         profile = prediction.case.profile
         owner = profile if profile in sections else None
         if owner in sections:
-            found.setdefault(owner, {}).setdefault(profile, []).append(index)
-    return found
+            indices.setdefault(owner, {}).setdefault(profile, []).append(index)
+    return indices
 
 
 def _comparable(entry: PolicySignature) -> bool:
@@ -107,15 +110,15 @@ def _places(
     sections: Sections, predictions: Sequence[Prediction], seen: _Seen, phases: Sequence[Phase]
 ) -> dict[tuple[int | None, str, str], tuple[PolicyScope, ...]]:
     """Where each policy digest holds, by whose `.pcrsig` it is and the bank."""
-    found: dict[tuple[int | None, str, str], list[PolicyScope]] = {}
+    scopes: dict[tuple[int | None, str, str], list[PolicyScope]] = {}
     for owner, profiles in seen.items():
         for index in (index for indices in profiles.values() for index in indices):
             for bank, phase in product(sections[owner], phases):
                 value = predictions[index].value(pcr11.PCR, bank, phase)
                 if value is not None:
                     policy = policy_pcr({pcr11.PCR: value}, bank).hex()
-                    found.setdefault((owner, bank, policy), []).append(PolicyScope(index, phase))
-    return {key: tuple(places) for key, places in found.items()}
+                    scopes.setdefault((owner, bank, policy), []).append(PolicyScope(index, phase))
+    return {key: tuple(places) for key, places in scopes.items()}
 
 
 def _gaps(
@@ -125,9 +128,10 @@ def _gaps(
     for one in held:
         if one.comparable:
             groups.setdefault((one.profile, one.key, one.bank), set()).update(one.places)
+
     for (owner, key, bank), places in groups.items():
         for indices in seen.get(owner, {}).values():
-            wanted = {place.phase for place in places if place.case in indices} or set(phases)
-            for index, phase in product(indices, (phase for phase in tried if phase in wanted)):
+            expected_phases = {place.phase for place in places if place.case in indices} or set(phases)
+            for index, phase in product(indices, (phase for phase in tried if phase in expected_phases)):
                 if PolicyScope(index, phase) not in places:
                     yield CoverageGap(key, bank, PolicyScope(index, phase))

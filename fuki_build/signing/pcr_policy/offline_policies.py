@@ -48,13 +48,13 @@ def _decode(placed: PlacedSection) -> pcrsig.Signatures:
 
 def public_keys(layout: Layout, more: Sequence[bytes]) -> Mapping[str, bytes]:
     """The RSA keys that policies can be verified with, by fingerprint: those in the image, and `more`, in DER."""
-    found = {}
+    keys = {}
     for key in [*more, *_own_keys(layout)]:
         try:
-            found[x509.rsa_fingerprint(key)] = key
+            keys[x509.rsa_fingerprint(key)] = key
         except FormatError:
             continue
-    return found
+    return keys
 
 
 def _own_keys(layout: Layout) -> Iterator[bytes]:
@@ -72,19 +72,25 @@ def with_signatures(layout: Layout, signed: Sequence[tuple[str, PolicyItem]], ke
     Each item comes with its place in the document. Raises `SigningError` there for a signature that does not hold, or
     that no policy of the image wants.
     """
-    wanted = {(item.key, item.digest): (where, item) for where, item in signed}
-    made = {key: _verified(where, item, keys) for key, (where, item) in wanted.items()}
+    items = {(item.key, item.digest): (where, item) for where, item in signed}
+    signatures = {key: _verified(where, item, keys) for key, (where, item) in items.items()}
+
     used: set[tuple[str, str]] = set()
     file = layout.file or Blob()
+
     for placed in _sections(layout):
         entries = {
-            bank: tuple(_with_signature(entry, made, used) for entry in own) for bank, own in _decode(placed).items()
+            bank: tuple(_with_signature(entry, signatures, used) for entry in own)
+            for bank, own in _decode(placed).items()
         }
+
+        # Padded to the section's size, so that nothing behind it moves.
         content = pcrsig.encode(entries, placed.section.content.size)
         at = placed.header.raw_offset
         behind = at + len(content)
         file = file.slice(0, at) + Blob.of_bytes(content) + file.slice(behind, file.size - behind)
-    unused = next((where for key, (where, _) in wanted.items() if key not in used), None)
+
+    unused = next((where for key, (where, _) in items.items() if key not in used), None)
     if unused is not None:
         hint = "ask for its digests again with 'fuki digests'"
         raise SigningError("the image has no policy that wants this signature", where=unused, hint=hint)
@@ -92,13 +98,13 @@ def with_signatures(layout: Layout, signed: Sequence[tuple[str, PolicyItem]], ke
 
 
 def _with_signature(
-    entry: PolicySignature, made: Mapping[tuple[str, str], str], used: set[tuple[str, str]]
+    entry: PolicySignature, signatures: Mapping[tuple[str, str], str], used: set[tuple[str, str]]
 ) -> PolicySignature:
     key = (entry.pkfp, hashlib.sha256(entry.message).hexdigest())
-    if entry.sig is not None or key not in made:
+    if entry.sig is not None or key not in signatures:
         return entry
     used.add(key)
-    return replace(entry, tbs=None, sig=made[key])
+    return replace(entry, tbs=None, sig=signatures[key])
 
 
 def _verified(where: str, item: PolicyItem, keys: Mapping[str, bytes]) -> str:

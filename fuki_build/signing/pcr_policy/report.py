@@ -101,10 +101,12 @@ def find_policies(layout: Layout, certificates: Sequence[bytes] = ()) -> FoundPo
         section = next((s for s in layout.effective(profile) if s.name == pcrsig.SECTION), None)
         if section is None or section.profile != profile or not section.content.size:
             continue
+
         try:
             sections[profile] = pcrsig.decode(section.content.read_small(pcrsig.MAX_SIZE, "the .pcrsig section"))
         except FormatError as error:
             flaws[profile] = error.message
+
     keys = public_keys(layout, list(_keys(certificates)))
     return FoundPolicies(sections, keys, frozenset(public_keys(layout, ())), flaws)
 
@@ -117,13 +119,15 @@ def _keys(certificates: Sequence[bytes]) -> Iterator[bytes]:
             continue
 
 
-def judge(found: FoundPolicies, entry: PolicySignature) -> tuple[PolicyVerdict, str]:
+def judge(policies: FoundPolicies, entry: PolicySignature) -> tuple[PolicyVerdict, str]:
     """The verdict on an entry's signature, and why it is not valid."""
     if entry.sig is None:
         return PolicyVerdict.UNSIGNED, "it has no signature yet"
-    key = found.keys.get(entry.pkfp.lower())
+
+    key = policies.keys.get(entry.pkfp.lower())
     if key is None:
         return PolicyVerdict.UNKNOWN_KEY, "its key is neither in .pcrpkey nor given"
+
     try:
         signature = base64.b64decode(entry.sig, validate=True)
     except (binascii.Error, ValueError):
@@ -158,26 +162,27 @@ def predict_everything(layout: Layout, assembly: Assembly, banks: Sequence[str])
 
 
 def report_policies(
-    found: FoundPolicies, predictions: Sequence[Prediction] | None, phases: Sequence[Phase]
+    policies: FoundPolicies, predictions: Sequence[Prediction] | None, phases: Sequence[Phase]
 ) -> PolicyFindings:
     """All entries with their verdicts and where they hold, and where none does.
 
     `predictions` have the policies' banks; None where nothing can be predicted.
     """
-    coverage = cover(found.sections, predictions or (), phases)
+    coverage = cover(policies.sections, predictions or (), phases)
     return PolicyFindings(
-        entries=tuple(_entry(found, held, predictions) for held in coverage.held),
-        unreadable=tuple(PolicyReport(p, PolicyVerdict.UNREADABLE, message) for p, message in found.flaws.items()),
+        entries=tuple(_entry(policies, held, predictions) for held in coverage.held),
+        unreadable=tuple(PolicyReport(p, PolicyVerdict.UNREADABLE, message) for p, message in policies.flaws.items()),
         missing=tuple(MissingPolicy(g.key, g.bank, _place(g.place, predictions or ())) for g in coverage.gaps),
         coverage=coverage,
     )
 
 
-def _entry(found: FoundPolicies, held: PolicyCoverage, predictions: Sequence[Prediction] | None) -> PolicyReport:
+def _entry(policies: FoundPolicies, held: PolicyCoverage, predictions: Sequence[Prediction] | None) -> PolicyReport:
     entry = held.entry
-    verdict, reason = judge(found, entry)
+    verdict, reason = judge(policies, entry)
     known = predictions is not None and held.comparable
     other = "" if held.comparable else "it is over other registers than PCR 11"
+
     return PolicyReport(
         profile=held.profile,
         verdict=verdict,

@@ -25,11 +25,13 @@ def authority(layout: Layout, assembly: Assembly, db: bytes) -> bytes:
     known = [
         (s.owner.bytes_le, s.data) for list_ in lists if list_.type == SignatureType.X509.guid for s in list_.signatures
     ]
+
     for signature in _signatures(layout):
         chains = _chains(signature, assembly)
         for owner, certificate in known:
             if chains is not None and chains.lead_to(certificate):
                 return owner + certificate
+
     for list_ in lists:
         name = next((name for kind, name in HASHES.items() if kind.guid == list_.type), None)
         for entry in list_.signatures if name in assembly.image_digests else ():

@@ -38,8 +38,8 @@ class KeyFiles(Struct, frozen=True):
     secure_boot: bool = True
 
 
-def load_keys(wanted: KeyFiles, read: Callable[[str, str], bytes], place: Callable[[str], str]) -> SecureBootKeys:
-    """Read what is wanted. `read(path, where)` gives a file's content, `place(key)` what errors call a key.
+def load_keys(files: KeyFiles, read: Callable[[str, str], bytes], place: Callable[[str], str]) -> SecureBootKeys:
+    """Read the files. `read(path, where)` gives a file's content, `place(key)` what errors call a key.
 
     Without an owner, the entries get a GUID that follows from the PK. Raises `RecipeError`.
     """
@@ -50,19 +50,21 @@ def load_keys(wanted: KeyFiles, read: Callable[[str, str], bytes], place: Callab
             with raised_as(RecipeError, where, of=FormatError, about=str(path)):
                 yield from _usable(x509.decode_certificates(read(path, where)))
 
-    if not (wanted.db or wanted.microsoft):
+    if not (files.db or files.microsoft):
         raise RecipeError("with an empty db nothing would boot", where=place("db"), hint="name a certificate")
+
     where = place("pk")
-    pk = _only_certificate(wanted.pk, read(wanted.pk, where), where)
-    owner = wanted.owner or uuid5(NAMESPACE_OID, x509.fingerprint(pk))
+    pk = _only_certificate(files.pk, read(files.pk, where), where)
+    owner = files.owner or uuid5(NAMESPACE_OID, x509.fingerprint(pk))
+
     return SecureBootKeys(
         owner,
         pk,
-        tuple(certificates("kek", wanted.kek)),
-        tuple(certificates("db", wanted.db)),
-        tuple(load_lists("dbx", wanted.dbx, owner, read, place)),
-        wanted.microsoft,
-        wanted.secure_boot,
+        tuple(certificates("kek", files.kek)),
+        tuple(certificates("db", files.db)),
+        tuple(load_lists("dbx", files.dbx, owner, read, place)),
+        files.microsoft,
+        files.secure_boot,
     )
 
 
@@ -76,10 +78,10 @@ def _usable(certificates: list[bytes]) -> list[bytes]:
 def _only_certificate(path: str, data: bytes, where: str) -> bytes:
     """The one certificate of a file, in DER. Raises `RecipeError`."""
     with raised_as(RecipeError, where, of=FormatError, about=str(path)):
-        found = _usable(x509.decode_certificates(data))
-    if len(found) != 1:
-        raise RecipeError(f"{path} holds {len(found)} certificates, and there is one PK", where=where)
-    return found[0]
+        certificates = _usable(x509.decode_certificates(data))
+    if len(certificates) != 1:
+        raise RecipeError(f"{path} holds {len(certificates)} certificates, and there is one PK", where=where)
+    return certificates[0]
 
 
 def load_lists(
@@ -155,11 +157,11 @@ def _wrong(source: Path, target: Path, before: Sequence[StoredVariable], keys: S
 def read_variables(path: Path) -> tuple[StoredVariable, ...]:
     """The variables in a firmware image's store. Raises `FormatError` where there is none."""
     with raised_as(FormatError, of=FormatError, about=str(path)):
-        found = variable_store.decode(Blob.of_file(path).reader)
-    if found is None:
+        variables = variable_store.decode(Blob.of_file(path).reader)
+    if variables is None:
         hint = "keys are enrolled in OVMF_VARS.fd, or in an OVMF.fd that holds code and variables"
         raise FormatError(f"{path} has no UEFI variable store", hint=hint)
-    return found
+    return variables
 
 
 def _lists(variables: Iterable[StoredVariable], name: str) -> tuple[SignatureList, ...]:
@@ -189,13 +191,17 @@ def _difference(before: Sequence[StoredVariable], after: Sequence[StoredVariable
         "db": {(SignatureType.X509.guid, der) for der in keys.db},
         "dbx": _entries(keys.dbx),
     }
-    for name, wanted in expected.items():
-        found = _entries(_lists(after, name))
+
+    for name, entries in expected.items():
+        enrolled = _entries(_lists(after, name))
         may_have_more = name == "dbx" or (keys.microsoft and name != "PK")
-        if not (wanted <= found if may_have_more else wanted == found):
+        if not (entries <= enrolled if may_have_more else entries == enrolled):
             return f"another {name}"
+
     if _value(after, *_ENABLE) != bytes([keys.secure_boot]):
         return f"another {_ENABLE[0]}"
+
+    # Enrolling must not lose other variables of the store.
     left = {variable for variable in before if variable.name not in _OURS}
     return None if left <= set(after) else "a store that lacks other variables"
 

@@ -10,9 +10,9 @@ import pytest
 from fuki_build.errors import FormatError
 from fuki_build.formats.confidential import ovmf
 from fuki_build.hooks import DirectBoot, LaunchParameters
+from fuki_build.testing import igvm as written
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support import igvm as written
 
 from fuki_coco.snp import SevSnp
 from fuki_coco.tdx import Tdx

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fuki_build.errors import FormatError, MismatchError, SigningError
 from fuki_build.formats.confidential import id_block
 from fuki_build.formats.confidential.id_block import IdBlock
+from fuki_build.testing import CommandOutcome, install_plugin, invoke, refused
+from fuki_build.testing.documents import complaints, schema_of
+from fuki_build.testing.memory_key import FILE_KEY_PLUGIN, MemoryKey, memory_key
+from fuki_build.testing.secure_boot import write_key
 from sevsnpmeasure import id_block as peer
-from tests.support.command import Outcome, invoke, refused
-from tests.support.documents import complaints, schema_of
-from tests.support.launch import FILE_KEY_PLUGIN, MemoryKey, memory_key, write_key
-from tests.support.plugins import install
 
 from fuki_coco import id_blocks
 
@@ -28,8 +28,8 @@ class Peer:
     """What snp-create-id-block prints for two keys."""
 
     def __init__(self, directory: Path, id_key: MemoryKey, author: MemoryKey) -> None:
-        write_key(directory / "id.pem", id_key)
-        write_key(directory / "author.pem", author)
+        write_key(directory / "id.pem", id_key.private)
+        write_key(directory / "author.pem", author.private)
         text = peer.snp_calc_id_block(DIGEST, str(directory / "id.pem"), str(directory / "author.pem"))
         names = ("id-block=", "id-auth=", "id_key_hash: ", "author_key: ")
         matches = [re.search(re.escape(name) + "([A-Za-z0-9+/=]+)", text) for name in names]
@@ -123,15 +123,15 @@ def test_qemu_gets_what_was_signed():
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with keys, and a backend `pem` that reads them."""
-    monkeypatch.syspath_prepend(install(tmp_path / "site", "pem", FILE_KEY_PLUGIN))
+    monkeypatch.syspath_prepend(install_plugin(tmp_path / "site", "pem", FILE_KEY_PLUGIN))
     place = tmp_path / "place"
     place.mkdir()
     for name, curve in (("id", ec.SECP384R1), ("author", ec.SECP384R1), ("small", ec.SECP256R1)):
-        write_key(place / f"{name}.pem", memory_key(curve))
+        write_key(place / f"{name}.pem", memory_key(curve).private)
     return place
 
 
-def make(bench: Path, *arguments: object) -> Outcome:
+def make(bench: Path, *arguments: object) -> CommandOutcome:
     return invoke(bench, "--plugin", "coco", "--plugin", "pem", "id-block", "make", *arguments)
 
 

@@ -10,11 +10,11 @@ from fuki_build.formats.confidential import ovmf
 from fuki_build.formats.confidential.ovmf import SevKind
 from fuki_build.formats.reader import Reader
 from fuki_build.hooks import LaunchParameters, LaunchPrediction
+from fuki_build.testing import igvm as written
+from fuki_build.testing.launch import peer_digest
 from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vcpu_types import CPU_SIGS
 from sevsnpmeasure.vmsa import VMSA
-from tests.support import igvm as written
-from tests.support.launch import peer_digest
 
 from fuki_coco.snp import SevSnp
 
@@ -35,7 +35,7 @@ def as_igvm(build: str, model: str) -> bytes:
     assert table is not None
     assert table.sev is not None
     (registers,) = VMSA(SevMode.SEV_SNP, 0x80B004, CPU_SIGS[model], 1).pages(1)
-    kinds = {SevKind.SECRETS: SECRETS, SevKind.CPUID: CPUID}
+    kinds: dict[int, int] = {SevKind.SECRETS: SECRETS, SevKind.CPUID: CPUID}
     start = (1 << 32) - len(firmware)
 
     def headers(base: int) -> list[written.Header]:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.support.command import refused
+from fuki_build.testing import refused
 
 LAUNCH = {
     "firmware": "ovmf",

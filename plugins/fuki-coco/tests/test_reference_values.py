@@ -22,13 +22,13 @@ from fuki_build.hooks import (
     from_document,
     to_document,
 )
+from fuki_build.testing import install_plugin, invoke, refused, succeed
+from fuki_build.testing.memory_key import FILE_KEY_PLUGIN, MemoryKey, memory_key
+from fuki_build.testing.secure_boot import write_key
 from msgspec.structs import replace
 from pycose.exceptions import CoseException
 from pycose.keys import EC2Key
 from pycose.messages import CoseMessage, Sign1Message
-from tests.support.command import invoke, refused, succeed
-from tests.support.launch import FILE_KEY_PLUGIN, MemoryKey, memory_key, write_key
-from tests.support.plugins import install
 
 from fuki_coco import corim, reference
 
@@ -108,6 +108,7 @@ def test_a_changed_corim_does_not_hold():
     key, data = memory_key(), corim.encode("acme", "41", RECORDS)
     signed = corim.sign(data, key, "Acme")
     message = CoseMessage.decode(signed.replace(bytes.fromhex(SNP), bytes(48)))
+    assert isinstance(message, Sign1Message)
     message.key = public(key, ec.SECP384R1)
     try:
         holds = message.verify_signature()
@@ -184,11 +185,11 @@ def test_what_is_no_document_of_launches_is_refused(document: object):
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a document of launches and a key."""
-    monkeypatch.syspath_prepend(install(tmp_path / "site", "pem", FILE_KEY_PLUGIN))
+    monkeypatch.syspath_prepend(install_plugin(tmp_path / "site", "pem", FILE_KEY_PLUGIN))
     place = tmp_path / "place"
     place.mkdir()
     (place / "launch.json").write_bytes(encode_json(to_document(RECORDS)))
-    write_key(place / "key.pem", memory_key())
+    write_key(place / "key.pem", memory_key().private)
     return place
 
 

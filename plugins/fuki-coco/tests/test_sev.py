@@ -9,10 +9,10 @@ import parts
 import pytest
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks import DirectBoot, LaunchModel, LaunchParameters, LaunchPrediction
+from fuki_build.testing.launch import VMMS, peer_digest, peer_digest_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sevsnpmeasure.vcpu_types import CPU_SIGS
-from tests.support.launch import VMMS, peer_digest, peer_digest_of
 
 from fuki_coco import cpus
 from fuki_coco.sev import Sev, SevEs

@@ -10,7 +10,7 @@ import parts
 import pytest
 from fuki_build.formats.confidential import igvm
 from fuki_build.hooks import DirectBoot, LaunchParameters, LaunchPrediction, RuntimeRegister
-from tests.support import igvm as written
+from fuki_build.testing import igvm as written
 
 from fuki_coco.tdx import Tdx
 

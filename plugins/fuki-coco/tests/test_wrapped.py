@@ -8,13 +8,13 @@ import pytest
 from fuki_build.formats.confidential import id_block, ovmf
 from fuki_build.formats.reader import Reader
 from fuki_build.hooks import LaunchParameters
+from fuki_build.testing import refused, succeed
+from fuki_build.testing.igvm import decode_pages
+from fuki_build.testing.launch import peer_digest
 from sevsnpmeasure.gctx import GCTX
 from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vcpu_types import CPU_SIGS
 from sevsnpmeasure.vmsa import VMSA
-from tests.support.command import refused, succeed
-from tests.support.igvm import decode_pages
-from tests.support.launch import peer_digest
 
 from fuki_coco.snp import SevSnp
 

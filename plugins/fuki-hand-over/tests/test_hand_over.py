@@ -9,11 +9,11 @@ from uuid import UUID
 
 import hand_over_bench as bench
 import pytest
+from fuki_build import Machine
 from fuki_build.formats.uki import hwids
 from fuki_build.formats.uki.hand_over_outcome import HandOverResult
 from fuki_build.formats.uki.hwids import Device, DeviceType
-from fuki_build.hardware.chid import stub_chids
-from fuki_build.hardware.machine import Machine
+from fuki_build.testing import stub_chids
 
 ACME = Machine("m", manufacturer="Acme")
 SMBIOS = bench.write_smbios({"manufacturer": b"Acme"})

@@ -7,16 +7,14 @@ from uuid import UUID, uuid5
 
 import hand_over_bench as bench
 import pytest
-from fuki_build import find_machines, inspect, new_host
+from fuki_build import Layout, Machine, find_machines, inspect, new_host
 from fuki_build.formats.uki import hwids
 from fuki_build.formats.uki.hand_over_outcome import HandOverResult
 from fuki_build.formats.uki.hwids import Device, DeviceType
-from fuki_build.hardware.chid import STUB_ORDER, stub_chids
-from fuki_build.hardware.machine import Machine
 from fuki_build.image.firmware import Slice, slices
-from fuki_build.image.layout import Layout
 from fuki_build.image.selection import select
 from fuki_build.image.stub import MODELS
+from fuki_build.testing import STUB_ORDER, stub_chids
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

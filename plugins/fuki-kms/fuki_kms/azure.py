@@ -129,17 +129,14 @@ def _check_identifier(returned: str, asked: str) -> None:
 
 
 def _identity() -> DefaultAzureCredential:
-    limits = {"connection_timeout": CONNECT_TIMEOUT, "read_timeout": READ_TIMEOUT, "retry_total": ATTEMPTS - 1}
     try:
-        return DefaultAzureCredential(transport=_transport(), **limits)
+        return DefaultAzureCredential(transport=_transport(), retry_total=ATTEMPTS - 1)
     except (OSError, ValueError):  # a variable with an invalid value, or the name of an unreadable file
         raise _SERVICE.without_credentials() from None
 
 
 def _limits() -> dict[str, Any]:
     return {
-        "connection_timeout": CONNECT_TIMEOUT,
-        "read_timeout": READ_TIMEOUT,
         "retry_policy": _Retries(retry_total=ATTEMPTS - 1),
         "permit_redirects": False,
         "transport": _transport(),
@@ -147,7 +144,13 @@ def _limits() -> dict[str, Any]:
 
 
 def _transport() -> RequestsTransport:
-    return RequestsTransport(session=open_session(_SERVICE), session_owner=False)
+    # A client takes its timeouts from the transport that it is given, not from its own arguments.
+    return RequestsTransport(
+        session=open_session(_SERVICE),
+        session_owner=False,
+        connection_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+    )
 
 
 def _public_key(key: KeyVaultKey) -> tuple[bytes, dict[str, SignatureAlgorithm]]:

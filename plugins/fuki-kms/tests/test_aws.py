@@ -105,8 +105,13 @@ def test_keys_of_one_region_share_a_client(opened, monkeypatch):
     import boto3
 
     sessions = []
-    session = boto3.session.Session
-    monkeypatch.setattr(boto3.session, "Session", lambda **options: sessions.append(options) or session(**options))
+    session: Callable[..., object] = boto3.session.Session
+
+    def open_session(**options: object) -> object:
+        sessions.append(options)
+        return session(**options)
+
+    monkeypatch.setattr(boto3.session, "Session", open_session)
     opened("alias/rsa")
     opened("alias/p256")
     assert len(sessions) == 1

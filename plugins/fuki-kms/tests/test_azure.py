@@ -145,7 +145,7 @@ def test_an_error_without_a_name_in_fuki_is_told_by_its_code(opened, internet, r
 def test_a_busy_vault_is_asked_three_times_and_waited_for_a_little(opened, internet, monkeypatch, refused):
     opened("rsa")
     internet.requests.clear()
-    pauses = []
+    pauses: list[float] = []
     monkeypatch.setattr("time.sleep", pauses.append)
     busy = azure.error(429, "Throttled", "Request was not processed because too many requests.", Retry_After="3600")
     internet.fail(azure.VAULT, *[busy] * 3)

@@ -37,8 +37,8 @@ certificate = "db.crt"
 @pytest.fixture
 def build(tmp_path: Path) -> Run:
     """`build(backend, key)` builds an image in `tmp_path`, signed with that key."""
-    for name, part in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64")):
-        (tmp_path / name).symlink_to(parts.get(part))
+    for link, part in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64")):
+        (tmp_path / link).symlink_to(parts.get(part))
     key = private_key("RSA")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Acme Secure Boot")])
     certificate = (

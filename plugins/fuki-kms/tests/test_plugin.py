@@ -56,7 +56,7 @@ def test_a_client_that_is_not_installed_is_told_with_the_extra_that_brings_it(
     client: str,
     extra: str,
 ):
-    monkeypatch.setitem(sys.modules, client, None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, client, None)
     monkeypatch.delitem(sys.modules, f"fuki_kms.{extra}", raising=False)
     monkeypatch.delattr(fuki_kms, extra, raising=False)
     error = refused(lambda: backend().open(backend.Options(key=KEYS[backend]), context), code=5)

@@ -12,6 +12,7 @@ import parts
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
@@ -129,6 +130,7 @@ def test_image_and_policies_need_one_login(recipe: Path, hsm, shim, fuki: Fuki):
     extracted = fuki("inspect", IMAGES[0], "--extract", ".pcrpkey", "-o", "-").stdout
     key = load_pem_public_key(extracted.encode())
     assert key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == hsm.public_key("rsa3072")
+    assert isinstance(key, RSAPublicKey)
 
     policy = json.loads(fuki("inspect", IMAGES[0], "--extract", ".pcrsig", "-o", "-").stdout)["sha256"][0]
     # A TPM's PolicyAuthorize checks a signature over the policy's digest, without a reference (TPM 2.0 part 3, 23.16).

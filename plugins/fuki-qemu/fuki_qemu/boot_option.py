@@ -36,10 +36,11 @@ def with_trusted_hash(store: bytes, digest: bytes) -> bytes:
 
     Raises `FormatError`.
     """
-    found = variable_store.decode(Reader.of(store)) or ()
-    old = next((v for v in found if (v.name, v.vendor) == ("db", VENDORS["db"])), None)
+    variables = variable_store.decode(Reader.of(store)) or ()
+    old = next((v for v in variables if (v.name, v.vendor) == ("db", VENDORS["db"])), None)
     if old is None:
         return store
+
     more = efi_signature_list.encode([efi_signature_list.hash_list(SignatureType.SHA256, [digest], _OWNER)])
     return variable_store.assign(
         store, StoredVariable("db", old.vendor, old.attributes, old.timestamp, old.data + more)

@@ -35,6 +35,13 @@ def _document() -> "type[BootDocument]":
 @click.option("--options", metavar="TEXT", help="The command line that the firmware's boot option passes.")
 @click.option("--addon", "addons", metavar="FILE", multiple=True, type=_path, help="An addon (repeatable).")
 @click.option("--direct", is_flag=True, help="Hand the image over with QEMU's -kernel, without a disk.")
+@click.option(
+    "--host",
+    "interface",
+    metavar="INTERFACE",
+    type=click.Choice(["vm-launch-update"]),
+    help="A host that takes the guest's own firmware: QEMU's vm-launch-update, or where QEMU lacks it, a model of it.",
+)
 @click.option("--firmware", metavar="FILE", type=_path, help="OVMF.fd or OVMF_CODE.fd; by default this machine's.")
 @click.option("--variables", metavar="FILE", type=_path, help="The variable store of that OVMF_CODE.fd.")
 @click.option(
@@ -61,6 +68,7 @@ def boot(  # noqa: PLR0917 - click passes them by name
     options: str | None,
     addons: tuple[Path, ...],
     direct: bool,
+    interface: str | None,
     firmware: Path | None,
     variables: Path | None,
     keys: Path | None,
@@ -81,6 +89,7 @@ def boot(  # noqa: PLR0917 - click passes them by name
     from fuki_build import new_host  # noqa: PLC0415 - slow to load
 
     from fuki_qemu import guest, session  # noqa: PLC0415
+    from fuki_qemu.host.choice import Host  # noqa: PLC0415
 
     host = new_host(plugins)
     quiet = verify or as_json
@@ -91,6 +100,7 @@ def boot(  # noqa: PLR0917 - click passes them by name
         options=options,
         addons=addons,
         direct=direct,
+        host=Host(interface) if interface else None,
         firmware=firmware,
         variables=variables,
         keys=keys,
@@ -115,18 +125,23 @@ def _machine(text: str, host: "PluginHost") -> "Machine":
 def _tell(booted: "Booted", request: "BootRequest", *, as_json: bool) -> None:
     """Say what came of it. Raises `FukiError` where the guest did not do what was asked for."""
     from fuki_qemu import show, verdict  # noqa: PLC0415
+    from fuki_qemu.host.verdict import compare_starts  # noqa: PLC0415
 
     rows: tuple[verdict.VerdictRow, ...] = ()
     if booted.prediction is not None and booted.report is not None:
         rows = verdict.compare(booted.layout, booted.machine, booted.prediction, booted.report)
+    starts = compare_starts(booted.hosted) if booted.hosted else ()
     if as_json:
-        click.echo(encode_json(show.document(booted, rows)), nl=False)
-    elif rows:
-        show.print_table(booted, rows)
+        click.echo(encode_json(show.document(booted, rows, starts)), nl=False)
+    else:
+        if starts:
+            show.print_starts(booted, starts)
+        if rows:
+            show.print_table(booted, rows)
     error = _error(booted, request)
     if error is not None:
         raise error
-    if verdict.is_mismatch(rows):
+    if verdict.is_mismatch([*rows, *(row for start in starts for row in start.compared)]):
         raise MismatchError("the guest measured other things than predicted", where=str(request.image))
 
 

@@ -36,12 +36,14 @@ class TerminalFilter:
 
     def feed(self, data: bytes) -> str:
         text, self._held = self._held + self._decoder.decode(data), ""
+
         shown: list[str] = []
         at = 0
         while at < len(text):
             if self._in_string:
                 at = self._skip_string(text, at)
                 continue
+
             if match := _TEXT.match(text, at):
                 shown.append(match[0])
             elif match := _CONTROL_SEQUENCE.match(text, at):

@@ -46,9 +46,11 @@ def choose(code: Path | None, store: Path | None, *, secure_boot: bool) -> QemuF
         if store is not None:
             raise FukiError("a variable store belongs to a firmware", where="--variables", hint="give --firmware too")
         return find(secure_boot=secure_boot)
+
     image = _read(code, "--firmware")
     if secure_boot and secure_boot_support.enforces_secure_boot(image) is False:
         raise FukiError(f"{code} was built without Secure Boot", where="--firmware")
+
     if store is None and not _has_store(code):
         store = _sibling(code)
     if store is not None and not _has_store(store):
@@ -76,14 +78,15 @@ def find(*, secure_boot: bool, directories: Sequence[str] = DESCRIPTORS) -> Qemu
 
 def _descriptors(directories: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     """Each description, by file name; one in an earlier directory stands for those of the same name."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     for directory in (f"{home}/qemu/firmware", *directories):
         for path in sorted(Path(directory).glob("*.json")):
-            found.setdefault(path.name, path)
-    for name in sorted(found):
+            paths.setdefault(path.name, path)
+
+    for name in sorted(paths):
         try:
-            yield decode_json(found[name].read_bytes(), dict)
+            yield decode_json(paths[name].read_bytes(), dict)
         except (OSError, FormatError):
             continue  # An empty file hides one of less importance; others' damage is not ours to judge.
 
@@ -104,6 +107,7 @@ def _usable(descriptor: Mapping[str, Any], *, secure_boot: bool) -> QemuFirmware
         )
     except (KeyError, TypeError):
         return None
+
     if not fits or not all(file.is_file() for file in files):
         return None
     return QemuFirmware(*files, smm="requires-smm" in features)
@@ -120,6 +124,7 @@ def enrolled(firmware: QemuFirmware, keys: Path, host: PluginHost, workspace: Pa
         target = workspace / "enrolled.fd"
         enroll_directory(firmware.store or firmware.code, target, keys, host, workspace)
         return QemuFirmware(firmware.code, target, firmware.smm) if firmware.store else QemuFirmware(target)
+
     if not _has_store(keys):
         raise FukiError(
             f"{keys} has no UEFI variable store",

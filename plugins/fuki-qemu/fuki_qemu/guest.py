@@ -7,10 +7,11 @@ import socket
 import sys
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 from fuki_build import programs
@@ -27,6 +28,8 @@ _REFUSALS = (
 """What firmware says, and shim, which then waits for somebody at the console."""
 _PERIOD = 0.1
 """Seconds between looks at what the guest does."""
+_GRACE = 1
+"""Seconds that QEMU has to end by itself after it went wrong."""
 _CHUNK = 64 * 1024
 _STDIN = 0
 _MAX_CONSOLE = 4 * 1024 * 1024
@@ -80,13 +83,47 @@ def tpm(state: Path) -> Iterator[socket.socket]:
         yield ours
 
 
-def run(
-    command: Sequence[str], console: Path, timeout: float | None, *, tpm: socket.socket | None, screen: Screen
-) -> Outcome:
-    """Run a guest to its end, until its firmware refuses the image, or until `timeout` seconds have passed.
+class RunningGuest:
+    """A guest whose QEMU runs: what its console says is kept, and shown where somebody watches."""
 
-    Its serial port is its standard input and output. `console` is the file where start and end of what that said are
-    left. Raises `FukiError` when QEMU itself fails.
+    def __init__(self, process: programs.Process, output: BinaryIO, screen: Screen) -> None:
+        self._process = process
+        self._output = output
+        self._screen = screen
+        self._shown = TerminalFilter()
+        self.kept = ConsoleRecord.of(_MAX_CONSOLE)
+        os.set_blocking(output.fileno(), False)
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.wait(0) is not None
+
+    def listen(self, seconds: float) -> bool:
+        """Wait up to that long for the console to say something; whether it did."""
+        data = _read_available(self._output, seconds)
+        self.kept.add(data)
+        _show(data, self._shown, self._screen)
+        return bool(data)
+
+    def refusal(self, since: int = 0) -> str | None:
+        """Why firmware did not start the image, in what the console said from byte `since` on.
+
+        Where somebody watches, it is theirs to say that there is no hope.
+        """
+        return None if self._screen is not Screen.NONE else _refusal(self.kept, since)
+
+
+@contextmanager
+def started(
+    command: Sequence[str],
+    console: Path,
+    screen: Screen,
+    sockets: Sequence[socket.socket],
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[RunningGuest]:
+    """A guest that runs for as long as the block does, or shorter; its serial port is its standard input and output.
+
+    `console` is the file where start and end of what that said are left. Raises `FukiError` when QEMU itself fails.
     """
     errors = console.with_name("qemu.errors")
     interactive = screen is not Screen.NONE
@@ -100,47 +137,52 @@ def run(
         open(writer, "wb", buffering=0) as theirs,  # noqa: PTH123
         programs.started(
             command,
-            environment=programs.environment("LD_LIBRARY_PATH", "TMPDIR", "XDG_RUNTIME_DIR"),
+            environment={**programs.environment("LD_LIBRARY_PATH", "TMPDIR", "XDG_RUNTIME_DIR"), **environment},
             stdio=(_stdin() if interactive else None, writer, complaints.fileno()),
-            descriptors=[tpm.fileno()] if tpm else [],
+            descriptors=[one.fileno() for one in sockets],
             largest_file=largest,
         ) as process,
     ):
         theirs.close()
-        outcome = _watch(process, output, console, timeout, screen)
-        code = process.wait(0)
+        guest = RunningGuest(process, output, screen)
+        try:
+            yield guest
+        except FukiError:
+            _check_end(process.wait(_GRACE), errors)
+            raise
+        finally:
+            console.write_bytes(guest.kept.content())
+        _check_end(process.wait(0), errors)
+
+
+def _check_end(code: int | None, errors: Path) -> None:
+    """Raise `FukiError` with QEMU's last words where it has failed."""
     if code:
         words = errors.read_text(errors="replace").strip().splitlines()
         last = words[-1] if words else f"exit code {code}" if code > 0 else f"signal {-code}"
         raise FukiError(f"QEMU failed: {last}")
-    return outcome
 
 
-def _watch(
-    process: programs.Process, output: BinaryIO, console: Path, timeout: float | None, screen: Screen
+def run(
+    command: Sequence[str], console: Path, timeout: float | None, *, tpm: socket.socket | None, screen: Screen
 ) -> Outcome:
-    """Keep and show what the console says until there is an outcome."""
-    start = time.monotonic()
-    kept, shown = ConsoleRecord.of(_MAX_CONSOLE), TerminalFilter()
-    os.set_blocking(output.fileno(), False)
-    try:
-        while True:
-            ended = process.wait(0) is not None
-            data = _read_available(output, 0 if ended else _PERIOD)
-            kept.add(data)
-            _show(data, shown, screen)
+    """Run a guest to its end, until its firmware refuses the image, or until `timeout` seconds have passed.
 
+    `console` is as for `started`. Raises `FukiError` when QEMU itself fails.
+    """
+    start = time.monotonic()
+    with started(command, console, screen, [tpm] if tpm else []) as guest:
+        while True:
+            ended = guest.has_ended
+            has_spoken = guest.listen(0 if ended else _PERIOD)
             seconds = time.monotonic() - start
-            # Where somebody watches, it is theirs to say that there is no hope.
-            refusal = _refusal(kept) if data and screen is Screen.NONE else None
-            if refusal:
-                return Outcome(Ending.REFUSED, refusal, seconds)
-            if ended and not data:
+            reason = guest.refusal() if has_spoken else None
+            if reason:
+                return Outcome(Ending.REFUSED, reason, seconds)
+            if ended and not has_spoken:
                 return Outcome(Ending.ENDED, "", seconds)
             if timeout is not None and seconds > timeout:
                 return Outcome(Ending.TIMEOUT, "", seconds)
-    finally:
-        console.write_bytes(kept.content())
 
 
 def _read_available(output: BinaryIO, seconds: float) -> bytes:
@@ -181,11 +223,11 @@ def read_console(path: Path) -> str:
     return plain(data)
 
 
-def _refusal(kept: ConsoleRecord) -> str | None:
+def _refusal(kept: ConsoleRecord, since: int) -> str | None:
     """The firmware's word for why it did not start the first thing that it tried; it says that early."""
     if kept.tail:
         return None
-    text = plain(bytes(kept.head))
+    text = plain(bytes(kept.head[since:]))
     match = next((match for refusal in _REFUSALS if (match := refusal.search(text))), None)
     return match[1].strip() if match else None
 

@@ -56,6 +56,13 @@ def check_memory(text: str) -> str:
     return text
 
 
+def memory_size(text: str) -> int:
+    """A size that `check_memory` takes, in bytes."""
+    unit = text[-1:].upper()
+    number = check_memory(text)[:-1] if unit in {"M", "G"} else text
+    return int(number) << (30 if unit == "G" else 20)
+
+
 def flash(code: Path, store: Path | None) -> tuple[str, ...]:
     """Options for code and variables in flash; without a store, both are in `code`, which is written to."""
     if store is None:

@@ -38,16 +38,19 @@ def decode(data: bytes) -> GuestReport | None:
         return None
     if len(data) > MAX_SIZE:
         raise FormatError(f"a guest's report of {len(data)} bytes is beyond belief (limit {MAX_SIZE})")
+
     records: dict[str, bytes] = {}
     at = start + len(MAGIC)
     for _ in range(_MAX_RECORDS):
         if at + _RECORD.size > len(data):
             return None
         name_size, size = unpack(_RECORD, data, at, "a record")
+
         if not name_size:
             if size != zlib.crc32(data[start : at + 2]):
                 raise FormatError("the guest's report was damaged on its way")
             return _report(records)
+
         at += _RECORD.size
         name = data[at : at + name_size].decode("ascii", "backslashreplace")
         records[name] = data[at + name_size : at + name_size + size]
@@ -58,6 +61,7 @@ def decode(data: bytes) -> GuestReport | None:
 def _report(records: Mapping[str, bytes]) -> GuestReport:
     registers: dict[str, dict[int, bytes]] = {}
     variables = {}
+
     for name, content in records.items():
         kind, *rest = name.split("/")
         if kind == "variable":
@@ -67,6 +71,7 @@ def _report(records: Mapping[str, bytes]) -> GuestReport:
             if len(content) != _DIGEST_SIZES.get(bank):
                 raise FormatError(f"the guest's report has {len(content)} bytes for register {number} of {bank}")
             registers.setdefault(bank, {})[int(number)] = content
+
     return GuestReport(
         program=records.get("program", b"").decode("ascii", "backslashreplace"),
         log=records.get("log"),

@@ -13,6 +13,7 @@ from fuki_build import (
     Prediction,
     find_profiles,
     inspect,
+    native_igvm,
     note_read,
     predict_boot,
     read_boot,
@@ -25,6 +26,12 @@ from msgspec import Struct, structs
 from fuki_qemu import boot_option, esp, firmware, guest, machine, programs, report, smbios, tools
 from fuki_qemu.firmware import QemuFirmware
 from fuki_qemu.guest import Outcome, Screen
+from fuki_qemu.host import choice, cycle
+from fuki_qemu.host import plan as host_plan
+from fuki_qemu.host.choice import Host
+from fuki_qemu.host.cycle import CycleSettings, Start
+from fuki_qemu.host.native_start import memory_of_q35
+from fuki_qemu.host.plan import BootConditions, ExpectedStart
 from fuki_qemu.machine import VirtualMachine
 from fuki_qemu.report import GuestReport
 
@@ -46,6 +53,7 @@ class BootRequest(Struct, frozen=True):
     options: str | None = None
     addons: tuple[Path, ...] = ()
     direct: bool = False
+    host: Host | None = None
     firmware: Path | None = None
     variables: Path | None = None
     keys: Path | None = None
@@ -56,8 +64,20 @@ class BootRequest(Struct, frozen=True):
     screen: Screen = Screen.FILTERED
 
 
+class HostedBoot(Struct, frozen=True):
+    """All starts on a host that takes firmware, and those that were expected; `layout` is what was booted."""
+
+    layout: Layout
+    settings: CycleSettings
+    starts: tuple[Start, ...]
+    expected: tuple[ExpectedStart, ...]
+
+
 class Booted(Struct, frozen=True):
-    """What came of it; the report is None where none was asked for, or none came."""
+    """What came of it; the report is None where none was asked for, or none came.
+
+    `layout`, prediction and report are those of the guest's last start.
+    """
 
     layout: Layout
     machine: Machine
@@ -68,6 +88,7 @@ class Booted(Struct, frozen=True):
     console: str
     prediction: Prediction | None
     report: GuestReport | None
+    hosted: HostedBoot | None = None
 
 
 def boot(request: BootRequest, host: PluginHost, keep: Path | None = None) -> Booted:
@@ -108,19 +129,17 @@ def _boot(request: BootRequest, layout: Layout, profile: int | None, host: Plugi
         addons[programs.ADDON.name] = programs.ADDON
     if len(addons) != len(request.addons) + (programs.ADDON in addons.values()):
         raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
-    chosen = firmware.choose(request.firmware, request.variables, secure_boot=request.keys is not None)
-    if request.keys is not None:
-        chosen = firmware.enrolled(chosen, request.keys, host, place)
+    chosen = _choose(request, host, place)
     for path in (*request.addons, chosen.code, *([chosen.store] if chosen.store else [])):
         note_read(path)
     options = _options(request, profile)
-    store = _write_store(chosen, place, None if request.direct else options, trusted=programs.ADDON in addons.values())
+    hosted = _settings(request, chosen)
+    trusted = programs.ADDON in addons.values()
+    store = _write_store(chosen, place, None if request.direct else options, trusted=trusted) if not hosted else None
     is_me = request.machine or _NO_MACHINE
-    prediction = (
-        _predict(request, layout, is_me, profile, list(addons.values()), chosen, store) if request.verify else None
-    )
+    expected = _expect(request, layout, is_me, profile, list(addons.values()), chosen, store, hosted, place)
     parts = VirtualMachine(
-        firmware=_flash(chosen, store),
+        firmware=_flash(chosen, store) if hosted is None else cycle.options(hosted, place),
         smbios=tuple(smbios.options(request.machine)) if request.machine else (),
         memory=machine.check_memory(request.memory),
         smm=chosen.smm,
@@ -132,18 +151,69 @@ def _boot(request: BootRequest, layout: Layout, profile: int | None, host: Plugi
     )
     if parts.disk:
         esp.write(parts.disk, request.image, addons)
-    outcome, kvm = _run(request, parts, place)
+    (outcome, starts), kvm = _run(request, parts, hosted, place)
     return Booted(
-        layout=layout,
+        layout=expected[-1].layout if expected else layout,
         machine=is_me,
         profile=profile,
         firmware=chosen.code if request.firmware is None else request.firmware,
         kvm=kvm,
         outcome=outcome,
         console=guest.read_console(place / "console"),
-        prediction=prediction,
+        prediction=expected[-1].prediction if expected else None,
         report=_read_report(place) if request.verify else None,
+        hosted=None if hosted is None else HostedBoot(layout, hosted, starts, expected),
     )
+
+
+def _choose(request: BootRequest, host: PluginHost, place: Path) -> QemuFirmware:
+    if request.host is not None:
+        if request.keys is not None or request.variables is not None:
+            hint = "enrol keys into the image's own firmware: they are what counts after the hand-over"
+            where = "--secure-boot" if request.keys is not None else "--variables"
+            raise FukiError("a host that takes firmware has no variable store", where=where, hint=hint)
+        if not request.direct and (request.options or request.profile):
+            where = "--options" if request.options else "--profile"
+            hint = "give --direct too, where no boot option is needed"
+            raise FukiError("a host that takes firmware keeps no boot option", where=where, hint=hint)
+        code = request.firmware or firmware.find(secure_boot=False).code
+        return QemuFirmware(code)
+    chosen = firmware.choose(request.firmware, request.variables, secure_boot=request.keys is not None)
+    return chosen if request.keys is None else firmware.enrolled(chosen, request.keys, host, place)
+
+
+def _settings(request: BootRequest, chosen: QemuFirmware) -> CycleSettings | None:
+    """How the host treats its guest; None for a host that takes no firmware."""
+    if request.host is None:
+        return None
+    return CycleSettings(
+        host_file=native_igvm(chosen.code),
+        memory=memory_of_q35(machine.memory_size(request.memory)),
+        is_modelled=not choice.is_real(),
+        banks=BANKS if request.verify and tools.is_there(tools.SWTPM) else (),
+    )
+
+
+def _expect(  # noqa: PLR0913, PLR0917 - all that decides what is measured
+    request: BootRequest,
+    layout: Layout,
+    is_me: Machine,
+    profile: int | None,
+    addons: Sequence[Path],
+    chosen: QemuFirmware,
+    store: Path | None,
+    hosted: CycleSettings | None,
+    place: Path,
+) -> tuple[ExpectedStart, ...]:
+    """What each start of the guest measures; nothing where nobody will compare."""
+    if not request.verify:
+        return ()
+    if hosted is None:
+        prediction = _predict(request, layout, is_me, profile, addons, chosen, store)
+        return (ExpectedStart(host_plan.HOST, layout, prediction),)
+    console = machine.STUB_CONSOLE
+    conditions = BootConditions(is_me, profile, request.direct, request.options, console, tuple(addons), BANKS)
+    return host_plan.expect(layout, conditions, hosted, place)
 
 
 def _options(request: BootRequest, profile: int | None) -> str | None:
@@ -200,18 +270,23 @@ def _predict(
     return predict_boot(layout, is_me, profile, how, BANKS)
 
 
-def _run(request: BootRequest, parts: VirtualMachine, place: Path) -> tuple[Outcome, bool]:
+_Run = tuple[Outcome, tuple[Start, ...]]
+
+
+def _run(request: BootRequest, parts: VirtualMachine, hosted: CycleSettings | None, place: Path) -> tuple[_Run, bool]:
     """How the guest ended, and whether KVM ran it: where that is there and does not work, it is emulated after all."""
     if request.kvm or (request.kvm is None and machine.has_kvm()):
         try:
-            return _run_once(request, parts, place, kvm=True), True
+            return _run_once(request, parts, hosted, place, kvm=True), True
         except FukiError:
             if request.kvm or guest.read_console(place / "console"):
                 raise
-    return _run_once(request, parts, place, kvm=False), False
+    return _run_once(request, parts, hosted, place, kvm=False), False
 
 
-def _run_once(request: BootRequest, parts: VirtualMachine, place: Path, *, kvm: bool) -> Outcome:
+def _run_once(
+    request: BootRequest, parts: VirtualMachine, hosted: CycleSettings | None, place: Path, *, kvm: bool
+) -> _Run:
     console = place / "console"
     with ExitStack() as stack:
         tpm = None
@@ -220,7 +295,14 @@ def _run_once(request: BootRequest, parts: VirtualMachine, place: Path, *, kvm: 
             tpm = stack.enter_context(guest.tpm(Path(state)))
             parts = structs.replace(parts, tpm=tpm.fileno())
         command = machine.command(parts, kvm=kvm)
-        return guest.run(command, console, request.timeout, tpm=tpm, screen=request.screen)
+        if hosted is None:
+            return guest.run(command, console, request.timeout, tpm=tpm, screen=request.screen), ()
+
+        def is_done() -> bool:
+            """The probe for Linux ends with a restart, which a host would follow for ever."""
+            return _read_report(place) is not None
+
+        return cycle.run(command, console, request.timeout, hosted, tpm=tpm, screen=request.screen, is_done=is_done)
 
 
 def _read_report(place: Path) -> GuestReport | None:

@@ -4,9 +4,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fuki_build.hooks import Document
+import click
+from fuki_build.errors import FormatError
+from fuki_build.formats.uki import hand_over_outcome
+from fuki_build.formats.uki.hand_over_outcome import HandOverOutcome
+from fuki_build.hooks import Document, View
 
 from fuki_qemu.guest import Ending
+from fuki_qemu.host.verdict import StartVerdict
 from fuki_qemu.session import Booted
 from fuki_qemu.verdict import BootVerdict, VerdictRow
 
@@ -23,11 +28,19 @@ _STYLES = {
 }
 
 
+class HostView(View, frozen=True):
+    """A host that takes firmware: through which interface, and whether it is a model of it."""
+
+    interface: str
+    model: bool
+
+
 class BootDocument(Document, frozen=True, kw_only=True):
     """What `fuki boot --json` prints; `compared` is empty where nothing was.
 
     `fwid` is of the firmware that the machine selects, as predicted; that and `command_line`, which the guest told, are
-    null without `--verify`.
+    null without `--verify`. `hand_over` is what the hand-over program of the last start left; `host` and `starts` are
+    told of hosts that take firmware, and `compared` is about the last start.
     """
 
     image: str
@@ -41,11 +54,15 @@ class BootDocument(Document, frozen=True, kw_only=True):
     fwid: str | None
     command_line: str | None
     compared: tuple[VerdictRow, ...]
+    hand_over: str | None = None
+    host: HostView | None = None
+    starts: tuple[StartVerdict, ...] = ()
 
 
-def document(booted: Booted, rows: Sequence[VerdictRow]) -> BootDocument:
+def document(booted: Booted, rows: Sequence[VerdictRow], starts: Sequence[StartVerdict] = ()) -> BootDocument:
     """What came of a boot, with what was compared."""
     case = booted.prediction.case if booted.prediction else None
+    outcome = hand_over(booted)
     return BootDocument(
         image=booted.layout.name,
         machine=booted.machine.name,
@@ -58,7 +75,33 @@ def document(booted: Booted, rows: Sequence[VerdictRow]) -> BootDocument:
         fwid=case.firmware if case else None,
         command_line=booted.report.command_line if booted.report else None,
         compared=tuple(rows),
+        hand_over=outcome.result.label if outcome else None,
+        host=HostView("vm-launch-update", booted.hosted.settings.is_modelled) if booted.hosted else None,
+        starts=tuple(starts),
     )
+
+
+def hand_over(booted: Booted) -> HandOverOutcome | None:
+    """What the hand-over program of the last start left; None where it left nothing that can be read."""
+    variable = booted.report.variables.get(hand_over_outcome.NAME) if booted.report else None
+    try:
+        return None if variable is None else hand_over_outcome.decode(variable)
+    except FormatError:
+        return None
+
+
+def print_starts(booted: Booted, starts: Sequence[StartVerdict]) -> None:
+    """A line for each start on a host that takes firmware, and its table but for the last one's."""
+    if booted.hosted and booted.hosted.settings.is_modelled:
+        click.echo("host: a model of vm-launch-update, as this QEMU does not have it")
+    for number, start in enumerate(starts, 1):
+        click.echo(f"start {number}: on {_printable(start.firmware or 'unknown')} firmware, {start.seconds:.1f} s")
+        for row in _shown(start.compared):
+            predicted, measured = _cells(row)[1:]
+            click.echo(f"  {row.what}: {_printable(measured)}, {row.verdict}", nl=False)
+            click.echo(
+                "" if row.verdict is BootVerdict.EQUAL else f" (predicted {_printable(predicted)}) {row.difference}"
+            )
 
 
 def print_table(booted: Booted, rows: Sequence[VerdictRow]) -> None:

@@ -26,11 +26,13 @@ def options(machine: Machine) -> Iterator[str]:
             where="--as",
             hint="a guest is given strings: name a machine file that has them",
         )
+
     for kind, fields in _FIELDS.items():
         strings = {key: getattr(machine, field) for key, field in fields.items()}
         if kind == 0:
             strings = {key: text for key, text in strings.items() if text}
             strings |= _release(machine)
+
         if strings:
             yield from ("-smbios", ",".join([f"type={kind}", *(f"{key}={_quote(t)}" for key, t in strings.items())]))
 

@@ -7,10 +7,12 @@ from fuki_build.errors import FukiError
 
 QEMU = "qemu-system-x86_64"
 SWTPM = "swtpm"
+COMPILER = "gcc"
 MTOOLS = ("mformat", "mmd", "mcopy")
 _PACKAGES: Mapping[str, tuple[str, str, str]] = {
     QEMU: ("qemu-system-x86", "qemu-system-x86-core", "qemu-system-x86"),
     SWTPM: ("swtpm", "swtpm", "swtpm"),
+    COMPILER: ("gcc libc6-dev", "gcc", "gcc"),
     **dict.fromkeys(MTOOLS, ("mtools", "mtools", "mtools")),
     "OVMF": ("ovmf", "edk2-ovmf", "edk2-ovmf"),
 }

@@ -40,6 +40,12 @@ class VerdictRow(Struct, frozen=True, rename="kebab"):
 
 def compare(layout: Layout, machine: Machine, prediction: Prediction, report: GuestReport) -> tuple[VerdictRow, ...]:
     """Everything that was predicted, register by register and bank by bank, then facts of the guest."""
+    rows = compare_registers(prediction, report)
+    return (*rows, _machine(machine, report), *_variables(layout, prediction, report))
+
+
+def compare_registers(prediction: Prediction, report: GuestReport) -> tuple[VerdictRow, ...]:
+    """The registers that were predicted, in each bank that the guest has."""
     log = _decode(report.log)
     banks = [bank for bank in prediction.banks if bank in report.registers]
     rows = [_register(pcr, bank, prediction, report, log) for pcr in prediction.registers for bank in banks]
@@ -50,7 +56,6 @@ def compare(layout: Layout, machine: Machine, prediction: Prediction, report: Gu
     if isinstance(log, EventLog) and log.flaw:
         flaw = f"it is damaged behind its first {log.end} bytes: {log.flaw}"
         rows.append(VerdictRow("event log", "", None, None, BootVerdict.DIFFERENT, flaw))
-    rows += [_machine(machine, report), *_variables(layout, prediction, report)]
     return tuple(rows)
 
 

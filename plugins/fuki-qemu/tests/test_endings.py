@@ -9,14 +9,30 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import parts
 import pytest
 from fuki_build import FukiError, inspect, new_host
-from fuki_build.image.guard import guarding
-from tests.support.bootable import build
-from tests.support.command import invoke
+from fuki_build.testing import guarding, invoke, recipe, succeed
 
 from fuki_qemu import PROBE, guest, session
 from fuki_qemu.guest import Screen
+
+
+def build(directory: Path) -> Path:
+    """A UKI whose kernel is the probe, which ends the guest at once."""
+    directory.mkdir(exist_ok=True)
+    (directory / "initrd.img").write_bytes(parts.initrd({"init": b"#!/bin/sh\n"}))
+    text = recipe(
+        name="boot",
+        stub=parts.get("stub-x64"),
+        linux=PROBE,
+        uname="6.12-probe",
+        initrd="initrd.img",
+        cmdline="console=ttyS0 panic=-1",
+    )
+    (directory / "fuki.toml").write_text(text)
+    succeed(directory, "build")
+    return directory / "boot.efi"
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,12 @@ from typing import Any
 import parts
 import pytest
 from fuki_build.hooks import SigningContext
-from tests.support.signing_programs import SOFTHSM, install_programs, lay_out_keys, make_token, run
+from fuki_build.testing import recipe
+from signing_programs import SOFTHSM, install_programs, lay_out_keys, make_token, run
 
 from fuki_sbsign import Osslsigncode, Pesign, Sbsign, SystemdSbsign
 
 PROGRAMS = {kind.name: kind for kind in (Osslsigncode, Pesign, Sbsign, SystemdSbsign)}
-RECIPE = """\
-[fuki]
-name = "acme"
-
-[fuki.image]
-stub = "stub.efi"
-linux = "vmlinuz"
-os-release = { text = "ID=acme\\n" }
-"""
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +56,7 @@ def _uki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("uki")
     (directory / "stub.efi").symlink_to(parts.get("stub-x64"))
     (directory / "vmlinuz").symlink_to(parts.get("kernel-x64"))
-    (directory / "fuki.toml").write_text(RECIPE)
+    (directory / "fuki.toml").write_text(recipe(stub="stub.efi"))
     run(sys.executable, "-m", "fuki_build", "build", "-o", "acme.efi", cwd=directory)
     return directory / "acme.efi"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import parts
 import pytest
-from tests.support.command import refused, succeed
-from tests.support.secure_boot import EXPIRED, make_identity, write_certificates, write_key
-from tests.support.signing_programs import PASSPHRASE, PIN, URI, run, script
-from tests.support.timestamp_authority import timestamp_authority
+from fuki_build.testing import refused, succeed
+from fuki_build.testing.secure_boot import EXPIRED, make_identity, write_certificates, write_key
+from fuki_build.testing.timestamp_authority import timestamp_authority
+from signing_programs import PASSPHRASE, PIN, URI, run, script
 
 RECIPE = """\
 [fuki]

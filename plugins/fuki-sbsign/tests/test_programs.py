@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from fuki_build.errors import FukiError, RecipeError, SigningError
 from fuki_build.hooks import SigningContext
-from tests.support.signing_programs import URI, run, script
-from tests.support.timestamp_authority import timestamp_authority
+from fuki_build.testing.timestamp_authority import timestamp_authority
+from signing_programs import URI, run, script
 
 from fuki_sbsign import Osslsigncode, Pesign, Sbsign, SystemdSbsign, fuki_signers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fuki_build.errors import FukiError, RecipeError, SigningError
-from tests.support.signing_programs import (
+from signing_programs import (
     NSS_PASSWORD,
     PASSPHRASE,
     PIN,

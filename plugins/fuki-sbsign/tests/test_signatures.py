@@ -8,8 +8,8 @@ import pefile
 import pytest
 from cryptography import x509
 from fuki_build.errors import SigningError
-from tests.support.secure_boot import Encoding, make_identity, write_certificates
-from tests.support.signing_programs import run
+from fuki_build.testing.secure_boot import Encoding, make_identity, write_certificates
+from signing_programs import run
 
 from fuki_sbsign.osslsigncode import Digest
 

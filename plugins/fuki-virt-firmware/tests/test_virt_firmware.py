@@ -84,10 +84,11 @@ def test_virt_firmware_is_not_imported(tmp_path: Path, keys: SecureBootKeys):
 
     script = f"""
         import sys
-        from fuki_build.cli.main import run
+        from pathlib import Path
+        from fuki_build.testing import succeed
         store, out = {str(parts.get("ovmf-vars"))!r}, {str(tmp_path / "o")!r}
         options = ["-o", out, "--pk", {str(tmp_path / "PK")!r}, "--db", {str(tmp_path / "db")!r}]
-        assert run(["--plugin", "virt-firmware", "keys", "enroll", store, *options]) == 0
+        succeed(Path(), "--plugin", "virt-firmware", "keys", "enroll", store, *options)
         assert "fuki_virt_firmware" in sys.modules
         assert not [name for name in sys.modules if name.partition(".")[0] == "virt"]
     """

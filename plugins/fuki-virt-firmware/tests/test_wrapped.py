@@ -7,7 +7,7 @@ from pathlib import Path
 
 import parts
 import pytest
-from tests.support.command import succeed
+from fuki_build.testing import succeed
 
 DUMP = Path(sys.executable).with_name("virt-fw-dump")
 BUILDS = ["ovmf-generic", "ovmf-amdsev", "ovmf-inteltdx", "ovmf-2025", "ovmf-2022"]

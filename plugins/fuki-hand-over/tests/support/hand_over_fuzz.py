@@ -13,10 +13,10 @@ from pathlib import Path
 from struct import pack
 
 import hand_over_bench as bench
+from fuki_build import Machine
 from fuki_build.formats.uki import hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
-from fuki_build.hardware.chid import stub_chids
-from fuki_build.hardware.machine import Machine
+from fuki_build.testing import stub_chids
 
 COMPILER = "clang"
 _SANITIZERS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")

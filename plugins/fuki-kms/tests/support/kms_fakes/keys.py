@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-HASHES = {"256": SHA256, "384": SHA384, "512": SHA512}
-_CURVES = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1, "P-256K": ec.SECP256K1}
+HASHES: dict[str, type[SHA256 | SHA384 | SHA512]] = {"256": SHA256, "384": SHA384, "512": SHA512}
+_CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1(), "P-256K": ec.SECP256K1()}
 
 
 @cache
@@ -17,7 +17,7 @@ def private_key(kind: str) -> PrivateKey:
     """`RSA`, or a curve by the name that JSON Web Keys have for it."""
     if kind == "RSA":
         return rsa.generate_private_key(65537, 2048)
-    return ec.generate_private_key(_CURVES[kind]())
+    return ec.generate_private_key(_CURVES[kind])
 
 
 def public_key(key: PrivateKey, encoding: Encoding = Encoding.DER) -> bytes:

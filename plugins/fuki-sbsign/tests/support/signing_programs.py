@@ -6,8 +6,7 @@ import subprocess
 from pathlib import Path
 
 import parts
-
-from tests.support.secure_boot import make_identity, write_certificates, write_key, write_pkcs12
+from fuki_build.testing.secure_boot import make_identity, write_certificates, write_key, write_pkcs12
 
 PASSPHRASE = "open sesame"  # noqa: S105 - of a key that lives as long as a test
 PIN = "73519"

@@ -4,7 +4,7 @@ from pathlib import Path
 from textwrap import dedent
 
 
-def install(
+def install_plugin(
     site: Path,
     name: str,
     source: str,

@@ -1,4 +1,4 @@
-"""What `--json` prints, held against the schema that `fuki schema --of` has of it."""
+"""What `--json` prints, held against the schema that `fuki schema --of` has of it. Needs the package `jsonschema`."""
 
 import json
 from copy import deepcopy
@@ -8,13 +8,14 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from tests.support.command import invoke, succeed
+from fuki_build.testing import invoke, succeed
 
 
 @cache
 def schema_of(verb: str, *plugins: str) -> dict[str, Any]:
     """A verb's schema as it is printed."""
-    return json.loads(succeed(Path.cwd(), *_loading(plugins), "schema", "--of", verb).out)
+    schema: dict[str, Any] = json.loads(succeed(Path.cwd(), *_loading(plugins), "schema", "--of", verb).out)
+    return schema
 
 
 def complaints(document: object, verb: str, *plugins: str) -> list[str]:
@@ -31,9 +32,13 @@ def complaints(document: object, verb: str, *plugins: str) -> list[str]:
 def printed(directory: Path, verb: str, *arguments: object, plugins: tuple[str, ...] = (), code: int = 0) -> Any:  # noqa: ANN401
     """The document that a verb prints, which must be as its schema says."""
     outcome = invoke(directory, *_loading(plugins), *verb.split(), *arguments)
-    assert outcome.code == code, outcome.err
+    if outcome.code != code:
+        raise AssertionError(outcome.err)
+
     document = json.loads(outcome.out)
-    assert complaints(document, verb, *plugins) == []
+    if errors := complaints(document, verb, *plugins):
+        raise AssertionError("\n".join(errors))
+
     return document
 
 

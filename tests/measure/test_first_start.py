@@ -1,0 +1,83 @@
+"""What an image measures that hands its firmware over, before the reset."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import parts
+import pytest
+
+from fuki_build.testing import succeed
+from tests.support.bootable import build
+from tests.support.rich import authenticode
+
+TABLE = '[fuki.hand-over]\ninterface = "vm-launch-update"\n'
+
+
+def image(directory: Path, table: str) -> Path:
+    firmware = parts.get("ovmf-generic")
+    text = f"""{table}
+[[fuki.firmware]]
+source = "file"
+id = "own"
+path = "{firmware}"
+platforms = ["qemu"]
+igvm = {{ platforms = ["native"] }}
+[[fuki.output]]
+format = "uki"
+[[fuki.output]]
+format = "predictions"
+template = "predictions.md.j2"
+path = "predictions.md"
+"""
+    return build(directory, text, plugins=("hand-over",))
+
+
+@pytest.fixture(scope="module")
+def handing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return image(tmp_path_factory.mktemp("handing"), TABLE)
+
+
+def cases(path: Path, *options: object) -> list[dict[str, Any]]:
+    loads = ("--plugin", "hand-over")
+    return json.loads(succeed(path.parent, *loads, "measure", path, "--json", *options).out)["predictions"]
+
+
+def extend(register: bytes, event: bytes) -> bytes:
+    return sha256(register + sha256(event).digest()).digest()
+
+
+def test_the_hosts_firmware_measures_the_image_and_nothing_else(handing: Path):
+    """TCG, PC Client Platform Firmware Profile 1.06, 10.4: the announcement, a separator, the image."""
+    value = extend(extend(bytes(32), b"Calling EFI Application from Boot Option"), bytes(4))
+    value = sha256(value + bytes.fromhex(authenticode(handing))).digest()
+    (case,) = cases(handing, "--platform", "qemu:q35")
+    assert {row["pcr"]: row["values"]["sha256"] for row in case["first-start"]} == {
+        4: value.hex(),
+        **dict.fromkeys((9, 11, 12), bytes(32).hex()),
+    }
+
+
+def test_where_nothing_is_selected_there_is_one_start(handing: Path):
+    assert {case["fwid"]: bool(case["first-start"]) for case in cases(handing)} == {None: False, "own": True}
+
+
+def test_only_the_registers_that_are_asked_for_are_told(handing: Path):
+    (case,) = cases(handing, "--platform", "qemu:q35", "--pcr", 11)
+    assert [row["pcr"] for row in case["first-start"]] == [11]
+
+
+def test_text_and_report_tell_of_the_first_start(handing: Path):
+    loads = ("--plugin", "hand-over")
+    text = succeed(handing.parent, *loads, "measure", handing).out
+    assert text.count("before the hand-over, on the host's firmware") == 1
+    succeed(handing.parent, *loads, "report", handing, "-o", "report.html")
+    assert (handing.parent / "report.html").read_text().count("Before the hand-over, on the host's firmware") == 1
+    assert (handing.parent / "predictions.md").read_text().count("Before the hand-over") == 1
+
+
+def test_without_the_program_there_is_one_start(tmp_path: Path):
+    path = image(tmp_path, "")
+    assert all(not case["first-start"] for case in cases(path))
+    assert "hand-over" not in succeed(tmp_path, "measure", path).out
