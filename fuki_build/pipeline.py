@@ -16,7 +16,7 @@ from fuki_build.hooks.signers import SigningKey
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
 from fuki_build.image.guard import guarding, note_read_later
-from fuki_build.recipe.load import load_recipe
+from fuki_build.recipe.load import LoadedRecipe, load_recipe
 from fuki_build.recipe.resolve import resolve
 from fuki_build.signing.request import signing_context
 
@@ -32,15 +32,17 @@ def new_host(plugins: Sequence[str] = ()) -> PluginHost:
 
 
 @contextmanager
-def plan(path: Path | None = None, plugins: Sequence[str] = (), *, unsigned: bool = False) -> Iterator[Plan]:
+def plan(
+    recipe: Path | LoadedRecipe | None = None, plugins: Sequence[str] = (), *, unsigned: bool = False
+) -> Iterator[Plan]:
     """Plan a recipe: everything but the writing. What it yields can be built while the `with` lasts.
 
-    `path` is a recipe or a directory that holds one; `plugins` are loaded beside those that it names; `unsigned` leaves
-    all signatures out. Raises `FukiError`; findings, even errors, are only part of the plan.
+    `recipe` is one that has been loaded, a file, or a directory that holds one; `plugins` are loaded beside those that
+    it names; `unsigned` leaves all signatures out. Raises `FukiError`; findings, even errors, are part of the plan.
     """
     with guarding() as read:
         host = new_host(plugins)
-        loaded = load_recipe(path)
+        loaded = recipe if isinstance(recipe, LoadedRecipe) else load_recipe(recipe)
         host.load(loaded.recipe.plugins)
         with signing_context(loaded.directory) as signing:
             signing.withhold(loaded.recipe)
@@ -79,13 +81,15 @@ def build(
     output: Path | None = None,
     progress: Progress | None = None,
     depfile: Path | None = None,
+    refuse: bool = True,
 ) -> Result:
     """Write what was planned: all artifacts, or none.
 
     `only` limits the output formats, `output` is where the image goes. `depfile` is written with the artifacts, in
-    Make's syntax: what they depend on. Raises `CheckError` on findings that are
-    errors, and `FukiError` for what goes wrong on the way.
+    Make's syntax: what they depend on. Raises `CheckError` on findings that are errors, unless `refuse` is off, and
+    `FukiError` for what goes wrong on the way.
     """
-    refuse_errors(planned.findings)
+    if refuse:
+        refuse_errors(planned.findings)
     with guarding(planned.read):
         return write_outputs(planned, choose_outputs(planned, only, output), progress, depfile)

@@ -1,10 +1,12 @@
 """`fuki build`: write what was planned."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from fuki_build import pipeline
+from fuki_build.cli.caller_options import caller_of, caller_options
 from fuki_build.cli.documents import BuildDocument, build_document
 from fuki_build.cli.options import json_option, output_type, recipe_argument
 from fuki_build.cli.render.findings import show_findings
@@ -12,6 +14,7 @@ from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.hooks.records import Severity
+from fuki_build.recipe.load import load_recipe
 
 
 @click.command()
@@ -21,21 +24,27 @@ from fuki_build.hooks.records import Severity
 @click.option("--depfile", type=output_type, help="Write what the output depends on, in Make's syntax.")
 @click.option("--unsigned", is_flag=True, help="Leave all signatures out, for 'fuki digests' and 'fuki attach'.")
 @json_option(lambda: BuildDocument)
+@caller_options
 @click.pass_obj
 def build(
     plugins: tuple[str, ...],
+    /,
     recipe: Path | None,
     output: Path | None,
     only: tuple[str, ...],
     depfile: Path | None,
     unsigned: bool,
     as_json: bool,
+    **given: Any,  # noqa: ANN401 - the options of `caller_options`
 ) -> None:
     """Build RECIPE's outputs: all of them, or none.
 
+    What is given with options stands in place of the recipe's, so that generated files need no variables.
+
     RECIPE is a fuki.toml or mkosi.conf, or a directory that holds one; by default the current one.
     """
-    with pipeline.plan(recipe, plugins, unsigned=unsigned) as planned:
+    loaded = load_recipe(recipe, caller_of(**given))
+    with pipeline.plan(loaded, plugins, unsigned=unsigned) as planned:
         show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
             result = pipeline.build(planned, only=only, output=output, progress=progress, depfile=depfile)

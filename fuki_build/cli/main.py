@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
 VERBS = (
-    "attach", "build", "check", "digests", "firmware", "hand-over", "hwids", "init", "inspect", "keys", "launch",
-    "machine", "match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "verify",
+    "attach", "build", "check", "digests", "firmware", "hand-over", "hwids", "init", "inspect", "integrate", "keys",
+    "launch", "machine", "match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify", "verify",
 )  # fmt: skip
 """Each is a module here with a click command of its name, `_` for `-`; it is imported when it is used."""
 
@@ -112,7 +112,12 @@ def fuki(ctx: click.Context, plugin: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Run the command line; whatever a user can cause ends in one clear error and its exit code."""
+    """Run the command line of this process."""
+    serve(sys.argv[1:])
+
+
+def serve(arguments: Sequence[str]) -> NoReturn:
+    """Run a command line, and end; whatever a user can cause ends in one clear error and its exit code."""
     streams.prepare()
     if not (sys.warnoptions or os.environ.get("FUKI_DEBUG")):
         # What Python and libraries warn of is for their programmers: odd certificates, mostly.
@@ -120,7 +125,7 @@ def main() -> None:
     # Turned into an exception, so that scratch files are cleaned up.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str]) -> int:

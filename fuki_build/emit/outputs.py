@@ -40,6 +40,8 @@ def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = Non
     the image. Raises `RecipeError`.
     """
     tables = [(data, f"fuki.output[{i}]") for i, data in enumerate(plan.loaded.recipe.output or _DEFAULT)]
+    if _is_beside(plan) and not any(data.get("format") == "uki" for data, _ in tables):
+        tables.insert(0, ({"format": "uki"}, _FROM_COMMAND_LINE))
     image = path or _image_path(plan, tables)
     if only:
         tables = [(data, where) for data, where in tables if data.get("format") in only]
@@ -59,13 +61,20 @@ def _image_path(plan: Plan, tables: Sequence[tuple[dict[str, Any], str]]) -> Pat
     return plan.loaded.directory / (paths[0] if paths else f"{stem}.efi")
 
 
+def _is_beside(plan: Plan) -> bool:
+    """Whether the recipe adds to what a caller builds: the image is always written, and everything else beside it."""
+    return plan.loaded.caller is not None and plan.loaded.caller.outputs_beside
+
+
 def _output(plan: Plan, data: dict[str, Any], where: str, image: Path) -> Output:
     key_place = where if where == _FROM_COMMAND_LINE else None
     output = read_plugin_table(data, "format", OutputTable, plan.host.output, where, key_place=key_place)
     table, kind = output.table, output.contribution.thing
 
     beside = image.with_name(image.name.removesuffix(".efi") + kind.suffix)
-    path = plan.loaded.directory / table.path if table.path else beside
+    # A recipe that adds to what a caller builds stands anywhere; what it writes belongs beside the image.
+    directory = image.parent if _is_beside(plan) else plan.loaded.directory
+    path = directory / table.path if table.path else beside
     return Output(
         format=kind(),
         contribution=output.contribution,

@@ -37,16 +37,14 @@ def resolve_contents(
 
     if kernel:
         add(".linux", kernel.content, contents.linux or "")
-    for name, key in ((".splash", "splash"), (".dtb", "dtb"), (".ucode", "ucode"), (".pcrpkey", "pcrpkey")):
+    for name, key in ((".splash", "splash"), (".dtb", "dtb"), (".ucode", "ucode")):
         value = getattr(contents, key)
         if value is not None:
             add(name, inputs.file(value, f"{where}.{key}"), value)
-    if contents.os_release is not None:
-        add(
-            ".osrel",
-            inputs.file_or_text(contents.os_release, f"{where}.os-release"),
-            _file(contents.os_release),
-        )
+    for name, key in ((".osrel", "os_release"), (".pcrpkey", "pcrpkey")):
+        value = getattr(contents, key)
+        if value is not None:
+            add(name, inputs.file_or_text(value, f"{where}.{key.replace('_', '-')}"), _file(value))
     if contents.cmdline is not None:
         add(".cmdline", _cmdline(contents, inputs, where), _text_file(contents.cmdline))
     add(".initrd", *_initrd(contents, inputs, where))
@@ -144,11 +142,20 @@ def sbat_lines(contents: ContentTable, default: str, inputs: Inputs, where: str)
     """The recipe's own SBAT components, or the default one."""
     place = f"{where}.sbat"
     if isinstance(contents.sbat, TextFile):
-        data = inputs.text(contents.sbat, place)
-    else:
-        data = "\n".join((sbat.HEADER, *(contents.sbat or (default,)))).encode()
-    with raised_as(RecipeError, place, of=FormatError):
-        lines = sbat.parse(data)
-    for problem in sbat.problems(sbat.decode(data)):
-        raise RecipeError(problem, where=place)
+        return _parse_sbat(inputs.text(contents.sbat, place), place)
+    lines: list[str] = []
+    for index, item in enumerate(contents.sbat or (default,)):
+        where_item = (
+            f"{place}[{index}]" if contents.sbat and any(isinstance(i, TextFile) for i in contents.sbat) else place
+        )
+        data = inputs.text(item, where_item)
+        lines += _parse_sbat(data if isinstance(item, TextFile) else f"{sbat.HEADER}\n".encode() + data, where_item)
+    return tuple(lines)
+
+
+def _parse_sbat(table: bytes, where: str) -> tuple[str, ...]:
+    with raised_as(RecipeError, where, of=FormatError):
+        lines = sbat.parse(table)
+    for problem in sbat.problems(sbat.decode(table)):
+        raise RecipeError(problem, where=where)
     return lines

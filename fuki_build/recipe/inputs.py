@@ -61,19 +61,22 @@ class Inputs(Struct):
         try:
             return Blob.of_file(path)
         except FukiError as error:
-            raise self._refuse(error, where) from error
+            raise self._refuse(error, where, path) from error
 
     def read(self, path: Path, where: str) -> bytes:
         """A small file's content."""
         try:
             data = Blob.of_file(path).read_small(_MAX_TEXT, str(path))
         except FukiError as error:
-            raise self._refuse(error, where) from error
+            raise self._refuse(error, where, path) from error
         self.note(path, where, hashlib.sha256(data).hexdigest())
         return data
 
-    def _refuse(self, error: FukiError, where: str) -> RecipeError:
-        hint = error.hint or "paths are relative to the recipe"
+    def _refuse(self, error: FukiError, where: str, path: Path) -> RecipeError:
+        directory = self.recipe.directory
+        below = path.is_relative_to(directory) if directory.is_absolute() else not path.is_absolute()
+        # What a caller gives is relative to the current directory, and absolute by now.
+        hint = error.hint or ("paths are relative to the recipe" if below or self.recipe.caller is None else None)
         return RecipeError(error.message, where=where, hint=hint)
 
     def file_or_text(self, value: str | InlineText, where: str) -> Blob:

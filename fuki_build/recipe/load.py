@@ -9,13 +9,16 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats import documents
-from fuki_build.image.blob import Blob
 from fuki_build.recipe import mkosi
+from fuki_build.recipe.budget import Budget
+from fuki_build.recipe.caller import Caller, merge
 from fuki_build.recipe.convert import convert
 from fuki_build.recipe.model import Recipe
 from fuki_build.recipe.text import new_budget, place_of, render_text, render_tree
 
 NAMES = ("fuki.toml", "mkosi.conf")
+_NAMES = ("name", "version", "variables")
+"""What texts of a recipe may use."""
 
 
 class LoadedRecipe(Struct, frozen=True):
@@ -25,6 +28,7 @@ class LoadedRecipe(Struct, frozen=True):
     directory: Path
     files: tuple[Path, ...]
     variables: Mapping[str, Any]
+    caller: Caller | None = None
 
 
 def find_recipe(path: Path | None) -> Path:
@@ -34,7 +38,7 @@ def find_recipe(path: Path | None) -> Path:
     directory = path or Path()
     for name in NAMES:
         candidate = directory / name
-        if candidate.is_file() and (name == "fuki.toml" or mkosi.has_section(_read(candidate))):
+        if candidate.is_file() and (name == "fuki.toml" or mkosi.find_sections(directory)):
             return candidate
     raise RecipeError(
         f"there is no recipe in {directory.resolve()}",
@@ -42,31 +46,28 @@ def find_recipe(path: Path | None) -> Path:
     )
 
 
-def load_recipe(path: Path | None = None) -> LoadedRecipe:
-    """Load a recipe from `fuki.toml`, or from the `[Fuki]` section of an `mkosi.conf`.
+def load_recipe(path: Path | None = None, caller: Caller | None = None) -> LoadedRecipe:
+    """Load a recipe from `fuki.toml`, or from the `[Fuki]` section of an `mkosi.conf`, with what a caller brings.
 
     Raises `RecipeError` with the place for everything that is wrong in it.
     """
     path = find_recipe(path)
     data, files = _load_mkosi(path) if path.suffix == ".conf" else (_load_toml(path), (path,))
     try:
-        recipe, variables = _build(data)
+        recipe, variables = _build(data, caller)
     except RecursionError:
         raise RecipeError("its tables are nested too deeply", where=str(path)) from None
-    return LoadedRecipe(recipe, path.parent, files, variables)
+    return LoadedRecipe(recipe, path.parent, files, variables, caller)
 
 
-def _read(path: Path) -> str:
-    with raised_as(RecipeError):
-        data = Blob.of_file(path).read_small(documents.MAX_TOML, f"the recipe {path}")
-    with raised_as(RecipeError, str(path), of=FormatError):
-        text = documents.decode_text(data)
-        documents.check_lines(text)
-    return text
+def recipe_of(caller: Caller) -> LoadedRecipe:
+    """What a caller brings, where there is no recipe; paths are relative to the current directory."""
+    recipe, variables = _build({}, caller)
+    return LoadedRecipe(recipe, Path(), (), variables, caller)
 
 
 def _load_toml(path: Path) -> dict[str, Any]:
-    text = _read(path)
+    text = mkosi.read_text(path)
     with raised_as(RecipeError, str(path), of=FormatError):
         document = documents.decode_toml(text)
     others = sorted(set(document) - {"fuki"})
@@ -81,31 +82,34 @@ def _load_toml(path: Path) -> dict[str, Any]:
 
 
 def _load_mkosi(path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
-    section = mkosi.parse(_read(path), str(path))
-    if section.recipe is None:
-        return mkosi.merge({}, section), (path,)
-    other = path.parent / section.recipe
-    if other.parent.resolve() != path.parent.resolve():
-        raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{path}: Recipe=")
-    return mkosi.merge(_load_toml(other), section), (path, other)
+    """The sections of a project: of mkosi.conf, and of what mkosi reads after it; or that of another file alone."""
+    files = mkosi.find_sections(path.parent) if path.name == "mkosi.conf" else ()
+    data: dict[str, Any] = {}
+    read: list[Path] = []
+    for file in files or (path,):
+        section = mkosi.parse(mkosi.read_text(file), str(file))
+        read.append(file)
+        if section.recipe is not None:
+            other = path.parent / section.recipe
+            if other.parent.resolve() != path.parent.resolve():
+                raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{file}: Recipe=")
+            read.append(other)
+            data = merge(_load_toml(other), Caller(data)) if data else _load_toml(other)
+        data = mkosi.merge(data, section)
+    return data, tuple(read)
 
 
-def _build(data: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
-    """Render the texts, those that others may use first, then convert."""
-    env = {}
-    for index, name in enumerate(_strings(data.get("environment", []))):
-        if name not in os.environ:
-            raise RecipeError(f"the environment has no {name}", where=f"fuki.environment[{index}]")
-        env[name] = os.environ[name]
-    variables: dict[str, Any] = {"env": env}
+def _build(data: dict[str, Any], caller: Caller | None = None) -> tuple[Recipe, dict[str, Any]]:
+    """Render the texts, those that others may use first, then convert.
+
+    A caller's variables and version are there for them; the caller's own texts are not rendered.
+    """
+    if caller is not None:
+        data = merge(data, caller.only(_NAMES))
+    given = caller.tables.get("variables", {}) if caller is not None else {}
+    variables: dict[str, Any] = {"env": _environment(data)}
     budget = new_budget()
-    own = data.get("variables", {})
-    if isinstance(own, dict):
-        for key, value in own.items():
-            where = place_of("fuki.variables", key)
-            if not isinstance(value, str):
-                raise RecipeError("expected a string", where=where, hint="put quotes around it")
-            variables[key] = render_text(value, variables, where, budget)
+    _add_variables(variables, data.get("variables", {}), given, budget)
     for key in ("version", "name"):
         if isinstance(data.get(key, ""), str):
             variables[key] = render_text(data.get(key, ""), variables, f"fuki.{key}", budget)
@@ -115,7 +119,28 @@ def _build(data: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
     for key in ("name", "version"):
         if key in kept and isinstance(kept[key], str):
             rendered[key] = variables[key]
+    if caller is not None:
+        rendered = merge(rendered, caller)
     return convert(rendered, Recipe, "fuki"), variables
+
+
+def _environment(data: Mapping[str, Any]) -> dict[str, str]:
+    env = {}
+    for index, name in enumerate(_strings(data.get("environment", []))):
+        if name not in os.environ:
+            raise RecipeError(f"the environment has no {name}", where=f"fuki.environment[{index}]")
+        env[name] = os.environ[name]
+    return env
+
+
+def _add_variables(variables: dict[str, Any], own: object, given: Mapping[str, str], budget: Budget) -> None:
+    if not isinstance(own, dict):
+        return
+    for key, value in own.items():
+        where = place_of("fuki.variables", key)
+        if not isinstance(value, str):
+            raise RecipeError("expected a string", where=where, hint="put quotes around it")
+        variables[key] = value if key in given else render_text(value, variables, where, budget)
 
 
 def _strings(data: object) -> list[str]:

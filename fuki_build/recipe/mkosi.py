@@ -9,6 +9,7 @@ What is longer goes into a fuki.toml beside it, named by `Recipe=`, over which t
 import re
 import shlex
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError, RecipeError, did_you_mean, raised_as
 from fuki_build.formats import documents
+from fuki_build.image.blob import Blob
 from fuki_build.recipe.model import (
     AddonTable,
     ExpectTable,
@@ -29,6 +31,9 @@ from fuki_build.recipe.model import (
 )
 
 SECTION = "Fuki"
+TREE = "mkosi.fuki"
+"""Directory in an mkosi project with the program that mkosi calls in the place of ukify."""
+_CONDITIONS = frozenset(("Match", "TriggerMatch"))
 _NUMBER = re.compile(r"[0-9]{1,20}|0x[0-9A-Fa-f]{1,16}")
 _HEADER = re.compile(r"\[(.+)\]\s*(#.*)?")
 _ARRAYS: dict[str, type[msgspec.Struct]] = {
@@ -55,6 +60,22 @@ def has_section(text: str) -> bool:
     return any(header[1] == SECTION for line in text.splitlines() if (header := _HEADER.fullmatch(line)))
 
 
+def find_sections(directory: Path) -> tuple[Path, ...]:
+    """The files of an mkosi project that have the section, in mkosi's order: mkosi.conf, then mkosi.conf.d/*.conf."""
+    paths = [directory / "mkosi.conf", *sorted((directory / "mkosi.conf.d").glob("*.conf"))]
+    return tuple(path for path in paths if path.is_file() and has_section(read_text(path)))
+
+
+def read_text(path: Path) -> str:
+    """A recipe's text. Raises `RecipeError` for one that is too large, or is none."""
+    with raised_as(RecipeError):
+        data = Blob.of_file(path).read_small(documents.MAX_TOML, f"the recipe {path}")
+    with raised_as(RecipeError, str(path), of=FormatError):
+        text = documents.decode_text(data)
+        documents.check_lines(text)
+    return text
+
+
 def _camel(key: str) -> str:
     return "".join(word.capitalize() for word in key.split("-"))
 
@@ -68,6 +89,12 @@ def parse(text: str, file: str) -> MkosiSection:
     top, image = _fields(Recipe), _fields(ImageTable)
     del top["Image"]
     section = MkosiSection()
+    condition = next(
+        (h[1] for line in text.splitlines() if (h := _HEADER.fullmatch(line)) and h[1] in _CONDITIONS), None
+    )
+    if condition is not None and has_section(text):
+        hint = f"put [{SECTION}] into a file without conditions; what it says holds for every image of the project"
+        raise RecipeError(f"[{SECTION}] cannot depend on [{condition}]", where=file, hint=hint)
     for number, key, value in _assignments(text, file):
         where = f"{file}:{number}: {key}="
         if len(value) > documents.MAX_LINE:

@@ -1,7 +1,7 @@
 """The recipe as typed tables. Field names are the recipe's keys, in kebab-case there."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -71,9 +71,12 @@ class ContentTable(Table, frozen=True):
     uname: Annotated[
         str | None, Meta(description="kernel release; by default read from the kernel, '' leaves it out")
     ] = None
-    pcrpkey: Annotated[str | None, Meta(description="public key of PCR policies, PEM")] = None
+    pcrpkey: Annotated[
+        str | InlineText | None, Meta(description="public key of PCR policies, PEM, or { text = … }")
+    ] = None
     sbat: Annotated[
-        tuple[str, ...] | TextFile, Meta(description="SBAT components, a line each; by default that of UKIs")
+        tuple[str | TextFile, ...] | TextFile,
+        Meta(description="SBAT components, a line or a { file = … } each; by default that of UKIs"),
     ] = ()
     sections: Annotated[
         dict[SectionName, str | InlineText],
@@ -216,7 +219,10 @@ class SignTable(Table, frozen=True):
         bool, Meta(description="whether the signature tells a time, which is SOURCE_DATE_EPOCH")
     ] = False
     timestamp: Annotated[str | None, Meta(description="URL of a timestamp authority (RFC 3161) to ask")] = None
-    sign_kernel: Annotated[bool, Meta(description="whether to sign kernels, too, that are not signed")] = False
+    sign_kernel: Annotated[
+        bool | Literal["always"],
+        Meta(description="whether to sign kernels, too, that are not signed; 'always': those that are, as well"),
+    ] = False
 
 
 class PcrPolicyTable(Table, frozen=True):
@@ -232,6 +238,13 @@ class PcrPolicyTable(Table, frozen=True):
     banks: Annotated[tuple[str, ...], Meta(description="banks to sign for: sha1, sha256, sha384, sha512")] = ("sha256",)
     profiles: Annotated[tuple[str, ...], Meta(description="ids of profiles to sign for; by default all")] = ()
     reference: Annotated[str | None, Meta(description="policy reference to bind the policies to")] = None
+    all_selections: Annotated[
+        bool,
+        Meta(
+            description="whether to sign for every firmware and devicetree that machines may select, and for none; "
+            "false: for each devicetree, but as if no firmware matched, as ukify does"
+        ),
+    ] = True
 
 
 Sign = dict[str, Any] | tuple[dict[str, Any], ...]

@@ -41,6 +41,7 @@ def _resolve(
         banks=check_banks(table.banks, f"{where}.banks"),
         profiles=_profiles(table, recipe, where),
         reference=table.reference,
+        all_selections=table.all_selections,
     )
     for key, values in (("phases", request.phases), ("banks", request.banks)):
         if not values:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fuki_build.errors import FormatError, FukiError, RecipeError, raised_as
 from fuki_build.formats.pe.pe import CoffMachine
@@ -15,13 +16,15 @@ from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.kernel import Kernel
-from fuki_build.image.section import ADDON_PAYLOAD, Section
+from fuki_build.image.section import ADDON_PAYLOAD, MATCHED, Section
 from fuki_build.image.stub import Stub
+from fuki_build.recipe.caller import Caller, Product
 from fuki_build.recipe.contents import ResolvedContents, resolve_contents, sbat_lines
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
 from fuki_build.recipe.hand_over import hand_over_program
 from fuki_build.recipe.inputs import Inputs
+from fuki_build.recipe.joined import join_sections
 from fuki_build.recipe.launch import LaunchRequest, resolve_launch
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.model import AddonTable, ImageTable, ProfileTable
@@ -62,6 +65,9 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
     signers = () if unsigned else resolve_signers(loaded.recipe.sign, host, "fuki.sign")
     kernels = KernelSigning(tuple(signer for signer in signers if signer.sign_kernel), signing)
     policies = resolve_policies(loaded.recipe, host, signing)
+    if loaded.caller is not None and loaded.caller.product is not Product.UKI:
+        part = _resolve_part(loaded, loaded.caller, host, inputs)
+        return Resolved(uki=part, addons=(), inputs=inputs, firmware_origins={}, signers=signers)
     uki, firmware = _resolve_uki(loaded, host, inputs, kernels, policies)
     addons = tuple(
         _resolve_addon(addon, uki.machine, inputs, f"fuki.addon[{i}]") for i, addon in enumerate(loaded.recipe.addon)
@@ -101,7 +107,7 @@ def _resolve_uki(
     kernels_to_sign: KernelSigning,
     policies: Sequence["PolicyKey"],
 ) -> tuple[Image, list[FirmwareSet]]:
-    recipe = loaded.recipe
+    recipe, caller = loaded.recipe, loaded.caller or Caller()
     table = recipe.image
     if table.linux is None:
         raise RecipeError("the image has no kernel", where="fuki.image.linux", hint='add linux = "path/to/vmlinuz"')
@@ -109,7 +115,7 @@ def _resolve_uki(
     base = kernels_to_sign.reserve(resolve_contents(table, firmware[0], None, inputs, "fuki.image"), None)
     stub = find_stub(table, base.kernel, inputs)
     sections = [
-        *with_public_key(base.sections, policies),
+        *with_sections(with_public_key(base.sections, policies), caller),
         _uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image"),
     ]
     if recipe.hand_over is not None:
@@ -117,11 +123,12 @@ def _resolve_uki(
     kernels = [base.kernel] if base.kernel else []
     if recipe.profile:
         _check_profile_ids(table, recipe.profile)
-        sections.append(_profile_section(table.id, table.title, 0, "fuki.image"))
+        sections.append(_base_profile(table, caller))
     for number, profile in enumerate(recipe.profile, 1):
         where = f"fuki.profile[{number - 1}]"
         firmware.append(resolve_firmware(profile.firmware, number, inputs, host, f"{where}.firmware"))
-        own = kernels_to_sign.reserve(_resolve_profile(profile, firmware[-1], number, inputs, where), number)
+        own = _resolve_profile(profile, firmware[-1], number, inputs, where)
+        own = kernels_to_sign.reserve(join_sections(own, caller.joined_sections(profile.id), number, where), number)
         sections += own.sections
         if profile.sbat:
             sections.append(_uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))
@@ -136,6 +143,42 @@ def _resolve_uki(
         kernels=tuple(kernels),
     )
     return image, firmware
+
+
+def with_sections(sections: Sequence[Section], caller: Caller) -> list[Section]:
+    """Sections of an image with those that a caller names; `RecipeError` where there is one already."""
+    merged = list(sections)
+    for section in caller.sections:
+        if section.name not in MATCHED and any(section.name == other.name for other in merged):
+            raise RecipeError(f"there is a section {section.name} already", where=caller.place)
+        merged.append(section)
+    return merged
+
+
+def _base_profile(table: ImageTable, caller: Caller) -> Section:
+    if caller.profile is not None:
+        return Section(".profile", Blob.of_bytes(caller.profile), "command line", 0)
+    return _profile_section(table.id, table.title, 0, "fuki.image")
+
+
+def _resolve_part(loaded: LoadedRecipe, caller: Caller, host: PluginHost, inputs: Inputs) -> Image:
+    """What a caller asks for that is no UKI: an addon, or a profile that is to be joined to one."""
+    table = loaded.recipe.image
+    firmware = resolve_firmware(loaded.recipe.firmware, None, inputs, host, "fuki.firmware")
+    slice_ = resolve_contents(table, firmware, None, inputs, "fuki.image")
+    sections = with_sections(slice_.sections, caller)
+    kernels = (slice_.kernel,) if slice_.kernel else ()
+    stub = find_stub(table, slice_.kernel, inputs, program=None if slice_.kernel else "systemd-addon")
+    if caller.product is Product.PROFILE:
+        sections = [replace(section, profile=0) for section in (_base_profile(table, caller), *sections)]
+    else:
+        lines = sbat_lines(table, sbat.ADDON_COMPONENT, inputs, "fuki.image")
+        sections.append(Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe"))
+    kind = ImageKind.UKI if slice_.kernel else ImageKind.ADDON
+    machine = CoffMachine(stub.headers.coff.machine)
+    return Image(
+        kind=kind, name=loaded.recipe.name, machine=machine, stub=stub, sections=tuple(sections), kernels=kernels
+    )
 
 
 def _resolve_profile(

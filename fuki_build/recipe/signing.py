@@ -52,7 +52,7 @@ def _refuse_undone(table: SignTable, name: str, where: str) -> None:
 
 
 class KernelSigning:
-    """Reserves the signatures of kernels that have none; one that is signed stays as it is."""
+    """Reserves the signatures of kernels; one that is signed stays as it is, unless the recipe says always."""
 
     def __init__(self, requests: tuple[SignRequest, ...], context: SigningContext) -> None:
         self._requests = requests
@@ -62,11 +62,14 @@ class KernelSigning:
     def reserve(self, contents: ResolvedContents, profile: int | None) -> ResolvedContents:
         """The contents of a profile, or of the base, with the kernel as it will be, as far as that is known now."""
         kernel = contents.kernel
-        if not self._requests or kernel is None or kernel.headers is None or kernel.signed:
+        if kernel is None or kernel.headers is None:
+            return contents
+        requests = tuple(r for r in self._requests if r.sign_kernel == "always" or not kernel.signed)
+        if not requests:
             return contents
         from fuki_build.signing.authenticode.kernel import reserve  # noqa: PLC0415 - cryptography is slow to load
 
-        reservation = reserve(read_layout(kernel.content, kernel.path), profile, self._requests, self._context)
+        reservation = reserve(read_layout(kernel.content, kernel.path), profile, requests, self._context)
         self.reservations.append(reservation)
         sections = tuple(
             replace(section, content=reservation.content) if section.name == ".linux" else section

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -31,7 +31,7 @@ class SignRequest(Struct, frozen=True):
     digest: DigestAlgorithm = DigestAlgorithm.SHA256
     signing_time: bool = False
     timestamp: str | None = None
-    sign_kernel: bool = False
+    sign_kernel: bool | Literal["always"] = False
 
 
 class Signer(Struct, frozen=True):

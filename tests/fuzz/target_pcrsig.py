@@ -9,7 +9,7 @@ from fuki_build.formats.uki.pcrsig import PolicySignature
 def seeds() -> Iterator[bytes]:
     entry = PolicySignature(pcrs=(11,), pkfp="00" * 32, pol="11" * 32, ref="initrd", sig="c2ln")
     yield pcrsig.encode({"sha256": (entry,)}, 400)
-    yield pcrsig.encode({"sha1": (PolicySignature((11,), "00", "11", tbs="22"),), "sha512": ()})
+    yield pcrsig.encode({"sha1": (PolicySignature(pcrs=(11,), pkfp="00", pol="11", tbs="22"),), "sha512": ()})
     yield b"{}\0\0"
 
 

@@ -48,7 +48,7 @@ FIRM = prediction(b"\2", firmware="ovmf")
 def entry(of: Prediction, phase: tuple[str, ...], key: str = KEY, pcrs: tuple[int, ...] = (11,)) -> PolicySignature:
     value = of.value(11, "sha256", phase)
     assert value is not None
-    return PolicySignature(pcrs, key, policy_pcr({11: value}, "sha256").hex())
+    return PolicySignature(pcrs=pcrs, pkfp=key, pol=policy_pcr({11: value}, "sha256").hex())
 
 
 def covered(entries: list[PolicySignature], *predictions: Prediction) -> Coverage:
@@ -69,7 +69,7 @@ class TestPlaces:
 
     def test_hex_is_read_in_either_case(self):
         made = entry(PLAIN, INITRD)
-        (held,) = covered([PolicySignature((11,), "AA", made.pol.upper())], PLAIN).held
+        (held,) = covered([PolicySignature(pcrs=(11,), pkfp="AA", pol=made.pol.upper())], PLAIN).held
         assert (held.key, held.places) == ("aa", (PolicyScope(0, INITRD),))
 
     def test_one_for_the_time_before_any_phase_is_recognised(self):

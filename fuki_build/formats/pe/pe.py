@@ -137,12 +137,21 @@ class PeHeaders(msgspec.Struct, frozen=True):
         return self.optional_offset + _CHECKSUM_OFFSET
 
     @property
+    def size_of_image_offset(self) -> int:
+        # SizeOfImage and SizeOfHeaders stand before the checksum.
+        return self.checksum_offset - 8
+
+    @property
     def directories_offset(self) -> int:
         return self.optional_offset + _optional_struct(self.optional.magic).size
 
     @property
     def section_table_offset(self) -> int:
         return self.optional_offset + self.coff.size_of_optional_header
+
+    def virtual_size_offset(self, index: int) -> int:
+        """Where the file has the VirtualSize of a section's header."""
+        return self.section_table_offset + index * _SECTION.size + 8
 
     @property
     def security(self) -> Directory:

@@ -5,6 +5,7 @@ of the policy reference if there is one (TCG, "TPM 2.0 Library", part 3, 23.16; 
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -23,7 +24,7 @@ _PADDING = b" \t\r\n\0"
 Hex = Annotated[str, Meta(pattern="^(?:[0-9a-fA-F]{2})+$")]
 
 
-class PolicySignature(Struct, frozen=True, omit_defaults=True):
+class PolicySignature(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One entry, in hex: `pkfp` is the SHA-256 of the key's RSAPublicKey in DER, `pol` the policy digest.
 
     `sig` is the signature in base64; until it exists, `tbs` has the data to be signed, in hex.
@@ -31,10 +32,10 @@ class PolicySignature(Struct, frozen=True, omit_defaults=True):
 
     pcrs: tuple[int, ...]
     pkfp: Hex
-    pol: Hex
     ref: str | None = None
-    sig: str | None = None
+    pol: Hex
     tbs: Hex | None = None
+    sig: str | None = None
 
     @property
     def message(self) -> bytes:
@@ -60,8 +61,11 @@ def group(entries: Iterable[tuple[str, PolicySignature]]) -> Signatures:
 
 
 def encode(signatures: Signatures, size: int | None = None) -> bytes:
-    """The section's content, padded with spaces to `size` bytes. Raises `FormatError` where it does not fit."""
-    data = msgspec.json.encode(signatures)
+    """The section's content, padded with spaces to `size` bytes. Raises `FormatError` where it does not fit.
+
+    Separators are those of ukify, so that the same policies are the same bytes.
+    """
+    data = json.dumps(msgspec.to_builtins(signatures)).encode()
     if size is not None and len(data) > size:
         raise FormatError(f"the policies have {len(data)} bytes, there is room for {size}")
     return data.ljust(size or 0, b" ")

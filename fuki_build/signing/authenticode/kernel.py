@@ -11,7 +11,7 @@ from fuki_build.hooks.signers import KeySigner, SigningContext
 from fuki_build.image.assemble import Assembly, assemble, blob_digest
 from fuki_build.image.blob import Blob
 from fuki_build.image.layout import Layout
-from fuki_build.image.signatures import signed_content
+from fuki_build.image.signatures import kept_table, signed_content
 from fuki_build.signing.authenticode.sign import sign, signing_time, to_sign
 from fuki_build.signing.request import Signer, Signers, SignRequest, errors_at
 
@@ -20,7 +20,8 @@ class KernelReservation(Struct, frozen=True, kw_only=True):
     """A kernel that is to be signed: what was read of it, and what stands for it until then.
 
     `profile` is that of its section; `sha256` is the file's as it is; `sizes` are those of the certificate table's
-    entries, in bytes, in the order of `requests`; `content` is the kernel with zeros for them.
+    entries, in bytes, in the order of `requests`; `content` is the kernel with zeros for them. `kept` are the entries
+    that it has already.
     """
 
     profile: int | None
@@ -30,6 +31,7 @@ class KernelReservation(Struct, frozen=True, kw_only=True):
     requests: tuple[SignRequest, ...]
     sizes: tuple[int, ...]
     content: Blob
+    kept: bytes = b""
 
 
 def reserve(
@@ -42,7 +44,8 @@ def reserve(
     assembly = assemble(layout, algorithms={request.digest for request in requests})
     sha256 = blob_digest(layout.file or Blob()).hex()
     sizes = tuple(_entry_size(request, assembly, context) for request in requests)
-    content = signed_content(layout, bytes(sum(sizes)))
+    kept = kept_table(layout, replace=False)
+    content = signed_content(layout, kept + bytes(sum(sizes)))
     return KernelReservation(
         profile=profile,
         layout=layout,
@@ -51,6 +54,7 @@ def reserve(
         requests=tuple(requests),
         sizes=sizes,
         content=content,
+        kept=kept,
     )
 
 
@@ -86,7 +90,7 @@ def fill(reservation: KernelReservation, signers: Signers) -> Blob:
         _entry(signers.of(request), reservation.assembly, size)
         for request, size in zip(reservation.requests, reservation.sizes, strict=True)
     )
-    return signed_content(reservation.layout, table)
+    return signed_content(reservation.layout, reservation.kept + table)
 
 
 def _entry(signer: Signer, assembly: Assembly, size: int) -> bytes:

@@ -34,16 +34,27 @@ _DIGEST = "sha256"
 
 
 class PolicyRequest(Struct, frozen=True):
-    """One key's policies: for which phase paths (in words) and banks, and in which profiles (None: all)."""
+    """One key's policies: for which phase paths (in words) and banks, and in which profiles (None: all).
+
+    Without `all_selections` they are what ukify signs: for each devicetree, but as if no firmware matched.
+    """
 
     signer: SignRequest
     phases: tuple[tuple[str, ...], ...]
     banks: tuple[str, ...]
     profiles: tuple[int, ...] | None = None
     reference: str | None = None
+    all_selections: bool = True
 
     def covers(self, profile: int | None) -> bool:
         return self.profiles is None or profile in self.profiles
+
+    def chosen(self, possible: Sequence[Case]) -> Sequence[Case]:
+        """The cases to sign for."""
+        if self.all_selections:
+            return possible
+        plain = [case for case in possible if case.firmware is None]
+        return [case for case in plain if case.devicetree is not None] or plain
 
 
 class PolicyKey(Struct, frozen=True):
@@ -121,7 +132,7 @@ def _placeholders(keys: Sequence[PolicyKey], possible: Sequence[Case]) -> Iterat
     number = 0
     for key in keys:
         signature = base64.b64encode(bytes(key.signature_size)).decode()
-        for _case in possible:
+        for _case in key.request.chosen(possible):
             for bank in key.request.banks:
                 for _phase in key.request.phases:
                     number += 1
@@ -190,7 +201,7 @@ def policies(
 ) -> Iterator[tuple[str, bytes]]:
     """Each bank and policy digest that a request asks for, in these cases."""
     contents = SectionDigests(layout, assembly, request.banks)
-    for case in possible:
+    for case in request.chosen(possible):
         events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
         for bank in request.banks:
             start = replay(bank, (event.digests[bank] for event in events), bytes(BANKS[bank]))

@@ -105,8 +105,18 @@ def encode_private_key(key: _Key, passphrase: str | None) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
-def make_certificate(common_name: str, key: _Key, *, signs_code: bool) -> bytes:
+def make_signing_key(common_name: str, validity: tuple[datetime, datetime]) -> tuple[bytes, bytes]:
+    """A key that signs images, and its certificate, both in PEM. Raises as `make_certificate`."""
+    key = _MAKERS[KeyType.RSA_2048]()
+    certificate = make_certificate(common_name, key, signs_code=True, validity=validity)
+    return encode_private_key(key, None), x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)
+
+
+def make_certificate(
+    common_name: str, key: _Key, *, signs_code: bool, validity: tuple[datetime, datetime] | None = None
+) -> bytes:
     """A certificate in DER that signs itself. Raises `RecipeError` for a name that does not fit."""
+    start, end = validity or (NOT_BEFORE, NOT_AFTER)
     if not common_name.isprintable() or len(common_name.encode()) > MAX_COMMON_NAME:
         raise RecipeError(
             f"{common_name!r} is no name for a certificate", hint=f"it has {MAX_COMMON_NAME} bytes at most"
@@ -121,8 +131,8 @@ def make_certificate(common_name: str, key: _Key, *, signs_code: bool) -> bytes:
         .public_key(public)
         # At most 20 bytes, and positive (RFC 5280, section 4.1.2.2).
         .serial_number(int.from_bytes(hashlib.sha256(encoded).digest()[:20]) >> 1)
-        .not_valid_before(NOT_BEFORE)
-        .not_valid_after(NOT_AFTER)
+        .not_valid_before(start)
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_DIGITAL_SIGNATURE, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)

@@ -1,0 +1,1 @@
+"""fuki in the place of ukify inside other image builders."""

@@ -1,0 +1,113 @@
+"""A program named ukify that calls fuki, with the library that it needs in a directory beside it."""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from fuki_build.errors import RecipeError
+from fuki_build.hooks.host import installed
+from fuki_build.recipe.text import template_directory
+
+PROGRAM = "ukify"
+LIBRARY = "lib"
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+# What runs it may be older than what fuki needs, so it says so itself. It does nothing when it is only read.
+SOURCE = '''\
+#!/usr/bin/env python3
+"""Calls fuki in the place of ukify; written by 'fuki integrate'."""
+
+import os
+import sys
+
+
+def main():
+    directory = os.path.dirname(os.path.realpath(sys.argv[0]))
+    if sys.version_info[:2] != {version}:
+        found, wanted = (".".join(map(str, v)) for v in (sys.version_info[:2], {version}))
+        sys.exit(f"ukify: fuki's library is for Python {{wanted}}, this is {{found}}; run 'fuki integrate' with that")
+    sys.path.insert(0, os.path.join(directory, "{library}"))
+    os.environ["FUKI_DROP_IN"] = os.path.join(directory, "{program}")
+    sys.dont_write_bytecode = True
+    from fuki_build.cli.main import serve
+
+    serve(["ukify", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def write_drop_in(directory: Path, plugins: Iterable[str]) -> None:
+    """Write the program and its library into a directory, in place of what an earlier call wrote there.
+
+    The library is what this process runs from: it is for the same version of Python. Raises `RecipeError`.
+    """
+    directory.mkdir(exist_ok=True)
+    library = directory / LIBRARY
+    if library.exists():
+        shutil.rmtree(library)
+    library.mkdir()
+    for name in sorted(_distributions(plugins)):
+        _copy(metadata.distribution(name), library)
+    shutil.copytree(template_directory(), library / "fuki_build" / "templates", dirs_exist_ok=True)
+    program = directory / PROGRAM
+    version = tuple(sys.version_info[:2])
+    program.write_text(SOURCE.format(version=version, library=LIBRARY, program=PROGRAM))
+    program.chmod(0o755)
+
+
+def _distributions(plugins: Iterable[str]) -> set[str]:
+    """The distributions that fuki and these plugins are made of, with all that they need."""
+    points = installed()
+    names = ["fuki-build"]
+    for plugin in plugins:
+        if plugin not in points:
+            raise RecipeError(f"no plugin {plugin!r} is installed", where="fuki.plugins")
+        names += [point.dist.name for point in points[plugin] if point.dist is not None]
+    found: set[str] = set()
+    while names:
+        name = re.sub(r"[-_.]+", "-", names.pop()).lower()
+        if name not in found:
+            found.add(name)
+            names += list(_requirements(name))
+    return found
+
+
+def _requirements(name: str) -> Iterator[str]:
+    for text in metadata.requires(name) or ():
+        requirement, _, marker = text.partition(";")
+        match = _NAME.match(requirement)
+        # What an extra or another Python wants is not installed, unless something else wants it, too.
+        if match and "extra" not in marker and _is_installed(match[0]):
+            yield match[0]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _copy(distribution: metadata.Distribution, library: Path) -> None:
+    """The files of a distribution; of one that is installed from a checkout, its package."""
+    packages = False
+    for file in distribution.files or ():
+        if ".." in file.parts or "__pycache__" in file.parts or file.suffix == ".pth":
+            continue
+        packages |= file.suffix == ".py" and not file.name.startswith("__editable__")
+        target = library / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(str(file.locate()), target)
+    if not packages:
+        spec = find_spec(distribution.name.replace("-", "_"))
+        for location in (spec.submodule_search_locations or ()) if spec else ():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(location, library / Path(location).name, ignore=ignored, dirs_exist_ok=True)

@@ -1,0 +1,93 @@
+"""The verb build: a call's image, by the way of recipes."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from fuki_build import pipeline
+from fuki_build.errors import FukiError
+from fuki_build.hooks.records import Finding
+from fuki_build.recipe.caller import Product
+from fuki_build.recipe.load import load_recipe, recipe_of
+from fuki_build.ukify.call import Call
+from fuki_build.ukify.options import OPTIONS
+from fuki_build.ukify.registers import measured_text, policies_text
+from fuki_build.ukify.translate import caller_of
+
+_EXECUTABLE = 0o777
+"""Upstream makes signed images executable, as far as the umask lets it."""
+
+
+class Built(Struct, frozen=True):
+    """The files that a call wrote, and what goes to standard output."""
+
+    paths: tuple[Path, ...]
+    printed: str
+
+
+def build(
+    call: Call,
+    recipe: Path | None,
+    plugins: tuple[str, ...],
+    note: Callable[[str], None],
+    show: Callable[[Sequence[Finding]], None],
+) -> Built:
+    """Build the image of a call, with what a partial recipe adds. All files are written, or none.
+
+    Without a recipe, findings are only told: the caller asked for what ukify makes. A recipe's checks refuse.
+    Raises `FukiError`, with the option's name where one is what is wrong.
+    """
+    notes: list[str] = []
+    output = Path(call.one("output") or "")
+    try:
+        caller = caller_of(call, notes)
+        for text in notes:
+            note(text)
+        if caller.product is not Product.UKI:
+            # Addons, and profiles that are still to be joined, are as upstream's; the recipe is about the whole image.
+            recipe = None
+        if recipe is not None:
+            note(f"using the partial recipe {recipe}")
+        loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller)
+        with pipeline.plan(loaded, plugins, unsigned=bool(call.switch("policy_digest"))) as planned:
+            show(planned.findings)
+            result = pipeline.build(planned, output=output, refuse=recipe is not None)
+            show(result.build.findings[len(planned.findings) :])
+            if planned.resolved.signers:
+                _make_executable(output)
+            printed = "".join(_printed(call, output))
+    except FukiError as error:
+        raise _in_callers_terms(error, call) from error
+    return Built(tuple(artifact.path for artifact in result.artifacts), printed)
+
+
+def _make_executable(output: Path) -> None:
+    os.umask(umask := os.umask(0))
+    output.chmod(_EXECUTABLE & ~umask)
+
+
+def _printed(call: Call, output: Path) -> Iterator[str]:
+    if call.switch("measure"):
+        yield measured_text(call, output)
+    if call.switch("policy_digest"):
+        yield policies_text(output)
+
+
+def _in_callers_terms(error: FukiError, call: Call) -> FukiError:
+    """The error at the option that brought what is wrong, where one did."""
+    place = error.where or ""
+    for option in OPTIONS:
+        if option.place is None or not _below(place, option.place) or not getattr(call.options, option.attribute):
+            continue
+        error.where = option.flag
+    return error
+
+
+def _below(place: str, key: str) -> bool:
+    rest = place.removeprefix(key)
+    plain = place.startswith(key) and rest[:1] in {"", ".", "["}
+    # Tables of a list have a number behind the list's name.
+    table, _, last = key.rpartition(".")
+    return plain or (place.startswith(f"{table}[") and place.rpartition("].")[2].partition("[")[0] == last)

@@ -1,0 +1,115 @@
+"""ukify.conf: found where ukify 262.1 looks for it, and put below the command line's options."""
+
+import argparse
+import configparser
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.formats import documents
+from fuki_build.image.blob import Blob
+from fuki_build.ukify.options import CONFIGURED, OPTIONS, Kind, Option
+
+DIRECTORIES = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
+NAME = "ukify.conf"
+_TRUE = frozenset(("1", "true", "yes", "y", "t", "on"))
+_FALSE = frozenset(("0", "false", "no", "n", "f", "off"))
+
+
+def find(given: str | None, directories: Sequence[str] = DIRECTORIES) -> Path | None:
+    """The file to read: the one that was named, else the first of the search path; None where there is none."""
+    if given is not None:
+        return Path(given)
+    return next((path for directory in directories if (path := Path(directory, NAME)).is_file()), None)
+
+
+def apply(options: argparse.Namespace, path: Path) -> Iterator[str]:
+    """Put a file's settings below those of the command line; yields the settings that are not known.
+
+    Raises `RecipeError` naming the file, and the section and key where that is what is wrong.
+    """
+    groups: list[int | str] = list(range(len(options.pcr_private_key or ())))
+    for title, section in _read(path).items():
+        name, colon, group = title.partition(":")
+        if colon and (not name or not group or ":" in group):
+            raise RecipeError(
+                f"[{title}] is not the title of a section", where=str(path), hint="such as [PCRSignature:NAME]"
+            )
+        for key, value in section.items():
+            option = CONFIGURED.get((name + colon, key))
+            if option is None:
+                yield f"{path}: unknown setting [{name}{colon}] {key}="
+                continue
+            _set(options, option, _convert(option, value, f"{path}: [{title}] {key}="))
+            if option.kind is Kind.GROUPED:
+                _set_group(options, option, groups, group)
+
+
+def _read(path: Path) -> configparser.ConfigParser:
+    # The parser's own rules decide what is a comment, and where a value ends: they must be those of ukify.
+    parser = configparser.ConfigParser(
+        comment_prefixes="#",
+        inline_comment_prefixes="#",
+        delimiters="=",
+        empty_lines_in_values=False,
+        interpolation=None,
+        strict=False,
+    )
+    parser.optionxform = str  # type: ignore[assignment,method-assign] # keys are told apart by case
+    with raised_as(RecipeError):
+        data = Blob.of_file(path).read_small(documents.MAX_TOML, str(path))
+    with raised_as(RecipeError, str(path), of=FormatError):
+        text = documents.decode_text(data)
+        documents.check_lines(text)
+    try:
+        parser.read_string(text, str(path))
+    except configparser.Error as error:
+        raise RecipeError(str(error).replace("\n", " "), where=str(path)) from None
+    return parser
+
+
+def _convert(option: Option, value: str, where: str) -> Any:  # noqa: ANN401 - as the option has it
+    if option.kind is Kind.SWITCH:
+        if value.lower() not in _TRUE | _FALSE:
+            raise RecipeError(f"{value!r} is neither yes nor no", where=where)
+        return value.lower() in _TRUE
+    if option.kind is Kind.WORDS:
+        return value.split()
+    try:
+        return option.convert(value)
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise RecipeError(str(error), where=where) from None
+
+
+def _set(options: argparse.Namespace, option: Option, value: Any) -> None:  # noqa: ANN401 - as the option has it
+    old = getattr(options, option.attribute)
+    if option.kind in {Kind.MANY, Kind.WORDS}:
+        value = [*(value if isinstance(value, list) else [value]), *(old or [])]
+    elif option.kind is Kind.GROUPED:
+        value = [*(old or []), value]
+    elif old is not None and not option.overrides:
+        return
+    setattr(options, option.attribute, value)
+
+
+def _set_group(options: argparse.Namespace, option: Option, groups: list[int | str], group: str) -> None:
+    """Leave the place of each group free that has no such setting before this one."""
+    if group not in groups:
+        groups.append(group)
+    values = getattr(options, option.attribute)
+    free = groups.index(group) - (len(values) - 1)
+    values[-1:-1] = [None] * max(0, free)
+
+
+def example() -> str:
+    """A configuration with every setting, for the help."""
+    lines: list[str] = []
+    for title in ("UKI", "PCRSignature:"):
+        lines.append(f"  [{title}{'NAME' if title.endswith(':') else ''}]")
+        lines += [
+            f"  {option.key} = {'|'.join(option.choices) or option.metavar or 'yes|no'}"
+            for option in OPTIONS
+            if option.key and option.section == title
+        ]
+    return "\n".join(lines)

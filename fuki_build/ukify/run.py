@@ -1,0 +1,72 @@
+"""Run one call of ukify: every verb, and how it ends."""
+
+import pprint
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fuki_build.errors import FukiError
+from fuki_build.hooks.records import Finding, Severity
+from fuki_build.ukify.call import Call, read_call
+from fuki_build.ukify.partial import find_partial
+
+
+class CallError(FukiError):
+    """A call that cannot be done. Like upstream's, all of them end with 1; mistakes in the command line with 2."""
+
+
+def run(
+    arguments: Sequence[str],
+    plugins: tuple[str, ...] = (),
+    *,
+    note: Callable[[str], None],
+    show: Callable[[Sequence[Finding]], None],
+    drop_in: Path | None = None,
+) -> str:
+    """Run a call; returns what belongs on standard output, and nothing else does.
+
+    `note` and `show` tell people what happens. `drop_in` is the program that was called in place of ukify. Raises
+    `click.UsageError` and `CallError`.
+    """
+    try:
+        call = read_call(arguments)
+        for text in call.notes:
+            note(text)
+        return _run(call, plugins, note, show, drop_in)
+    except FukiError as error:
+        raise CallError(error.message, where=error.where, hint=error.hint) from error
+
+
+def _run(
+    call: Call,
+    plugins: tuple[str, ...],
+    note: Callable[[str], None],
+    show: Callable[[Sequence[Finding]], None],
+    drop_in: Path | None,
+) -> str:
+    if call.switch("summary"):
+        return pprint.pformat(call.summary) + "\n"
+    if call.verb == "inspect":
+        from fuki_build.ukify.inspecting import inspected  # noqa: PLC0415 - only what a verb needs is loaded
+
+        return "".join(inspected(call, note))
+    if call.verb == "genkey":
+        from fuki_build.ukify.genkey import write_keys  # noqa: PLC0415
+
+        for path in write_keys(call):
+            note(f"wrote {path}")
+        return ""
+    if call.one("pcrsig"):
+        from fuki_build.ukify.signatures import join_signatures  # noqa: PLC0415
+
+        for text in join_signatures(call, plugins):
+            note(text)
+        return ""
+    from fuki_build.ukify.build import build  # noqa: PLC0415
+
+    recipe = find_partial(drop_in)
+    built = build(
+        call, recipe, plugins, note, lambda found: show([f for f in found if f.severity is not Severity.NOTE])
+    )
+    for path in built.paths:
+        note(f"wrote {path}")
+    return built.printed
