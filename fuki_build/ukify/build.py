@@ -11,7 +11,7 @@ from fuki_build.errors import FukiError
 from fuki_build.hooks.records import Finding
 from fuki_build.recipe.caller import Product
 from fuki_build.recipe.load import load_recipe, recipe_of
-from fuki_build.ukify.call import Call
+from fuki_build.ukify.call import UkifyCall
 from fuki_build.ukify.options import OPTIONS
 from fuki_build.ukify.registers import measured_text, policies_text
 from fuki_build.ukify.translate import caller_of
@@ -28,7 +28,7 @@ class Built(Struct, frozen=True):
 
 
 def build(
-    call: Call,
+    call: UkifyCall,
     recipe: Path | None,
     plugins: tuple[str, ...],
     note: Callable[[str], None],
@@ -68,14 +68,14 @@ def _make_executable(output: Path) -> None:
     output.chmod(_EXECUTABLE & ~umask)
 
 
-def _printed(call: Call, output: Path) -> Iterator[str]:
+def _printed(call: UkifyCall, output: Path) -> Iterator[str]:
     if call.switch("measure"):
         yield measured_text(call, output)
     if call.switch("policy_digest"):
         yield policies_text(output)
 
 
-def _in_callers_terms(error: FukiError, call: Call) -> FukiError:
+def _in_callers_terms(error: FukiError, call: UkifyCall) -> FukiError:
     """The error at the option that brought what is wrong, where one did."""
     place = error.where or ""
     for option in OPTIONS:

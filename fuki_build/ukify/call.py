@@ -30,7 +30,7 @@ class PolicyGroup(Struct, frozen=True):
     reference: str | None
 
 
-class Call(Struct, frozen=True):
+class UkifyCall(Struct, frozen=True):
     """The verb, its files, and the options as they were given; `notes` are for people."""
 
     verb: str
@@ -93,7 +93,7 @@ def host_architecture() -> str:
     return "ia32" if machine.startswith("i") else machine
 
 
-def read_call(arguments: Sequence[str]) -> Call:
+def read_call(arguments: Sequence[str]) -> UkifyCall:
     """The call that a command line makes. Raises `click.UsageError` and `RecipeError`."""
     options = parse(arguments)
     notes = []
@@ -107,7 +107,7 @@ def read_call(arguments: Sequence[str]) -> Call:
     _check_join(options)
     if verb == "build" and options.output is None:
         options.output = _default_output(options)
-    return Call(verb, files, options, tuple(notes))
+    return UkifyCall(verb, files, options, tuple(notes))
 
 
 def _verb(options: argparse.Namespace, notes: list[str]) -> tuple[str, tuple[str, ...]]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from fuki_build.errors import RecipeError
 from fuki_build.image.output_file import OutputFile
-from fuki_build.ukify.call import Call
+from fuki_build.ukify.call import UkifyCall
 
 _NAME_SIZE = 64
 """Bytes of a common name, at most (RFC 5280, ub-common-name)."""
 _KEY_MODE, _FILE_MODE = 0o600, 0o666
 
 
-def write_keys(call: Call) -> Sequence[Path]:
+def write_keys(call: UkifyCall) -> Sequence[Path]:
     """Make the keys that the call names, and write all of them or, where a path is taken, none. Raises `FukiError`."""
     files = [*_secure_boot(call), *_policies(call)]
     if not files:
@@ -33,7 +33,7 @@ def write_keys(call: Call) -> Sequence[Path]:
     return paths
 
 
-def _secure_boot(call: Call) -> list[tuple[Path, bytes, int]]:
+def _secure_boot(call: UkifyCall) -> list[tuple[Path, bytes, int]]:
     key, certificate = call.one("secureboot_private_key"), call.one("secureboot_certificate")
     if key is None or certificate is None:
         return []
@@ -51,7 +51,7 @@ def _secure_boot(call: Call) -> list[tuple[Path, bytes, int]]:
     return [(Path(key), private, _KEY_MODE), (Path(certificate), public, _FILE_MODE)]
 
 
-def _common_name(call: Call) -> str:
+def _common_name(call: UkifyCall) -> str:
     option = "--secureboot-certificate-common-name"
     name = call.one("secureboot_certificate_common_name")
     if name is None:
@@ -68,7 +68,7 @@ def _common_name(call: Call) -> str:
     return name
 
 
-def _policies(call: Call) -> list[tuple[Path, bytes, int]]:
+def _policies(call: UkifyCall) -> list[tuple[Path, bytes, int]]:
     files = []
     for group in call.policy_groups:
         from fuki_build.signing.secure_boot.keys import KeyType, make_pcr_key  # noqa: PLC0415 - as above

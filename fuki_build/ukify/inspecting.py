@@ -16,7 +16,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.section import MATCHED, Section
-from fuki_build.ukify.call import Call
+from fuki_build.ukify.call import UkifyCall
 
 _MAX_TEXT = 16 * 1024 * 1024
 _TEXTS = (".cmdline", ".osrel", ".uname", ".pcrpkey", ".pcrsig", ".sbat", ".profile")
@@ -29,7 +29,7 @@ class _Wanted(Struct, frozen=True):
     path: Path | None
 
 
-def inspected(call: Call, note: Callable[[str], None]) -> Iterator[str]:
+def inspected(call: UkifyCall, note: Callable[[str], None]) -> Iterator[str]:
     """What standard output gets, file by file. Raises `RecipeError`, and `FukiError` for what is no image."""
     wanted = {}
     for text in call.many("section"):
@@ -41,7 +41,9 @@ def inspected(call: Call, note: Callable[[str], None]) -> Iterator[str]:
         yield from _inspect_file(Path(file), call, wanted, note)
 
 
-def _inspect_file(file: Path, call: Call, wanted: dict[str, _Wanted], note: Callable[[str], None]) -> Iterator[str]:
+def _inspect_file(
+    file: Path, call: UkifyCall, wanted: dict[str, _Wanted], note: Callable[[str], None]
+) -> Iterator[str]:
     form = call.one("json")
     base: dict[str, Any] = {}
     profiles: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ from fuki_build.errors import FormatError, RecipeError, SigningError, located, r
 from fuki_build.image.blob import Blob
 from fuki_build.measure.registers import BANKS
 from fuki_build.recipe.caller import JoinedProfile
-from fuki_build.ukify.call import Call, PolicyGroup
+from fuki_build.ukify.call import PolicyGroup, UkifyCall
 
 _PKCS11 = "pkcs11"
 _INITRD = {"phases": ["enter-initrd"], "reference": "initrd"}
@@ -20,7 +20,7 @@ Tables = tuple[list[dict[str, Any]], list[str]]
 """Tables of a recipe, and the plugins that they need."""
 
 
-def sign_table(call: Call) -> tuple[dict[str, Any] | None, list[str]]:
+def sign_table(call: UkifyCall) -> tuple[dict[str, Any] | None, list[str]]:
     """The `[fuki.sign]` of a call, and the plugins that it needs; None where nothing signs. Raises `RecipeError`."""
     key, name = call.one("secureboot_private_key"), call.one("secureboot_certificate_name")
     kernel = {"sign-kernel": "always"} if call.switch("sign_kernel") else {}
@@ -39,12 +39,12 @@ def sign_table(call: Call) -> tuple[dict[str, Any] | None, list[str]]:
     return {"backend": "pesign", "nickname": name, "directory": call.one("secureboot_certificate_dir")}, ["sbsign"]
 
 
-def _backend(call: Call, key: str, option: str) -> tuple[dict[str, Any], list[str]]:
+def _backend(call: UkifyCall, key: str, option: str) -> tuple[dict[str, Any], list[str]]:
     for attribute in ("signing_engine", "signing_provider"):
         value = call.one(attribute)
         if value is not None:
             if value != _PKCS11:
-                hint = "keys of other engines and providers: see 'Call fuki as ukify' for backends in a partial recipe"
+                hint = "keys of other engines and providers: see 'UkifyCall fuki as ukify' for backends in a partial recipe"
                 flag = f"--{attribute.replace('_', '-')}"
                 raise RecipeError(
                     f"fuki has no OpenSSL engine or provider {value!r}, only pkcs11", where=flag, hint=hint
@@ -55,7 +55,7 @@ def _backend(call: Call, key: str, option: str) -> tuple[dict[str, Any], list[st
     return {"backend": "local", "key": _path(key)}, []
 
 
-def policy_tables(call: Call, base: str | None, joined: Sequence[JoinedProfile]) -> Tables:
+def policy_tables(call: UkifyCall, base: str | None, joined: Sequence[JoinedProfile]) -> Tables:
     """The `[[fuki.pcr-policy]]` of a call. `base` is the id of the base's profile, None where it has none."""
     groups = call.policy_groups
     if call.switch("policy_digest"):
@@ -77,7 +77,7 @@ def policy_tables(call: Call, base: str | None, joined: Sequence[JoinedProfile])
     return [*(table for table in tables if table not in initrd), *initrd], plugins
 
 
-def _profiles(call: Call, base: str | None, joined: Sequence[JoinedProfile]) -> list[str] | None:
+def _profiles(call: UkifyCall, base: str | None, joined: Sequence[JoinedProfile]) -> list[str] | None:
     """The ids of the profiles to sign for: none for all; None where there is nothing to sign for."""
     wanted = call.many("sign_profile")
     if not wanted:
@@ -86,7 +86,7 @@ def _profiles(call: Call, base: str | None, joined: Sequence[JoinedProfile]) -> 
     return [id_ for id_ in present if id_ in wanted] or None
 
 
-def _policy(call: Call, group: PolicyGroup) -> tuple[dict[str, Any], list[str]]:
+def _policy(call: UkifyCall, group: PolicyGroup) -> tuple[dict[str, Any], list[str]]:
     if call.switch("policy_digest"):
         table: dict[str, Any] = {"backend": "local", "key": _path(group.private_key)}
         plugins: list[str] = []
@@ -106,7 +106,7 @@ def _policy(call: Call, group: PolicyGroup) -> tuple[dict[str, Any], list[str]]:
     return table, plugins
 
 
-def public_key(call: Call) -> str | dict[str, str] | None:
+def public_key(call: UkifyCall) -> str | dict[str, str] | None:
     """What `.pcrpkey` is where --pcrpkey does not tell: the only public key, or that of the only certificate."""
     public, certificates = call.many("pcr_public_key"), call.many("pcr_certificate")
     if len(public) == 1 and not (call.one("signing_engine") or call.one("signing_provider")):

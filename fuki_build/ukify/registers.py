@@ -12,10 +12,10 @@ from fuki_build.measure import pcr11
 from fuki_build.measure.predict import Case, cases
 from fuki_build.measure.registers import BANKS, PHASES, replay, split_phases
 from fuki_build.measure.section_digests import SectionDigests
-from fuki_build.ukify.call import Call
+from fuki_build.ukify.call import UkifyCall
 
 
-def measured_text(call: Call, image: Path) -> str:
+def measured_text(call: UkifyCall, image: Path) -> str:
     """PCR 11 of the image in each profile and case, phase by phase."""
     layout = inspect(image)
     banks = tuple(call.options.pcr_banks or BANKS)
@@ -24,7 +24,7 @@ def measured_text(call: Call, image: Path) -> str:
     return "".join(_values(call, contents, case, phases) for case in cases(layout, None, layout.profiles or (None,)))
 
 
-def _values(call: Call, contents: SectionDigests, case: Case, phases: list[str]) -> str:
+def _values(call: UkifyCall, contents: SectionDigests, case: Case, phases: list[str]) -> str:
     events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
     values: dict[str, list[dict[str, object]]] = {}
     lines: list[str] = []

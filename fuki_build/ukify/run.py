@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fuki_build.errors import FukiError
 from fuki_build.hooks.records import Finding, Severity
-from fuki_build.ukify.call import Call, read_call
+from fuki_build.ukify.call import UkifyCall, read_call
 from fuki_build.ukify.partial import find_partial
 
 
@@ -37,7 +37,7 @@ def run(
 
 
 def _run(
-    call: Call,
+    call: UkifyCall,
     plugins: tuple[str, ...],
     note: Callable[[str], None],
     show: Callable[[Sequence[Finding]], None],

@@ -19,12 +19,12 @@ from fuki_build.image.signatures import attach, read_table
 from fuki_build.recipe.signing import resolve_signers
 from fuki_build.signing.authenticode.image import write_signed
 from fuki_build.signing.request import open_signers, signing_context
-from fuki_build.ukify.call import Call
+from fuki_build.ukify.call import UkifyCall
 from fuki_build.ukify.keys import sign_table
 from fuki_build.ukify.translate import read_text
 
 
-def join_signatures(call: Call, plugins: tuple[str, ...]) -> Iterator[str]:
+def join_signatures(call: UkifyCall, plugins: tuple[str, ...]) -> Iterator[str]:
     """Write the image of --join-pcrsig with the signatures of --pcrsig; yields what people should know.
 
     Its own signatures no longer hold then, and are left out, unless upstream's way is asked for. Raises `FukiError`.

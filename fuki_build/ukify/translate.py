@@ -11,7 +11,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.section import NAME_SIZE, Section
 from fuki_build.recipe.caller import Caller, JoinedProfile, Product
 from fuki_build.recipe.joined import profile_id, read_profile
-from fuki_build.ukify.call import Call
+from fuki_build.ukify.call import UkifyCall
 from fuki_build.ukify.keys import policy_tables, public_key, sign_table
 
 _MAX_TEXT = 16 * 1024 * 1024
@@ -27,7 +27,7 @@ _PATHS = {
 _BOOT = Path("/usr/lib/systemd/boot")
 
 
-def caller_of(call: Call, notes: list[str]) -> Caller:
+def caller_of(call: UkifyCall, notes: list[str]) -> Caller:
     """What the call brings. Reads small files and the headers of profiles; raises `FukiError` at the option.
 
     `notes` gets what people should know of it.
@@ -62,7 +62,7 @@ def caller_of(call: Call, notes: list[str]) -> Caller:
     )
 
 
-def _name(call: Call) -> str:
+def _name(call: UkifyCall) -> str:
     """A name for the recipe, from the output's."""
     stem = Path(call.one("output") or "").name.removesuffix(".efi")
     return re.sub(r"[^A-Za-z0-9._+~-]", "_", stem).lstrip("._+~-") or "image"
@@ -73,7 +73,7 @@ def _path(text: str) -> str:
     return os.path.abspath(text)  # noqa: PTH100 - symbolic links stay what they are
 
 
-def _image(call: Call, notes: list[str]) -> dict[str, Any]:
+def _image(call: UkifyCall, notes: list[str]) -> dict[str, Any]:
     image: dict[str, Any] = {}
     for attribute, key in _PATHS.items():
         value = call.one(attribute)
@@ -93,7 +93,7 @@ def _image(call: Call, notes: list[str]) -> dict[str, Any]:
     return image
 
 
-def _texts(call: Call) -> dict[str, Any]:
+def _texts(call: UkifyCall) -> dict[str, Any]:
     texts: dict[str, Any] = {}
     cmdline, release, uname = call.one("cmdline"), call.one("os_release"), call.one("uname")
     if cmdline is not None:
@@ -105,7 +105,7 @@ def _texts(call: Call) -> dict[str, Any]:
     return texts
 
 
-def _sbat(call: Call, notes: list[str]) -> Iterator[str]:
+def _sbat(call: UkifyCall, notes: list[str]) -> Iterator[str]:
     """The lines of all tables but their first; a table without that is passed over, as upstream does."""
     for text in call.many("sbat"):
         table = read_text(text, "--sbat") if text.startswith("@") else text
@@ -128,11 +128,11 @@ def read_text(value: str, option: str) -> str:
         raise RecipeError(f"{value[1:]} is not UTF-8", where=option) from None
 
 
-def _firmware(call: Call) -> list[dict[str, Any]]:
+def _firmware(call: UkifyCall) -> list[dict[str, Any]]:
     return [{"source": "directory", "path": _path(directory)} for directory in call.many("efifw")]
 
 
-def _defaults(call: Call, notes: list[str]) -> dict[str, Any]:
+def _defaults(call: UkifyCall, notes: list[str]) -> dict[str, Any]:
     """What upstream takes from the host where it is told nothing."""
     boot, arch = _BOOT, call.architecture
     linux = call.one("linux")
@@ -147,7 +147,7 @@ def _defaults(call: Call, notes: list[str]) -> dict[str, Any]:
     return image
 
 
-def _sections(call: Call) -> Iterator[Section]:
+def _sections(call: UkifyCall) -> Iterator[Section]:
     for text in call.many("section"):
         name, colon, content = text.partition(":")
         if not colon or ":" in content:
@@ -161,12 +161,12 @@ def _sections(call: Call) -> Iterator[Section]:
             yield Section(name, Blob.of_bytes(content.encode()), "--section")
 
 
-def _profile(call: Call, joined: tuple[JoinedProfile, ...]) -> bytes:
+def _profile(call: UkifyCall, joined: tuple[JoinedProfile, ...]) -> bytes:
     text = read_text(call.one("profile") or "", "--profile")
     return (text or ("ID=main" if joined else "")).encode()
 
 
-def _joined(call: Call) -> tuple[JoinedProfile, ...]:
+def _joined(call: UkifyCall) -> tuple[JoinedProfile, ...]:
     like_upstream = "joined-sections" in call.many("upstream")
     without = frozenset([".osrel"] if call.one("os_release") == "" else [])
     found: list[JoinedProfile] = []
