@@ -44,7 +44,7 @@ def _backend(call: UkifyCall, key: str, option: str) -> tuple[dict[str, Any], li
         value = call.one(attribute)
         if value is not None:
             if value != _PKCS11:
-                hint = "keys of other engines and providers: see 'UkifyCall fuki as ukify' for backends in a partial recipe"
+                hint = "keys of other engines and providers: see 'Call fuki as ukify' for backends in a partial recipe"
                 flag = f"--{attribute.replace('_', '-')}"
                 raise RecipeError(
                     f"fuki has no OpenSSL engine or provider {value!r}, only pkcs11", where=flag, hint=hint
