@@ -32,6 +32,8 @@ _GRACE = 1
 """Seconds that QEMU has to end by itself after it went wrong."""
 _CHUNK = 64 * 1024
 _STDIN = 0
+_HALTED = b"KVM internal error"
+"""What QEMU says when KVM cannot go on, nested in another hypervisor for instance; it then waits for ever."""
 _MAX_CONSOLE = 4 * 1024 * 1024
 """Bytes that are kept of a console's start, and as many of its end."""
 _LARGEST_FILE = 256 * 1024 * 1024
@@ -87,9 +89,10 @@ def tpm(state: Path) -> Iterator[socket.socket]:
 class RunningGuest:
     """A guest whose QEMU runs: what its console says is kept, and shown where somebody watches."""
 
-    def __init__(self, process: programs.Process, output: BinaryIO, screen: Screen) -> None:
+    def __init__(self, process: programs.Process, output: BinaryIO, errors: Path, screen: Screen) -> None:
         self._process = process
         self._output = output
+        self._errors = errors
         self._screen = screen
         self._shown = TerminalFilter()
         self.kept = ConsoleRecord.of(_MAX_CONSOLE)
@@ -100,11 +103,21 @@ class RunningGuest:
         return self._process.wait(0) is not None
 
     def listen(self, seconds: float) -> bool:
-        """Wait up to that long for the console to say something; whether it did."""
+        """Wait up to that long for the console to say something; whether it did.
+
+        Raises `FukiError` where KVM has given up.
+        """
         data = _read_available(self._output, seconds)
+        if not data and self._has_halted():
+            raise FukiError("QEMU failed: KVM cannot run this guest here", hint="leave it to emulation, with --no-kvm")
+
         self.kept.add(data)
         _show(data, self._shown, self._screen)
         return bool(data)
+
+    def _has_halted(self) -> bool:
+        with self._errors.open("rb") as complaints:
+            return _HALTED in complaints.read(_CHUNK)
 
     def refusal(self, since: int = 0) -> str | None:
         """Why firmware did not start the image, in what the console said from byte `since` on.
@@ -148,7 +161,7 @@ def started(
         # Our copy of the writing end would keep the output open after QEMU has ended.
         theirs.close()
 
-        guest = RunningGuest(process, output, screen)
+        guest = RunningGuest(process, output, errors, screen)
         try:
             yield guest
         except FukiError:

@@ -178,3 +178,12 @@ def test_an_image_that_does_not_start_is_told_with_the_firmwares_reason(part, tm
     assert done.code == 1
     assert '"ending": "refused"' in done.out
     assert "the firmware did not start the image: " in done.err
+
+
+def test_a_guest_that_kvm_cannot_run_is_not_waited_for(tmp_path: Path):
+    """QEMU stays, with its guest stopped, where KVM reports an internal error."""
+    (tmp_path / "guest").mkdir()
+    command = ["sh", "-c", "echo KVM internal error. Suberror: 1 >&2; exec sleep 600"]
+
+    with pytest.raises(FukiError, match="KVM cannot run this guest"):
+        guest.run(command, tmp_path / "guest/console", None, tpm=None, screen=Screen.NONE)
