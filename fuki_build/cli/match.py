@@ -18,6 +18,7 @@ from fuki_build.image.firmware import slices
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import find_profiles
+from fuki_build.image.section import HAND_OVER
 from fuki_build.image.selection import select
 from fuki_build.image.selection_view import MatchesDocument, MatchView, view_match
 from fuki_build.recipe.expectations import explicit_expectations
@@ -117,11 +118,12 @@ def _matches(
 ) -> Iterator[MatchView]:
     """What was asked on the command line holds in every profile, a recipe's word as in the checks."""
     parts = slices(layout.plain_sections)
+    has_program = bool(layout.find(HAND_OVER))
     for number in find_profiles(layout, profile):
         for machine in machines:
-            yield view_match(machine.name, select(parts, layout.model, machine, number))
+            yield view_match(machine.name, select(parts, layout.model, machine, number), has_program=has_program)
         for expectation in (*asked, *holding(recipes, number)):
             selection = select(parts, layout.model, expectation.machine, number)
             selected = selection.firmware.key if selection.firmware else None
-            match = view_match(expectation.machine.name, selection)
+            match = view_match(expectation.machine.name, selection, has_program=has_program)
             yield replace(match, expected=expectation.fwid, holds=selected == expectation.fwid)

@@ -33,6 +33,8 @@ class MatchView(View, frozen=True):
     """What a machine selects when a profile boots (null in an image without profiles).
 
     `expected` is the fwid that is expected, null also where none is; `holds` is null where nothing is expected.
+    `handed_over` tells whether the image's program gives the firmware to the hypervisor, so that the second start is on
+    it; without a program, or on hypervisors that take none, it is measured only.
     """
 
     machine: str
@@ -42,6 +44,7 @@ class MatchView(View, frozen=True):
     measured: tuple[MeasuredView, ...]
     expected: str | None = None
     holds: bool | None = None
+    handed_over: bool = False
 
 
 class MatchesDocument(Document, frozen=True):
@@ -50,14 +53,15 @@ class MatchesDocument(Document, frozen=True):
     matches: tuple[MatchView, ...]
 
 
-def view_match(machine: str, selection: Selection) -> MatchView:
-    """What a machine selects, without an expectation."""
+def view_match(machine: str, selection: Selection, *, has_program: bool = False) -> MatchView:
+    """What a machine selects, without an expectation; `has_program` tells of a hand-over program in the image."""
     return MatchView(
         machine=machine,
         profile=selection.profile,
         firmware=view_hit(selection.firmware),
         devicetree=view_hit(selection.devicetree),
         measured=tuple(MeasuredView(s.name, s.profile, s.content.size) for s in selection.measured),
+        handed_over=has_program and selection.firmware is not None and selection.firmware.section is not None,
     )
 
 

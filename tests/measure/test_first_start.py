@@ -81,3 +81,16 @@ def test_without_the_program_there_is_one_start(tmp_path: Path):
     path = image(tmp_path, "")
     assert all(not case["first-start"] for case in cases(path))
     assert "hand-over" not in succeed(tmp_path, "measure", path).out
+
+
+def test_match_tells_that_firmware_is_handed_over(handing: Path, tmp_path: Path):
+    def matches(path: Path) -> list[bool]:
+        printed = json.loads(succeed(path.parent, "match", path, "--platform", "qemu", "--json").out)
+        return [match["handed-over"] for match in printed["matches"]]
+
+    without = image(tmp_path, "")
+
+    assert set(matches(handing)) == {True}
+    assert set(matches(without)) == {False}
+    assert "second start" in succeed(handing.parent, "match", handing, "--platform", "qemu").out
+    assert "second start" not in succeed(without.parent, "match", without, "--platform", "qemu").out

@@ -73,6 +73,9 @@ def show_matches(matches: Sequence[MatchView], *, measured: bool = False) -> Non
             expected,
         )
     console.print(table)
+    if any(match.handed_over for match in matches):
+        text = "The image hands firmware over: the second start is on what the machine selects."
+        console.print(text, soft_wrap=True)
 
     for match in matches if measured else ():
         at = "" if match.profile is None else f" booting @{match.profile}"
