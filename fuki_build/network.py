@@ -67,18 +67,23 @@ class _BoundedReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - a buffer
         seconds = max(self._deadline - time.monotonic(), _SHORTEST)
         self._socket.settimeout(seconds if self._timeout is None else min(seconds, self._timeout))
+
         try:
             size: int | None = self._raw.readinto(buffer)
         except TimeoutError:
             self._call.late = True
             raise
+
+        # Each piece may come in time, and the answer as a whole too late.
         if time.monotonic() > self._deadline:
             self._call.late = True
             raise TimeoutError("the answer takes too long")
+
         self._left -= size or 0
         if self._left < 0:
             self._call.oversized = True
             raise OSError("the answer is too large")
+
         return size
 
     def close(self) -> None:
@@ -131,8 +136,10 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     """
     if not url.startswith(("http://", "https://")):
         raise OSError("the address starts with neither http:// nor https://")
+
     proxies = [urllib.request.ProxyHandler({})] if is_local(url) else []
     opener = urllib.request.build_opener(_Handler, _TlsHandler, *proxies)
+
     with call() as this:
         try:
             request = urllib.request.Request(url, body, dict(headers))  # noqa: S310 - the scheme was looked at
@@ -145,8 +152,10 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
                 raise OSError(f"the answer has more than {LARGEST_ANSWER} bytes") from error
             if this.late:
                 raise OSError("it does not answer in time") from error
+
             # Of urllib's errors, `reason` is what says something to people.
             reason = getattr(error, "reason", error)
             text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
             raise OSError(text) from error
+
     return data

@@ -115,9 +115,9 @@ class PluginHost:
                 raise
             raise PluginError(f"{info} cannot be registered: {error.message}", hint=error.hint) from error
 
-        for hook, things in contributions.items():
-            self._contributions[hook].update(things)
-        self.loaded[info.name] = Loaded(info, module, {hook: list(things) for hook, things in contributions.items()})
+        for hook, by_name in contributions.items():
+            self._contributions[hook].update(by_name)
+        self.loaded[info.name] = Loaded(info, module, {hook: list(by_name) for hook, by_name in contributions.items()})
 
     def _collect(self, info: PluginInfo) -> dict[str, dict[str, Contribution[Any]]]:
         """One plugin's contributions by hook and name; `PluginError` for a name that is taken."""

@@ -49,13 +49,18 @@ def write_drop_in(directory: Path, plugins: Iterable[str]) -> None:
     The library is what this process runs from: it is for the same version of Python. Raises `RecipeError`.
     """
     directory.mkdir(exist_ok=True)
+
     library = directory / LIBRARY
     if library.exists():
         shutil.rmtree(library)
     library.mkdir()
+
     for name in sorted(_distributions(plugins)):
         _copy(metadata.distribution(name), library)
+
+    # In a checkout the templates stand beside the package, and are not among its files.
     shutil.copytree(template_directory(), library / "fuki_build" / "templates", dirs_exist_ok=True)
+
     program = directory / PROGRAM
     version = tuple(sys.version_info[:2])
     program.write_text(SOURCE.format(version=version, library=LIBRARY, program=PROGRAM))
@@ -70,13 +75,15 @@ def _distributions(plugins: Iterable[str]) -> set[str]:
         if plugin not in points:
             raise RecipeError(f"no plugin {plugin!r} is installed", where="fuki.plugins")
         names += [point.dist.name for point in points[plugin] if point.dist is not None]
-    found: set[str] = set()
+
+    distributions: set[str] = set()
     while names:
         name = re.sub(r"[-_.]+", "-", names.pop()).lower()
-        if name not in found:
-            found.add(name)
+        if name not in distributions:
+            distributions.add(name)
             names += list(_requirements(name))
-    return found
+
+    return distributions
 
 
 def _requirements(name: str) -> Iterator[str]:
@@ -106,6 +113,7 @@ def _copy(distribution: metadata.Distribution, library: Path) -> None:
         target = library / file
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(str(file.locate()), target)
+
     if not packages:
         spec = find_spec(distribution.name.replace("-", "_"))
         for location in (spec.submodule_search_locations or ()) if spec else ():

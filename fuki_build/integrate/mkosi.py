@@ -25,13 +25,16 @@ def integrate(directory: Path) -> Iterator[Path]:
     if not (directory / "mkosi.conf").is_file():
         hint = "name the directory of an mkosi project"
         raise RecipeError(f"there is no mkosi.conf in {directory}", where="DIR", hint=hint)
+
     plugins: tuple[str, ...] = ()
     if find_sections(directory):
         # Anything will do for what mkosi brings later: only mistakes are looked for.
         missing = {"name": "image", "image": {"linux": "linux", "stub": "stub"}}
         plugins = load_recipe(directory / "mkosi.conf", Caller(defaults=missing)).recipe.plugins
+
     write_drop_in(directory / TREE, plugins)
     yield directory / TREE
+
     path = directory / CONFIGURATION
     with OutputFile(path) as file:
         file.write(_TEXT.encode())

@@ -145,6 +145,7 @@ def _predicted(kind: LogKind, prediction: Prediction, boot: Boot, layout: Layout
             for register in registers_of_guest
             if register.value is not None
         }
+
     values = {pcr: {bank: prediction.value(pcr, bank) for bank in prediction.banks} for pcr in prediction.registers}
     return {
         pcr: {bank: value for bank, value in values_by_bank.items() if value is not None}

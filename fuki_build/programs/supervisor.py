@@ -67,10 +67,12 @@ def _start(
     """Start the program in a session of its own; its process id."""
     if largest_file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
     moves = [(os.POSIX_SPAWN_DUP2, given, number) for number, given in enumerate(stdio)]
     closes = [(os.POSIX_SPAWN_CLOSE, given) for given in set(stdio) - set(descriptors)]
     # Python ignores these two, and programs would inherit that.
     default = [signal.SIGPIPE, signal.SIGXFSZ]
+
     try:
         process = os.posix_spawnp(
             command[0], command, environment, file_actions=[*moves, *closes], setsid=True, setsigdef=default
@@ -78,9 +80,11 @@ def _start(
     except OSError as error:
         os.write(_STATUS, b"errno %d" % (error.errno or 0))
         os._exit(0)
+
     # Whoever waits for the end of these must not wait for this process.
     for descriptor in {*stdio, *descriptors}:
         os.close(descriptor)
+
     return process
 
 
@@ -129,6 +133,7 @@ def _descendants() -> list[int]:
                 # The name of the program, in parentheses, may hold anything (proc(5)).
                 parent = file.read().rpartition(b")")[2].split()[1]
                 children.setdefault(int(parent), []).append(int(name))
+
     below: list[int] = []
     left = [os.getpid()]
     while left:

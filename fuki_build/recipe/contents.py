@@ -29,11 +29,11 @@ def resolve_contents(
 ) -> ResolvedContents:
     """Everything that `contents` names, as sections whose bytes stay where they are."""
     kernel = _kernel(contents, inputs, where)
-    found: dict[str, list[tuple[Blob, str]]] = {}
+    blobs: dict[str, list[tuple[Blob, str]]] = {}
 
     def add(name: str, blob: Blob, source: str) -> None:
         if blob.size:
-            found.setdefault(name, []).append((blob, source))
+            blobs.setdefault(name, []).append((blob, source))
 
     if kernel:
         add(".linux", kernel.content, contents.linux or "")
@@ -52,7 +52,8 @@ def resolve_contents(
     for index, path in enumerate(contents.dtbauto):
         add(".dtbauto", inputs.file(path, f"{where}.dtbauto[{index}]"), path)
     add(".hwids", *_hwids(contents, firmware, inputs, where))
-    sections = [Section(name, *item, profile) for name in IMAGE_ORDER for item in found.get(name, [])]
+
+    sections = [Section(name, *item, profile) for name in IMAGE_ORDER for item in blobs.get(name, [])]
     sections = _insert_firmware(sections, firmware)
     return ResolvedContents((*sections, *_extra(contents, profile, inputs, where)), kernel)
 
@@ -125,7 +126,8 @@ def _insert_firmware(sections: list[Section], firmware: FirmwareSet) -> list[Sec
 
 def _extra(contents: ContentTable, profile: int | None, inputs: Inputs, where: str) -> list[Section]:
     taken = {*STUB_MEASURED, *STUB_OWN, HAND_OVER}
-    found = []
+    sections = []
+
     for name, value in contents.sections.items():
         place = place_of(f"{where}.sections", name)
         if name in taken:
@@ -134,8 +136,8 @@ def _extra(contents: ContentTable, profile: int | None, inputs: Inputs, where: s
                 where=place,
                 hint="it has a key of its own, or is the stub's",
             )
-        found.append(Section(name, inputs.file_or_text(value, place), _file(value), profile))
-    return found
+        sections.append(Section(name, inputs.file_or_text(value, place), _file(value), profile))
+    return sections
 
 
 def sbat_lines(contents: ContentTable, default: str, inputs: Inputs, where: str) -> tuple[str, ...]:

@@ -70,11 +70,13 @@ def _load_toml(path: Path) -> dict[str, Any]:
     text = mkosi.read_text(path)
     with raised_as(RecipeError, str(path), of=FormatError):
         document = documents.decode_toml(text)
+
     others = sorted(set(document) - {"fuki"})
     if others:
         raise RecipeError(
             f"unknown table [{others[0]}]", where=str(path), hint="everything of fuki's stands below [fuki]"
         )
+
     data = document.get("fuki")
     if not isinstance(data, dict):
         raise RecipeError("there is no table [fuki]", where=str(path), hint="'fuki init' writes a recipe to start from")
@@ -86,15 +88,18 @@ def _load_mkosi(path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
     files = mkosi.find_sections(path.parent) if path.name == "mkosi.conf" else ()
     data: dict[str, Any] = {}
     read: list[Path] = []
+
     for file in files or (path,):
         section = mkosi.parse(mkosi.read_text(file), str(file))
         read.append(file)
+
         if section.recipe is not None:
             other = path.parent / section.recipe
             if other.parent.resolve() != path.parent.resolve():
                 raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{file}: Recipe=")
             read.append(other)
             data = merge(_load_toml(other), Caller(data)) if data else _load_toml(other)
+
         data = mkosi.merge(data, section)
     return data, tuple(read)
 
@@ -106,6 +111,7 @@ def _build(data: dict[str, Any], caller: Caller | None = None) -> tuple[Recipe, 
     """
     if caller is not None:
         data = merge(data, caller.only(_NAMES))
+
     given = caller.tables.get("variables", {}) if caller is not None else {}
     variables: dict[str, Any] = {"env": _environment(data)}
     budget = new_budget()
@@ -113,12 +119,16 @@ def _build(data: dict[str, Any], caller: Caller | None = None) -> tuple[Recipe, 
     for key in ("version", "name"):
         if isinstance(data.get(key, ""), str):
             variables[key] = render_text(data.get(key, ""), variables, f"fuki.{key}", budget)
+
     kept = {key: data[key] for key in ("variables", "name", "version") if key in data}
     rest = {key: value for key, value in data.items() if key not in kept}
     rendered = {**kept, **render_tree(rest, variables, "fuki", budget)}
+
+    # These two were rendered first, so that the others can use them.
     for key in ("name", "version"):
         if key in kept and isinstance(kept[key], str):
             rendered[key] = variables[key]
+
     if caller is not None:
         rendered = merge(rendered, caller)
     return convert(rendered, Recipe, "fuki"), variables

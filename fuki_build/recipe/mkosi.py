@@ -89,12 +89,14 @@ def parse(text: str, file: str) -> MkosiSection:
     top, image = _fields(Recipe), _fields(ImageTable)
     del top["Image"]
     section = MkosiSection()
+
     condition = next(
         (h[1] for line in text.splitlines() if (h := _HEADER.fullmatch(line)) and h[1] in _CONDITIONS), None
     )
     if condition is not None and has_section(text):
         hint = f"put [{SECTION}] into a file without conditions; what it says holds for every image of the project"
         raise RecipeError(f"[{SECTION}] cannot depend on [{condition}]", where=file, hint=hint)
+
     for number, key, value in _assignments(text, file):
         where = f"{file}:{number}: {key}="
         if len(value) > documents.MAX_LINE:
@@ -109,6 +111,7 @@ def parse(text: str, file: str) -> MkosiSection:
             known = ["Recipe", *top, *image]
             hint = did_you_mean(key, known) or f"known keys: {', '.join(sorted(known))}"
             raise RecipeError(f"unknown key {key!r} in [{SECTION}]", where=where, hint=hint)
+
     return section
 
 
@@ -129,8 +132,9 @@ def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
 
     A comment is a line that begins with `#` or `;`: both can be part of a value, such as a command line's.
     """
-    found: list[tuple[int, str, str]] = []
+    assignments: list[tuple[int, str, str]] = []
     inside = False
+
     for number, line in enumerate(text.splitlines(), 1):
         header = _HEADER.fullmatch(line)
         if header:
@@ -142,19 +146,20 @@ def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
             hint = "let the line begin with something else, or join it to the one before"
             problem = f"{line.strip()!r} continues a value, and mkosi would take it for a section"
             raise RecipeError(problem, where=f"{file}:{number}", hint=hint)
-        elif line[0].isspace() and found:
-            at, key, value = found[-1]
+        elif line[0].isspace() and assignments:
+            at, key, value = assignments[-1]
             if len(value) > documents.MAX_LINE:
                 raise RecipeError(
                     f"the value has more than {documents.MAX_LINE} characters", where=f"{file}:{at}: {key}="
                 )
-            found[-1] = (at, key, f"{value}\n{line.strip()}".strip())
+            assignments[-1] = (at, key, f"{value}\n{line.strip()}".strip())
         elif "=" in line:
             key, _, value = line.partition("=")
-            found.append((number, key.strip(), value.strip()))
+            assignments.append((number, key.strip(), value.strip()))
         else:
             raise RecipeError(f"{line.strip()!r} is not Key=Value", where=f"{file}:{number}")
-    return found
+
+    return assignments
 
 
 def _assign(data: dict[str, Any], info: msgspec.structs.FieldInfo, value: str, where: str) -> None:

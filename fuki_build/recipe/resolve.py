@@ -65,27 +65,35 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
     signers = () if unsigned else resolve_signers(loaded.recipe.sign, host, "fuki.sign")
     kernels = KernelSigning(tuple(signer for signer in signers if signer.sign_kernel), signing)
     policies = resolve_policies(loaded.recipe, host, signing)
+
+    # An addon, or a profile to be joined, has no addons, expectations and launches beside it.
     if loaded.caller is not None and loaded.caller.product is not Product.UKI:
         part = _resolve_part(loaded, loaded.caller, host, inputs)
         return Resolved(uki=part, addons=(), inputs=inputs, firmware_origins={}, signers=signers)
+
     uki, firmware = _resolve_uki(loaded, host, inputs, kernels, policies)
     addons = tuple(
         _resolve_addon(addon, uki.machine, inputs, f"fuki.addon[{i}]") for i, addon in enumerate(loaded.recipe.addon)
     )
     _check_unique([a.name for a in addons], "fuki.addon", "name")
+
     # The base's firmware under its fwid, a profile's as `fwid@number`.
     origins = {
         f"{fwid}@{number}" if number else fwid: origin
-        for number, found in enumerate(firmware)
-        for fwid, origin in found.origins.items()
+        for number, firmware_set in enumerate(firmware)
+        for fwid, origin in firmware_set.origins.items()
     }
-    declared = [Expectation(d.machine, d.fwid, d.profile, d.where) for found in firmware for d in found.declared]
+    declared = [
+        Expectation(d.machine, d.fwid, d.profile, d.where) for firmware_set in firmware for d in firmware_set.declared
+    ]
+
     expected = explicit_expectations(loaded.recipe, loaded.directory, host, inputs.dependencies)
     launches = [
         request
         for index, table in enumerate(loaded.recipe.launch)
         for request in resolve_launch(table, host, loaded.directory, f"fuki.launch[{index}]", inputs.dependencies)
     ]
+
     uki, reservations = reserve_policies(uki, policies)
     return Resolved(
         uki=uki,
@@ -168,12 +176,14 @@ def _resolve_part(loaded: LoadedRecipe, caller: Caller, host: PluginHost, inputs
     slice_ = resolve_contents(table, firmware, None, inputs, "fuki.image")
     sections = with_sections(slice_.sections, caller)
     kernels = (slice_.kernel,) if slice_.kernel else ()
+
     stub = find_stub(table, slice_.kernel, inputs, program=None if slice_.kernel else "systemd-addon")
     if caller.product is Product.PROFILE:
         sections = [replace(section, profile=0) for section in (_base_profile(table, caller), *sections)]
     else:
         lines = sbat_lines(table, sbat.ADDON_COMPONENT, inputs, "fuki.image")
         sections.append(Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe"))
+
     kind = ImageKind.UKI if slice_.kernel else ImageKind.ADDON
     machine = CoffMachine(stub.headers.coff.machine)
     return Image(
@@ -184,8 +194,10 @@ def _resolve_part(loaded: LoadedRecipe, caller: Caller, host: PluginHost, inputs
 def _resolve_profile(
     profile: ProfileTable, firmware: FirmwareSet, number: int, inputs: Inputs, where: str
 ) -> ResolvedContents:
-    found = resolve_contents(profile, firmware, number, inputs, where)
-    return ResolvedContents((_profile_section(profile.id, profile.title, number, where), *found.sections), found.kernel)
+    resolved = resolve_contents(profile, firmware, number, inputs, where)
+    return ResolvedContents(
+        (_profile_section(profile.id, profile.title, number, where), *resolved.sections), resolved.kernel
+    )
 
 
 def _check_profile_ids(table: ImageTable, profiles: Sequence[ProfileTable]) -> None:
@@ -233,16 +245,19 @@ def _sbat_of(data: bytes, owner: str) -> tuple[str, ...]:
 def _resolve_addon(addon: AddonTable, machine: CoffMachine, inputs: Inputs, where: str) -> Image:
     if addon.linux is not None:
         raise RecipeError("an addon has no kernel of its own", where=f"{where}.linux", hint="remove it there")
-    found = resolve_contents(addon, FirmwareSet(), None, inputs, where)
-    if not {s.name for s in found.sections} & set(ADDON_PAYLOAD):
+
+    resolved = resolve_contents(addon, FirmwareSet(), None, inputs, where)
+    if not {s.name for s in resolved.sections} & set(ADDON_PAYLOAD):
         keys = ", ".join(name.removeprefix(".") for name in ADDON_PAYLOAD)
         raise RecipeError("the stub ignores an addon that brings nothing", where=where, hint=f"give one of {keys}")
+
     stub = None
     if addon.stub is not None:
         stub = read_stub(addon.stub, "systemd-addon", machine.name, inputs, f"{where}.stub")
         if stub.headers.coff.machine != machine:
             problem = f"the addon's stub is for {stub.headers.machine_name}, the image for {machine.name}"
             raise RecipeError(problem, where=f"{where}.stub")
+
     lines = sbat_lines(addon, sbat.ADDON_COMPONENT, inputs, where)
     table = Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe")
     return Image(
@@ -250,7 +265,7 @@ def _resolve_addon(addon: AddonTable, machine: CoffMachine, inputs: Inputs, wher
         name=addon.name,
         machine=machine,
         stub=stub,
-        sections=(*found.sections, table),
+        sections=(*resolved.sections, table),
         where=where,
     )
 

@@ -24,11 +24,14 @@ def find_stub(
     if table.stub is None:
         hint = "give the path of linux<arch>.efi.stub, or 'auto' for this machine's"
         raise RecipeError("the image has no stub", where=where, hint=hint)
+
     if table.arch is not None and table.arch not in CoffMachine.__members__:
         hint = did_you_mean(table.arch, CoffMachine.__members__) or f"known: {', '.join(CoffMachine.__members__)}"
         raise RecipeError(f"unknown architecture {table.arch!r}", where="fuki.image.arch", hint=hint)
+
     arch = table.arch or (kernel.headers.machine_name if kernel and kernel.headers else "x64")
     stub = read_stub(table.stub, program, arch, inputs, where)
+
     if table.arch not in (None, stub.headers.machine_name):
         raise RecipeError(f"{stub.path} is for {stub.headers.machine_name}, the recipe says {table.arch}", where=where)
     return stub
@@ -44,6 +47,7 @@ def read_stub(value: str, program: str | None, arch: str, inputs: Inputs, where:
     if value == "auto" and not path.exists():
         hint = "install systemd-boot-efi (Fedora: systemd-boot-unsigned, Arch: systemd)"
         raise RecipeError(f"this machine has no {path}", where=where, hint=hint)
+
     file = inputs.blob(path, where)
     try:
         # Whole images are larger than stubs: say what they are before the size is an error.
@@ -56,6 +60,7 @@ def read_stub(value: str, program: str | None, arch: str, inputs: Inputs, where:
     except FukiError:
         with raised_as(RecipeError, where):
             raise
+
     if stub.headers.machine_name not in CoffMachine.__members__:
         raise RecipeError(f"{path} is for machine {stub.headers.machine_name}, which no UKI is made for", where=where)
     return stub

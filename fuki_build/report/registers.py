@@ -22,11 +22,12 @@ def profile_facts(
     """The predictions of each profile. What a machine selects changes nothing but PCR 11."""
     view = predictions_view(layout, predictions, phases, boot)
     pairs = list(zip(view.predictions, predictions, strict=True))
-    found = []
+
+    facts = []
     for profile, members in groupby(pairs, key=lambda pair: pair[0].profile):
         own = list(members)
         first = own[0][0]
-        found.append(
+        facts.append(
             ProfileFacts(
                 profile=profile,
                 id=first.profile_id,
@@ -37,7 +38,8 @@ def profile_facts(
                 first_start=next((tuple(shown.first_start) for shown, _ in own if shown.first_start), ()),
             )
         )
-    return tuple(found)
+
+    return tuple(facts)
 
 
 def _case(shown: CaseView, prediction: Prediction) -> CaseFacts:

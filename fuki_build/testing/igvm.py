@@ -60,8 +60,8 @@ def build(headers: Sequence[Header], data: bytes = b"", version: int = 1, checks
     def fixed(value: int) -> bytes:
         return pack("<4sIIIII", b"IGVM", version, start, len(variable), size, value) + more
 
-    found = zlib.crc32(fixed(0) + variable) if checksum is None else checksum
-    return fixed(found) + variable + data
+    crc = zlib.crc32(fixed(0) + variable) if checksum is None else checksum
+    return fixed(crc) + variable + data
 
 
 def data_offset(headers: Sequence[Header], version: int = 1) -> int:
@@ -72,26 +72,28 @@ def data_offset(headers: Sequence[Header], version: int = 1) -> int:
 def decode_pages(file: bytes, mask: int) -> list[tuple[int, bytes]]:
     """Address and content of a platform's pages, in file order: by the definition, apart from the reader under test."""
     start, size = unpack_from("<II", file, 8)
-    found, at = [], start
+
+    pages, at = [], start
     while at < start + size:
         kind, length = unpack_from("<II", file, at)
         if kind == 0x302:
             gpa, own, offset = unpack_from("<QII", file, at + 8)
             if own & mask:
-                found.append((gpa, file[offset : offset + 4096] if offset else bytes(4096)))
+                pages.append((gpa, file[offset : offset + 4096] if offset else bytes(4096)))
         at += 8 + length + -length % 8
-    return found
+    return pages
 
 
 def decode_contexts(file: bytes, mask: int) -> list[bytes]:
     """A platform's initial registers, in the form that the platform has; likewise."""
     start, size = unpack_from("<II", file, 8)
-    found, at = [], start
+
+    contexts, at = [], start
     while at < start + size:
         kind, length = unpack_from("<II", file, at)
         if kind == 0x304:
             _, own, offset = unpack_from("<QII", file, at + 8)
             if own & mask:
-                found.append(file[offset : offset + 4096])
+                contexts.append(file[offset : offset + 4096])
         at += 8 + length + -length % 8
-    return found
+    return contexts

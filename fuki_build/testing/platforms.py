@@ -52,6 +52,7 @@ def assert_platform(
         *_selectors(platform, machines, selectors),
         *_examples(platform),
     ]
+
     if problems:
         lines = "\n".join(f"- {problem}" for problem in problems)
         raise AssertionError(f"platform {platform.name!r} is not as it should be:\n{lines}")
@@ -87,11 +88,13 @@ def _facts(platform: Platform) -> Iterator[str]:
         yield f"the name {platform.name!r} cannot be written in a recipe: no colons, slashes or spaces"
     if not platform.title or platform.title != platform.title.strip():
         yield f"the title {platform.title!r} is empty or has spaces around it"
+
     types = platform.chid_types
     if not types:
         yield "it has no CHID types, so no machine could be listed"
     if len(set(types)) != len(types):
         yield f"a CHID type is named twice in {types}"
+
     for index, kind in enumerate(types):
         if kind not in STUB_ORDER:
             yield f"the stub never tries CHID type {kind}"
@@ -106,9 +109,11 @@ def _machines(platform: Platform, machines: Sequence[Machine]) -> Iterator[str]:
         yield "it has no machines"
     if list(platform.machines()) != machines:
         yield "it gives other machines when it is asked again"
+
     for name, count in Counter(machine.name for machine in machines).items():
         if count > 1:
             yield f"{count} machines have the name {name!r}"
+
     for machine in machines:
         if not machine.manufacturer and not machine.chids:
             yield f"{machine.name!r} has no manufacturer"
@@ -131,39 +136,43 @@ def _ids(platform: Platform, machines: Sequence[Machine], expected: Mapping[str,
     for pattern in expected:
         if not any(_fits(machine, pattern) for machine in machines):
             yield f"there is no machine {pattern!r}"
+
     for machine in machines:
-        wanted: dict[int, str] = {}
+        expected_ids: dict[int, str] = {}
         for pattern, ids in expected.items():
-            wanted |= ids if _fits(machine, pattern) else {}
+            expected_ids |= ids if _fits(machine, pattern) else {}
+
         for kind in platform.chid_types[:1]:
-            if kind not in wanted:
+            if kind not in expected_ids:
                 yield f"no id of type {kind} is expected of {machine.name!r}"
-        for kind, text in wanted.items():
-            found = chid(machine, kind, Dialect.STUB) if kind in STUB_ORDER else None
+
+        for kind, text in expected_ids.items():
+            actual = chid(machine, kind, Dialect.STUB) if kind in STUB_ORDER else None
             if kind not in STUB_ORDER:
                 yield f"an id of type {kind} is expected of {machine.name!r}, and the stub never tries that type"
-            elif str(found) != text.lower():
-                yield f"{machine.name!r} has {found} of type {kind}, expected is {text}"
+            elif str(actual) != text.lower():
+                yield f"{machine.name!r} has {actual} of type {kind}, expected is {text}"
 
 
 def _selectors(platform: Platform, machines: Sequence[Machine], selectors: Collection[str]) -> Iterator[str]:
     for selector in selectors:
         try:
-            found = platform.machines(selector)
+            selected = platform.machines(selector)
         except FukiError as error:
             yield f"the selector {selector!r} is refused: {error.message}"
             continue
-        if not found or any(machine not in machines for machine in found):
+        if not selected or any(machine not in machines for machine in selected):
             yield f"the selector {selector!r} does not give some of the platform's machines"
+
     try:
-        found = platform.machines(_NO_SELECTOR)
+        selected = platform.machines(_NO_SELECTOR)
     except FukiError as error:
         if not error.hint:
             yield "the error for an unknown selector has no hint"
     except Exception as error:  # noqa: BLE001 - whatever a plugin raises is what is told
         yield f"an unknown selector raises {type(error).__name__}, which is not a FukiError"
     else:
-        yield f"an unknown selector is no error, and gives {len(found)} machines"
+        yield f"an unknown selector is no error, and gives {len(selected)} machines"
 
 
 def _examples(platform: Platform) -> Iterator[str]:

@@ -67,6 +67,7 @@ def make_certificate(
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
     usage = {"digital_signature": not authority, "key_cert_sign": authority, "crl_sign": authority}
     usage |= dict.fromkeys(_UNUSED, False)
+
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -80,6 +81,7 @@ def make_certificate(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
+
     if not authority:
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
     return builder.sign(signer, SHA256())

@@ -45,12 +45,15 @@ def build(
         caller = caller_of(call, notes)
         for text in notes:
             note(text)
+
         if caller.product is not Product.UKI:
             # Addons, and profiles that are still to be joined, are as upstream's; the recipe is about the whole image.
             recipe = None
+
         if recipe is not None:
             note(f"using the partial recipe {recipe}")
         loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller)
+
         with pipeline.plan(loaded, plugins, unsigned=bool(call.switch("policy_digest"))) as planned:
             show(planned.findings)
             result = pipeline.build(planned, output=output, refuse=recipe is not None)
@@ -60,6 +63,7 @@ def build(
             printed = "".join(_printed(call, output))
     except FukiError as error:
         raise _in_callers_terms(error, call) from error
+
     return Built(tuple(artifact.path for artifact in result.artifacts), printed)
 
 

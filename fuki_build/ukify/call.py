@@ -97,14 +97,17 @@ def read_call(arguments: Sequence[str]) -> UkifyCall:
     """The call that a command line makes. Raises `click.UsageError` and `RecipeError`."""
     options = parse(arguments)
     notes = []
+
     path = configuration.find(options.config)
     if path is not None:
         notes.append(f"using the configuration {path}")
         notes += configuration.apply(options, path)
+
     verb, files = _verb(options, notes)
     _check_policies(options)
     _check_signing(options)
     _check_join(options)
+
     if verb == "build" and options.output is None:
         options.output = _default_output(options)
     return UkifyCall(verb, files, options, tuple(notes))
@@ -118,11 +121,14 @@ def _verb(options: argparse.Namespace, notes: list[str]) -> tuple[str, tuple[str
         if len(words) > 2 and options.json != "off":
             raise RecipeError("JSON is of one file", where="--json", hint="inspect each file in a call of its own")
         return "inspect", tuple(words[1:])
+
     if len(words) == 1 and words[0] in VERBS:
         return words[0], ()
+
     if options.linux or options.initrd:
         hint = "name the verb, 'build', and nothing else without an option before it"
         raise RecipeError("kernel and initrds are given with and without options", where="--linux/--initrd", hint=hint)
+
     notes.append("no verb: taken as 'build KERNEL INITRD…', which upstream no longer wants")
     if words:
         options.linux = words[0]
@@ -141,8 +147,10 @@ def _check_policies(options: argparse.Namespace) -> None:
         if len(options.pcr_public_key or ()) != 1 and len(options.pcr_certificate or ()) != 1:
             hint = "give one --pcr-public-key or --pcr-certificate"
             raise RecipeError("it takes the public key that policies are for", where="--policy-digest", hint=hint)
+
     if options.pcr_public_key is not None and options.pcr_certificate is not None:
         raise RecipeError("a key is given as such or by its certificate", where="--pcr-public-key/--pcr-certificate")
+
     for name in ("pcr_public_key", "pcr_certificate", "phases", "policyref"):
         values = getattr(options, name)
         # A public key alone is for signing elsewhere.
@@ -150,6 +158,7 @@ def _check_policies(options: argparse.Namespace) -> None:
         if values is not None and not may_stand_alone and len(values) != len(keys or ()):
             flag = f"--{name.replace('_', '-')}"
             raise RecipeError("there is not one for each --pcr-private-key", where=flag, hint="repeat it for each key")
+
     if options.sign_initrd_pcrs and not (keys or options.policy_digest):
         hint = "give --pcr-private-key or --policy-digest"
         raise RecipeError("there is no key to sign with", where="--sign-initrd-pcrs", hint=hint)
@@ -158,10 +167,12 @@ def _check_policies(options: argparse.Namespace) -> None:
 def _check_signing(options: argparse.Namespace) -> None:
     if options.signing_engine and options.signing_provider:
         raise RecipeError("a key is in an engine or in a provider", where="--signing-engine/--signing-provider")
+
     if bool(options.secureboot_private_key) != bool(options.secureboot_certificate):
         given = "secureboot-private-key" if options.secureboot_private_key else "secureboot-certificate"
         hint = "--secureboot-private-key and --secureboot-certificate belong together"
         raise RecipeError("it is given alone", where=f"--{given}", hint=hint)
+
     if options.secureboot_private_key:
         options.signtool = options.signtool or "sbsign"
         if options.signtool == "pesign":
@@ -172,10 +183,12 @@ def _check_signing(options: argparse.Namespace) -> None:
         if options.signtool != "pesign":
             hint = "leave it out, or give --secureboot-private-key"
             raise RecipeError("names of certificates are pesign's", where="--signtool", hint=hint)
+
     for name in ("signing_provider", "certificate_provider"):
         if getattr(options, name) and options.signtool != "systemd-sbsign":
             hint = "add --signtool=systemd-sbsign"
             raise RecipeError("only systemd-sbsign takes it", where=f"--{name.replace('_', '-')}", hint=hint)
+
     if options.sign_kernel and not (options.secureboot_private_key or options.secureboot_certificate_name):
         hint = "give --secureboot-private-key, or --secureboot-certificate-name"
         raise RecipeError("there is no key to sign with", where="--sign-kernel", hint=hint)

@@ -30,12 +30,14 @@ def apply(options: argparse.Namespace, path: Path) -> Iterator[str]:
     Raises `RecipeError` naming the file, and the section and key where that is what is wrong.
     """
     groups: list[int | str] = list(range(len(options.pcr_private_key or ())))
+
     for title, section in _read(path).items():
         name, colon, group = title.partition(":")
         if colon and (not name or not group or ":" in group):
             raise RecipeError(
                 f"[{title}] is not the title of a section", where=str(path), hint="such as [PCRSignature:NAME]"
             )
+
         for key, value in section.items():
             option = CONFIGURED.get((name + colon, key))
             if option is None:
@@ -57,11 +59,13 @@ def _read(path: Path) -> configparser.ConfigParser:
         strict=False,
     )
     parser.optionxform = str  # type: ignore[assignment,method-assign] # keys are told apart by case
+
     with raised_as(RecipeError):
         data = Blob.of_file(path).read_small(documents.MAX_TOML, str(path))
     with raised_as(RecipeError, str(path), of=FormatError):
         text = documents.decode_text(data)
         documents.check_lines(text)
+
     try:
         parser.read_string(text, str(path))
     except configparser.Error as error:

@@ -20,12 +20,14 @@ def write_keys(call: UkifyCall) -> Sequence[Path]:
     if not files:
         hint = "give --secureboot-private-key and --secureboot-certificate, or --pcr-private-key"
         raise RecipeError("nothing says where keys go", where="genkey", hint=hint)
+
     paths = [path for path, _, _ in files]
     for path in paths:
         if path.exists():
             raise RecipeError(f"{path} is there already, and no key is written over", where="genkey")
         if paths.count(path) > 1:
             raise RecipeError(f"two files go to {path}", where="genkey")
+
     for path, data, mode in files:
         with OutputFile(path, mode) as output:
             output.write(data)
@@ -61,6 +63,7 @@ def _common_name(call: UkifyCall) -> str:
             if len(name.encode()) <= _NAME_SIZE
             else f"{name.encode()[: _NAME_SIZE - 3].decode(errors='ignore')}..."
         )
+
     if not name:
         raise RecipeError("it is empty", where=option)
     if len(name.encode()) > _NAME_SIZE:

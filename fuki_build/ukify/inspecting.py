@@ -31,30 +31,32 @@ class _Wanted(Struct, frozen=True):
 
 def inspected(call: UkifyCall, note: Callable[[str], None]) -> Iterator[str]:
     """What standard output gets, file by file. Raises `RecipeError`, and `FukiError` for what is no image."""
-    wanted = {}
+    requested = {}
     for text in call.many("section"):
         spec = _SPEC.fullmatch(text)
         if spec is None:
             raise RecipeError(f"{text!r} is not NAME:text or NAME:binary, with @PATH or without", where="--section")
-        wanted[spec[1]] = _Wanted(spec[2] == "text", Path(spec[3]) if spec[3] else None)
+        requested[spec[1]] = _Wanted(spec[2] == "text", Path(spec[3]) if spec[3] else None)
     for file in call.files:
-        yield from _inspect_file(Path(file), call, wanted, note)
+        yield from _inspect_file(Path(file), call, requested, note)
 
 
 def _inspect_file(
-    file: Path, call: UkifyCall, wanted: dict[str, _Wanted], note: Callable[[str], None]
+    file: Path, call: UkifyCall, requested: dict[str, _Wanted], note: Callable[[str], None]
 ) -> Iterator[str]:
     form = call.one("json")
     base: dict[str, Any] = {}
     profiles: list[dict[str, Any]] = []
+
     for placed in inspect(file).sections:
-        section, own = placed.section, wanted.get(placed.name)
+        section, own = placed.section, requested.get(placed.name)
         # A profile is told whatever is asked for: without it, nobody knew whose the sections behind it are.
         starts = form != "off" and section.name == ".profile"
         if starts:
             profiles.append({})
-        if not (starts or own or call.switch("all") or (section.name in _SHOWN and not wanted)):
+        if not (starts or own or call.switch("all") or (section.name in _SHOWN and not requested)):
             continue
+
         description = _describe(section, own.text if own else section.name in _TEXTS, note)
         if own and own.path:
             _write(section.content, own.path)
@@ -62,6 +64,7 @@ def _inspect_file(
             yield _as_text(section.name, description)
         else:
             _add(profiles[-1] if profiles else base, section.name, description, note)
+
     if form != "off":
         tree = {**base, **({"_profiles": profiles} if profiles else {})}
         yield json.dumps(tree, indent=4 if form == "pretty" else None)
@@ -72,6 +75,7 @@ def _describe(section: Section, text: bool, note: Callable[[str], None]) -> dict
     for piece in read_pieces(section.content):
         digest.update(piece)
     description: dict[str, Any] = {"size": section.content.size, "sha256": digest.hexdigest()}
+
     if text:
         data = section.content.read_small(_MAX_TEXT, f"the text {section.name}")
         try:

@@ -24,6 +24,7 @@ def sign_table(call: UkifyCall) -> tuple[dict[str, Any] | None, list[str]]:
     """The `[fuki.sign]` of a call, and the plugins that it needs; None where nothing signs. Raises `RecipeError`."""
     key, name = call.one("secureboot_private_key"), call.one("secureboot_certificate_name")
     kernel = {"sign-kernel": "always"} if call.switch("sign_kernel") else {}
+
     if key is not None:
         certificate = call.one("secureboot_certificate") or ""
         backend, plugins = _backend(call, key, "--secureboot-private-key")
@@ -31,6 +32,7 @@ def sign_table(call: UkifyCall) -> tuple[dict[str, Any] | None, list[str]]:
             # The token has the certificate beside the key.
             return {**backend, **kernel}, plugins
         return {**backend, "certificate": _path(certificate), **kernel}, plugins
+
     if name is None:
         return None, []
     if kernel:
@@ -50,6 +52,7 @@ def _backend(call: UkifyCall, key: str, option: str) -> tuple[dict[str, Any], li
                     f"fuki has no OpenSSL engine or provider {value!r}, only pkcs11", where=flag, hint=hint
                 )
             return {"backend": _PKCS11, "key": key}, [_PKCS11]
+
     if key.startswith(f"{_PKCS11}:"):
         raise RecipeError("nothing says how to reach the token", where=option, hint="add --signing-engine=pkcs11")
     return {"backend": "local", "key": _path(key)}, []
@@ -62,9 +65,11 @@ def policy_tables(call: UkifyCall, base: str | None, joined: Sequence[JoinedProf
         # The key is elsewhere; its public half stands in its place, and nothing opens it.
         given = (*call.many("pcr_public_key"), *call.many("pcr_certificate"))[0]
         groups = (PolicyGroup(given, given, None, (), None),)
+
     profiles = _profiles(call, base, joined)
     if profiles is None:
         return [], []
+
     tables, plugins = [], []
     for at, group in enumerate(groups):
         table, more = _policy(call, group)
@@ -72,6 +77,7 @@ def policy_tables(call: UkifyCall, base: str | None, joined: Sequence[JoinedProf
         plugins += more
         if at == 0 and call.switch("sign_initrd_pcrs"):
             tables.append({**table, "profiles": profiles, **_INITRD})
+
     # Upstream signs for the initrd last.
     initrd = [table for table in tables if call.switch("sign_initrd_pcrs") and table.get("reference") == "initrd"][:1]
     return [*(table for table in tables if table not in initrd), *initrd], plugins
@@ -79,11 +85,11 @@ def policy_tables(call: UkifyCall, base: str | None, joined: Sequence[JoinedProf
 
 def _profiles(call: UkifyCall, base: str | None, joined: Sequence[JoinedProfile]) -> list[str] | None:
     """The ids of the profiles to sign for: none for all; None where there is nothing to sign for."""
-    wanted = call.many("sign_profile")
-    if not wanted:
+    requested = call.many("sign_profile")
+    if not requested:
         return []
     present = [*([base] if base else []), *(profile.id for profile in joined)]
-    return [id_ for id_ in present if id_ in wanted] or None
+    return [id_ for id_ in present if id_ in requested] or None
 
 
 def _policy(call: UkifyCall, group: PolicyGroup) -> tuple[dict[str, Any], list[str]]:
@@ -92,6 +98,7 @@ def _policy(call: UkifyCall, group: PolicyGroup) -> tuple[dict[str, Any], list[s
         plugins: list[str] = []
     else:
         table, plugins = _backend(call, group.private_key, "--pcr-private-key")
+
     public = group.public_key or group.certificate
     if public is not None:
         table["public-key"] = _path(public)
@@ -99,6 +106,7 @@ def _policy(call: UkifyCall, group: PolicyGroup) -> tuple[dict[str, Any], list[s
         table["phases"] = list(group.phases)
     if group.reference is not None:
         table["reference"] = group.reference
+
     # systemd-measure, which upstream runs, takes all banks where it is told none.
     if "policies" in call.many("upstream"):
         table["all-selections"] = False

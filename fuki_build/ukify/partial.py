@@ -29,10 +29,12 @@ def find_partial(
         if named and not path.is_file():
             raise RecipeError(f"there is no recipe {path}", where=VARIABLE, hint="unset it, or name a partial recipe")
         return path if named else None
+
     program = drop_in.resolve() if drop_in is not None else None
     if program is not None and program.parent.name == TREE:
         project = program.parent.parent
         return project / "mkosi.conf" if find_sections(project) else None
+
     places = (directory / NAME for directory in _directories(program, environment, system))
     return next((path for path in places if path.is_file()), None)
 

@@ -28,6 +28,7 @@ def _values(call: UkifyCall, contents: SectionDigests, case: Case, phases: list[
     events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
     values: dict[str, list[dict[str, object]]] = {}
     lines: list[str] = []
+
     for phase in phases:
         for bank in contents.banks:
             start = replay(bank, (event.digests[bank] for event in events), bytes(BANKS[bank]))
@@ -35,6 +36,7 @@ def _values(call: UkifyCall, contents: SectionDigests, case: Case, phases: list[
             value = replay(bank, words, start).hex()
             lines.append(f"{pcr11.PCR}:{bank}={value}")
             values.setdefault(bank, []).append({"phase": phase, "pcr": pcr11.PCR, "hash": value})
+
     form = call.one("json")
     if form == "off":
         return "\n".join(lines) + "\n\n"

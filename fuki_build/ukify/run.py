@@ -65,7 +65,7 @@ def _run(
 
     recipe = find_partial(drop_in)
     built = build(
-        call, recipe, plugins, note, lambda found: show([f for f in found if f.severity is not Severity.NOTE])
+        call, recipe, plugins, note, lambda findings: show([f for f in findings if f.severity is not Severity.NOTE])
     )
     for path in built.paths:
         note(f"wrote {path}")

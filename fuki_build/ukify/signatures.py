@@ -68,9 +68,11 @@ def _with_signatures(layout: Layout, signatures: Signatures) -> Layout:
     for placed in layout.sections:
         if placed.name != ".pcrsig":
             continue
+
         old = pcrsig.decode(placed.section.content.read_small(pcrsig.MAX_SIZE, "the .pcrsig section"))
         signed = {bank: tuple(_signed(e, signatures.get(bank, ())) for e in own) for bank, own in old.items()}
         joined += sum(map(len, signed.values())) - len(pcrsig.missing(signed))
+
         content = pcrsig.encode(signed)
         at, room = placed.header.raw_offset, placed.header.raw_size
         if len(content) > room:
@@ -79,9 +81,11 @@ def _with_signatures(layout: Layout, signatures: Signatures) -> Layout:
         # Readers take the section for as long as it says: padding is no JSON.
         index = layout.sections.index(placed)
         file = _patched(file, layout.headers.virtual_size_offset(index), len(content).to_bytes(4, "little"))
+
     if not joined:
         hint = "sign what 'build --policy-digest' printed for this image"
         raise RecipeError("there is no signature of a policy of the image", where="--pcrsig", hint=hint)
+
     return read_layout(
         _with_sizes(read_layout(file, Path(layout.where or layout.name))), Path(layout.where or layout.name)
     )

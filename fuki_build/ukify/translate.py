@@ -37,20 +37,24 @@ def caller_of(call: UkifyCall, notes: list[str]) -> Caller:
     # Without others to join it with, a profile is made to be joined itself.
     product = Product.PROFILE if profile and not joined else Product.UKI if call.one("linux") else Product.ADDON
     base_id = profile_id(Blob.of_bytes(profile), "--profile") if profile else ""
+
     image: dict[str, Any] = _image(call, notes)
     # Numbers stand for ids that are missing, so that tables have names.
     image["id"] = base_id or (_BASE if not joined else "0")
     tables: dict[str, Any] = {"image": image, "firmware": _firmware(call), "plugins": [], "pcr-policy": []}
+
     if joined:
         tables["profile"] = [{"id": one.id} for one in joined]
     sign, plugins = sign_table(call)
     if sign is not None:
         tables["sign"] = sign
         tables["plugins"] += plugins
+
     if product is Product.UKI:
         policies, plugins = policy_tables(call, base_id if profile else None, joined)
         tables["pcr-policy"] = policies
         tables["plugins"] += plugins
+
     return Caller(
         tables={key: value for key, value in tables.items() if value},
         defaults={"name": _name(call), "image": _defaults(call, notes)},
@@ -80,11 +84,14 @@ def _image(call: UkifyCall, notes: list[str]) -> dict[str, Any]:
         if value is not None:
             image[key] = _path(value)
     image |= _texts(call)
+
     for attribute, key in (("initrd", "initrd"), ("devicetree_auto", "dtbauto")):
         if call.many(attribute):
             image[key] = [_path(value) for value in call.many(attribute)]
+
     if call.many("sbat"):
         image["sbat"] = list(_sbat(call, notes))
+
     hwids, policy_key = call.one("hwids"), public_key(call)
     if hwids is not None:
         image["hwids"] = [_path(hwids)] if hwids else []
@@ -169,11 +176,11 @@ def _profile(call: UkifyCall, joined: tuple[JoinedProfile, ...]) -> bytes:
 def _joined(call: UkifyCall) -> tuple[JoinedProfile, ...]:
     like_upstream = "joined-sections" in call.many("upstream")
     without = frozenset([".osrel"] if call.one("os_release") == "" else [])
-    found: list[JoinedProfile] = []
+    profiles: list[JoinedProfile] = []
     for number, path in enumerate(call.many("join_profile"), 1):
         with raised_as(RecipeError, "--join-profile"):
             profile = read_profile(Path(path), number=number, like_upstream=like_upstream, without=without)
-        if any(profile.id == other.id for other in found):
+        if any(profile.id == other.id for other in profiles):
             raise RecipeError(f"there are two profiles {profile.id!r}", where="--join-profile")
-        found.append(profile)
-    return tuple(found)
+        profiles.append(profile)
+    return tuple(profiles)

@@ -15,20 +15,24 @@ _MAX_MACHINES = 3
 def show_predictions(view: PredictionsView, *, events: bool) -> None:
     """A table of register values for each case; with `events`, what they are made of before it."""
     console = new_console()
+
     for index, case in enumerate(view.predictions):
         if index:
             console.print()
         console.print(plain(_title(case)), style="bold", soft_wrap=True)
+
         if events:
             made_of = new_table("PCR", "Event", "By", "What", "Source", right=("PCR",))
             for event in case.events:
-                what = f"{event.what} (cannot be told: {event.unknown})" if event.unknown else event.what
-                add_row(made_of, str(event.pcr), event.type, event.by, what, event.source)
+                text = f"{event.what} (cannot be told: {event.unknown})" if event.unknown else event.what
+                add_row(made_of, str(event.pcr), event.type, event.by, text, event.source)
             console.print(made_of)
             console.print()
+
         name = "Register" if case.rtmrs else "PCR"
         columns = (name, "Phase", "Bank", "Value")
         print_rows(console, columns, list(_value_rows(case.registers, case.rtmrs)), right=(name,))
+
         if case.first_start:
             console.print()
             console.print("before the hand-over, on the host's firmware", style="bold")
@@ -71,6 +75,7 @@ def show_replay(view: ReplayView) -> None:
     console = new_console()
     if view.fit:
         console.print(plain(_fit(view.fit)), style="bold", soft_wrap=True)
+
     events = new_table("No", "Register", "Event", "By", "Explained by", "What", right=("No",))
     for event in view.events:
         name = register_name(LogKind(view.kind), event.register)
@@ -78,20 +83,24 @@ def show_replay(view: ReplayView) -> None:
         add_row(events, str(event.number), name, event.type, event.by or "", event.verdict, event.what + false)
     for missing in view.missing:
         add_row(events, "-", f"PCR {missing.pcr}", missing.type, missing.by, "missing", missing.what)
+
     console.print(events)
     console.print()
+
     values = new_table("Register", "Bank", *(["Predicted"] if view.fit else []))
     values.add_column("Value", overflow="fold")
     for register in view.registers:
         bank = "sha256" if "sha256" in register.values else next(iter(register.values))
         held = ("yes" if register.holds else "another value") if register.predicted else ""
         add_row(values, register.name, bank, *([held] if view.fit else []), register.values[bank])
+
     if view.registers:
         console.print(values)
     else:
         console.print(plain(_why_empty(view)), soft_wrap=True)
     if view.registers and view.not_computed:
         console.print(plain(f"not computed: {_named(view.not_computed)}"), soft_wrap=True)
+
     for reason in view.reasons:
         console.print(plain(f"{register_name(LogKind(view.kind), reason.register)}: {reason.text}"), soft_wrap=True)
     for result in view.expected:
@@ -118,11 +127,13 @@ def _fit(fit: FitView) -> str:
     words.append(f"firmware {fit.fwid}" if fit.fwid else "no firmware")
     if fit.compatible:
         words.append(f"devicetree {fit.compatible}")
-    for what, text in (
+
+    for label, text in (
         ("options", fit.boot.options),
         ("from SMBIOS", fit.boot.smbios_options),
         ("console", fit.boot.console),
     ):
         if text:
-            words.append(f"{what} {text!r}")
+            words.append(f"{label} {text!r}")
+
     return ", ".join(words)

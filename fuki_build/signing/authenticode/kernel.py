@@ -44,8 +44,10 @@ def reserve(
     assembly = assemble(layout, algorithms={request.digest for request in requests})
     sha256 = blob_digest(layout.file or Blob()).hex()
     sizes = tuple(_entry_size(request, assembly, context) for request in requests)
+
     kept = kept_table(layout, replace=False)
     content = signed_content(layout, kept + bytes(sum(sizes)))
+
     return KernelReservation(
         profile=profile,
         layout=layout,
@@ -64,19 +66,23 @@ def _entry_size(request: SignRequest, assembly: Assembly, context: SigningContex
         if not issubclass(backend, KeySigner):
             hint = "take a backend that signs with a key, such as local"
             raise RecipeError(f"{backend.name} cannot sign kernels", where="sign-kernel", hint=hint)
+
         if request.timestamp is not None:
             hint = "its size must be known before it is made; sign the kernel beforehand with 'fuki sign'"
             raise RecipeError("a kernel's signature cannot have a timestamp", where="sign-kernel", hint=hint)
+
         with request.backend.running():
             certificates = backend().certificates(request.options, context)
         if not certificates:
             raise SigningError("there is no certificate for the key", where="certificate")
+
         content, attributes = to_sign(_digest(request, assembly), request.digest, signing_time(request))
         with raised_as(SigningError, "certificate", of=FormatError):
             public_key = x509.public_key_of(certificates[0])
             blank = bytes(x509.largest_signature(public_key))
             rsa = x509.is_rsa(public_key)
             signature = signed_data.encode(content, attributes, request.digest, blank, certificates, rsa=rsa)
+
     return len(encode_certificate(signature))
 
 

@@ -141,14 +141,14 @@ def _placeholders(keys: Sequence[PolicyKey], possible: Sequence[Case]) -> Iterat
 
 
 def _entry(key: PolicyKey, policy: str, signature: str | None) -> PolicySignature:
-    made = PolicySignature(
+    entry = PolicySignature(
         pcrs=(pcr11.PCR,),
         pkfp=x509.rsa_fingerprint(key.public_key),
         pol=policy,
         ref=key.request.reference,
         sig=signature,
     )
-    return made if signature else replace(made, tbs=made.message.hex())
+    return entry if signature else replace(entry, tbs=entry.message.hex())
 
 
 def deferred_sections(
@@ -183,9 +183,11 @@ def _entries(
     layout: Layout, assembly: Assembly, reservation: PolicyReservation, signers: Signers | None
 ) -> Iterator[tuple[str, PolicySignature]]:
     possible = cases(layout, None, [reservation.profile])
+
     for key in reservation.keys:
         signer = signers.of(key.request.signer) if signers else None
         signatures: dict[bytes, str] = {}
+
         for bank, policy in policies(layout, assembly, possible, key.request):
             entry = _entry(key, policy.hex(), None)
             if signer is not None:

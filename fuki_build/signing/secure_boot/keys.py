@@ -74,13 +74,15 @@ def make_secure_boot_keys(name: str, type_: KeyType, owner: UUID, passphrase: st
     for variable in _VARIABLES:
         key = _MAKERS[type_]()
         identities[variable] = _Identity(key, make_certificate(f"{name} {variable}", key, signs_code=variable == "db"))
-    found = [NewFile("owner.txt", f"{owner}\n".encode())]
+
+    files = [NewFile("owner.txt", f"{owner}\n".encode())]
     time = efi_time.of(NOT_BEFORE)
+
     for variable in _VARIABLES:
         key, certificate = identities[variable]
         signer = identities[SIGNED_BY[variable]]
         listed = efi_signature_list.encode([efi_signature_list.certificate_list(certificate, owner)])
-        found += [
+        files += [
             NewFile(f"{variable}.key", encode_private_key(key, passphrase), secret=True),
             NewFile(f"{variable}.pem", x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM)),
             NewFile(f"{variable}.esl", listed),
@@ -89,7 +91,8 @@ def make_secure_boot_keys(name: str, type_: KeyType, owner: UUID, passphrase: st
                 authenticate(variable, listed, time, PrivateKey(signer.key).sign, signer.certificate),
             ),
         ]
-    return found
+
+    return files
 
 
 def make_pcr_key(type_: KeyType, passphrase: str | None = None) -> list[NewFile]:
@@ -117,13 +120,16 @@ def make_certificate(
 ) -> bytes:
     """A certificate in DER that signs itself. Raises `RecipeError` for a name that does not fit."""
     start, end = validity or (NOT_BEFORE, NOT_AFTER)
+
     if not common_name.isprintable() or len(common_name.encode()) > MAX_COMMON_NAME:
         raise RecipeError(
             f"{common_name!r} is no name for a certificate", hint=f"it has {MAX_COMMON_NAME} bytes at most"
         )
+
     public = key.public_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     encoded = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -137,6 +143,7 @@ def make_certificate(
         .add_extension(_DIGITAL_SIGNATURE, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
+
     if signs_code:
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
     return builder.sign(key, SHA256()).public_bytes(Encoding.DER)
