@@ -1,14 +1,13 @@
 """One boot of an image: what is needed for it, put together; the prediction, the guest, and what it told."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fuki_build import (
     Layout,
     Machine,
-    OutputFiles,
     PluginHost,
     Prediction,
     find_profiles,
@@ -23,7 +22,7 @@ from fuki_build.errors import FukiError
 from fuki_build.programs import scratch_directory
 from msgspec import Struct, structs
 
-from fuki_qemu import boot_option, esp, firmware, guest, machine, programs, report, smbios, tools
+from fuki_qemu import boot_option, esp, firmware, guest, machine, programs, smbios, tools
 from fuki_qemu.firmware import QemuFirmware
 from fuki_qemu.guest import Outcome, Screen
 from fuki_qemu.host import choice, cycle
@@ -34,9 +33,9 @@ from fuki_qemu.host.native_start import memory_of_q35
 from fuki_qemu.host.plan import BootConditions, ExpectedStart
 from fuki_qemu.machine import VirtualMachine
 from fuki_qemu.report import GuestReport
+from fuki_qemu.told import kept, read_report
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")
-_PIECE = 1024 * 1024
 _NO_MACHINE = Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
 """What a guest is that is given no strings."""
 
@@ -95,7 +94,7 @@ def boot(request: BootRequest, host: PluginHost, keep: Path | None = None) -> Bo
     """Boot an image. What the guest told is left in the directory `keep`, if that is given. Raises `FukiError`."""
     layout, profile = _inspect(request)
     tools.need(tools.QEMU, *(() if request.direct else tools.MTOOLS), *((tools.SWTPM,) if request.verify else ()))
-    with scratch_directory("fuki-") as place, _kept(place, keep):
+    with scratch_directory("fuki-") as place, kept(place, keep):
         return _boot(request, layout, profile, host, place)
 
 
@@ -167,7 +166,7 @@ def _boot(request: BootRequest, layout: Layout, profile: int | None, host: Plugi
         outcome=outcome,
         console=guest.read_console(place / "console"),
         prediction=expected[-1].prediction if expected else None,
-        report=_read_report(place) if request.verify else None,
+        report=read_report(place) if request.verify else None,
         hosted=None if hosted is None else HostedBoot(layout, hosted, starts, expected),
     )
 
@@ -309,51 +308,6 @@ def _run_once(
 
         def is_done() -> bool:
             """The probe for Linux ends with a restart, which a host would follow for ever."""
-            return _read_report(place) is not None
+            return read_report(place) is not None
 
         return cycle.run(command, console, request.timeout, hosted, tpm=tpm, screen=request.screen, is_done=is_done)
-
-
-def _read_report(place: Path) -> GuestReport | None:
-    """What the probe told, through whichever way it found."""
-    for name in ("report", "debug"):
-        path = place / name
-        if path.is_file() and path.stat().st_size:
-            with path.open("rb") as file:
-                guest_report = report.decode(file.read(report.MAX_SIZE + 1))
-            if guest_report is not None:
-                return guest_report
-    return None
-
-
-@contextmanager
-def _kept(place: Path, keep: Path | None) -> Iterator[None]:
-    """Leave in `keep` what the guest told, whatever comes of it."""
-    try:
-        yield
-    finally:
-        if keep is not None:
-            keep_told(place, keep)
-
-
-def keep_told(place: Path, keep: Path) -> None:
-    """Copy what the guest told into the directory `keep`, as far as there is something. Raises `FukiError`."""
-    with OutputFiles() as files:
-        for name in ("console", "report", "debug"):
-            if (place / name).is_file() and (place / name).stat().st_size:
-                file = files.open(keep / name)
-                with (place / name).open("rb") as told:
-                    while piece := told.read(_PIECE):
-                        file.write(piece)
-
-        guest_report = _salvage(place)
-        if guest_report is not None and guest_report.log is not None:
-            files.open(keep / "event-log").write(guest_report.log)
-        files.commit()
-
-
-def _salvage(place: Path) -> GuestReport | None:
-    try:
-        return _read_report(place)
-    except FukiError:
-        return None

@@ -14,7 +14,7 @@ from fuki_build import FukiError, inspect, new_host
 from fuki_build.testing import guarding, invoke
 from probe_image import build
 
-from fuki_qemu import PROBE, guest, session
+from fuki_qemu import PROBE, guest, session, told
 from fuki_qemu.guest import Screen
 
 
@@ -124,7 +124,7 @@ def test_what_a_guest_told_does_not_replace_the_image(image, tmp_path):
     with guarding():
         inspect(image)
         with pytest.raises(FukiError, match="would replace the input"):
-            session.keep_told(tmp_path / "place", tmp_path / "keep")
+            told.keep_told(tmp_path / "place", tmp_path / "keep")
     assert (tmp_path / "keep/console").samefile(image)
 
 
