@@ -12,10 +12,10 @@ from pathlib import Path
 import parts
 import pytest
 
-from tests.support.scratch_root import ScratchRoot, inside
+from tests.support.installers import MACHINE_ID, RELEASE, KernelInstallRoot
+from tests.support.scratch_root import inside
 
-RELEASE = "6.12.0-test"
-MACHINE_ID = "8f2d1f0e6d8a4ff7a1b2c3d4e5f60718"
+KERNEL = "/srv/vmlinuz"
 UKI = f"EFI/Linux/acme-{RELEASE}.efi"
 ADDON = f"{UKI}.extra.d/serial.addon.efi"
 RECIPE = """\
@@ -39,20 +39,8 @@ GENERATORS = {
 """What makes the image: the generator of install.conf, and variables."""
 
 
-class Machine(ScratchRoot):
-    """A machine with a kernel to install, and kernel-install with its plugins."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        for plugin in sorted(parts.get("kernel-install-plugins").iterdir()):
-            self.write_program(f"etc/kernel/install.d/{plugin.name}", plugin.read_text())
-        self.write_program("etc/kernel/install.d/60-ukify.install", parts.get("60-ukify").read_text())
-        self.write("etc/machine-id", f"{MACHINE_ID}\n")
-        self.write("srv/initrd.img", b"initrd of the call")
-        self.kernel = inside(parts.get("kernel-x64"))
-        for name in ("ovmf-generic", "ovmf-amdsev"):
-            self.write(f"srv/{name}/OVMF.fd", parts.get(name).read_bytes())
-        self.reset()
+class Machine(KernelInstallRoot):
+    """A machine, whose configuration a test changes."""
 
     def reset(self) -> None:
         """Forget what a test configured and installed."""
@@ -65,7 +53,6 @@ class Machine(ScratchRoot):
         (self.directory / "boot").mkdir()
         self.write("etc/kernel/entry-token", "acme\n")
         self.write("etc/kernel/cmdline", "# a comment\nroot=LABEL=root ro\n  quiet\n")
-        self.write("srv/ukify.conf", "")
         self.in_container(False)
 
     def in_container(self, answer: bool) -> None:
@@ -80,15 +67,9 @@ class Machine(ScratchRoot):
         assert done.returncode == code, done.stderr
         return done.stderr
 
-    def kernel_install(self, *arguments: str, code: int = 0, **environment: str) -> str:
+    def ended(self, *arguments: str, code: int = 0, **environment: str) -> str:
         """Run kernel-install; what it says."""
-        program = inside(parts.get("kernel-install"))
-        variables = {
-            "LD_LIBRARY_PATH": str(Path(inside(parts.get("libsystemd-shared"))).parent),
-            "KERNEL_INSTALL_BOOT_STUB": inside(parts.get("stub-x64")),
-            **environment,
-        }
-        ended = self.run(program, *arguments, environment=variables)
+        ended = self.kernel_install(*arguments, **environment)
         assert ended.code == code, ended.err + ended.out
         assert "Traceback" not in ended.err
         return ended.err + ended.out
@@ -97,8 +78,8 @@ class Machine(ScratchRoot):
         """Install the kernel with an image that one of GENERATORS makes."""
         generator, variables = GENERATORS[by]
         self.configure(generator, directory=environment.get("KERNEL_INSTALL_CONF_ROOT", "etc/kernel").lstrip("/"))
-        arguments = (*options, "add", RELEASE, self.kernel, "/srv/initrd.img")
-        return self.kernel_install(*arguments, code=code, **variables, **environment)
+        arguments = (*options, "add", RELEASE, KERNEL, "/srv/initrd.img")
+        return self.ended(*arguments, code=code, **variables, **environment)
 
     def image(self, by: str, **environment: str) -> bytes:
         """The image that one of GENERATORS makes."""
@@ -111,6 +92,7 @@ class Machine(ScratchRoot):
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Machine:
     machine = Machine(tmp_path_factory.mktemp("machine") / "root")
+    machine.lay_out()
     machine.integrate()
     return machine
 
@@ -136,9 +118,9 @@ def test_the_machine_is_read_only_where_the_tests_run(machine):
     """
     ended = machine.run("sh", "-c", script)
     assert (ended.out, ended.code) == ("", 0)
-    assert "/boot" in machine.kernel_install("inspect", RELEASE, machine.kernel, KERNEL_INSTALL_CONF_ROOT="/srv/empty")
+    assert "/boot" in machine.ended("inspect", RELEASE, KERNEL, KERNEL_INSTALL_CONF_ROOT="/srv/empty")
     machine.configure("fuki")
-    assert "Boot Root: /boot" in machine.kernel_install("inspect", RELEASE, machine.kernel)
+    assert "Boot Root: /boot" in machine.ended("inspect", RELEASE, KERNEL)
     assert not machine.listing()
 
 
@@ -245,7 +227,7 @@ def test_firmware_and_addons_of_a_partial_recipe_are_installed_and_removed(machi
     assert [(f["fwid"], len(f["chids"])) for f in told["firmware"]] == [("ovmf-generic", 1)]
     assert inspect(machine.directory / "boot" / ADDON)["kind"] == "addon"
 
-    machine.kernel_install("remove", RELEASE)
+    machine.ended("remove", RELEASE)
     assert not machine.listing()
     assert not (machine.directory / "boot" / ADDON).parent.exists()
 
@@ -323,9 +305,7 @@ def test_other_generators_and_layouts_are_left_alone(machine):
     machine.write("etc/kernel/fuki.toml", "not a recipe")
     for generator, layout in (("dracut", "uki"), ("", "bls"), ("fuki", "bls"), ("fuki", "other")):
         machine.configure(generator, layout)
-        said = machine.kernel_install(
-            "--verbose", "add", RELEASE, machine.kernel, "/srv/initrd.img", code=1 if layout == "uki" else 0
-        )
+        said = machine.ended("--verbose", "add", RELEASE, KERNEL, "/srv/initrd.img", code=1 if layout == "uki" else 0)
         assert "60-fuki: not for this" in said
     assert not [name for name in machine.listing() if name.startswith("EFI")]
 

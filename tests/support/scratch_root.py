@@ -51,6 +51,10 @@ class ScratchRoot:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+
+    def lay_out(self) -> None:
+        """Make the directory."""
+        directory = self.directory
         for name in _DIRECTORIES:
             (directory / name).mkdir(parents=True)
         for name in ("bin", "sbin", "lib", "lib32", "lib64"):
