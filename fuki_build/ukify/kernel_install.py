@@ -4,6 +4,7 @@ Where files are looked for, and what stands in front of what, is as in 60-ukify.
 """
 
 import argparse
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,11 @@ class Installation(Struct, frozen=True):
     def find(self, name: str, directories: Sequence[str] = (_ADMINISTRATOR, _VENDOR)) -> Path | None:
         """A file of the configuration: the first that there is, or None."""
         searched = (self.directory,) if self.directory is not None else (self.root / own for own in directories)
-        return next((path for directory in searched if (path := directory / name).exists()), None)
+        for directory in searched:
+            path = directory / name
+            if os.path.exists(path):  # noqa: PTH110 - Path.exists() raises for a name that no file can have
+                return path
+        return None
 
 
 def read_installation(arguments: Sequence[str], environment: Mapping[str, str]) -> Installation:

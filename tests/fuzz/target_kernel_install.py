@@ -22,6 +22,7 @@ _INSTALLATION = Installation(
 
 def seeds() -> Iterator[bytes]:
     yield b"# a comment\nroot=LABEL=root ro\n  quiet\n\0uki.conf\n\0[UKI]\nInitrd=more.img\nSplash=splash.bmp\n"
+    yield b"\0" + b"a" * 5000 + b"\0"
     yield b"systemd.machine_id=x\0../../etc/passwd\0[UKI]\nCmdline=@cmdline\n"
 
 

@@ -310,6 +310,27 @@ def test_other_generators_and_layouts_are_left_alone(machine):
     assert not [name for name in machine.listing() if name.startswith("EFI")]
 
 
+def test_a_kernel_that_is_an_image_already_is_installed_as_it_is(machine):
+    machine.add()
+    (image,) = machine.listing().values()
+    machine.write("srv/own.efi", image)
+    machine.write("etc/kernel/fuki.toml", "not a recipe")
+    machine.ended("remove", RELEASE)
+    machine.ended("add", RELEASE, "/srv/own.efi")
+    assert list(machine.listing().values()) == [image]
+
+
+@pytest.mark.parametrize("by", ["plugin", "drop-in"])
+def test_a_library_for_another_python_says_so(machine, by):
+    program = machine.directory / "etc/kernel/fuki/ukify"
+    source = program.read_text()
+    program.write_text(source.replace(repr(tuple(sys.version_info[:2])), "(2, 7)"))
+    said = machine.add(by=by, code=1)
+    program.write_text(source)
+    assert "is for Python 2.7" in said
+    assert not machine.listing()
+
+
 def test_outputs_and_addons_that_kernel_install_does_not_care_for_are_told(machine):
     manifest = '[[fuki.output]]\nformat = "manifest"\n'
     addon = '[[fuki.output]]\nformat = "addon"\n'
