@@ -21,8 +21,8 @@ from fuki_build.ukify.call import UkifyCall, call_of, configure
 IMAGE = "uki.efi"
 """The name in the staging area by which 90-uki-copy.install finds the image."""
 ADDONS = f"{IMAGE}.extra.d"
-_ADMINISTRATOR, _VENDOR = "etc/kernel", "usr/lib/kernel"
-_CONFIGURATION = (_ADMINISTRATOR, "run/kernel", "usr/local/lib/kernel", _VENDOR)
+_ADMINISTRATOR, _VENDOR = "/etc/kernel", "/usr/lib/kernel"
+_CONFIGURATION = (_ADMINISTRATOR, "/run/kernel", "/usr/local/lib/kernel", _VENDOR)
 _MAX_TEXT = 64 * 1024
 """Bytes of a command line, or of a devicetree's name."""
 _DETECTION_TIMEOUT = 10.0
@@ -33,7 +33,7 @@ class Installation(Struct, frozen=True):
     """One `kernel-install add`: a kernel with its initrds, and where its image is staged and installed.
 
     `directory` is the only one that is searched for configuration, where one was named; `stub` stands in place of any
-    other. `root` is that of the file system.
+    other; `installed` is where the image goes in the end.
     """
 
     release: str
@@ -45,11 +45,10 @@ class Installation(Struct, frozen=True):
     directory: Path | None = None
     stub: str | None = None
     installed: Path | None = None
-    root: Path = Path("/")
 
     def find(self, name: str, directories: Sequence[str] = (_ADMINISTRATOR, _VENDOR)) -> Path | None:
         """A file of the configuration: the first that there is, or None."""
-        searched = (self.directory,) if self.directory is not None else (self.root / own for own in directories)
+        searched = (self.directory,) if self.directory is not None else map(Path, directories)
         for directory in searched:
             path = directory / name
             if os.path.exists(path):  # noqa: PTH110 - Path.exists() raises for a name that no file can have
@@ -129,13 +128,13 @@ def _devicetree(installation: Installation) -> str | None:
 
     release = installation.release
     directories = (
-        f"usr/lib/firmware/{release}/device-tree",
-        f"usr/lib/linux-image-{release}",
-        f"usr/lib/modules/{release}/dtb",
+        f"/usr/lib/firmware/{release}/device-tree",
+        f"/usr/lib/linux-image-{release}",
+        f"/usr/lib/modules/{release}/dtb",
     )
     path = installation.find(name, directories)
     if path is None:
-        searched = installation.directory or ", ".join(f"/{directory}" for directory in directories)
+        searched = installation.directory or ", ".join(directories)
         hint = f"it is looked for in {searched}"
         raise RecipeError(f"there is no devicetree {name}", where=str(configuration), hint=hint)
     return str(path)
@@ -158,7 +157,7 @@ def _set_command_line(options: argparse.Namespace, installation: Installation) -
 
 
 def _with_machine_id(words: Sequence[str], installation: Installation) -> str:
-    """Entries that are named after the machine keep its id, also where the root file system is not the first's."""
+    """Where entries are named after the machine, its id holds also before there is a root file system."""
     named = any(word.startswith("systemd.machine_id=") for word in words)
     if installation.entry_token == installation.machine_id and not named:
         words = [*words, f"systemd.machine_id={installation.machine_id}"]
@@ -167,13 +166,13 @@ def _with_machine_id(words: Sequence[str], installation: Installation) -> str:
 
 def _running_command_line(installation: Installation) -> list[str]:
     """What this machine was booted with: nothing in a container, whose command line is that of its host."""
-    if installation.directory is not None or _in_container():
+    if installation.directory is not None or _is_container():
         return []
-    words = _read(installation.root / "proc/cmdline").split()
+    words = _read(Path("/proc/cmdline")).split()
     return [word for word in words if not word.startswith(("BOOT_IMAGE=", "initrd="))]
 
 
-def _in_container() -> bool:
+def _is_container() -> bool:
     program = shutil.which("systemd-detect-virt")
     if program is None:
         return False
