@@ -123,6 +123,7 @@ ALL: Mapping[str, Part] = {
     "efivarfs-x64": Part(
         "linux-image-cloud-amd64", "usr/lib/modules/*/kernel/fs/efivarfs/efivarfs.ko.xz", "trixie", depends=True
     ),
+    "modules-x64": Part("linux-image-cloud-amd64", "usr/lib/modules/*/kernel", "trixie", depends=True),
     "kernel-aa64": Part("linux-image-cloud-arm64", "boot/vmlinuz-*", "trixie", "arm64", depends=True),
     "dtbs-aa64": Part("linux-image-cloud-arm64", "usr/lib/linux-image-*", "trixie", "arm64", depends=True),
     "ovmf-generic": Part("ovmf-generic", "usr/share/ovmf/OVMF.fd"),
