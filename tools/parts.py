@@ -148,7 +148,7 @@ TREES: Mapping[str, Tree] = {
         (
             *("bash", "coreutils", "cpio", "cryptsetup-bin", "dash", "dosfstools", "e2fsprogs", "findutils", "gawk"),
             *("grep", "kmod", "mtools", "python3", "python3-pefile", "sed", "systemd-repart", "systemd-tpm", "tar"),
-            "util-linux",
+            *("util-linux", "zstd"),
         )
     ),
 }

@@ -1,8 +1,10 @@
 """A program named ukify that calls fuki, with the library that it needs in a directory beside it."""
 
+import filecmp
+import os
 import re
 import shutil
-import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from importlib.util import find_spec
@@ -10,16 +12,18 @@ from pathlib import Path
 
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.host import installed
+from fuki_build.integrate.wheels import RUNNING, Version, is_for_one_version, unpack_wheel
 from fuki_build.recipe.text import template_directory
 
 PROGRAM = "ukify"
 LIBRARY = "lib"
+_MARK = "written by 'fuki integrate'"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 # What runs it may be older than what fuki needs, so it says so itself. It does nothing when it is only read.
 SOURCE = '''\
 #!/usr/bin/env python3
-"""Calls fuki in the place of ukify; written by 'fuki integrate'."""
+"""Calls fuki in the place of ukify; {mark}."""
 
 import os
 import sys
@@ -29,7 +33,7 @@ def main():
     directory = os.path.dirname(os.path.realpath(sys.argv[0]))
     if sys.version_info[:2] != {version}:
         found, wanted = (".".join(map(str, v)) for v in (sys.version_info[:2], {version}))
-        sys.exit(f"ukify: fuki's library is for Python {{wanted}}, this is {{found}}; run 'fuki integrate' with that")
+        sys.exit(f"ukify: fuki's library is for Python {{wanted}}; run 'fuki integrate' with --python={{found}}")
     sys.path.insert(0, os.path.join(directory, "{library}"))
     os.environ["FUKI_DROP_IN"] = os.path.join(directory, "{program}")
     sys.dont_write_bytecode = True
@@ -43,28 +47,74 @@ if __name__ == "__main__":
 '''
 
 
-def write_drop_in(directory: Path, plugins: Iterable[str]) -> None:
-    """Write the program and its library into a directory, in place of what an earlier call wrote there.
+def check_drop_in(directory: Path) -> None:
+    """Raise `RecipeError` unless the program can be written into a directory without touching files of anyone else."""
+    hint = "move it away; fuki puts its program and library there"
+    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+        raise RecipeError("it exists, and is no directory", where=str(directory), hint=hint)
+    program, library = directory / PROGRAM, directory / LIBRARY
+    if os.path.lexists(program) and not _is_ours(program):
+        raise RecipeError("it exists, and fuki did not write it", where=str(program), hint=hint)
+    if os.path.lexists(library) and (library.is_symlink() or not os.path.lexists(program)):
+        raise RecipeError("it exists, and fuki did not write it", where=str(library), hint=hint)
 
-    The library is what this process runs from: it is for the same version of Python. Raises `RecipeError`.
+
+def _is_ours(program: Path) -> bool:
+    if program.is_symlink() or not program.is_file():
+        return False
+    with program.open("rb") as file:
+        return _MARK.encode() in file.read(4096)
+
+
+def write_drop_in(directory: Path, plugins: Iterable[str], version: Version) -> bool:
+    """Write the program and its library for a version of Python, in place of what an earlier call wrote there.
+
+    Returns whether anything changed; other files of the directory stay. Raises `FukiError`, and changes nothing then.
     """
-    directory.mkdir(exist_ok=True)
+    check_drop_in(directory)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch:
+        new = Path(scratch, "new")
+        _write(new, plugins, version)
+        if _is_same(new, directory):
+            return False
 
+        directory.mkdir(exist_ok=True)
+        # The program comes last: where only it is missing, nobody believes that the library is complete.
+        if (directory / LIBRARY).exists():
+            (directory / LIBRARY).rename(Path(scratch, "old"))
+        (new / LIBRARY).rename(directory / LIBRARY)
+        (new / PROGRAM).replace(directory / PROGRAM)
+    return True
+
+
+def _write(directory: Path, plugins: Iterable[str], version: Version) -> None:
     library = directory / LIBRARY
-    if library.exists():
-        shutil.rmtree(library)
-    library.mkdir()
+    library.mkdir(parents=True)
 
     for name in sorted(_distributions(plugins)):
-        _copy(metadata.distribution(name), library)
+        distribution = metadata.distribution(name)
+        if version != RUNNING and is_for_one_version(distribution):
+            unpack_wheel(distribution, version, library)
+        else:
+            _copy(distribution, library)
 
     # In a checkout the templates stand beside the package, and are not among its files.
     shutil.copytree(template_directory(), library / "fuki_build" / "templates", dirs_exist_ok=True)
 
     program = directory / PROGRAM
-    version = tuple(sys.version_info[:2])
-    program.write_text(SOURCE.format(version=version, library=LIBRARY, program=PROGRAM))
+    program.write_text(SOURCE.format(version=version, library=LIBRARY, program=PROGRAM, mark=_MARK))
     program.chmod(0o755)
+
+
+def _is_same(new: Path, old: Path) -> bool:
+    """Whether both have the same program and library, byte for byte."""
+    names = [_names(place) for place in (new, old)]
+    return names[0] == names[1] and not any(filecmp.cmpfiles(new, old, names[0], shallow=False)[1:])
+
+
+def _names(directory: Path) -> list[str]:
+    paths = [directory / PROGRAM, *sorted((directory / LIBRARY).rglob("*"))]
+    return [str(path.relative_to(directory)) for path in paths if path.is_file()]
 
 
 def _distributions(plugins: Iterable[str]) -> set[str]:

@@ -88,7 +88,7 @@ def write_program(path: Path, text: str) -> None:
 
 
 def verity_initrd() -> bytes:
-    """An initrd that opens the root file system in /dev/vda2 with the `roothash=` of the command line, and starts it."""
+    """An initrd that opens the root file system in /dev/vda2 with `roothash=` of the command line, and starts it."""
     tools = parts.get("mkosi-tools")
     library = tools / "usr/lib/x86_64-linux-gnu"
     loader = library / "ld-linux-x86-64.so.2"
