@@ -1,7 +1,6 @@
 """A program named ukify that calls fuki, with the library that it needs in a directory beside it."""
 
 import filecmp
-import os
 import re
 import shutil
 import tempfile
@@ -12,18 +11,21 @@ from pathlib import Path
 
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.host import installed
+from fuki_build.image.output_directory import make_directories, remove_directories
 from fuki_build.integrate.wheels import RUNNING, Version, is_for_one_version, unpack_wheel
 from fuki_build.recipe.text import template_directory
 
 PROGRAM = "ukify"
 LIBRARY = "lib"
 _MARK = "written by 'fuki integrate'"
+_HEAD = 1024
+"""Bytes of a program in which the mark is looked for."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 # What runs it may be older than what fuki needs, so it says so itself. It does nothing when it is only read.
 SOURCE = '''\
 #!/usr/bin/env python3
-"""Calls fuki in the place of ukify; {mark}."""
+"""Calls fuki in the place of ukify; written by 'fuki integrate'."""
 
 import os
 import sys
@@ -47,49 +49,53 @@ if __name__ == "__main__":
 '''
 
 
-def check_drop_in(directory: Path) -> None:
-    """Raise `RecipeError` unless the program can be written into a directory without touching files of anyone else."""
-    hint = "move it away; fuki puts its program and library there"
-    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
-        raise RecipeError("it exists, and is no directory", where=str(directory), hint=hint)
-    program, library = directory / PROGRAM, directory / LIBRARY
-    if os.path.lexists(program) and not _is_ours(program):
-        raise RecipeError("it exists, and fuki did not write it", where=str(program), hint=hint)
-    if os.path.lexists(library) and (library.is_symlink() or not os.path.lexists(program)):
-        raise RecipeError("it exists, and fuki did not write it", where=str(library), hint=hint)
-
-
-def _is_ours(program: Path) -> bool:
-    if program.is_symlink() or not program.is_file():
-        return False
-    with program.open("rb") as file:
-        return _MARK.encode() in file.read(4096)
-
-
-def write_drop_in(directory: Path, plugins: Iterable[str], version: Version) -> bool:
+def write_drop_in(directory: Path, plugins: Iterable[str], version: Version = RUNNING) -> bool:
     """Write the program and its library for a version of Python, in place of what an earlier call wrote there.
 
-    Returns whether anything changed; other files of the directory stay. Raises `FukiError`, and changes nothing then.
+    Returns whether anything changed; other files of the directory stay. Raises `FukiError`, and leaves alone what is
+    there, also where an earlier call did not write it.
     """
-    check_drop_in(directory)
-    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch:
-        new = Path(scratch, "new")
-        _write(new, plugins, version)
-        if _is_same(new, directory):
-            return False
+    program, library = directory / PROGRAM, directory / LIBRARY
+    refuse_others(directory)
 
-        directory.mkdir(exist_ok=True)
-        # The program comes last: where only it is missing, nobody believes that the library is complete.
-        if (directory / LIBRARY).exists():
-            (directory / LIBRARY).rename(Path(scratch, "old"))
-        (new / LIBRARY).rename(directory / LIBRARY)
-        (new / PROGRAM).replace(directory / PROGRAM)
-    return True
+    created = make_directories(directory)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=directory) as scratch:
+            new = Path(scratch)
+            _write(new, plugins, version)
+            if _is_same(new, directory):
+                return False
+
+            # The program comes first: by it, the next call knows that a library without an end is fuki's.
+            (new / PROGRAM).replace(program)
+            if library.exists():
+                library.rename(new / "old")
+            (new / LIBRARY).rename(library)
+            created.clear()
+            return True
+    finally:
+        remove_directories(created)
+
+
+def refuse_others(directory: Path) -> None:
+    """Raise `RecipeError` where a program or a library is there that is not fuki's."""
+    program, library = directory / PROGRAM, directory / LIBRARY
+    present = next((path for path in (program, library) if path.is_symlink() or path.exists()), None)
+    if present is None:
+        return
+
+    ours = False
+    if present == program and program.is_file() and not program.is_symlink():
+        with program.open("rb") as file:
+            ours = _MARK.encode() in file.read(_HEAD)
+    if not ours:
+        hint = "name a directory for fuki's program alone"
+        raise RecipeError(f"{present} is not fuki's, and would be written over", where="DIR", hint=hint)
 
 
 def _write(directory: Path, plugins: Iterable[str], version: Version) -> None:
     library = directory / LIBRARY
-    library.mkdir(parents=True)
+    library.mkdir()
 
     for name in sorted(_distributions(plugins)):
         distribution = metadata.distribution(name)
@@ -102,7 +108,7 @@ def _write(directory: Path, plugins: Iterable[str], version: Version) -> None:
     shutil.copytree(template_directory(), library / "fuki_build" / "templates", dirs_exist_ok=True)
 
     program = directory / PROGRAM
-    program.write_text(SOURCE.format(version=version, library=LIBRARY, program=PROGRAM, mark=_MARK))
+    program.write_text(SOURCE.format(version=version, library=LIBRARY, program=PROGRAM))
     program.chmod(0o755)
 
 

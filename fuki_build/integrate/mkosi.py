@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fuki_build.errors import RecipeError
 from fuki_build.image.output_file import OutputFile
-from fuki_build.integrate.drop_in import check_drop_in, write_drop_in
+from fuki_build.integrate.drop_in import refuse_others, write_drop_in
 from fuki_build.integrate.wheels import RUNNING, Version
 from fuki_build.recipe.caller import Caller
 from fuki_build.recipe.load import load_recipe
@@ -40,7 +40,11 @@ def integrate(directory: Path, version: Version = RUNNING) -> Iterator[Path]:
 
     configuration = directory / CONFIGURATION
     is_there = _check_configuration(configuration)
-    check_drop_in(directory / TREE)
+    if (directory / TREE).is_symlink():
+        # Where the program is tells whose [Fuki] it reads.
+        hint = "remove it, or move it away"
+        raise RecipeError("it is a symbolic link, and has to be a directory", where=str(directory / TREE), hint=hint)
+    refuse_others(directory / TREE)
 
     if write_drop_in(directory / TREE, plugins, version):
         yield directory / TREE

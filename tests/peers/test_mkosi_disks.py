@@ -191,8 +191,12 @@ def test_a_disk_has_the_firmware_of_the_section_and_of_its_profile(disk, inspect
 
 def test_a_disk_s_image_and_kernel_are_signed_with_the_keys_of_mkosi(disk):
     for path in (disk.image, disk.artifact("vmlinuz")):
-        command = ["sbverify", "--cert", disk.project / "db.crt", path]
-        assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+        assert _verifies(disk.project, path)
+
+
+def _verifies(directory: Path, path: Path) -> bool:
+    command = ["sbverify", "--cert", directory / "db.crt", path]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def test_a_build_writes_nothing_where_mkosi_writes_by_default(disk):
@@ -236,12 +240,14 @@ def _is_signed(directory: Path, message: bytes, signature: bytes) -> bool:
 
 
 def test_policies_that_mkosi_splits_off_are_signed_elsewhere_and_joined(tmp_path, tool, pe):
-    project = _lay_out(tmp_path / "project", UKI, "uki,pcrs", {}, tool)
+    project = _lay_out(tmp_path / "project", UKI, "uki,kernel,pcrs", {}, tool)
     Mkosi(tmp_path, project).build()
     output = project / "output"
     document = json.loads((output / "acme_7.pcrs").read_text())
     assert len(document["sha256"]) == sum(len(_policies(pe(output / "acme_7.efi"), n)["sha256"]) for n in (0, 1))
     assert not any("sig" in policy for policy in document["sha256"])
+    for extension in ("efi", "vmlinuz"):
+        assert _verifies(project, output / f"acme_7.{extension}")
 
     for policy in document["sha256"]:
         command = ["openssl", "dgst", "-sha256", "-sign", "db.key"]
@@ -259,8 +265,7 @@ def test_policies_that_mkosi_splits_off_are_signed_elsewhere_and_joined(tmp_path
         assert policies
         for policy in policies:
             assert _is_signed(project, bytes.fromhex(policy["tbs"]), base64.b64decode(policy["sig"]))
-    command = ["sbverify", "--cert", project / "db.crt", project / "joined.efi"]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert _verifies(project, project / "joined.efi")
 
 
 def _policies(image, profile: int) -> dict[str, list[dict[str, str]]]:
