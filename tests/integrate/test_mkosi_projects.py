@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fuki_build.testing import refused, succeed
-from tests.support.interpreters import others
+from tests.support.interpreters import VERSION, interpreter, others
 
 SECTION = "[Fuki]\nFirmware=source=directory path=firmware/ovmf-generic platforms=qemu:q35\n"
 
@@ -131,19 +131,22 @@ def test_nothing_is_written_when_pip_has_nothing_for_a_version_of_python(project
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    other = "3.13" if sys.version_info[:2] != (3, 13) else "3.12"
+    other = others()[0]
     error = refused(project, "integrate", "mkosi", "--python", other, code=1)
     assert f"for Python {other}" in error
     assert sorted(path.name for path in project.iterdir()) == ["mkosi.conf"]
 
 
-def test_the_library_for_another_python_is_run_by_that(project):
-    for python in others():
-        script = "import sys; print(*sys.version_info[:2], sep='.')"
-        version = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
-        succeed(project, "integrate", "mkosi", "--python", version)
-        command = [python, "-I", project / "mkosi.fuki/ukify", "build", "--help"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_the_library_for_another_python_is_run_by_that(project, tmp_path):
+    version = others()[-1]
+    succeed(project, "integrate", "mkosi", "--python", version)
+    python = interpreter(version, tmp_path / "python")
+    probe = f"import sys; sys.path.insert(0, {str(project / 'mkosi.fuki/lib')!r}); import msgspec, OpenSSL.SSL"
+    for arguments in ((project / "mkosi.fuki/ukify", "build", "--help"), ("-c", probe)):
+        done = subprocess.run([python, "-I", *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        probe = f"import sys; sys.path.insert(0, {str(project / 'mkosi.fuki/lib')!r}); import msgspec, OpenSSL.SSL"
-        assert subprocess.run([python, "-I", "-c", probe], check=False).returncode == 0
+
+    # The Python that wrote it says which one would have to.
+    done = subprocess.run([sys.executable, project / "mkosi.fuki/ukify"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"--python={VERSION}" in done.stderr

@@ -13,78 +13,17 @@ from uuid import UUID
 import parts
 import pytest
 
+from tests.docs.pages import blocks
 from tests.support import guests, mkosi_projects
 from tests.support.mkosi_projects import Mkosi
 
-COMMON = """\
-[Distribution]
-Distribution=custom
-
-[Output]
-ImageId=acme
-ImageVersion=7
-OutputDirectory=output
-SplitArtifacts={artifacts}
-
-[Build]
-ToolsTree={tools}
-
-[Fuki]
-Firmware=source=directory path=firmware/ovmf-generic platforms=qemu:q35
-Profile=id=debug 'firmware=[{{source = "directory", path = "firmware/ovmf-amdsev", platforms = ["qemu:q35"]}}]'
-
-[Validation]
-SecureBoot=yes
-SecureBootKey=db.key
-SecureBootCertificate=db.crt
-SecureBootAutoEnroll=no
-SignExpectedPcrKey=db.key
-SignExpectedPcrCertificate=db.crt
-"""
-DISK = f"""\
-SignExpectedPcr=yes
-
-[Output]
-Format=disk
-
-[Content]
-Bootable=yes
-Bootloader=uki
-Initrds=initrd.img
-KernelModulesInitrd=no
-KernelCommandLine=console=ttyS0 panic=-1 {guests.CALM}
-"""
-UKI = """\
-SignExpectedPcr=no
-
-[Output]
-Format=uki
-
-[Content]
-Bootable=no
-KernelCommandLine=quiet
-"""
-REPART = {
-    "mkosi.repart/00-esp.conf": """\
-[Partition]
-Type=esp
-Format=vfat
-CopyFiles=/efi:/
-SizeMinBytes=64M
-SizeMaxBytes=64M
-""",
-    "mkosi.repart/10-root.conf": """\
-[Partition]
-Type=root
-Format=ext4
-CopyFiles=/
-ExcludeFiles=/efi/
-Verity=data
-VerityMatchKey=root
-Minimize=guess
-""",
-    "mkosi.repart/20-verity.conf": "[Partition]\nType=root-verity\nVerity=hash\nVerityMatchKey=root\nMinimize=best\n",
-}
+PAGE = "docs/how-to/recipe-in-mkosi.md"
+"""Has the files of the project: what stands there is what is tried."""
+OPTIONS = (
+    *("--distribution=custom", "--output-directory=output"),
+    f"--kernel-command-line=console=ttyS0 panic=-1 {guests.CALM}",
+)
+"""What is different here: nothing is installed into the image, so that it needs no package manager."""
 INIT = """\
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
@@ -118,15 +57,16 @@ class Disk(NamedTuple):
         return self.artifact("efi")
 
 
-def _lay_out(directory: Path, mine: str, artifacts: str, more: dict[str, str], tool) -> Path:
-    files = {
-        "mkosi.conf": COMMON.format(tools=parts.get("mkosi-tools"), artifacts=artifacts) + mine,
-        "mkosi.uki-profiles/debug.conf": mkosi_projects.DEBUG_PROFILE,
-        **more,
-    }
-    project = mkosi_projects.lay_out(directory, files)
+def _lay_out(directory: Path, tool) -> Path:
+    """The project of the page."""
+    files = {block.directives["file"]: block.text for block in blocks(PAGE) if "file" in block.directives}
+    own = {name.removeprefix("disk/"): text for name, text in files.items() if name.startswith("disk/")}
+    assert len(own) == 5
+    project = mkosi_projects.lay_out(directory, own)
+    for suffix in ("key", "crt"):
+        (project / f"db.{suffix}").rename(project / f"mkosi.{suffix}")
     (project / "output").mkdir()
-    tool(sys.executable, "-m", "fuki_build", "integrate", "mkosi", project)
+    tool(sys.executable, "-m", "fuki_build", "integrate", "mkosi", project, "--python", mkosi_projects.tools_python())
     return project
 
 
@@ -134,7 +74,7 @@ def _lay_out(directory: Path, mine: str, artifacts: str, more: dict[str, str], t
 def disk(tmp_path_factory, tool) -> Iterator[Disk]:
     """A disk with an ESP, and a root file system with verity whose first program tells what was measured."""
     scratch = tmp_path_factory.mktemp("disk")
-    project = _lay_out(scratch / "project", DISK, "uki,kernel,initrd,roothash", REPART, tool)
+    project = _lay_out(scratch / "project", tool)
     skeleton = project / "mkosi.skeleton"
     for name in ("dev", "efi", "proc", "sys"):
         (skeleton / name).mkdir()
@@ -142,7 +82,8 @@ def disk(tmp_path_factory, tool) -> Iterator[Disk]:
     (project / "initrd.img").write_bytes(mkosi_projects.verity_initrd())
 
     before = _listing(OUTSIDE)
-    Mkosi(scratch, project).build()
+    tools = f"--tools-tree={parts.get('mkosi-tools')}"
+    Mkosi(scratch, project, tools_tree=True).build(*OPTIONS, tools, "--initrd=initrd.img", "--kernel-modules-initrd=no")
     yield Disk(project, before, _listing(OUTSIDE))
     # A disk is large, and pytest keeps the folders of three runs.
     (project / "output/acme_7.raw").unlink()
@@ -182,11 +123,9 @@ def test_a_disk_has_the_firmware_of_the_section_and_of_its_profile(disk, inspect
         *((None, "ovmf-generic", 1), (1, "ovmf-amdsev", 1))
     ]
     image = pe(disk.image)
-    for profile, name in ((0, "ovmf-generic"), (1, "ovmf-amdsev")):
-        firmware = (disk.project / "firmware" / name / "OVMF.fd").read_bytes()
-        # The base's sections stand before the first profile.
-        assert firmware in image.content(".efifw", profile or None)
-        assert Q35.bytes_le in image.content(".hwids", profile or None)
+    for profile, name in ((None, "ovmf-generic"), (1, "ovmf-amdsev")):
+        assert (disk.project / "firmware" / name / "OVMF.fd").read_bytes() in image.content(".efifw", profile)
+        assert Q35.bytes_le in image.content(".hwids", profile)
 
 
 def test_a_disk_s_image_and_kernel_are_signed_with_the_keys_of_mkosi(disk):
@@ -195,7 +134,7 @@ def test_a_disk_s_image_and_kernel_are_signed_with_the_keys_of_mkosi(disk):
 
 
 def _verifies(directory: Path, path: Path) -> bool:
-    command = ["sbverify", "--cert", directory / "db.crt", path]
+    command = ["sbverify", "--cert", directory / "mkosi.crt", path]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
@@ -232,16 +171,24 @@ def _policy(register: bytes) -> bytes:
 def _is_signed(directory: Path, message: bytes, signature: bytes) -> bool:
     (directory / "signature").write_bytes(signature)
     public = subprocess.run(
-        ["openssl", "x509", "-in", "db.crt", "-pubkey", "-noout"], cwd=directory, capture_output=True, check=True
+        ["openssl", "x509", "-in", "mkosi.crt", "-pubkey", "-noout"], cwd=directory, capture_output=True, check=True
     )
-    (directory / "db.pub").write_bytes(public.stdout)
-    command = ["openssl", "dgst", "-sha256", "-verify", "db.pub", "-signature", "signature"]
+    (directory / "mkosi.pub").write_bytes(public.stdout)
+    command = ["openssl", "dgst", "-sha256", "-verify", "mkosi.pub", "-signature", "signature"]
     return subprocess.run(command, cwd=directory, input=message, capture_output=True, check=False).returncode == 0
 
 
 def test_policies_that_mkosi_splits_off_are_signed_elsewhere_and_joined(tmp_path, tool, pe):
-    project = _lay_out(tmp_path / "project", UKI, "uki,kernel,pcrs", {}, tool)
-    Mkosi(tmp_path, project).build()
+    project = _lay_out(tmp_path / "project", tool)
+    other = (
+        "--format=uki",
+        "--bootable=no",
+        "--sign-expected-pcr=no",
+        "--split-artifacts=",
+        "--split-artifacts=uki,kernel,pcrs",
+    )
+    tools = f"--tools-tree={parts.get('mkosi-tools')}"
+    Mkosi(tmp_path, project, tools_tree=True).build(*OPTIONS, tools, *other)
     output = project / "output"
     document = json.loads((output / "acme_7.pcrs").read_text())
     assert len(document["sha256"]) == sum(len(_policies(pe(output / "acme_7.efi"), n)["sha256"]) for n in (0, 1))
@@ -250,13 +197,13 @@ def test_policies_that_mkosi_splits_off_are_signed_elsewhere_and_joined(tmp_path
         assert _verifies(project, output / f"acme_7.{extension}")
 
     for policy in document["sha256"]:
-        command = ["openssl", "dgst", "-sha256", "-sign", "db.key"]
+        command = ["openssl", "dgst", "-sha256", "-sign", "mkosi.key"]
         message = bytes.fromhex(policy["tbs"])
         done = subprocess.run(command, cwd=project, input=message, capture_output=True, check=True)
         policy["sig"] = base64.b64encode(done.stdout).decode()
     (project / "signed.json").write_text(json.dumps(document))
     call = ("--json=short", "--pcrsig=@signed.json", "--join-pcrsig=output/acme_7.efi", "--output=joined.efi")
-    keys = ("--secureboot-private-key=db.key", "--secureboot-certificate=db.crt")
+    keys = ("--secureboot-private-key=mkosi.key", "--secureboot-certificate=mkosi.crt")
     tool(sys.executable, "-m", "fuki_build", "ukify", *call, *keys, "build", cwd=project)
 
     joined = pe(project / "joined.efi")

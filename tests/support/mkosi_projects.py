@@ -1,7 +1,4 @@
-"""mkosi projects whose images need no package manager, and unchanged builds of them.
-
-mkosi runs ukify in a sandbox that has a private root: what Python is to run there is mounted with ExtraSearchPaths=.
-"""
+"""mkosi projects whose images need no package manager, and unchanged builds of them."""
 
 import lzma
 import os
@@ -87,6 +84,11 @@ def write_program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+def tools_python() -> str:
+    """The version of the Python that mkosi runs in its tools tree."""
+    return (parts.get("mkosi-tools") / "usr/bin/python3").readlink().name.removeprefix("python")
+
+
 def verity_initrd() -> bytes:
     """An initrd that opens the root file system in /dev/vda2 with `roothash=` of the command line, and starts it."""
     tools = parts.get("mkosi-tools")
@@ -111,23 +113,28 @@ def verity_initrd() -> bytes:
 
 
 class Mkosi:
-    """Runs mkosi for a project; all that it writes outside of that is in `scratch`."""
+    """Runs mkosi for a project; all that it writes outside of that is in `scratch`.
 
-    def __init__(self, scratch: Path, project: Path) -> None:
+    Without a tools tree of the project's, its sandbox has this Python: it has a private root, into which mkosi mounts
+    what ExtraSearchPaths= names.
+    """
+
+    def __init__(self, scratch: Path, project: Path, *, tools_tree: bool = False) -> None:
         self.scratch = scratch
         self.project = project
-        self._python = scratch / "python"
-        self._lay_out_python()
+        self._search_paths = [] if tools_tree else [self._lay_out_python(), sys.base_prefix]
         for name in ("home", "workspace", "cache", "packages"):
             (scratch / name).mkdir()
 
-    def _lay_out_python(self) -> None:
+    def _lay_out_python(self) -> Path:
         """A directory with this Python, and with pefile, which mkosi splits images with."""
-        site = self._python / "site"
+        directory = self.scratch / "python"
+        site = directory / "site"
         shutil.copytree(Path(pefile.__file__).parent / "ordlookup", site / "ordlookup")
         shutil.copy(pefile.__file__, site)
         this = os.path.realpath(sys.executable)
-        write_program(self._python / "python3", f'#!/bin/sh\nPYTHONPATH={site} exec {this} "$@"\n')
+        write_program(directory / "python3", f'#!/bin/sh\nPYTHONPATH={site} exec {this} "$@"\n')
+        return directory
 
     def build(self, *arguments: str) -> str:
         """`mkosi build`; returns what it told. Fails with that where mkosi failed."""
@@ -136,8 +143,7 @@ class Mkosi:
             f"--workspace-directory={self.scratch / 'workspace'}",
             f"--cache-directory={self.scratch / 'cache'}",
             f"--package-cache-directory={self.scratch / 'packages'}",
-            f"--extra-search-path={self._python}",
-            f"--extra-search-path={sys.base_prefix}",
+            *(f"--extra-search-path={path}" for path in self._search_paths),
             *arguments,
             "build",
         )
