@@ -1,11 +1,13 @@
 """Unchanged builds of mkosi 27.1 with a tools tree: a disk with verity, which boots, and policies signed elsewhere."""
 
 import base64
+import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -70,10 +72,25 @@ def _lay_out(directory: Path, tool) -> Path:
     return project
 
 
-@pytest.fixture(scope="module")
-def disk(tmp_path_factory, tool) -> Iterator[Disk]:
-    """A disk with an ESP, and a root file system with verity whose first program tells what was measured."""
-    scratch = tmp_path_factory.mktemp("disk")
+@pytest.fixture(scope="session")
+def disk(tmp_path_factory, tool) -> Disk:
+    """A disk with an ESP, and a root file system with verity whose first program tells what was measured.
+
+    It is built once, whichever processes share the tests.
+    """
+    base = tmp_path_factory.getbasetemp()
+    scratch = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mkosi-disk"
+    scratch.mkdir(exist_ok=True)
+    with (scratch / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (scratch / "outside.json").exists():
+            before = _listing(OUTSIDE)
+            _build_disk(scratch, tool)
+            (scratch / "outside.json").write_text(json.dumps([before, _listing(OUTSIDE)]))
+    return Disk(scratch / "project", *json.loads((scratch / "outside.json").read_text()))
+
+
+def _build_disk(scratch: Path, tool) -> None:
     project = _lay_out(scratch / "project", tool)
     skeleton = project / "mkosi.skeleton"
     for name in ("dev", "efi", "proc", "sys"):
@@ -81,12 +98,8 @@ def disk(tmp_path_factory, tool) -> Iterator[Disk]:
     mkosi_projects.write_program(skeleton / "usr/sbin/init", INIT + guests.TELL)
     (project / "initrd.img").write_bytes(mkosi_projects.verity_initrd())
 
-    before = _listing(OUTSIDE)
     tools = f"--tools-tree={parts.get('mkosi-tools')}"
     Mkosi(scratch, project, tools_tree=True).build(*OPTIONS, tools, "--initrd=initrd.img", "--kernel-modules-initrd=no")
-    yield Disk(project, before, _listing(OUTSIDE))
-    # A disk is large, and pytest keeps the folders of three runs.
-    (project / "output/acme_7.raw").unlink()
 
 
 def test_the_root_hash_of_a_disk_is_on_its_command_line(disk, pe):
@@ -134,7 +147,7 @@ def test_a_disk_s_image_and_kernel_are_signed_with_the_keys_of_mkosi(disk):
 
 
 def _verifies(directory: Path, path: Path) -> bool:
-    command = ["sbverify", "--cert", directory / "mkosi.crt", path]
+    command: list[str | Path] = ["sbverify", "--cert", directory / "mkosi.crt", path]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
@@ -145,7 +158,8 @@ def test_a_build_writes_nothing_where_mkosi_writes_by_default(disk):
 def test_a_disk_boots_to_its_root_with_the_register_that_was_predicted(disk, tmp_path, tool, pe):
     drive = f"if=none,format=raw,file={disk.artifact('raw')},id=disk,snapshot=on"
     device = ("-device", "virtio-blk-pci,drive=disk,bootindex=1")
-    measured = guests.boot(tmp_path, "-bios", parts.get("ovmf-generic"), "-drive", drive, *device)
+    with guests.only_guest():
+        measured = guests.boot(tmp_path, "-bios", parts.get("ovmf-generic"), "-drive", drive, *device)
     assert "The root is /dev/mapper/root / ext4 ro" in measured.console
 
     command = ("measure", disk.image, "--platform", "qemu:q35", "--pcr", "11", "--json")

@@ -94,7 +94,7 @@ def verity_initrd() -> bytes:
     tools = parts.get("mkosi-tools")
     library = tools / "usr/lib/x86_64-linux-gnu"
     loader = library / "ld-linux-x86-64.so.2"
-    command = [loader, "--library-path", library, "--list", tools / "usr/sbin/veritysetup"]
+    command: list[str | Path] = [loader, "--library-path", library, "--list", tools / "usr/sbin/veritysetup"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     libraries = [Path(line.split("=>")[1].split()[0]) for line in listed.splitlines() if "=> /" in line]
 
@@ -139,7 +139,7 @@ class Mkosi:
     def build(self, *arguments: str) -> str:
         """`mkosi build`; returns what it told. Fails with that where mkosi failed."""
         command = (
-            *(sys.executable, "-m", "mkosi", "-C", self.project),
+            *(sys.executable, "-m", "mkosi", "-C", str(self.project)),
             f"--workspace-directory={self.scratch / 'workspace'}",
             f"--cache-directory={self.scratch / 'cache'}",
             f"--package-cache-directory={self.scratch / 'packages'}",
