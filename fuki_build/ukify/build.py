@@ -54,7 +54,7 @@ def build(
             note(f"using the partial recipe {recipe}")
         loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller)
 
-        with pipeline.plan(loaded, plugins, unsigned=bool(call.switch("policy_digest"))) as planned:
+        with pipeline.plan(loaded, plugins, offline_policies=bool(call.switch("policy_digest"))) as planned:
             show(planned.findings)
             result = pipeline.build(planned, output=output, refuse=recipe is not None)
             show(result.build.findings[len(planned.findings) :])

@@ -354,6 +354,23 @@ def test_integrating_says_what_install_conf_still_needs_and_what_is_wrong_in_the
     assert "fuki.firmwear" in machine.integrate(code=2)
 
 
+def test_a_plugin_that_was_switched_off_or_is_another_s_stays(machine):
+    plugin = machine.directory / "etc/kernel/install.d/60-fuki.install"
+    ours = plugin.read_text()
+    plugin.unlink()
+    plugin.symlink_to("/dev/null")
+    assert "60-fuki.install: it is not as fuki writes it" in machine.integrate(code=2)
+    assert plugin.is_symlink()
+    plugin.unlink()
+    machine.write("etc/kernel/install.d/60-fuki.install", "#!/bin/sh\n")
+    machine.integrate(code=2)
+    assert plugin.read_text() == "#!/bin/sh\n"
+    plugin.unlink()
+    assert machine.integrate().splitlines()[0] == f"wrote {plugin}"
+    assert plugin.read_text() == ours
+    assert "has all of it already" in machine.integrate()
+
+
 def test_nothing_is_written_over_that_is_not_fuki_s(tmp_path):
     def integrate(directory: Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "fuki_build", "integrate", "ukify", directory]
