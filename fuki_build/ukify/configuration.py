@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.errors import FormatError, RecipeError, located, raised_as
 from fuki_build.formats import documents
 from fuki_build.image.blob import Blob
 from fuki_build.ukify.options import CONFIGURED, OPTIONS, Kind, Option
@@ -31,7 +31,7 @@ def apply(options: argparse.Namespace, path: Path) -> Iterator[str]:
     """
     groups: list[int | str] = list(range(len(options.pcr_private_key or ())))
 
-    for title, section in _read(path).items():
+    for title, section in _read(path, "--config" if options.config else NAME).items():
         name, colon, group = title.partition(":")
         if colon and (not name or not group or ":" in group):
             raise RecipeError(
@@ -48,7 +48,7 @@ def apply(options: argparse.Namespace, path: Path) -> Iterator[str]:
                 _set_group(options, option, groups, group)
 
 
-def _read(path: Path) -> configparser.ConfigParser:
+def _read(path: Path, place: str) -> configparser.ConfigParser:
     # The parser's own rules decide what is a comment, and where a value ends: they must be those of ukify.
     parser = configparser.ConfigParser(
         comment_prefixes="#",
@@ -60,7 +60,7 @@ def _read(path: Path) -> configparser.ConfigParser:
     )
     parser.optionxform = str  # type: ignore[assignment,method-assign] # keys are told apart by case
 
-    with raised_as(RecipeError):
+    with raised_as(RecipeError), located(place):
         data = Blob.of_file(path).read_small(documents.MAX_TOML, str(path))
     with raised_as(RecipeError, str(path), of=FormatError):
         text = documents.decode_text(data)
