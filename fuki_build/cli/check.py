@@ -1,5 +1,6 @@
 """`fuki check`: findings about a recipe or a finished image, and what each rule is about."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from fuki_build.recipe.lines import locate
 from fuki_build.recipe.load import find_recipe
 from fuki_build.recipe.mkosi import find_sections
 
+_SYNTAX = re.compile(r"\(at line ([0-9]+), column [0-9]+\)")
 _OTHERS = {
     b"\x7fELF": "an ELF program",
     b"07070": "a cpio archive",
@@ -106,7 +108,10 @@ def _annotate(findings: Sequence[Finding], file: Path | None, form: str) -> None
             annotations.append(annotation(finding, file or Path()))
         else:
             location = locate(finding.where, files)
-            annotations.append(annotation(finding, location.path, location.line))
+            # Python's parser of TOML tells the line in its message only.
+            syntax = _SYNTAX.search(finding.message) if finding.where == str(location.path) else None
+            line = int(syntax[1]) if syntax else location.line
+            annotations.append(annotation(finding, location.path, line))
     click.echo(annotations_text(annotations, form), nl=False)
 
 

@@ -2,11 +2,14 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
+import parts
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,3 +196,37 @@ def test_places_of_an_mkosi_project_are_in_the_file_that_says_them(tmp_path):
     assert locate("fuki.firmware[1].path", files) == locate("fuki.firmware[1]", files)
     assert (locate("fuki.firmware[1]", files).path, locate("fuki.firmware[1]", files).line) == (more, 3)
     assert ("fuki", "name") not in lines_of_mkosi((tmp_path / "mkosi.conf").read_text())
+
+
+def check(directory: Path, *arguments: str) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "fuki_build", "check", *arguments]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_recipe_that_is_no_toml_is_told_at_the_line_where_it_stops(tmp_path):
+    (tmp_path / "fuki.toml").write_text('[fuki]\nname = "acme"\nversion = = 1\n')
+    code, printed, told = check(tmp_path, "--format", "github")
+    assert code == 2
+    assert read_command(printed.strip())[1]["line"] == "3"
+    assert told.startswith("fuki: error: fuki.toml: ")
+
+
+def test_a_recipe_that_is_not_there_is_in_the_report(tmp_path):
+    code, printed, _ = check(tmp_path, "missing/fuki.toml", "--format", "gitlab")
+    assert code != 0
+    (issue,) = json.loads(printed)
+    jsonschema.validate([issue], SCHEMA)
+    assert (issue["severity"], issue["location"]["path"]) == ("blocker", "missing/fuki.toml")
+
+
+def test_findings_about_an_image_are_told_at_its_path(tmp_path):
+    (tmp_path / "stub.efi").symlink_to(parts.get("boot-x64"))
+    code, printed, _ = check(tmp_path, "stub.efi", "--format", "github")
+    assert code in {0, 1}
+    assert {read_command(line)[1].get("file") for line in printed.splitlines()} == {"stub.efi"}
+    assert not any("line" in read_command(line)[1] for line in printed.splitlines())
+
+
+def test_json_and_annotations_cannot_be_had_at_once(tmp_path):
+    assert check(tmp_path, "--json", "--format", "github")[0] == 2
