@@ -27,8 +27,10 @@ def find(given: str | None, directories: Sequence[str] = DIRECTORIES) -> Path | 
 def apply(options: argparse.Namespace, path: Path) -> Iterator[str]:
     """Put a file's settings below those of the command line; yields the settings that are not known.
 
-    Raises `RecipeError` naming the file, and the section and key where that is what is wrong.
+    `options.settings` then has, by attribute, the setting of each option that the command line does not give. Raises
+    `RecipeError` naming the file, and the section and key where that is what is wrong.
     """
+    given = {option.attribute for option in OPTIONS if getattr(options, option.attribute) not in (None, option.default)}
     groups: list[int | str] = list(range(len(options.pcr_private_key or ())))
 
     for title, section in _read(path, "--config" if options.config else NAME).items():
@@ -43,7 +45,10 @@ def apply(options: argparse.Namespace, path: Path) -> Iterator[str]:
             if option is None:
                 yield f"{path}: unknown setting [{name}{colon}] {key}="
                 continue
-            _set(options, option, _convert(option, value, f"{path}: [{title}] {key}="))
+            where = f"{path}: [{title}] {key}="
+            _set(options, option, _convert(option, value, where))
+            if option.attribute not in given:
+                options.settings.setdefault(option.attribute, where)
             if option.kind is Kind.GROUPED:
                 _set_group(options, option, groups, group)
 

@@ -16,7 +16,9 @@ _INSERTED = "--only"
 
 
 def in_callers_terms(error: FukiError, call: UkifyCall, caller: Caller, recipe: Path | None) -> FukiError:
-    """The error at the option that brought what is wrong; of the partial recipe's own, where there is one, as it is.
+    """The error at the option that brought what is wrong, or at the setting of ukify.conf in its place.
+
+    Faults of the partial recipe's own, where there is one, stay there.
 
     `caller` is what the call brings, as far as it was read.
     """
@@ -30,6 +32,11 @@ def in_callers_terms(error: FukiError, call: UkifyCall, caller: Caller, recipe: 
         error.where = f"fuki.{match[1]}[{number}]{place[match.end(2) + 1 :]}"
     elif error.where == _INSERTED or (error.where is None and _is_about_output(error, call)):
         error.where = "--output"
+
+    # What the command line does not give comes from ukify.conf.
+    given = next((option for option in OPTIONS if option.flag == error.where), None)
+    if given is not None:
+        error.where = call.options.settings.get(given.attribute, given.flag)
 
     if recipe is None and error.hint:
         error.hint = _with_options(error.hint)

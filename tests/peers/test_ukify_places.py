@@ -223,3 +223,28 @@ def test_a_signer_that_does_not_fit_its_certificate_is_told_at_an_option_of_sign
     subprocess.run(openssl, cwd=both.directory, check=True, capture_output=True)
     ended = refused(*IMAGE, SIGNING[1], "--secureboot-private-key=other.key")
     assert place(ended).startswith("--secureboot-")
+
+
+SETTINGS = {
+    "Initrd": "missing",
+    "Cmdline": "@missing",
+    "Firmware": "missing",
+    "SBAT": "@missing",
+    "Splash": "missing",
+    "HWIDs": "missing",
+    "PCRPKey": "missing",
+}
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_what_the_configuration_brings_is_told_at_its_setting(refused, tmp_path, key):
+    configuration = tmp_path / "ukify.conf"
+    configuration.write_text(f"[UKI]\n{key}={SETTINGS[key]}\n")
+    call = [word for word in IMAGE if not word.startswith("--hwids")]
+    ended = refused(*call, f"--config={configuration}")
+    assert f"fuki: error: {configuration}: [UKI] {key}=: " in ended.err
+
+
+def test_an_option_that_the_command_line_gives_is_told_though_the_configuration_has_it_too(refused, tmp_path):
+    (tmp_path / "ukify.conf").write_text("[UKI]\nSplash=splash.bmp\n")
+    assert place(refused(*IMAGE, f"--config={tmp_path / 'ukify.conf'}", "--splash=missing")) == "--splash"
