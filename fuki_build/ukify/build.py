@@ -56,9 +56,11 @@ def build(
         loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller)
 
         with pipeline.plan(loaded, plugins, unsigned=bool(call.switch("policy_digest"))) as planned:
-            show(planned.findings)
+            # Those that refuse come before the refusal; where none does, what ends the call is told alone.
+            told = len(planned.findings) if recipe is not None else 0
+            show(planned.findings[:told])
             result = pipeline.build(planned, output=output, refuse=recipe is not None)
-            show(result.build.findings[len(planned.findings) :])
+            show(result.build.findings[told:])
             if planned.resolved.signers:
                 _make_executable(output)
             printed = "".join(_printed(call, output))
