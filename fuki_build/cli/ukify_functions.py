@@ -26,6 +26,7 @@ def create_parser() -> argparse.ArgumentParser:
 
 def apply_config(options: argparse.Namespace, filename: str | Path | None = None) -> None:
     """Put ukify.conf, or the file that was named, below the options."""
+    options.settings = {}
     if filename is not None:
         options.config = filename
 
@@ -40,6 +41,7 @@ def finalize_options(options: argparse.Namespace) -> None:
     """Refuse options that contradict each other, and set those that follow from others."""
 
     def finalize() -> None:
+        vars(options).setdefault("settings", {})
         for option in OPTIONS:
             value = getattr(options, option.attribute)
             setattr(options, option.attribute, _as_text(value) if option.convert is str else value)
