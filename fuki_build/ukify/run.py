@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fuki_build.errors import FukiError
+from fuki_build.errors import FukiError, raised_as
 from fuki_build.hooks.records import Finding, Severity
 from fuki_build.ukify.call import UkifyCall, read_call
 from fuki_build.ukify.partial import find_partial
@@ -42,10 +42,8 @@ def run(
 @contextmanager
 def as_call_errors() -> Iterator[None]:
     """Whatever goes wrong within, as a `CallError`."""
-    try:
+    with raised_as(CallError):
         yield
-    except FukiError as error:
-        raise CallError(error.message, where=error.where, hint=error.hint) from error
 
 
 def run_call(
