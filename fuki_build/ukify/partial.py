@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fuki_build.errors import RecipeError
-from fuki_build.recipe.mkosi import TREE, find_sections
+from fuki_build.recipe.mkosi_files import TREE, find_sections
 
 VARIABLE = "FUKI_RECIPE"
 NAME = "fuki.toml"
