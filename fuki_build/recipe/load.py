@@ -128,6 +128,7 @@ def _load_mkosi(path: Path, caller: Caller | None) -> tuple[dict[str, Any], tupl
         data = mkosi.merge(data, section)
         origins.add_section(section)
 
+    data.setdefault("image", {})
     for key, name in _SETTINGS.items():
         if key not in data and key not in (caller.tables if caller else ()) and (setting := settings.get(name)):
             data[key] = setting.value

@@ -21,9 +21,7 @@ def lint(recipe: Path) -> subprocess.CompletedProcess[str]:
     """From elsewhere: the schema's path is relative to the recipe, and no configuration leads to it."""
     command = [TAPLO, "lint", recipe]
     environment = {"RUST_LOG": "debug", "HOME": str(recipe.parent)}
-    return subprocess.run(
-        command, cwd=recipe.parents[1], env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, cwd=recipe.parents[1], env=environment, capture_output=True, text=True, check=False)
 
 
 def test_an_editor_finds_the_schema_and_accepts_the_recipe(recipe):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from fuki_build.hooks.host import Contribution
@@ -75,6 +75,18 @@ def values(annotation: Any, meta: msgspec.Meta | None = None) -> st.SearchStrate
     if origin is Annotated:
         noted = next((note for note in arguments[1:] if _bounds(note)), meta)
         return values(arguments[0], noted)
+    if origin in (Union, UnionType) and str in arguments and any(get_origin(other) is tuple for other in arguments):
+        # What has a comma, or begins as a list, is said in a list.
+        one = texts().filter(lambda text: "," not in text and not text.startswith("["))
+        return one | st.one_of(*(values(argument, meta) for argument in arguments if argument is not str))
+    if (
+        origin in (Union, UnionType)
+        and str in arguments
+        and any(isinstance(a, type) and issubclass(a, msgspec.Struct) for a in arguments)
+    ):
+        # A text that begins as a table is said in a file: { file = … }.
+        one = texts().filter(lambda text: not text.startswith("{"))
+        return one | st.one_of(*(values(argument, meta) for argument in arguments if argument not in (str, type(None))))
     if origin in (Union, UnionType):
         return st.one_of(*(values(argument, meta) for argument in arguments if argument is not type(None)))
     if origin is Literal:
@@ -87,7 +99,7 @@ def values(annotation: Any, meta: msgspec.Meta | None = None) -> st.SearchStrate
             keys, st.just("x") if arguments[1] is Any else values(arguments[1]), min_size=1, max_size=2
         )
     if annotation is str and meta is not None and meta.pattern:
-        return st.from_regex(meta.pattern, fullmatch=True, alphabet=st.characters(codec="ascii")).map(str.strip)
+        return st.from_regex(meta.pattern, fullmatch=True, alphabet=st.characters(min_codepoint=33, max_codepoint=126))
     if annotation is str:
         return texts()
     if annotation is bool:
@@ -122,7 +134,7 @@ def tables(
 def value_of(key: str, info: msgspec.structs.FieldInfo) -> st.SearchStrategy[Any]:
     if key == "environment":
         return st.just(["PATH"])
-    if key in KINDS:
+    if key in KINDS and "typing.Any" in repr(info.type):
         one = st.sampled_from(list(contributions(key))).flatmap(lambda thing: contributed(key, thing))
         if key == "hand-over":
             return one
@@ -187,12 +199,22 @@ def _one_or_many(value: Any, annotation: Any) -> Any:
     return [plain] if tuple in alternatives and not isinstance(plain, list) else plain
 
 
+def _differences(first: Any, second: Any, place: str = "") -> Iterator[str]:
+    if type(first) is type(second) is dict and first.keys() == second.keys():
+        for key in first:
+            yield from _differences(first[key], second[key], f"{place}.{key}")
+    elif type(first) is type(second) is list and len(first) == len(second):
+        for index, items in enumerate(zip(first, second, strict=True)):
+            yield from _differences(*items, f"{place}[{index}]")
+    elif first != second:
+        yield f"{place}: {first!r}, not {second!r}"
+
+
 def same_in_both(directory: Path, recipe: dict[str, Any]) -> Any:
     """The recipe, as both forms of it are resolved."""
     from_toml = resolved(read(directory, "fuki.toml", as_toml(recipe)))
     from_section = resolved(read(directory, "other.conf", as_section(recipe)))
-    for name, value in from_toml.items():
-        assert (name, from_section[name]) == (name, value)
+    assert list(_differences(from_section, from_toml)) == []
     return from_toml
 
 
@@ -200,14 +222,6 @@ PLACES = [
     *(("fuki", key) for key in fields(Recipe) if key not in {"name", "image"}),
     *(("fuki.image", key) for key in fields(ImageTable)),
 ]
-
-
-def is_sayable(recipe: dict[str, Any]) -> bool:
-    """A command line that begins as a table does is said in a file: `{ file = … }`."""
-    image = recipe["image"]
-    return not any(
-        isinstance(image.get(key), str) and image[key].startswith("{") for key in ("cmdline", "os-release", "pcrpkey")
-    )
 
 
 @pytest.mark.parametrize(("table", "key"), PLACES, ids=lambda name: name)
@@ -218,7 +232,6 @@ def test_every_key_can_be_said_in_the_section(tmp_path_factory, table, key, data
     info = fields(Recipe if table == "fuki" else ImageTable)[key]
     value = data.draw(value_of(key, info))
     recipe = {**MINIMAL, key: value} if table == "fuki" else {**MINIMAL, "image": {**MINIMAL["image"], key: value}}
-    assume(is_sayable(recipe))
     same_in_both(directory, recipe)
 
 
@@ -241,5 +254,4 @@ def test_a_whole_recipe_is_the_same_in_both_forms(tmp_path_factory, data):
     known = {key: value_of(key, info) for key, info in fields(Recipe).items() if key not in {"image", "environment"}}
     name = known.pop("name")
     recipe = data.draw(st.fixed_dictionaries({"name": name, "image": tables(ImageTable)}, optional=known))
-    assume(is_sayable(recipe))
     same_in_both(tmp_path_factory.getbasetemp(), recipe)
