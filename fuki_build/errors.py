@@ -9,6 +9,7 @@ class FukiError(Exception):
     """Something that a user can cause and mend.
 
     `where` is a place in the recipe (`fuki.firmware[1].path`) or a file; `hint` says what to do.
+    `origin` is the file and line of that place, where a recipe is put together from several files.
     `exit_code` becomes the program's.
     """
 
@@ -19,6 +20,12 @@ class FukiError(Exception):
         self.message = message
         self.where = where
         self.hint = hint
+        self.origin: str | None = None
+
+    @property
+    def place(self) -> str | None:
+        """Where it is, for people: file and line, and the place in the recipe."""
+        return f"{self.origin}: {self.where}" if self.origin else self.where
 
     def at(self, where: str) -> Self:
         """Name the place, unless a deeper caller has already named one."""
@@ -27,7 +34,7 @@ class FukiError(Exception):
         return self
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.message}" if self.where else self.message
+        text = f"{self.place}: {self.message}" if self.where else self.message
         return f"{text}\nhint: {self.hint}" if self.hint else text
 
 

@@ -43,22 +43,22 @@ class Origins(Struct):
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Put file and line before the place of an error."""
+        """Note file and line of an error's place."""
         try:
             yield
         except FukiError as error:
-            error.where = self._named(error.where)
+            error.origin = error.origin or self._of(error.where)
             raise
 
-    def _named(self, where: str | None) -> str | None:
-        if where is None or not (where == "fuki" or where.startswith("fuki.")) or ": fuki" in where:
-            return where
+    def _of(self, where: str | None) -> str | None:
+        if where is None or not (where == "fuki" or where.startswith("fuki.")):
+            return None
         place = where
         while place:
             if place in self.lines:
-                return f"{self.lines[place]}: {where}"
+                return self.lines[place]
             place = place[: max(place.rfind("."), place.rfind("["), 0)]
-        return where if self.other is None else f"{self.other}: {where}"
+        return self.other
 
 
 def _tables(data: Any) -> Sequence[Any]:  # noqa: ANN401 - recipe data

@@ -39,6 +39,14 @@ def find_partial(
     return next((path for path in places if path.is_file()), None)
 
 
+def image_settings(recipe: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the mkosi that runs calls the image, for the `[Fuki]` of its project: its options go before its files."""
+    if recipe.name != "mkosi.conf":
+        return {}
+    variables = {"ImageId": "IMAGE_ID", "ImageVersion": "IMAGE_VERSION"}
+    return {name: environment[variable] for name, variable in variables.items() if environment.get(variable)}
+
+
 def _directories(program: Path | None, environment: Mapping[str, str], system: Path) -> Iterator[Path]:
     if program is not None:
         yield program.parent

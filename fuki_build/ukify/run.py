@@ -33,7 +33,7 @@ def run(
             note(text)
         return _run(call, plugins, note, show, drop_in)
     except FukiError as error:
-        raise CallError(error.message, where=error.where, hint=error.hint) from error
+        raise CallError(error.message, where=error.place, hint=error.hint) from error
 
 
 def _run(

@@ -70,52 +70,57 @@ def texts() -> st.SearchStrategy[str]:
     return plain.filter(lambda text: not {"{{", "{%", "{#"} & {text[i : i + 2] for i in range(len(text))})
 
 
-def values(annotation: Any, meta: msgspec.Meta | None = None) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one a type
+def values(annotation: object, meta: msgspec.Meta | None = None) -> st.SearchStrategy[Any]:
+    """Anything of a type that TOML can write."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        noted = next((note for note in arguments[1:] if _bounds(note)), meta)
-        return values(arguments[0], noted)
-    if origin in (Union, UnionType) and str in arguments and any(get_origin(other) is tuple for other in arguments):
-        # What has a comma, or begins as a list, is said in a list.
-        one = texts().filter(lambda text: "," not in text and not text.startswith("["))
-        return one | st.one_of(*(values(argument, meta) for argument in arguments if argument is not str))
-    if (
-        origin in (Union, UnionType)
-        and str in arguments
-        and any(isinstance(a, type) and issubclass(a, msgspec.Struct) for a in arguments)
-    ):
-        # A text that begins as a table is said in a file: { file = … }.
-        one = texts().filter(lambda text: not text.startswith("{"))
-        return one | st.one_of(*(values(argument, meta) for argument in arguments if argument not in (str, type(None))))
+        return values(arguments[0], next((note for note in arguments[1:] if _bounds(note)), meta))
     if origin in (Union, UnionType):
-        return st.one_of(*(values(argument, meta) for argument in arguments if argument is not type(None)))
+        return _one_of([argument for argument in arguments if argument is not type(None)], meta)
     if origin is Literal:
         return st.sampled_from(arguments)
     if origin is tuple:
         return st.lists(values(arguments[0]), min_size=1, max_size=3)
     if origin is dict:
         keys = NAMES if arguments[0] is str else values(arguments[0])
-        return st.dictionaries(
-            keys, st.just("x") if arguments[1] is Any else values(arguments[1]), min_size=1, max_size=2
-        )
-    if annotation is str and meta is not None and meta.pattern:
-        return st.from_regex(meta.pattern, fullmatch=True, alphabet=st.characters(min_codepoint=33, max_codepoint=126))
-    if annotation is str:
-        return texts()
-    if annotation is bool:
-        return st.booleans()
-    if annotation is int:
-        return st.integers((meta and meta.ge) or 0, (meta and meta.le) or 1 << 40)
-    if annotation is float:
-        return st.floats(0.5, 1e6)
-    if annotation is UUID:
-        return st.uuids().map(str)
-    if issubclass(annotation, StrEnum):
-        return st.sampled_from([member.value for member in annotation])
-    return tables(annotation)
+        items = st.just("x") if arguments[1] is Any else values(arguments[1])
+        return st.dictionaries(keys, items, min_size=1, max_size=2)
+    assert isinstance(annotation, type)
+    return _plain_values(annotation, meta)
 
 
-def _bounds(note: Any) -> bool:
+def _one_of(arguments: list[Any], meta: msgspec.Meta | None) -> st.SearchStrategy[Any]:
+    """What has a comma or begins as a list is said in a list, and what begins as a table in a file: { file = … }."""
+    forbidden = ""
+    if any(get_origin(argument) is tuple for argument in arguments):
+        forbidden += ",["
+    if any(isinstance(argument, type) and issubclass(argument, msgspec.Struct) for argument in arguments):
+        forbidden += "{"
+    if str not in arguments or not forbidden:
+        return st.one_of(*(values(argument, meta) for argument in arguments))
+    text = texts().filter(lambda text: not set(forbidden) & set(text))
+    return st.one_of(text, *(values(argument, meta) for argument in arguments if argument is not str))
+
+
+def _plain_values(kind: type, meta: msgspec.Meta | None) -> st.SearchStrategy[Any]:
+    if issubclass(kind, StrEnum):
+        return st.sampled_from([member.value for member in kind])
+    if issubclass(kind, msgspec.Struct):
+        return tables(kind)
+    if kind is str and meta is not None and meta.pattern:
+        printable = st.characters(min_codepoint=33, max_codepoint=126)
+        return st.from_regex(meta.pattern, fullmatch=True, alphabet=printable)
+    kinds: dict[type, st.SearchStrategy[Any]] = {
+        str: texts(),
+        bool: st.booleans(),
+        int: st.integers((meta and meta.ge) or 0, (meta and meta.le) or 1 << 40),
+        float: st.floats(0.5, 1e6),
+        UUID: st.uuids().map(str),
+    }
+    return kinds[kind]
+
+
+def _bounds(note: object) -> bool:
     return isinstance(note, msgspec.Meta) and any(
         bound is not None for bound in (note.pattern, note.ge, note.gt, note.le, note.min_length)
     )
@@ -161,7 +166,7 @@ def read(directory: Path, name: str, text: str) -> Recipe:
     return load_recipe(path).recipe
 
 
-def resolved(recipe: Recipe) -> Any:
+def resolved(recipe: Recipe) -> dict[str, Any]:
     """A recipe with what the plugins make of their tables; one item and a list of it are one."""
     data = {field: getattr(recipe, field) for field in recipe.__struct_fields__}
     for key, kind in KINDS.items():
@@ -174,12 +179,12 @@ def resolved(recipe: Recipe) -> Any:
     return _plain(data)
 
 
-def _read(kind: Kind, table: dict[str, Any]) -> Any:
+def _read(kind: Kind, table: dict[str, Any]) -> list[object]:
     own = read_plugin_table(table, kind.key, kind.table, kind.find, "there")
     return [kind.table.__name__, own.contribution.thing.name, own.table, own.options]
 
 
-def _plain(data: Any) -> Any:
+def _plain(data: Any) -> Any:  # noqa: ANN401 - any data
     if isinstance(data, msgspec.Struct):
         return {
             field.name: _one_or_many(getattr(data, field.name), field.type) for field in msgspec.structs.fields(data)
@@ -191,7 +196,7 @@ def _plain(data: Any) -> Any:
     return data
 
 
-def _one_or_many(value: Any, annotation: Any) -> Any:
+def _one_or_many(value: object, annotation: object) -> object:
     plain = _plain(value)
     alternatives = [
         get_origin(a) for a in get_args(get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation)
@@ -199,23 +204,22 @@ def _one_or_many(value: Any, annotation: Any) -> Any:
     return [plain] if tuple in alternatives and not isinstance(plain, list) else plain
 
 
-def _differences(first: Any, second: Any, place: str = "") -> Iterator[str]:
-    if type(first) is type(second) is dict and first.keys() == second.keys():
+def _differences(first: object, second: object, place: str = "") -> Iterator[str]:
+    if isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
         for key in first:
             yield from _differences(first[key], second[key], f"{place}.{key}")
-    elif type(first) is type(second) is list and len(first) == len(second):
+    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
         for index, items in enumerate(zip(first, second, strict=True)):
             yield from _differences(*items, f"{place}[{index}]")
     elif first != second:
         yield f"{place}: {first!r}, not {second!r}"
 
 
-def same_in_both(directory: Path, recipe: dict[str, Any]) -> Any:
+def same_in_both(directory: Path, recipe: dict[str, Any]) -> None:
     """The recipe, as both forms of it are resolved."""
     from_toml = resolved(read(directory, "fuki.toml", as_toml(recipe)))
     from_section = resolved(read(directory, "other.conf", as_section(recipe)))
     assert list(_differences(from_section, from_toml)) == []
-    return from_toml
 
 
 PLACES = [

@@ -5,8 +5,10 @@ import tomllib
 import pytest
 
 from fuki_build import load_recipe
+from fuki_build.recipe.caller import Caller
 from fuki_build.testing import invoke, refused, succeed
 from fuki_build.testing.secure_boot import make_identity, write_certificates, write_key
+from fuki_build.ukify.partial import image_settings
 from tests.conftest import RECIPE
 from tests.support.mkosi_form import as_section, as_toml
 from tests.support.rich import RICH, WRITTEN, make_rich
@@ -56,6 +58,8 @@ def rich(workshop, part):
 
 def test_tables_of_every_kind_build_the_same_bytes_in_both_forms(rich):
     recipe = tomllib.loads(RICH + EVERYTHING)["fuki"]
+    # The section has lists only, which places tell apart from a single file.
+    recipe["addon"][1]["initrd"] = ["more.img"]
     # That the firmware is no IGVM file does not matter here.
     recipe = {**recipe, "plugins": ["hand-over", "coco"], "silence": ["vm-launch-update-payload"]}
     written = [*WRITTEN, "out/acme.predictions.json"]
@@ -114,6 +118,13 @@ class TestNames:
         recipe = load_recipe(workshop).recipe
         assert recipe.output == ({"format": "uki", "path": "out/acme-41.3.efi"},)
         assert (recipe.image.title, recipe.variables) == ("100% of acme", {"a": "41.3"})
+
+    def test_those_of_the_running_mkosi_go_before_its_files(self, workshop, project):
+        project(conf=f"{OUTPUT}{FUKI}Title=%i %v\n")
+        given = image_settings(workshop / "mkosi.conf", {"IMAGE_ID": "acme", "IMAGE_VERSION": "42"})
+        recipe = load_recipe(workshop, Caller(image=given)).recipe
+        assert (recipe.version, recipe.image.title) == ("42", "acme 42")
+        assert image_settings(workshop / "fuki.toml", {"IMAGE_VERSION": "42"}) == {}
 
     def test_statements_of_templates_are_no_specifiers(self, workshop, project):
         project(conf=f"{OUTPUT}{FUKI}Title={{% if name %}}%i{{% endif %}} {{{{ version }}}}\n")

@@ -8,7 +8,7 @@ from typing import Any
 Table = Mapping[str, Any]
 
 
-def toml_value(value: Any) -> str:
+def toml_value(value: object) -> str:
     """A value as TOML writes it, in one line."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{toml_value(key)} = {toml_value(item)}" for key, item in value.items()) + " }"
@@ -31,7 +31,7 @@ def as_section(recipe: Table) -> str:
     return "[Fuki]\n" + "".join(f"{line.replace('%', '%%')}\n" for line in lines)
 
 
-def _assignments(key: str, value: Any) -> list[str]:
+def _assignments(key: str, value: object) -> list[str]:
     name = "".join(word.capitalize() for word in key.split("-"))
     if key in ("variables", "sections"):
         return [f"{name}={_pair(item, text)}" for item, text in value.items()]
@@ -51,7 +51,7 @@ def _words(table: Table) -> str:
     return " ".join(_pair(key, value) for key, value in table.items())
 
 
-def _pair(key: str, value: Any) -> str:
+def _pair(key: str, value: object) -> str:
     if isinstance(value, bool):
         text = "yes" if value else "no"
     elif isinstance(value, str | int | float):
