@@ -18,6 +18,7 @@ from fuki_build.recipe.model import Recipe
 from fuki_build.recipe.origins import Origins
 from fuki_build.recipe.text import new_budget, place_of, render_text, render_tree
 
+NAMES = ("fuki.toml", "mkosi.conf")
 _SETTINGS = {"name": "ImageId", "version": "ImageVersion"}
 _NAMES = ("name", "version", "variables")
 """What texts of a recipe may use."""
@@ -42,10 +43,11 @@ def find_recipe(path: Path | None) -> Path:
     if path is not None and not path.is_dir():
         return path
     directory = path or Path()
-    if (directory / "fuki.toml").is_file():
-        return directory / "fuki.toml"
+    toml, configuration = (directory / name for name in NAMES)
+    if toml.is_file():
+        return toml
     if mkosi_files.find_sections(directory):
-        return directory / "mkosi.conf"
+        return configuration
 
     problem, hint = f"there is no recipe in {directory.resolve()}", "write one with 'fuki init'"
     if files := mkosi_files.project_files(directory):

@@ -19,7 +19,7 @@ def recipe(tmp_path) -> Path:
 
 def lint(recipe: Path) -> subprocess.CompletedProcess[str]:
     """From elsewhere: the schema's path is relative to the recipe, and no configuration leads to it."""
-    command = [TAPLO, "lint", recipe]
+    command = [str(TAPLO), "lint", str(recipe)]
     environment = {"RUST_LOG": "debug", "HOME": str(recipe.parent)}
     return subprocess.run(command, cwd=recipe.parents[1], env=environment, capture_output=True, text=True, check=False)
 

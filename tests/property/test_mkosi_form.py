@@ -50,7 +50,7 @@ KINDS = {
 }
 # What fails is shown as it is: to make these recipes smaller takes minutes.
 QUICK = settings(phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
-MINIMAL = {"name": "acme", "image": {"stub": "stub"}}
+MINIMAL: dict[str, Any] = {"name": "acme", "image": {"stub": "stub"}}
 
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True)
@@ -113,7 +113,7 @@ def _plain_values(kind: type, meta: msgspec.Meta | None) -> st.SearchStrategy[An
     kinds: dict[type, st.SearchStrategy[Any]] = {
         str: texts(),
         bool: st.booleans(),
-        int: st.integers((meta and meta.ge) or 0, (meta and meta.le) or 1 << 40),
+        int: st.integers(int((meta and meta.ge) or 0), int((meta and meta.le) or 1 << 40)),
         float: st.floats(0.5, 1e6),
         UUID: st.uuids().map(str),
     }

@@ -31,7 +31,7 @@ def as_section(recipe: Table) -> str:
     return "[Fuki]\n" + "".join(f"{line.replace('%', '%%')}\n" for line in lines)
 
 
-def _assignments(key: str, value: object) -> list[str]:
+def _assignments(key: str, value: Any) -> list[str]:  # noqa: ANN401 - recipe data
     name = "".join(word.capitalize() for word in key.split("-"))
     if key in ("variables", "sections"):
         return [f"{name}={_pair(item, text)}" for item, text in value.items()]
