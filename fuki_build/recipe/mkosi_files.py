@@ -12,6 +12,13 @@ SECTION = "Fuki"
 TREE = "mkosi.fuki"
 """Directory in an mkosi project with the program that mkosi calls in the place of ukify."""
 CONDITIONS = frozenset(("Match", "TriggerMatch"))
+_PARTIAL = (
+    "mkosi.local.conf",
+    "mkosi.conf.d/*/mkosi.conf",
+    *(f"mkosi.{kind}/{name}" for kind in ("local", "profiles", "images") for name in ("*.conf", "*/mkosi.conf")),
+    *("mkosi.local/mkosi.conf.d/*.conf", "mkosi.profiles/*/mkosi.conf.d/*.conf", "mkosi.images/*/mkosi.conf.d/*.conf"),
+)
+"""Files that hold for a directory, a profile or an image of a project alone, or for one person's builds."""
 HEADER = re.compile(r"\[\s*([^\]]*[^\]\s])\s*\]\s*(#.*)?")
 
 
@@ -31,7 +38,15 @@ def project_files(directory: Path) -> tuple[Path, ...]:
 
 
 def find_sections(directory: Path) -> tuple[Path, ...]:
-    """Those of a project's files that have the section."""
+    """Those of a project's files that have the section.
+
+    Raises `RecipeError` where it is in files that mkosi reads for some images or builds only.
+    """
+    for path in sorted(path for pattern in _PARTIAL for path in directory.glob(pattern)):
+        if path.is_file() and has_section(read_text(path)):
+            hint = "put it into mkosi.conf or a file of mkosi.conf.d; what it says holds for every image of the project"
+            raise RecipeError(f"[{SECTION}] is not read here", where=str(path), hint=hint)
+
     return tuple(path for path in project_files(directory) if has_section(read_text(path)))
 
 
