@@ -48,8 +48,9 @@ def plan(
     with guarding() as read:
         host = new_host(plugins)
         loaded = recipe if isinstance(recipe, LoadedRecipe) else load_recipe(recipe)
-        host.load(loaded.recipe.plugins)
-        with signing_context(loaded.directory) as signing:
+        with loaded.origins.named():
+            host.load(loaded.recipe.plugins)
+        with loaded.origins.named(), signing_context(loaded.directory) as signing:
             signing.withhold(loaded.recipe)
             resolved = resolve(loaded, host, signing, unsigned=unsigned, offline_policies=offline_policies)
             uki = layout.plan(resolved.uki)

@@ -168,7 +168,7 @@ def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each ki
             tell("fuki: interrupted")
             return 128 + signal.SIGINT
         case FukiError():
-            _show(error, error.message, error.where, error.hint)
+            _show(error, error.message, error.place, error.hint)
             return error.exit_code
         case OSError():
             _show(error, error.strerror or repr(error), str(error.filename or ""), None)

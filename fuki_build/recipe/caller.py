@@ -42,6 +42,7 @@ class Caller(Struct, frozen=True):
     `sections` stand behind those of `[fuki.image]`; `profile` is the base's `.profile`, word by word; `joined` are
     profiles whose tables, by id, are in `tables`. With `outputs_beside`, paths of outputs are
     relative to the image, not to the recipe. `place` is what errors about `sections` name.
+    `image` is what mkosi calls the image that it has fuki make, by its settings.
     """
 
     tables: Mapping[str, Any] = {}
@@ -52,6 +53,7 @@ class Caller(Struct, frozen=True):
     joined: tuple[JoinedProfile, ...] = ()
     outputs_beside: bool = False
     place: str = "--section"
+    image: Mapping[str, str] = {}
 
     def only(self, keys: Collection[str]) -> "Caller":
         """What the caller brings of these keys of the recipe."""
