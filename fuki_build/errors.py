@@ -94,8 +94,8 @@ def raised_as(
 ) -> Iterator[None]:
     """Turn an error of one kind (`of`) that passes through into another kind, which ends with another exit code.
 
-    It keeps message, hint and origin, and has the first as its cause. `where` stands for the place that it had; `about`, such
-    as a file, then comes before the message.
+    It keeps message, hint and origin, and has the first as its cause. `where` stands for the place that it had;
+    `about`, such as a file, then comes before the message.
     """
     try:
         yield
