@@ -20,7 +20,9 @@ class OutputFiles:
     them files named `.NAME.*.tmp` (new content that has no name yet) and `.NAME.*.old` (the replaced file).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, edits: Path | None = None) -> None:
+        """`edits` is a file that was read, and that the user asked to change in its place."""
+        self._edits = edits
         self._stack = ExitStack()
         self._files: dict[PathId, OutputFile] = {}
 
@@ -32,7 +34,7 @@ class OutputFiles:
         key = _path_id(path)
         if key in self._files:
             raise RecipeError(f"two outputs write {path}", hint="give each a path of its own")
-        file = self._stack.enter_context(OutputFile(path, mode))
+        file = self._stack.enter_context(OutputFile(path, mode, edits=self._edits))
         self._files[key] = file
         return file
 

@@ -72,7 +72,7 @@ def _resolve_one(
     origin = {"source": table.source, **file.origin}
 
     if table.enroll is None:
-        inputs.note(file.path, where, blob.sha256_in_memory, name)
+        inputs.note(file.path, where, blob, name=name)
     else:
         path, more = enroll_firmware(table.enroll, file.path, name, inputs, host, where)
         blob = Blob.of_file(path)
