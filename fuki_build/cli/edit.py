@@ -13,8 +13,10 @@ from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.cli.signer_options import signer_table
+from fuki_build.errors import FukiError
 from fuki_build.hooks.records import Severity
-from fuki_build.recipe.edits import Edits, caller_of
+from fuki_build.recipe.caller import Caller
+from fuki_build.recipe.edits import Edits, at_options, caller_of, refuse_replacing
 from fuki_build.recipe.load import load_recipe, recipe_of
 
 _path = click.Path(path_type=Path)
@@ -87,6 +89,8 @@ def edit(  # noqa: PLR0917 - click passes them by name
     """
     if (output is None) != in_place:
         raise click.UsageError("Give --output, or --in-place to replace the image.")
+    if output is not None:
+        refuse_replacing(image, output)
     target = image if output is None else output
     sign = signer_table(backend, key, certificate, options)
     caller = caller_of(
@@ -107,12 +111,27 @@ def edit(  # noqa: PLR0917 - click passes them by name
             beside_recipe=recipe is not None,
         )
     )
+    try:
+        _build(caller, recipe, plugins, target, image if in_place else None, as_json=as_json)
+    except FukiError as error:
+        raise (at_options(error) if recipe is None else error) from error
+
+
+def _build(
+    caller: Caller,
+    recipe: Path | None,
+    plugins: tuple[str, ...],
+    target: Path,
+    edits: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller)
     with pipeline.plan(loaded, plugins) as planned:
         show_notes(planned.resolved.notes)
         show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
-            result = pipeline.build(planned, output=target, progress=progress, edits=image if in_place else None)
+            result = pipeline.build(planned, output=target, progress=progress, edits=edits)
         show_findings(result.build.findings[len(planned.findings) :])
         if as_json:
             from fuki_build.cli.render.json import print_document  # noqa: PLC0415

@@ -135,9 +135,8 @@ class _Change:
 
         kinds = {section.name for section in sections}
         if base.layout.kind is ImageKind.UKI and ".linux" not in kinds:
-            raise RecipeError(
-                "the image has no kernel", where="fuki.image.linux", hint="remove it for another one only"
-            )
+            hint = "give another one with linux, which takes the place of the old"
+            raise RecipeError("the image has no kernel", where="fuki.image.linux", hint=hint)
         image = Image(
             kind=ImageKind.UKI if ".linux" in kinds else ImageKind.ADDON,
             name=recipe.name,

@@ -152,7 +152,8 @@ def sbat_lines(contents: ContentTable, default: str, inputs: Inputs, where: str)
         )
         data = inputs.text(item, where_item)
         lines += _parse_sbat(data if isinstance(item, TextFile) else f"{sbat.HEADER}\n".encode() + data, where_item)
-    return tuple(lines)
+    # Lines of one component may stand in several items.
+    return _parse_sbat("\n".join((sbat.HEADER, *lines)).encode(), place)
 
 
 def _parse_sbat(table: bytes, where: str) -> tuple[str, ...]:

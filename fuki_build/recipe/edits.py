@@ -8,8 +8,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from fuki_build.errors import RecipeError, raised_as
+from fuki_build.errors import FukiError, RecipeError, raised_as
 from fuki_build.image.addresses import SectionAddress, open_content, parse_address
+from fuki_build.image.guard import file_id
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import find_profile, profile_ids
@@ -24,6 +25,19 @@ _OTHER_OPTIONS = {
     ".profile": "profiles are added with --add-profile; a recipe has title",
     HAND_OVER: "a recipe has [fuki.hand-over]",
 }
+
+
+_OPTIONS = {
+    "fuki.image.base": "IMAGE",
+    "fuki.image.remove": "--remove",
+    "fuki.image.stub": "--stub",
+    "fuki.image": "--set",
+    "fuki.profile": "--set",
+    "fuki.firmware": "--firmware",
+    "fuki.sign": "--key",
+    "fuki.output": "--output",
+}
+"""The options that bring what stands in a place of a recipe."""
 
 
 class Edits(Struct, frozen=True, kw_only=True):
@@ -77,6 +91,23 @@ def caller_of(edits: Edits) -> Caller:
         "sign": {**edits.sign, **_sign_paths(edits)},
     }
     return Caller({key: table for key, table in tables.items() if table}, defaults={"name": edits.name})
+
+
+def refuse_replacing(image: Path, output: Path) -> None:
+    """Raise `RecipeError` for an output that would replace the image, which is not what was asked for."""
+    if os.path.lexists(output) and file_id(output) == file_id(image):
+        hint = "write to another path, or give --in-place instead"
+        raise RecipeError(f"the output would replace the image {image}", where="--output", hint=hint)
+
+
+def at_options(error: FukiError) -> FukiError:
+    """An error at the option that brought what is wrong, where there is no recipe that might have."""
+    place = error.where or ""
+    for key, option in _OPTIONS.items():
+        if place.startswith(key) and place[len(key) :][:1] in {"", ".", "["}:
+            error.where = option
+            break
+    return error
 
 
 def _set_sections(edits: Edits, layout: Layout, image: dict[str, Any], profiles: dict[str, dict[str, Any]]) -> None:

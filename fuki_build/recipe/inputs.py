@@ -87,7 +87,8 @@ class Inputs(Struct):
         directory = self.recipe.directory
         below = path.is_relative_to(directory) if directory.is_absolute() else not path.is_absolute()
         # What a caller gives is relative to the current directory, and absolute by now.
-        hint = error.hint or ("paths are relative to the recipe" if below or self.recipe.caller is None else None)
+        own = (below or self.recipe.caller is None) and bool(self.recipe.files)
+        hint = error.hint or ("paths are relative to the recipe" if own else None)
         return RecipeError(error.message, where=where, hint=hint)
 
     def file_or_text(self, value: str | InlineText, where: str) -> Blob:
