@@ -52,19 +52,21 @@ def changed_sbat(
     `parts` are the old and the new lines of what was replaced. Lines of a component take the place of all that the
     base has of it: one that stayed at a lower generation would still count.
     """
-    gone: set[str] = set()
-    new: list[str] = []
-    for old_lines, new_lines in parts:
-        gone.update(old_lines)
-        new += new_lines
+    changes = [(frozenset(old), list(new)) for old, new in parts]
     if contents.sbat:
-        new += sbat_lines(contents, "", inputs, where)
-    if not gone and not new:
+        changes.append((frozenset(), list(sbat_lines(contents, "", inputs, where))))
+    if not any(old or new for old, new in changes):
         return None
 
-    components = {_component(line) for line in new}
-    kept = [line for line in sbat_of(base, "the base") if line not in gone and _component(line) not in components]
-    return sbat.merge([kept, new])
+    lines = list(sbat_of(base, "the base"))
+    for old, new in changes:
+        components = {_component(line) for line in new}
+        stays = [line not in old and _component(line) not in components for line in lines]
+        # What is new stands where the first line was that it is in place of.
+        first = stays.index(False) if False in stays else len(lines)
+        behind = [line for line, keep in zip(lines[first:], stays[first:], strict=True) if keep]
+        lines = [*lines[:first], *new, *behind]
+    return sbat.merge([lines])
 
 
 def _component(line: str) -> str:
