@@ -47,6 +47,7 @@ _path = click.Path(path_type=Path)
 @click.option("--platform", "platforms", metavar="NAME[:SELECTOR]", multiple=True, help="Machines that select it.")
 @click.option("--machine", "machines", metavar="FILE", type=_path, multiple=True, help="A machine that selects it.")
 @click.option("--chid", "chids", metavar="UUID", multiple=True, help="A hardware id that selects it.")
+@click.option("--silence", metavar="ID", multiple=True, help="Leave out the findings of a check (repeatable).")
 @click.option("--recipe", type=_path, help="A partial recipe: its tables are added to the image and win.")
 @click.option("--backend", metavar="NAME", help="Sign with this backend; by default local, if there is a --key.")
 @click.option("--key", help="The backend's option 'key': for local, a file.")
@@ -72,6 +73,7 @@ def edit(  # noqa: PLR0917 - click passes them by name
     platforms: tuple[str, ...],
     machines: tuple[Path, ...],
     chids: tuple[str, ...],
+    silence: tuple[str, ...],
     recipe: Path | None,
     backend: str | None,
     key: str | None,
@@ -107,6 +109,7 @@ def edit(  # noqa: PLR0917 - click passes them by name
             platforms=platforms,
             machines=machines,
             chids=chids,
+            silence=silence,
             sign={"digest": digest, **sign} if sign else {},
             beside_recipe=recipe is not None,
         )

@@ -35,6 +35,7 @@ _OPTIONS = {
     "fuki.profile": "--set",
     "fuki.firmware": "--firmware",
     "fuki.sign": "--key",
+    "fuki.silence": "--silence",
     "fuki.output": "--output",
 }
 """The options that bring what stands in a place of a recipe."""
@@ -59,6 +60,7 @@ class Edits(Struct, frozen=True, kw_only=True):
     platforms: Sequence[str] = ()
     machines: Sequence[Path] = ()
     chids: Sequence[str] = ()
+    silence: Sequence[str] = ()
     sign: Mapping[str, Any] = {}
     beside_recipe: bool = False
 
@@ -88,6 +90,7 @@ def caller_of(edits: Edits) -> Caller:
         "image": image,
         "profile": list(profiles.values()),
         "firmware": _firmware(edits),
+        "silence": list(edits.silence),
         "sign": {**edits.sign, **_sign_paths(edits)},
     }
     return Caller({key: table for key, table in tables.items() if table}, defaults={"name": edits.name})
