@@ -12,7 +12,7 @@ from itertools import product
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.errors import FormatError
+from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.uki import pcrsig
 from fuki_build.formats.uki.pcrsig import PolicySignature, Signatures
 from fuki_build.image.assemble import Assembly, DeferredContent
@@ -62,18 +62,20 @@ def keep_policies(
     layout = plan(image)
     given = set(given)
     owners = [s.profile for s in layout.plain_sections if s.name == pcrsig.SECTION and s.profile not in given]
+    old_cases, new_cases = _measured_cases(before), _measured_cases(layout)
 
     kept: list[KeptPolicies] = []
     gone: list[int | None] = []
     notes: list[str] = []
     for owner in dict.fromkeys(owners):
         seers = _seers(layout, owner, given)
-        same, lost = _compare(before, _seers(before, numbers[owner], set()), layout, seers)
+        old = {what for seer in _seers(before, numbers[owner], set()) for what in old_cases.get(seer, ())}
+        new = {what for seer in seers for what in new_cases.get(seer, ())}
         place = pcrsig.SECTION if owner is None else f"{pcrsig.SECTION} of profile @{owner}"
-        if not lost:
+        if old and old <= new:
             continue
 
-        policies = _partly(layout, owner, seers) if same else None
+        policies = _partly(layout, owner, seers) if old & new else None
         if policies is None:
             gone.append(owner)
             notes.append(f"the policies in {place} are left out, they do not hold for the new image")
@@ -92,33 +94,40 @@ def _seers(layout: Layout, owner: int | None, given: set[int | None]) -> tuple[i
     return tuple(profile for profile in layout.profiles if profile not in own)
 
 
-def _compare(
-    before: Layout, old_profiles: Sequence[int | None], after: Layout, new_profiles: Sequence[int | None]
-) -> tuple[bool, bool]:
-    """Whether some case of an image measures what a case did before, and whether one did what none does now."""
-    old = {_measured(before, case) for case in cases(before, None, old_profiles)}
-    new = {_measured(after, case) for case in cases(after, None, new_profiles)}
-    return bool(old & new), bool(old - new)
+def _measured_cases(layout: Layout) -> Mapping[int | None, Sequence[tuple[bytes, ...]]]:
+    """What the stub measures in each case of each profile; nothing for an image with too many to tell."""
+    fingerprints: dict[int, bytes] = {}
+
+    def fingerprint(section: Section) -> bytes:
+        if section.index not in fingerprints:
+            fingerprints[section.index] = _fingerprint(layout, section)
+        return fingerprints[section.index]
+
+    try:
+        possible = cases(layout, None, layout.profiles or (None,))
+    except FukiError:
+        return {}
+    measured: dict[int | None, list[tuple[bytes, ...]]] = {}
+    for case in possible:
+        measured.setdefault(case.profile, []).append(tuple(map(fingerprint, case.measured)))
+    return measured
 
 
-def _measured(layout: Layout, case: Case) -> tuple[object, ...]:
-    return tuple(_fingerprint(layout, section) for section in case.measured)
-
-
-def _fingerprint(layout: Layout, section: Section) -> tuple[object, ...]:
+def _fingerprint(layout: Layout, section: Section) -> bytes:
     """What is the same for sections that surely measure the same: their bytes, or where these come from."""
     size = layout.sections[section.index].header.virtual_size
     content = section.content
+    digest = hashlib.sha256(f"{section.name} {size} ".encode())
     if content.size <= _COMPARED and size <= _COMPARED:
-        return section.name, size, content.read_at(0, size).ljust(size, b"\0")
+        digest.update(content.read_at(0, size).ljust(size, b"\0"))
+        return digest.digest()
 
-    parts: list[object] = []
     for part in content.parts:
         if not isinstance(part, BytesPart):
-            parts.append(part)
+            digest.update(repr(part).encode(errors="surrogateescape"))
         elif part.data.strip(b"\0") or part is not content.parts[-1]:
-            parts.append(hashlib.sha256(part.data).digest())
-    return section.name, size, *parts
+            digest.update(part.data)
+    return digest.digest()
 
 
 def _partly(layout: Layout, owner: int | None, seers: Sequence[int | None]) -> KeptPolicies | None:
@@ -156,10 +165,15 @@ def deferred_kept(
     layout: Layout, kept: Sequence[KeptPolicies], written: dict[int, bytes]
 ) -> dict[int, DeferredContent]:
     """For `assemble`: what makes each `.pcrsig` that waits, by its index; each is kept in `written`, too."""
+    possible: dict[int | None, list[Case]] = {}
+    for case in cases(layout, None, layout.profiles or (None,)) if kept else ():
+        possible.setdefault(case.profile, []).append(case)
 
     def maker(index: int, policies: KeptPolicies) -> DeferredContent:
+        seen = [case for profile in policies.profiles for case in possible.get(profile, ())]
+
         def make(assembly: Assembly) -> bytes:
-            written[index] = pcrsig.encode(_holding(layout, assembly, policies), policies.size)
+            written[index] = pcrsig.encode(_holding(layout, assembly, policies, seen), policies.size)
             return written[index]
 
         return make
@@ -171,8 +185,8 @@ def deferred_kept(
     return makers
 
 
-def _holding(layout: Layout, assembly: Assembly, policies: KeptPolicies) -> Signatures:
-    digests = _policy_digests(layout, assembly, policies)
+def _holding(layout: Layout, assembly: Assembly, policies: KeptPolicies, possible: Sequence[Case]) -> Signatures:
+    digests = _policy_digests(SectionDigests(layout, assembly, tuple(policies.signatures)), possible)
 
     def holds(bank: str, entry: PolicySignature) -> bool:
         if pcr11.PCR not in entry.pcrs:
@@ -185,13 +199,11 @@ def _holding(layout: Layout, assembly: Assembly, policies: KeptPolicies) -> Sign
     )
 
 
-def _policy_digests(layout: Layout, assembly: Assembly, policies: KeptPolicies) -> set[tuple[str, str]]:
-    """The banks and digests of all policies that hold in the profiles that take the section."""
-    banks = tuple(policies.signatures)
-    contents = SectionDigests(layout, assembly, banks)
+def _policy_digests(contents: SectionDigests, possible: Sequence[Case]) -> set[tuple[str, str]]:
+    """The banks and digests of all policies that hold in these cases."""
     phases: list[tuple[str, ...]] = [(), *map(split_phases, PHASES)]
     digests = set()
-    for case, bank in product(cases(layout, None, policies.profiles), banks):
+    for case, bank in product(possible, contents.banks):
         events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
         start = replay(bank, (event.digests[bank] for event in events), bytes(BANKS[bank]))
         for phase in phases:
