@@ -78,7 +78,8 @@ def copy_checkout(directory: Path) -> None:
     environment.mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
         (environment / name).symlink_to(Path(sys.prefix) / name)
-    (environment / ".ready").write_text("")
+    for stamp in (".core", ".ready"):
+        (environment / stamp).write_text("")
 
 
 def copy_logs(directory: Path) -> None:
