@@ -100,7 +100,7 @@ def refuse_replacing(image: Path, output: Path) -> None:
     """Raise `RecipeError` for an output that would replace the image, which is not what was asked for."""
     if os.path.lexists(output) and file_id(output) == file_id(image):
         hint = "write to another path, or give --in-place instead"
-        raise RecipeError(f"the output would replace the image {image}", where="--output", hint=hint)
+        raise RecipeError(f"the output would replace the input {image}", where="--output", hint=hint)
 
 
 def at_options(error: FukiError) -> FukiError:
