@@ -18,16 +18,18 @@ VERBS = (
         "build",
         "check",
         "digests",
+        "edit",
         "firmware",
         "hand-over",
         "hwids",
         "init",
         "inspect",
+        "integrate",
         "keys",
         "launch",
         "machine",
     ),
-    *("match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "verify"),
+    *("match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify", "verify"),
 )
 
 
