@@ -1,15 +1,16 @@
 """A recipe with a base image: what it changes, and the image that comes of it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.errors import RecipeError
+from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats.pe.pe import CoffMachine
-from fuki_build.formats.uki import pcrsig
+from fuki_build.formats.uki import pcrsig, sbat
 from fuki_build.hooks.host import PluginHost
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
@@ -124,10 +125,13 @@ class _Change:
         stub = self._stub(table, own.kernel)
 
         sections = self._slice(own, table, None)
-        sbat = self._sbat(table, stub, own.kernel, None, "fuki.image")
-        if sbat is not None:
-            in_stub = any(header.name == ".sbat" for header in stub.headers.sections)
-            sections = [*sections, sbat] if in_stub else merge_sections(sections, [sbat])
+        revocable = self._sbat(table, stub, own.kernel, None, "fuki.image")
+        if revocable is not None:
+            if any(header.name == ".sbat" for header in stub.headers.sections):
+                # There is room for one in the stub; a base that had none may have it behind.
+                sections = [*(section for section in sections if section.name != ".sbat"), revocable]
+            else:
+                sections = merge_sections(sections, [revocable])
         if recipe.hand_over is not None:
             sections = merge_sections(sections, [hand_over_program(recipe.hand_over, stub, self._host)])
 
@@ -199,14 +203,19 @@ class _Change:
         base = self._base
         own = base.find(".sbat", number)
         old = own or base.find(".sbat")
-        table = old.content.read_small(1024 * 1024, "the .sbat") if old is not None else base.stub.section(".sbat")
+        with raised_as(RecipeError, WHERE, of=FormatError):
+            table = old.content.read_small(sbat.MAX_SIZE, "its .sbat") if old else base.stub.section(".sbat")
 
         parts: list[tuple[Sequence[str], Sequence[str]]] = []
         if number is None and stub is not base.stub:
             parts.append(((), sbat_of(stub.section(".sbat"), f"stub {stub.path}")))
         replaced = self._old_kernel(number) if kernel is not None else None
         if kernel is not None:
-            lines = sbat_of(replaced.sbat, "the base's kernel") if replaced is not None else ()
+            lines: Sequence[str] = ()
+            if replaced is not None:
+                # Of one that cannot be read, nothing can be in the image's table.
+                with suppress(RecipeError):
+                    lines = sbat_of(replaced.sbat, "the base's kernel")
             parts.append((lines, sbat_of(kernel.sbat, f"kernel {kernel.path}")))
 
         content = changed_sbat(table, contents, parts, self._inputs, where)
@@ -270,8 +279,8 @@ class _Change:
             head = (profile_section(table.id, table.title, number, where),)
         sections = self._slice(ResolvedContents((*head, *own.sections), own.kernel), table, number)
 
-        sbat = self._sbat(table, self._base.stub, own.kernel, number, where)
-        return (sections if sbat is None else merge_sections(sections, [sbat])), firmware
+        revocable = self._sbat(table, self._base.stub, own.kernel, number, where)
+        return (sections if revocable is None else merge_sections(sections, [revocable])), firmware
 
 
 def _put(firmware: list[FirmwareSet], number: int, firmware_set: FirmwareSet) -> None:

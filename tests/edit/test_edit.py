@@ -1,6 +1,7 @@
 """`fuki edit`: a finished image in which some things are others, held against the same built from its parts."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -428,3 +429,24 @@ def test_an_error_says_its_place_in_a_recipe(shop):
     assert "fuki.image.remove[0]" in refused(shop, "edit", "acme.efi", "--recipe", "part.toml", "-o", OUT)
     (shop / "fuki.toml").write_text(PARTS + 'remove = [".osrel"]\n')
     assert "no base image" in refused(shop, "plan")
+
+
+def test_every_byte_of_what_stays_is_read_once(shop, monkeypatch):
+    """Headers are looked at before; the bulk of kernel and firmware is not."""
+    image = build(shop, PARTS + FIRMWARE)
+    succeed(shop, "sign", "acme.efi", "--key", "db.key", "--certificate", "db.crt")
+    ranges = []
+    read = os.pread
+
+    def pread(descriptor: int, length: int, offset: int) -> bytes:
+        data = read(descriptor, length, offset)
+        if os.path.samestat(os.fstat(descriptor), image.stat()):
+            ranges.append((offset, offset + len(data)))
+        return data
+
+    monkeypatch.setattr(os, "pread", pread)
+    edit(shop, "--set", ".cmdline=x", "--key", "db.key", "--certificate", "db.crt")
+    for name, _, offset, size, *_ in sections(image):
+        if name in {".linux", ".efifw"}:
+            for point in range(offset + size // 4, offset + size, size // 4):
+                assert sum(start <= point < end for start, end in ranges) == 1
