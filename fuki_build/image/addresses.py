@@ -17,6 +17,9 @@ from fuki_build.image.section import Section
 _ADDRESS = re.compile(r"(?P<name>\.?[A-Za-z0-9_.-]+)(?::(?P<key>[^@]+))?(?:@(?P<profile>.+))?")
 _REFERENCE = re.compile(r"(?P<image>.+?):(?P<address>\.[A-Za-z0-9_.-]{1,7}(?::[^@]+)?(?:@.+)?)", re.DOTALL)
 
+_MAX_PATH = 4096
+"""Bytes of a path, at most (Linux, PATH_MAX)."""
+
 
 class SectionAddress(Struct, frozen=True):
     """A section's name; its fwid, compatible string or number, and its profile's id or number, where they are given."""
@@ -43,7 +46,9 @@ def split_reference(path: Path) -> tuple[Path, SectionAddress] | None:
 
     A file that has such a name is that file.
     """
-    parts = _REFERENCE.fullmatch(str(path))
+    text = str(path)
+    # What is longer is no path, and may be slow to match.
+    parts = _REFERENCE.fullmatch(text) if len(text) <= _MAX_PATH else None
     address = parse_address(parts["address"]) if parts else None
     if parts is None or address is None or _exists(path):
         return None
