@@ -89,14 +89,16 @@ def build(
     progress: Progress | None = None,
     depfile: Path | None = None,
     refuse: bool = True,
+    edits: Path | None = None,
 ) -> Result:
     """Write what was planned: all artifacts, or none.
 
     `only` limits the output formats, `output` is where the image goes. `depfile` is written with the artifacts, in
-    Make's syntax: what they depend on. Raises `CheckError` on findings that are errors, unless `refuse` is off, and
-    `FukiError` for what goes wrong on the way.
+    Make's syntax: what they depend on. `edits` is a file that was read and may be replaced all the same, because the
+    user asked for it to be changed in its place. Raises `CheckError` on findings that are errors, unless `refuse` is
+    off, and `FukiError` for what goes wrong on the way.
     """
     if refuse:
         refuse_errors(planned.findings)
     with guarding(planned.read):
-        return write_outputs(planned, choose_outputs(planned, only, output), progress, depfile)
+        return write_outputs(planned, choose_outputs(planned, only, output), progress, depfile, edits)

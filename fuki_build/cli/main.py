@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
 VERBS = (
-    "attach", "build", "check", "digests", "firmware", "hand-over", "hwids", "init", "inspect", "integrate", "keys",
-    "launch", "machine", "match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify", "verify",
+    "attach", "build", "check", "digests", "edit", "firmware", "hand-over", "hwids", "init", "inspect", "integrate",
+    "keys", "launch", "machine", "match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify",
+    "verify",
 )  # fmt: skip
 """Each is a module here with a click command of its name, `_` for `-`; it is imported when it is used."""
 

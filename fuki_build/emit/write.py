@@ -17,7 +17,7 @@ from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly, Progress, read_pieces
-from fuki_build.image.blob import Blob
+from fuki_build.image.blob import Blob, FilePart
 from fuki_build.image.guard import note_read
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.output_files import OutputFiles
@@ -25,10 +25,17 @@ from fuki_build.recipe.text import render_template, template_directory
 
 
 def write_outputs(
-    plan: Plan, outputs: Sequence[Output], progress: Progress | None = None, depfile: Path | None = None
+    plan: Plan,
+    outputs: Sequence[Output],
+    progress: Progress | None = None,
+    depfile: Path | None = None,
+    edits: Path | None = None,
 ) -> Result:
-    """Assemble the images, let every output tell about them, and give all files their names at the end."""
-    with OutputFiles() as new:
+    """Assemble the images, let every output tell about them, and give all files their names at the end.
+
+    `edits` is a file that was read, and may be replaced.
+    """
+    with OutputFiles(edits) as new:
         files = _Files(new)
         dependencies = None if depfile is None else _open(new, depfile, "--depfile")
         signing = BuildSigning(plan, image_requests(plan, outputs))
@@ -95,11 +102,16 @@ def _machines(plan: Plan) -> tuple[Machine, ...]:
     return tuple(dict.fromkeys([*declared, *loaded_machines(plan.host)]))
 
 
-def _inputs(plan: Plan, assemblies: Sequence[Assembly], kernels: Mapping[Path, str]) -> list[InputFile]:
+def _inputs(plan: Plan, assemblies: Sequence[Assembly], kernels: Mapping[FilePart, str]) -> list[InputFile]:
     """Every input once per place that names it; what was too large to read while planning has its digest by now."""
-    read = {part.path: digest for assembly in assemblies for part, digest in assembly.inputs if part.offset == 0}
+    read = {part: digest for assembly in assemblies for part, digest in assembly.inputs}
     read.update(kernels)
-    return [InputFile(item.name, item.where, item.sha256 or read[item.path]) for item in plan.resolved.inputs.files]
+
+    inputs = []
+    for item in plan.resolved.inputs.files:
+        digest = item.sha256 or (read[item.part] if item.part is not None else "")
+        inputs.append(InputFile(item.name, item.where, digest))
+    return inputs
 
 
 def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: list[Path]) -> None:

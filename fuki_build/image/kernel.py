@@ -40,12 +40,11 @@ class Kernel(Struct, frozen=True):
         return self.headers is not None and bool(self.headers.security.size)
 
 
-def read_kernel(path: Path, workspace: Path, where: str) -> Kernel:
-    """Read a kernel's headers. A file that is compressed as a whole is decompressed into `workspace`.
+def read_kernel(path: Path, content: Blob, workspace: Path, where: str) -> Kernel:
+    """Read a kernel's headers. One that is compressed as a whole is decompressed into `workspace`.
 
-    Raises `FukiError` when the file cannot be read or its compression is damaged or unknown.
+    Raises `FukiError` when `content`, that of `path`, cannot be read or its compression is damaged or unknown.
     """
-    content = Blob.of_file(path)
     packed_sha256 = None
     packed_with = compression.detect(content.read_at(0, 8))
     if packed_with is not None:
@@ -87,3 +86,12 @@ def _sbat(content: Blob, headers: PeHeaders) -> bytes:
 def release(linux: Kernel) -> str | None:
     """`uname -r` of a kernel, or None if it cannot be found; see `formats.kernel.release`."""
     return kernel.release(linux.content.reader)
+
+
+def embedded_kernel(path: Path, content: Blob, where: str) -> Kernel:
+    """A kernel as it is in an image, `path`; one whose headers cannot be read has none, and no components."""
+    try:
+        headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
+        return Kernel(path, content, headers, _sbat(content, headers), None, where)
+    except FormatError:
+        return Kernel(path, content, None, b"", None, where)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from fuki_build.image.section import Section
 
 _MERGED = frozenset(("image", "variables", "sections"))
-_UNITED = frozenset(("plugins", "silence", "environment", "templates"))
+_UNITED = frozenset(("plugins", "silence", "environment", "templates", "remove"))
 """Lists of names, in which each stands once."""
 ADDED = frozenset(("firmware", "addon", "expect", "sign", "pcr-policy", "launch", "output"))
 """Lists of tables, in which the caller's stand first."""

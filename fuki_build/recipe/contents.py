@@ -63,10 +63,10 @@ def _kernel(contents: ContentTable, inputs: Inputs, where: str) -> Kernel | None
         return None
     place = f"{where}.linux"
     path = inputs.path(contents.linux, place)
-    inputs.blob(path, place)
+    content = inputs.blob(path, place)
     with raised_as(RecipeError, place):
-        kernel = read_kernel(path, inputs.workspace, place)
-    inputs.note(path, place, kernel.packed_sha256 or kernel.content.sha256_in_memory)
+        kernel = read_kernel(path, content, inputs.workspace, place)
+    inputs.note(path, place, kernel.content, sha256=kernel.packed_sha256)
     return kernel
 
 
@@ -152,7 +152,8 @@ def sbat_lines(contents: ContentTable, default: str, inputs: Inputs, where: str)
         )
         data = inputs.text(item, where_item)
         lines += _parse_sbat(data if isinstance(item, TextFile) else f"{sbat.HEADER}\n".encode() + data, where_item)
-    return tuple(lines)
+    # Lines of one component may stand in several items.
+    return _parse_sbat("\n".join((sbat.HEADER, *lines)).encode(), place)
 
 
 def _parse_sbat(table: bytes, where: str) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def enroll_firmware(
     keys = enrollment.load_keys(
         files, lambda path, at: inputs.read(inputs.path(path, at), at), lambda key: f"{where}.{key}"
     )
-    inputs.note(source, place, blob_digest(Blob.of_file(source)).hex(), name=name)
+    inputs.note(source, place, sha256=blob_digest(Blob.of_file(source)).hex(), name=name)
     workspace = Path(tempfile.mkdtemp(dir=inputs.workspace))
     target = workspace / source.name
     with located(where):

@@ -87,6 +87,14 @@ class ContentTable(Table, frozen=True):
 class ImageTable(ContentTable, frozen=True):
     """`[fuki.image]`: the base, which every profile shares."""
 
+    base: Annotated[
+        str | None,
+        Meta(description="a finished image to change: its sections stay where the recipe has nothing in their place"),
+    ] = None
+    remove: Annotated[
+        tuple[str, ...],
+        Meta(description="what to leave out of the base: sections, SECTION[:KEY][@PROFILE], and profiles, @PROFILE"),
+    ] = ()
     stub: Annotated[
         str | None,
         Meta(description="systemd-stub's linux<arch>.efi.stub, or 'auto' for the one installed here"),

@@ -47,6 +47,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     "build": [("-o", "again.efi", "--only", "uki", "--json")],
     "check": [("--json",), (UKI, "--json")],
     "digests": [("unsigned.efi",), ("unsigned.efi", "--digest", "sha384")],
+    "edit": [(UKI, "--set", ".cmdline=quiet", "-o", "edited.efi", "--json")],
     "firmware show": [(UKI, "--json"), ("two.fd", "--json"), ("initrd.img", "--json")],
     "firmware wrap": [("one.fd", "-o", "one.igvm", "--platform", "native", "--json")],
     "hwids decode": [(UKI, "--json"), (UKI, "--profile", "2", "--json")],

@@ -80,6 +80,15 @@ VERBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("attach", "u.efi", "--signatures", "signed.json", "--certificate", "db.crt", "-o", "{}"),
         ("signed.json", "db.crt"),
     ),
+    "edit": (
+        ("edit", "u.efi", "--set", ".linux=@vmlinuz", "--set", ".cmdline=@cmdline.txt", "--add-initrd", "initrd.img",
+         "--stub", "stub", "--firmware", "one=one.fd", "--machine", "machine.dmi", "-o", "{}", *SIGN),
+        ("u.efi", "vmlinuz", "cmdline.txt", "initrd.img", "stub", "one.fd", "machine.dmi", "db.key", "phrase"),
+    ),
+    "edit with a section": (
+        ("edit", "u.efi", "--set", ".osrel=@v.efi:.osrel", "--silence", "kernel-not-startable", "-o", "{}"),
+        ("v.efi",),
+    ),
     "inspect --extract": (("inspect", "u.efi", "--extract", ".osrel", "-o", "{}"), ("u.efi",)),
     "report": (
         ("report", "u.efi", "-o", "{}", "--certificate", "db.crt", "--dbx", "dbx.esl", "--machine", "machine.dmi"),
@@ -141,6 +150,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path])
         (workshop / name).write_text(text)
     (workshop / "machine.dmi").write_bytes(dump(system({"manufacturer": "Acme", "product": "VM"}) + end()))
     write(workshop / "u.efi", layout_of([(".osrel", b"ID=acme\n", None), (".linux", b"kernel", None)]))
+    shutil.copy(workshop / "u.efi", workshop / "v.efi")
     succeed(workshop, "keys", "generate", "k", "--type", "p256")
     (workshop / "dbx.esl").write_bytes((workshop / "k/db.esl").read_bytes())
     document = json.loads(succeed(workshop, "digests", "u.efi").out)

@@ -42,6 +42,18 @@ def values(data: bytes) -> dict[str, bytes]:
     return {found.name: found.data for found in variable_store.decode(Reader.of(data)) or ()}
 
 
+def test_firmware_in_another_image_takes_keys_as_a_file_does(shop):
+    succeed(shop, "build")
+    expected = payload(shop)
+    (shop / "other.toml").write_text(RECIPE + FIRMWARE)
+    succeed(shop, "build", "other.toml", "-o", "other.efi", "--only", "uki")
+    source = '[[fuki.firmware]]\nsource = "file"\nid = "fw"\npath = "other.efi:.efifw:fw"\nplatforms = ["qemu"]\n'
+    (shop / "fuki.toml").write_text(recipe(f"{{ {KEYS}, owner = '{OWNER}' }}", source))
+    succeed(shop, "build", "--depfile", "deps")
+    assert payload(shop) == expected
+    assert "other.efi" in (shop / "deps").read_text()
+
+
 def test_the_image_carries_the_firmware_with_the_keys_in_it(shop, part):
     succeed(shop, "build")
     found = payload(shop)
