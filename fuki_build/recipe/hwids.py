@@ -13,7 +13,7 @@ from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import FirmwareTable
 
 
-class HwidsFile(msgspec.Struct, frozen=True):
+class HwidsFile(msgspec.Struct, frozen=True, kw_only=True):
     """One machine's file, as in /usr/lib/systemd/boot/hwids; further keys are passed over."""
 
     type: str

@@ -21,7 +21,7 @@ _NAMES = ("name", "version", "variables")
 """What texts of a recipe may use."""
 
 
-class LoadedRecipe(Struct, frozen=True):
+class LoadedRecipe(Struct, frozen=True, kw_only=True):
     """A recipe, the directory that its paths are relative to, the files it was read from, and its texts' names."""
 
     recipe: Recipe
@@ -57,13 +57,13 @@ def load_recipe(path: Path | None = None, caller: Caller | None = None) -> Loade
         recipe, variables = _build(data, caller)
     except RecursionError:
         raise RecipeError("its tables are nested too deeply", where=str(path)) from None
-    return LoadedRecipe(recipe, path.parent, files, variables, caller)
+    return LoadedRecipe(recipe=recipe, directory=path.parent, files=files, variables=variables, caller=caller)
 
 
 def recipe_of(caller: Caller) -> LoadedRecipe:
     """What a caller brings, where there is no recipe; paths are relative to the current directory."""
     recipe, variables = _build({}, caller)
-    return LoadedRecipe(recipe, Path(), (), variables, caller)
+    return LoadedRecipe(recipe=recipe, directory=Path(), files=(), variables=variables, caller=caller)
 
 
 def _load_toml(path: Path) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _load_mkosi(path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
             if other.parent.resolve() != path.parent.resolve():
                 raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{file}: Recipe=")
             read.append(other)
-            data = merge(_load_toml(other), Caller(data)) if data else _load_toml(other)
+            data = merge(_load_toml(other), Caller(tables=data)) if data else _load_toml(other)
 
         data = mkosi.merge(data, section)
     return data, tuple(read)

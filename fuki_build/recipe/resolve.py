@@ -84,7 +84,9 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
         for fwid, origin in firmware_set.origins.items()
     }
     declared = [
-        Expectation(d.machine, d.fwid, d.profile, d.where) for firmware_set in firmware for d in firmware_set.declared
+        Expectation(machine=d.machine, fwid=d.fwid, profile=d.profile, where=d.where)
+        for firmware_set in firmware
+        for d in firmware_set.declared
     ]
 
     expected = explicit_expectations(loaded.recipe, loaded.directory, host, inputs.dependencies)
@@ -165,7 +167,7 @@ def with_sections(sections: Sequence[Section], caller: Caller) -> list[Section]:
 
 def _base_profile(table: ImageTable, caller: Caller) -> Section:
     if caller.profile is not None:
-        return Section(".profile", Blob.of_bytes(caller.profile), "command line", 0)
+        return Section(name=".profile", content=Blob.of_bytes(caller.profile), source="command line", profile=0)
     return _profile_section(table.id, table.title, 0, "fuki.image")
 
 
@@ -182,7 +184,7 @@ def _resolve_part(loaded: LoadedRecipe, caller: Caller, host: PluginHost, inputs
         sections = [replace(section, profile=0) for section in (_base_profile(table, caller), *sections)]
     else:
         lines = sbat_lines(table, sbat.ADDON_COMPONENT, inputs, "fuki.image")
-        sections.append(Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe"))
+        sections.append(Section(name=".sbat", content=Blob.of_bytes(sbat.merge([lines])), source="recipe"))
 
     kind = ImageKind.UKI if slice_.kernel else ImageKind.ADDON
     machine = CoffMachine(stub.headers.coff.machine)
@@ -217,7 +219,7 @@ def _profile_section(id_: str, title: str | None, number: int, where: str) -> Se
     values = [("ID", id_), *([("TITLE", title)] if title else [])]
     with raised_as(RecipeError, f"{where}.title", of=FormatError):
         content = env_file.encode(values)
-    return Section(".profile", Blob.of_bytes(content), "recipe", number)
+    return Section(name=".profile", content=Blob.of_bytes(content), source="recipe", profile=number)
 
 
 def _uki_sbat(
@@ -234,7 +236,7 @@ def _uki_sbat(
         tables.append(_sbat_of(kernel.sbat, f"kernel {kernel.path}"))
     tables.append(sbat_lines(contents, sbat.UKI_COMPONENT, inputs, where))
     sources = "stub, kernel, recipe" if kernel and kernel.sbat else "stub, recipe"
-    return Section(".sbat", Blob.of_bytes(sbat.merge(tables)), sources, profile)
+    return Section(name=".sbat", content=Blob.of_bytes(sbat.merge(tables)), source=sources, profile=profile)
 
 
 def _sbat_of(data: bytes, owner: str) -> tuple[str, ...]:
@@ -259,7 +261,7 @@ def _resolve_addon(addon: AddonTable, machine: CoffMachine, inputs: Inputs, wher
             raise RecipeError(problem, where=f"{where}.stub")
 
     lines = sbat_lines(addon, sbat.ADDON_COMPONENT, inputs, where)
-    table = Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe")
+    table = Section(name=".sbat", content=Blob.of_bytes(sbat.merge([lines])), source="recipe")
     return Image(
         kind=ImageKind.ADDON,
         name=addon.name,

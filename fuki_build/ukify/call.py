@@ -20,7 +20,7 @@ _CONTENT = (
 """Options that make no sense where only signatures are put into an image."""
 
 
-class PolicyGroup(Struct, frozen=True):
+class PolicyGroup(Struct, frozen=True, kw_only=True):
     """What one --pcr-private-key signs, from the options of the same place in their lists."""
 
     private_key: str

@@ -130,7 +130,7 @@ def layout_with(table: bytes) -> Layout:
 
 
 def test_hardware_ids_that_depend_on_the_panel_are_found():
-    machine = Machine("laptop", manufacturer="Acme", panel_id="ABC1234")
+    machine = Machine(name="laptop", manufacturer="Acme", panel_id="ABC1234")
     for chid in (stub_chids(machine)[17], stub_chids(machine)[7], next(iter(hwids.decode(nil_table()))).chid):
         table = hwids.encode([Device(DeviceType.UEFI_FW, "n", "fw", frozenset({chid}))])
         problems = list(hand_over.panel_ids(CheckSubject(layout_with(table), machines=[machine])))

@@ -17,8 +17,8 @@ ANY_QEMU = "7f5dbe14-cfc8-595a-95fd-0fda870d7b52"
 MATCHING = {"match-wrong-firmware", "match-no-firmware", "match-collision", "match-expectation"}
 
 BASE = recipe(os_release="os-release", uname="")
-LAPTOP = Machine("laptop", **T440S)
-TWIN = Machine("twin", **{**T440S, "bios_version": "other"})
+LAPTOP = Machine(name="laptop", **T440S)
+TWIN = Machine(name="twin", **{**T440S, "bios_version": "other"})
 """What differs is in no id that the stub tries."""
 
 
@@ -26,9 +26,9 @@ TWIN = Machine("twin", **{**T440S, "bios_version": "other"})
 def shop(workshop: Path, part) -> Path:
     for name in ("one", "two"):
         (workshop / f"{name}.fd").symlink_to(part("ovmf-generic"))
-    for machine in (LAPTOP, TWIN, Machine("sibling", **{**T440S, "product": "20ARS19C0D"})):
+    for machine in (LAPTOP, TWIN, Machine(name="sibling", **{**T440S, "product": "20ARS19C0D"})):
         (workshop / f"{machine.name}.toml").write_bytes(encode_file(machine))
-    lab = Machine("lab", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
+    lab = Machine(name="lab", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
     (workshop / "lab.toml").write_bytes(encode_file(lab))
     return workshop
 
@@ -215,8 +215,8 @@ class TestFinishedImages:
         assert [finding for rule in RULES for finding in rule.findings(subject)] == []
 
     def test_a_declared_machine_that_selects_none_is_an_error(self, shop: Path):
-        lost = Machine("lost", manufacturer="Nobody")
-        subject = self.subject(shop, Expectation(lost, "one", None, "somewhere"))
+        lost = Machine(name="lost", manufacturer="Nobody")
+        subject = self.subject(shop, Expectation(machine=lost, fwid="one", profile=None, where="somewhere"))
         (finding,) = [finding for rule in RULES for finding in rule.findings(subject)]
         assert (finding.rule, finding.severity, finding.where) == ("match-no-firmware", Severity.ERROR, "somewhere")
         assert "lost is to select 'one', and selects none" in finding.message

@@ -42,7 +42,7 @@ class Acme(Platform):
     def machines(self, selector=None):
         if selector not in (None, "vm"):
             raise FukiError(f"acme has no machine {selector!r}", hint="there is: vm")
-        return [Machine("Acme VM", manufacturer="Acme", product="VM")]
+        return [Machine(name="Acme VM", manufacturer="Acme", product="VM")]
 
 
 class Digest(OutputFormat):
@@ -84,7 +84,15 @@ def fuki_outputs():
 
 @hookimpl
 def fuki_checks():
-    return [Rule("acme-no-splash", Severity.WARNING, "An image has a splash", "It is pretty.", no_splash)]
+    return [
+        Rule(
+            id="acme-no-splash",
+            severity=Severity.WARNING,
+            summary="An image has a splash",
+            explanation="It is pretty.",
+            check=no_splash,
+        )
+    ]
 
 
 @hookimpl

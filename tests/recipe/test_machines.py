@@ -29,8 +29,8 @@ def shop(workshop: Path, part) -> Path:
     for name in ("one", "two"):
         (workshop / f"{name}.fd").symlink_to(part("ovmf-generic"))
     (workshop / "t440s.dump").write_bytes(dump(table()))
-    (workshop / "t440s.toml").write_bytes(encode_file(Machine("t440s", **T440S)))
-    (workshop / "sibling.toml").write_bytes(encode_file(Machine("sibling", **{**T440S, "product": "20ARS19C0D"})))
+    (workshop / "t440s.toml").write_bytes(encode_file(Machine(name="t440s", **T440S)))
+    (workshop / "sibling.toml").write_bytes(encode_file(Machine(name="sibling", **{**T440S, "product": "20ARS19C0D"})))
     (workshop / "q35.toml").write_text(
         '[machine]\nname = "lab"\nmanufacturer = "QEMU"\nproduct = "Standard PC (Q35 + ICH9, 2009)"\n'
     )
@@ -276,18 +276,20 @@ class TestMkosi:
 class TestChoice:
     """Of the ids of a machine, beside the machines of loaded platforms."""
 
-    LAPTOP = Machine("laptop", **T440S)
-    SIBLING = Machine("sibling", **{**T440S, "product": "20ARS19C0D"})
+    LAPTOP = Machine(name="laptop", **T440S)
+    SIBLING = Machine(name="sibling", **{**T440S, "product": "20ARS19C0D"})
 
     def chosen(self, *loaded: Machine) -> list[str]:
-        declared = Declared(self.LAPTOP, "laptop", "one", None, WIDE_TO_NARROW, forced=False, where="")
+        declared = Declared(
+            machine=self.LAPTOP, group="laptop", fwid="one", profile=None, types=WIDE_TO_NARROW, forced=False, where=""
+        )
         return [str(value) for device in choose_devices([declared], loaded) for value in device.chids]
 
     def test_the_widest_is_chosen_where_no_other_machine_has_it(self):
-        assert self.chosen(Machine("other", manufacturer="Other")) == [T440S_11]
+        assert self.chosen(Machine(name="other", manufacturer="Other")) == [T440S_11]
 
     def test_one_that_a_loaded_platforms_machine_has_is_not_chosen(self):
         assert self.chosen(self.SIBLING) == [T440S_9]
 
     def test_a_loaded_machine_that_is_the_same_does_not_count(self):
-        assert self.chosen(Machine("same", **T440S)) == [T440S_11]
+        assert self.chosen(Machine(name="same", **T440S)) == [T440S_11]
