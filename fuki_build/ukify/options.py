@@ -36,7 +36,11 @@ class Kind(Enum):
 
 
 class Option(Struct, frozen=True, kw_only=True):
-    """One option. `place` is the key of the recipe that it becomes; `overrides`: the configuration wins."""
+    """One option.
+
+    `place` is the key of the recipe that it becomes, `stands_for` one that it becomes where no other option does;
+    `overrides`: the configuration wins.
+    """
 
     name: str
     help: str
@@ -44,6 +48,7 @@ class Option(Struct, frozen=True, kw_only=True):
     kind: Kind = Kind.ONE
     key: str | None = None
     place: str | None = None
+    stands_for: str | None = None
     short: str | None = None
     choices: tuple[str, ...] = ()
     default: Any = None
@@ -112,17 +117,17 @@ OPTIONS = (
     Option(name="signing-provider", help="OpenSSL provider of the keys: pkcs11", metavar="PROVIDER", key="SigningProvider"),
     Option(name="certificate-provider", help="OpenSSL provider of the certificates", metavar="PROVIDER", key="CertificateProvider"),
     Option(name="signtool", help="what signs: fuki itself in place of sbsign and systemd-sbsign, or pesign", metavar="TOOL", key="SecureBootSigningTool", place="fuki.sign.backend", choices=SIGNING_TOOLS),
-    Option(name="secureboot-private-key", help="key that signs the image: a file, or a PKCS #11 URI", metavar="KEY", key="SecureBootPrivateKey", place="fuki.sign.key"),
+    Option(name="secureboot-private-key", help="key that signs the image: a file, or a PKCS #11 URI", metavar="KEY", key="SecureBootPrivateKey", place="fuki.sign.key", stands_for="fuki.sign"),
     Option(name="secureboot-certificate", help="its certificate", metavar="PATH", key="SecureBootCertificate", place="fuki.sign.certificate"),
     Option(name="secureboot-certificate-common-name", help="with genkey, the common name", metavar="CN", key="SecureBootCertificateCommonName"),
-    Option(name="secureboot-certificate-dir", help="pesign's database", metavar="DIR", key="SecureBootCertificateDir", place="fuki.sign.database", default="/etc/pki/pesign", overrides=True),
-    Option(name="secureboot-certificate-name", help="the certificate's name in pesign's database", metavar="NAME", key="SecureBootCertificateName", place="fuki.sign.certificate"),
+    Option(name="secureboot-certificate-dir", help="pesign's database", metavar="DIR", key="SecureBootCertificateDir", place="fuki.sign.directory", default="/etc/pki/pesign", overrides=True),
+    Option(name="secureboot-certificate-name", help="the certificate's name in pesign's database", metavar="NAME", key="SecureBootCertificateName", place="fuki.sign.nickname", stands_for="fuki.sign"),
     Option(name="secureboot-certificate-validity", help="with genkey, days of validity", metavar="DAYS", key="SecureBootCertificateValidity", default=3650, convert=int, overrides=True),
     Option(name="sign-kernel", help="sign the kernel inside the image, too", kind=Kind.SWITCH, key="SignKernel", place="fuki.sign.sign-kernel"),
     Option(name="sign-initrd-pcrs", help="sign policies that hold in the initrd only, too", kind=Kind.SWITCH, key="SignInitrdPCRs", place="fuki.pcr-policy"),
     Option(name="pcr-private-key", help="key that signs policies: a file, or a PKCS #11 URI", metavar="KEY", kind=Kind.GROUPED, key="PCRPrivateKey", place="fuki.pcr-policy.key"),
-    Option(name="pcr-public-key", help="its public key", metavar="PATH", kind=Kind.GROUPED, key="PCRPublicKey", place="fuki.pcr-policy.public-key"),
-    Option(name="pcr-certificate", help="its certificate", metavar="PATH", kind=Kind.GROUPED, key="PCRCertificate", place="fuki.pcr-policy.certificate"),
+    Option(name="pcr-public-key", help="its public key", metavar="PATH", kind=Kind.GROUPED, key="PCRPublicKey", place="fuki.pcr-policy.public-key", stands_for="fuki.image.pcrpkey"),
+    Option(name="pcr-certificate", help="its certificate", metavar="PATH", kind=Kind.GROUPED, key="PCRCertificate", place="fuki.pcr-policy.certificate", stands_for="fuki.image.pcrpkey"),
     Option(name="phases", help="phase paths that it signs for", metavar="PHASE-PATH…", kind=Kind.GROUPED, key="Phases", place="fuki.pcr-policy.phases", convert=phases),
     Option(name="policyref", help="policy reference that it signs for", metavar="TEXT", kind=Kind.GROUPED, key="PolicyRef", place="fuki.pcr-policy.reference"),
     Option(name="tools", help="without effect: fuki needs none of ukify's tools", metavar="DIR", kind=Kind.MANY),
