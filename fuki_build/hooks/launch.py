@@ -120,7 +120,9 @@ class LaunchModel(ABC):
     >>> class Plain(LaunchModel):
     ...     name, title, vmms = "plain", "Plain", ("qemu",)
     ...     def predict(self, firmware, parameters):
-    ...         digest = LaunchDigest(self.name, "FIRMWARE", "none", firmware.hex())
+    ...         digest = LaunchDigest(
+    ...             technology=self.name, register="FIRMWARE", algorithm="none", digest=firmware.hex()
+    ...         )
     ...         return LaunchPrediction(tuple(msgspec.structs.replace(digest, vcpus=n) for n in parameters.vcpus))
     ...     def steps(self, firmware, parameters):
     ...         yield LaunchStep("firmware", "bytes", 0, firmware.hex())
