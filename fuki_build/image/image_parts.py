@@ -81,7 +81,7 @@ def _in_memory(sections: Sequence[PlacedSection]) -> Sequence[Section]:
     for placed, zeros in zip(sections, missing, strict=True):
         section = placed.section
         content = section.content + Blob.of_bytes(bytes(zeros)) if zeros else section.content
-        filled.append(Section(section.name, content, FROM_BASE, section.profile))
+        filled.append(Section(name=section.name, content=content, source=FROM_BASE, profile=section.profile))
     return filled
 
 
@@ -108,7 +108,7 @@ def _headers(layout: Layout, own: Sequence[PlacedSection], added: Sequence[Place
     directories = list(headers.directories)
     if len(directories) > SECURITY_DIRECTORY:
         directories[SECURITY_DIRECTORY] = Directory(0, 0)
-    stub = PeHeaders(headers.dos, headers.coff, optional, tuple(directories), ())
+    stub = PeHeaders(dos=headers.dos, coff=headers.coff, optional=optional, directories=tuple(directories), sections=())
     return stub.with_sections(tuple(placed.header for placed in own))
 
 

@@ -17,7 +17,7 @@ from fuki_build.image.blob import Blob
 _MAX_SBAT = sbat.MAX_SIZE
 
 
-class Kernel(Struct, frozen=True):
+class Kernel(Struct, frozen=True, kw_only=True):
     """`content` can be started by firmware: the file itself, or its decompressed content.
 
     `headers` is None if that is not an EFI executable; `packed_sha256` is the digest of a file that had to be
@@ -53,8 +53,15 @@ def read_kernel(path: Path, content: Blob, workspace: Path, where: str) -> Kerne
     try:
         headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
     except FormatError:
-        return Kernel(path, content, None, b"", packed_sha256, where)
-    return Kernel(path, content, headers, _sbat(content, headers), packed_sha256, where)
+        return Kernel(path=path, content=content, headers=None, sbat=b"", packed_sha256=packed_sha256, where=where)
+    return Kernel(
+        path=path,
+        content=content,
+        headers=headers,
+        sbat=_sbat(content, headers),
+        packed_sha256=packed_sha256,
+        where=where,
+    )
 
 
 def _decompress(packed: Blob, name: str, workspace: Path) -> tuple[Blob, str]:
@@ -92,6 +99,8 @@ def embedded_kernel(path: Path, content: Blob, where: str) -> Kernel:
     """A kernel as it is in an image, `path`; one whose headers cannot be read has none, and no components."""
     try:
         headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
-        return Kernel(path, content, headers, _sbat(content, headers), None, where)
+        components = _sbat(content, headers)
     except FormatError:
-        return Kernel(path, content, None, b"", None, where)
+        headers, components = None, b""
+
+    return Kernel(path=path, content=content, headers=headers, sbat=components, packed_sha256=None, where=where)

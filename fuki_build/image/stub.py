@@ -12,7 +12,7 @@ from fuki_build.formats.uki import loader_info, pcrsig
 from fuki_build.image.section import STUB_MEASURED
 
 
-class StubModel(Struct, frozen=True):
+class StubModel(Struct, frozen=True, kw_only=True):
     """The behaviour of a stub, from version `since` on (major, minor)."""
 
     since: tuple[int, int]
@@ -52,7 +52,7 @@ class StubModel(Struct, frozen=True):
     """Sections that it does not know yet."""
 
 
-_252 = StubModel((0, 0), unmeasured=(".uname", ".sbat", ".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"))
+_252 = StubModel(since=(0, 0), unmeasured=(".uname", ".sbat", ".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"))
 _254 = replace(_252, since=(254, 0), addons=True, unmeasured=(".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"))
 _255 = replace(_254, since=(255, 0), joins_addons=True)
 _256 = replace(

@@ -17,7 +17,7 @@ ARCHIVE_ALIGNMENT = 4
 _MAX_MICROCODE = 64 * 1024 * 1024
 
 
-class Hashes(Struct, frozen=True):
+class Hashes(Struct, frozen=True, kw_only=True):
     """Hashes of one algorithm over an image's parts, which can be extended: copy one before feeding it.
 
     `image` covers what firmware hashes of the image in its present form, `to_sign` what it will hash once the image is
@@ -33,7 +33,7 @@ class Hashes(Struct, frozen=True):
     initrds: Mapping[tuple[int, int], Hash]
 
 
-class _Requests(Struct, frozen=True):
+class _Requests(Struct, frozen=True, kw_only=True):
     """The requests whose results form one `Hashes`."""
 
     image: Request
@@ -47,11 +47,11 @@ class _Requests(Struct, frozen=True):
 
     def hashes(self, results: Mapping[Request, Hash]) -> Hashes:
         return Hashes(
-            results[self.image],
-            results[self.to_sign],
-            tuple(results[request] for request in self.sections),
-            {index: results[request] for index, request in self.kernels.items()},
-            {indices: results[request] for indices, request in self.initrds.items()},
+            image=results[self.image],
+            to_sign=results[self.to_sign],
+            sections=tuple(results[request] for request in self.sections),
+            kernels={index: results[request] for index, request in self.kernels.items()},
+            initrds={indices: results[request] for indices, request in self.initrds.items()},
         )
 
 
@@ -68,11 +68,11 @@ class Wanted:
         self._requests: dict[str, _Requests] = {}
         for name in sorted({"sha256", *algorithms}):
             self._requests[name] = _Requests(
-                authenticode_request(layout, name),
-                _request_to_sign(layout, name),
-                tuple(content_request(placed, name) for placed in layout.sections),
-                {index: Request(ranges, name) for index, ranges in kernels.items()},
-                dict(_initrds(layout, pairs, name)),
+                image=authenticode_request(layout, name),
+                to_sign=_request_to_sign(layout, name),
+                sections=tuple(content_request(placed, name) for placed in layout.sections),
+                kernels={index: Request(ranges, name) for index, ranges in kernels.items()},
+                initrds=dict(_initrds(layout, pairs, name)),
             )
 
         self._parts = list(_file_parts(layout)) if layout.file is None else []

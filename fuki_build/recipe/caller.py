@@ -36,7 +36,7 @@ class JoinedProfile(Struct, frozen=True):
     sections: tuple[Section, ...]
 
 
-class Caller(Struct, frozen=True):
+class Caller(Struct, frozen=True, kw_only=True):
     """What a command line says. `tables` and `defaults` are recipes in part, and not rendered as texts.
 
     `sections` stand behind those of `[fuki.image]`; `profile` is the base's `.profile`, word by word; `joined` are
@@ -58,7 +58,7 @@ class Caller(Struct, frozen=True):
     def only(self, keys: Collection[str]) -> "Caller":
         """What the caller brings of these keys of the recipe."""
         tables, defaults = ({key: own[key] for key in keys if key in own} for own in (self.tables, self.defaults))
-        return Caller(tables, defaults)
+        return Caller(tables=tables, defaults=defaults)
 
     def joined_sections(self, id_: str) -> tuple[Section, ...]:
         """The sections that the caller brings for a profile; none for a profile of the recipe alone."""

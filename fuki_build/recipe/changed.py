@@ -223,7 +223,7 @@ class _Change:
             content = table
         if content is None or (number is not None and own is None and not contents.sbat):
             return None
-        return Section(".sbat", Blob.of_bytes(content), f"{FROM_BASE}, recipe", number)
+        return Section(name=".sbat", content=Blob.of_bytes(content), source=f"{FROM_BASE}, recipe", profile=number)
 
     def _profiles(self, firmware: list[FirmwareSet]) -> list[Section]:
         """The sections of all profiles, those of the base first."""

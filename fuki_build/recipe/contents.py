@@ -53,7 +53,11 @@ def resolve_contents(
         add(".dtbauto", inputs.file(path, f"{where}.dtbauto[{index}]"), path)
     add(".hwids", *_hwids(contents, firmware, inputs, where))
 
-    sections = [Section(name, *item, profile) for name in IMAGE_ORDER for item in blobs.get(name, [])]
+    sections = [
+        Section(name=name, content=content, source=source, profile=profile)
+        for name in IMAGE_ORDER
+        for content, source in blobs.get(name, [])
+    ]
     sections = _insert_firmware(sections, firmware)
     return ResolvedContents((*sections, *_extra(contents, profile, inputs, where)), kernel)
 
@@ -136,7 +140,9 @@ def _extra(contents: ContentTable, profile: int | None, inputs: Inputs, where: s
                 where=place,
                 hint="it has a key of its own, or is the stub's",
             )
-        sections.append(Section(name, inputs.file_or_text(value, place), _file(value), profile))
+        sections.append(
+            Section(name=name, content=inputs.file_or_text(value, place), source=_file(value), profile=profile)
+        )
     return sections
 
 

@@ -93,7 +93,7 @@ def caller_of(edits: Edits) -> Caller:
         "silence": list(edits.silence),
         "sign": {**edits.sign, **_sign_paths(edits)},
     }
-    return Caller({key: table for key, table in tables.items() if table}, defaults={"name": edits.name})
+    return Caller(tables={key: table for key, table in tables.items() if table}, defaults={"name": edits.name})
 
 
 def refuse_replacing(image: Path, output: Path) -> None:

@@ -28,7 +28,13 @@ def enroll_firmware(
     with located(f"{where}.backend"):
         enroller = host.enroller(table.backend)
     files = enrollment.KeyFiles(
-        table.pk, table.kek, table.db, table.dbx, table.owner, table.microsoft, table.secure_boot
+        pk=table.pk,
+        kek=table.kek,
+        db=table.db,
+        dbx=table.dbx,
+        owner=table.owner,
+        microsoft=table.microsoft,
+        secure_boot=table.secure_boot,
     )
     keys = enrollment.load_keys(
         files, lambda path, at: inputs.read(inputs.path(path, at), at), lambda key: f"{where}.{key}"

@@ -31,5 +31,8 @@ def explicit_expectations(
             raise RecipeError(f"there is no profile {table.profile!r}", where=f"{where}.profile", hint=hint)
         profile = ids.index(table.profile) if table.profile is not None and (profiles or recipe.profile) else None
         machines = find_machines(table.machine, directory, host, f"{where}.machine", read)
-        expectations += [Expectation(machine, table.firmware, profile, where, explicit=True) for machine in machines]
+        expectations += [
+            Expectation(machine=machine, fwid=table.firmware, profile=profile, where=where, explicit=True)
+            for machine in machines
+        ]
     return expectations

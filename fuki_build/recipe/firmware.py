@@ -95,7 +95,7 @@ def _resolve_one(
 
     with raised_as(RecipeError, f"{where}.id", of=FormatError):
         header = Blob.of_bytes(efifw.encode_header(fwid, blob.size))
-    resolved.sections.append(Section(".efifw", header + blob, name, profile))
+    resolved.sections.append(Section(name=".efifw", content=header + blob, source=name, profile=profile))
 
     resolved.devices += listed_devices(table, fwid, inputs, where)
     resolved.declared += declared_machines(table, fwid, profile, inputs, host, where)

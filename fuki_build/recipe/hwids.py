@@ -16,7 +16,7 @@ from fuki_build.recipe.model import FirmwareTable
 _TABLE_STARTS = tuple(hwids.first_bytes(kind) for kind in DeviceType)
 
 
-class HwidsFile(msgspec.Struct, frozen=True):
+class HwidsFile(msgspec.Struct, frozen=True, kw_only=True):
     """One machine's file, as in /usr/lib/systemd/boot/hwids; further keys are passed over."""
 
     type: str

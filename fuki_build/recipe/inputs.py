@@ -14,7 +14,7 @@ from fuki_build.recipe.model import InlineText, TextFile
 _MAX_TEXT = 16 * 1024 * 1024
 
 
-class Input(Struct, frozen=True):
+class Input(Struct, frozen=True, kw_only=True):
     """A file that the recipe leads to, or a section of an image, under the name that the recipe has for it.
 
     `sha256` is None for one that is only read when the image is assembled: then it is that of `part`.
@@ -51,7 +51,7 @@ class Inputs(Struct):
             part = next((part for part in content.parts if isinstance(part, FilePart)), None)
         reference = split_reference(path)
         file = path if reference is None else reference[0]
-        self.files.append(Input(file, where, name or self.name(path), sha256, part))
+        self.files.append(Input(path=file, where=where, name=name or self.name(path), sha256=sha256, part=part))
 
     def name(self, path: Path) -> str:
         """Relative to the recipe where it lies below it: names must not depend on where the recipe lies."""

@@ -24,7 +24,7 @@ _NAMES = ("name", "version", "variables")
 """What texts of a recipe may use."""
 
 
-class LoadedRecipe(Struct, frozen=True):
+class LoadedRecipe(Struct, frozen=True, kw_only=True):
     """A recipe, the directory that its paths are relative to, the files it was read from, and its texts' names.
 
     `origins` has files and lines for errors to name, of a recipe in an mkosi.conf.
@@ -76,13 +76,15 @@ def load_recipe(path: Path | None = None, caller: Caller | None = None) -> Loade
             recipe, variables = _build(data, caller)
     except RecursionError:
         raise RecipeError("its tables are nested too deeply", where=str(path)) from None
-    return LoadedRecipe(recipe, path.parent, files, variables, caller, origins)
+    return LoadedRecipe(
+        recipe=recipe, directory=path.parent, files=files, variables=variables, caller=caller, origins=origins
+    )
 
 
 def recipe_of(caller: Caller) -> LoadedRecipe:
     """What a caller brings, where there is no recipe; paths are relative to the current directory."""
     recipe, variables = _build({}, caller)
-    return LoadedRecipe(recipe, Path(), (), variables, caller)
+    return LoadedRecipe(recipe=recipe, directory=Path(), files=(), variables=variables, caller=caller)
 
 
 def _load_toml(path: Path) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def _load_mkosi(path: Path, caller: Caller | None) -> tuple[dict[str, Any], tupl
                 raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{file}: Recipe=")
             read.append(other)
             base = _load_toml(other)
-            merged = merge(base, Caller(data)) if data else base
+            merged = merge(base, Caller(tables=data)) if data else base
             origins.add_file(merged, data, str(other))
             data = merged
 

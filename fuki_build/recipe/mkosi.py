@@ -49,7 +49,7 @@ _OWN_KEYS = (ProfileTable, AddonTable, ExpectTable, LaunchTable)
 _MAPPINGS = ("variables", "sections")
 
 
-class MkosiSection(Struct):
+class MkosiSection(Struct, kw_only=True):
     """What the section says: the recipe's own keys, `[fuki.image]`'s, and the file that `Recipe=` names.
 
     `lines` are files and lines by place (`fuki.image.linux`), `table_lines` those of an array's tables by its key.

@@ -41,7 +41,7 @@ def _resolve(
     signer = read_plugin_table(data, "backend", PcrPolicyTable, host.signer, where)
     table = signer.table
     request = PolicyRequest(
-        signer=SignRequest(signer.contribution, signer.options, where),
+        signer=SignRequest(backend=signer.contribution, options=signer.options, where=where),
         phases=tuple(split_phases(path, f"{where}.phases[{i}]") for i, path in enumerate(table.phases)),
         banks=check_banks(table.banks, f"{where}.banks"),
         profiles=_profiles(table, profiles, where),
@@ -94,7 +94,9 @@ def with_public_key(sections: Sequence[Section], keys: Sequence["PolicyKey"]) ->
         return list(sections)
     from fuki_build.formats.asn1 import x509  # noqa: PLC0415 - cryptography is slow to load
 
-    own = Section(_PUBLIC_KEY, Blob.of_bytes(x509.encode_public_key(public.pop())), "fuki.pcr-policy")
+    own = Section(
+        name=_PUBLIC_KEY, content=Blob.of_bytes(x509.encode_public_key(public.pop())), source="fuki.pcr-policy"
+    )
     behind = set(IMAGE_ORDER[IMAGE_ORDER.index(_PUBLIC_KEY) + 1 :])
     at = next((i for i, section in enumerate(sections) if section.name in behind), len(sections))
     return [*sections[:at], own, *sections[at:]]

@@ -20,13 +20,13 @@ def profile_section(id_: str, title: str | None, number: int, where: str) -> Sec
     values = [("ID", id_), *([("TITLE", title)] if title else [])]
     with raised_as(RecipeError, f"{where}.title", of=FormatError):
         content = env_file.encode(values)
-    return Section(".profile", Blob.of_bytes(content), "recipe", number)
+    return Section(name=".profile", content=Blob.of_bytes(content), source="recipe", profile=number)
 
 
 def base_profile(table: ImageTable, caller: Caller) -> Section:
     """The `.profile` of `@0`, as the caller or the recipe has it."""
     if caller.profile is not None:
-        return Section(".profile", Blob.of_bytes(caller.profile), "command line", 0)
+        return Section(name=".profile", content=Blob.of_bytes(caller.profile), source="command line", profile=0)
     return profile_section(table.id, table.title, 0, "fuki.image")
 
 

@@ -102,7 +102,7 @@ def resolve(
         for fwid, origin in firmware_set.origins.items()
     }
     declared = [
-        Expectation(d.machine, d.fwid, d.profile, d.where)
+        Expectation(machine=d.machine, fwid=d.fwid, profile=d.profile, where=d.where)
         for firmware_set in main.firmware
         for d in firmware_set.declared
     ]
@@ -198,7 +198,7 @@ def _resolve_part(loaded: LoadedRecipe, caller: Caller, host: PluginHost, inputs
         sections = [replace(section, profile=0) for section in (base_profile(table, caller), *sections)]
     else:
         lines = sbat_lines(table, sbat.ADDON_COMPONENT, inputs, "fuki.image")
-        sections.append(Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe"))
+        sections.append(Section(name=".sbat", content=Blob.of_bytes(sbat.merge([lines])), source="recipe"))
 
     kind = ImageKind.UKI if slice_.kernel else ImageKind.ADDON
     machine = CoffMachine(stub.headers.coff.machine)
@@ -233,7 +233,7 @@ def _resolve_addon(addon: AddonTable, machine: CoffMachine, inputs: Inputs, wher
             raise RecipeError(problem, where=f"{where}.stub")
 
     lines = sbat_lines(addon, sbat.ADDON_COMPONENT, inputs, where)
-    table = Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe")
+    table = Section(name=".sbat", content=Blob.of_bytes(sbat.merge([lines])), source="recipe")
     return Image(
         kind=ImageKind.ADDON,
         name=addon.name,

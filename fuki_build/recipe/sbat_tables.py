@@ -27,7 +27,7 @@ def uki_sbat(
         tables.append(sbat_of(kernel.sbat, f"kernel {kernel.path}"))
     tables.append(sbat_lines(contents, sbat.UKI_COMPONENT, inputs, where))
     sources = "stub, kernel, recipe" if kernel and kernel.sbat else "stub, recipe"
-    return Section(".sbat", Blob.of_bytes(sbat.merge(tables)), sources, profile)
+    return Section(name=".sbat", content=Blob.of_bytes(sbat.merge(tables)), source=sources, profile=profile)
 
 
 def sbat_of(data: bytes, owner: str) -> tuple[str, ...]:

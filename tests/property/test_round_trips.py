@@ -193,7 +193,7 @@ FIELD_NAMES = sorted({name for names in FIELDS.values() for name in names})
 field_texts: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {name: st.text(max_size=12) for name in FIELD_NAMES}
 )
-machines = field_texts.map(lambda fields: Machine("machine", **fields))
+machines = field_texts.map(lambda fields: Machine(name="machine", **fields))
 
 
 @given(machines, st.sampled_from(sorted(FIELDS)))

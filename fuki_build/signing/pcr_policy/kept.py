@@ -156,7 +156,7 @@ def _sections(image: Image, gone: Sequence[int | None], kept: Sequence[KeptPolic
     ]
     for owner, policies in waiting.items():
         last = max(index for index, section in enumerate(sections) if owner is None or section.profile == owner)
-        room = Section(pcrsig.SECTION, Blob.of_bytes(b" " * policies.size), _SOURCE, owner)
+        room = Section(name=pcrsig.SECTION, content=Blob.of_bytes(b" " * policies.size), source=_SOURCE, profile=owner)
         sections.insert(last + 1, room)
     return sections
 
