@@ -29,7 +29,7 @@ LINKS = {
     "distribution": {"shimx64.efi": "shim", "OVMF_VARS.fd": "ovmf-vars-ms"},
 }
 """Directories with the parts of the examples, and beside them these."""
-EXAMPLES = ("quickstart", "fleet", "meson", "mkosi", "template")
+EXAMPLES = ("ci", "quickstart", "fleet", "make", "meson", "mkosi", "ninja", "template")
 
 
 @pytest.fixture
