@@ -88,6 +88,8 @@ _PESIGN_LIBRARIES = ("libc6", "libefivar1t64", "libnspr4", "libnss3", "libpopt0"
 _OPENSSL_LIBRARIES = ("libc6", "libssl3t64", "libzstd1", "zlib1g")
 """What programs that need a newer libc than the machine's are run with, through its own ld.so."""
 
+_DRACUT_LIBRARIES = ("dracut-install", "libc6", "libkmod2", "libsystemd0", "libcap2", "libgcc-s1")
+
 _PYTHON_LIBRARIES = (
     "libbz2-1.0",
     "libc6",
@@ -129,6 +131,10 @@ ALL: Mapping[str, Part] = {
     "ukify": Part("systemd-ukify", "usr/bin/ukify"),
     "ukify-257": Part("systemd-ukify", "usr/bin/ukify", "trixie"),
     "hwids-aa64": Part("systemd-ukify", "usr/lib/systemd/boot/hwids/aa64"),
+    "60-ukify": Part("systemd-ukify", "usr/lib/kernel/install.d/60-ukify.install"),
+    "kernel-install": Part("systemd", "usr/bin/kernel-install"),
+    "kernel-install-plugins": Part("systemd", "usr/lib/kernel/install.d"),
+    "dracut": Part("dracut-core", "usr/bin/dracut", libraries=_DRACUT_LIBRARIES),
     "bootctl": Part("systemd-boot-tools", "usr/bin/bootctl"),
     "systemd-analyze": Part("systemd", "usr/bin/systemd-analyze"),
     "fwupdtool": Part("fwupd", "usr/bin/fwupdtool", "bookworm", libraries=_FWUPD_LIBRARIES),

@@ -22,7 +22,8 @@ _HEAD = 1024
 """Bytes of a program in which the mark is looked for."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
-# What runs it may be older than what fuki needs, so it says so itself. It does nothing when it is only read.
+# What runs it may be older than what fuki needs, so it says so itself. It does nothing when its text is only executed,
+# without a __file__: that is how 60-ukify.install of kernel-install comes by the functions behind main().
 SOURCE = '''\
 #!/usr/bin/env python3
 """Calls fuki in the place of ukify; written by 'fuki integrate'."""
@@ -31,17 +32,52 @@ import os
 import sys
 
 
-def main():
-    directory = os.path.dirname(os.path.realpath(sys.argv[0]))
+def use_library():
+    directory = os.path.dirname(os.path.realpath(use_library.__code__.co_filename))
     if sys.version_info[:2] != {version}:
-        found, wanted = (".".join(map(str, v)) for v in (sys.version_info[:2], {version}))
-        sys.exit(f"ukify: fuki's library is for Python {{wanted}}; run 'fuki integrate' with --python={{found}}")
+        this, needed = (".".join(map(str, v)) for v in (sys.version_info[:2], {version}))
+        sys.exit(f"ukify: fuki's library is for Python {{needed}}; run 'fuki integrate' with --python={{this}}")
     sys.path.insert(0, os.path.join(directory, "{library}"))
     os.environ["FUKI_DROP_IN"] = os.path.join(directory, "{program}")
     sys.dont_write_bytecode = True
+
+
+def main():
+    use_library()
     from fuki_build.cli.main import serve
 
     serve(["ukify", *sys.argv[1:]])
+
+
+def create_parser():
+    use_library()
+    from fuki_build.cli import ukify_functions
+
+    return ukify_functions.create_parser()
+
+
+def apply_config(options, filename=None):
+    from fuki_build.cli import ukify_functions
+
+    ukify_functions.apply_config(options, filename)
+
+
+def finalize_options(options):
+    from fuki_build.cli import ukify_functions
+
+    ukify_functions.finalize_options(options)
+
+
+def check_inputs(options):
+    from fuki_build.cli import ukify_functions
+
+    ukify_functions.check_inputs(options)
+
+
+def make_uki(options):
+    from fuki_build.cli import ukify_functions
+
+    ukify_functions.make_uki(options)
 
 
 if __name__ == "__main__":
