@@ -48,14 +48,27 @@ def select(parts: Sequence[Slice], model: StubModel, machine: Machine, profile: 
 
     `parts` are the image's slices, decoded once for many machines.
     """
+    return select_by_ids(parts, model, ids_of(machine), profile)
+
+
+def ids_of(machine: Machine) -> tuple[tuple[int, UUID], ...]:
+    """The ids that the stub tries on a machine, with their types, in its order."""
+    own = stub_chids(machine)
+    return tuple((chid_type, own.get(chid_type, _NO_CHID)) for chid_type in STUB_ORDER)
+
+
+def select_by_ids(
+    parts: Sequence[Slice], model: StubModel, ids: Sequence[tuple[int, UUID]], profile: int | None = None
+) -> Selection:
+    """As `select`, on a machine of which these ids are known, with their types, in the stub's order."""
     # The base is searched first; a hit in the profile's own slice overrides it.
     own = searched(parts, profile)
     firmware = devicetree = None
     for part in own:
         if model.matches_firmware:
-            firmware = _over(firmware, find(part, machine, DeviceType.UEFI_FW))
+            firmware = _over(firmware, _first(part, ids, DeviceType.UEFI_FW))
         if model.matches_devicetree:
-            devicetree = _over(devicetree, find(part, machine, DeviceType.DEVICETREE))
+            devicetree = _over(devicetree, _first(part, ids, DeviceType.DEVICETREE))
 
     chosen = [hit.section for hit in (firmware, devicetree) if hit and hit.section]
     return Selection(profile, firmware, devicetree, measured_with(plainly_measured(own, model), chosen))
@@ -68,12 +81,14 @@ def _over(base: Hit | None, own: Hit | None) -> Hit | None:
 
 def find(part: Slice, machine: Machine, kind: DeviceType) -> Hit | None:
     """The first record that matches: in the stub's order of CHID types, then in the table's order."""
+    return _first(part, ids_of(machine), kind)
+
+
+def _first(part: Slice, ids: Sequence[tuple[int, UUID]], kind: DeviceType) -> Hit | None:
     if part.table is None:
         return None
 
-    own = stub_chids(machine)
-    for chid_type in STUB_ORDER:
-        chid = own.get(chid_type, _NO_CHID)
+    for chid_type, chid in ids:
         record = part.table.first.get((kind, chid))
         if record is not None:
             return Hit(
