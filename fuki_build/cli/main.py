@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 VERBS = (
     "attach", "build", "check", "digests", "edit", "firmware", "hand-over", "hwids", "init", "inspect", "integrate",
-    "keys", "launch", "machine", "match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify",
-    "verify",
+    "keys", "launch", "machine", "match", "measure", "plan", "plugins", "release", "replay", "report", "schema",
+    "sign", "ukify", "verify",
 )  # fmt: skip
 """Each is a module here with a click command of its name, `_` for `-`; it is imported when it is used."""
 

@@ -1,0 +1,46 @@
+"""What stands between two releases, on standard output."""
+
+from rich.text import Text
+
+from fuki_build.cli.render.measure import show_predictions
+from fuki_build.cli.render.plain import plain
+from fuki_build.cli.render.tables import add_row, new_console, new_table
+from fuki_build.release.compare import ReleaseDocument
+from fuki_build.release.objections import Objection
+
+_MAX_MACHINES = 3
+
+
+def show_release(document: ReleaseDocument) -> None:
+    """Both images, the reasons against the new one, a line each, and without any what to learn and to revoke."""
+    console = new_console()
+    table = new_table("", "Image", "System", "Version", "Signature", "Authenticode SHA-256")
+    for name, image in (("old", document.old), ("new", document.new)):
+        add_row(table, name, image.image, image.system or "", image.release or "", image.signature, image.authenticode)
+    console.print(table)
+
+    if document.objections:
+        console.print(Text("\nAgainst it", style="bold"))
+    for objection in document.objections:
+        console.print(plain(_line(objection)), soft_wrap=True)
+    if any(not objection.allowed for objection in document.objections):
+        return
+
+    for when, view in zip(("old", "new"), document.before, strict=True):
+        console.print(Text(f"\nBefore: learn what the {when} image measures", style="bold"))
+        show_predictions(view, events=False)
+
+    console.print(Text("\nAfter: revoke the old image", style="bold"))
+    for line in document.after.sbat_level:
+        console.print(f"SBAT level  {plain(line)}", soft_wrap=True)
+    if not document.after.sbat_level:
+        console.print("SBAT level  none: no generation rises")
+    for digest in document.after.dbx:
+        console.print(f"dbx         {digest}", soft_wrap=True)
+
+
+def _line(objection: Objection) -> str:
+    shown = ", ".join(objection.machines[:_MAX_MACHINES])
+    more = len(objection.machines) - _MAX_MACHINES
+    machines = f" ({shown}{f' and {more} more' if more > 0 else ''})" if shown else ""
+    return f"{objection.id}{' (allowed)' if objection.allowed else ''}: {objection.message}{machines}"
