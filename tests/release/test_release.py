@@ -1,6 +1,7 @@
 """`fuki release`: each reason against an update, what verifiers learn, and what revokes the old image.
 
-Each reason comes from one change to an image that may be released. What is in dbx is the digest that osslsigncode computes.
+Each reason comes from one change to an image that may be released. The digest in dbx is the one that osslsigncode
+computes.
 """
 
 import base64
@@ -40,7 +41,7 @@ phases = ["enter-initrd", "enter-initrd:leave-initrd"]
 ACME = "acme,{},Acme,acme,1,https://acme.example/"
 
 
-def image(  # noqa: PLR0913 - what releases differ in
+def image(
     directory: Path,
     version: str | None = "2",
     *,
