@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fuki_build.builtin import igvm_output, outputs, platforms, predictions, rules, signers, sources
+from fuki_build.builtin import igvm_output, outputs, platforms, predictions, rules, signers, sources, sysupdate
 from fuki_build.checks.run import check, refuse_errors
 from fuki_build.emit.keys import open_key
 from fuki_build.emit.outputs import choose_outputs
@@ -20,7 +20,7 @@ from fuki_build.recipe.load import LoadedRecipe, load_recipe
 from fuki_build.recipe.resolve import resolve
 from fuki_build.signing.request import signing_context
 
-BUILTINS = (igvm_output, outputs, platforms, predictions, rules, signers, sources)
+BUILTINS = (igvm_output, outputs, platforms, predictions, rules, signers, sources, sysupdate)
 
 
 def new_host(plugins: Sequence[str] = ()) -> PluginHost:
