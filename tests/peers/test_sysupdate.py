@@ -104,20 +104,21 @@ def fleet(tmp_path) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def key(fleet) -> str:
+def key(fleet) -> Iterator[str]:
     """A key of GnuPG's, which the machine trusts; gives what a recipe says of it."""
     home = fleet.directory / "gnupg"
     home.mkdir(mode=0o700)
     gpg = ["gpg", "--homedir", home, "--batch", "--quiet"]
-    subprocess.run(
-        [*gpg, "--passphrase", "", "--quick-generate-key", "Acme <acme@acme.example>", "default", "default", "never"],
-        check=True,
-    )
-    exported = subprocess.run([*gpg, "--export"], check=True, capture_output=True).stdout
-    for suffix in ("gpg", "pgp"):
-        (fleet.directory / f"root/etc/systemd/import-pubring.{suffix}").write_bytes(exported)
-    subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
-    return f'gpg-key = "acme@acme.example"\ngpg-home = "{home}"\n'
+    generate = ["--quick-generate-key", "Acme <acme@acme.example>", "default", "default", "never"]
+    try:
+        subprocess.run([*gpg, "--passphrase", "", *generate], check=True)
+        exported = subprocess.run([*gpg, "--export"], check=True, capture_output=True).stdout
+        for suffix in ("gpg", "pgp"):
+            (fleet.directory / f"root/etc/systemd/import-pubring.{suffix}").write_bytes(exported)
+        yield f'gpg-key = "acme@acme.example"\ngpg-home = "{home}"\n'
+    finally:
+        # Its agent is a daemon that is meant to stay.
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
 
 
 def test_a_machine_fetches_what_was_released_and_counts_its_boots(fleet, key):
@@ -167,7 +168,6 @@ def test_what_was_signed_elsewhere_is_taken(fleet):
     gpg = ["gpg", "--homedir", fleet.directory / "gnupg", "--batch", "--quiet"]
     signature, sums = fleet.feed / "SHA256SUMS.gpg", fleet.feed / "SHA256SUMS"
     subprocess.run([*gpg, "--detach-sign", "--output", signature, sums], check=True)
-    subprocess.run(["gpgconf", "--homedir", fleet.directory / "gnupg", "--kill", "all"], check=True)
     done = fleet.machine("update")
     assert done.returncode == 0, done.stderr
     assert set(fleet.installed) == {"acme_1.efi"}
