@@ -87,8 +87,8 @@ def _gaps(before: _Policies, after: _Policies, served: Sequence[ServedMachine]) 
             phases = {":".join(opening.phase) or "no phase" for opening in missing if opening.key == key}
             gaps.setdefault((key, _words(one.after), tuple(sorted(phases, key=len))), {})[one.machine] = None
 
-    for (key, case, phases), machines in gaps.items():
-        text = f"no policy of the key {key[:16]} holds with {case} after {', '.join(phases)}"
+    for (key, case, words), machines in gaps.items():
+        text = f"no policy of the key {key[:16]} holds with {case} after {', '.join(words)}"
         yield Reason("policy-gap", text, tuple(name for name in machines if name != NOTHING))
 
 

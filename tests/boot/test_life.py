@@ -1,4 +1,4 @@
-"""One machine's life: a secret is sealed, an update opens it, the old image still starts, and is revoked.
+"""Machines' lives: updates that a sealed secret survives, a revocation, and a new image that does not start.
 
 Both images carry firmware for the machine, of different content, so PCR 11 differs in it, too. The first program is a
 shell with tpm2-tools that plays systemd's part. The secret stays in the TPM; the update of dbx comes as a credential.
@@ -7,6 +7,8 @@ shell with tpm2-tools that plays systemd's part. The secret stays in the TPM; th
 import json
 import lzma
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import parts
@@ -17,8 +19,12 @@ from fuki_build.testing import recipe, succeed
 from tests.boot.test_policies import tools
 from tests.boot.test_secure_boot import DBX, REFUSED, flash
 from tests.boot.test_secure_boot import boot as boot_machine
-from tests.support.guests import CALM, disk, software_tpm, tpm_device
+from tests.boot.test_secure_boot import disk as esp_of
+from tests.support.guests import CALM, CPU, disk, software_tpm, tpm_device
 from tests.support.workshop import lay_out
+
+_TOO_LONG = 300
+"""Seconds that no machine takes for its starts, even on a busy host."""
 
 INIT = rf"""#!/bin/busybox sh
 export PATH=/bin TPM2TOOLS_TCTI=device:/dev/tpmrm0
@@ -147,3 +153,63 @@ def told(console: str) -> tuple[str, str, str] | None:
     """The release that started, its PCR 11 after the phase, and the secret."""
     match = re.search(r"release (\d) has PCR 11 ([0-9A-F]{64}).*unsealed: (\S+)", console, re.DOTALL)
     return (match[1], match[2].lower(), match[3]) if match else None
+
+
+SAYS = b"""#!/bin/busybox sh
+/bin/busybox echo "release 1 is up"
+/bin/busybox poweroff -f
+"""
+FAILS = b"""#!/bin/busybox sh
+/bin/busybox echo "release 2 fails"
+exit 1
+"""
+
+
+def counted(directory: Path, version: int, init: bytes) -> Path:
+    """Build a release for systemd-sysupdate; gives the image that it would fetch."""
+    output = '[[fuki.output]]\nformat = "sysupdate"\npath = "feed"\nurl = "https://acme.example/"\ntries = 2\n'
+    text = recipe(
+        MORE[MORE.index("[[fuki.firmware]]") :] + output,
+        version=str(version),
+        silence=["firmware-unknown"],
+        initrd="initrd",
+        cmdline=f"console=ttyS0 quiet panic=-1 {CALM}",
+        os_release={"text": f"ID=acme\nIMAGE_VERSION={version}\n"},
+    )
+    files = {"init": init, "bin/busybox": parts.get("busybox").read_bytes()}
+    firmware = f"the firmware of release {version}".encode().ljust(64 * 1024, b"\xff")
+    content = {"initrd": parts.initrd(files), "firmware.fd": firmware}
+    lay_out(directory, real={"stub": "stub-x64", "vmlinuz": "kernel-x64"}, files=content, recipe=text)
+    succeed(directory, "build")
+    return directory / f"feed/acme_{version}.efi"
+
+
+def test_a_new_image_that_fails_falls_back_to_the_old_one(tmp_path, part):
+    """The names are those that systemd-sysupdate gives by the definition; the old one has been blessed."""
+    old, new = counted(tmp_path / "old", 1, SAYS), counted(tmp_path / "new", 2, FAILS)
+    definition = (tmp_path / "new/feed/sysupdate.d/50-acme.transfer").read_text()
+    assert "MatchPattern=acme_@v+@l-@d.efi acme_@v+@l.efi acme_@v.efi\n" in definition
+    assert "TriesLeft=2\nTriesDone=0\n" in definition
+
+    (tmp_path / "loader.conf").write_text("timeout 0\n")
+    files = {
+        "EFI/BOOT/BOOTX64.EFI": part("boot-x64"),
+        "EFI/Linux/acme_1.efi": old,
+        "EFI/Linux/acme_2+2-0.efi": new,
+        "loader/loader.conf": tmp_path / "loader.conf",
+    }
+    esp = esp_of(tmp_path / "esp.img", files)
+    store = shutil.copyfile(part("ovmf-vars"), tmp_path / "vars.fd")
+    # It ends when the machine is switched off: each start that fails is followed by another one.
+    command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", CPU, "-m", "1G", "-nodefaults"]
+    code = ("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={part('ovmf-code')}")
+    variables = ("-drive", f"if=pflash,unit=1,format=raw,file={store}")
+    command += [*code, *variables, *esp, "-display", "none", "-serial", "stdio"]
+    done = subprocess.run(command, capture_output=True, timeout=_TOO_LONG, check=True, stdin=subprocess.DEVNULL)
+
+    console = done.stdout.decode(errors="replace")
+    assert re.findall(r"release \d \w+ ?\w*", console) == ["release 2 fails"] * 2 + ["release 1 is up"], console[-3000:]
+    listing = subprocess.run(
+        ["mdir", "-b", "-i", tmp_path / "esp.img", "::/EFI/Linux"], check=True, capture_output=True, text=True
+    ).stdout
+    assert sorted(Path(line).name for line in listing.split()) == ["acme_1.efi", "acme_2+0-2.efi"]
