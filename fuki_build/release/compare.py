@@ -17,14 +17,14 @@ from fuki_build.signing.key_requirements import source_date
 
 
 class ReleaseView(View, frozen=True, kw_only=True):
-    """One of the images: `system` and `release` are those that boot menus sort by, null where it tells none.
+    """One of the images: `system` and `image-version` are what boot menus sort by, null where it tells none.
 
     `authenticode` is its SHA-256 in hex, which db and dbx may list.
     """
 
     image: str
     system: str | None
-    release: str | None
+    image_version: str | None
     signature: str
     authenticode: str
 
@@ -92,7 +92,7 @@ def _view(image: ReleasedImage) -> ReleaseView:
     return ReleaseView(
         image=image.layout.name,
         system=image.system,
-        release=image.version,
+        image_version=image.version,
         signature=image.signature.verdict.value,
         authenticode=image.signature.authenticode,
     )
