@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from fuki_build.errors import FukiError
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.firmware import searched
 from fuki_build.image.layout import Layout
@@ -27,6 +28,8 @@ class ServedMachine(Struct, frozen=True):
 
 
 _Ids = Sequence[tuple[int, UUID]]
+_MAX_SELECTIONS = 65_536
+"""Most selections that are simulated, of all machines and ids in all profiles; they take some seconds."""
 _UNKNOWN_TYPE = 0
 """Of an id that stands in a table: what it was hashed from cannot be told."""
 
@@ -60,10 +63,16 @@ def served_machines(old: ReleasedImage, new: ReleasedImage, machines: Sequence[M
     """All that the old image may boot on: `machines`, the hardware ids of the old image, and any that select nothing.
 
     A hardware id through which one of `machines` selects from the old image stands for that machine, which has others
-    too: only the machine is looked at then.
+    too: only the machine is looked at then. Raises `FukiError` where there are too many of all that.
     """
-    served = []
-    for before, after in successors(old.layout, new.layout).items():
+    served: list[ServedMachine] = []
+    following = successors(old.layout, new.layout)
+    count = sum(len(machines) + _id_count(old, before) for before in following)
+    if count > _MAX_SELECTIONS:
+        text = f"it lists {count} hardware ids, counted in each profile (limit {_MAX_SELECTIONS})"
+        raise FukiError(text, where=old.layout.where, hint="an image with fewer ids or profiles can be compared")
+
+    for before, after in following.items():
         known = {(machine.name, ids_of(machine)): None for machine in machines}
         named = [_served(old, new, name, ids, (before, after)) for (name, ids) in known]
         hit = {found.chid for one in named for found in (one.before.firmware, one.before.devicetree) if found}
@@ -84,6 +93,10 @@ def _served(
     before = select_by_ids(old.slices, old.layout.model, ids, profiles[0])
     after = select_by_ids(new.slices, new.layout.model, ids, profiles[1])
     return ServedMachine(name, before, after)
+
+
+def _id_count(image: ReleasedImage, profile: int | None) -> int:
+    return sum(len(part.table.first) for part in searched(image.slices, profile) if part.table)
 
 
 def _listed(image: ReleasedImage, profile: int | None) -> Iterator[tuple[str, UUID]]:

@@ -8,12 +8,16 @@ import base64
 import json
 import subprocess
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from fuki_build.formats.uefi import authenticated_variable
+from fuki_build.formats.uki import hwids
+from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.testing import invoke, recipe, refused, succeed
 from fuki_build.testing.documents import complaints
+from tests.support.images import layout_of, write
 from tests.support.workshop import BASE, lay_out
 
 FIRMWARE = """
@@ -216,3 +220,12 @@ def test_the_update_of_dbx_refuses_the_old_image_and_not_the_new_one(fleet, tmp_
     trusting = ("--certificate", "keys/db.pem", "--dbx", update)
     assert "dbx lists the image's digest" in invoke(fleet, "verify", OLD, *trusting).err
     succeed(fleet, "verify", NEW, *trusting)
+
+
+def test_an_image_with_ids_beyond_belief_is_refused(tmp_path):
+    ids = frozenset(UUID(int=number) for number in range(1, 33_000))
+    table = hwids.encode([Device(DeviceType.UEFI_FW, "many", "one", ids)])
+    sections = [(".linux", b"kernel", None), (".osrel", b"ID=acme\n", None), (".hwids", table, None)]
+    profiles = [(".profile", b"ID=a\n", 0), (".profile", b"ID=b\n", 1)]
+    write(tmp_path / "many.efi", layout_of([*sections, *profiles]))
+    assert "hardware ids, counted in each profile" in refused(tmp_path, "release", "many.efi", "many.efi", code=1)

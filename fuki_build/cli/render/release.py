@@ -16,7 +16,8 @@ def show_release(document: ReleaseDocument) -> None:
     console = new_console()
     table = new_table("", "Image", "System", "Version", "Signature", "Authenticode SHA-256")
     for name, image in (("old", document.old), ("new", document.new)):
-        add_row(table, name, image.image, image.system or "", image.image_version or "", image.signature, image.authenticode)
+        told = (image.system or "", image.image_version or "")
+        add_row(table, name, image.image, *told, image.signature, image.authenticode)
     console.print(table)
 
     if document.objections:

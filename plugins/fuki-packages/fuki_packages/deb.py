@@ -24,7 +24,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+~]*(-[A-Za-z0-9.+~]+)*")
 
 
-class DebOptions(PackageOptions, frozen=True, kw_only=True):
+class DebPackageOptions(PackageOptions, frozen=True, kw_only=True):
     maintainer: Annotated[str, Meta(description="who answers for the package: Name <address>")]
 
 
@@ -37,10 +37,10 @@ class DebOutput(OutputFormat):
 
     name = "deb"
     suffix = ".deb"
-    Options = DebOptions
+    Options = DebPackageOptions
     needs_image_file = True
 
-    def emit(self, options: DebOptions, build: Build, context: OutputContext) -> None:
+    def emit(self, options: DebPackageOptions, build: Build, context: OutputContext) -> None:
         with laid_out(options, build, _ARCHITECTURES) as content:
             _check(content)
             _write_control(content, line(options.maintainer, "maintainer"))

@@ -36,7 +36,7 @@ _MACROS = {
 """Nothing of the machine that builds, and nothing that looks into the files."""
 
 
-class RpmOptions(PackageOptions, frozen=True, kw_only=True):
+class RpmPackageOptions(PackageOptions, frozen=True, kw_only=True):
     license: Annotated[str, Meta(description="of what is in the image, as an SPDX expression")]
     release: Annotated[str, Meta(description="which package of the same image it is")] = "1"
 
@@ -50,10 +50,10 @@ class RpmOutput(OutputFormat):
 
     name = "rpm"
     suffix = ".rpm"
-    Options = RpmOptions
+    Options = RpmPackageOptions
     needs_image_file = True
 
-    def emit(self, options: RpmOptions, build: Build, context: OutputContext) -> None:
+    def emit(self, options: RpmPackageOptions, build: Build, context: OutputContext) -> None:
         with laid_out(options, build, _ARCHITECTURES) as content:
             _check(content, options)
             directory = content.root.parent
@@ -66,7 +66,7 @@ class RpmOutput(OutputFormat):
             context.write(context.path, Blob.of_file(directory / "RPMS" / "package.rpm"))
 
 
-def _check(content: Content, options: RpmOptions) -> None:
+def _check(content: Content, options: RpmPackageOptions) -> None:
     if not _NAME.fullmatch(content.package):
         raise RecipeError(f"{content.package!r} is no name of an RPM package", where="package")
     for where, value in (("fuki.version", content.version), ("release", options.release)):
@@ -75,7 +75,7 @@ def _check(content: Content, options: RpmOptions) -> None:
             raise RecipeError(f"{value!r} is no version of an RPM package", where=where, hint=hint)
 
 
-def _spec(content: Content, options: RpmOptions) -> str:
+def _spec(content: Content, options: RpmPackageOptions) -> str:
     """The description; names of files and directories need no quotes (`content.laid_out`)."""
     files = "\n".join(f"%attr(0644, root, root) /{path}" for path in content.files)
     return f"""\
