@@ -40,16 +40,16 @@ def measure(*commands: Sequence[str], cwd: Path) -> Usage:
     """Run commands one after the other; sums of times, maximum of memory."""
     wall = cpu = memory = 0.0
     for command in commands:
-        start = os.times().elapsed
-        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            message = process.stderr.read().decode() if process.stderr else ""
-            raise SystemExit(f"{command[0]} failed: {message}")
-        if process.stderr:
-            process.stderr.close()
-        wall += os.times().elapsed - start
+        # A file takes any number of messages; a pipe that nobody reads would stop the command when it is full.
+        with tempfile.TemporaryFile() as messages:
+            start = os.times().elapsed
+            process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=messages)
+            _, status, usage = os.wait4(process.pid, 0)
+            wall += os.times().elapsed - start
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                messages.seek(0)
+                raise SystemExit(f"{command[0]} failed: {messages.read().decode(errors='replace')}")
         cpu += usage.ru_utime + usage.ru_stime
         memory = max(memory, usage.ru_maxrss / 1024)
     return Usage(wall, cpu, memory)
