@@ -15,6 +15,7 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
+from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
 from fuki_build.image.guard import guarding, note_read_later
 from fuki_build.recipe.load import LoadedRecipe, load_recipe
 from fuki_build.recipe.resolve import resolve
@@ -82,14 +83,16 @@ def build(
     progress: Progress | None = None,
     depfile: Path | None = None,
     refuse: bool = True,
+    digests: DigestNeeds = ALL_DIGESTS,
 ) -> Result:
     """Write what was planned: all artifacts, or none.
 
     `only` limits the output formats, `output` is where the image goes. `depfile` is written with the artifacts, in
-    Make's syntax: what they depend on. Raises `CheckError` on findings that are errors, unless `refuse` is off, and
-    `FukiError` for what goes wrong on the way.
+    Make's syntax: what they depend on. `digests` are those that the result is asked for, beside what the outputs
+    declare; by default everything in SHA-256. Raises `CheckError` on findings that are errors, unless `refuse` is off,
+    and `FukiError` for what goes wrong on the way.
     """
     if refuse:
         refuse_errors(planned.findings)
     with guarding(planned.read):
-        return write_outputs(planned, choose_outputs(planned, only, output), progress, depfile)
+        return write_outputs(planned, choose_outputs(planned, only, output), progress, depfile, digests)

@@ -12,6 +12,7 @@ from fuki_build.errors import RecipeError
 from fuki_build.image.assemble import assemble, read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.describe import LayoutView, describe
+from fuki_build.image.digest_plan import DESCRIBED_DIGESTS
 from fuki_build.image.firmware import read_compatible, read_firmware
 from fuki_build.image.inspect import inspect as inspect_image
 from fuki_build.image.layout import Layout
@@ -43,7 +44,7 @@ def inspect(file: Path, digests: bool, extract: str | None, output: Path | None,
     view = describe(layout)
     if digests:
         with progress_bar(layout.file_size) as progress:
-            view = describe(layout, assemble(layout, progress=progress))
+            view = describe(layout, assemble(layout, progress=progress, digests=DESCRIBED_DIGESTS))
     if as_json:
         from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 

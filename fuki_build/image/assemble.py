@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -12,46 +13,71 @@ from fuki_build.formats.pe import authenticode, pe
 from fuki_build.formats.reader import PIECE
 from fuki_build.image.blob import Blob, FilePart, open_regular
 from fuki_build.image.digest import Request, StreamHasher
+from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds, DigestPlan
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.output_file import OutputFile
-from fuki_build.image.wanted import Hashes, Wanted
 
+T = TypeVar("T")
 Progress = Callable[[int], None]
 """Called with the number of bytes just processed."""
 
 
 class Assembly(Struct, frozen=True):
-    """The result of one pass over an image, by hashlib's names of algorithms; SHA-256 is always included.
+    """The hashes of one pass over an image: those that were asked for, which can be extended by copying them.
 
-    `inputs` are the input file parts with the SHA-256, in hex, of each as it was read; `also` has additional requests.
+    `results` has the hash of each request, those of the plan and any others of the same pass. What nobody asked for
+    raises `LookupError`. Algorithms have hashlib's names, sections their index in the layout.
     """
 
-    hashes: Mapping[str, Hashes]
-    inputs: tuple[tuple[FilePart, str], ...] = ()
-    also: Mapping[Request, Hash] = {}
+    digest_plan: DigestPlan
+    results: Mapping[Request, Hash]
 
-    @property
-    def section_digests(self) -> Mapping[str, tuple[str, ...]]:
-        """The digests of sections' contents in the layout's order, in hex, by algorithm."""
-        return {name: tuple(h.hexdigest() for h in hashes.sections) for name, hashes in self.hashes.items()}
+    def section_hash(self, index: int, algorithm: str) -> Hash:
+        return self.results[_planned(self.digest_plan.sections, algorithm, "sections")[index]]
+
+    def image_hash(self, algorithm: str) -> Hash:
+        return self.results[_planned(self.digest_plan.image, algorithm, "image")]
+
+    def kernel_hash(self, index: int, algorithm: str) -> Hash | None:
+        """Over what Authenticode covers of the kernel in a section; None if it is not an EFI executable."""
+        request = _planned(self.digest_plan.kernels, algorithm, "measured").get(index)
+        return None if request is None else self.results[request]
+
+    def initrd_hash(self, indices: tuple[int, int], algorithm: str) -> Hash | None:
+        """Over a `.ucode` section, padded, and an `.initrd`; None if the microcode is too large."""
+        request = _planned(self.digest_plan.initrds, algorithm, "measured").get(indices)
+        return None if request is None else self.results[request]
 
     @property
     def image_digests(self) -> Mapping[str, str]:
         """Authenticode digests in hex, by algorithm, as firmware computes them for the file in its present form."""
-        return {name: hashes.image.hexdigest() for name, hashes in self.hashes.items()}
+        return {name: self.results[request].hexdigest() for name, request in self.digest_plan.image.items()}
 
-    @property
-    def digests_to_sign(self) -> Mapping[str, str]:
-        """Digests of the image after padding for a signature: they differ only if its size is no multiple of 8."""
-        return {name: hashes.to_sign.hexdigest() for name, hashes in self.hashes.items()}
+    def digest_to_sign(self, algorithm: str) -> str:
+        """The digest, in hex, of the image padded for a signature: another only if its size is no multiple of 8."""
+        return self.results[_planned(self.digest_plan.to_sign, algorithm, "to_sign")].hexdigest()
 
     @property
     def sections(self) -> tuple[str, ...]:
-        return self.section_digests["sha256"]
+        """The SHA-256 of sections' contents in the layout's order, in hex."""
+        requests = _planned(self.digest_plan.sections, "sha256", "sections")
+        return tuple(self.results[request].hexdigest() for request in requests)
 
     @property
     def authenticode(self) -> str:
-        return self.image_digests["sha256"]
+        return self.image_hash("sha256").hexdigest()
+
+    @property
+    def inputs(self) -> tuple[tuple[FilePart, str], ...]:
+        """The parts of input files, with the SHA-256, in hex, of each as it was read."""
+        return tuple((part, self.results[request].hexdigest()) for part, request in self.digest_plan.inputs)
+
+
+def _planned(requests: Mapping[str, T], algorithm: str, need: str) -> T:
+    """The requests in an algorithm, if somebody asked for them."""
+    if algorithm not in requests:
+        raise LookupError(f"nobody asked for the digests {need!r} in {algorithm}")
+    return requests[algorithm]
 
 
 DeferredContent = Callable[[Assembly], bytes]
@@ -60,25 +86,23 @@ DeferredContent = Callable[[Assembly], bytes]
 
 def assemble(
     layout: Layout,
-    output: OutputFile | None = None,
+    outputs: Sequence[OutputFile] = (),
     progress: Progress | None = None,
-    algorithms: Iterable[str] = (),
+    digests: DigestNeeds = ALL_DIGESTS,
     *,
-    measured: bool = False,
     deferred: Mapping[int, DeferredContent] | None = None,
     also: Sequence[Request] = (),
 ) -> Assembly:
-    """Write `layout` to `output`, or nowhere, and compute its digests on the way.
+    """Write `layout` to all `outputs`, or nowhere, and compute `digests` on the way.
 
-    Digests are in SHA-256 and `algorithms` (hashlib's names); with `measured`, everything that measurements of a boot
-    need is included. `deferred` produces the content of sections, by their index, that depends on what precedes them in
-    the file. `also` are digests over any ranges of the file.
+    `deferred` produces the content of sections, by their index, that depends on what precedes them in the file; it sees
+    the hashes so far. `also` are digests over any ranges of the file.
 
-    The output has no certificate table: signatures of an image that was read are dropped, and its end is padded for new
-    ones. Memory use does not grow with the image. Raises `FukiError` when an input has changed since it was planned or
-    cannot be read, or the output cannot be written.
+    The outputs have no certificate table: signatures of an image that was read are dropped, and its end is padded for
+    new ones. Memory use does not grow with the image. Raises `FukiError` when an input has changed since it was planned
+    or cannot be read, or an output cannot be written.
     """
-    digest_plan = Wanted(layout, algorithms, measured=measured)
+    digest_plan = DigestPlan.of(layout, digests)
     deferred = {index: _once(make) for index, make in (deferred or {}).items()}
 
     # Few images need this: Authenticode's last range goes back where sections leave gaps.
@@ -88,24 +112,21 @@ def assemble(
         else:
             yield from _cut(_stream(layout, deferred, so_far), start, end)
 
-    with StreamHasher([*digest_plan.requests, *also], read_again) as digests:
+    with StreamHasher([*digest_plan.requests, *also], read_again) as hasher:
 
         def so_far() -> Assembly:
-            return Assembly(digest_plan.hashes(digests.seen()))
+            return Assembly(digest_plan, hasher.seen())
 
         at = 0
         for piece in _stream(layout, deferred, so_far):
-            digests.feed(at, piece)
+            hasher.feed(at, piece)
             at += len(piece)
-            if output:
+            for output in outputs:
                 output.write(piece)
             if progress:
                 progress(len(piece))
 
-    results = digests.results
-    return Assembly(
-        digest_plan.hashes(results), digest_plan.inputs(results), {request: results[request] for request in also}
-    )
+    return Assembly(digest_plan, hasher.results)
 
 
 def _stream(

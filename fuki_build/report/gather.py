@@ -14,6 +14,7 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.image.assemble import Assembly, Progress, assemble, read_pieces
 from fuki_build.image.describe import LayoutView, SectionView, describe
 from fuki_build.image.digest import Request
+from fuki_build.image.digest_plan import DESCRIBED_DIGESTS, measured_in
 from fuki_build.image.firmware import FirmwareImage, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
@@ -69,22 +70,21 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
     assembly = assemble(
         layout,
         progress=progress,
-        algorithms={*options.banks, *policies.banks},
-        measured=True,
+        digests=DESCRIBED_DIGESTS | measured_in((*options.banks, *policies.banks)),
         also=[whole, *verification.requests, *(request for _, request in firmware)],
     )
 
     machines = [machine for group in options.groups for machine in group.machines]
     view = describe(layout, assembly, machines)
     matches = match_machines(layout, options.groups)
-    signature, kernel_signatures = verification.judge(assembly.also)
+    signature, kernel_signatures = verification.judge(assembly.results)
 
     date = source_date()
     return Report(
         generator=f"fuki {__version__}",
         date=f"{date:%Y-%m-%d}" if date else None,
         image=view,
-        digests=ImageDigests(_file_digest(layout, assembly.also[whole]), assembly.image_digests),
+        digests=ImageDigests(_file_digest(layout, assembly.results[whole]), assembly.image_digests),
         kernels=tuple(_kernels(view)),
         system=next((section.what for section in view.sections if section.name == ".osrel"), ""),
         slices=tuple(_slices(layout, view)),
@@ -93,7 +93,7 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
         signature=signature,
         kernel_signatures=kernel_signatures,
         platforms=tuple(PlatformFacts(group.name, group.plugin, len(group.machines)) for group in options.groups),
-        firmware=tuple(_firmware(image, assembly.also[request], matches) for image, request in firmware),
+        firmware=tuple(_firmware(image, assembly.results[request], matches) for image, request in firmware),
         matches=matches,
         known=len(machines),
         served=len(_served(match for match in matches if match.firmware and match.firmware.present)),

@@ -9,6 +9,7 @@ from msgspec import Struct
 from fuki_build import pipeline
 from fuki_build.errors import FukiError
 from fuki_build.hooks.records import Finding
+from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.caller import Product
 from fuki_build.recipe.load import load_recipe, recipe_of
 from fuki_build.ukify.call import UkifyCall
@@ -56,7 +57,7 @@ def build(
 
         with pipeline.plan(loaded, plugins, unsigned=bool(call.switch("policy_digest"))) as planned:
             show(planned.findings)
-            result = pipeline.build(planned, output=output, refuse=recipe is not None)
+            result = pipeline.build(planned, output=output, refuse=recipe is not None, digests=NO_DIGESTS)
             show(result.build.findings[len(planned.findings) :])
             if planned.resolved.signers:
                 _make_executable(output)
