@@ -66,7 +66,7 @@ def decode(file: Path, profile: int | None, as_json: bool) -> None:
 
         print_document(DevicesDocument(tuple(map(TableDeviceView.of, devices))))
         return
-    from fuki_build.cli.render.table import StandardOutput  # noqa: PLC0415
+    from fuki_build.cli.render.table import StandardOutput, TextTable  # noqa: PLC0415
 
     if not devices:
         click.echo("the table has no hardware ids")
