@@ -9,7 +9,8 @@ TOOLS = Path(__file__).parents[2] / "tools"
 
 def run(command, tmp_path):
     """Measure one command as `make bench` does."""
-    script = f"import bench, pathlib; print(bench.measure({command!r}, cwd=pathlib.Path({str(tmp_path)!r})).cpu)"
+    code = f"print(bench_process.measure({command!r}, cwd=pathlib.Path({str(tmp_path)!r})).cpu)"
+    script = f"import bench_process, pathlib; {code}"
     return subprocess.run(
         [sys.executable, "-c", script], cwd=TOOLS, capture_output=True, text=True, timeout=60, check=False
     )
