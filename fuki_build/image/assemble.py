@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import contextmanager
 from typing import TypeVar
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.formats.pe import authenticode, pe
 from fuki_build.formats.reader import PIECE
-from fuki_build.image.blob import Blob, FilePart, open_regular
+from fuki_build.image.blob import Blob, FilePart, Part, open_regular
 from fuki_build.image.digest import Request, StreamHasher
 from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds, DigestPlan
 from fuki_build.image.layout import Layout, PlacedSection
@@ -80,6 +80,9 @@ def _planned(requests: Mapping[str, T], algorithm: str, need: str) -> T:
     return requests[algorithm]
 
 
+_COPIED = 16 * 1024 * 1024
+"""Bytes that the kernel copies in one call."""
+
 DeferredContent = Callable[[Assembly], bytes]
 """Produces a section's content, of the planned size, from the digests of all sections before it in the file."""
 
@@ -118,13 +121,20 @@ def assemble(
             return Assembly(digest_plan, hasher.seen())
 
         at = 0
-        for piece in _stream(layout, deferred, so_far):
-            hasher.feed(at, piece)
-            at += len(piece)
-            for output in outputs:
-                output.write(piece)
-            if progress:
-                progress(len(piece))
+        for part in _parts(layout, deferred, so_far):
+            # Bytes that nobody hashes need not come here, if they go to one file only.
+            if isinstance(part, FilePart) and len(outputs) == 1 and not hasher.covers(at, at + part.size):
+                _copy_file(part, outputs[0], progress)
+                at += part.size
+                continue
+
+            for piece in _pieces(part):
+                hasher.feed(at, piece)
+                at += len(piece)
+                for output in outputs:
+                    output.write(piece)
+                if progress:
+                    progress(len(piece))
 
     return Assembly(digest_plan, hasher.results)
 
@@ -133,8 +143,16 @@ def _stream(
     layout: Layout, deferred: Mapping[int, DeferredContent], so_far: Callable[[], Assembly]
 ) -> Iterator[memoryview]:
     """The file's bytes from first to last, without a certificate table."""
+    for part in _parts(layout, deferred, so_far):
+        yield from _pieces(part)
+
+
+def _parts(
+    layout: Layout, deferred: Mapping[int, DeferredContent], so_far: Callable[[], Assembly]
+) -> Iterator[Part | memoryview]:
+    """The same, not read yet."""
     if layout.file is not None:
-        yield from read_pieces(layout.file.slice(0, layout.unsigned_size))
+        yield from layout.file.slice(0, layout.unsigned_size).parts
         yield from _zeros(-layout.unsigned_size % authenticode.PADDING)
         return
 
@@ -153,7 +171,7 @@ def _stream(
         if index in deferred:
             yield _produce(deferred[index], so_far, placed)
         else:
-            yield from read_pieces(placed.section.content)
+            yield from placed.section.content.parts
 
         yield from _zeros(placed.header.raw_size - size)
         at = placed.header.raw_offset + placed.header.raw_size
@@ -199,10 +217,14 @@ def _zeros(count: int) -> Iterator[memoryview]:
 def read_pieces(content: Blob) -> Iterator[memoryview]:
     """All bytes of a blob, in pieces of at most 1 MiB; each file is opened once and must not have changed."""
     for part in content.parts:
-        if isinstance(part, FilePart):
-            yield from _read_file(part)
-        else:
-            yield memoryview(part.data)
+        yield from _pieces(part)
+
+
+def _pieces(part: Part | memoryview) -> Iterator[memoryview]:
+    if isinstance(part, FilePart):
+        yield from _read_file(part)
+    else:
+        yield part if isinstance(part, memoryview) else memoryview(part.data)
 
 
 def blob_digest(content: Blob, algorithm: str = "sha256") -> bytes:
@@ -214,23 +236,47 @@ def blob_digest(content: Blob, algorithm: str = "sha256") -> bytes:
 
 
 def _read_file(part: FilePart) -> Iterator[memoryview]:
+    with _opened(part) as descriptor:
+        at, end = part.offset, part.offset + part.size
+        while at < end:
+            piece = _read_piece(part, descriptor, at, end)
+            yield memoryview(piece)
+            at += len(piece)
+
+
+def _read_piece(part: FilePart, descriptor: int, at: int, end: int) -> bytes:
+    try:
+        piece = os.pread(descriptor, min(PIECE, end - at), at)
+    except OSError as error:
+        raise FukiError(f"cannot read {part.path}: {error.strerror}") from error
+    if not piece:
+        raise FukiError(f"{part.path} became shorter while it was being read", hint="run the command again")
+    return piece
+
+
+def _copy_file(part: FilePart, output: OutputFile, progress: Progress | None) -> None:
+    """Let the kernel copy what nobody has to see; what it does not copy is read and written."""
+    with _opened(part) as descriptor:
+        at, end = part.offset, part.offset + part.size
+        while at < end:
+            count = output.copy(descriptor, at, min(_COPIED, end - at))
+            if not count:
+                piece = _read_piece(part, descriptor, at, end)
+                output.write(piece)
+                count = len(piece)
+            at += count
+            if progress:
+                progress(count)
+
+
+@contextmanager
+def _opened(part: FilePart) -> Iterator[int]:
+    """A descriptor of the file, which must be as it was planned, before and after."""
     descriptor, status = open_regular(part.path)
-    with closing(os.fdopen(descriptor, "rb", buffering=0)) as file:
+    try:
         part.check_unchanged(status)
-        at = part.offset
-        end = part.offset + part.size
-
-        try:
-            while at < end:
-                piece = os.pread(file.fileno(), min(PIECE, end - at), at)
-                if not piece:
-                    break
-                yield memoryview(piece)
-                at += len(piece)
-        except OSError as error:
-            raise FukiError(f"cannot read {part.path}: {error.strerror}") from error
-
+        yield descriptor
         # A file that is written to while it is read would give an image that matches neither state.
-        part.check_unchanged(os.fstat(file.fileno()))
-        if at != end:
-            raise FukiError(f"{part.path} became shorter while it was being read", hint="run the command again")
+        part.check_unchanged(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)

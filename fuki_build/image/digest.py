@@ -177,6 +177,11 @@ class StreamHasher:
             thread.start()
         return self
 
+    def covers(self, start: int, end: int) -> bool:
+        """Whether any request has bytes between two offsets; those that none has need not be fed."""
+        ranges = (r for share in self._shares for running in share for r in running.request.ranges)
+        return any(first < end and start < last for first, last in ranges)
+
     def feed(self, offset: int, piece: memoryview) -> None:
         for queue in self._queues:
             queue.put((offset, piece))

@@ -1,13 +1,15 @@
 """A build reads each byte once, and hashes what somebody asks for."""
 
+import errno
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fuki_build import build, plan
+from fuki_build import FukiError, build, plan
 from fuki_build.emit.plan import Result
 from fuki_build.formats import hashes
 from fuki_build.hooks import DESCRIBED_DIGESTS, NO_DIGESTS
@@ -170,6 +172,59 @@ class TestReading:
         for name in "bc":
             assert "valid" in invoke(large, "verify", f"{name}.efi", "--certificate", "db.crt").out
         assert invoke(large, "verify", "a.efi", "--certificate", "db.crt").code == 3
+
+
+def no_copy(*_: object) -> int:
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
+class TestCopying:
+    @pytest.fixture
+    def expected(self, large):
+        """The image as it is written from what was read for its digests."""
+        write_recipe(large)
+        build_here(large, output=large / "expected.efi")
+        return (large / "expected.efi").read_bytes()
+
+    def test_what_nobody_hashes_is_not_even_read(self, large, expected, read):
+        build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
+        assert (large / "out.efi").read_bytes() == expected
+        assert read["initrd.img"] == 0
+
+    @pytest.mark.parametrize("copy", [no_copy, lambda *_: 0])
+    def test_what_the_kernel_does_not_copy_is_read_and_written(self, large, expected, monkeypatch, copy):
+        monkeypatch.setattr(os, "copy_file_range", copy)
+        build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
+        assert (large / "out.efi").read_bytes() == expected
+
+    def test_short_copies_go_on(self, large, expected, monkeypatch):
+        copy = os.copy_file_range
+        monkeypatch.setattr(os, "copy_file_range", lambda s, d, count, at: copy(s, d, min(count, 777_777), at))
+        build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
+        assert (large / "out.efi").read_bytes() == expected
+
+    def test_an_input_that_grows_while_it_is_copied_is_refused(self, large, monkeypatch):
+        copy, initrd = os.copy_file_range, large / "initrd.img"
+
+        def grow(source: int, target: int, count: int, at: int) -> int:
+            with initrd.open("ab") as file:
+                file.write(b"more")
+            return copy(source, target, count, at)
+
+        write_recipe(large)
+        monkeypatch.setattr(os, "copy_file_range", grow)
+        with pytest.raises(FukiError, match="changed while"):
+            build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
+        assert not (large / "out.efi").exists()
+
+    def test_a_disk_that_is_full_is_told(self, large, monkeypatch):
+        def full(*_: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        write_recipe(large)
+        monkeypatch.setattr(os, "copy_file_range", full)
+        with pytest.raises(FukiError, match=r"cannot write .*out\.efi"):
+            build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
 
 
 TELLS = """
