@@ -1,10 +1,11 @@
-# 'make demo' and 'make test' work on a fresh machine; both set up .venv first.
+# 'make demo' and 'make test' work on a fresh machine; both set up .venv first, the demo with the core alone.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-hand-over test lint bench boot-table verdict-table probes hand-over fuzz mutants clean
+.PHONY: demo demo-hand-over dev test lint bench boot-table verdict-table probes hand-over fuzz mutants clean
 
 PLUGINS := $(wildcard plugins/fuki-*)
 # What a plugin's tests need beyond the plugin stands in its own group 'test'.
@@ -13,14 +14,18 @@ PLUGIN_GROUPS := $(shell grep -l '^\[dependency-groups\]' $(PLUGINS:=/pyproject.
 TESTS := tests $(wildcard plugins/fuki-*/tests)
 TEST_SUPPORT := $(wildcard $(TESTS:=/support))
 
-$(READY): pyproject.toml $(PLUGINS:=/pyproject.toml)
+$(CORE): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(READY): $(CORE) $(PLUGINS:=/pyproject.toml)
 	$(BIN)/pip install --quiet --editable . $(PLUGINS:%=--editable %) --group dev $(PLUGIN_GROUPS:%=--group %:test)
 	touch $@
 
 # Real stub, kernel and firmware, then an F-UKI of them.
-demo: $(READY)
+demo: $(CORE)
 	$(BIN)/python tools/parts.py --quickstart examples/quickstart/parts
 	$(BIN)/fuki plan examples/quickstart
 	$(BIN)/fuki build examples/quickstart
@@ -32,6 +37,9 @@ demo-hand-over: $(READY)
 	$(BIN)/fuki build examples/hand-over
 	$(BIN)/fuki --plugin qemu boot examples/hand-over/out/hand-over_1.efi --host vm-launch-update --verify \
 	    --firmware "$$($(BIN)/python tools/parts.py ovmf-2025)"
+
+# All plugins and what their tests need.
+dev: $(READY)
 
 test: $(READY)
 	tools/install-peers

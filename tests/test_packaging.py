@@ -99,7 +99,7 @@ class TestWheel:
         message = BytesParser().parsebytes(metadata["METADATA"])
         assert message["Name"] == "fuki-build"
         assert message["License-Expression"] == "Apache-2.0"
-        assert message["Requires-Python"].replace(" ", "") in ("<3.14,>=3.11", ">=3.11,<3.14")
+        assert message["Requires-Python"].replace(" ", "") in ("<3.15,>=3.11", ">=3.11,<3.15")
         required = {line.split(";")[0].strip() for line in message.get_all("Requires-Dist", []) if "extra" not in line}
         assert required == {dependency.replace(" ", "") for dependency in PROJECT["dependencies"]}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installed import install, wheel
-from tests.support.interpreters import others
+from tests.support.interpreters import SUPPORTED, VERSION, interpreter, others
 from tests.support.rich import WRITTEN, make_rich, sha256
 
 
@@ -160,14 +160,16 @@ def test_another_user_changes_nothing(public, expected):
     assert digests(public) == expected
 
 
-def test_there_is_another_python():
+def test_the_newest_python_and_another_one_are_among_those_that_build():
+    assert SUPPORTED[-1] in (*others(), VERSION)
     assert others()
 
 
-@pytest.mark.parametrize("interpreter", others(), ids=lambda path: path.name)
-def test_another_python_version_changes_nothing(inputs, expected, tmp_path, tmp_path_factory, interpreter):
-    programs = install(tmp_path / "venv", wheel(tmp_path_factory), interpreter=interpreter)
-    version = subprocess.check_output([programs / "python", "-c", "import sys; print(sys.version_info[:2])"], text=True)
-    assert version.strip() != str(sys.version_info[:2])
+@pytest.mark.parametrize("version", others())
+def test_another_python_version_changes_nothing(inputs, expected, tmp_path, tmp_path_factory, version):
+    python = interpreter(version, tmp_path / "python")
+    programs = install(tmp_path / "venv", wheel(tmp_path_factory), interpreter=python)
+    script = "import sys; print('{}.{}'.format(*sys.version_info))"
+    assert subprocess.check_output([programs / "python", "-c", script], text=True).strip() == version != VERSION
     run(inputs, program=(str(programs / "fuki"),), PYTHONPATH="")
     assert digests(inputs) == expected

@@ -45,6 +45,12 @@ def _stub(name: str, suite: str = "sid", architecture: str = "amd64") -> Part:
     return Part("systemd-boot-efi", f"usr/lib/systemd/boot/efi/{name}", suite, architecture)
 
 
+def _python(version: str, suite: str) -> Part:
+    """An interpreter with its standard library, which runs by the loader in the same place."""
+    libraries = (f"libpython{version}-minimal", f"libpython{version}-stdlib", *_PYTHON_LIBRARIES)
+    return Part(f"python{version}-minimal", f"usr/bin/python{version}", suite, libraries=libraries)
+
+
 _OTHERS = {"ia32": "i386", "arm": "armhf", "riscv64": "riscv64", "loongarch64": "loong64"}
 """Machines for which there are stubs but no kernel here, with Debian's names of them."""
 
@@ -72,6 +78,22 @@ _FWUPD_LIBRARIES = (
 _PESIGN_LIBRARIES = ("libc6", "libefivar1t64", "libnspr4", "libnss3", "libpopt0", "libsqlite3-0", "zlib1g")
 _OPENSSL_LIBRARIES = ("libc6", "libssl3t64", "libzstd1", "zlib1g")
 """What programs that need a newer libc than the machine's are run with, through its own ld.so."""
+
+_PYTHON_LIBRARIES = (
+    "libbz2-1.0",
+    "libc6",
+    "libexpat1",
+    "libffi8",
+    "libgcc-s1",
+    "liblzma5",
+    "libsqlite3-0",
+    "libssl3t64",
+    "libstdc++6",
+    "libuuid1",
+    "libzstd1",
+    "zlib1g",
+)
+"""What Python's own modules and those of wheels are linked with."""
 
 _TPM_LIBRARIES = (
     "libtss2-esys-3.0.2-0t64",
@@ -127,6 +149,8 @@ ALL: Mapping[str, Part] = {
     "ovmf-vars-ms": Part("ovmf-generic", "usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
     "ovmf-secboot": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.secboot.fd"),
     "ovmf-code": Part("ovmf-generic", "usr/share/OVMF/OVMF_CODE_4M.fd"),
+    "python-3.13": _python("3.13", "trixie"),
+    "python-3.14": _python("3.14", "sid"),
     "busybox": Part("busybox-static", "usr/bin/busybox"),
     "aavmf": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),
 }

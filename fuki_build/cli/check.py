@@ -1,6 +1,8 @@
 """`fuki check`: findings about a recipe or a finished image, and what each rule is about."""
 
+import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -9,15 +11,20 @@ from fuki_build import pipeline
 from fuki_build.checks.run import check as run_checks
 from fuki_build.cli.documents import FindingsDocument, findings_document
 from fuki_build.cli.options import json_option
+from fuki_build.cli.render.annotations import FORMATS, annotation, annotations_text, finding_of
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.plain import tell
-from fuki_build.errors import RecipeError
+from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats.uki import compression
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Finding, Severity
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
+from fuki_build.recipe.lines import locate
+from fuki_build.recipe.load import find_recipe
+from fuki_build.recipe.mkosi import find_sections
 
+_SYNTAX = re.compile(r"\(at line ([0-9]+), column [0-9]+\)")
 _OTHERS = {
     b"\x7fELF": "an ELF program",
     b"07070": "a cpio archive",
@@ -37,6 +44,12 @@ _OTHERS = {
 )
 @click.option("--list", "list_rules", is_flag=True, help="List all rules.")
 @click.option("--explain", metavar="ID", help="Explain one rule.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Print annotations: workflow commands, or a code quality report.",
+)
 @json_option(lambda: FindingsDocument)
 @click.pass_obj
 def check(
@@ -45,20 +58,34 @@ def check(
     addons: tuple[Path, ...],
     list_rules: bool,
     explain: str | None,
+    form: str | None,
     as_json: bool,
 ) -> int:
-    """Check FILE, a recipe or a finished image. Exits with 1 if there are errors."""
+    """Check FILE, a recipe or a finished image. Exits with 1 if there are errors.
+
+    With --format, findings are printed as code hosts show them beside a change: 'github' for GitHub Actions, 'gitlab'
+    for a code quality report. An error that ends the command is among them.
+    """
+    if as_json and form:
+        raise click.UsageError("--json and --format cannot be had at once.")
     if list_rules or explain is not None:
         _explain(pipeline.new_host(plugins), explain)
         return 0
 
-    findings = _findings(file, addons, plugins)
+    try:
+        findings = _findings(file, addons, plugins)
+    except FukiError as error:
+        if form:
+            _annotate([finding_of(error)], file, form)
+        raise
+    if form:
+        _annotate(findings, file, form)
     if as_json:
         from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
         print_document(findings_document(findings))
     show_findings(findings)
-    if not findings and not as_json:
+    if not findings and not as_json and not form:
         tell("nothing to complain about")
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 
@@ -70,6 +97,33 @@ def _findings(file: Path | None, addons: tuple[Path, ...], plugins: tuple[str, .
         raise RecipeError("addons are given with a finished image; a recipe names its own", where="--addon")
     with pipeline.plan(file, plugins) as planned:
         return planned.findings
+
+
+def _annotate(findings: Sequence[Finding], file: Path | None, form: str) -> None:
+    """Print findings at lines of the recipe's files, or at an image."""
+    files = _recipe_files(file)
+    annotations = []
+    for finding in findings:
+        if not files:
+            annotations.append(annotation(finding, file or Path()))
+        else:
+            location = locate(finding.where, files)
+            # Python's parser of TOML tells the line in its message only.
+            syntax = _SYNTAX.search(finding.message) if finding.where == str(location.path) else None
+            line = int(syntax[1]) if syntax else location.line
+            annotations.append(annotation(finding, location.path, line))
+    click.echo(annotations_text(annotations, form), nl=False)
+
+
+def _recipe_files(file: Path | None) -> tuple[Path, ...]:
+    """The files of a recipe that findings may be in; none of an image, and of a recipe that is not there."""
+    try:
+        path = find_recipe(file)
+        if not path.is_file() or Blob.of_file(path).read_at(0, 2) == b"MZ":
+            return ()
+        return (find_sections(path.parent) or (path,)) if path.name == "mkosi.conf" else (path,)
+    except FukiError:
+        return ()
 
 
 def _is_image(file: Path) -> bool:

@@ -19,16 +19,21 @@ from fuki_build.signing.request import SignRequest
 
 _DEFAULT: tuple[dict[str, Any], ...] = ({"format": "uki"}, {"format": "addon"})
 _FROM_COMMAND_LINE = "--only"
+_PATH_FROM_COMMAND_LINE = "--output"
 
 
 class Output(Struct, frozen=True, kw_only=True):
-    """One output: its format, options and path, the images that it writes, and what signs them."""
+    """One output: its format, options and path, the images that it writes, and what signs them.
+
+    `where` is the place of its table, `path_where` of what says its path.
+    """
 
     format: OutputFormat
     contribution: Contribution[type[OutputFormat]]
     options: Any
     path: Path
     where: str
+    path_where: str
     images: Mapping[Path, Layout]
     signers: tuple[SignRequest, ...] = ()
 
@@ -81,6 +86,7 @@ def _output(plan: Plan, data: dict[str, Any], where: str, image: Path) -> Output
         options=output.options,
         path=path,
         where=where,
+        path_where=where,
         images={},
         signers=_signers(plan, table, kind, where),
     )
@@ -105,7 +111,8 @@ def _move(outputs: list[Output], path: Path) -> list[Output]:
     index = next((i for i, output in enumerate(outputs) if output.format.name == "uki"), 0)
     if outputs[index].format.name != "uki" and len(outputs) > 1:
         raise RecipeError("several outputs cannot go to one path", where="--output", hint="choose one with --only")
-    return [replace(output, path=path) if i == index else output for i, output in enumerate(outputs)]
+    moved = replace(outputs[index], path=path, path_where=_PATH_FROM_COMMAND_LINE)
+    return [moved if i == index else output for i, output in enumerate(outputs)]
 
 
 def _with_images(output: Output, plan: Plan) -> Output:

@@ -68,7 +68,7 @@ class _Files:
         self._artifacts: list[Artifact] = []
 
     def open(self, path: Path, output: Output) -> OutputFile:
-        file = _open(self._new, path, output.where)
+        file = _open(self._new, path, output.path_where if path == output.path else output.where)
         self._artifacts.append(Artifact(path, output.format.name))
         return file
 

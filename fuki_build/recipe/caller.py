@@ -16,7 +16,8 @@ from fuki_build.image.section import Section
 _MERGED = frozenset(("image", "variables", "sections"))
 _UNITED = frozenset(("plugins", "silence", "environment", "templates"))
 """Lists of names, in which each stands once."""
-_ADDED = frozenset(("firmware", "addon", "expect", "sign", "pcr-policy", "launch", "output"))
+ADDED = frozenset(("firmware", "addon", "expect", "sign", "pcr-policy", "launch", "output"))
+"""Lists of tables, in which the caller's stand first."""
 
 
 class Product(StrEnum):
@@ -81,7 +82,7 @@ def _together(key: str, first: Any, second: Any) -> Any:  # noqa: ANN401 - recip
         return [*first, *(name for name in second if name not in first)]
     if key == "profile" and isinstance(second, list):
         return _merge_profiles(first, second)
-    if key in _ADDED and isinstance(second, list | dict):
+    if key in ADDED and isinstance(second, list | dict):
         return [*_as_list(first), *_as_list(second)]
     return first
 

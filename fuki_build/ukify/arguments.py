@@ -26,7 +26,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
     The same parser as ukify's, so that verbs, files and options mix in the same ways. Raises `click.UsageError`.
     """
-    namespace = _parser().parse_args(list(arguments))
+    namespace = _parser().parse_args(list(arguments), argparse.Namespace(settings={}))
     # After "--", options are positional; upstream takes them for mistakes.
     unknown = next((word for word in namespace.positional if word.startswith("-")), None)
     if unknown is not None:

@@ -10,10 +10,10 @@ from fuki_build import pipeline
 from fuki_build.errors import FukiError
 from fuki_build.hooks.records import Finding
 from fuki_build.image.digest_plan import NO_DIGESTS
-from fuki_build.recipe.caller import Product
+from fuki_build.recipe.caller import Caller, Product
 from fuki_build.recipe.load import load_recipe, recipe_of
 from fuki_build.ukify.call import UkifyCall
-from fuki_build.ukify.options import OPTIONS
+from fuki_build.ukify.places import in_callers_terms
 from fuki_build.ukify.registers import measured_text, policies_text
 from fuki_build.ukify.translate import caller_of
 
@@ -42,6 +42,7 @@ def build(
     """
     notes: list[str] = []
     output = Path(call.one("output") or "")
+    caller = Caller()
     try:
         caller = caller_of(call, notes)
         for text in notes:
@@ -56,14 +57,16 @@ def build(
         loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller)
 
         with pipeline.plan(loaded, plugins, unsigned=bool(call.switch("policy_digest"))) as planned:
-            show(planned.findings)
+            # Those that refuse come before the refusal; where none does, what ends the call is told alone.
+            told = len(planned.findings) if recipe is not None else 0
+            show(planned.findings[:told])
             result = pipeline.build(planned, output=output, refuse=recipe is not None, digests=NO_DIGESTS)
-            show(result.build.findings[len(planned.findings) :])
+            show(result.build.findings[told:])
             if planned.resolved.signers:
                 _make_executable(output)
             printed = "".join(_printed(call, output))
     except FukiError as error:
-        raise _in_callers_terms(error, call) from error
+        raise in_callers_terms(error, call, caller, recipe) from error
 
     return Built(tuple(artifact.path for artifact in result.artifacts), printed)
 
@@ -78,21 +81,3 @@ def _printed(call: UkifyCall, output: Path) -> Iterator[str]:
         yield measured_text(call, output)
     if call.switch("policy_digest"):
         yield policies_text(output)
-
-
-def _in_callers_terms(error: FukiError, call: UkifyCall) -> FukiError:
-    """The error at the option that brought what is wrong, where one did."""
-    place = error.where or ""
-    for option in OPTIONS:
-        if option.place is None or not _below(place, option.place) or not getattr(call.options, option.attribute):
-            continue
-        error.where = option.flag
-    return error
-
-
-def _below(place: str, key: str) -> bool:
-    rest = place.removeprefix(key)
-    plain = place.startswith(key) and rest[:1] in {"", ".", "["}
-    # Tables of a list have a number behind the list's name.
-    table, _, last = key.rpartition(".")
-    return plain or (place.startswith(f"{table}[") and place.rpartition("].")[2].partition("[")[0] == last)

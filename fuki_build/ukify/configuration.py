@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.errors import FormatError, RecipeError, located, raised_as
 from fuki_build.formats import documents
 from fuki_build.image.blob import Blob
 from fuki_build.ukify.options import CONFIGURED, OPTIONS, Kind, Option
@@ -27,11 +27,13 @@ def find(given: str | None, directories: Sequence[str] = DIRECTORIES) -> Path | 
 def apply(options: argparse.Namespace, path: Path) -> Iterator[str]:
     """Put a file's settings below those of the command line; yields the settings that are not known.
 
-    Raises `RecipeError` naming the file, and the section and key where that is what is wrong.
+    `options.settings` then has, by attribute, the setting of each option that the command line does not give. Raises
+    `RecipeError` naming the file, and the section and key where that is what is wrong.
     """
+    given = {option.attribute for option in OPTIONS if getattr(options, option.attribute) not in (None, option.default)}
     groups: list[int | str] = list(range(len(options.pcr_private_key or ())))
 
-    for title, section in _read(path).items():
+    for title, section in _read(path, "--config" if options.config else NAME).items():
         name, colon, group = title.partition(":")
         if colon and (not name or not group or ":" in group):
             raise RecipeError(
@@ -43,12 +45,15 @@ def apply(options: argparse.Namespace, path: Path) -> Iterator[str]:
             if option is None:
                 yield f"{path}: unknown setting [{name}{colon}] {key}="
                 continue
-            _set(options, option, _convert(option, value, f"{path}: [{title}] {key}="))
+            where = f"{path}: [{title}] {key}="
+            _set(options, option, _convert(option, value, where))
+            if option.attribute not in given:
+                options.settings.setdefault(option.attribute, where)
             if option.kind is Kind.GROUPED:
                 _set_group(options, option, groups, group)
 
 
-def _read(path: Path) -> configparser.ConfigParser:
+def _read(path: Path, place: str) -> configparser.ConfigParser:
     # The parser's own rules decide what is a comment, and where a value ends: they must be those of ukify.
     parser = configparser.ConfigParser(
         comment_prefixes="#",
@@ -60,7 +65,7 @@ def _read(path: Path) -> configparser.ConfigParser:
     )
     parser.optionxform = str  # type: ignore[assignment,method-assign] # keys are told apart by case
 
-    with raised_as(RecipeError):
+    with raised_as(RecipeError), located(place):
         data = Blob.of_file(path).read_small(documents.MAX_TOML, str(path))
     with raised_as(RecipeError, str(path), of=FormatError):
         text = documents.decode_text(data)

@@ -36,7 +36,11 @@ class Kind(Enum):
 
 
 class Option(Struct, frozen=True):
-    """One option. `place` is the key of the recipe that it becomes; `overrides`: the configuration wins."""
+    """One option.
+
+    `place` is the key of the recipe that it becomes, `stands_for` one that it becomes where no other option does;
+    `overrides`: the configuration wins.
+    """
 
     name: str
     help: str
@@ -44,6 +48,7 @@ class Option(Struct, frozen=True):
     kind: Kind = Kind.ONE
     key: str | None = None
     place: str | None = None
+    stands_for: str | None = None
     short: str | None = None
     choices: tuple[str, ...] = ()
     default: Any = None
@@ -112,17 +117,17 @@ OPTIONS = (
     Option("signing-provider", "OpenSSL provider of the keys: pkcs11", "PROVIDER", key="SigningProvider"),
     Option("certificate-provider", "OpenSSL provider of the certificates", "PROVIDER", key="CertificateProvider"),
     Option("signtool", "what signs: fuki itself in place of sbsign and systemd-sbsign, or pesign", "TOOL", key="SecureBootSigningTool", place="fuki.sign.backend", choices=SIGNING_TOOLS),
-    Option("secureboot-private-key", "key that signs the image: a file, or a PKCS #11 URI", "KEY", key="SecureBootPrivateKey", place="fuki.sign.key"),
+    Option("secureboot-private-key", "key that signs the image: a file, or a PKCS #11 URI", "KEY", key="SecureBootPrivateKey", place="fuki.sign.key", stands_for="fuki.sign"),
     Option("secureboot-certificate", "its certificate", "PATH", key="SecureBootCertificate", place="fuki.sign.certificate"),
     Option("secureboot-certificate-common-name", "with genkey, the common name", "CN", key="SecureBootCertificateCommonName"),
-    Option("secureboot-certificate-dir", "pesign's database", "DIR", key="SecureBootCertificateDir", place="fuki.sign.database", default="/etc/pki/pesign", overrides=True),
-    Option("secureboot-certificate-name", "the certificate's name in pesign's database", "NAME", key="SecureBootCertificateName", place="fuki.sign.certificate"),
+    Option("secureboot-certificate-dir", "pesign's database", "DIR", key="SecureBootCertificateDir", place="fuki.sign.directory", default="/etc/pki/pesign", overrides=True),
+    Option("secureboot-certificate-name", "the certificate's name in pesign's database", "NAME", key="SecureBootCertificateName", place="fuki.sign.nickname", stands_for="fuki.sign"),
     Option("secureboot-certificate-validity", "with genkey, days of validity", "DAYS", key="SecureBootCertificateValidity", default=3650, convert=int, overrides=True),
     Option("sign-kernel", "sign the kernel inside the image, too", kind=Kind.SWITCH, key="SignKernel", place="fuki.sign.sign-kernel"),
     Option("sign-initrd-pcrs", "sign policies that hold in the initrd only, too", kind=Kind.SWITCH, key="SignInitrdPCRs", place="fuki.pcr-policy"),
     Option("pcr-private-key", "key that signs policies: a file, or a PKCS #11 URI", "KEY", Kind.GROUPED, key="PCRPrivateKey", place="fuki.pcr-policy.key"),
-    Option("pcr-public-key", "its public key", "PATH", Kind.GROUPED, key="PCRPublicKey", place="fuki.pcr-policy.public-key"),
-    Option("pcr-certificate", "its certificate", "PATH", Kind.GROUPED, key="PCRCertificate", place="fuki.pcr-policy.certificate"),
+    Option("pcr-public-key", "its public key", "PATH", Kind.GROUPED, key="PCRPublicKey", place="fuki.pcr-policy.public-key", stands_for="fuki.image.pcrpkey"),
+    Option("pcr-certificate", "its certificate", "PATH", Kind.GROUPED, key="PCRCertificate", place="fuki.pcr-policy.certificate", stands_for="fuki.image.pcrpkey"),
     Option("phases", "phase paths that it signs for", "PHASE-PATH…", Kind.GROUPED, key="Phases", place="fuki.pcr-policy.phases", convert=phases),
     Option("policyref", "policy reference that it signs for", "TEXT", Kind.GROUPED, key="PolicyRef", place="fuki.pcr-policy.reference"),
     Option("tools", "without effect: fuki needs none of ukify's tools", "DIR", Kind.MANY),

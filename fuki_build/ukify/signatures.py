@@ -33,7 +33,7 @@ def join_signatures(call: UkifyCall, plugins: tuple[str, ...]) -> Iterator[str]:
     image, output = Path(call.one("join_pcrsig") or ""), Path(call.one("output") or "")
     with raised_as(RecipeError, "--pcrsig", of=FormatError):
         signatures = pcrsig.decode(read_text(call.one("pcrsig") or "", "--pcrsig").encode())
-    with located("--join-pcrsig"):
+    with raised_as(RecipeError, "--join-pcrsig", of=FormatError, about=str(image)), located("--join-pcrsig"):
         layout = inspect(image)
         joined = _with_signatures(layout, signatures)
     if output.resolve() == image.resolve():

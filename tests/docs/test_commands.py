@@ -29,7 +29,7 @@ LINKS = {
     "distribution": {"shimx64.efi": "shim", "OVMF_VARS.fd": "ovmf-vars-ms"},
 }
 """Directories with the parts of the examples, and beside them these."""
-EXAMPLES = ("quickstart", "fleet", "meson", "mkosi", "template")
+EXAMPLES = ("ci", "quickstart", "fleet", "make", "meson", "mkosi", "ninja", "template")
 
 
 @pytest.fixture
@@ -78,7 +78,8 @@ def copy_checkout(directory: Path) -> None:
     environment.mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
         (environment / name).symlink_to(Path(sys.prefix) / name)
-    (environment / ".ready").write_text("")
+    for stamp in (".core", ".ready"):
+        (environment / stamp).write_text("")
 
 
 def copy_logs(directory: Path) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from fuki_build.builtin import apt
+from fuki_build.recipe.load import NAMES as RECIPES
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-NAMES = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
+FOLDERS = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
+NAMES = [name for name in FOLDERS if any((EXAMPLES / name / file).is_file() for file in RECIPES)]
 PROGRAMS = Path(sys.executable).parent
 Copy = Callable[[str], Path]
 
@@ -53,39 +55,77 @@ def test_the_example_builds_without_warnings(copy: Copy, name: str):
     assert {finding["severity"] for finding in result["build"]["findings"]} <= {"note"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FOLDERS)
 def test_the_example_is_listed_in_the_folder_s_readme(name: str):
     assert f"]({name})" in (EXAMPLES / "README.md").read_text()
 
 
-class TestMeson:
+COMMANDS = {
+    "make": ("make",),
+    "meson": ("ninja", "-C", "build"),
+    "ninja": ("ninja",),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+class TestBuildSystems:
+    """make, Meson and ninja with an initrd and a command line that they generate."""
+
     @pytest.fixture
-    def built(self, copy: Copy) -> Path:
-        project = copy("meson")
-        run(project, "meson", "setup", "build")
-        run(project, "ninja", "-C", "build")
+    def built(self, copy: Copy, name: str) -> Path:
+        project = copy(name)
+        if name == "meson":
+            run(project, "meson", "setup", "build")
+        run(project, *COMMANDS[name])
         return project
 
     def rebuilds(self, project: Path) -> bool:
-        return "no work to do" not in run(project, "ninja", "-C", "build")
+        """Whether the build system runs fuki again, by the image's inode: each build makes a new file."""
+        before = (project / "build/appliance.efi").stat().st_ino
+        run(project, *COMMANDS[project.name])
+        return (project / "build/appliance.efi").stat().st_ino != before
 
-    def test_the_first_build_makes_the_image(self, built: Path):
-        assert run(built, "fuki", "inspect", "--json", "build/appliance.efi")
-
-    def test_a_second_build_does_nothing(self, built: Path):
+    def test_the_image_has_what_was_generated_and_a_second_build_does_nothing(self, built: Path):
+        image = "build/appliance.efi"
+        assert run(built, "fuki", "inspect", image, "--extract", ".cmdline", "-o", "-").split() == [
+            "root=LABEL=root",
+            "ro",
+            "console=ttyS0",
+        ]
+        assert "VARIANT_ID=stable" in run(built, "fuki", "inspect", image, "--extract", ".osrel", "-o", "-")
+        run(built, "fuki", "inspect", image, "--extract", ".initrd", "-o", "initrd.cpio")
+        assert run(built, "cpio", "--quiet", "-t", "-F", "initrd.cpio").split() == [".", "etc", "etc/initrd-release"]
         assert not self.rebuilds(built)
 
-    @pytest.mark.parametrize("name", ["parts/initrd.img", "cmdline.txt", "fuki.toml"])
-    def test_a_touched_input_rebuilds(self, built: Path, name: str):
-        newer(built / name, than=built / "build/appliance.efi")
+    @pytest.mark.parametrize("file", ["initrd/etc/initrd-release", "parts/vmlinuz", "fuki.toml"])
+    def test_a_touched_input_rebuilds(self, built: Path, file: str):
+        # A link to a part that others use, too, is replaced by a file.
+        if (built / file).is_symlink():
+            content = (built / file).read_bytes()
+            (built / file).unlink()
+            (built / file).write_bytes(content)
+        newer(built / file, than=built / "build/appliance.efi")
         assert self.rebuilds(built)
 
-    def test_a_second_file_beside_the_firmware_is_noticed(self, built: Path):
+    def test_another_command_line_rebuilds(self, built: Path, name: str):
+        if name == "ninja":
+            rules = built / "build.ninja"
+            rules.write_text(rules.read_text().replace("root = LABEL=root", "root = LABEL=other"))
+            run(built, "ninja")
+        elif name == "make":
+            run(built, "make", "ROOT=LABEL=other")
+        else:
+            run(built, "meson", "configure", "build", "-Droot=LABEL=other")
+            run(built, "ninja", "-C", "build")
+        text = run(built, "fuki", "inspect", "build/appliance.efi", "--extract", ".cmdline", "-o", "-")
+        assert "root=LABEL=other" in text
+
+    def test_a_second_file_beside_the_firmware_is_noticed(self, built: Path, name: str):
         directory = built / "parts/firmware/ovmf-generic"
         (directory / "other.fd").write_text("")
         newer(directory, than=built / "build/appliance.efi")
         with pytest.raises(AssertionError, match="must hold exactly one file"):
-            run(built, "ninja", "-C", "build")
+            run(built, *COMMANDS[name])
 
     def test_an_unrelated_file_does_not_rebuild(self, built: Path):
         (built / "notes.txt").write_text("unrelated")

@@ -10,7 +10,7 @@ from struct import pack
 import lz4.block
 import lz4.frame
 import pytest
-from backports import zstd
+import zstandard
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.uki.compression import MAX_CONTENT, decompress, detect
@@ -56,7 +56,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
     "lz4": lz4.frame.compress,
     "lz4-legacy": lz4_legacy,
-    "zstd": zstd.compress,
+    "zstd": zstandard.compress,
 }
 
 

@@ -11,7 +11,7 @@ from struct import pack, pack_into
 import lz4.block
 import lz4.frame
 import pytest
-from backports import zstd
+import zstandard
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.reader import Reader
@@ -47,7 +47,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
     "lz4": lz4_legacy,
     "lz4 frame": lz4.frame.compress,
-    "zstd": zstd.compress,
+    "zstd": zstandard.compress,
 }
 
 

@@ -7,7 +7,7 @@ from struct import pack
 
 import lz4.block
 import lz4.frame
-from backports import zstd
+import zstandard
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.reader import Reader
@@ -30,7 +30,7 @@ def seeds() -> Iterator[bytes]:
         "lzma": lzma.compress(_BANNER, lzma.FORMAT_ALONE),
         "lz4 frame": lz4.frame.compress(_BANNER),
         "lz4": b"\x02\x21\x4c\x18" + pack("<I", len(block)) + block + pack("<I", len(_BANNER)),
-        "zstd": zstd.compress(_BANNER),
+        "zstd": zstandard.compress(_BANNER),
     }
     for name, data in packed.items():
         yield data

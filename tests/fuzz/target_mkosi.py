@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fuki_build.errors import FukiError
+from fuki_build.recipe.lines import locate
 from fuki_build.recipe.load import load_recipe
 
 from .helper import workspace
@@ -48,5 +49,6 @@ def run(data: bytes) -> None:
     conf, _, toml = data.partition(b"\0")
     (_DIRECTORY / "mkosi.conf").write_bytes(conf)
     (_DIRECTORY / "fuki.toml").write_bytes(toml)
+    locate("fuki.firmware[0].path", [_DIRECTORY / "mkosi.conf"])
     with suppress(FukiError):
         load_recipe(_DIRECTORY / "mkosi.conf")

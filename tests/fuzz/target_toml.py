@@ -3,6 +3,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fuki_build.errors import FukiError
+from fuki_build.recipe.lines import locate
 from fuki_build.recipe.load import load_recipe
 
 from .helper import workspace
@@ -48,3 +49,4 @@ def run(data: bytes) -> None:
     _FILE.write_bytes(data)
     with suppress(FukiError):
         load_recipe(_FILE)
+    locate("fuki.firmware[0].path", [_FILE])

@@ -10,7 +10,7 @@ from uuid import UUID
 import lz4.block
 import lz4.frame
 import pytest
-from backports import zstd
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -167,7 +167,7 @@ PACKED = {
     "lzma": lzma.compress(CONTENT, lzma.FORMAT_ALONE),
     "lz4": lz4.frame.compress(CONTENT, content_checksum=True),
     "lz4-legacy": b"\x02\x21\x4c\x18" + pack("<I", len(BLOCK)) + BLOCK,
-    "zstd": zstd.compress(CONTENT),
+    "zstd": zstandard.compress(CONTENT),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import lz4.block
 import lz4.frame
 import pytest
-from backports import zstd
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -163,7 +163,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
     "lz4": lz4.frame.compress,
     "lz4-legacy": lz4_legacy,
-    "zstd": zstd.compress,
+    "zstd": zstandard.compress,
 }
 
 

@@ -11,13 +11,18 @@ from tests.conftest import RECIPE
 
 @pytest.fixture
 def without_codecs(monkeypatch):
-    """As where the extra `kernels` is not installed."""
-    for name in ("backports.zstd", "lz4.frame", "lz4.block"):
+    """As where the extra `kernels` is not installed, and Python was built without libraries for compression."""
+    for name in ("backports.zstd", "compression.zstd", "lzma", "bz2", "lz4.frame", "lz4.block"):
         monkeypatch.setitem(sys.modules, name, None)
 
 
+PACKED_WITH_PACKAGES = [b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"]
+PACKED_WITH_PYTHON = [b"BZh", b"\xfd7zXZ\0", b"\x5d\0\0"]
+(PACKED_WITH_PYTHON if sys.version_info >= (3, 14) else PACKED_WITH_PACKAGES).append(b"\x28\xb5\x2f\xfd")
+
+
 @pytest.mark.usefixtures("without_codecs")
-@pytest.mark.parametrize("magic", [b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"])
+@pytest.mark.parametrize("magic", PACKED_WITH_PACKAGES)
 def test_a_kernel_packed_as_a_whole_is_not_helped_by_its_release(workshop, magic):
     (workshop / "packed").write_bytes(magic + bytes(64))
     for text in (RECIPE, RECIPE.replace("cmdline =", 'uname = "6.1"\ncmdline =')):
@@ -25,6 +30,16 @@ def test_a_kernel_packed_as_a_whole_is_not_helped_by_its_release(workshop, magic
         error = refused(workshop, "plan", code=2)
         assert "fuki-build[kernels]" in error
         assert "uname" not in error
+
+
+@pytest.mark.usefixtures("without_codecs")
+@pytest.mark.parametrize("magic", PACKED_WITH_PYTHON)
+def test_a_kernel_that_this_python_was_built_without_is_not_helped_by_a_package(workshop, magic):
+    (workshop / "packed").write_bytes(magic + bytes(64))
+    (workshop / "fuki.toml").write_text(RECIPE.replace('"vmlinuz"', '"packed"'))
+    error = refused(workshop, "plan", code=2)
+    assert "which this Python was built without" in error
+    assert "fuki-build[kernels]" not in error
 
 
 def test_a_kernel_whose_release_cannot_be_read_is_helped_by_giving_it(workshop):

@@ -1,5 +1,6 @@
 """Compressed kernels: the kind of compression, and the content as a stream of bounded pieces."""
 
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
@@ -90,17 +91,26 @@ def _incremental(make: Callable[[], Any]) -> Callable[[Iterable[bytes]], Iterato
     return run
 
 
-def _import(module: str, distribution: str) -> Any:  # noqa: ANN401 - a module without types
+def _import(module: str, distribution: str | None = None) -> Any:  # noqa: ANN401 - a module without types
+    """A decompressor's module, of a distribution or of the standard library."""
     try:
         return import_module(module)
     except ImportError:
+        if distribution is None:
+            # Python is built without what it finds no C library for.
+            raise FormatError(
+                f"reading this kernel needs Python's module {module}, which this Python was built without",
+                hint="run fuki with another build of Python, or give the uncompressed kernel",
+            ) from None
         raise FormatError(
             f"reading this kernel needs the Python package {distribution}",
             hint="pip install 'fuki-build[kernels]'",
         ) from None
 
 
-def _zstd() -> Any:  # noqa: ANN401 - from 3.14 on, the standard library has it
+def _zstd() -> Any:  # noqa: ANN401 - as the others
+    if sys.version_info >= (3, 14):
+        return _import("compression.zstd").ZstdDecompressor()
     return _import("backports.zstd", "backports.zstd").ZstdDecompressor()
 
 
@@ -109,11 +119,11 @@ def _lz4_frame() -> Any:  # noqa: ANN401 - lz4 has no types
 
 
 def _lzma() -> Any:  # noqa: ANN401 - as the others
-    return _import("lzma", "lzma").LZMADecompressor(memlimit=_MEMORY)
+    return _import("lzma").LZMADecompressor(memlimit=_MEMORY)
 
 
 def _bzip2() -> Any:  # noqa: ANN401 - as the others
-    return _import("bz2", "bz2").BZ2Decompressor()
+    return _import("bz2").BZ2Decompressor()
 
 
 def _lz4_legacy(pieces: Iterable[bytes]) -> Iterator[bytes]:
