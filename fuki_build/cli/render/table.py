@@ -77,10 +77,16 @@ class StandardOutput:
 
     def print(self, text: str = "", *, bold: bool = False) -> None:
         """Write a line, which has passed `plain`; a terminal folds it, and gives it in one piece when it is copied."""
-        sys.stdout.write(_styled(Cell(text, bold=bold), styled=self._styled) + "\n")
+        self._write([_styled(Cell(text, bold=bold), styled=self._styled)])
 
     def table(self, table: TextTable) -> None:
-        sys.stdout.writelines(f"{line}\n" for line in table.lines(self._width, styled=self._styled))
+        self._write(table.lines(self._width, styled=self._styled))
+
+    @staticmethod
+    def _write(lines: Iterable[str]) -> None:
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+        # What is said on standard error comes after it, where both go to one place.
+        sys.stdout.flush()
 
 
 def _text(cell: Cell | str) -> str:
