@@ -94,6 +94,9 @@ def start_table(rounds: int, directory: Path) -> list[str]:
         prepare(place, size)
         commands = {f"fuki plan ({size} MB initrd)": fuki_command("plan")}
         if size == 1:
+            commands["fuki build (1 MB initrd)"] = fuki_command("build", "-o", "image.efi")
+            commands["fuki match (1 MB initrd)"] = fuki_command("match", "image.efi", "--platform", "qemu:q35")
+            commands["fuki --help"] = fuki_command("--help")
             commands["fuki --version"] = fuki_command("--version")
         for name, command in commands.items():
             usages = [measure(command, cwd=place) for _ in range(rounds * 2 + 1)][1:]

@@ -235,6 +235,18 @@ def blob_digest(content: Blob, algorithm: str = "sha256") -> bytes:
     return digest.digest()
 
 
+def file_digest(layout: Layout, unsigned: Hash) -> str:
+    """SHA-256 of a whole file that was read, in hex, from the hash of `unsigned_request`."""
+    # All that precedes a certificate table at its end has been hashed before.
+    place, digest, rest = layout.headers.security, unsigned.copy(), layout.certificate_table
+    if layout.file is not None and place.size and place.address != layout.unsigned_size:
+        # An odd file, with something behind the table: read it once more.
+        digest, rest = new_hash("sha256"), layout.file
+    for piece in read_pieces(rest):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
 def _read_file(part: FilePart) -> Iterator[memoryview]:
     with _opened(part) as descriptor:
         at, end = part.offset, part.offset + part.size

@@ -110,6 +110,11 @@ def content_request(placed: PlacedSection, algorithm: str = "sha256") -> Request
     return Request(((start, start + placed.section.content.size),), algorithm)
 
 
+def unsigned_request(layout: Layout) -> Request:
+    """The SHA-256 of all bytes before the certificate table."""
+    return Request(((0, layout.unsigned_size),))
+
+
 def authenticode_request(layout: Layout, algorithm: str = "sha256") -> Request:
     """The image's digest as firmware computes it for the file in its present form."""
     return Request(layout.authenticode_ranges, algorithm)
