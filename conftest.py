@@ -1,8 +1,13 @@
-"""What the tests of fuki and of its plugins share: nothing is written outside their own directories."""
+"""What holds for all tests, those of plugins too."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
+
+# A shell that starts a run in the background has it ignore SIGINT, and so would all that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
