@@ -18,6 +18,7 @@ VERBS = (
         "build",
         "check",
         "digests",
+        "edit",
         "firmware",
         "hand-over",
         "hwids",
@@ -78,16 +79,15 @@ class TestInit:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("verb", VERBS)
+    # ukify's help is in ukify's form, and tested with its calls.
+    @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "ukify"])
     def test_every_verb_has_help(self, tmp_path, verb):
         out = succeed(tmp_path, verb, "--help").out
         assert out.startswith(f"Usage: fuki {verb}")
 
     def test_all_verbs_are_listed(self, tmp_path):
         out = succeed(tmp_path, "--help").out
-        assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()] == sorted(
-            (*VERBS, "integrate", "ukify")
-        )
+        assert [line.split()[0] for line in out.partition("Commands:\n")[2].splitlines()] == list(VERBS)
 
     @pytest.mark.parametrize("arguments", [["plan", "--nope"], ["--nope"], ["inspect"], ["build", "a", "b"], []])
     def test_wrong_usage_ends_with_2_and_no_traceback(self, tmp_path, arguments):
