@@ -51,8 +51,9 @@ def plan(
     with guarding() as read:
         host = new_host(plugins)
         loaded = recipe if isinstance(recipe, LoadedRecipe) else load_recipe(recipe)
-        host.load(loaded.recipe.plugins)
-        with signing_context(loaded.directory) as signing:
+        with loaded.origins.named():
+            host.load(loaded.recipe.plugins)
+        with loaded.origins.named(), signing_context(loaded.directory) as signing:
             signing.withhold(loaded.recipe)
             resolved = resolve(loaded, host, signing, unsigned=unsigned, offline_policies=offline_policies)
             uki = layout.plan(resolved.uki)
@@ -85,7 +86,7 @@ def signing_key(table: Mapping[str, Any], plugins: Sequence[str] = (), where: st
         yield open_key(table, host, context, where)
 
 
-def build(
+def build(  # noqa: PLR0913 - each is an option of its own
     planned: "Plan",
     *,
     only: Sequence[str] = (),
@@ -94,13 +95,15 @@ def build(
     depfile: Path | None = None,
     refuse: bool = True,
     digests: DigestNeeds = ALL_DIGESTS,
+    edits: Path | None = None,
 ) -> "Result":
     """Write what was planned: all artifacts, or none.
 
     `only` limits the output formats, `output` is where the image goes. `depfile` is written with the artifacts, in
     Make's syntax: what they depend on. `digests` are those that the result is asked for, beside what the outputs
-    declare; by default everything in SHA-256. Raises `CheckError` on findings that are errors, unless `refuse` is off,
-    and `FukiError` for what goes wrong on the way.
+    declare; by default everything in SHA-256. `edits` is a file that was read and may be replaced all the same, because
+    the user asked for it to be changed in its place. Raises `CheckError` on findings that are errors, unless `refuse`
+    is off, and `FukiError` for what goes wrong on the way.
     """
     from fuki_build.emit.outputs import choose_outputs  # noqa: PLC0415 - planning starts without writing
     from fuki_build.emit.write import write_outputs  # noqa: PLC0415
@@ -108,4 +111,4 @@ def build(
     if refuse:
         refuse_errors(planned.findings)
     with guarding(planned.read):
-        return write_outputs(planned, choose_outputs(planned, only, output), progress, depfile, digests)
+        return write_outputs(planned, choose_outputs(planned, only, output), progress, depfile, digests, edits)

@@ -32,7 +32,7 @@ class InputView(View, frozen=True):
     sha256: str
 
 
-class ManifestDocument(Document, frozen=True):
+class ManifestDocument(Document, frozen=True, kw_only=True):
     """What the output format `manifest` writes: `firmware` has facts on its origin by fwid."""
 
     name: str

@@ -127,7 +127,7 @@ Version = Annotated[str, Meta(pattern=apt.VERSION)]
 Suite = Annotated[str, Meta(pattern=apt.SUITE)]
 
 
-class DebOptions(Options, frozen=True):
+class DebOptions(Options, frozen=True, kw_only=True):
     package: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9+.-]+$", description="name of the package")]
     path: Annotated[str, Meta(min_length=1, description="of the firmware inside the package")]
     version: Annotated[Version | None, Meta(description="of the package; by default apt's candidate")] = None

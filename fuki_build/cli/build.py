@@ -10,7 +10,7 @@ from fuki_build.builtin.outputs import MANIFEST_DIGESTS
 from fuki_build.cli.caller_options import caller_of, caller_options
 from fuki_build.cli.documents import BuildDocument, build_document
 from fuki_build.cli.options import json_option, output_type, recipe_argument
-from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.findings import show_findings, show_notes
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.render.sizes import human_size
@@ -47,6 +47,7 @@ def build(
     """
     loaded = load_recipe(recipe, caller_of(**given))
     with pipeline.plan(loaded, plugins, unsigned=unsigned) as planned:
+        show_notes(planned.resolved.notes)
         show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
             digests = MANIFEST_DIGESTS if as_json else NO_DIGESTS

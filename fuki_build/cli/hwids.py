@@ -23,7 +23,7 @@ image_argument = click.argument("file", type=click.Path(path_type=Path))
 profile_option = click.option("--profile", type=int, help="The table of this profile; by default the base's.")
 
 
-class TableDeviceView(View, frozen=True):
+class TableDeviceView(View, frozen=True, kw_only=True):
     """What a table of hardware ids selects for `chids`: firmware by `fwid`, or a devicetree by `compatible`."""
 
     type: str

@@ -25,6 +25,7 @@ VERBS = {
     "build": "Build RECIPE's outputs: all of them, or none.",
     "check": "Check FILE, a recipe or a finished image.",
     "digests": "Print, as JSON, every digest of IMAGE that is to be signed.",
+    "edit": "Make a new image of IMAGE, a UKI or addon of anyone's, in which some things are others.",
     "firmware": "Firmware images: OVMF, edk2, IGVM.",
     "hand-over": "Hand-overs: a guest that starts its own firmware.",
     "hwids": "Hardware id tables: .hwids sections of images, or such a section on its own.",
@@ -205,7 +206,7 @@ def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each ki
             tell("fuki: interrupted")
             return 128 + signal.SIGINT
         case FukiError():
-            _show(error, error.message, error.where, error.hint)
+            _show(error, error.message, error.place, error.hint)
             return error.exit_code
         case OSError():
             _show(error, error.strerror or repr(error), str(error.filename or ""), None)

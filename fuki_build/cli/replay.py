@@ -172,4 +172,11 @@ def _result(log: EventLog, bank: str, register: int, value: bytes) -> ExpectedVi
     phase = None
     if own != value and register == PHASES_PCR and log.kind is LogKind.TPM:
         phase = fits_phases(value, bank, own, PHASES)
-    return ExpectedView(register, bank, value.hex(), own.hex(), own == value or phase is not None, phase)
+    return ExpectedView(
+        register=register,
+        bank=bank,
+        expected=value.hex(),
+        value=own.hex(),
+        holds=own == value or phase is not None,
+        phase=phase,
+    )

@@ -17,7 +17,7 @@ from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Progress, read_pieces
-from fuki_build.image.blob import Blob
+from fuki_build.image.blob import Blob, FilePart
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.guard import note_read
 from fuki_build.image.output_file import OutputFile
@@ -31,12 +31,13 @@ def write_outputs(
     progress: Progress | None = None,
     depfile: Path | None = None,
     digests: DigestNeeds = NO_DIGESTS,
+    edits: Path | None = None,
 ) -> Result:
     """Assemble the images, let every output tell about them, and give all files their names at the end.
 
-    `digests` are computed beside those that the outputs declare.
+    `digests` are computed beside those that the outputs declare. `edits` is a file that was read, and may be replaced.
     """
-    with OutputFiles() as new:
+    with OutputFiles(edits) as new:
         files = _Files(new)
         dependencies = None if depfile is None else _open(new, depfile, "--depfile")
         signing = BuildSigning(plan, image_requests(plan, outputs))
@@ -111,13 +112,15 @@ def _machines(plan: Plan) -> tuple[Machine, ...]:
 
 
 def _inputs(
-    plan: Plan, writer: ImageWriter, images: Sequence[BuiltImage], kernels: Mapping[Path, str]
+    plan: Plan, writer: ImageWriter, images: Sequence[BuiltImage], kernels: Mapping[FilePart, str]
 ) -> Iterator[InputFile]:
     """Every input once per place that names it; what was too large to read while planning has its digest by now."""
-    read = {part.path: digest for image in images for part, digest in image.assembly.inputs if part.offset == 0}
+    read = {part: digest for image in images for part, digest in image.assembly.inputs}
     read.update(kernels)
     for item in plan.resolved.inputs.files:
-        digest = (item.sha256 or read[item.path]) if writer.knows_inputs else None
+        digest = None
+        if writer.knows_inputs:
+            digest = item.sha256 or (read[item.part] if item.part is not None else "")
         yield InputFile(item.name, item.where, digest)
 
 
@@ -137,7 +140,7 @@ def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: li
     def key(table: Mapping[str, Any], option: str) -> SigningKey:
         return open_key(table, plan.host, plan.signing, f"{output.where}.{option}")
 
-    context = OutputContext(output.path, directory, write, render, key)
+    context = OutputContext(path=output.path, directory=directory, write=write, render=render, key=key)
     with output.contribution.running():
         output.format.emit(output.options, build, context)
 

@@ -74,7 +74,7 @@ class Platform(ABC):
     ...     title = "Acme Cloud"
     ...     chid_types = (9,)
     ...     def machines(self, selector=None):
-    ...         return [Machine("acme", manufacturer="Acme", product="VM")]
+    ...         return [Machine(name="acme", manufacturer="Acme", product="VM")]
     >>> [machine.product for machine in Acme().machines()]
     ['VM']
     """
@@ -102,7 +102,7 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-class Finding(Struct, frozen=True):
+class Finding(Struct, frozen=True, kw_only=True):
     """What a rule found: `where` is a section or a place in the recipe."""
 
     rule: str
@@ -123,7 +123,7 @@ class Problem(Struct, frozen=True):
 Problems = Iterator[Problem]
 
 
-class Expectation(Struct, frozen=True):
+class Expectation(Struct, frozen=True, kw_only=True):
     """What a machine is to select: a firmware by its fwid, or none.
 
     `profile` is the number of the slice that says so (None: the base, and so every profile without a word of its own);
@@ -154,13 +154,19 @@ class CheckSubject(Struct, frozen=True, dict=True):
         return slices(self.layout.plain_sections)
 
 
-class Rule(Struct, frozen=True):
+class Rule(Struct, frozen=True, kw_only=True):
     """A check: `check` yields a `Problem` for each thing that is wrong.
 
     >>> def no_splash(subject):
     ...     if not subject.layout.find(".splash"):
     ...         yield Problem("there is no .splash")
-    >>> rule = Rule("no-splash", Severity.NOTE, "An image has a splash screen", "It is pretty.", no_splash)
+    >>> rule = Rule(
+    ...     id="no-splash",
+    ...     severity=Severity.NOTE,
+    ...     summary="An image has a splash screen",
+    ...     explanation="It is pretty.",
+    ...     check=no_splash,
+    ... )
     >>> rule.id
     'no-splash'
     """
@@ -172,7 +178,10 @@ class Rule(Struct, frozen=True):
     check: Callable[[CheckSubject], Iterable[Problem]]
 
     def findings(self, subject: CheckSubject) -> list[Finding]:
-        return [Finding(self.id, self.severity, p.message, p.where, p.hint) for p in self.check(subject)]
+        return [
+            Finding(rule=self.id, severity=self.severity, message=p.message, where=p.where, hint=p.hint)
+            for p in self.check(subject)
+        ]
 
 
 class BuiltImage(Struct, frozen=True):
@@ -205,7 +214,7 @@ class InputFile(Struct, frozen=True):
         return self.digest
 
 
-class Build(Struct, frozen=True):
+class Build(Struct, frozen=True, kw_only=True):
     """Everything an output format may tell about: the images, what they were made from, and by what."""
 
     name: str
@@ -230,7 +239,7 @@ class Artifact(Struct, frozen=True):
     format: str
 
 
-class OutputContext(Struct, frozen=True):
+class OutputContext(Struct, frozen=True, kw_only=True):
     """Where an output goes: `path`, under the recipe's `directory` unless the command line says otherwise.
 
     `write(path, data)` makes a file, from bytes or a blob, that appears when the whole build has succeeded;

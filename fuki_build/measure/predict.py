@@ -31,7 +31,7 @@ REGISTERS = (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)
 """Registers that are always predicted."""
 
 
-class Case(Struct, frozen=True):
+class Case(Struct, frozen=True, kw_only=True):
     """One possible boot: a profile, and the firmware and devicetree that the machine selects.
 
     `machines` are those known to do so; empty if the cases are all those that the image allows.
@@ -125,7 +125,7 @@ def firmware_case(layout: Layout, profile: int | None, fwid: str) -> Case:
         selected = matching or selected
 
     measured = measured_with(plainly_measured(parts, layout.model), selected)
-    return Case(profile, fwid if selected else None, None, measured)
+    return Case(profile=profile, firmware=fwid if selected else None, devicetree=None, measured=measured)
 
 
 def _key(case: Case) -> tuple[int | None, tuple[int, ...]]:
@@ -142,11 +142,11 @@ def _grouped(selections: Sequence[tuple[str, Selection]]) -> Iterator[Case]:
     for members in groups.values():
         first = members[0][1]
         yield Case(
-            first.profile,
-            first.firmware.key if first.firmware else None,
-            first.devicetree.key if first.devicetree else None,
-            first.measured,
-            tuple(dict.fromkeys(name for name, _ in members)),
+            profile=first.profile,
+            firmware=first.firmware.key if first.firmware else None,
+            devicetree=first.devicetree.key if first.devicetree else None,
+            measured=first.measured,
+            machines=tuple(dict.fromkeys(name for name, _ in members)),
         )
 
 
@@ -174,7 +174,9 @@ def _possible(layout: Layout, parts: Sequence[Slice], profile: int | None, limit
     for key, image in [(None, None), *firmware.values()]:
         for tree_key, tree in [(None, None), *trees.values()]:
             chosen = [section for section in (image, tree) if section is not None]
-            possible.append(Case(profile, key, tree_key, measured_with(plain, chosen)))
+            possible.append(
+                Case(profile=profile, firmware=key, devicetree=tree_key, measured=measured_with(plain, chosen))
+            )
 
     return possible
 

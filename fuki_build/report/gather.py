@@ -130,7 +130,11 @@ def _slices(layout: Layout, view: LayoutView) -> Iterator[SliceFacts]:
             end = max(section.offset + section.raw_size for section in own)
             profile = names.get(number) if number is not None else None
             yield SliceFacts(
-                number, profile.id if profile else None, profile.title if profile else None, begin, end - begin
+                profile=number,
+                id=profile.id if profile else None,
+                title=profile.title if profile else None,
+                offset=begin,
+                size=end - begin,
             )
 
 

@@ -28,7 +28,7 @@ from fuki_build.measure.rtmr import rtmrs
 from fuki_build.measure.section_digests import SectionDigests
 from tests.support.guests import CALM, boot, disk, probe
 
-Q35 = Machine("q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
+Q35 = Machine(name="q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
 EXTRA = "from=smbios"
 
 

@@ -76,7 +76,7 @@ def test_predicting_four_times_as_much_takes_four_times_the_work(small, large):
 
 
 def test_a_machine_is_matched_with_a_profile_without_a_look_at_the_others():
-    machine = Machine("x", manufacturer="Acme")
+    machine = Machine(name="x", manufacturer="Acme")
     work = []
     for profiles in (10, 400):
         layout = image(profiles, 1)

@@ -30,7 +30,7 @@ from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.tpm_policy import policy_pcr
 from tests.support.images import layout_of, write
 
-MACHINES = [Machine(name, manufacturer="Acme", product=name) for name in ("one", "two", "none")]
+MACHINES = [Machine(name=name, manufacturer="Acme", product=name) for name in ("one", "two", "none")]
 PLAIN = (".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".pcrpkey")
 ODD_PHASES = ("storage-target-mode", ":enter-initrd::final:")
 

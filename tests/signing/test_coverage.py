@@ -38,8 +38,10 @@ KEY, OTHER = "aa", "bb"
 
 def prediction(content: bytes, profile: int | None = None, firmware: str | None = None) -> Prediction:
     """A case in which something is measured into PCR 11."""
-    event = Event(11, "EV_IPL", "content", "base", Measurer.STUB, {"sha256": content * 32})
-    return Prediction(Case(profile, firmware, None, ()), ("sha256",), (event,))
+    event = Event(
+        pcr=11, type="EV_IPL", what="content", source="base", by=Measurer.STUB, digests={"sha256": content * 32}
+    )
+    return Prediction(Case(profile=profile, firmware=firmware, devicetree=None, measured=()), ("sha256",), (event,))
 
 
 PLAIN = prediction(b"\1")

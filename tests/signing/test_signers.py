@@ -19,7 +19,7 @@ BACKEND: Contribution[type[KeySigner] | type[FileSigner]] = Contribution(
 
 
 def request_at(where: str) -> SignRequest:
-    return SignRequest(BACKEND, None, where)
+    return SignRequest(backend=BACKEND, options=None, where=where)
 
 
 def test_a_copy_of_a_request_has_the_same_signer():
@@ -51,7 +51,7 @@ def public_key() -> bytes:
 class TestPolicies:
     @pytest.fixture
     def reservation(self, public_key: bytes) -> PolicyReservation:
-        request = PolicyRequest(request_at("fuki.pcr-policy[0]"), (("enter-initrd",),), ("sha256",))
+        request = PolicyRequest(signer=request_at("fuki.pcr-policy[0]"), phases=(("enter-initrd",),), banks=("sha256",))
         return PolicyReservation(None, 4096, (PolicyKey(request, public_key),))
 
     def test_a_key_that_is_not_open_leaves_no_unsigned_policy(self, reservation):

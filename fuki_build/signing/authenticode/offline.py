@@ -41,7 +41,7 @@ class ImageItem(SigningItem, frozen=True, tag="image"):
     certificates: str | None = None
 
 
-class PolicyItem(SigningItem, frozen=True, tag="pcr-policy"):
+class PolicyItem(SigningItem, frozen=True, kw_only=True, tag="pcr-policy"):
     """A PCR policy's signature: `policy` is its digest in hex, `key` the fingerprint of the key that is to sign."""
 
     profile: int | None = None

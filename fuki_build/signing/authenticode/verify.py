@@ -43,7 +43,7 @@ _UNDISPUTED = (*GOOD, SignatureVerdict.UNTRUSTED, SignatureVerdict.UNSIGNED)
 """Verdicts that only stand as long as there is one reading of the image's headers."""
 
 
-class ImageReport(Struct, frozen=True, rename="kebab"):
+class ImageReport(Struct, frozen=True, kw_only=True, rename="kebab"):
     """An image or the kernel inside it; `authenticode` is its SHA-256 digest in hex, `name` tells which it is."""
 
     name: str
@@ -114,7 +114,13 @@ def judge(
     """
     layout = examined.layout
     if examined.flaw is not None:
-        return ImageReport(layout.name, SignatureVerdict.UNREADABLE, examined.flaw.message, "", ())
+        return ImageReport(
+            name=layout.name,
+            verdict=SignatureVerdict.UNREADABLE,
+            reason=examined.flaw.message,
+            authenticode="",
+            signatures=(),
+        )
 
     reports = tuple(judge_signature(signature, digests, trust) for signature in examined.signatures)
     verdict, reason = _overall(examined, reports, digests, trust)
@@ -122,7 +128,14 @@ def judge(
     revoked = tuple(_revoked_components(layout, level))
     if revoked and verdict in GOOD:
         verdict, reason = SignatureVerdict.REVOKED, f"SBAT revokes {', '.join(revoked)}"
-    return ImageReport(layout.name, verdict, reason, digests["sha256"], reports, revoked)
+    return ImageReport(
+        name=layout.name,
+        verdict=verdict,
+        reason=reason,
+        authenticode=digests["sha256"],
+        signatures=reports,
+        revoked_components=revoked,
+    )
 
 
 def verify(layout: Layout, trust: Trust) -> ImageReport:

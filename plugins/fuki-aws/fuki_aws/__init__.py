@@ -54,7 +54,7 @@ class Ec2(Platform):
     @cached_property
     def _all(self) -> list[Machine]:
         products = [f"{family}.{size}" for family, sizes in self._types["sizes"].items() for size in sizes.split()]
-        return [Machine(f"{self.title} {product}", product=product, **self._strings) for product in products]
+        return [Machine(name=f"{self.title} {product}", product=product, **self._strings) for product in products]
 
     def _has_sev_snp(self, product: str) -> bool:
         family, _, size = product.partition(".")
@@ -71,7 +71,12 @@ class Ec2(Platform):
                 technologies = (SEV_SNP,) if self._has_sev_snp(machine.product) else ()
                 note = None if technologies else table["without"]
                 site = LaunchSite(
-                    machine.product, technologies, table["vmm"], table["processors"][family], _vcpus(size), note
+                    name=machine.product,
+                    technologies=technologies,
+                    vmm=table["vmm"],
+                    cpu_model=table["processors"][family],
+                    vcpus=_vcpus(size),
+                    note=note,
                 )
                 sites.append(site)
 
