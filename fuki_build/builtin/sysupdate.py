@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from fuki_build import Blob, programs
 from fuki_build.errors import FukiError, RecipeError, SigningError, raised_as
-from fuki_build.hooks import Build, Options, OutputContext, OutputFormat, hookimpl
+from fuki_build.hooks import NO_DIGESTS, Build, DigestNeeds, Options, OutputContext, OutputFormat, hookimpl
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~^-]*")
@@ -44,6 +44,9 @@ class SysupdateOutput(OutputFormat):
     suffix = ".sysupdate"
     Options = SysupdateOptions
     needs_image_file = True
+
+    def digests(self, options: SysupdateOptions) -> DigestNeeds:  # noqa: ARG002
+        return NO_DIGESTS
 
     def emit(self, options: SysupdateOptions, build: Build, context: OutputContext) -> None:
         _check(options, build)

@@ -9,6 +9,7 @@ from fuki_build.formats.uefi.firmware import FirmwareKind
 from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.blob import Blob
+from fuki_build.image.fact_cache import remembered
 from fuki_build.image.firmware import FirmwareImage, Slice
 from fuki_build.image.unwrapping import unwrap
 
@@ -116,7 +117,7 @@ def _has_platform_key(code: Blob) -> bool:
 def _ignores_keys(code: Blob) -> bool:
     with suppress(FormatError):
         data = code.read_small(variable_store.MAX_SIZE, "the firmware")
-        return secure_boot_support.enforces_secure_boot(data) is False
+        return remembered("enforces-secure-boot-1", data, secure_boot_support.enforces_secure_boot) is False
     return False
 
 

@@ -10,6 +10,7 @@ from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.errors import SigningError
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import DigestNeeds
 from fuki_build.image.inspect import inspect
 from fuki_build.signing.request import DigestAlgorithm
 
@@ -51,6 +52,6 @@ def digests(image: Path, digest: str, signing_time: bool) -> None:
         return
     algorithm = DigestAlgorithm(digest)
     with progress_bar(layout.file_size) as progress:
-        assembly = assemble(layout, progress=progress, algorithms=[algorithm])
+        assembly = assemble(layout, progress=progress, digests=DigestNeeds(to_sign=frozenset({algorithm})))
     item = offline.image_item(assembly, algorithm, time)
     print_document(offline.SigningDocument(image.name, (item,)))

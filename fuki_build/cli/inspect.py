@@ -11,6 +11,7 @@ from fuki_build.image.addresses import content_of, find_section, parse_address
 from fuki_build.image.assemble import assemble, read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.describe import LayoutView, describe
+from fuki_build.image.digest_plan import DESCRIBED_DIGESTS
 from fuki_build.image.inspect import inspect as inspect_image
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
@@ -37,7 +38,7 @@ def inspect(file: Path, digests: bool, extract: str | None, output: Path | None,
     view = describe(layout)
     if digests:
         with progress_bar(layout.file_size) as progress:
-            view = describe(layout, assemble(layout, progress=progress))
+            view = describe(layout, assemble(layout, progress=progress, digests=DESCRIBED_DIGESTS))
     if as_json:
         from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 

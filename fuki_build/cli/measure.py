@@ -24,7 +24,7 @@ from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import find_profiles
-from fuki_build.measure.boot_options import read_boot
+from fuki_build.measure.boot_options import boot_digests, read_boot
 from fuki_build.measure.pcr7 import PCR as PCR7
 from fuki_build.measure.predict import REGISTERS, cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
@@ -98,7 +98,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
     boot_cases = cases(layout, machines, find_profiles(layout, profile))
 
     how = read_boot(chosen, **boot)
-    contents = SectionDigests(layout, assemble(layout, algorithms=chosen, measured=True), chosen)
+    contents = SectionDigests(layout, assemble(layout, digests=boot_digests(chosen, how.policy)), chosen)
     how = with_authorities(how, contents)
 
     predictions = predict(contents, boot_cases, how)

@@ -10,6 +10,7 @@ from fuki_build.formats.uki import sbat
 from fuki_build.formats.uki.sbat import SbatRow
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import Progress, assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
@@ -90,8 +91,8 @@ def read_release(
         verification = Verification(layout, trust, level)
         policies = find_policies(layout, trust.db.certificates if trust.db else ())
         algorithms = tuple(dict.fromkeys((*banks, *policies.banks)))
-        assembly = assemble(layout, None, progress, algorithms, measured=True, also=verification.requests)
-        signature, _ = verification.judge(assembly.also)
+        assembly = assemble(layout, (), progress, measured_in(algorithms), also=verification.requests)
+        signature, _ = verification.judge(assembly.results)
 
         contents = SectionDigests(layout, assembly, algorithms)
         possible = cases(layout, None, layout.profiles or (None,))

@@ -13,6 +13,7 @@ from fuki_build.formats.uki import efifw, hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.firmware import slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.selection import select
@@ -60,7 +61,7 @@ def measure(layout: Layout, contents: SectionDigests) -> None:
 
 
 def contents_of(layout: Layout) -> SectionDigests:
-    return SectionDigests(layout, assemble(layout, algorithms=("sha256",), measured=True), ("sha256",))
+    return SectionDigests(layout, assemble(layout, digests=measured_in(("sha256",))), ("sha256",))
 
 
 @pytest.mark.parametrize(("small", "large"), [((40, 1), (160, 1)), ((2, 30), (2, 120))], ids=["profiles", "firmware"])

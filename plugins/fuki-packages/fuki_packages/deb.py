@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fuki_build import Blob
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import Build, OutputContext, OutputFormat
+from fuki_build.hooks import NO_DIGESTS, Build, DigestNeeds, OutputContext, OutputFormat
 from msgspec import Meta
 
 from fuki_packages.content import Content, PackageOptions, laid_out, line, run, settle
@@ -39,6 +39,9 @@ class DebOutput(OutputFormat):
     suffix = ".deb"
     Options = DebPackageOptions
     needs_image_file = True
+
+    def digests(self, options: DebPackageOptions) -> DigestNeeds:  # noqa: ARG002
+        return NO_DIGESTS
 
     def emit(self, options: DebPackageOptions, build: Build, context: OutputContext) -> None:
         with laid_out(options, build, _ARCHITECTURES) as content:

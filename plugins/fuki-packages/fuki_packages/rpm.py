@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fuki_build import Blob
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import Build, OutputContext, OutputFormat
+from fuki_build.hooks import NO_DIGESTS, Build, DigestNeeds, OutputContext, OutputFormat
 from msgspec import Meta
 
 from fuki_packages.content import Content, PackageOptions, laid_out, line, run
@@ -52,6 +52,9 @@ class RpmOutput(OutputFormat):
     suffix = ".rpm"
     Options = RpmPackageOptions
     needs_image_file = True
+
+    def digests(self, options: RpmPackageOptions) -> DigestNeeds:  # noqa: ARG002
+        return NO_DIGESTS
 
     def emit(self, options: RpmPackageOptions, build: Build, context: OutputContext) -> None:
         with laid_out(options, build, _ARCHITECTURES) as content:
