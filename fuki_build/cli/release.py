@@ -117,7 +117,13 @@ def release(  # noqa: PLR0917 - click passes them by name
         before,
         after,
         ReleaseOptions(
-            machines=machines, named=named, trusted=trust.db is not None, allowed=allowed, boot=how, banks=chosen
+            machines=machines,
+            named=named,
+            trusted=trust.db is not None,
+            allowed=allowed,
+            level=rows,
+            boot=how,
+            banks=chosen,
         ),
     )
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from fuki_build.formats.documents import Document, View
+from fuki_build.formats.uki.sbat import SbatRow
 from fuki_build.hardware.machine import Machine
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.registers import PHASES
@@ -32,7 +33,8 @@ class ReleaseView(View, frozen=True, kw_only=True):
 class RevocationView(View, frozen=True, kw_only=True):
     """What refuses the old image and not the new one.
 
-    `sbat_level` are the lines of a level for shim, empty where no generation rises; `dbx` are SHA-256 digests.
+    `sbat_level` are the lines of a level for shim, which keeps what the level before it revoked; empty where no
+    generation rises. `dbx` are SHA-256 digests.
     """
 
     sbat_level: tuple[str, ...]
@@ -52,13 +54,15 @@ class ReleaseDocument(Document, frozen=True, kw_only=True):
 class ReleaseOptions(Struct, frozen=True, kw_only=True):
     """How images are compared: `machines` beside those that the old image lists, alone in reference values if `named`.
 
-    `trusted` tells that signatures were held against what firmware trusts; `allowed` are reasons that do not count.
+    `trusted` tells that signatures were held against what firmware trusts; `allowed` are reasons that do not count;
+    `level` is the revocation level of today.
     """
 
     machines: Sequence[Machine]
     named: bool
     trusted: bool
     allowed: Collection[str]
+    level: Sequence[SbatRow]
     boot: Boot
     banks: tuple[str, ...]
     phases: Sequence[str] = PHASES
@@ -84,7 +88,7 @@ def compare(old: ReleasedImage, new: ReleasedImage, options: ReleaseOptions) -> 
             )
             for image in (old, new)
         ),
-        after=_revocation(old, new),
+        after=_revocation(old, new, options.level),
     )
 
 
@@ -98,12 +102,18 @@ def _view(image: ReleasedImage) -> ReleaseView:
     )
 
 
-def _revocation(old: ReleasedImage, new: ReleasedImage) -> RevocationView:
+def _revocation(old: ReleasedImage, new: ReleasedImage, level: Sequence[SbatRow]) -> RevocationView:
     before, after = generations(old.sbat), generations(new.sbat)
-    rows = [f"{name},{after[name]}" for name, number in before.items() if after.get(name, number) > number]
+    raised = {name: after[name] for name, number in before.items() if after.get(name, number) > number}
+
+    # A later level takes the place of the one before, and must not lose what that revoked.
+    needed: dict[str, int] = {}
+    for name, number in (*((row.component, row.generation) for row in level[1:]), *raised.items()):
+        needed[name] = max(number, needed.get(name, 0))
+
     digest = old.signature.authenticode
     return RevocationView(
-        sbat_level=(_level_header(), *rows) if rows else (),
+        sbat_level=(_level_header(), *(f"{name},{number}" for name, number in needed.items())) if raised else (),
         dbx=(digest,) if digest != new.signature.authenticode else (),
     )
 

@@ -210,6 +210,16 @@ def test_the_level_refuses_the_old_image_and_not_the_new_one(fleet, tmp_path, mo
     succeed(fleet, "verify", raised, *trusting)
 
 
+def test_a_level_keeps_what_the_one_before_revoked(fleet, tmp_path, monkeypatch):
+    (tmp_path / "keys").symlink_to(fleet / "keys")
+    raised = image(tmp_path / "raised", generation=2)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    (tmp_path / "before").write_text("sbat,1,2021030218\nshim,2\ngrub,3\nacme,1\n")
+    before = ("--sbat-level", tmp_path / "before")
+    succeed(fleet, "release", OLD, raised, "--level", tmp_path / "level", *before)
+    assert (tmp_path / "level").read_text() == "sbat,1,2023111400\nshim,2\ngrub,3\nacme,2\n"
+
+
 def test_the_update_of_dbx_refuses_the_old_image_and_not_the_new_one(fleet, tmp_path):
     update = tmp_path / "dbx.auth"
     succeed(fleet, "release", OLD, NEW, "--revoke", update, "--key", "keys/KEK.key", "--kek", "keys/KEK.pem")
