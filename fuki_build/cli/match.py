@@ -7,7 +7,7 @@ import click
 from msgspec.structs import replace
 
 from fuki_build import pipeline
-from fuki_build.checks.matching import holding
+from fuki_build.checks.matching import Expectations
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import chosen_machines, machine_options, profile_option
 from fuki_build.errors import MismatchError
