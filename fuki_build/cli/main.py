@@ -140,11 +140,11 @@ def run(arguments: Sequence[str]) -> int:
     except _Terminated as signalled:
         return 128 + signalled.number
     except BaseException as error:  # noqa: BLE001 - the last resort: nothing may spill a traceback over a user
-        return _explain(error)
+        return explain(error)
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending
+def explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending
     """Say in one message what ended the command; returns the exit code."""
     match error:
         case click.exceptions.Exit():

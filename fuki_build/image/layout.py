@@ -83,6 +83,17 @@ class Layout(Struct, frozen=True, dict=True, kw_only=True):
         return overlaid(self._by_profile[None], own)
 
     @cached_property
+    def _first(self) -> Mapping[tuple[int | None, str], Section]:
+        first: dict[tuple[int | None, str], Section] = {}
+        for section in self.plain_sections:
+            first.setdefault((section.profile, section.name), section)
+        return first
+
+    def effective_section(self, name: str, profile: int | None) -> Section | None:
+        """The first section of that name in a profile's view: of its own, or else of the base."""
+        return self._first.get((profile, name)) or self._first.get((None, name))
+
+    @cached_property
     def profiles(self) -> tuple[int, ...]:
         """The numbers after `@`; empty for an image without profiles."""
         return tuple(sorted({s.profile for s in self.plain_sections if s.profile is not None}))
