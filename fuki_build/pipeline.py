@@ -33,12 +33,17 @@ def new_host(plugins: Sequence[str] = ()) -> PluginHost:
 
 @contextmanager
 def plan(
-    recipe: Path | LoadedRecipe | None = None, plugins: Sequence[str] = (), *, unsigned: bool = False
+    recipe: Path | LoadedRecipe | None = None,
+    plugins: Sequence[str] = (),
+    *,
+    unsigned: bool = False,
+    offline_policies: bool = False,
 ) -> Iterator[Plan]:
     """Plan a recipe: everything but the writing. What it yields can be built while the `with` lasts.
 
     `recipe` is one that has been loaded, a file, or a directory that holds one; `plugins` are loaded beside those that
-    it names; `unsigned` leaves all signatures out. Raises `FukiError`; findings, even errors, are part of the plan.
+    it names; `unsigned` leaves all signatures out, `offline_policies` those of policies. Raises `FukiError`; findings,
+    even errors, are part of the plan.
     """
     with guarding() as read:
         host = new_host(plugins)
@@ -46,7 +51,7 @@ def plan(
         host.load(loaded.recipe.plugins)
         with signing_context(loaded.directory) as signing:
             signing.withhold(loaded.recipe)
-            resolved = resolve(loaded, host, signing, unsigned=unsigned)
+            resolved = resolve(loaded, host, signing, unsigned=unsigned, offline_policies=offline_policies)
             uki = layout.plan(resolved.uki)
             addons = tuple(layout.plan(addon) for addon in resolved.addons)
             findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
@@ -59,6 +64,7 @@ def plan(
                 findings=findings,
                 signing=signing,
                 unsigned=unsigned,
+                offline_policies=unsigned or offline_policies,
                 read=read,
             )
 

@@ -9,6 +9,7 @@ from email.parser import BytesParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import parts
 import pytest
 
 from tests.support.installed import CHECKOUT, distributions, install, wheel
@@ -73,6 +74,27 @@ def test_an_installed_wheel_works_outside_the_checkout(packed, workshop, tmp_pat
     use(programs, workshop, tmp_path / "elsewhere")
 
 
+def test_an_installed_wheel_has_kernel_install_s_plugin_where_that_looks_and_it_finds_its_library(packed, tmp_path):
+    programs = install(tmp_path / "venv", packed)
+    plugin = tmp_path / "venv/lib/kernel/install.d/60-fuki.install"
+    assert os.access(plugin, os.X_OK)
+    # kernel-install runs it without a virtual environment; here, its python3 is that of the one with the wheel.
+    environment = {
+        "PATH": f"{programs}:/usr/bin:/bin",
+        "KERNEL_INSTALL_LAYOUT": "uki",
+        "KERNEL_INSTALL_UKI_GENERATOR": "fuki",
+        "KERNEL_INSTALL_MACHINE_ID": "8f2d1f0e6d8a4ff7a1b2c3d4e5f60718",
+        "KERNEL_INSTALL_ENTRY_TOKEN": "acme",
+        "KERNEL_INSTALL_CONF_ROOT": str(tmp_path),
+        "KERNEL_INSTALL_BOOT_STUB": str(parts.get("stub-x64")),
+        "KERNEL_INSTALL_STAGING_AREA": str(tmp_path),
+    }
+    command = [plugin, "add", "6.12", tmp_path, parts.get("kernel-x64")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"6.12" in (tmp_path / "uki.efi").read_bytes()
+
+
 def test_an_editable_install_works_outside_the_checkout(workshop, tmp_path):
     programs = install(tmp_path / "venv", "--editable", CHECKOUT)
     where = run(programs / "python", "-c", "import fuki_build; print(fuki_build.__file__)", cwd=tmp_path)
@@ -87,8 +109,9 @@ class TestWheel:
 
     def test_every_module_is_in_it_and_nothing_else(self, names):
         modules = {path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "fuki_build").rglob("*.py")}
-        packaged = {name for name in names if ".dist-info/" not in name}
-        assert packaged == modules | {f"fuki_build/{name}" for name in TEMPLATES} | {"fuki_build/py.typed"}
+        packaged = {name for name in names if ".dist-info/" not in name and ".data/" not in name}
+        others = {"fuki_build/py.typed", "fuki_build/integrate/60-fuki.install"}
+        assert packaged == modules | {f"fuki_build/{name}" for name in TEMPLATES} | others
 
     def test_the_command_and_pipx_run_have_entry_points(self, metadata):
         lines = metadata["entry_points.txt"].decode().splitlines()

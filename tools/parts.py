@@ -41,6 +41,15 @@ class Part:
     libraries: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Tree:
+    """A root file system of packages and all that they depend on, whose scripts have not run."""
+
+    packages: tuple[str, ...]
+    suite: str = "sid"
+    architecture: str = "amd64"
+
+
 def _stub(name: str, suite: str = "sid", architecture: str = "amd64") -> Part:
     return Part("systemd-boot-efi", f"usr/lib/systemd/boot/efi/{name}", suite, architecture)
 
@@ -78,6 +87,8 @@ _FWUPD_LIBRARIES = (
 _PESIGN_LIBRARIES = ("libc6", "libefivar1t64", "libnspr4", "libnss3", "libpopt0", "libsqlite3-0", "zlib1g")
 _OPENSSL_LIBRARIES = ("libc6", "libssl3t64", "libzstd1", "zlib1g")
 """What programs that need a newer libc than the machine's are run with, through its own ld.so."""
+
+_DRACUT_LIBRARIES = ("dracut-install", "libc6", "libkmod2", "libsystemd0", "libcap2", "libgcc-s1")
 
 _PYTHON_LIBRARIES = (
     "libbz2-1.0",
@@ -120,6 +131,10 @@ ALL: Mapping[str, Part] = {
     "ukify": Part("systemd-ukify", "usr/bin/ukify"),
     "ukify-257": Part("systemd-ukify", "usr/bin/ukify", "trixie"),
     "hwids-aa64": Part("systemd-ukify", "usr/lib/systemd/boot/hwids/aa64"),
+    "60-ukify": Part("systemd-ukify", "usr/lib/kernel/install.d/60-ukify.install"),
+    "kernel-install": Part("systemd", "usr/bin/kernel-install"),
+    "kernel-install-plugins": Part("systemd", "usr/lib/kernel/install.d"),
+    "dracut": Part("dracut-core", "usr/bin/dracut", libraries=_DRACUT_LIBRARIES),
     "bootctl": Part("systemd-boot-tools", "usr/bin/bootctl"),
     "systemd-analyze": Part("systemd", "usr/bin/systemd-analyze"),
     "fwupdtool": Part("fwupd", "usr/bin/fwupdtool", "bookworm", libraries=_FWUPD_LIBRARIES),
@@ -136,6 +151,7 @@ ALL: Mapping[str, Part] = {
     "efivarfs-x64": Part(
         "linux-image-cloud-amd64", "usr/lib/modules/*/kernel/fs/efivarfs/efivarfs.ko.xz", "trixie", depends=True
     ),
+    "modules-x64": Part("linux-image-cloud-amd64", "usr/lib/modules/*/kernel", "trixie", depends=True),
     "kernel-aa64": Part("linux-image-cloud-arm64", "boot/vmlinuz-*", "trixie", "arm64", depends=True),
     "dtbs-aa64": Part("linux-image-cloud-arm64", "usr/lib/linux-image-*", "trixie", "arm64", depends=True),
     "ovmf-generic": Part("ovmf-generic", "usr/share/ovmf/OVMF.fd"),
@@ -156,16 +172,30 @@ ALL: Mapping[str, Part] = {
 }
 
 
+TREES: Mapping[str, Tree] = {
+    # What mkosi runs to make a disk image, and what images of tests open their root file systems with.
+    "mkosi-tools": Tree(
+        (
+            *("bash", "coreutils", "cpio", "cryptsetup-bin", "dash", "dosfstools", "e2fsprogs", "findutils", "gawk"),
+            *("grep", "kmod", "mtools", "python3", "python3-pefile", "sed", "systemd-repart", "systemd-tpm", "tar"),
+            *("util-linux", "zstd"),
+        )
+    ),
+}
+
+
 def get(name: str) -> Path:
-    """Where a part is; downloads and unpacks its package the first time."""
-    part = ALL[name]
-    place = PARTS / f"{part.package}-{part.suite}-{part.architecture}"
+    """Where a part or a tree is; downloads and unpacks its packages the first time."""
+    part = TREES.get(name) or ALL[name]
+    place = PARTS / f"{name if isinstance(part, Tree) else part.package}-{part.suite}-{part.architecture}"
     PARTS.mkdir(exist_ok=True)
     with (PARTS / ".lock").open("w") as lock:
         # Tests run side by side, and apt is not made for that.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
-            _unpack(part, place)
+            _unpack_tree(part, place) if isinstance(part, Tree) else _unpack(part, place)
+    if isinstance(part, Tree):
+        return place
     found = sorted(place.glob(part.path))
     if not found:
         raise FukiError(f"the package {part.package} of {part.suite} has no {part.path}")
@@ -180,6 +210,23 @@ def _unpack(part: Part, place: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     for name in (package, *part.libraries):
         apt.unpack(apt.download(name, suite=part.suite, architecture=part.architecture), partial)
+    partial.rename(place)
+
+
+def _unpack_tree(tree: Tree, place: Path) -> None:
+    partial = place.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    packages = partial / "packages"
+    for deb in apt.download_closure(tree.packages, packages, suite=tree.suite, architecture=tree.architecture):
+        apt.unpack(deb, partial)
+        deb.unlink()
+    packages.rmdir()
+
+    # What the packages' scripts would have made.
+    (partial / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (partial / "etc/group").write_text("root:x:0:\n")
+    (partial / "etc/resolv.conf").touch()
+    (partial / "usr/bin/awk").symlink_to("gawk")
     partial.rename(place)
 
 
@@ -253,7 +300,7 @@ def quickstart(directory: Path) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Get real stubs, kernels and firmware.")
-    parser.add_argument("names", nargs="*", choices=[[], *ALL], metavar="NAME", help=", ".join(ALL))
+    parser.add_argument("names", nargs="*", choices=[[], *ALL, *TREES], metavar="NAME", help=", ".join([*ALL, *TREES]))
     parser.add_argument("--quickstart", type=Path, metavar="DIR")
     chosen = parser.parse_args(arguments)
     try:

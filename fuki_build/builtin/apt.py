@@ -100,6 +100,23 @@ def dependency(package: str, *, suite: str | None = None, architecture: str | No
     return depends[1].partition(":")[0]
 
 
+def download_closure(
+    packages: Sequence[str], into: Path, *, suite: str | None = None, architecture: str | None = None
+) -> tuple[Path, ...]:
+    """Download packages with all that they depend on, as if none were installed; their .deb files, in no cache.
+
+    Raises `FukiError` when apt has no such package.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    with _alone():
+        root = _root(suite, architecture)
+        nothing_installed = ("--option", "Dir::State::status=/dev/null", "--no-install-recommends")
+        plan = _run(["apt-get", "--simulate", *nothing_installed, "install", *packages], root, hint=_why_missing(root))
+        names = re.findall(r"^Inst (\S+)", plan, re.MULTILINE)
+        _run(["apt-get", "--quiet", "download", *names], root, cwd=into)
+    return tuple(sorted(into.glob("*.deb")))
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     """Builds run side by side, and two runs of apt on one root do not."""

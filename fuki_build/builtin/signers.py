@@ -119,7 +119,7 @@ class CommandKey(SigningKey):
 
     def sign(self, digest: bytes, algorithm: str) -> bytes:
         program = self._options.command[0]
-        try:
+        with raised_as(SigningError, "command", of=programs.ProgramError):
             done = programs.run(
                 self._options.command,
                 environment={**self._context.environment, "FUKI_DIGEST_ALGORITHM": algorithm},
@@ -128,8 +128,6 @@ class CommandKey(SigningKey):
                 timeout=self._options.timeout,
                 largest_output=_MAX_SIGNATURE,
             )
-        except programs.ProgramError as error:
-            raise SigningError(error.message, where="command", hint=error.hint) from error
 
         if done.code:
             said = done.last_lines(3)

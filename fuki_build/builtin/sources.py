@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from fuki_build import note_read, programs
 from fuki_build.builtin import apt
-from fuki_build.errors import RecipeError, did_you_mean
+from fuki_build.errors import RecipeError, did_you_mean, raised_as
 from fuki_build.hooks import FirmwareFile, FirmwareSource, Options, SourceContext, hookimpl
 
 _MAX_IMAGE = 256 * 1024 * 1024
@@ -109,7 +109,7 @@ class CommandSource(FirmwareSource):
         # A command that is not told where to write prints the image.
         prints = not any("{output}" in word for word in options.command)
         with output.open("wb") as file:
-            try:
+            with raised_as(RecipeError, of=programs.ProgramError):
                 done = programs.run(
                     arguments,
                     environment=programs.environment("SOURCE_DATE_EPOCH"),
@@ -119,8 +119,6 @@ class CommandSource(FirmwareSource):
                     largest_output=_MAX_IMAGE,
                     largest_file=_MAX_FILE,
                 )
-            except programs.ProgramError as error:
-                raise RecipeError(error.message, hint=error.hint) from error
 
         if done.code:
             raise RecipeError(f"{options.command[0]} {done.how}", hint=done.last_lines() or None)

@@ -9,6 +9,7 @@ from fuki_build.image.image import ImageKind
 
 _SECTION_LIMITS = (25, 96)
 """Ascending; where they come from, the rule says."""
+_WINDOWS_SECTOR = 512
 _REBUILD = "build the image anew; a tool that placed sections at addresses of its own made this one"
 
 
@@ -50,6 +51,16 @@ def unaligned(subject: CheckSubject) -> Problems:
         if header.virtual_address % alignment:
             yield Problem(
                 f"its address {header.virtual_address:#x} is no multiple of SectionAlignment ({alignment:#x})",
+                where=header.name,
+                hint=_REBUILD,
+            )
+
+
+def offset_unaligned(subject: CheckSubject) -> Problems:
+    for header in subject.layout.headers.sections:
+        if header.raw_size and header.raw_offset % _WINDOWS_SECTOR:
+            yield Problem(
+                f"it begins at {header.raw_offset:#x} in the file, which is no multiple of {_WINDOWS_SECTOR}",
                 where=header.name,
                 hint=_REBUILD,
             )
@@ -152,6 +163,14 @@ RULES = (
         "The PE specification asks for it. Firmware that protects memory page by page, and shim in its NX mode, refuse "
         "other images; edk2's loader starts them.",
         unaligned,
+    ),
+    Rule(
+        "offset-unaligned",
+        Severity.WARNING,
+        "Every section's content begins at a multiple of 512 bytes in the file",
+        "EFI firmware takes PointerToRawData as it is, so the image starts. Loaders of Windows, and programs that read "
+        "as they do, round it down: they see other content.",
+        offset_unaligned,
     ),
     Rule(
         "virtual-size-zero",

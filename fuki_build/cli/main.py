@@ -5,7 +5,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -118,6 +118,12 @@ def main() -> None:
 
 def serve(arguments: Sequence[str]) -> NoReturn:
     """Run a command line, and end; whatever a user can cause ends in one clear error and its exit code."""
+    prepare()
+    sys.exit(run(arguments))
+
+
+def prepare() -> None:
+    """Make this process one of ours: its streams, its warnings, and how signals end it."""
     streams.prepare()
     if not (sys.warnoptions or os.environ.get("FUKI_DEBUG")):
         # What Python and libraries warn of is for their programmers: odd certificates, mostly.
@@ -125,14 +131,18 @@ def serve(arguments: Sequence[str]) -> NoReturn:
     # Turned into an exception, so that scratch files are cleaned up.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
-    sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
+    return ended(lambda: fuki.main(list(arguments), prog_name="fuki", standalone_mode=False))
+
+
+def ended(call: Callable[[], object]) -> int:
+    """Run something to its end, of whichever kind; says in one message what is wrong, and returns the exit code."""
     try:
         with guarding():
-            code = fuki.main(list(arguments), prog_name="fuki", standalone_mode=False)
+            code = call()
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()

@@ -18,7 +18,8 @@ from fuki_build.recipe.resolve import Resolved
 class Plan(Struct, frozen=True, kw_only=True):
     """The layouts of a recipe's images, and the findings about them. `signing` lives as long as the plan.
 
-    `read` are the files that planning read: none of them is written over.
+    `unsigned` leaves all signatures out, `offline_policies` those of policies. `read` are the files that planning read:
+    none of them is written over.
     """
 
     loaded: LoadedRecipe
@@ -29,6 +30,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     signing: SigningContext
     unsigned: bool = False
+    offline_policies: bool = False
     read: ReadFiles = field(default_factory=ReadFiles)
 
     @property

@@ -24,7 +24,7 @@ class BuildSigning:
         self._signers = Signers(self._open(requests))
         self.findings = self._doubts()
         # None where policies are to be signed elsewhere.
-        self._policy_signers = None if plan.unsigned else Signers(self._open_policies())
+        self._policy_signers = None if plan.offline_policies else Signers(self._open_policies())
         self._policies: dict[int, bytes] = {}
         self._kernels = self._sign_kernels()
 

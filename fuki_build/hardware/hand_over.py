@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fuki_build.errors import FormatError, FukiError
+from fuki_build.errors import FormatError, FukiError, located
 from fuki_build.formats.uki.hand_over_outcome import MAX_SIZE, NAME, VENDOR, VERSION, HandOverOutcome, decode
 
 EFI_VARIABLES = Path("/sys/firmware/efi/efivars")
@@ -31,7 +31,5 @@ def read_outcome(path: Path = EFI_VARIABLES) -> HandOverOutcome | None:
     if len(data) > MAX_SIZE:
         raise FormatError(f"more than {MAX_SIZE} bytes are no variable {NAME}", where=str(file))
     has_attributes = int.from_bytes(data[:2], "little") != VERSION
-    try:
+    with located(str(file)):
         return decode(data[_ATTRIBUTES:] if has_attributes else data)
-    except FormatError as error:
-        raise error.at(str(file)) from error

@@ -45,6 +45,13 @@ _ARRAYS: dict[str, type[msgspec.Struct]] = {
     "launch": LaunchTable,
 }
 _TABLES: dict[str, type[msgspec.Struct]] = {"hand-over": HandOverTable}
+_PARTIAL = (
+    "mkosi.local.conf",
+    "mkosi.conf.d/*/mkosi.conf",
+    *(f"mkosi.{kind}/{name}" for kind in ("local", "profiles", "images") for name in ("*.conf", "*/mkosi.conf")),
+    *("mkosi.local/mkosi.conf.d/*.conf", "mkosi.profiles/*/mkosi.conf.d/*.conf", "mkosi.images/*/mkosi.conf.d/*.conf"),
+)
+"""Files that hold for a directory, a profile or an image of a project alone, or for one person's builds."""
 _MAPPINGS = ("variables", "sections")
 
 
@@ -61,7 +68,15 @@ def has_section(text: str) -> bool:
 
 
 def find_sections(directory: Path) -> tuple[Path, ...]:
-    """The files of an mkosi project that have the section, in mkosi's order: mkosi.conf, then mkosi.conf.d/*.conf."""
+    """The files of an mkosi project that have the section, in mkosi's order: mkosi.conf, then mkosi.conf.d/*.conf.
+
+    Raises `RecipeError` where it is in files that mkosi reads for some images or builds only.
+    """
+    for path in sorted(path for pattern in _PARTIAL for path in directory.glob(pattern)):
+        if path.is_file() and has_section(read_text(path)):
+            hint = "put it into mkosi.conf or a file of mkosi.conf.d; what it says holds for every image of the project"
+            raise RecipeError(f"[{SECTION}] is not read here", where=str(path), hint=hint)
+
     paths = [directory / "mkosi.conf", *sorted((directory / "mkosi.conf.d").glob("*.conf"))]
     return tuple(path for path in paths if path.is_file() and has_section(read_text(path)))
 

@@ -70,13 +70,15 @@ def _given(table: PcrPolicyTable, context: SigningContext, where: str) -> bytes 
         return x509.read_public_key(context.read(table.public_key, "public key", f"{where}.public-key"))
 
 
-def reserve_policies(image: Image, keys: Sequence["PolicyKey"]) -> tuple[Image, tuple["PolicyReservation", ...]]:
-    """The image with a section for the policies of each profile. Raises `FukiError`."""
+def reserve_policies(
+    image: Image, keys: Sequence["PolicyKey"], *, with_messages: bool
+) -> tuple[Image, tuple["PolicyReservation", ...]]:
+    """The image with a section for the policies of each profile, and for what they sign. Raises `FukiError`."""
     if not keys:
         return image, ()
     from fuki_build.signing.pcr_policy.section import reserve  # noqa: PLC0415 - cryptography is slow to load
 
-    return reserve(image, keys)
+    return reserve(image, keys, with_messages=with_messages)
 
 
 def with_public_key(sections: Sequence[Section], keys: Sequence["PolicyKey"]) -> list[Section]:

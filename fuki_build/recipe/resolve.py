@@ -56,10 +56,18 @@ class Resolved(Struct, frozen=True, kw_only=True):
     launches: tuple[LaunchRequest, ...] = ()
 
 
-def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, unsigned: bool = False) -> Resolved:
+def resolve(
+    loaded: LoadedRecipe,
+    host: PluginHost,
+    signing: SigningContext,
+    *,
+    unsigned: bool = False,
+    offline_policies: bool = False,
+) -> Resolved:
     """Resolve a recipe whose plugins are loaded. Reads headers and small files; raises `RecipeError` with the place.
 
-    `unsigned` leaves out what signs, as if the recipe had none of it.
+    `unsigned` leaves out what signs, as if the recipe had none of it; with `offline_policies`, policies are signed
+    elsewhere and joined to the image.
     """
     inputs = Inputs(loaded, signing.workspace)
     signers = () if unsigned else resolve_signers(loaded.recipe.sign, host, "fuki.sign")
@@ -94,7 +102,7 @@ def resolve(loaded: LoadedRecipe, host: PluginHost, signing: SigningContext, *, 
         for request in resolve_launch(table, host, loaded.directory, f"fuki.launch[{index}]", inputs.dependencies)
     ]
 
-    uki, reservations = reserve_policies(uki, policies)
+    uki, reservations = reserve_policies(uki, policies, with_messages=offline_policies)
     return Resolved(
         uki=uki,
         addons=addons,

@@ -26,7 +26,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
     The same parser as ukify's, so that verbs, files and options mix in the same ways. Raises `click.UsageError`.
     """
-    namespace = _parser().parse_args(list(arguments), argparse.Namespace(settings={}))
+    namespace = new_parser().parse_args(list(arguments), argparse.Namespace(settings={}))
     # After "--", options are positional; upstream takes them for mistakes.
     unknown = next((word for word in namespace.positional if word.startswith("-")), None)
     if unknown is not None:
@@ -34,7 +34,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return namespace
 
 
-def _parser() -> _Parser:
+def new_parser() -> argparse.ArgumentParser:
+    """The parser of ukify's command line; mistakes raise `click.UsageError`."""
     from fuki_build.ukify.configuration import example  # noqa: PLC0415 - it imports the options, too
 
     parser = _Parser(

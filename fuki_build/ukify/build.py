@@ -55,7 +55,7 @@ def build(
             note(f"using the partial recipe {recipe}")
         loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller)
 
-        with pipeline.plan(loaded, plugins, unsigned=bool(call.switch("policy_digest"))) as planned:
+        with pipeline.plan(loaded, plugins, offline_policies=bool(call.switch("policy_digest"))) as planned:
             # Those that refuse come before the refusal; where none does, what ends the call is told alone.
             told = len(planned.findings) if recipe is not None else 0
             show(planned.findings[:told])

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -31,12 +31,16 @@ class PolicyGroup(Struct, frozen=True):
 
 
 class UkifyCall(Struct, frozen=True):
-    """The verb, its files, and the options as they were given; `notes` are for people."""
+    """The verb, its files, and the options as they were given; `notes` are for people.
+
+    `cmdline_of_last_resort` is for an image that has no command line from anywhere else.
+    """
 
     verb: str
     files: tuple[str, ...]
     options: argparse.Namespace
     notes: tuple[str, ...] = ()
+    cmdline_of_last_resort: str | None = None
 
     def one(self, attribute: str) -> str | None:
         """The value of an option that has one; None for an option that was not given."""
@@ -96,21 +100,30 @@ def host_architecture() -> str:
 def read_call(arguments: Sequence[str]) -> UkifyCall:
     """The call that a command line makes. Raises `click.UsageError` and `RecipeError`."""
     options = parse(arguments)
-    notes = []
+    return call_of(options, tuple(configure(options)))
 
+
+def configure(options: argparse.Namespace) -> Iterator[str]:
+    """Put the configuration, where there is one, below the options; yields notes for people. Raises `RecipeError`."""
     path = configuration.find(options.config)
     if path is not None:
-        notes.append(f"using the configuration {path}")
-        notes += configuration.apply(options, path)
+        yield f"using the configuration {path}"
+        yield from configuration.apply(options, path)
 
-    verb, files = _verb(options, notes)
+
+def call_of(
+    options: argparse.Namespace, notes: Sequence[str] = (), *, cmdline_of_last_resort: str | None = None
+) -> UkifyCall:
+    """The call that options make which are configured. Raises `RecipeError` for options that contradict each other."""
+    told = list(notes)
+    verb, files = _verb(options, told)
     _check_policies(options)
     _check_signing(options)
     _check_join(options)
 
     if verb == "build" and options.output is None:
         options.output = _default_output(options)
-    return UkifyCall(verb, files, options, tuple(notes))
+    return UkifyCall(verb, files, options, tuple(told), cmdline_of_last_resort)
 
 
 def _verb(options: argparse.Namespace, notes: list[str]) -> tuple[str, tuple[str, ...]]:

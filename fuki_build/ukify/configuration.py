@@ -13,6 +13,8 @@ from fuki_build.ukify.options import CONFIGURED, OPTIONS, Kind, Option
 
 DIRECTORIES = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
 NAME = "ukify.conf"
+_MAX_SETTINGS = 4096
+"""Of all sections together. Those of [DEFAULT] count in each: that is where few bytes become many settings."""
 _TRUE = frozenset(("1", "true", "yes", "y", "t", "on"))
 _FALSE = frozenset(("0", "false", "no", "n", "f", "off"))
 
@@ -32,6 +34,7 @@ def apply(options: argparse.Namespace, path: Path) -> Iterator[str]:
     """
     given = {option.attribute for option in OPTIONS if getattr(options, option.attribute) not in (None, option.default)}
     groups: list[int | str] = list(range(len(options.pcr_private_key or ())))
+    count = 0
 
     for title, section in _read(path, "--config" if options.config else NAME).items():
         name, colon, group = title.partition(":")
@@ -41,6 +44,9 @@ def apply(options: argparse.Namespace, path: Path) -> Iterator[str]:
             )
 
         for key, value in section.items():
+            count += 1
+            if count > _MAX_SETTINGS:
+                raise RecipeError(f"it has more than {_MAX_SETTINGS} settings", where=str(path))
             option = CONFIGURED.get((name + colon, key))
             if option is None:
                 yield f"{path}: unknown setting [{name}{colon}] {key}="

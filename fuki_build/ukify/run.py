@@ -1,13 +1,18 @@
 """Run one call of ukify: every verb, and how it ends."""
 
 import pprint
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fuki_build.errors import FukiError
+from fuki_build.errors import FukiError, raised_as
 from fuki_build.hooks.records import Finding, Severity
 from fuki_build.ukify.call import UkifyCall, read_call
 from fuki_build.ukify.partial import find_partial
+
+if TYPE_CHECKING:
+    from fuki_build.ukify.build import Built
 
 
 class CallError(FukiError):
@@ -27,22 +32,28 @@ def run(
     `note` and `show` tell people what happens. `drop_in` is the program that was called in place of ukify. Raises
     `click.UsageError` and `CallError`.
     """
-    try:
+    with as_call_errors():
         call = read_call(arguments)
         for text in call.notes:
             note(text)
-        return _run(call, plugins, note, show, drop_in)
-    except FukiError as error:
-        raise CallError(error.message, where=error.where, hint=error.hint) from error
+        return run_call(call, plugins, note, show, drop_in)
 
 
-def _run(
+@contextmanager
+def as_call_errors() -> Iterator[None]:
+    """Whatever goes wrong within, as a `CallError`."""
+    with raised_as(CallError):
+        yield
+
+
+def run_call(
     call: UkifyCall,
     plugins: tuple[str, ...],
     note: Callable[[str], None],
     show: Callable[[Sequence[Finding]], None],
     drop_in: Path | None,
 ) -> str:
+    """Run a call that was read; see `run`. Raises `FukiError`."""
     if call.switch("summary"):
         return pprint.pformat(call.summary) + "\n"
     if call.verb == "inspect":
@@ -61,7 +72,18 @@ def _run(
         for text in join_signatures(call, plugins):
             note(text)
         return ""
-    from fuki_build.ukify.build import build  # noqa: PLC0415
+    return build_call(call, plugins, note, show, drop_in).printed
+
+
+def build_call(
+    call: UkifyCall,
+    plugins: tuple[str, ...],
+    note: Callable[[str], None],
+    show: Callable[[Sequence[Finding]], None],
+    drop_in: Path | None = None,
+) -> "Built":
+    """Build the image of a call, with the partial recipe that is found for it; see `run`. Raises `FukiError`."""
+    from fuki_build.ukify.build import build  # noqa: PLC0415 - only what a verb needs is loaded
 
     recipe = find_partial(drop_in)
     built = build(
@@ -69,4 +91,4 @@ def _run(
     )
     for path in built.paths:
         note(f"wrote {path}")
-    return built.printed
+    return built

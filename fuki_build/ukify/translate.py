@@ -147,6 +147,9 @@ def _defaults(call: UkifyCall, notes: list[str]) -> dict[str, Any]:
     if linux:
         etc = Path("/etc/os-release")
         image["os-release"] = str(etc if etc.exists() else Path("/usr/lib/os-release"))
+    if call.cmdline_of_last_resort is not None:
+        image["cmdline"] = call.cmdline_of_last_resort
+
     hwids = boot / "hwids" / arch
     if call.one("hwids") is None and hwids.is_dir():
         notes.append(f"hardware ids are those of {hwids}")

@@ -1,6 +1,5 @@
 """One guest at a time, through `fuki boot`; what guests told is kept where a test fails."""
 
-import fcntl
 import itertools
 import json
 import os
@@ -15,6 +14,7 @@ from fuki_qemu.programs import ADDON
 
 from fuki_build.testing import invoke
 from fuki_build.testing.documents import complaints
+from tests.support import guests
 
 LOGS = parts.CHECKOUT / "build" / "boot-logs"
 """What the guests of failed tests told, by test."""
@@ -27,9 +27,7 @@ _TOO_LONG = 150
 
 @pytest.fixture(autouse=True)
 def only_guest() -> Iterator[None]:
-    """Guests that share two cores with other guests give up on timers that are served late."""
-    with (parts.PARTS / ".boot").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with guests.only_guest():
         yield
 
 

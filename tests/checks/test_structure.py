@@ -89,7 +89,7 @@ WRONG: dict[str, tuple[Change, ...]] = {
     "relocations-outside with a size that runs out": (directory(5, 0x28000, 0x10000000),),
     "not-an-application": (optional(SUBSYSTEM, 11, "<H"),),
     "writable-code": (section(".text", FLAGS, 0xE0000020),),
-    "headers-disputed": (section(".osrel", RAW_OFFSET, 0x410),),
+    "offset-unaligned": (section(".osrel", RAW_OFFSET, 0x410),),
     "headers-disputed for a 17th data directory": (seventeen_directories,),
     "headers-suspicious": (section(".osrel", RAW_OFFSET, 0x410),),
     "headers-suspicious for a 17th data directory": (seventeen_directories,),

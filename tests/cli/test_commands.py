@@ -23,11 +23,12 @@ VERBS = (
         "hwids",
         "init",
         "inspect",
+        "integrate",
         "keys",
         "launch",
         "machine",
     ),
-    *("match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "verify"),
+    *("match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify", "verify"),
 )
 
 

@@ -115,7 +115,8 @@ def _verbs() -> Iterator[str]:
     """All verbs; of one that only groups others, these."""
     for verb in VERBS:
         command = fuki.get_command(click.Context(fuki), verb)
-        yield from [f"{verb} {name}" for name in command.commands] if isinstance(command, click.Group) else [verb]
+        members = command.commands.items() if isinstance(command, click.Group) else ()
+        yield from [f"{verb} {name}" for name, member in members if not member.hidden] or [verb]
 
 
 @cache

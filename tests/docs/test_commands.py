@@ -19,6 +19,7 @@ from signing_programs import install_programs
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
 from tests.docs.reference import first_party
 from tests.support.images import layout_of, write
+from tests.support.installers import DracutRoot, KernelInstallRoot, install_wrappers
 
 Prepare = Callable[[str], Path]
 PROGRAMS = Path(sys.executable).parent
@@ -29,6 +30,8 @@ LINKS = {
     "distribution": {"shimx64.efi": "shim", "OVMF_VARS.fd": "ovmf-vars-ms"},
 }
 """Directories with the parts of the examples, and beside them these."""
+ROOTS = {"kernel-install": KernelInstallRoot, "dracut": DracutRoot}
+"""Directories that are the root of a machine, whose programs of these names run in them."""
 EXAMPLES = ("ci", "quickstart", "fleet", "make", "meson", "mkosi", "ninja", "template")
 
 
@@ -52,6 +55,8 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
             make_foreign_image(directory, lay_out)
         elif name == "logs":
             copy_logs(directory)
+        elif name in ROOTS:
+            ROOTS[name](directory).lay_out()
         elif name == "empty":
             directory.mkdir(parents=True)
         else:
@@ -63,8 +68,10 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
 
 @pytest.fixture(scope="session")
 def signing_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the signing programs that are not the machine's own, for PATH."""
-    return install_programs(tmp_path_factory.mktemp("programs"))
+    """A directory for PATH with the signing programs that are not the machine's own, and kernel-install and dracut."""
+    directory = install_programs(tmp_path_factory.mktemp("programs"))
+    install_wrappers(directory)
+    return directory
 
 
 def copy_checkout(directory: Path) -> None:

@@ -69,7 +69,14 @@ def test_a_field_that_is_read_differently_is_told_with_both_values(
 
 @pytest.mark.parametrize(
     ("offset", "field"),
-    [(0, "Name"), (8, "VirtualSize"), (12, "VirtualAddress"), (16, "SizeOfRawData"), (36, "Characteristics")],
+    [
+        (0, "Name"),
+        (8, "VirtualSize"),
+        (12, "VirtualAddress"),
+        (16, "SizeOfRawData"),
+        (20, "PointerToRawData"),
+        (36, "Characteristics"),
+    ],
 )
 def test_a_section_that_is_read_differently_is_told_with_its_name(part: Part, offset: int, field: str):
     data = part("stub-x64").read_bytes()

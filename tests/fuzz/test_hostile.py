@@ -13,6 +13,8 @@ from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.image.describe import describe
 from fuki_build.image.inspect import inspect
 from fuki_build.recipe.load import load_recipe
+from fuki_build.ukify.arguments import parse
+from fuki_build.ukify.configuration import apply
 
 SLOTS = 1600
 
@@ -48,6 +50,17 @@ def test_ids_are_shown_for_the_one_firmware_that_they_select(tmp_path: Path):
     view = describe(inspect(write_image(tmp_path / "image.efi", content, (".hwids", 0, len(ids)), *places)))
     assert [len(image.chids) for image in view.firmware] == [1000] + [0] * (len(places) - 1)
     assert len(msgspec.json.encode(view)) < 10 * len(content)
+
+
+def test_settings_that_every_section_repeats_are_refused(tmp_path: Path):
+    file = tmp_path / "ukify.conf"
+    file.write_text(
+        "[DEFAULT]\n" + "".join(f"a{i}=\n" for i in range(4000)) + "".join(f"[b{i}]\n" for i in range(4000))
+    )
+    told = []
+    with pytest.raises(RecipeError, match="more than 4096 settings"):
+        told.extend(apply(parse(["build"]), file))
+    assert len(told) <= 4096
 
 
 TOML = {

@@ -1,21 +1,16 @@
-"""`fuki integrate mkosi`, and unchanged builds of mkosi 27.1 after it, without a package manager.
-
-mkosi runs ukify in a sandbox that has a private root: what Python is to run there is mounted with ExtraSearchPaths=.
-"""
+"""`fuki integrate mkosi`, and unchanged builds of mkosi 27.1 after it, without a package manager."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import parts
-import pefile
 import pytest
 
-Mkosi = Callable[..., str]
+from tests.support import mkosi_projects
+from tests.support.mkosi_projects import Mkosi
 
 CONFIGURATION = """\
 [Distribution]
@@ -46,79 +41,23 @@ MORE = """\
 [Fuki]
 Profile=id=debug 'firmware=[{source = "directory", path = "firmware/ovmf-amdsev", platforms = ["qemu:q35"]}]'
 """
-DEBUG = """\
-[UKIProfile]
-Profile=
-    ID=debug
-    TITLE=Debug
-Cmdline=systemd.debug_shell=1
-SignExpectedPcr=yes
-"""
-KERNEL = "usr/lib/modules/6.12.0"
 
 
 @pytest.fixture
 def project(tmp_path: Path, tool) -> Path:
-    """An mkosi project whose image is a skeleton: a kernel, the stubs, a shell, a depmod that does nothing."""
-    directory = tmp_path / "project"
-    skeleton = directory / "mkosi.skeleton"
     files = {
-        f"{KERNEL}/vmlinuz": "kernel-x64",
-        "usr/bin/busybox": "busybox",
-        "usr/lib/systemd/boot/efi/linuxx64.efi.stub": "stub-x64",
-        "usr/lib/systemd/boot/efi/addonx64.efi.stub": "addon-stub-x64",
+        "mkosi.conf": CONFIGURATION,
+        "mkosi.conf.d/20-debug.conf": MORE,
+        "mkosi.uki-profiles/debug.conf": mkosi_projects.DEBUG_PROFILE,
     }
-    for name, part in files.items():
-        (skeleton / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(parts.get(part), skeleton / name)
-    (skeleton / "usr/bin/busybox").chmod(0o755)
-    (skeleton / "usr/bin/sh").symlink_to("busybox")
-    (skeleton / "usr/bin/depmod").write_text("#!/bin/sh\nexit 0\n")
-    (skeleton / "usr/bin/depmod").chmod(0o755)
-    for name in ("dep", "dep.bin", "builtin", "builtin.modinfo", "order", "alias", "symbols", "softdep", "devname"):
-        (skeleton / KERNEL / f"modules.{name}").touch()
-    for name in ("bin", "lib", "sbin"):
-        (skeleton / "usr" / name).mkdir(exist_ok=True)
-        (skeleton / name).symlink_to(f"usr/{name}")
-    (skeleton / "usr/lib/os-release").write_text("ID=acme\nVERSION_ID=7\n")
-    (skeleton / "etc").mkdir()
-    (skeleton / "etc/os-release").symlink_to("../usr/lib/os-release")
-    for name in ("ovmf-generic", "ovmf-amdsev"):
-        (directory / "firmware" / name).mkdir(parents=True)
-        shutil.copyfile(parts.get(name), directory / "firmware" / name / "OVMF.fd")
-    request = ("req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=db", "-keyout", "db.key")
-    tool("openssl", *request, "-out", "db.crt", cwd=directory)
-    (directory / "mkosi.conf").write_text(CONFIGURATION)
-    (directory / "mkosi.conf.d").mkdir()
-    (directory / "mkosi.conf.d/20-debug.conf").write_text(MORE)
-    (directory / "mkosi.uki-profiles").mkdir()
-    (directory / "mkosi.uki-profiles/debug.conf").write_text(DEBUG)
+    directory = mkosi_projects.lay_out(tmp_path / "project", files)
     tool(sys.executable, "-m", "fuki_build", "integrate", "mkosi", directory)
     return directory
 
 
 @pytest.fixture
-def mkosi(tmp_path: Path, project: Path, tool) -> Mkosi:
-    """Run mkosi in the project; its sandbox has this Python, with pefile, which mkosi splits images with."""
-    python = tmp_path / "python"
-    shutil.copytree(Path(pefile.__file__).parent / "ordlookup", python / "site/ordlookup")
-    shutil.copy(pefile.__file__, python / "site")
-    (python / "python3").write_text(
-        f'#!/bin/sh\nPYTHONPATH={python}/site exec {os.path.realpath(sys.executable)} "$@"\n'
-    )
-    (python / "python3").chmod(0o755)
-    for name in ("home", "workspace", "cache"):
-        (tmp_path / name).mkdir()
-
-    def run(*arguments: str) -> str:
-        call = (
-            *("-C", str(project), f"--workspace-directory={tmp_path / 'workspace'}", f"--extra-search-path={python}"),
-            *(f"--package-cache-directory={tmp_path / 'cache'}", f"--extra-search-path={sys.base_prefix}", *arguments),
-        )
-        environment = {"PYTHONPATH": str(parts.get("mkosi").parent), "HOME": str(tmp_path / "home")}
-        return tool(sys.executable, "-m", "mkosi", *call, "build", **environment)
-
-    return run
+def mkosi(tmp_path: Path, project: Path) -> Mkosi:
+    return Mkosi(tmp_path, project)
 
 
 def _verifies(image: Path, certificate: Path) -> bool:
@@ -126,7 +65,7 @@ def _verifies(image: Path, certificate: Path) -> bool:
 
 
 def test_what_fuki_says_reaches_the_image_of_an_unchanged_build(project, mkosi, inspect, pe):
-    mkosi()
+    mkosi.build()
     image = project / "acme_7.efi"
     read = pe(image)
     assert read.content(".linux")[:2] == b"MZ"
@@ -153,14 +92,14 @@ def test_what_fuki_says_reaches_the_image_of_an_unchanged_build(project, mkosi, 
     configuration = project / "mkosi.conf"
     configuration.write_text(configuration.read_text().replace("firmware/ovmf-generic", "firmware/missing"))
     with pytest.raises(AssertionError, match="firmware/missing"):
-        mkosi("--force")
+        mkosi.build("--force")
 
 
 def test_an_addon_of_mkosi_is_made(project, mkosi, inspect):
     configuration = project / "mkosi.conf"
     configuration.write_text(configuration.read_text().replace("Format=uki", "Format=addon"))
     shutil.rmtree(project / "mkosi.uki-profiles")
-    mkosi()
+    mkosi.build()
     (image,) = [path for path in project.glob("acme_7*.efi") if not path.is_symlink()]
     told = inspect(image)
     assert told["kind"] == "addon"

@@ -327,6 +327,25 @@ def test_signatures_made_elsewhere_are_joined_with_the_same_bytes(both, maker):
     assert both.same
 
 
+def test_an_image_whose_policies_are_signed_elsewhere_is_signed_like_others(both):
+    options = ("--policy-digest", "--pcr-public-key=pcr.pub", "--pcr-banks=sha256", "--sign-kernel")
+    both.build(*IMAGE, "--linux=vmlinuz", *SIGNING, *options)
+    for name in ("theirs", "ours"):
+        image, kernel = both.directory / f"{name}.efi", both.directory / f"{name}.linux"
+        assert _signatures(image, both.directory / "db.crt") == (1, True)
+        assert both.ours("inspect", image.name, f"--section=.linux:binary@{kernel.name}").code == 0
+        assert _signatures(kernel, both.directory / "db.crt") == (2, True)
+
+
+@pytest.mark.parametrize("program", ["theirs", "ours"])
+def test_there_is_room_for_signatures_of_many_policies_beside_what_they_sign(both, program):
+    options = ("--policy-digest", "--pcr-public-key=pcr.pub", "--pcr-banks=sha256", "--sign-initrd-pcrs")
+    ended = both.ours(*IMAGE, *FIRMWARE, *options, "--output=many.efi")
+    _sign(both.directory, ended.out)
+    call = ("build", "--pcrsig=@signed.json", "--join-pcrsig=many.efi", "--output=joined.efi")
+    assert getattr(both, program)(*call).code == 0
+
+
 def _sign(directory: Path, printed: str) -> None:
     """Sign the policies that a build printed, as a signing service would; into signed.json."""
     document = json.loads(printed)

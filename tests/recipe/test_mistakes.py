@@ -339,12 +339,6 @@ MISTAKES = {
     "an SBAT generation of 0": (more('sbat = ["a,0,A,a,1,u"]\n'), "fuki.image.sbat", "no generation from 1", ""),
     "an SBAT line that is not ASCII": (more('sbat = ["a,1,Ä,a,1,u"]\n'), "fuki.image.sbat", "not ASCII", ""),
     "a second line for SBAT itself": (more('sbat = ["sbat,1,A,a,1,u"]\n'), "fuki.image.sbat", "second one", ""),
-    "an SBAT component of two generations": (
-        more('sbat = ["a,1,A,a,1,u", "a,2,A,a,1,u"]\n'),
-        "fuki.image.sbat",
-        "different generations",
-        "",
-    ),
     # firmware
     "an empty firmware file": (
         more('[[fuki.firmware]]\nsource = "file"\nid = "x"\npath = "empty"\n'),

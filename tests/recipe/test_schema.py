@@ -37,7 +37,9 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
-def test_it_accepts_the_example(schema, path):
+def test_it_accepts_the_example(tmp_path, path):
+    plugins = tomllib.loads(path.read_text())["fuki"].get("plugins", [])
+    schema = json.loads(succeed(tmp_path, *(f"--plugin={name}" for name in plugins), "schema").out)
     assert complaints(schema, path.read_text()) == []
 
 

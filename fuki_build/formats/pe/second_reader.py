@@ -150,9 +150,8 @@ def _section_differences(header: SectionHeader, section: Any) -> Iterator[Differ
     yield from _compare("VirtualSize", header.virtual_size, section.Misc_VirtualSize, where)
     yield from _compare("VirtualAddress", header.virtual_address, section.VirtualAddress, where)
     yield from _compare("SizeOfRawData", header.raw_size, section.SizeOfRawData, where)
-    if header.raw_size:
-        # Loaders of Windows round the offset down to 512 bytes, EFI firmware takes it as it is.
-        yield from _compare("PointerToRawData", header.raw_offset, section.get_PointerToRawData_adj(), where)
+    # As it stands there, which is how EFI firmware takes it; pefile has the rounded one too, for loaders of Windows.
+    yield from _compare("PointerToRawData", header.raw_offset, section.PointerToRawData, where)
     yield from _compare("Characteristics", header.flags, section.Characteristics, where)
 
 

@@ -105,8 +105,13 @@ class PolicyReservation(Struct, frozen=True):
     keys: tuple[PolicyKey, ...]
 
 
-def reserve(image: Image, keys: Sequence[PolicyKey]) -> tuple[Image, tuple[PolicyReservation, ...]]:
-    """The image with a reservation for signed policies behind each profile. Raises `FukiError`."""
+def reserve(
+    image: Image, keys: Sequence[PolicyKey], *, with_messages: bool = False
+) -> tuple[Image, tuple[PolicyReservation, ...]]:
+    """The image with a reservation for signed policies behind each profile. Raises `FukiError`.
+
+    `with_messages` leaves room for what is signed, too: ukify keeps it beside signatures that are joined.
+    """
     layout = plan(image)
     reservations = []
     sections = list(image.sections)
@@ -118,7 +123,7 @@ def reserve(image: Image, keys: Sequence[PolicyKey]) -> tuple[Image, tuple[Polic
             raise RecipeError(f"{pcrsig.SECTION} is made from fuki.pcr-policy, and given, too", where="fuki.pcr-policy")
 
         possible = cases(layout, None, [profile])
-        size = len(pcrsig.encode(pcrsig.group(_placeholders(own, possible))))
+        size = len(pcrsig.encode(pcrsig.group(_placeholders(own, possible, with_messages=with_messages))))
         section = Section(pcrsig.SECTION, Blob.of_bytes(b" " * size), "recipe", profile)
 
         last = max(index for index, other in enumerate(sections) if profile is None or other.profile == profile)
@@ -127,7 +132,9 @@ def reserve(image: Image, keys: Sequence[PolicyKey]) -> tuple[Image, tuple[Polic
     return replace(image, sections=tuple(sections)), tuple(reservations)
 
 
-def _placeholders(keys: Sequence[PolicyKey], possible: Sequence[Case]) -> Iterator[tuple[str, PolicySignature]]:
+def _placeholders(
+    keys: Sequence[PolicyKey], possible: Sequence[Case], *, with_messages: bool
+) -> Iterator[tuple[str, PolicySignature]]:
     """Entries as large as those that will be made; different ones, so that none is left out."""
     number = 0
     for key in keys:
@@ -137,7 +144,8 @@ def _placeholders(keys: Sequence[PolicyKey], possible: Sequence[Case]) -> Iterat
                 for _phase in key.request.phases:
                     number += 1
                     policy = number.to_bytes(32).hex()
-                    yield bank, _entry(key, policy, signature)
+                    entry = _entry(key, policy, signature)
+                    yield bank, replace(entry, tbs=entry.message.hex()) if with_messages else entry
 
 
 def _entry(key: PolicyKey, policy: str, signature: str | None) -> PolicySignature:

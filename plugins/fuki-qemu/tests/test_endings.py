@@ -85,7 +85,7 @@ def test_programs_see_no_secret_of_the_environment(image, part, scratch, monkeyp
     monkeypatch.setenv("FUKI_TEST_SECRET", "secret")
     seen: list[bytes] = []
 
-    def look(_: object) -> None:
+    def look(_: Path, _since: int) -> None:
         seen.extend(Path(f"/proc/{number}/environ").read_bytes() for number in processes(scratch))
         raise RuntimeError("from a test")
 
@@ -104,7 +104,7 @@ def wait_for(condition) -> None:
 
 
 def test_an_exception_while_the_guest_runs_leaves_nothing(image, part, scratch, monkeypatch):
-    def fail(_: Path) -> Iterator[None]:
+    def fail(_: Path, _since: int) -> None:
         wait_for(lambda: len(processes(scratch)) == 2)
         raise RuntimeError("from a test")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fuki_build import programs
-from fuki_build.errors import SigningError
+from fuki_build.errors import SigningError, raised_as
 from fuki_build.hooks import SigningContext
 from fuki_build.programs import Completed, ProgramError
 
@@ -61,7 +61,7 @@ class Call:
         `timeout` is in seconds, `largest_file` in bytes, for each file that it writes.
         Raises `SigningError` with the program's last lines, unless it ends with 0.
         """
-        try:
+        with raised_as(SigningError, "program", of=ProgramError):
             completed = programs.run(
                 [program, *self.arguments],
                 environment={**context.environment, **self.environment},
@@ -72,8 +72,6 @@ class Call:
                 timeout=timeout,
                 largest_file=largest_file,
             )
-        except ProgramError as error:
-            raise SigningError(error.message, where="program", hint=error.hint) from error
 
         if completed.code:
             raise SigningError(self._failure(Path(program).name, completed), hint=self.hint)
