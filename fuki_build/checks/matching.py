@@ -12,6 +12,7 @@ from fuki_build.hooks.records import CheckSubject, Expectation, Problem, Problem
 from fuki_build.image.image import ImageKind
 from fuki_build.image.selection import Hit
 
+
 class Expectations(Struct, frozen=True, dict=True):
     """What is expected of machines, by the profiles in which it holds."""
 
@@ -64,7 +65,8 @@ def _failures(
         for alike in expected.alike(selecting_alike):
             # What one of them selects, all do, so that profiles cost nothing where they say nothing of firmware.
             hits = [(e, subject.selector.firmware(e.machine, alike[0])) for e in expected.holding(alike[0])]
-            failing |= dict.fromkeys(alike, [(e, hit) for e, hit in hits if fails(e, hit)])
+            failed = [(e, hit) for e, hit in hits if fails(e, hit)]
+            failing |= dict.fromkeys(alike, failed)
 
     for profile in _profiles(subject):
         for expectation, hit in failing[profile]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 import click
 
@@ -18,13 +18,12 @@ from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
 from fuki_build.programs.workers import WorkResult, cores, run_in_copies
 
+_START = 64 * 1024
 F = TypeVar("F", bound=Callable[..., Any])
 Work = Callable[[Path, DocumentPrinter], int | None]
 """What a verb does with one image; its exit code, where that is not 0."""
 
-images_argument = click.argument(
-    "images", metavar="IMAGE...", type=click.Path(path_type=Path), nargs=-1, required=True
-)
+images_argument = click.argument("images", metavar="IMAGE...", type=click.Path(path_type=Path), nargs=-1, required=True)
 
 
 class ErrorView(View, frozen=True):
@@ -63,11 +62,14 @@ def json_lines_option(document: Documents) -> Callable[[F], F]:
     return lambda function: option(prints(documents_of_each(document))(function))
 
 
-def each_image(images: Sequence[Path], work: Work, *, as_json: bool, machines: Iterable[Machine] = ()) -> int:
+def each_image(
+    images: Sequence[Path], work: Work, *, as_json: bool, machines: Iterable[Machine] = (), headings: bool = True
+) -> int:
     """Do a verb's work on one image here, or on each of several in processes; the worst exit code.
 
     Raises what `work` raises for one image. Of several, errors are told, and the others are finished. `machines` are
-    those that the work asks about: their hardware ids are computed once for all.
+    those that the work asks about: their hardware ids are computed once for all. Without `headings`, what the images
+    give on standard output is passed on as if it was of one.
     """
     if len(images) == 1:
         return work(images[0], PrettyPrinter()) or 0
@@ -77,7 +79,7 @@ def each_image(images: Sequence[Path], work: Work, *, as_json: bool, machines: I
     worst = 0
     results = run_in_copies([partial(_told, work, image, as_json=as_json) for image in images], cores())
     for image, result in zip(images, results, strict=True):
-        worst = max(worst, _show(image, result, as_json=as_json))
+        worst = max(worst, _show(image, result, as_json=as_json, headings=headings and not as_json))
     return worst
 
 
@@ -89,7 +91,7 @@ def _told(work: Work, image: Path, *, as_json: bool) -> int:
     error: ErrorView | None = None
     try:
         code = work(image, printer) or 0
-    except BaseException as raised:  # noqa: BLE001 - as at the end of the command line: the other images are not to suffer
+    except Exception as raised:  # noqa: BLE001 - as at the end of the command line: other images are not to suffer
         code = explain(raised)
         error = _view(raised)
     if isinstance(printer, LinePrinter):
@@ -97,7 +99,7 @@ def _told(work: Work, image: Path, *, as_json: bool) -> int:
     return code
 
 
-def _view(error: BaseException) -> ErrorView:
+def _view(error: Exception) -> ErrorView:
     if isinstance(error, FukiError):
         return ErrorView(error.message, error.where, error.hint)
     if isinstance(error, OSError):
@@ -105,26 +107,28 @@ def _view(error: BaseException) -> ErrorView:
     return ErrorView(repr(error), None, None)
 
 
-def _show(image: Path, result: WorkResult, *, as_json: bool) -> int:
+def _show(image: Path, result: WorkResult, *, as_json: bool, headings: bool) -> int:
     """Pass on what one image's process wrote, under the image's name; its exit code."""
-    for file, stream in ((result.out, sys.stdout), (result.err, sys.stderr)):
-        with file:
-            text = file.read(1)
-            if not text:
-                continue
-            if not as_json or stream is sys.stderr:
-                click.echo(plain(f"{image}:"), file=stream)
-            stream.flush()
-            stream.buffer.write(text)
-            shutil.copyfileobj(file, stream.buffer)
-            stream.flush()
+    with result.out, result.err:
+        if result.code is None:
+            message = "its process was ended"
+            tell(f"fuki: error: {image}: {message}")
+            if as_json:
+                LinePrinter(str(image)).finish(1, ErrorView(message, str(image), None))
+            return 1
 
-    if result.code >= 0:
+        _pass_on(result.out, sys.stdout, image if headings else None)
+        _pass_on(result.err, sys.stderr, image)
         return result.code
 
-    message = f"its process was ended by signal {-result.code}"
-    tell(f"fuki: error: {image}: {message}")
-    if as_json:
-        printer = LinePrinter(str(image))
-        printer.finish(1, ErrorView(message, str(image), None))
-    return 1
+
+def _pass_on(file: BinaryIO, stream: TextIO, heading: Path | None) -> None:
+    start = file.read(_START)
+    if not start:
+        return
+    if heading is not None:
+        click.echo(plain(f"{heading}:"), file=stream)
+    stream.flush()
+    stream.buffer.write(start)
+    shutil.copyfileobj(file, stream.buffer)
+    stream.flush()

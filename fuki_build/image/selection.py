@@ -45,7 +45,7 @@ class Selection(Struct, frozen=True):
 
 
 class Selector(Struct, frozen=True, dict=True):
-    """The stub's choices in one image on many machines: a table is searched once for each machine, not for each profile.
+    """The stub's choices in one image on many machines: a table is searched once for a machine, whatever profile boots.
 
     `parts` are the image's slices.
     """

@@ -1,7 +1,7 @@
 """Work of one command on several processor cores: copies of this process, each with output of its own.
 
-Processes and not threads: what reads and judges images is Python, of which one thread runs at a time, and a copy that is
-killed takes no other with it.
+Processes and not threads: what reads and judges images is Python, of which one thread runs at a time, and a copy that
+is killed takes no other with it.
 """
 
 import io
@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -20,14 +21,16 @@ from msgspec import Struct
 
 _AHEAD = 2
 """Pieces of work, for each core, that may be done or begun before their turn to be told comes."""
+_PATIENCE = 2.0
+"""Seconds in which a copy that is no longer wanted may clean up."""
 _ENDED = 70
-"""Exit code of a copy whose work did not even end in an error of its own."""
+"""Exit code of a copy whose work was ended."""
 
 
 class WorkResult(Struct, frozen=True):
-    """The end of a piece of work: its exit code, negative for the signal that ended it, and what it wrote."""
+    """The end of a piece of work: its exit code, or None if it was ended before it had one, and what it wrote."""
 
-    code: int
+    code: int | None
     out: BinaryIO
     err: BinaryIO
 
@@ -70,8 +73,7 @@ def run_in_copies(works: Iterable[Callable[[], int]], count: int) -> Iterator[Wo
             while waiting and waiting[0].descriptor not in running:
                 yield _result(waiting.popleft())
     finally:
-        for worker in running.values():
-            os.kill(worker.process, signal.SIGKILL)
+        _end(running)
         for worker in waiting:
             _result(worker)
         for end in lifeline:
@@ -82,20 +84,30 @@ def _start(work: Callable[[], int], lifeline: tuple[int, int]) -> _Worker:
     # The copy would write once more what is still in these.
     sys.stdout.flush()
     sys.stderr.flush()
-    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - they are read when the copy has ended
     process = os.fork()
     if not process:
         _work(work, lifeline, out, err)
     return _Worker(process, os.pidfd_open(process), out, err)
 
 
-def _wait(running: dict[int, _Worker]) -> None:
-    """Until one of those that run has ended; those that have are taken out."""
+def _wait(running: dict[int, _Worker], seconds: float | None = None) -> None:
+    """Until one of those that run has ended, or so long; those that have are taken out."""
     poll = select.poll()
     for descriptor in running:
         poll.register(descriptor, select.POLLIN)
-    for descriptor, _ in poll.poll():
+    for descriptor, _ in poll.poll(None if seconds is None else 1000 * seconds):
         del running[descriptor]
+
+
+def _end(running: dict[int, _Worker]) -> None:
+    """Have those that run clean up and end, or end them."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for worker in running.values():
+            os.kill(worker.process, number)
+        end = time.monotonic() + _PATIENCE
+        while running and time.monotonic() < end:
+            _wait(running, _PATIENCE)
 
 
 def _result(worker: _Worker) -> WorkResult:
@@ -104,16 +116,14 @@ def _result(worker: _Worker) -> WorkResult:
     os.close(worker.descriptor)
     worker.out.seek(0)
     worker.err.seek(0)
-    return WorkResult(os.waitstatus_to_exitcode(status), worker.out, worker.err)
+    code = os.waitstatus_to_exitcode(status)
+    return WorkResult(None if code < 0 or code == _ENDED else code, worker.out, worker.err)
 
 
 def _work(work: Callable[[], int], lifeline: tuple[int, int], out: BinaryIO, err: BinaryIO) -> NoReturn:
     """Run in the copy, and end it here, whatever happens: nothing of the original's may run twice."""
     code = _ENDED
     try:
-        # The original tells of signals; they end a copy at once.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
         os.close(lifeline[1])
         threading.Thread(target=_end_with, args=(lifeline[0],), daemon=True).start()
 
