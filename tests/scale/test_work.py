@@ -13,7 +13,9 @@ from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.chid import Dialect, chid, stub_chids
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.records import CheckSubject, Expectation
+from fuki_build.image import selection
 from fuki_build.image.assemble import assemble
+from fuki_build.image.firmware import Slice
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.predict import cases, predict
@@ -81,12 +83,10 @@ class TestRules:
         assert work[1] < 5 * work[0]
 
     def test_one_table_is_searched_once_for_each_machine_by_all_rules(self, monkeypatch: pytest.MonkeyPatch):
-        from fuki_build.image import selection  # noqa: PLC0415 - the module whose function is counted
-
         searches: list[str] = []
         find = selection.find
 
-        def counted(part, machine, kind):
+        def counted(part: Slice, machine: Machine, kind: DeviceType) -> selection.Hit | None:
             searches.append(machine.name)
             return find(part, machine, kind)
 
@@ -102,7 +102,7 @@ class TestIdsThatAreNeverTried:
     def hashed(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         calls: list[str] = []
 
-        def counted(machine, kind, dialect):
+        def counted(machine: Machine, kind: int, dialect: Dialect) -> UUID | None:
             calls.append(machine.name)
             return chid(machine, kind, dialect)
 
