@@ -53,6 +53,7 @@ lint: $(READY)
 	for tests in $(TESTS); do $(BIN)/mypy --config-file tests/mypy.ini $$tests || exit 1; done
 	$(BIN)/lint-imports
 	$(BIN)/python tools/lint_names.py
+	$(BIN)/python tools/lint_records.py
 
 bench: $(READY)
 	$(BIN)/python tools/bench.py --write docs/benchmarks.md

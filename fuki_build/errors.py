@@ -9,6 +9,7 @@ class FukiError(Exception):
     """Something that a user can cause and mend.
 
     `where` is a place in the recipe (`fuki.firmware[1].path`) or a file; `hint` says what to do.
+    `origin` is the file and line of that place, where a recipe is put together from several files.
     `exit_code` becomes the program's.
     """
 
@@ -19,6 +20,12 @@ class FukiError(Exception):
         self.message = message
         self.where = where
         self.hint = hint
+        self.origin: str | None = None
+
+    @property
+    def place(self) -> str | None:
+        """Where it is, for people: file and line, and the place in the recipe."""
+        return f"{self.origin}: {self.where}" if self.origin else self.where
 
     def at(self, where: str) -> Self:
         """Name the place, unless a deeper caller has already named one."""
@@ -27,7 +34,7 @@ class FukiError(Exception):
         return self
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.message}" if self.where else self.message
+        text = f"{self.place}: {self.message}" if self.where else self.message
         return f"{text}\nhint: {self.hint}" if self.hint else text
 
 
@@ -87,14 +94,16 @@ def raised_as(
 ) -> Iterator[None]:
     """Turn an error of one kind (`of`) that passes through into another kind, which ends with another exit code.
 
-    It keeps message and hint, and has the first as its cause. `where` stands for the place that it had; `about`, such
-    as a file, then comes before the message.
+    It keeps message, hint and origin, and has the first as its cause. `where` stands for the place that it had;
+    `about`, such as a file, then comes before the message.
     """
     try:
         yield
     except of as error:
         message = error.message if about is None else f"{about}: {error.message}"
-        raise kind(message, where=error.where if where is None else where, hint=error.hint) from error
+        other = kind(message, where=error.where if where is None else where, hint=error.hint)
+        other.origin = error.origin
+        raise other from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

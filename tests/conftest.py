@@ -9,6 +9,8 @@ from pathlib import Path
 import parts
 import pytest
 
+from tests.support.workshop import BASE, lay_out
+
 Fuki = Callable[..., subprocess.CompletedProcess[str]]
 
 RECIPE = """\
@@ -32,15 +34,20 @@ def part() -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Path:
-    """A directory with a recipe (`RECIPE`) and real parts: stub, vmlinuz, initrd.img, os-release."""
+def workshop(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A directory with a recipe (`RECIPE`) and real parts: stub, vmlinuz, initrd.img, os-release.
+
+    A mark `pytest.mark.workshop(real={…}, files={…}, recipe=…)` of a test or module adds what `lay_out` takes.
+    """
     directory = tmp_path / "workshop"
     directory.mkdir()
-    for name, source in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64")):
-        (directory / name).symlink_to(parts.get(source))
+    lay_out(directory, real=BASE, recipe=RECIPE)
     (directory / "initrd.img").write_bytes(parts.initrd({"init": b"#!/bin/sh\n"}))
     (directory / "os-release").write_text('ID=acme\nPRETTY_NAME="Acme 41"\n')
-    (directory / "fuki.toml").write_text(RECIPE)
+
+    # The nearest mark comes first, and has the last word.
+    for mark in reversed(list(request.node.iter_markers("workshop"))):
+        lay_out(directory, **mark.kwargs)
     return directory
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from fuki_build.testing import succeed
 from tests.conftest import RECIPE
+from tests.support.workshop import lay_out
 
 OUTPUT = "out/acme.efi"
 
@@ -44,17 +45,17 @@ finally:
 
 
 @pytest.fixture
-def shop(workshop):
-    (workshop / "fuki.toml").write_text(RECIPE + f'[[fuki.output]]\nformat = "uki"\npath = "{OUTPUT}"\n')
-    (workshop / "scratch").mkdir()
-    return workshop
+def scratched(workshop: Path) -> Path:
+    """The workshop with a folder for temporary files, and a recipe that names its output."""
+    recipe = RECIPE + f'[[fuki.output]]\nformat = "uki"\npath = "{OUTPUT}"\n'
+    return lay_out(workshop, files={"scratch/": ""}, recipe=recipe)
 
 
-def signalled(shop: Path, number: signal.Signals, moment: int) -> subprocess.CompletedProcess[str]:
+def signalled(scratched: Path, number: signal.Signals, moment: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", SIGNAL_AT, number.name, str(moment), "build"],
-        cwd=shop,
-        env={**os.environ, "TMPDIR": str(shop / "scratch")},
+        cwd=scratched,
+        env={**os.environ, "TMPDIR": str(scratched / "scratch")},
         capture_output=True,
         text=True,
         check=False,
@@ -62,9 +63,9 @@ def signalled(shop: Path, number: signal.Signals, moment: int) -> subprocess.Com
     )
 
 
-def operations(shop: Path) -> int:
+def operations(scratched: Path) -> int:
     """The number of file operations of an undisturbed build."""
-    done = signalled(shop, signal.SIGKILL, 0)
+    done = signalled(scratched, signal.SIGKILL, 0)
     assert done.returncode == 0, done.stderr
     return int(done.stderr.splitlines()[-1])
 
@@ -73,89 +74,89 @@ def spread(last: int, count: int) -> list[int]:
     return sorted({1 + (last - 1) * i // (count - 1) for i in range(count)})
 
 
-def written(shop: Path) -> list[str]:
-    return sorted(path.name for path in (shop / "out").iterdir()) if (shop / "out").exists() else []
+def written(scratched: Path) -> list[str]:
+    return sorted(path.name for path in (scratched / "out").iterdir()) if (scratched / "out").exists() else []
 
 
 class TestKilled:
-    def test_a_large_build_killed_at_any_moment_leaves_the_old_image_and_nothing_else(self, shop):
-        os.truncate(shop / "initrd.img", 200 * 1000**2)
-        last = operations(shop)
+    def test_a_large_build_killed_at_any_moment_leaves_the_old_image_and_nothing_else(self, scratched):
+        os.truncate(scratched / "initrd.img", 200 * 1000**2)
+        last = operations(scratched)
         assert last > 200
-        (shop / OUTPUT).write_text("old")
+        (scratched / OUTPUT).write_text("old")
         for moment in spread(last - 20, 8):
-            assert signalled(shop, signal.SIGKILL, moment).returncode == -signal.SIGKILL
-            assert written(shop) == ["acme.efi"]
-            assert (shop / OUTPUT).read_text() == "old"
+            assert signalled(scratched, signal.SIGKILL, moment).returncode == -signal.SIGKILL
+            assert written(scratched) == ["acme.efi"]
+            assert (scratched / OUTPUT).read_text() == "old"
 
-    def test_a_build_killed_at_any_moment_leaves_no_image_or_a_whole_one(self, shop):
-        last = operations(shop)
-        whole = (shop / OUTPUT).read_bytes()
+    def test_a_build_killed_at_any_moment_leaves_no_image_or_a_whole_one(self, scratched):
+        last = operations(scratched)
+        whole = (scratched / OUTPUT).read_bytes()
         seen = set()
         for moment in [*spread(last - 12, 6), *range(last - 11, last + 1)]:
-            shutil.rmtree(shop / "out")
-            assert signalled(shop, signal.SIGKILL, moment).returncode == -signal.SIGKILL
-            seen.add(len(written(shop)))
-            assert written(shop) in ([], ["acme.efi"])
-            if written(shop):
-                assert (shop / OUTPUT).read_bytes() == whole
+            shutil.rmtree(scratched / "out")
+            assert signalled(scratched, signal.SIGKILL, moment).returncode == -signal.SIGKILL
+            seen.add(len(written(scratched)))
+            assert written(scratched) in ([], ["acme.efi"])
+            if written(scratched):
+                assert (scratched / OUTPUT).read_bytes() == whole
             else:
-                (shop / "out").mkdir(exist_ok=True)
+                (scratched / "out").mkdir(exist_ok=True)
         assert seen == {0, 1}
 
-    def test_a_build_killed_while_it_replaces_leaves_the_old_image_or_the_new_one(self, shop):
-        operations(shop)
-        whole = (shop / OUTPUT).read_bytes()
-        (shop / OUTPUT).write_text("old")
-        last = operations(shop)
+    def test_a_build_killed_while_it_replaces_leaves_the_old_image_or_the_new_one(self, scratched):
+        operations(scratched)
+        whole = (scratched / OUTPUT).read_bytes()
+        (scratched / OUTPUT).write_text("old")
+        last = operations(scratched)
         seen = set()
         for moment in range(last - 16, last + 1):
-            shutil.rmtree(shop / "out")
-            (shop / "out").mkdir()
-            (shop / OUTPUT).write_bytes(b"old")
-            assert signalled(shop, signal.SIGKILL, moment).returncode == -signal.SIGKILL
-            content = (shop / OUTPUT).read_bytes()
+            shutil.rmtree(scratched / "out")
+            (scratched / "out").mkdir()
+            (scratched / OUTPUT).write_bytes(b"old")
+            assert signalled(scratched, signal.SIGKILL, moment).returncode == -signal.SIGKILL
+            content = (scratched / OUTPUT).read_bytes()
             seen.add(content)
             assert content in (b"old", whole)
             # Between its two last steps the new image has a name of its own for a moment, whole.
-            others = [name for name in written(shop) if name != "acme.efi"]
-            assert all((shop / "out" / name).read_bytes() == whole for name in others)
+            others = [name for name in written(scratched) if name != "acme.efi"]
+            assert all((scratched / "out" / name).read_bytes() == whole for name in others)
             assert len(others) <= 1
         assert seen == {b"old", whole}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
 class TestInterrupted:
-    def test_a_build_that_is_interrupted_cleans_up(self, shop, number, code):
-        last = operations(shop)
+    def test_a_build_that_is_interrupted_cleans_up(self, scratched, number, code):
+        last = operations(scratched)
         for moment in [*spread(last - 16, 6), *range(last - 15, last - 9)]:
-            shutil.rmtree(shop / "out", ignore_errors=True)
-            (shop / "out").mkdir()
-            (shop / OUTPUT).write_bytes(b"old")
-            done = signalled(shop, number, moment)
+            shutil.rmtree(scratched / "out", ignore_errors=True)
+            (scratched / "out").mkdir()
+            (scratched / OUTPUT).write_bytes(b"old")
+            done = signalled(scratched, number, moment)
             assert done.returncode == code, done.stderr
             assert "Traceback" not in done.stderr
-            assert written(shop) == ["acme.efi"]
-            assert (shop / OUTPUT).read_bytes() == b"old"
-            assert not list((shop / "scratch").iterdir())
+            assert written(scratched) == ["acme.efi"]
+            assert (scratched / OUTPUT).read_bytes() == b"old"
+            assert not list((scratched / "scratch").iterdir())
 
-    def test_a_program_that_makes_firmware_does_not_live_on(self, shop, number, code):
+    def test_a_program_that_makes_firmware_does_not_live_on(self, scratched, number, code):
         # More words than a pipe holds end only when fuki listens, and it is asleep when it waits for more of them.
         # Between the two stands the supervisor.
         listening = "head -c 200000 /dev/zero >&2; until grep -q State:.S /proc/$fuki/status; do :; done"
         fuki = "fuki=$(cut -d ' ' -f 4 /proc/$PPID/stat)"
         script = f"echo $$ > pid; {fuki}; {listening}; kill -{number.name[3:]} $fuki; exec sleep 20"
-        (shop / "fuki.toml").write_text(
+        (scratched / "fuki.toml").write_text(
             RECIPE + f'[[fuki.firmware]]\nsource = "command"\nid = "x"\ncommand = ["sh", "-c", "{script}"]\n'
         )
-        assert signalled(shop, number, 0).returncode == code
-        assert not list((shop / "scratch").iterdir())
+        assert signalled(scratched, number, 0).returncode == code
+        assert not list((scratched / "scratch").iterdir())
         with pytest.raises(ProcessLookupError):
-            os.kill(int((shop / "pid").read_text()), 0)
+            os.kill(int((scratched / "pid").read_text()), 0)
 
 
-def test_an_interrupted_build_says_so_in_one_line(shop):
-    done = signalled(shop, signal.SIGINT, operations(shop) // 2)
+def test_an_interrupted_build_says_so_in_one_line(scratched):
+    done = signalled(scratched, signal.SIGINT, operations(scratched) // 2)
     assert [line for line in done.stderr.splitlines() if line and not line.isdigit()] == ["fuki: interrupted"]
 
 
@@ -278,6 +279,6 @@ def test_a_directory_that_may_not_be_written_is_told(public, nobody):
     assert not list(public.glob("*.efi"))
 
 
-def test_a_build_after_a_killed_one_succeeds(shop):
-    signalled(shop, signal.SIGKILL, operations(shop) - 1)
-    succeed(shop, "build")
+def test_a_build_after_a_killed_one_succeeds(scratched):
+    signalled(scratched, signal.SIGKILL, operations(scratched) - 1)
+    succeed(scratched, "build")

@@ -33,7 +33,7 @@ AZURE = {9: "6d4071db-0b8f-520b-806c-81e804431336", 3: "f6d11450-9814-5ca6-afc5-
 """Collected with the SMBIOS strings of these platforms, and not computed by fuki."""
 
 MACHINE = Machine(
-    "Azure Gen2",
+    name="Azure Gen2",
     manufacturer="Microsoft Corporation",
     product="Virtual Machine",
     family="Virtual Machine",
@@ -129,17 +129,19 @@ def test_a_platform_without_machines_is_told():
 
 
 def test_two_machines_of_one_name_are_told():
-    other = Machine("Azure Gen2", manufacturer="Microsoft Corporation", product="Virtual Machine", sku="1")
+    other = Machine(name="Azure Gen2", manufacturer="Microsoft Corporation", product="Virtual Machine", sku="1")
     assert "- 2 machines have the name 'Azure Gen2'" in complaint(of(MACHINE, other))
 
 
 def test_spaces_around_a_string_are_told():
-    text = complaint(of(Machine("m", manufacturer="Microsoft Corporation ", product="Virtual Machine")), {"m": AZURE})
+    text = complaint(
+        of(Machine(name="m", manufacturer="Microsoft Corporation ", product="Virtual Machine")), {"m": AZURE}
+    )
     assert "- 'm' has spaces around its manufacturer: 'Microsoft Corporation '" in text
 
 
 def test_a_machine_without_manufacturer_is_told():
-    assert "- 'm' has no manufacturer" in complaint(of(Machine("m", product="Virtual Machine")), {"m": AZURE})
+    assert "- 'm' has no manufacturer" in complaint(of(Machine(name="m", product="Virtual Machine")), {"m": AZURE})
 
 
 def test_machines_that_the_stub_cannot_tell_apart_are_told():

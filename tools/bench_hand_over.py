@@ -52,7 +52,7 @@ def hand_over_table(directory: Path, counts: Sequence[int] = (1, 10, 100, 500)) 
     program = ctypes.CDLL(str(library))
     program.select_firmware.argtypes = (_Span, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p)
 
-    machine = Machine("m", manufacturer="Acme", product="Box", baseboard_manufacturer="Acme")
+    machine = Machine(name="m", manufacturer="Acme", product="Box", baseboard_manufacturer="Acme")
     table = bench.write_smbios({"manufacturer": b"Acme", "product": b"Box", "baseboard_manufacturer": b"Acme"})
     smbios = _Span(table, len(table))
     lines = [

@@ -8,10 +8,10 @@ from fuki_build.hooks import LaunchSite, Platform, hookimpl
 
 # What SMBIOS says in a guest without -smbios options (hw/i386/pc_q35.c and pc_piix.c in QEMU).
 _MACHINES = {
-    "q35": Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)"),
-    "i440fx": Machine("QEMU i440fx", manufacturer="QEMU", product="Standard PC (i440FX + PIIX, 1996)"),
+    "q35": Machine(name="QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)"),
+    "i440fx": Machine(name="QEMU i440fx", manufacturer="QEMU", product="Standard PC (i440FX + PIIX, 1996)"),
 }
-_LAUNCH = LaunchSite("q35", ("sev", "sev-es", "sev-snp", "tdx"), "qemu")
+_LAUNCH = LaunchSite(name="q35", technologies=("sev", "sev-es", "sev-snp", "tdx"), vmm="qemu")
 
 
 class Qemu(Platform):

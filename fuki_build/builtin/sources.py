@@ -108,17 +108,16 @@ class CommandSource(FirmwareSource):
     def _run(self, arguments: list[str], options: CommandSourceOptions, output: Path, context: SourceContext) -> None:
         # A command that is not told where to write prints the image.
         prints = not any("{output}" in word for word in options.command)
-        with output.open("wb") as file:
-            with raised_as(RecipeError, of=programs.ProgramError):
-                done = programs.run(
-                    arguments,
-                    environment=programs.environment("SOURCE_DATE_EPOCH"),
-                    directory=context.directory,
-                    stdout=file if prints else None,
-                    timeout=options.timeout,
-                    largest_output=_MAX_IMAGE,
-                    largest_file=_MAX_FILE,
-                )
+        with output.open("wb") as file, raised_as(RecipeError, of=programs.ProgramError):
+            done = programs.run(
+                arguments,
+                environment=programs.environment("SOURCE_DATE_EPOCH"),
+                directory=context.directory,
+                stdout=file if prints else None,
+                timeout=options.timeout,
+                largest_output=_MAX_IMAGE,
+                largest_file=_MAX_FILE,
+            )
 
         if done.code:
             raise RecipeError(f"{options.command[0]} {done.how}", hint=done.last_lines() or None)
@@ -128,7 +127,7 @@ Version = Annotated[str, Meta(pattern=apt.VERSION)]
 Suite = Annotated[str, Meta(pattern=apt.SUITE)]
 
 
-class DebOptions(Options, frozen=True):
+class DebOptions(Options, frozen=True, kw_only=True):
     package: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9+.-]+$", description="name of the package")]
     path: Annotated[str, Meta(min_length=1, description="of the firmware inside the package")]
     version: Annotated[Version | None, Meta(description="of the package; by default apt's candidate")] = None

@@ -44,18 +44,18 @@ def other_machine(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "addon-uname",
-        Severity.ERROR,
-        "An addon with a release has the image's",
-        "An addon's .uname ties it to one kernel: the stub of an image whose .uname differs passes over the addon, "
-        "with a message on the console.",
-        other_release,
+        id="addon-uname",
+        severity=Severity.ERROR,
+        summary="An addon with a release has the image's",
+        explanation="An addon's .uname ties it to one kernel: the stub of an image whose .uname differs passes over "
+        "the addon, with a message on the console.",
+        check=other_release,
     ),
     Rule(
-        "addon-machine",
-        Severity.ERROR,
-        "An addon is for the image's machine",
-        "Firmware does not load an EFI image of another architecture, so the stub passes over the addon.",
-        other_machine,
+        id="addon-machine",
+        severity=Severity.ERROR,
+        summary="An addon is for the image's machine",
+        explanation="Firmware does not load an EFI image of another architecture, so the stub passes over the addon.",
+        check=other_machine,
     ),
 )

@@ -95,27 +95,29 @@ def _release(section: Section) -> tuple[int, int]:
 
 RULES = (
     Rule(
-        "cmdline-empty",
-        Severity.ERROR,
-        "A command line that is there is not empty",
-        "Stubs before systemd 257 were seen to hang when .cmdline holds a NUL and nothing else (systemd/mkosi pull "
-        "request 2881). An image needs no .cmdline; 257.13 and 262.1 start with an empty one.",
-        empty,
+        id="cmdline-empty",
+        severity=Severity.ERROR,
+        summary="A command line that is there is not empty",
+        explanation="Stubs before systemd 257 were seen to hang when .cmdline holds a NUL and nothing else "
+        "(systemd/mkosi pull request 2881). An image needs no .cmdline; 257.13 and 262.1 start with an empty one.",
+        check=empty,
     ),
     Rule(
-        "cmdline-altered",
-        Severity.WARNING,
-        "The command line reaches the kernel as it is",
-        "The stub takes .cmdline up to the first NUL, and leaves out what is not UTF-8 and characters beyond U+FFFF.",
-        altered,
+        id="cmdline-altered",
+        severity=Severity.WARNING,
+        summary="The command line reaches the kernel as it is",
+        explanation="The stub takes .cmdline up to the first NUL, and leaves out what is not UTF-8 and characters "
+        "beyond U+FFFF.",
+        check=altered,
     ),
     Rule(
-        "cmdline-too-long",
-        Severity.ERROR,
-        "The kernel reads the whole command line",
-        "Linux cuts what is longer than its COMMAND_LINE_SIZE, and its last parameters are lost without an error: 2048 "
-        "bytes with the NUL at the end on x86 and arm64, 1024 on arm, 4096 on LoongArch, 1024 on RISC-V and 2048 from "
-        "Linux 7.1 on. An x86 kernel tells its own limit. What addons append counts too, and is not known here.",
-        too_long,
+        id="cmdline-too-long",
+        severity=Severity.ERROR,
+        summary="The kernel reads the whole command line",
+        explanation="Linux cuts what is longer than its COMMAND_LINE_SIZE, and its last parameters are lost without "
+        "an error: 2048 bytes with the NUL at the end on x86 and arm64, 1024 on arm, 4096 on LoongArch, 1024 on "
+        "RISC-V and 2048 from Linux 7.1 on. An x86 kernel tells its own limit. What addons append counts too, and is "
+        "not known here.",
+        check=too_long,
     ),
 )

@@ -71,49 +71,49 @@ def repeated(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "os-release-missing",
-        Severity.WARNING,
-        "The image carries an os-release file",
-        "Boot loaders show the image under the name in .osrel and sort it by its version; systemd-boot passes over "
-        "images without one.",
-        missing_os_release,
+        id="os-release-missing",
+        severity=Severity.WARNING,
+        summary="The image carries an os-release file",
+        explanation="Boot loaders show the image under the name in .osrel and sort it by its version; systemd-boot "
+        "passes over images without one.",
+        check=missing_os_release,
     ),
     Rule(
-        "uname-missing",
-        Severity.NOTE,
-        "The image tells its kernel's release",
-        "kernel-install, bootctl and others read the release from .uname.",
-        missing_release,
+        id="uname-missing",
+        severity=Severity.NOTE,
+        summary="The image tells its kernel's release",
+        explanation="kernel-install, bootctl and others read the release from .uname.",
+        check=missing_release,
     ),
     Rule(
-        "os-release-incomplete",
-        Severity.WARNING,
-        "The os-release text names the system",
-        "systemd-boot sorts images by ID, and shows those alone that have a PRETTY_NAME, IMAGE_ID, NAME or ID; "
-        "bootctl of systemd 252 crashes on a text without ID (systemd issue 25952).",
-        incomplete_os_release,
+        id="os-release-incomplete",
+        severity=Severity.WARNING,
+        summary="The os-release text names the system",
+        explanation="systemd-boot sorts images by ID, and shows those alone that have a PRETTY_NAME, IMAGE_ID, NAME "
+        "or ID; bootctl of systemd 252 crashes on a text without ID (systemd issue 25952).",
+        check=incomplete_os_release,
     ),
     Rule(
-        "microcode-format",
-        Severity.WARNING,
-        "Microcode is in an uncompressed archive",
-        "The kernel looks for microcode before it can decompress anything, and passes over what is no cpio archive "
-        "in the newc form.",
-        microcode_format,
+        id="microcode-format",
+        severity=Severity.WARNING,
+        summary="Microcode is in an uncompressed archive",
+        explanation="The kernel looks for microcode before it can decompress anything, and passes over what is no "
+        "cpio archive in the newc form.",
+        check=microcode_format,
     ),
     Rule(
-        "splash-format",
-        Severity.WARNING,
-        "The stub can show the splash picture",
-        "It shows Windows bitmaps of 1, 4, 8, 16, 24 or 32 bits a pixel that are not compressed, whose sizes add up "
-        "and which have at most 64 MiB of pixels, and passes over everything else (splash.c, 262.1).",
-        splash_format,
+        id="splash-format",
+        severity=Severity.WARNING,
+        summary="The stub can show the splash picture",
+        explanation="It shows Windows bitmaps of 1, 4, 8, 16, 24 or 32 bits a pixel that are not compressed, whose "
+        "sizes add up and which have at most 64 MiB of pixels, and passes over everything else (splash.c, 262.1).",
+        check=splash_format,
     ),
     Rule(
-        "section-repeated",
-        Severity.ERROR,
-        "Only .dtbauto and .efifw are there more than once",
-        "Of any other section the stub uses one, and which one depends on its version.",
-        repeated,
+        id="section-repeated",
+        severity=Severity.ERROR,
+        summary="Only .dtbauto and .efifw are there more than once",
+        explanation="Of any other section the stub uses one, and which one depends on its version.",
+        check=repeated,
     ),
 )

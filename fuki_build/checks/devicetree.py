@@ -57,26 +57,29 @@ def missing(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "devicetree-broken",
-        Severity.ERROR,
-        "Every devicetree is one",
-        "The stub hands .dtb to the kernel without a look at it, which then finds no hardware. A .dtbauto whose header "
-        "or sizes do not fit, or whose root has no compatible string, never matches (devicetree.c, 262.1).",
-        broken,
+        id="devicetree-broken",
+        severity=Severity.ERROR,
+        summary="Every devicetree is one",
+        explanation="The stub hands .dtb to the kernel without a look at it, which then finds no hardware. A .dtbauto "
+        "whose header or sizes do not fit, or whose root has no compatible string, never matches (devicetree.c, "
+        "262.1).",
+        check=broken,
     ),
     Rule(
-        "devicetree-duplicate",
-        Severity.WARNING,
-        "No two devicetrees are for one machine",
-        "The stub compares the first compatible string of the root, and takes the first .dtbauto that matches.",
-        duplicate,
+        id="devicetree-duplicate",
+        severity=Severity.WARNING,
+        summary="No two devicetrees are for one machine",
+        explanation="The stub compares the first compatible string of the root, and takes the first .dtbauto that "
+        "matches.",
+        check=duplicate,
     ),
     Rule(
-        "hwids-missing-devicetree",
-        Severity.NOTE,
-        "The table selects only devicetrees that are there",
-        "A machine that matches such a record gets no devicetree from the image, although others further down might "
-        "match it. systemd's own collection lists many machines, and images need not have devicetrees for all of them.",
-        missing,
+        id="hwids-missing-devicetree",
+        severity=Severity.NOTE,
+        summary="The table selects only devicetrees that are there",
+        explanation="A machine that matches such a record gets no devicetree from the image, although others further "
+        "down might match it. systemd's own collection lists many machines, and images need not have devicetrees for "
+        "all of them.",
+        check=missing,
     ),
 )

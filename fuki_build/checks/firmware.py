@@ -9,6 +9,7 @@ from fuki_build.formats.uefi.firmware import FirmwareKind
 from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.blob import Blob
+from fuki_build.image.fact_cache import remembered
 from fuki_build.image.firmware import FirmwareImage, Slice
 from fuki_build.image.unwrapping import unwrap
 
@@ -116,54 +117,57 @@ def _has_platform_key(code: Blob) -> bool:
 def _ignores_keys(code: Blob) -> bool:
     with suppress(FormatError):
         data = code.read_small(variable_store.MAX_SIZE, "the firmware")
-        return secure_boot_support.enforces_secure_boot(data) is False
+        return remembered("enforces-secure-boot-1", data, secure_boot_support.enforces_secure_boot) is False
     return False
 
 
 RULES = (
     Rule(
-        "firmware-header",
-        Severity.ERROR,
-        "Every .efifw section has a header that the stub accepts",
-        "The stub passes over a section whose magic, lengths or id do not fit, so its machines get no firmware. "
-        "ukify of systemd 262 (not 262.1) wrote a header of 13 bytes that its own stub rejects.",
-        broken_header,
+        id="firmware-header",
+        severity=Severity.ERROR,
+        summary="Every .efifw section has a header that the stub accepts",
+        explanation="The stub passes over a section whose magic, lengths or id do not fit, so its machines get no "
+        "firmware. ukify of systemd 262 (not 262.1) wrote a header of 13 bytes that its own stub rejects.",
+        check=broken_header,
     ),
     Rule(
-        "firmware-duplicate-id",
-        Severity.ERROR,
-        "No two firmware images share an id",
-        "Of several .efifw sections with the selected id the stub takes the first; the others are dead weight.",
-        duplicate_id,
+        id="firmware-duplicate-id",
+        severity=Severity.ERROR,
+        summary="No two firmware images share an id",
+        explanation="Of several .efifw sections with the selected id the stub takes the first; the others are dead "
+        "weight.",
+        check=duplicate_id,
     ),
     Rule(
-        "firmware-never-selected",
-        Severity.WARNING,
-        "Some hardware id selects every firmware image",
-        "The stub finds firmware only through .hwids. An image that no record names is carried but never used.",
-        never_selected,
+        id="firmware-never-selected",
+        severity=Severity.WARNING,
+        summary="Some hardware id selects every firmware image",
+        explanation="The stub finds firmware only through .hwids. An image that no record names is carried but never "
+        "used.",
+        check=never_selected,
     ),
     Rule(
-        "firmware-unknown",
-        Severity.ERROR,
-        "Every payload is firmware",
-        "A payload should be an OVMF or edk2 image, an IGVM file or a UEFI capsule. Anything else would stop the "
-        "guest at its reset into it.",
-        not_firmware,
+        id="firmware-unknown",
+        severity=Severity.ERROR,
+        summary="Every payload is firmware",
+        explanation="A payload should be an OVMF or edk2 image, an IGVM file or a UEFI capsule. Anything else would "
+        "stop the guest at its reset into it.",
+        check=not_firmware,
     ),
     Rule(
-        "firmware-rom-size",
-        Severity.WARNING,
-        "A raw ROM's size is a multiple of 64 KiB",
-        "Hypervisors map a ROM so that it ends at 4 GiB, in blocks of 64 KiB; QEMU refuses other sizes.",
-        odd_size,
+        id="firmware-rom-size",
+        severity=Severity.WARNING,
+        summary="A raw ROM's size is a multiple of 64 KiB",
+        explanation="Hypervisors map a ROM so that it ends at 4 GiB, in blocks of 64 KiB; QEMU refuses other sizes.",
+        check=odd_size,
     ),
     Rule(
-        "firmware-ignores-keys",
-        Severity.ERROR,
-        "Firmware with Secure Boot keys enforces Secure Boot",
-        "edk2 built without Secure Boot has a variable store too, and starts anything whatever keys are in it. Builds "
-        "that enforce Secure Boot hold the name of the variable SecureBootEnable in their drivers, others do not.",
-        ignored_keys,
+        id="firmware-ignores-keys",
+        severity=Severity.ERROR,
+        summary="Firmware with Secure Boot keys enforces Secure Boot",
+        explanation="edk2 built without Secure Boot has a variable store too, and starts anything whatever keys are "
+        "in it. Builds that enforce Secure Boot hold the name of the variable SecureBootEnable in their drivers, "
+        "others do not.",
+        check=ignored_keys,
     ),
 )

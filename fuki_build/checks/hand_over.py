@@ -98,33 +98,34 @@ def panel_ids(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "hand-over-program",
-        Severity.ERROR,
-        "The image starts in the hand-over program, and the program can start the stub",
-        "AddressOfEntryPoint lies in .fuki, whose table names the stub's own entry. shim wants an entry in exactly one "
-        "readable section, firmware that enforces NX one that is executable and not writable.",
-        not_startable,
+        id="hand-over-program",
+        severity=Severity.ERROR,
+        summary="The image starts in the hand-over program, and the program can start the stub",
+        explanation="AddressOfEntryPoint lies in .fuki, whose table names the stub's own entry. shim wants an entry "
+        "in exactly one readable section, firmware that enforces NX one that is executable and not writable.",
+        check=not_startable,
     ),
     Rule(
-        "hand-over-twice",
-        Severity.WARNING,
-        "Either fuki's program hands firmware over, or the stub",
-        "Where both do, the stub may reset the machine again into firmware that the program has given up on.",
-        handed_over_twice,
+        id="hand-over-twice",
+        severity=Severity.WARNING,
+        summary="Either fuki's program hands firmware over, or the stub",
+        explanation="Where both do, the stub may reset the machine again into firmware that the program has given up "
+        "on.",
+        check=handed_over_twice,
     ),
     Rule(
-        "hand-over-nothing",
-        Severity.WARNING,
-        "An image with a hand-over program has firmware",
-        "Without an .efifw section the program looks for firmware at every start and finds none.",
-        nothing_to_hand_over,
+        id="hand-over-nothing",
+        severity=Severity.WARNING,
+        summary="An image with a hand-over program has firmware",
+        explanation="Without an .efifw section the program looks for firmware at every start and finds none.",
+        check=nothing_to_hand_over,
     ),
     Rule(
-        "hand-over-panel-ids",
-        Severity.ERROR,
-        "The hand-over program can compute every hardware id that selects firmware",
-        "It selects as the stub does, but does not ask for the display panel: CHIDs of the types 15 to 17, and the id "
-        "of zeros that the stub compares with where there is no panel, would select differently.",
-        panel_ids,
+        id="hand-over-panel-ids",
+        severity=Severity.ERROR,
+        summary="The hand-over program can compute every hardware id that selects firmware",
+        explanation="It selects as the stub does, but does not ask for the display panel: CHIDs of the types 15 to "
+        "17, and the id of zeros that the stub compares with where there is no panel, would select differently.",
+        check=panel_ids,
     ),
 )

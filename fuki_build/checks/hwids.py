@@ -113,55 +113,59 @@ def profile_without_table(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "hwids-broken",
-        Severity.ERROR,
-        "The stub accepts the hardware id table",
-        "One record of an unknown type, or that points outside the section, makes the stub refuse the whole table.",
-        broken_table,
+        id="hwids-broken",
+        severity=Severity.ERROR,
+        summary="The stub accepts the hardware id table",
+        explanation="One record of an unknown type, or that points outside the section, makes the stub refuse the "
+        "whole table.",
+        check=broken_table,
     ),
     Rule(
-        "hwids-ambiguous",
-        Severity.ERROR,
-        "No hardware id selects two firmware images",
-        "The first record that matches wins, so a second one with the same id and another target never does.",
-        ambiguous_firmware,
+        id="hwids-ambiguous",
+        severity=Severity.ERROR,
+        summary="No hardware id selects two firmware images",
+        explanation="The first record that matches wins, so a second one with the same id and another target never "
+        "does.",
+        check=ambiguous_firmware,
     ),
     Rule(
-        "hwids-ambiguous-devicetree",
-        Severity.NOTE,
-        "No hardware id selects two devicetrees",
-        "systemd's own collection has laptops that differ only in ids of narrower types, which are tried first; "
-        "the ids that they share then never decide.",
-        ambiguous_devicetree,
+        id="hwids-ambiguous-devicetree",
+        severity=Severity.NOTE,
+        summary="No hardware id selects two devicetrees",
+        explanation="systemd's own collection has laptops that differ only in ids of narrower types, which are tried "
+        "first; the ids that they share then never decide.",
+        check=ambiguous_devicetree,
     ),
     Rule(
-        "hwids-missing-firmware",
-        Severity.ERROR,
-        "The table selects only firmware that is there",
-        "A machine that matches such a record gets no firmware, although others further down might match it.",
-        missing_firmware,
+        id="hwids-missing-firmware",
+        severity=Severity.ERROR,
+        summary="The table selects only firmware that is there",
+        explanation="A machine that matches such a record gets no firmware, although others further down might match "
+        "it.",
+        check=missing_firmware,
     ),
     Rule(
-        "hwids-empty",
-        Severity.WARNING,
-        "The table has records",
-        "An empty table is measured, and matches no machine.",
-        empty_table,
+        id="hwids-empty",
+        severity=Severity.WARNING,
+        summary="The table has records",
+        explanation="An empty table is measured, and matches no machine.",
+        check=empty_table,
     ),
     Rule(
-        "hwids-never-tried",
-        Severity.WARNING,
-        "Every hardware id is of a type that the stub tries",
-        "systemd-stub tries the CHID types 17, 16, 15, 3, 6, 8, 10, 4, 5, 7, 9 and 11. Those of types 0, 1, 2, 12, "
-        "13 and 14 of the loaded platforms' machines are recognised and reported; ids of other machines cannot be.",
-        never_tried,
+        id="hwids-never-tried",
+        severity=Severity.WARNING,
+        summary="Every hardware id is of a type that the stub tries",
+        explanation="systemd-stub tries the CHID types 17, 16, 15, 3, 6, 8, 10, 4, 5, 7, 9 and 11. Those of types 0, "
+        "1, 2, 12, 13 and 14 of the loaded platforms' machines are recognised and reported; ids of other machines "
+        "cannot be.",
+        check=never_tried,
     ),
     Rule(
-        "profile-without-hwids",
-        Severity.ERROR,
-        "A profile with firmware or devicetrees of its own brings a table of its own",
-        "Within a profile the stub matches .efifw and .dtbauto only through the .hwids of that same profile; the "
-        "base's table does not count for them.",
-        profile_without_table,
+        id="profile-without-hwids",
+        severity=Severity.ERROR,
+        summary="A profile with firmware or devicetrees of its own brings a table of its own",
+        explanation="Within a profile the stub matches .efifw and .dtbauto only through the .hwids of that same "
+        "profile; the base's table does not count for them.",
+        check=profile_without_table,
     ),
 )

@@ -92,7 +92,7 @@ _LOOKS: Mapping[str, Callable[[Unwrapped], Problems]] = MappingProxyType(
 
 
 def _rule(name: str, severity: Severity, summary: str, explanation: str) -> Rule:
-    return Rule(name, severity, summary, explanation, _every_file(_LOOKS[name]))
+    return Rule(id=name, severity=severity, summary=summary, explanation=explanation, check=_every_file(_LOOKS[name]))
 
 
 RULES = (
@@ -136,4 +136,6 @@ def findings_of(file: Blob) -> Iterator[Finding]:
         return
     for rule in RULES:
         for problem in _LOOKS[rule.id](parts):
-            yield Finding(rule.id, rule.severity, problem.message, problem.where, problem.hint)
+            yield Finding(
+                rule=rule.id, severity=rule.severity, message=problem.message, where=problem.where, hint=problem.hint
+            )

@@ -151,46 +151,47 @@ def unaligned(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "kernel-not-startable",
-        Severity.ERROR,
-        "The kernel is an EFI executable for the stub's machine",
-        "The stub loads .linux as an EFI image. A kernel of another format or architecture, or older than Linux 5.8 "
-        "on other machines than x86, fails only at boot. An x64 kernel with a .compat section starts from a stub for "
-        "ia32.",
-        not_startable,
+        id="kernel-not-startable",
+        severity=Severity.ERROR,
+        summary="The kernel is an EFI executable for the stub's machine",
+        explanation="The stub loads .linux as an EFI image. A kernel of another format or architecture, or older than "
+        "Linux 5.8 on other machines than x86, fails only at boot. An x64 kernel with a .compat section starts from a "
+        "stub for ia32.",
+        check=not_startable,
     ),
     Rule(
-        "kernel-missing",
-        Severity.ERROR,
-        "Every profile has a kernel",
-        "A profile sees its own sections over those of the base; one of the two must have .linux.",
-        missing,
+        id="kernel-missing",
+        severity=Severity.ERROR,
+        summary="Every profile has a kernel",
+        explanation="A profile sees its own sections over those of the base; one of the two must have .linux.",
+        check=missing,
     ),
     Rule(
-        "kernel-is-image",
-        Severity.ERROR,
-        "The kernel is no UKI, stub or boot loader",
-        "A whole image in .linux has sections and measurements of its own. The stub since systemd 258 refuses it, for"
-        " it has base relocations; with an older one, two stubs measure and choose, one after the other.",
-        another_image,
+        id="kernel-is-image",
+        severity=Severity.ERROR,
+        summary="The kernel is no UKI, stub or boot loader",
+        explanation="A whole image in .linux has sections and measurements of its own. The stub since systemd 258 "
+        "refuses it, for it has base relocations; with an older one, two stubs measure and choose, one after the "
+        "other.",
+        check=another_image,
     ),
     Rule(
-        "kernel-refused",
-        Severity.ERROR,
-        "The stub can load the kernel",
-        "The stub since systemd 258 loads the kernel itself, and refuses one with base relocations (some of Ubuntu's "
-        "for arm64: systemd pull request 41421) or with sections that do not fit. 258.0 to 258.2 and 259.0 refuse one"
-        " whose ImageBase is not 0, as that of Linux 5.15 for x86 (systemd issue 40342). With Secure Boot and shim, "
-        "the stub has the kernel loaded for it: those who always start so can silence this.",
-        refused,
+        id="kernel-refused",
+        severity=Severity.ERROR,
+        summary="The stub can load the kernel",
+        explanation="The stub since systemd 258 loads the kernel itself, and refuses one with base relocations (some "
+        "of Ubuntu's for arm64: systemd pull request 41421) or with sections that do not fit. 258.0 to 258.2 and "
+        "259.0 refuse one whose ImageBase is not 0, as that of Linux 5.15 for x86 (systemd issue 40342). With Secure "
+        "Boot and shim, the stub has the kernel loaded for it: those who always start so can silence this.",
+        check=refused,
     ),
     Rule(
-        "kernel-alignment",
-        Severity.WARNING,
-        "The stub loads the kernel at an address that it is built for",
-        "Kernels for arm64 want to begin at a multiple of 64 KiB. The stub of systemd 258 to 261 places them at any "
-        'page: they say "FIRMWARE BUG: kernel image not aligned on 64k boundary", and move themselves, which fails '
-        "where memory is short (systemd issue 42443).",
-        unaligned,
+        id="kernel-alignment",
+        severity=Severity.WARNING,
+        summary="The stub loads the kernel at an address that it is built for",
+        explanation="Kernels for arm64 want to begin at a multiple of 64 KiB. The stub of systemd 258 to 261 places "
+        'them at any page: they say "FIRMWARE BUG: kernel image not aligned on 64k boundary", and move themselves, '
+        "which fails where memory is short (systemd issue 42443).",
+        check=unaligned,
     ),
 )

@@ -153,33 +153,35 @@ def collision(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "match-wrong-firmware",
-        Severity.ERROR,
-        "Every declared machine selects the firmware that is meant for it",
-        "The stub tries a machine's hardware ids in a fixed order of types and takes the first record that matches. "
-        "This rule simulates that search for every machine of the recipe's platforms, machine files and matches.",
-        wrong_firmware,
+        id="match-wrong-firmware",
+        severity=Severity.ERROR,
+        summary="Every declared machine selects the firmware that is meant for it",
+        explanation="The stub tries a machine's hardware ids in a fixed order of types and takes the first record "
+        "that matches. This rule simulates that search for every machine of the recipe's platforms, machine files and "
+        "matches.",
+        check=wrong_firmware,
     ),
     Rule(
-        "match-no-firmware",
-        Severity.ERROR,
-        "Every declared machine selects some firmware",
-        "A machine that matches no record starts with the firmware that the cloud gave it.",
-        no_firmware,
+        id="match-no-firmware",
+        severity=Severity.ERROR,
+        summary="Every declared machine selects some firmware",
+        explanation="A machine that matches no record starts with the firmware that the cloud gave it.",
+        check=no_firmware,
     ),
     Rule(
-        "match-collision",
-        Severity.WARNING,
-        "No firmware is selected by machines of platforms that it is not meant for",
-        "Some platforms cannot be told apart by hardware ids: Azure and Hyper-V; Oracle Cloud, IBM Cloud and QEMU. "
-        "Only machines of loaded platforms are looked at.",
-        collision,
+        id="match-collision",
+        severity=Severity.WARNING,
+        summary="No firmware is selected by machines of platforms that it is not meant for",
+        explanation="Some platforms cannot be told apart by hardware ids: Azure and Hyper-V; Oracle Cloud, IBM Cloud "
+        "and QEMU. Only machines of loaded platforms are looked at.",
+        check=collision,
     ),
     Rule(
-        "match-expectation",
-        Severity.ERROR,
-        "Every [[fuki.expect]] of the recipe holds",
-        "An expectation names a machine and the firmware that it is to select: a regression test for a fleet.",
-        expectations,
+        id="match-expectation",
+        severity=Severity.ERROR,
+        summary="Every [[fuki.expect]] of the recipe holds",
+        explanation="An expectation names a machine and the firmware that it is to select: a regression test for a "
+        "fleet.",
+        check=expectations,
     ),
 )

@@ -57,22 +57,23 @@ def _limited(problems: Iterable[Problem], count: int, where: str) -> Problems:
 
 RULES = (
     Rule(
-        "headers-disputed",
-        Severity.ERROR,
-        "Two readers of PE headers read the same",
-        "Where programs read an image's headers differently, one may verify what another does not load. fuki holds its "
-        "own reading of a finished image, and of the kernels in it, against pefile's: sections, entry point, image "
-        "base, sizes, data directories, machine and subsystem. pefile reads as Windows loads: it rounds the offsets of "
-        "sections down to 512 bytes, and ends at 16 data directories and at a section header of zeros. EFI firmware "
-        "does neither.",
-        disputed,
+        id="headers-disputed",
+        severity=Severity.ERROR,
+        summary="Two readers of PE headers read the same",
+        explanation="Where programs read an image's headers differently, one may verify what another does not load. "
+        "fuki holds its own reading of a finished image, and of the kernels in it, against pefile's: sections, entry "
+        "point, image base, sizes, data directories, machine and subsystem. pefile reads as Windows loads: it rounds "
+        "the offsets of sections down to 512 bytes, and ends at 16 data directories and at a section header of zeros. "
+        "EFI firmware does neither.",
+        check=disputed,
     ),
     Rule(
-        "headers-suspicious",
-        Severity.NOTE,
-        "A second reader of PE headers finds them ordinary",
-        "pefile warns of structures that linkers do not make and malware has been seen with. What it says of large "
-        "images and of Windows 8 is left out, which means nothing here, and what entry-point and writable-code tell.",
-        suspicious,
+        id="headers-suspicious",
+        severity=Severity.NOTE,
+        summary="A second reader of PE headers finds them ordinary",
+        explanation="pefile warns of structures that linkers do not make and malware has been seen with. What it says "
+        "of large images and of Windows 8 is left out, which means nothing here, and what entry-point and "
+        "writable-code tell.",
+        check=suspicious,
     ),
 )

@@ -30,12 +30,12 @@ def unknown_to_firmware(subject: CheckSubject) -> Problems:
 
 
 FIRMWARE = Rule(
-    "signature-unusual",
-    Severity.WARNING,
-    "Every firmware knows the kinds of keys and digests that the signatures are made with",
-    "UEFI firmware verifies RSA signatures with 2048 bits and SHA-256. Longer RSA keys are widely known, other digests "
-    "and elliptic curves are not: such an image starts in tests and is refused by other machines.",
-    unknown_to_firmware,
+    id="signature-unusual",
+    severity=Severity.WARNING,
+    summary="Every firmware knows the kinds of keys and digests that the signatures are made with",
+    explanation="UEFI firmware verifies RSA signatures with 2048 bits and SHA-256. Longer RSA keys are widely known, "
+    "other digests and elliptic curves are not: such an image starts in tests and is refused by other machines.",
+    check=unknown_to_firmware,
 )
 
 
@@ -45,7 +45,7 @@ def doubts(signer: Signer) -> Iterator[Finding]:
 
     if signer.key is not None:
         for doubt in firmware_doubts(signer.key.public_key, signer.request.digest):
-            yield Finding(FIRMWARE.id, FIRMWARE.severity, doubt, signer.request.where)
+            yield Finding(rule=FIRMWARE.id, severity=FIRMWARE.severity, message=doubt, where=signer.request.where)
 
 
 def disputed_digest(subject: CheckSubject) -> Problems:
@@ -88,22 +88,23 @@ def odd_sbat(subject: CheckSubject) -> Problems:
 RULES = (
     FIRMWARE,
     Rule(
-        "digest-disputed",
-        Severity.WARNING,
-        "All programs that verify the image make the same digest of it",
-        "Authenticode leaves open what is hashed of bytes that no section covers, and of an odd file's end. edk2 "
-        "(HashPeImage), shim and sbsign hash headers and sections, and go on at the offset that equals the bytes so "
-        "far hashed; osslsigncode and Windows hash a file from start to end. Such an image is valid for some and "
-        "forged for others, and what firmware does not hash can be changed unnoticed. fuki makes firmware's digest.",
-        disputed_digest,
+        id="digest-disputed",
+        severity=Severity.WARNING,
+        summary="All programs that verify the image make the same digest of it",
+        explanation="Authenticode leaves open what is hashed of bytes that no section covers, and of an odd file's "
+        "end. edk2 (HashPeImage), shim and sbsign hash headers and sections, and go on at the offset that equals the "
+        "bytes so far hashed; osslsigncode and Windows hash a file from start to end. Such an image is valid for some "
+        "and forged for others, and what firmware does not hash can be changed unnoticed. fuki makes firmware's "
+        "digest.",
+        check=disputed_digest,
     ),
     Rule(
-        "sbat-odd",
-        Severity.WARNING,
-        "shim reads the SBAT table as it is meant",
-        "shim (csv.c, sbat.c) refuses an image with a line of fewer than six fields, takes a generation that is no "
-        "number as 0 and cuts it to 16 bits, and compares every line: of two for one component the lower generation "
-        "counts. Its SBAT.md asks for ASCII and for generations from 1.",
-        odd_sbat,
+        id="sbat-odd",
+        severity=Severity.WARNING,
+        summary="shim reads the SBAT table as it is meant",
+        explanation="shim (csv.c, sbat.c) refuses an image with a line of fewer than six fields, takes a generation "
+        "that is no number as 0 and cuts it to 16 bits, and compares every line: of two for one component the lower "
+        "generation counts. Its SBAT.md asks for ASCII and for generations from 1.",
+        check=odd_sbat,
     ),
 )

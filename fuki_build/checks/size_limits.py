@@ -59,34 +59,35 @@ def section_room(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "header-size",
-        Severity.ERROR,
-        "All section headers fit between the section table and SizeOfHeaders",
-        "Section headers can only stand in the room that the stub's linker left before the first section's data. "
-        "What does not fit cannot be written.",
-        header_room,
+        id="header-size",
+        severity=Severity.ERROR,
+        summary="All section headers fit between the section table and SizeOfHeaders",
+        explanation="Section headers can only stand in the room that the stub's linker left before the first "
+        "section's data. What does not fit cannot be written.",
+        check=header_room,
     ),
     Rule(
-        "image-size",
-        Severity.ERROR,
-        "The image is smaller than 2 GiB",
-        "EFI firmware has been seen refusing images of 2 GiB and more, and all firmware loads the whole image into "
-        "memory below 4 GiB before it starts it.",
-        image_size,
+        id="image-size",
+        severity=Severity.ERROR,
+        summary="The image is smaller than 2 GiB",
+        explanation="EFI firmware has been seen refusing images of 2 GiB and more, and all firmware loads the whole "
+        "image into memory below 4 GiB before it starts it.",
+        check=image_size,
     ),
     Rule(
-        "section-room",
-        Severity.ERROR,
-        "Content fits where the stub has a section of that name",
-        "What the stub has already is replaced in place, as its .sbat is, so that there is one section of a name.",
-        section_room,
+        id="section-room",
+        severity=Severity.ERROR,
+        summary="Content fits where the stub has a section of that name",
+        explanation="What the stub has already is replaced in place, as its .sbat is, so that there is one section of "
+        "a name.",
+        check=section_room,
     ),
     Rule(
-        "sbat-size",
-        Severity.ERROR,
-        "The SBAT table fits where the stub has its own",
-        "A UKI's .sbat replaces the stub's in place. Its size is bounded by that section's size in the file, and by "
-        "the address of the next section: those of systemd 252 stand only 256 bytes apart.",
-        sbat_room,
+        id="sbat-size",
+        severity=Severity.ERROR,
+        summary="The SBAT table fits where the stub has its own",
+        explanation="A UKI's .sbat replaces the stub's in place. Its size is bounded by that section's size in the "
+        "file, and by the address of the next section: those of systemd 252 stand only 256 bytes apart.",
+        check=sbat_room,
     ),
 )

@@ -140,91 +140,93 @@ def many_sections(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "sections-overlap",
-        Severity.ERROR,
-        "No two sections share memory",
-        "Firmware copies section after section to its address, so of two that overlap the later one stands over the "
-        "earlier, and what is started or measured is neither. Tools that place sections at fixed addresses make such "
-        "images as soon as a kernel or initrd outgrows its place. Source: edk2's BasePeCoffLib, which does not look.",
-        overlap,
+        id="sections-overlap",
+        severity=Severity.ERROR,
+        summary="No two sections share memory",
+        explanation="Firmware copies section after section to its address, so of two that overlap the later one "
+        "stands over the earlier, and what is started or measured is neither. Tools that place sections at fixed "
+        "addresses make such images as soon as a kernel or initrd outgrows its place. Source: edk2's BasePeCoffLib, "
+        "which does not look.",
+        check=overlap,
     ),
     Rule(
-        "size-of-image",
-        Severity.ERROR,
-        "SizeOfImage covers all sections",
-        "Firmware reserves SizeOfImage bytes, and refuses to load an image with a section beyond them (edk2's "
-        "BasePeCoffLib: Load Error).",
-        size_of_image,
+        id="size-of-image",
+        severity=Severity.ERROR,
+        summary="SizeOfImage covers all sections",
+        explanation="Firmware reserves SizeOfImage bytes, and refuses to load an image with a section beyond them "
+        "(edk2's BasePeCoffLib: Load Error).",
+        check=size_of_image,
     ),
     Rule(
-        "section-unaligned",
-        Severity.WARNING,
-        "Every section's address is a multiple of SectionAlignment",
-        "The PE specification asks for it. Firmware that protects memory page by page, and shim in its NX mode, refuse "
-        "other images; edk2's loader starts them.",
-        unaligned,
+        id="section-unaligned",
+        severity=Severity.WARNING,
+        summary="Every section's address is a multiple of SectionAlignment",
+        explanation="The PE specification asks for it. Firmware that protects memory page by page, and shim in its NX "
+        "mode, refuse other images; edk2's loader starts them.",
+        check=unaligned,
     ),
     Rule(
-        "offset-unaligned",
-        Severity.WARNING,
-        "Every section's content begins at a multiple of 512 bytes in the file",
-        "EFI firmware takes PointerToRawData as it is, so the image starts. Loaders of Windows, and programs that read "
-        "as they do, round it down: they see other content.",
-        offset_unaligned,
+        id="offset-unaligned",
+        severity=Severity.WARNING,
+        summary="Every section's content begins at a multiple of 512 bytes in the file",
+        explanation="EFI firmware takes PointerToRawData as it is, so the image starts. Loaders of Windows, and "
+        "programs that read as they do, round it down: they see other content.",
+        check=offset_unaligned,
     ),
     Rule(
-        "virtual-size-zero",
-        Severity.ERROR,
-        "Every section with content has a size in memory",
-        "The stub takes VirtualSize for the size of a section's content, and one of 0 bytes for absent. Firmware loads "
-        "such a section whole, so it is there and nothing uses it.",
-        virtual_size_zero,
+        id="virtual-size-zero",
+        severity=Severity.ERROR,
+        summary="Every section with content has a size in memory",
+        explanation="The stub takes VirtualSize for the size of a section's content, and one of 0 bytes for absent. "
+        "Firmware loads such a section whole, so it is there and nothing uses it.",
+        check=virtual_size_zero,
     ),
     Rule(
-        "section-in-headers",
-        Severity.ERROR,
-        "Every section begins behind the headers",
-        "Firmware refuses an image whose sections begin inside SizeOfHeaders, in memory or in the file (edk2's "
-        "BasePeCoffLib: Unsupported).",
-        inside_headers,
+        id="section-in-headers",
+        severity=Severity.ERROR,
+        summary="Every section begins behind the headers",
+        explanation="Firmware refuses an image whose sections begin inside SizeOfHeaders, in memory or in the file "
+        "(edk2's BasePeCoffLib: Unsupported).",
+        check=inside_headers,
     ),
     Rule(
-        "entry-point",
-        Severity.ERROR,
-        "The entry point lies in a section",
-        "Firmware jumps to AddressOfEntryPoint, whatever is there. Addons are never started and need none.",
-        entry_point,
+        id="entry-point",
+        severity=Severity.ERROR,
+        summary="The entry point lies in a section",
+        explanation="Firmware jumps to AddressOfEntryPoint, whatever is there. Addons are never started and need none.",
+        check=entry_point,
     ),
     Rule(
-        "relocations-outside",
-        Severity.ERROR,
-        "The base relocations lie in a section",
-        "Firmware that cannot load the image at its ImageBase, which is nearly always so, applies the base "
+        id="relocations-outside",
+        severity=Severity.ERROR,
+        summary="The base relocations lie in a section",
+        explanation="Firmware that cannot load the image at its ImageBase, which is nearly always so, applies the base "
         "relocations, and refuses an image whose table lies outside it (edk2's BasePeCoffLib: Load Error).",
-        relocations,
+        check=relocations,
     ),
     Rule(
-        "not-an-application",
-        Severity.ERROR,
-        "The image is an EFI application",
-        "Firmware starts images of subsystem 10. It unloads drivers once they return, and refuses other programs.",
-        no_application,
+        id="not-an-application",
+        severity=Severity.ERROR,
+        summary="The image is an EFI application",
+        explanation="Firmware starts images of subsystem 10. It unloads drivers once they return, and refuses other "
+        "programs.",
+        check=no_application,
     ),
     Rule(
-        "writable-code",
-        Severity.WARNING,
-        "An image marked NX_COMPAT has no section that is writable and executable",
-        "NX_COMPAT promises that the image runs with memory that is either writable or executable. Firmware that "
-        "enforces it, and shim in its NX mode, refuse such a section.",
-        writable_code,
+        id="writable-code",
+        severity=Severity.WARNING,
+        summary="An image marked NX_COMPAT has no section that is writable and executable",
+        explanation="NX_COMPAT promises that the image runs with memory that is either writable or executable. "
+        "Firmware that enforces it, and shim in its NX mode, refuse such a section.",
+        check=writable_code,
     ),
     Rule(
-        "section-count",
-        Severity.NOTE,
-        "The image has no more sections than firmware is known to load",
-        "UEFI knows no limit, and edk2 has none. A firmware of American Megatrends (5.12) refuses more than 25 "
-        "sections with an access violation (systemd/particleos pull request 44), and Windows' loader, like the stub "
-        "before systemd 258, more than 96 (systemd pull request 35944).",
-        many_sections,
+        id="section-count",
+        severity=Severity.NOTE,
+        summary="The image has no more sections than firmware is known to load",
+        explanation="UEFI knows no limit, and edk2 has none. A firmware of American Megatrends (5.12) refuses more "
+        "than 25 sections with an access violation (systemd/particleos pull request 44), and Windows' loader, like "
+        "the stub before systemd 258, more than 96 (systemd pull request 35944).",
+        check=many_sections,
     ),
 )

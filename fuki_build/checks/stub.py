@@ -85,43 +85,43 @@ def not_handed_over(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "stub-too-old",
-        Severity.ERROR,
-        "The stub knows every kind of section that the image has",
-        "Firmware is selected since systemd 262, devicetrees and profiles since 257, microcode is passed on since "
-        "256. An older stub passes over such sections in silence.",
-        too_old,
+        id="stub-too-old",
+        severity=Severity.ERROR,
+        summary="The stub knows every kind of section that the image has",
+        explanation="Firmware is selected since systemd 262, devicetrees and profiles since 257, microcode is passed "
+        "on since 256. An older stub passes over such sections in silence.",
+        check=too_old,
     ),
     Rule(
-        "stub-not-a-stub",
-        Severity.ERROR,
-        "The image starts systemd-stub",
-        "The program that sections were added to decides what happens with them. systemd's addon stub returns at once, "
-        "and its boot loader shows a menu; both name themselves in .sdmagic.",
-        no_stub,
+        id="stub-not-a-stub",
+        severity=Severity.ERROR,
+        summary="The image starts systemd-stub",
+        explanation="The program that sections were added to decides what happens with them. systemd's addon stub "
+        "returns at once, and its boot loader shows a menu; both name themselves in .sdmagic.",
+        check=no_stub,
     ),
     Rule(
-        "no-image",
-        Severity.NOTE,
-        "The file is a UKI or an addon",
-        "A UKI has a .linux section, an addon one that the stub takes from addons. Of kernels, stubs and other EFI "
-        "programs, only what firmware loads is checked.",
-        other_program,
+        id="no-image",
+        severity=Severity.NOTE,
+        summary="The file is a UKI or an addon",
+        explanation="A UKI has a .linux section, an addon one that the stub takes from addons. Of kernels, stubs and "
+        "other EFI programs, only what firmware loads is checked.",
+        check=other_program,
     ),
     Rule(
-        "stub-unknown",
-        Severity.WARNING,
-        "The stub's version is one whose behaviour is known",
-        "What is measured and matched depends on the stub's version. Predictions and checks for an unknown one are "
-        "those of the newest known version.",
-        unknown,
+        id="stub-unknown",
+        severity=Severity.WARNING,
+        summary="The stub's version is one whose behaviour is known",
+        explanation="What is measured and matched depends on the stub's version. Predictions and checks for an "
+        "unknown one are those of the newest known version.",
+        check=unknown,
     ),
     Rule(
-        "firmware-not-handed-over",
-        Severity.NOTE,
-        "The stub, or fuki's program before it, makes the hypervisor start the selected firmware",
-        "systemd 262.1's stub selects the .efifw of its machine and measures it into PCR 11, and does nothing more "
-        "with it. [fuki.hand-over] puts a program before the stub that hands it to the hypervisor.",
-        not_handed_over,
+        id="firmware-not-handed-over",
+        severity=Severity.NOTE,
+        summary="The stub, or fuki's program before it, makes the hypervisor start the selected firmware",
+        explanation="systemd 262.1's stub selects the .efifw of its machine and measures it into PCR 11, and does "
+        "nothing more with it. [fuki.hand-over] puts a program before the stub that hands it to the hypervisor.",
+        check=not_handed_over,
     ),
 )

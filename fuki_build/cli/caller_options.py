@@ -56,4 +56,4 @@ def caller_of(
             raise click.UsageError(f"--set wants NAME=VALUE, not {text!r}.")
         pairs[name] = value
     tables = {key: table for key, table in (("image", image), ("variables", pairs)) if table}
-    return Caller(tables) if tables else None
+    return Caller(tables=tables) if tables else None

@@ -24,7 +24,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.recipe.lines import locate
 from fuki_build.recipe.load import find_recipe
-from fuki_build.recipe.mkosi import find_sections
+from fuki_build.recipe.mkosi_files import find_sections
 
 _SYNTAX = re.compile(r"\(at line ([0-9]+), column [0-9]+\)")
 _OTHERS = {

@@ -12,6 +12,7 @@ from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.errors import SigningError
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import DigestNeeds
 from fuki_build.image.inspect import inspect
 from fuki_build.signing.request import DigestAlgorithm
 
@@ -55,7 +56,7 @@ def digests(images: tuple[Path, ...], digest: str, signing_time: bool) -> int:
 
         algorithm = DigestAlgorithm(digest)
         with progress_bar(layout.file_size) as progress:
-            assembly = assemble(layout, progress=progress, algorithms=[algorithm])
+            assembly = assemble(layout, progress=progress, digests=DigestNeeds(to_sign=frozenset({algorithm})))
         item = offline.image_item(assembly, algorithm, time)
         printer.print(offline.SigningDocument(image.name, (item,)))
 

@@ -172,7 +172,9 @@ def enroll(  # noqa: PLR0917 - click passes them by name
         error.at("--backend")
         raise
 
-    files = enrollment.KeyFiles(pk, kek, db, dbx, owner, microsoft, secure_boot)
+    files = enrollment.KeyFiles(
+        pk=pk, kek=kek, db=db, dbx=dbx, owner=owner, microsoft=microsoft, secure_boot=secure_boot
+    )
     loaded = enrollment.load_keys(files, _read, lambda key: f"--{key.partition('[')[0]}")
 
     with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output, edits=store) as file:

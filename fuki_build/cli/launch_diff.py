@@ -30,7 +30,7 @@ class StepView(View, frozen=True):
         return None if step is None else cls(*step)
 
 
-class DifferenceView(View, frozen=True):
+class DifferenceView(View, frozen=True, kw_only=True):
     """The first step in which two launches differ under a technology, counted from 0; null where they are equal.
 
     A side that has no more steps is null.
@@ -134,8 +134,14 @@ def _differences(model: Contribution[LaunchModel], left: Side, right: Side, *, n
             error.at(model.thing.name)
             raise
         return
-    number, *steps = difference or (None, None, None)
-    yield DifferenceView(model.thing.name, difference is None, number, *map(StepView.of, steps))
+    number, left_step, right_step = difference or (None, None, None)
+    yield DifferenceView(
+        technology=model.thing.name,
+        equal=difference is None,
+        step=number,
+        left=StepView.of(left_step),
+        right=StepView.of(right_step),
+    )
 
 
 def _steps(model: Contribution[LaunchModel], side: Side) -> list[LaunchStep]:

@@ -139,7 +139,7 @@ def _expected(texts: Sequence[str], host: PluginHost) -> Iterator[Expectation]:
         if not equals:
             raise click.UsageError(f"{text!r} is not MACHINE=FIRMWARE.")
         for machine in find_machines(name, Path(), host, _COMMAND_LINE):
-            yield Expectation(machine, fwid or None, None, _COMMAND_LINE, explicit=True)
+            yield Expectation(machine=machine, fwid=fwid or None, profile=None, where=_COMMAND_LINE, explicit=True)
 
 
 def _matches(layout: Layout, asked: _Question, profile: str | None) -> Iterator[MatchView]:

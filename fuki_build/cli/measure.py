@@ -25,7 +25,7 @@ from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import find_profiles
-from fuki_build.measure.boot_options import read_boot
+from fuki_build.measure.boot_options import boot_digests, read_boot
 from fuki_build.measure.pcr7 import PCR as PCR7
 from fuki_build.measure.predict import REGISTERS, cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
@@ -71,7 +71,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what boot_options give
 ) -> int:
-    """Predict the registers that measure each IMAGE: 4, 9, 11, 12, with Secure Boot's variables 7, and RTMRs.
+    """Predict the registers that measure each IMAGE: 4, 9, 11, 12; with Secure Boot's variables 7; RTMRs.
 
     For each profile, and each firmware and devicetree that machines may select; with --machine or --platform for
     those that these machines do select.
@@ -100,7 +100,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
         boot_cases = cases(layout, machines, find_profiles(layout, profile))
 
         how = read_boot(chosen, **boot)
-        contents = SectionDigests(layout, assemble(layout, algorithms=chosen, measured=True), chosen)
+        contents = SectionDigests(layout, assemble(layout, digests=boot_digests(chosen, how.policy)), chosen)
         how = with_authorities(how, contents)
 
         predictions = predict(contents, boot_cases, how)

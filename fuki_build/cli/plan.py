@@ -7,7 +7,7 @@ import click
 from fuki_build import pipeline
 from fuki_build.cli.documents import PlanDocument, plan_document
 from fuki_build.cli.options import json_option, recipe_argument
-from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.findings import show_findings, show_notes
 from fuki_build.hooks.records import Severity
 
 
@@ -39,5 +39,6 @@ def plan(plugins: tuple[str, ...], recipe: Path | None, as_json: bool, picture: 
 
             for view in planned.views:
                 show_view(view)
+        show_notes(planned.resolved.notes)
         show_findings(planned.findings)
         return int(any(finding.severity is Severity.ERROR for finding in planned.findings))

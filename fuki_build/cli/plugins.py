@@ -12,7 +12,7 @@ from fuki_build.hooks.contract import HOOKS
 from fuki_build.hooks.host import PluginHost, info_of, installed
 
 
-class PluginView(View, frozen=True):
+class PluginView(View, frozen=True, kw_only=True):
     """`state` is `loaded`, `installed` or `failed`; `gives` has names by kind of thing, of a loaded plugin only."""
 
     name: str
@@ -66,7 +66,9 @@ def _loaded(host: PluginHost) -> Iterator[PluginView]:
     for loaded in host.loaded.values():
         info = loaded.info
         gives = {HOOKS[hook]: tuple(names) for hook, names in loaded.gives.items()}
-        yield PluginView(info.name, info.distribution, info.version, "loaded", gives)
+        yield PluginView(
+            name=info.name, distribution=info.distribution, version=info.version, state="loaded", gives=gives
+        )
 
 
 def _others(host: PluginHost, failures: Mapping[str, str]) -> Iterator[PluginView]:
@@ -77,8 +79,10 @@ def _others(host: PluginHost, failures: Mapping[str, str]) -> Iterator[PluginVie
         for point in points:
             info = info_of(point)
             state = "failed" if name in failures else "installed"
-            yield PluginView(name, info.distribution, info.version, state, error=failures.get(name))
+            yield PluginView(
+                name=name, distribution=info.distribution, version=info.version, state=state, error=failures.get(name)
+            )
 
     for name, failure in failures.items():
         if name not in host.loaded and name not in installed():
-            yield PluginView(name, "", "", "failed", error=failure)
+            yield PluginView(name=name, distribution="", version="", state="failed", error=failure)

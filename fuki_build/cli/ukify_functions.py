@@ -59,7 +59,7 @@ def make_uki(options: argparse.Namespace) -> None:
     """Build the image, with what a partial recipe adds."""
     plugins = tuple(os.environ.get("FUKI_PLUGINS", "").split())
     drop_in = os.environ.get("FUKI_DROP_IN")
-    call = UkifyCall(options.verb, tuple(options.files), options)
+    call = UkifyCall(verb=options.verb, files=tuple(options.files), options=options)
     place = Path(drop_in) if drop_in else None
     _end_if_failed(lambda: run_call(call, plugins, _note, show_findings, place))
 

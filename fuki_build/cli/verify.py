@@ -12,6 +12,7 @@ from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.trusting import read_level, read_trust, trust_options
 from fuki_build.errors import MismatchError
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.registers import PHASES, split_phases
 
@@ -57,10 +58,8 @@ def verify(
         verification = Verification(layout, trust, level)
         recorded = find_policies(layout, trust.db.certificates if trust.db else ())
         with progress_bar(layout.file_size) as progress:
-            assembly = assemble(
-                layout, None, progress, recorded.banks, measured=bool(recorded.banks), also=verification.requests
-            )
-        report, inner = verification.judge(assembly.also)
+            assembly = assemble(layout, (), progress, measured_in(recorded.banks), also=verification.requests)
+        report, inner = verification.judge(assembly.results)
         predictions = predict_everything(layout, assembly, recorded.banks) if recorded.banks else None
         policies = report_policies(recorded, predictions, [split_phases(path) for path in PHASES])
 

@@ -31,7 +31,7 @@ def open_key(table: Mapping[str, Any], host: PluginHost, context: SigningContext
         hint = "name a backend that holds keys"
         raise SigningError(f"{backend.name} signs images only", where=f"{where}.backend", hint=hint)
 
-    request = SignRequest(signer.contribution, signer.options, where)
+    request = SignRequest(backend=signer.contribution, options=signer.options, where=where)
     context.note_options(request.options)
     with errors_at(request), request.backend.running():
         return backend().open(request.options, context)

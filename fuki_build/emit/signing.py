@@ -1,7 +1,6 @@
 """The keys of a build, opened before anything is written, and what they sign inside its images."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from fuki_build.emit.plan import Plan
 from fuki_build.hooks.records import Finding
@@ -78,12 +77,15 @@ class BuildSigning:
 
     def policies(self, layout: Layout) -> Mapping[int, DeferredContent]:
         """What makes the sections with policies while the layout is assembled, by their indices."""
-        reservations = self._plan.resolved.policies
-        if not reservations or layout.kind is not ImageKind.UKI:
+        reservations, kept = self._plan.resolved.policies, self._plan.resolved.kept_policies
+        if not (reservations or kept) or layout.kind is not ImageKind.UKI:
             return {}
-        from fuki_build.signing.pcr_policy.section import deferred_sections  # noqa: PLC0415 - cryptography is slow to load
+        # cryptography is slow to load.
+        from fuki_build.signing.pcr_policy.kept import deferred_kept  # noqa: PLC0415
+        from fuki_build.signing.pcr_policy.section import deferred_sections  # noqa: PLC0415
 
-        return deferred_sections(layout, reservations, self._policy_signers, self._policies)
+        made = deferred_sections(layout, reservations, self._policy_signers, self._policies)
+        return {**made, **deferred_kept(layout, kept, self._policies)}
 
     def with_policies(self, layout: Layout) -> Layout:
         """The layout with the policies that were made when it was assembled."""
@@ -95,13 +97,14 @@ class BuildSigning:
     def policy_banks(self) -> frozenset[str]:
         """The banks that the image's policies are about."""
         keys = [key for reservation in self._plan.resolved.policies for key in reservation.keys]
-        return frozenset(bank for key in keys for bank in key.request.banks)
+        kept = [bank for policies in self._plan.resolved.kept_policies for bank in policies.signatures]
+        return frozenset([*kept, *(bank for key in keys for bank in key.request.banks)])
 
     @property
-    def kernel_digests(self) -> Mapping[Path, str]:
+    def kernel_digests(self) -> Mapping[FilePart, str]:
         """SHA-256 of each kernel that was signed, as it was before."""
         return {
-            part.path: reservation.sha256
+            part: reservation.sha256
             for reservation in self._plan.resolved.kernels
             for part in (reservation.layout.file or Blob()).parts
             if isinstance(part, FilePart)

@@ -12,7 +12,7 @@ from fuki_build.formats import documents
 from fuki_build.formats.hardware.smbios import readable
 
 
-class Machine(Struct, frozen=True):
+class Machine(Struct, frozen=True, kw_only=True):
     """One hardware identity. A string that is missing or empty in SMBIOS is empty here.
 
     Bytes of a string that are not UTF-8 become lone surrogates (PEP 383), so that no byte is lost; `smbios.readable`
@@ -130,4 +130,4 @@ def _quote(text: str) -> str:
 
 def from_strings(name: str, strings: Mapping[str, str]) -> Machine:
     """A machine from strings by field name."""
-    return msgspec.structs.replace(Machine(name), **strings)
+    return msgspec.structs.replace(Machine(name=name), **strings)

@@ -9,7 +9,7 @@ from fuki_build.hardware.hand_over_view import HandOverDocument
 from fuki_build.hardware.machine import STRINGS, Machine
 
 
-class ChidView(View, frozen=True):
+class ChidView(View, frozen=True, kw_only=True):
     """The id of a type, in the dialects of Microsoft and of the stub; null where the machine has none.
 
     `fields` is what it is made of; `tried` counts the types in the order of the stub, from 1, and is null for those

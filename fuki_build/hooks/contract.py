@@ -14,6 +14,7 @@ from fuki_build.errors import PluginError
 from fuki_build.hooks.enrollers import Enroller
 from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import LaunchModel
+from fuki_build.hooks.option_types import lenient_tables
 from fuki_build.hooks.options import Options
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
@@ -104,6 +105,13 @@ def _check_options(thing: type) -> None:
         raise PluginError(
             f"{thing.__name__}.Options would take unknown keys without a word",
             hint="derive it from fuki_build.hooks.Options",
+        )
+
+    for path, table in lenient_tables(options):
+        name = table.__name__
+        raise PluginError(
+            f"{thing.__name__}.Options.{path} would take unknown keys without a word: {name} does not forbid them",
+            hint=f"derive {name} from fuki_build.hooks.Options, too",
         )
 
 

@@ -11,7 +11,7 @@ from fuki_build.formats.uefi.efi_signature_list import SignatureList
 from fuki_build.hooks.records import SourceContext
 
 
-class SecureBootKeys(Struct, frozen=True):
+class SecureBootKeys(Struct, frozen=True, kw_only=True):
     """What Secure Boot's variables are to hold; certificates are DER.
 
     `owner` marks the entries of PK, KEK and db as its own. `dbx` is all of dbx, what the image had before among it.

@@ -19,7 +19,7 @@ class DirectBootMode(StrEnum):
     IMAGE = "image"
 
 
-class DirectBoot(Struct, frozen=True):
+class DirectBoot(Struct, frozen=True, kw_only=True):
     """What a hypervisor hands to the firmware when it boots a kernel itself; `name` tells such boots apart.
 
     SHA-256 digests, of the command line with its NUL. `authenticode` is the kernel's SHA-384 as an EFI image.
@@ -52,7 +52,7 @@ class RuntimeRegister(Struct, frozen=True):
     unknown: str = ""
 
 
-class LaunchParameters(Struct, frozen=True):
+class LaunchParameters(Struct, frozen=True, kw_only=True):
     """What to predict for: every combination of these, as far as a technology tells them apart.
 
     `cpu_models` are names of QEMU, or CPU signatures as numbers; none means all that the model knows. In `boots`, None
@@ -69,7 +69,7 @@ class LaunchParameters(Struct, frozen=True):
     runtime: tuple[RuntimeRegister, ...] = ()
 
 
-class LaunchDigest(View, frozen=True):
+class LaunchDigest(View, frozen=True, kw_only=True):
     """The predicted value of one register, in hex. What it does not depend on is None.
 
     `technology` is the model's name, `register` what the hardware's report calls it, `variant` what decides between
@@ -120,7 +120,9 @@ class LaunchModel(ABC):
     >>> class Plain(LaunchModel):
     ...     name, title, vmms = "plain", "Plain", ("qemu",)
     ...     def predict(self, firmware, parameters):
-    ...         digest = LaunchDigest(self.name, "FIRMWARE", "none", firmware.hex())
+    ...         digest = LaunchDigest(
+    ...             technology=self.name, register="FIRMWARE", algorithm="none", digest=firmware.hex()
+    ...         )
     ...         return LaunchPrediction(tuple(msgspec.structs.replace(digest, vcpus=n) for n in parameters.vcpus))
     ...     def steps(self, firmware, parameters):
     ...         yield LaunchStep("firmware", "bytes", 0, firmware.hex())
@@ -150,7 +152,7 @@ class LaunchModel(ABC):
         """
 
 
-class LaunchSite(Struct, frozen=True):
+class LaunchSite(Struct, frozen=True, kw_only=True):
     """How a platform launches one kind of its machines: all that its launch measurements depend on there.
 
     `name` is that of the machine, such as an instance type, `cpu_model` what QEMU calls its processor. `vcpus` is how
@@ -165,7 +167,7 @@ class LaunchSite(Struct, frozen=True):
     note: str | None = None
 
 
-class LaunchRecord(Struct, frozen=True):
+class LaunchRecord(Struct, frozen=True, kw_only=True):
     """A prediction with the firmware that it is of: `firmware` is its fwid or file, `profile` its slice."""
 
     firmware: str
@@ -239,10 +241,16 @@ def from_document(document: LaunchDocument) -> tuple[LaunchRecord, ...]:
     predictions: dict[_Firmware, list[LaunchDigest]] = {}
     for row in document.launches:
         firmware = _Firmware(row.firmware, row.profile, row.firmware_sha256, row.policy)
-        digest = LaunchDigest(*(getattr(row, name) for name in LaunchDigest.__struct_fields__))
+        digest = LaunchDigest(**{name: getattr(row, name) for name in LaunchDigest.__struct_fields__})
         predictions.setdefault(firmware, []).append(digest)
     return tuple(
-        LaunchRecord(*firmware[:3], LaunchPrediction(tuple(digests)), firmware.policy)
+        LaunchRecord(
+            firmware=firmware.firmware,
+            profile=firmware.profile,
+            sha256=firmware.sha256,
+            prediction=LaunchPrediction(tuple(digests)),
+            policy=firmware.policy,
+        )
         for firmware, digests in predictions.items()
     )
 

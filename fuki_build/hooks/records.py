@@ -15,6 +15,7 @@ from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.selection import Selector
@@ -75,7 +76,7 @@ class Platform(ABC):
     ...     title = "Acme Cloud"
     ...     chid_types = (9,)
     ...     def machines(self, selector=None):
-    ...         return [Machine("acme", manufacturer="Acme", product="VM")]
+    ...         return [Machine(name="acme", manufacturer="Acme", product="VM")]
     >>> [machine.product for machine in Acme().machines()]
     ['VM']
     """
@@ -103,7 +104,7 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-class Finding(Struct, frozen=True):
+class Finding(Struct, frozen=True, kw_only=True):
     """What a rule found: `where` is a section or a place in the recipe."""
 
     rule: str
@@ -124,7 +125,7 @@ class Problem(Struct, frozen=True):
 Problems = Iterator[Problem]
 
 
-class Expectation(Struct, frozen=True):
+class Expectation(Struct, frozen=True, kw_only=True):
     """What a machine is to select: a firmware by its fwid, or none.
 
     `profile` is the number of the slice that says so (None: the base, and so every profile without a word of its own);
@@ -160,13 +161,19 @@ class CheckSubject(Struct, frozen=True, dict=True):
         return Selector(self.slices, MODELS[-1])
 
 
-class Rule(Struct, frozen=True):
+class Rule(Struct, frozen=True, kw_only=True):
     """A check: `check` yields a `Problem` for each thing that is wrong.
 
     >>> def no_splash(subject):
     ...     if not subject.layout.find(".splash"):
     ...         yield Problem("there is no .splash")
-    >>> rule = Rule("no-splash", Severity.NOTE, "An image has a splash screen", "It is pretty.", no_splash)
+    >>> rule = Rule(
+    ...     id="no-splash",
+    ...     severity=Severity.NOTE,
+    ...     summary="An image has a splash screen",
+    ...     explanation="It is pretty.",
+    ...     check=no_splash,
+    ... )
     >>> rule.id
     'no-splash'
     """
@@ -178,12 +185,16 @@ class Rule(Struct, frozen=True):
     check: Callable[[CheckSubject], Iterable[Problem]]
 
     def findings(self, subject: CheckSubject) -> list[Finding]:
-        return [Finding(self.id, self.severity, p.message, p.where, p.hint) for p in self.check(subject)]
+        return [
+            Finding(rule=self.id, severity=self.severity, message=p.message, where=p.where, hint=p.hint)
+            for p in self.check(subject)
+        ]
 
 
 class BuiltImage(Struct, frozen=True):
     """An image that was assembled: `path` is where it can be read now (None if nothing asked for the file).
 
+    `assembly` has the digests that were asked for, see `OutputFormat.digests`; any other raises `LookupError`.
     `layout` has the certificate table, if it was signed.
     """
 
@@ -193,14 +204,24 @@ class BuiltImage(Struct, frozen=True):
 
 
 class InputFile(Struct, frozen=True):
-    """A file that the build read; `where` is the recipe key that named it, `name` what the recipe calls it."""
+    """A file that the build read; `where` is the recipe key that named it, `name` what the recipe calls it.
+
+    `digest` is the SHA-256 in hex, None where no output declares that it needs those of inputs.
+    """
 
     name: str
     where: str
-    sha256: str
+    digest: str | None
+
+    @property
+    def sha256(self) -> str:
+        """The digest. Raises `LookupError` where nobody asked for it."""
+        if self.digest is None:
+            raise LookupError("nobody asked for the digests 'inputs'")
+        return self.digest
 
 
-class Build(Struct, frozen=True):
+class Build(Struct, frozen=True, kw_only=True):
     """Everything an output format may tell about: the images, what they were made from, and by what."""
 
     name: str
@@ -225,7 +246,7 @@ class Artifact(Struct, frozen=True):
     format: str
 
 
-class OutputContext(Struct, frozen=True):
+class OutputContext(Struct, frozen=True, kw_only=True):
     """Where an output goes: `path`, under the recipe's `directory` unless the command line says otherwise.
 
     `write(path, data)` makes a file, from bytes or a blob, that appears when the whole build has succeeded;
@@ -246,6 +267,8 @@ class OutputFormat(ABC):
     >>> class Digest(OutputFormat):
     ...     name = "digest"
     ...     suffix = ".sha256"
+    ...     def digests(self, options):
+    ...         return DigestNeeds(image=frozenset({"sha256"}))
     ...     def emit(self, options, build, context):
     ...         context.write(context.path, build.uki.assembly.authenticode.encode())
     >>> Digest.needs_image_file
@@ -262,6 +285,14 @@ class OutputFormat(ABC):
     def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:  # noqa: ARG002
         """The images to write, and where; by default none."""
         return {}
+
+    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
+        """The digests that `emit` reads, of all images and of the files that they are made from.
+
+        By default everything in SHA-256. A format that declares less lets builds be faster: what no output, signer or
+        launch declares is not computed, and raises `LookupError` where it is asked for.
+        """
+        return ALL_DIGESTS
 
     def banks(self, options: Any) -> Sequence[str]:  # noqa: ANN401, ARG002
         """The algorithms, by hashlib's names, in which it wants everything that the image measures; by default none.

@@ -22,7 +22,7 @@ from fuki_build.image.signatures import certificates, read_certificate
 _MAX_TEXT = 64 * 1024
 
 
-class SectionView(View, frozen=True):
+class SectionView(View, frozen=True, kw_only=True):
     """Addresses, offsets and sizes in bytes; `profile` is null in the base; `sha256` is null if not computed."""
 
     name: str
@@ -38,7 +38,7 @@ class SectionView(View, frozen=True):
     sha256: str | None = None
 
 
-class FirmwareView(View, frozen=True):
+class FirmwareView(View, frozen=True, kw_only=True):
     profile: int | None
     fwid: str | None
     kind: str
@@ -49,7 +49,7 @@ class FirmwareView(View, frozen=True):
     flaw: str | None
 
 
-class DeviceView(View, frozen=True):
+class DeviceView(View, frozen=True, kw_only=True):
     """`present` tells whether the image contains the firmware or devicetree that the ids select.
 
     Firmware is selected by its `fwid`, a devicetree by its `compatible` string; the other of the two is null.
@@ -72,7 +72,7 @@ class ProfileView(View, frozen=True):
     title: str | None
 
 
-class SignatureView(View, frozen=True):
+class SignatureView(View, frozen=True, kw_only=True):
     """`signer` is the subject of its certificate; null, like `algorithm`, where the signature cannot be read."""
 
     offset: int
@@ -87,7 +87,7 @@ class StubView(View, frozen=True):
     version: str
 
 
-class LayoutView(Document, frozen=True):
+class LayoutView(Document, frozen=True, kw_only=True):
     """An image; `arch` is the architecture that it runs on, in the words of EFI: `x64`, `aa64`."""
 
     kind: str
@@ -286,7 +286,7 @@ def _signatures(layout: Layout) -> tuple[tuple[SignatureView, ...], tuple[str, .
 
 def _signature(layout: Layout, entry: WinCertificate) -> SignatureView:
     if entry.kind != authenticode.AUTHENTICODE:
-        return SignatureView(entry.offset, entry.size, authenticode=False)
+        return SignatureView(offset=entry.offset, size=entry.size, authenticode=False)
 
     from fuki_build.formats.asn1 import signed_data, x509  # noqa: PLC0415 - cryptography is slow to load
 
@@ -295,6 +295,8 @@ def _signature(layout: Layout, entry: WinCertificate) -> SignatureView:
         signer_certificates = [signature.certificate_of(signer) for signer in signature.signers]
         subject = ", ".join(x509.subject(certificate) for certificate in signer_certificates if certificate is not None)
     except FormatError:
-        return SignatureView(entry.offset, entry.size, authenticode=True)
+        return SignatureView(offset=entry.offset, size=entry.size, authenticode=True)
 
-    return SignatureView(entry.offset, entry.size, True, subject or None, signature.algorithm)
+    return SignatureView(
+        offset=entry.offset, size=entry.size, authenticode=True, signer=subject or None, algorithm=signature.algorithm
+    )

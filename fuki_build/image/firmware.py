@@ -20,7 +20,7 @@ from fuki_build.image.section import MATCHED, STUB_MEASURED, Section, by_profile
 _HEAD = 8192
 
 
-class FirmwareImage(Struct, frozen=True):
+class FirmwareImage(Struct, frozen=True, kw_only=True):
     """One `.efifw` section: its header, payload and the payload's kind; or the flaw that makes it unusable."""
 
     section: Section
@@ -40,8 +40,8 @@ def read_firmware(section: Section) -> FirmwareImage:
         header = efifw.decode(section.content.read_at(0, _HEAD), section.content.size)
         payload = section.content.slice(header.payload_offset, header.payload_size)
     except FormatError as error:
-        return FirmwareImage(section, None, Blob(), None, error)
-    return FirmwareImage(section, header, payload, firmware.recognise(payload.reader))
+        return FirmwareImage(section=section, header=None, payload=Blob(), content=None, flaw=error)
+    return FirmwareImage(section=section, header=header, payload=payload, content=firmware.recognise(payload.reader))
 
 
 class HardwareTable(Struct, frozen=True, dict=True):
@@ -83,7 +83,7 @@ def read_compatible(section: Section) -> str | None:
         return None
 
 
-class Slice(Struct, frozen=True, dict=True):
+class Slice(Struct, frozen=True, kw_only=True, dict=True):
     """The base (`profile` None) or one profile's own `sections`, which the stub matches together.
 
     The stub matches a slice's `.efifw` and `.dtbauto` only through the `.hwids` of that same slice (pe.c, 262.1).

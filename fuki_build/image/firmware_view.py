@@ -24,7 +24,7 @@ class EntryView(View, frozen=True):
     data: str
 
 
-class MetadataView(View, frozen=True):
+class MetadataView(View, frozen=True, kw_only=True):
     """A section of SEV, TDX or IGVM metadata; `offset` and `raw_size` are in the file, of TDX only."""
 
     kind: str
@@ -44,7 +44,7 @@ class VolumeView(View, frozen=True):
     file_system: str
 
 
-class PlatformView(View, frozen=True):
+class PlatformView(View, frozen=True, kw_only=True):
     """What an IGVM file has for one platform: headers by their kind."""
 
     platform: str
@@ -67,7 +67,7 @@ class MissingFeature(View, frozen=True):
     message: str
 
 
-class FirmwareFileView(View, frozen=True):
+class FirmwareFileView(View, frozen=True, kw_only=True):
     """Everything that is known of one image; metadata that it does not have are None."""
 
     name: str
@@ -132,14 +132,23 @@ def _entries(table: Ovmf) -> tuple[EntryView, ...]:
 def _sev(table: Ovmf | None) -> tuple[MetadataView, ...] | None:
     if table is None or table.sev is None:
         return None
-    return tuple(MetadataView(ovmf.kind_name(ovmf.SevKind, s.kind), s.address, s.size) for s in table.sev)
+    return tuple(
+        MetadataView(kind=ovmf.kind_name(ovmf.SevKind, s.kind), address=s.address, size=s.size) for s in table.sev
+    )
 
 
 def _tdx(table: Ovmf | None) -> tuple[MetadataView, ...] | None:
     if table is None or table.tdx is None:
         return None
     return tuple(
-        MetadataView(ovmf.kind_name(ovmf.TdxKind, s.kind), s.address, s.memory_size, s.offset, s.raw_size, s.attributes)
+        MetadataView(
+            kind=ovmf.kind_name(ovmf.TdxKind, s.kind),
+            address=s.address,
+            size=s.memory_size,
+            offset=s.offset,
+            raw_size=s.raw_size,
+            attributes=s.attributes,
+        )
         for s in table.tdx
     )
 
@@ -147,7 +156,9 @@ def _tdx(table: Ovmf | None) -> tuple[MetadataView, ...] | None:
 def _igvm_metadata(table: Ovmf | None) -> tuple[MetadataView, ...] | None:
     if table is None or table.igvm is None:
         return None
-    return tuple(MetadataView(ovmf.kind_name(ovmf.IgvmKind, s.kind), s.address, s.size) for s in table.igvm)
+    return tuple(
+        MetadataView(kind=ovmf.kind_name(ovmf.IgvmKind, s.kind), address=s.address, size=s.size) for s in table.igvm
+    )
 
 
 def _volumes(reader: Reader, *, x86: bool) -> tuple[VolumeView, ...]:
@@ -164,7 +175,13 @@ def _view_igvm(file: Igvm) -> IgvmView:
         name = ovmf.kind_name(igvm.IgvmPlatform, platform.platform)
         headers = dict(sorted(counts.items()))
         views.append(
-            PlatformView(name, platform.mask, platform.highest_vtl, platform.shared_gpa_boundary, headers),
+            PlatformView(
+                platform=name,
+                mask=platform.mask,
+                highest_vtl=platform.highest_vtl,
+                shared_gpa_boundary=platform.shared_gpa_boundary,
+                headers=headers,
+            ),
         )
 
     architecture = ovmf.kind_name(igvm.Architecture, file.header.architecture)

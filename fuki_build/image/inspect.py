@@ -57,7 +57,9 @@ def _sections(headers: PeHeaders, file: Blob) -> Iterator[PlacedSection]:
             profile = 0 if profile is None else profile + 1
         content = file.slice(header.raw_offset, header.content_size) if header.raw_size else Blob()
         origin = Origin.STUB if header.name in STUB_OWN else Origin.RECIPE
-        yield PlacedSection(Section(header.name, content, "", profile, origin), header)
+        yield PlacedSection(
+            Section(name=header.name, content=content, source="", profile=profile, origin=origin), header
+        )
 
 
 def _kind(headers: PeHeaders) -> ImageKind:

@@ -17,7 +17,7 @@ from fuki_build.image.blob import Blob
 _MAX_SBAT = sbat.MAX_SIZE
 
 
-class Kernel(Struct, frozen=True):
+class Kernel(Struct, frozen=True, kw_only=True):
     """`content` can be started by firmware: the file itself, or its decompressed content.
 
     `headers` is None if that is not an EFI executable; `packed_sha256` is the digest of a file that had to be
@@ -40,12 +40,11 @@ class Kernel(Struct, frozen=True):
         return self.headers is not None and bool(self.headers.security.size)
 
 
-def read_kernel(path: Path, workspace: Path, where: str) -> Kernel:
-    """Read a kernel's headers. A file that is compressed as a whole is decompressed into `workspace`.
+def read_kernel(path: Path, content: Blob, workspace: Path, where: str) -> Kernel:
+    """Read a kernel's headers. One that is compressed as a whole is decompressed into `workspace`.
 
-    Raises `FukiError` when the file cannot be read or its compression is damaged or unknown.
+    Raises `FukiError` when `content`, that of `path`, cannot be read or its compression is damaged or unknown.
     """
-    content = Blob.of_file(path)
     packed_sha256 = None
     packed_with = compression.detect(content.read_at(0, 8))
     if packed_with is not None:
@@ -54,8 +53,15 @@ def read_kernel(path: Path, workspace: Path, where: str) -> Kernel:
     try:
         headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
     except FormatError:
-        return Kernel(path, content, None, b"", packed_sha256, where)
-    return Kernel(path, content, headers, _sbat(content, headers), packed_sha256, where)
+        return Kernel(path=path, content=content, headers=None, sbat=b"", packed_sha256=packed_sha256, where=where)
+    return Kernel(
+        path=path,
+        content=content,
+        headers=headers,
+        sbat=_sbat(content, headers),
+        packed_sha256=packed_sha256,
+        where=where,
+    )
 
 
 def _decompress(packed: Blob, name: str, workspace: Path) -> tuple[Blob, str]:
@@ -87,3 +93,14 @@ def _sbat(content: Blob, headers: PeHeaders) -> bytes:
 def release(linux: Kernel) -> str | None:
     """`uname -r` of a kernel, or None if it cannot be found; see `formats.kernel.release`."""
     return kernel.release(linux.content.reader)
+
+
+def embedded_kernel(path: Path, content: Blob, where: str) -> Kernel:
+    """A kernel as it is in an image, `path`; one whose headers cannot be read has none, and no components."""
+    try:
+        headers = pe.decode(content.read_at(0, pe.HEAD_SIZE), content.size)
+        components = _sbat(content, headers)
+    except FormatError:
+        headers, components = None, b""
+
+    return Kernel(path=path, content=content, headers=headers, sbat=components, packed_sha256=None, where=where)

@@ -167,7 +167,12 @@ def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:
 
     placed = [
         PlacedSection(
-            Section(header.name, Blob.of_bytes(content[: header.content_size]), "stub", origin=Origin.STUB),
+            Section(
+                name=header.name,
+                content=Blob.of_bytes(content[: header.content_size]),
+                source="stub",
+                origin=Origin.STUB,
+            ),
             header,
         )
         for header, content in zip(stub.headers.sections, stub.contents, strict=True)
@@ -242,5 +247,5 @@ def _finish(headers: PeHeaders, sections: list[PlacedSection], image: Image) -> 
     # A symbol table stands behind the sections and is not copied.
     coff = headers.coff._replace(symbol_table=0, number_of_symbols=0)
 
-    changed = PeHeaders(headers.dos, coff, optional, headers.directories, ())
+    changed = PeHeaders(dos=headers.dos, coff=coff, optional=optional, directories=headers.directories, sections=())
     return changed.with_sections(tuple(s.header for s in sections))

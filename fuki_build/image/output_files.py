@@ -1,5 +1,7 @@
 """Several files that appear together, or not at all."""
 
+import os
+import stat
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +22,9 @@ class OutputFiles:
     them files named `.NAME.*.tmp` (new content that has no name yet) and `.NAME.*.old` (the replaced file).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, edits: Path | None = None) -> None:
+        """`edits` is a file that was read, and that the user asked to change in its place."""
+        self._edits = edits
         self._stack = ExitStack()
         self._files: dict[PathId, OutputFile] = {}
 
@@ -28,12 +32,17 @@ class OutputFiles:
         return self
 
     def open(self, path: Path, mode: int = 0o666) -> OutputFile:
-        """A file to write to. Raises `RecipeError` for a path that another output has, or that was read."""
+        """A file to write to. Raises `RecipeError` for a path that another output has, or that was read.
+
+        One that is changed in its place keeps its permissions.
+        """
         key = _path_id(path)
         if key in self._files:
             raise RecipeError(f"two outputs write {path}", hint="give each a path of its own")
-        file = self._stack.enter_context(OutputFile(path, mode))
+        file = self._stack.enter_context(OutputFile(path, mode, edits=self._edits))
         self._files[key] = file
+        if self._edits is not None and file_id(path) == file_id(self._edits):
+            os.fchmod(file.descriptor, stat.S_IMODE(path.stat().st_mode))
         return file
 
     def commit(self) -> None:

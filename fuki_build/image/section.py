@@ -39,7 +39,7 @@ class Origin(Enum):
     RECIPE = "recipe"
 
 
-class Section(Struct, frozen=True):
+class Section(Struct, frozen=True, kw_only=True):
     """Named content. `profile` is None in the base, else the number after `@`.
 
     `source` tells people where the recipe took it from; it is empty in a finished image. `position` is its place in a

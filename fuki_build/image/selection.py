@@ -17,7 +17,7 @@ _NO_CHID = UUID(int=0)
 """What the stub compares with where a machine has no id of a type: a record of zeros matches it."""
 
 
-class Hit(Struct, frozen=True):
+class Hit(Struct, frozen=True, kw_only=True):
     """The record that matched: its CHID, its slice, and the section that it selects.
 
     `section` is None if the slice has no section with that key: the machine then gets nothing.
@@ -133,7 +133,13 @@ def find(part: Slice, machine: Machine, kind: DeviceType) -> Hit | None:
         chid = own.get(chid_type, _NO_CHID)
         record = part.table.first.get((kind, chid))
         if record is not None:
-            return Hit(chid_type, chid, record, part.profile, part.selectable.get((record.type, record.key)))
+            return Hit(
+                kind=chid_type,
+                chid=chid,
+                record=record,
+                profile=part.profile,
+                section=part.selectable.get((record.type, record.key)),
+            )
     return None
 
 

@@ -10,7 +10,7 @@ from fuki_build.image.section import Section
 from fuki_build.image.selection import Hit, Selection
 
 
-class HitView(View, frozen=True):
+class HitView(View, frozen=True, kw_only=True):
     """The record of a hardware id table that a machine hits: firmware by `fwid`, or a devicetree by `compatible`.
 
     `name` is the machine's in the table, `profile` whose table that is (null in the base), and `type` the type of the
@@ -34,7 +34,7 @@ class MeasuredView(View, frozen=True):
     size: int
 
 
-class MatchView(View, frozen=True):
+class MatchView(View, frozen=True, kw_only=True):
     """What a machine selects when a profile boots (null in an image without profiles).
 
     `expected` is the fwid that is expected, null also where none is; `holds` is null where nothing is expected.

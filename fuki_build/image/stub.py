@@ -12,7 +12,7 @@ from fuki_build.formats.uki import loader_info, pcrsig
 from fuki_build.image.section import STUB_MEASURED
 
 
-class StubModel(Struct, frozen=True):
+class StubModel(Struct, frozen=True, kw_only=True):
     """The behaviour of a stub, from version `since` on (major, minor)."""
 
     since: tuple[int, int]
@@ -52,7 +52,7 @@ class StubModel(Struct, frozen=True):
     """Sections that it does not know yet."""
 
 
-_252 = StubModel((0, 0), unmeasured=(".uname", ".sbat", ".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"))
+_252 = StubModel(since=(0, 0), unmeasured=(".uname", ".sbat", ".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"))
 _254 = replace(_252, since=(254, 0), addons=True, unmeasured=(".ucode", ".profile", ".dtbauto", ".hwids", ".efifw"))
 _255 = replace(_254, since=(255, 0), joins_addons=True)
 _256 = replace(
@@ -189,7 +189,11 @@ def _check_usable(headers: PeHeaders) -> None:
 
     if not headers.sections:
         raise FormatError("it has no sections")
+    check_placed(headers)
 
+
+def check_placed(headers: PeHeaders) -> None:
+    """Raise `FormatError` unless the sections of a stub are placed so that others can be put behind them."""
     end = 0
     for section in headers.sections:
         if section.virtual_address < end:
@@ -201,14 +205,17 @@ def _check_usable(headers: PeHeaders) -> None:
 
 _NEVER_OWN = frozenset((*STUB_MEASURED, pcrsig.SECTION)) - {".sbat", ".osrel"}
 """Sections that images add and no stub has; systemd-boot, which is not a stub, has its own `.osrel`."""
+_EDIT_HINT = (
+    "give the stub alone, linux<arch>.efi.stub; to change a finished image, use 'fuki edit', or name it as base"
+)
 
 
 def _check_unused(headers: PeHeaders) -> None:
     """Refuse sections that images add: they would stay, and of two sections with one name the stub uses the first."""
     names = [section.name for section in headers.sections]
     if ".linux" in names:
-        raise FormatError("it is an image with a kernel already", hint="give the stub alone, linux<arch>.efi.stub")
+        raise FormatError("it is an image with a kernel already", hint=_EDIT_HINT)
 
     for name in names:
         if name in _NEVER_OWN:
-            raise FormatError(f"it has a {name} already", hint="give the stub alone, as systemd installs it")
+            raise FormatError(f"it has a {name} already", hint=_EDIT_HINT)

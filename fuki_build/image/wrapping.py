@@ -46,7 +46,7 @@ class GuestData(Struct, frozen=True):
     content: Blob
 
 
-class WrapSettings(Struct, frozen=True):
+class WrapSettings(Struct, frozen=True, kw_only=True):
     """What a file of one firmware may differ in.
 
     `cpu_signature` is what RDX has in an SEV-SNP guest, as CPUID 1 tells it: without a file KVM sets the machine's, and
@@ -83,7 +83,10 @@ def wrap(firmware: Blob, settings: WrapSettings, data: Sequence[GuestData] = ())
     snp = used & PLATFORMS[igvm.IgvmPlatform.SEV_SNP]
 
     hobs = tuple(_place(data, settings.data_address))
-    pages = [*_data_pages(table, data, hobs, used), _Pages(TOP - firmware.size, firmware.size, used, firmware)]
+    pages = [
+        *_data_pages(table, data, hobs, used),
+        _Pages(address=TOP - firmware.size, size=firmware.size, mask=used, content=firmware),
+    ]
     parameters, filled = _parameters(table, used if settings.snp_parameters else used & ~snp)
     _check_count(pages)
     if snp:
@@ -91,7 +94,10 @@ def wrap(firmware: Blob, settings: WrapSettings, data: Sequence[GuestData] = ())
     _check_places(table, pages, hobs)
 
     head: list[igvm.Directive] = [
-        igvm.SupportedPlatform(PLATFORMS[p], _HIGHEST_VTL, p, _PLATFORM_VERSION, 0) for p in settings.platforms
+        igvm.SupportedPlatform(
+            mask=PLATFORMS[p], highest_vtl=_HIGHEST_VTL, platform=p, version=_PLATFORM_VERSION, shared_gpa_boundary=0
+        )
+        for p in settings.platforms
     ]
     if snp:
         head.append(igvm.GuestPolicy(settings.policy, snp))
@@ -163,9 +169,11 @@ def _data_pages(table: Ovmf, data: Sequence[GuestData], hobs: Sequence[DataHob],
     if area is None:
         hint = "take OVMF of edk2 stable202511 or later whose IGVM metadata have a HOB area"
         raise FormatError("the firmware has no place to be told of data: it starts no UKI of an IGVM file", hint=hint)
-    yield _Pages(area.address, area.size, mask, Blob.of_bytes(data_hobs.encode(hobs, area.size)))
+    yield _Pages(
+        address=area.address, size=area.size, mask=mask, content=Blob.of_bytes(data_hobs.encode(hobs, area.size))
+    )
     for piece, hob in zip(data, hobs, strict=True):
-        yield _Pages(hob.address, _whole_pages(hob.size), mask, piece.content)
+        yield _Pages(address=hob.address, size=_whole_pages(hob.size), mask=mask, content=piece.content)
 
 
 def _parameters(table: Ovmf, mask: int) -> tuple[list[igvm.Directive], range]:
@@ -206,7 +214,7 @@ def _sev_pages(sections: Sequence[SevSection], mask: int, taken: set[int]) -> It
         kind = _SEV_PAGES.get(SevKind(section.kind), igvm.PageKind.NORMAL)
         for address in range(section.address, section.address + section.size, PAGE):
             if address not in taken:
-                yield _Pages(address, PAGE, mask, None, kind)
+                yield _Pages(address=address, size=PAGE, mask=mask, content=None, kind=kind)
 
 
 def _addresses(pages: _Pages) -> range:
@@ -251,7 +259,7 @@ def _assemble(
 ) -> Blob:
     """The headers, with offsets, and behind them all content, each piece padded to whole pages."""
     count = sum(p.size // PAGE for p in pages)
-    page_header = igvm.encoded_size(igvm.PageData(0, 0, 0, 0, 0))
+    page_header = igvm.encoded_size(igvm.PageData(gpa=0, mask=0, file_offset=0, flags=0, kind=0))
     headers = igvm.data_offset([*head, *(context for context, _ in contexts)]) + count * page_header
 
     # Where pages start at pages of the file, tools that look for firmware volumes find them.
@@ -274,7 +282,9 @@ def _assemble(
 
 def _page_headers(pages: _Pages, offset: int) -> Iterator[igvm.PageData]:
     for at in range(0, pages.size, PAGE):
-        yield igvm.PageData(pages.address + at, pages.mask, offset + at if offset else 0, 0, pages.kind)
+        yield igvm.PageData(
+            gpa=pages.address + at, mask=pages.mask, file_offset=offset + at if offset else 0, flags=0, kind=pages.kind
+        )
 
 
 def _whole_pages(size: int) -> int:

@@ -10,7 +10,7 @@ from fuki_build.integrate.drop_in import refuse_others, write_drop_in
 from fuki_build.integrate.wheels import RUNNING, Version
 from fuki_build.recipe.caller import Caller
 from fuki_build.recipe.load import load_recipe
-from fuki_build.recipe.mkosi import TREE, find_sections
+from fuki_build.recipe.mkosi_files import TREE, find_sections
 
 CONFIGURATION = "mkosi.conf.d/50-fuki.conf"
 # mkosi looks for ukify here, and shows its sandbox these directories: the second is the project, whose [Fuki] and

@@ -43,17 +43,17 @@ def predict(
             if not request.technologies or name in request.technologies
         ]
         yield LaunchRecord(
-            subject.name,
-            subject.profile,
-            hashlib.sha256(content).hexdigest(),
-            LaunchPrediction(
+            firmware=subject.name,
+            profile=subject.profile,
+            sha256=hashlib.sha256(content).hexdigest(),
+            prediction=LaunchPrediction(
                 tuple(digest for prediction in predictions for digest in prediction.digests),
                 (
                     *(LaunchNote(", ".join(request.technologies), text) for text in request.notes),
                     *(note for prediction in predictions for note in prediction.notes),
                 ),
             ),
-            request.policy,
+            policy=request.policy,
         )
 
 

@@ -26,7 +26,7 @@ class Addon(Struct, frozen=True):
     assembly: Assembly
 
 
-class Boot(Struct, frozen=True):
+class Boot(Struct, frozen=True, kw_only=True):
     """The known circumstances of a boot.
 
     `secret` tells whether the stub may find a source of randomness and a GPT disk, from which it makes a secret of the

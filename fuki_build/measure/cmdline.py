@@ -12,7 +12,7 @@ from fuki_build.measure.booted_profile import BootedProfile
 from fuki_build.measure.section_digests import SectionDigests
 
 
-class CommandLine(Struct, frozen=True):
+class CommandLine(Struct, frozen=True, kw_only=True):
     """The parts of a command line that the stub measures, and the whole that the kernel gets; None where absent.
 
     `options` are those passed by the boot loader, if the stub accepts them. `unknown` says why `text` cannot be
@@ -69,7 +69,14 @@ def booted_command_line(subject: BootedProfile, boot: Boot) -> CommandLine:
     if not unknown and not text:
         unknown = "without a command line, the kernel gets whatever options the firmware passes"
 
-    return CommandLine(options or None, addons, smbios or None, text or None, unknown, addons_unknown)
+    return CommandLine(
+        options=options or None,
+        addons=addons,
+        smbios=smbios or None,
+        text=text or None,
+        unknown=unknown,
+        addons_unknown=addons_unknown,
+    )
 
 
 def read_text(contents: SectionDigests, section: Section) -> str:

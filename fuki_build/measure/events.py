@@ -28,7 +28,7 @@ class Measurer(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, kw_only=True):
     """One measurement into one register: the TCG event type, a description of the data, its source, and the measurer.
 
     `digests` has the banks that were requested; where they cannot be predicted it is empty, and `unknown` says why.

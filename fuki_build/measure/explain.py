@@ -52,7 +52,7 @@ class RegisterVerdict(StrEnum):
     """Does not extend a register."""
 
 
-class Explained(Struct, frozen=True):
+class Explained(Struct, frozen=True, kw_only=True):
     """An event of a log, and the reason for it. `by` is the program that extended the register; None if none did."""
 
     event: LoggedEvent
@@ -252,19 +252,29 @@ def _explain(event: LoggedEvent, prediction: Event | None, log: EventLog, own: S
     described = event_data.describe(event)
 
     if not event.extends:
-        return Explained(event, RegisterVerdict.INFORMATION, described, None)
+        return Explained(event=event, verdict=RegisterVerdict.INFORMATION, what=described, data_matches=None)
 
     if prediction is None:
         by = extender(event, log)
-        return Explained(event, _without_prediction(event, by, log, own), described, matches, by)
+        return Explained(
+            event=event, verdict=_without_prediction(event, by, log, own), what=described, data_matches=matches, by=by
+        )
 
     if prediction.unknown:
         return Explained(
-            event, RegisterVerdict.UNDECIDED, f"perhaps {prediction.what}: {prediction.unknown}", matches, prediction.by
+            event=event,
+            verdict=RegisterVerdict.UNDECIDED,
+            what=f"perhaps {prediction.what}: {prediction.unknown}",
+            data_matches=matches,
+            by=prediction.by,
         )
     if prediction.by is Measurer.FIRMWARE and prediction.source == CONSTANT:
-        return Explained(event, RegisterVerdict.FIRMWARE, described, matches, prediction.by)
-    return Explained(event, RegisterVerdict.IMAGE, prediction.what, matches, prediction.by)
+        return Explained(
+            event=event, verdict=RegisterVerdict.FIRMWARE, what=described, data_matches=matches, by=prediction.by
+        )
+    return Explained(
+        event=event, verdict=RegisterVerdict.IMAGE, what=prediction.what, data_matches=matches, by=prediction.by
+    )
 
 
 def _without_prediction(event: LoggedEvent, by: Measurer, log: EventLog, own: Sequence[int]) -> RegisterVerdict:

@@ -15,7 +15,7 @@ from fuki_build.measure.registers import Digests
 from fuki_build.measure.views import BootView, EventView, boot_view, event_view
 
 
-class LoggedView(View, frozen=True):
+class LoggedView(View, frozen=True, kw_only=True):
     """One event of a log. `data-matches` tells whether the digests are those of the event's data.
 
     It is null where the data is not what is measured: then the log's description of the event is no evidence. `by` is
@@ -50,7 +50,7 @@ class ReplayedView(View, frozen=True):
         return all(self.values.get(bank) == value for bank, value in self.predicted.items())
 
 
-class FitView(View, frozen=True):
+class FitView(View, frozen=True, kw_only=True):
     """The case and boot of the image that best fit the log."""
 
     image: str
@@ -65,7 +65,7 @@ class ReasonView(View, frozen=True):
     text: str
 
 
-class ExpectedView(View, frozen=True):
+class ExpectedView(View, frozen=True, kw_only=True):
     """An expected value; `phase` is the path of boot phases after which the register has it."""
 
     register: int
@@ -76,7 +76,7 @@ class ExpectedView(View, frozen=True):
     phase: str | None
 
 
-class ReplayView(Document, frozen=True):
+class ReplayView(Document, frozen=True, kw_only=True):
     """A replayed log. `not-computed` are those of its banks whose algorithm is not known, by their numbers.
 
     Where the log is damaged or cut short, `flaw` says how, else it is null; `end` is the offset, in bytes, after the
@@ -111,7 +111,13 @@ def replay_view(
     if image is not None and prediction is not None and boot is not None:
         case = prediction.case
         predicted = _predicted(log.kind, prediction, boot, image)
-        fit = FitView(image.where or image.name, case.profile, case.firmware, case.devicetree, boot_view(boot))
+        fit = FitView(
+            image=image.where or image.name,
+            profile=case.profile,
+            fwid=case.firmware,
+            compatible=case.devicetree,
+            boot=boot_view(boot),
+        )
 
     return ReplayView(
         kind=log.kind.value,

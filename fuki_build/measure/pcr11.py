@@ -14,13 +14,27 @@ PCR = 11
 def section_events(section: Section, contents: SectionDigests) -> Iterator[Event]:
     """A section's name with a NUL, then its content (stub.c)."""
     yield _name(section, contents.banks)
-    yield Event(PCR, "EV_IPL", f"content of {section.name}", _place(section), Measurer.STUB, contents.digests(section))
+    yield Event(
+        pcr=PCR,
+        type="EV_IPL",
+        what=f"content of {section.name}",
+        source=_place(section),
+        by=Measurer.STUB,
+        digests=contents.digests(section),
+    )
 
 
 def phase_events(words: Sequence[str], banks: Sequence[str]) -> Iterator[Event]:
     """systemd-pcrphase extends the words of a phase path, without NUL, and writes no firmware event log."""
     for word in words:
-        yield Event(PCR, "", f"phase {word}", "systemd-pcrphase", Measurer.SYSTEM, digests(word.encode(), banks))
+        yield Event(
+            pcr=PCR,
+            type="",
+            what=f"phase {word}",
+            source="systemd-pcrphase",
+            by=Measurer.SYSTEM,
+            digests=digests(word.encode(), banks),
+        )
 
 
 @cache
@@ -31,7 +45,14 @@ def phase_digest(word: str, bank: str) -> bytes:
 
 def _name(section: Section, banks: Sequence[str]) -> Event:
     name_digests: Digests = digests(section.name.encode("ascii", "replace") + b"\0", banks)
-    return Event(PCR, "EV_IPL", f"name of {section.name}", _place(section), Measurer.STUB, name_digests)
+    return Event(
+        pcr=PCR,
+        type="EV_IPL",
+        what=f"name of {section.name}",
+        source=_place(section),
+        by=Measurer.STUB,
+        digests=name_digests,
+    )
 
 
 def _place(section: Section) -> str:

@@ -17,7 +17,12 @@ def profile_events(subject: BootedProfile) -> Iterator[Event]:
     if subject.model.profiles and subject.profile:
         number = digests(encode(str(subject.profile)), subject.contents.banks)
         yield Event(
-            PCR, "EV_EVENT_TAG", f"the profile's number {subject.profile}", "boot option", Measurer.STUB, number
+            pcr=PCR,
+            type="EV_EVENT_TAG",
+            what=f"the profile's number {subject.profile}",
+            source="boot option",
+            by=Measurer.STUB,
+            digests=number,
         )
 
 
@@ -30,7 +35,15 @@ def passed_events(subject: BootedProfile, line: CommandLine) -> Iterator[Event]:
 def added_events(subject: BootedProfile, line: CommandLine, boot: Boot) -> Iterator[Event]:
     """Options from addons and the hypervisor, then other content of addons."""
     if line.addons_unknown:
-        yield Event(PCR, "EV_IPL", "what addons add", "addons", Measurer.STUB, {}, line.addons_unknown)
+        yield Event(
+            pcr=PCR,
+            type="EV_IPL",
+            what="what addons add",
+            source="addons",
+            by=Measurer.STUB,
+            digests={},
+            unknown=line.addons_unknown,
+        )
     for names, text in line.addons:
         yield _options(subject, f"options of addons ({names})", text)
     if line.smbios is not None:
@@ -41,7 +54,12 @@ def added_events(subject: BootedProfile, line: CommandLine, boot: Boot) -> Itera
 
 def _options(subject: BootedProfile, source: str, text: str) -> Event:
     return Event(
-        PCR, "EV_IPL", f"{source}: {text}", source, Measurer.STUB, digests(encode(text), subject.contents.banks)
+        pcr=PCR,
+        type="EV_IPL",
+        what=f"{source}: {text}",
+        source=source,
+        by=Measurer.STUB,
+        digests=digests(encode(text), subject.contents.banks),
     )
 
 
@@ -64,5 +82,10 @@ def _contents(name: str, contents: SectionDigests, kinds: tuple[str, ...]) -> It
     section = next((s for kind in kinds for s in contents.layout.find(kind)[:1] if s.content.size), None)
     if section is not None:
         yield Event(
-            PCR, "EV_EVENT_TAG", f"{section.name} of the addon {name}", name, Measurer.STUB, contents.digests(section)
+            pcr=PCR,
+            type="EV_EVENT_TAG",
+            what=f"{section.name} of the addon {name}",
+            source=name,
+            by=Measurer.STUB,
+            digests=contents.digests(section),
         )

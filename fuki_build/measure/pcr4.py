@@ -41,13 +41,34 @@ def addon_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
 
 def _announcement(banks: tuple[str, ...]) -> list[Event]:
     return [
-        Event(PCR, "EV_EFI_ACTION", CALLING.decode(), CONSTANT, Measurer.FIRMWARE, digests(CALLING, banks)),
-        Event(PCR, "EV_SEPARATOR", "the firmware's part ends", CONSTANT, Measurer.FIRMWARE, digests(bytes(4), banks)),
+        Event(
+            pcr=PCR,
+            type="EV_EFI_ACTION",
+            what=CALLING.decode(),
+            source=CONSTANT,
+            by=Measurer.FIRMWARE,
+            digests=digests(CALLING, banks),
+        ),
+        Event(
+            pcr=PCR,
+            type="EV_SEPARATOR",
+            what="the firmware's part ends",
+            source=CONSTANT,
+            by=Measurer.FIRMWARE,
+            digests=digests(bytes(4), banks),
+        ),
     ]
 
 
 def _program(contents: SectionDigests, description: str, source: str) -> Event:
-    return Event(PCR, APPLICATION, description, source, Measurer.FIRMWARE, contents.image_digests())
+    return Event(
+        pcr=PCR,
+        type=APPLICATION,
+        what=description,
+        source=source,
+        by=Measurer.FIRMWARE,
+        digests=contents.image_digests(),
+    )
 
 
 def kernel_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
@@ -60,6 +81,14 @@ def kernel_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
     description = "the kernel in .linux"
     if known is None:
         reason = "it is no EFI executable, or signed and larger in memory than in the file"
-        yield Event(PCR, APPLICATION, description, ".linux", Measurer.FIRMWARE, {}, reason)
+        yield Event(
+            pcr=PCR,
+            type=APPLICATION,
+            what=description,
+            source=".linux",
+            by=Measurer.FIRMWARE,
+            digests={},
+            unknown=reason,
+        )
     else:
-        yield Event(PCR, APPLICATION, description, ".linux", Measurer.FIRMWARE, known)
+        yield Event(pcr=PCR, type=APPLICATION, what=description, source=".linux", by=Measurer.FIRMWARE, digests=known)

@@ -60,10 +60,24 @@ def variable_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Iterator[
         value = values.get(name, b"")
         known = digests(encode_variable(MeasuredVariable(vendor, name, value)), banks)
         description = f"{name}, {len(value)} bytes" if name != "SecureBoot" else f"SecureBoot is {policy.state}"
-        yield Event(PCR, "EV_EFI_VARIABLE_DRIVER_CONFIG", description, f"variable {name}", Measurer.FIRMWARE, known)
+        yield Event(
+            pcr=PCR,
+            type="EV_EFI_VARIABLE_DRIVER_CONFIG",
+            what=description,
+            source=f"variable {name}",
+            by=Measurer.FIRMWARE,
+            digests=known,
+        )
 
     description = "the firmware's variables end"
-    yield Event(PCR, "EV_SEPARATOR", description, CONSTANT, Measurer.FIRMWARE, digests(bytes(4), banks))
+    yield Event(
+        pcr=PCR,
+        type="EV_SEPARATOR",
+        what=description,
+        source=CONSTANT,
+        by=Measurer.FIRMWARE,
+        digests=digests(bytes(4), banks),
+    )
 
 
 def authority_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Mapping[str, Event]:
@@ -78,13 +92,24 @@ def authority_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Mapping[
         if not authority:
             reason = "nothing in db vouches for it: firmware refuses to start it"
             events[program] = Event(
-                PCR, "EV_EFI_VARIABLE_AUTHORITY", description, "variable db", Measurer.FIRMWARE, {}, reason
+                pcr=PCR,
+                type="EV_EFI_VARIABLE_AUTHORITY",
+                what=description,
+                source="variable db",
+                by=Measurer.FIRMWARE,
+                digests={},
+                unknown=reason,
             )
         elif authority not in measured:
             measured.add(authority)
             known = digests(encode_variable(MeasuredVariable(IMAGE_SECURITY_VENDOR, "db", authority)), banks)
             events[program] = Event(
-                PCR, "EV_EFI_VARIABLE_AUTHORITY", description, "variable db", Measurer.FIRMWARE, known
+                pcr=PCR,
+                type="EV_EFI_VARIABLE_AUTHORITY",
+                what=description,
+                source="variable db",
+                by=Measurer.FIRMWARE,
+                digests=known,
             )
 
     return events

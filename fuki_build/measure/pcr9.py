@@ -32,10 +32,25 @@ def kernel_events(subject: BootedProfile, line: CommandLine, boot: Boot) -> Iter
     """The options, then the initrd."""
     description, source = "the kernel's options", OPTIONS
     if line.unknown:
-        yield Event(PCR, "EV_EVENT_TAG", description, source, Measurer.KERNEL, {}, line.unknown)
+        yield Event(
+            pcr=PCR,
+            type="EV_EVENT_TAG",
+            what=description,
+            source=source,
+            by=Measurer.KERNEL,
+            digests={},
+            unknown=line.unknown,
+        )
     elif line.text is not None:
         known = digests(encode(line.text), subject.contents.banks)
-        yield Event(PCR, "EV_EVENT_TAG", f"{description}: {line.text}", source, Measurer.KERNEL, known)
+        yield Event(
+            pcr=PCR,
+            type="EV_EVENT_TAG",
+            what=f"{description}: {line.text}",
+            source=source,
+            by=Measurer.KERNEL,
+            digests=known,
+        )
 
     yield from _initrd(subject, boot)
 
@@ -46,13 +61,29 @@ def _initrd(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
     description = "the initrd, as the stub joins it"
 
     if subject.model.adds_secret and boot.secret and boot.method is BootMethod.DISK:
-        yield Event(PCR, "EV_EVENT_TAG", description, "initrd", Measurer.KERNEL, {}, _UNKNOWN)
+        yield Event(
+            pcr=PCR,
+            type="EV_EVENT_TAG",
+            what=description,
+            source="initrd",
+            by=Measurer.KERNEL,
+            digests={},
+            unknown=_UNKNOWN,
+        )
         return
 
     try:
         more = [*_archives(subject), *_addons(subject, boot)]
     except FormatError as error:
-        yield Event(PCR, "EV_EVENT_TAG", description, "initrd", Measurer.KERNEL, {}, error.message)
+        yield Event(
+            pcr=PCR,
+            type="EV_EVENT_TAG",
+            what=description,
+            source="initrd",
+            by=Measurer.KERNEL,
+            digests={},
+            unknown=error.message,
+        )
         return
 
     if not (parts or more):
@@ -61,7 +92,15 @@ def _initrd(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
     joined = subject.contents.initrd_digests(parts, [content for _, content in more])
     source = " + ".join([*(part.name for part in parts), *(name for name, _ in more)])
     reason = "" if joined is not None else "its microcode is too large"
-    yield Event(PCR, "EV_EVENT_TAG", description, source, Measurer.KERNEL, joined or {}, reason)
+    yield Event(
+        pcr=PCR,
+        type="EV_EVENT_TAG",
+        what=description,
+        source=source,
+        by=Measurer.KERNEL,
+        digests=joined or {},
+        unknown=reason,
+    )
 
 
 def _archives(subject: BootedProfile) -> Iterator[tuple[str, Blob]]:

@@ -31,7 +31,7 @@ REGISTERS = (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)
 """Registers that are always predicted."""
 
 
-class Case(Struct, frozen=True):
+class Case(Struct, frozen=True, kw_only=True):
     """One possible boot: a profile, and the firmware and devicetree that the machine selects.
 
     `machines` are those known to do so; empty if the cases are all those that the image allows.
@@ -121,7 +121,7 @@ def firmware_case(layout: Layout, profile: int | None, fwid: str) -> Case:
         selected = matching or selected
 
     measured = measured_with(plainly_measured(parts, layout.model), selected)
-    return Case(profile, fwid if selected else None, None, measured)
+    return Case(profile=profile, firmware=fwid if selected else None, devicetree=None, measured=measured)
 
 
 def _key(case: Case) -> tuple[int | None, tuple[int, ...]]:
@@ -145,11 +145,11 @@ def _selected(selector: Selector, machines: Sequence[Machine], profiles: Sequenc
     for profile in profiles:
         for choice in choices[profile]:
             yield Case(
-                profile,
-                choice.firmware.key if choice.firmware else None,
-                choice.devicetree.key if choice.devicetree else None,
-                selector.measured(profile, choice.firmware, choice.devicetree),
-                choice.machines,
+                profile=profile,
+                firmware=choice.firmware.key if choice.firmware else None,
+                devicetree=choice.devicetree.key if choice.devicetree else None,
+                measured=selector.measured(profile, choice.firmware, choice.devicetree),
+                machines=choice.machines,
             )
 
 
@@ -190,7 +190,9 @@ def _possible(layout: Layout, parts: Sequence[Slice], profile: int | None, limit
     for key, image in [(None, None), *firmware.values()]:
         for tree_key, tree in [(None, None), *trees.values()]:
             chosen = [section for section in (image, tree) if section is not None]
-            possible.append(Case(profile, key, tree_key, measured_with(plain, chosen)))
+            possible.append(
+                Case(profile=profile, firmware=key, devicetree=tree_key, measured=measured_with(plain, chosen))
+            )
 
     return possible
 

@@ -88,7 +88,15 @@ def _unknown(events: tuple[Event, ...], boot: Boot) -> str:
 def _in_guest(event: Event, layout: Layout, profile: int | None) -> Event:
     if event.by is not Measurer.KERNEL or not _is_old(layout, profile):
         return event
-    return Event(event.pcr, event.type, event.what, event.source, event.by, {}, _OLD_KERNEL)
+    return Event(
+        pcr=event.pcr,
+        type=event.type,
+        what=event.what,
+        source=event.source,
+        by=event.by,
+        digests={},
+        unknown=_OLD_KERNEL,
+    )
 
 
 def _is_old(layout: Layout, profile: int | None) -> bool:
@@ -108,11 +116,26 @@ def _with_partitions(events: tuple[Event, ...], boot: Boot) -> Iterator[Event]:
             known = {} if boot.partitions is None else digests(boot.partitions, [BANK])
             unknown = _NO_TABLE if boot.partitions is None else ""
             description = "the partition table"
-            yield Event(_GPT_PCR, "EV_EFI_GPT_EVENT", description, "the disk", Measurer.FIRMWARE, known, unknown)
+            yield Event(
+                pcr=_GPT_PCR,
+                type="EV_EFI_GPT_EVENT",
+                what=description,
+                source="the disk",
+                by=Measurer.FIRMWARE,
+                digests=known,
+                unknown=unknown,
+            )
             due = False
         yield event
 
 
 def _exits() -> Iterator[Event]:
     for text in _EXITS:
-        yield Event(_GPT_PCR, "EV_EFI_ACTION", text.decode(), CONSTANT, Measurer.FIRMWARE, digests(text, [BANK]))
+        yield Event(
+            pcr=_GPT_PCR,
+            type="EV_EFI_ACTION",
+            what=text.decode(),
+            source=CONSTANT,
+            by=Measurer.FIRMWARE,
+            digests=digests(text, [BANK]),
+        )

@@ -17,7 +17,7 @@ from fuki_build.measure.rtmr import Rtmr
 _EventFacts = tuple[int | str | tuple[str, bytes], ...]
 
 
-class EventView(View, frozen=True):
+class EventView(View, frozen=True, kw_only=True):
     """One measurement: digests by bank in hex; empty where `unknown` says why they cannot be predicted."""
 
     pcr: int
@@ -53,7 +53,7 @@ class RtmrView(View, frozen=True):
     events: Sequence[EventView]
 
 
-class CaseView(View, frozen=True):
+class CaseView(View, frozen=True, kw_only=True):
     """A profile on machines that select the same; `machines` is empty if the case stands for all such machines.
 
     They select firmware by its `fwid` and a devicetree by its `compatible` string, null where they select none.
@@ -73,7 +73,7 @@ class CaseView(View, frozen=True):
     first_start: Sequence[RegisterView] = ()
 
 
-class BootView(View, frozen=True):
+class BootView(View, frozen=True, kw_only=True):
     """The assumed start of the image; `variables` are the SHA-256 of those that PCR 7 is predicted from.
 
     `partitions` is the SHA-384 of the disk's partition table, as it is measured.
@@ -93,7 +93,7 @@ class BootView(View, frozen=True):
     addons: Sequence[str]
 
 
-class PredictionsView(Document, frozen=True):
+class PredictionsView(Document, frozen=True, kw_only=True):
     image: str
     stub: StubView | None
     banks: Sequence[str]
@@ -202,7 +202,13 @@ def _facts(event: Event) -> _EventFacts:
 
 def event_view(event: Event) -> EventView:
     return EventView(
-        event.pcr, event.type, event.what, event.source, event.by.value, in_hex(event.digests), event.unknown
+        pcr=event.pcr,
+        type=event.type,
+        what=event.what,
+        source=event.source,
+        by=event.by.value,
+        digests=in_hex(event.digests),
+        unknown=event.unknown,
     )
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from fuki_build.image.section import Section
 
 _MERGED = frozenset(("image", "variables", "sections"))
-_UNITED = frozenset(("plugins", "silence", "environment", "templates"))
+_UNITED = frozenset(("plugins", "silence", "environment", "templates", "remove"))
 """Lists of names, in which each stands once."""
 ADDED = frozenset(("firmware", "addon", "expect", "sign", "pcr-policy", "launch", "output"))
 """Lists of tables, in which the caller's stand first."""
@@ -36,12 +36,13 @@ class JoinedProfile(Struct, frozen=True):
     sections: tuple[Section, ...]
 
 
-class Caller(Struct, frozen=True):
+class Caller(Struct, frozen=True, kw_only=True):
     """What a command line says. `tables` and `defaults` are recipes in part, and not rendered as texts.
 
     `sections` stand behind those of `[fuki.image]`; `profile` is the base's `.profile`, word by word; `joined` are
     profiles whose tables, by id, are in `tables`. With `outputs_beside`, paths of outputs are
     relative to the image, not to the recipe. `place` is what errors about `sections` name.
+    `image` is what mkosi calls the image that it has fuki make, by its settings.
     """
 
     tables: Mapping[str, Any] = {}
@@ -52,11 +53,12 @@ class Caller(Struct, frozen=True):
     joined: tuple[JoinedProfile, ...] = ()
     outputs_beside: bool = False
     place: str = "--section"
+    image: Mapping[str, str] = {}
 
     def only(self, keys: Collection[str]) -> "Caller":
         """What the caller brings of these keys of the recipe."""
         tables, defaults = ({key: own[key] for key in keys if key in own} for own in (self.tables, self.defaults))
-        return Caller(tables, defaults)
+        return Caller(tables=tables, defaults=defaults)
 
     def joined_sections(self, id_: str) -> tuple[Section, ...]:
         """The sections that the caller brings for a profile; none for a profile of the recipe alone."""

@@ -53,7 +53,11 @@ def resolve_contents(
         add(".dtbauto", inputs.file(path, f"{where}.dtbauto[{index}]"), path)
     add(".hwids", *_hwids(contents, firmware, inputs, where))
 
-    sections = [Section(name, *item, profile) for name in IMAGE_ORDER for item in blobs.get(name, [])]
+    sections = [
+        Section(name=name, content=content, source=source, profile=profile)
+        for name in IMAGE_ORDER
+        for content, source in blobs.get(name, [])
+    ]
     sections = _insert_firmware(sections, firmware)
     return ResolvedContents((*sections, *_extra(contents, profile, inputs, where)), kernel)
 
@@ -63,10 +67,10 @@ def _kernel(contents: ContentTable, inputs: Inputs, where: str) -> Kernel | None
         return None
     place = f"{where}.linux"
     path = inputs.path(contents.linux, place)
-    inputs.blob(path, place)
+    content = inputs.blob(path, place)
     with raised_as(RecipeError, place):
-        kernel = read_kernel(path, inputs.workspace, place)
-    inputs.note(path, place, kernel.packed_sha256 or kernel.content.sha256_in_memory)
+        kernel = read_kernel(path, content, inputs.workspace, place)
+    inputs.note(path, place, kernel.content, sha256=kernel.packed_sha256)
     return kernel
 
 
@@ -136,7 +140,9 @@ def _extra(contents: ContentTable, profile: int | None, inputs: Inputs, where: s
                 where=place,
                 hint="it has a key of its own, or is the stub's",
             )
-        sections.append(Section(name, inputs.file_or_text(value, place), _file(value), profile))
+        sections.append(
+            Section(name=name, content=inputs.file_or_text(value, place), source=_file(value), profile=profile)
+        )
     return sections
 
 
@@ -152,7 +158,8 @@ def sbat_lines(contents: ContentTable, default: str, inputs: Inputs, where: str)
         )
         data = inputs.text(item, where_item)
         lines += _parse_sbat(data if isinstance(item, TextFile) else f"{sbat.HEADER}\n".encode() + data, where_item)
-    return tuple(lines)
+    # Lines of one component may stand in several items.
+    return _parse_sbat("\n".join((sbat.HEADER, *lines)).encode(), place)
 
 
 def _parse_sbat(table: bytes, where: str) -> tuple[str, ...]:

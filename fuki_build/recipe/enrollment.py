@@ -28,12 +28,18 @@ def enroll_firmware(
     with located(f"{where}.backend"):
         enroller = host.enroller(table.backend)
     files = enrollment.KeyFiles(
-        table.pk, table.kek, table.db, table.dbx, table.owner, table.microsoft, table.secure_boot
+        pk=table.pk,
+        kek=table.kek,
+        db=table.db,
+        dbx=table.dbx,
+        owner=table.owner,
+        microsoft=table.microsoft,
+        secure_boot=table.secure_boot,
     )
     keys = enrollment.load_keys(
         files, lambda path, at: inputs.read(inputs.path(path, at), at), lambda key: f"{where}.{key}"
     )
-    inputs.note(source, place, blob_digest(Blob.of_file(source)).hex(), name=name)
+    inputs.note(source, place, sha256=blob_digest(Blob.of_file(source)).hex(), name=name)
     workspace = Path(tempfile.mkdtemp(dir=inputs.workspace))
     target = workspace / source.name
     with located(where):

@@ -1,6 +1,8 @@
 """`[[fuki.firmware]]` tables as `.efifw` sections, and the devices that select them."""
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -10,6 +12,8 @@ from fuki_build.formats.uki import efifw
 from fuki_build.formats.uki.hwids import Device
 from fuki_build.hooks.host import PluginHost, loaded_machines
 from fuki_build.hooks.records import FirmwareFile, SourceContext
+from fuki_build.image.addresses import split_reference
+from fuki_build.image.assemble import read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.guard import note_named, note_read
 from fuki_build.image.section import Section
@@ -72,9 +76,13 @@ def _resolve_one(
     origin = {"source": table.source, **file.origin}
 
     if table.enroll is None:
-        inputs.note(file.path, where, blob.sha256_in_memory, name)
+        inputs.note(file.path, where, blob, name=name)
     else:
-        path, more = enroll_firmware(table.enroll, file.path, name, inputs, host, where)
+        source, reference = file.path, split_reference(file.path)
+        if reference is not None:
+            source = _written_out(blob, inputs)
+            inputs.dependencies.append(reference[0])
+        path, more = enroll_firmware(table.enroll, source, name, inputs, host, where)
         blob = Blob.of_file(path)
         name = f"{name}, with keys enrolled"
         origin |= more
@@ -87,11 +95,20 @@ def _resolve_one(
 
     with raised_as(RecipeError, f"{where}.id", of=FormatError):
         header = Blob.of_bytes(efifw.encode_header(fwid, blob.size))
-    resolved.sections.append(Section(".efifw", header + blob, name, profile))
+    resolved.sections.append(Section(name=".efifw", content=header + blob, source=name, profile=profile))
 
     resolved.devices += listed_devices(table, fwid, inputs, where)
     resolved.declared += declared_machines(table, fwid, profile, inputs, host, where)
     resolved.origins[fwid] = origin
+
+
+def _written_out(blob: Blob, inputs: Inputs) -> Path:
+    """A section's content as a file, for programs that want one."""
+    path = Path(tempfile.mkdtemp(dir=inputs.workspace)) / "firmware"
+    with path.open("wb") as file:
+        for piece in read_pieces(blob):
+            file.write(piece)
+    return path
 
 
 def _wrap(table: IgvmTable, firmware: Blob, inputs: Inputs, where: str) -> Blob:

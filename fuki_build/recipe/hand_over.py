@@ -34,7 +34,7 @@ def hand_over_program(data: dict[str, Any], stub: Stub, host: PluginHost) -> Sec
     except FukiError as error:
         raise RecipeError(f"{contribution.plugin} gives a bad program: {error.message}", where=_WHERE) from error
     filled = codec.ProgramTable(interface.name, entry, stub.headers.optional.address_of_entry_point, _flags(table))
-    return Section(HAND_OVER, Blob.of_bytes(codec.fill_in(program, filled)), interface.name)
+    return Section(name=HAND_OVER, content=Blob.of_bytes(codec.fill_in(program, filled)), source=interface.name)
 
 
 def _flags(table: HandOverTable) -> HandOverOptions:

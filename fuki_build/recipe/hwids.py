@@ -8,12 +8,15 @@ import msgspec
 
 from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats.documents import decode_json
+from fuki_build.formats.uki import hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import FirmwareTable
 
+_TABLE_STARTS = tuple(hwids.first_bytes(kind) for kind in DeviceType)
 
-class HwidsFile(msgspec.Struct, frozen=True):
+
+class HwidsFile(msgspec.Struct, frozen=True, kw_only=True):
     """One machine's file, as in /usr/lib/systemd/boot/hwids; further keys are passed over."""
 
     type: str
@@ -24,12 +27,15 @@ class HwidsFile(msgspec.Struct, frozen=True):
 
 
 def read_devices(value: str | tuple[str, ...], inputs: Inputs, where: str) -> Iterator[Device]:
-    """The devices of JSON files, or of all `*.json` below directories, in the order of their paths."""
+    """The devices of JSON files, or of all `*.json` below directories, in the order of their paths.
+
+    A table as images have it, in a section's place or a file of its own, is taken, too.
+    """
     for index, text in enumerate((value,) if isinstance(value, str) else value):
         place = where if isinstance(value, str) else f"{where}[{index}]"
         path = inputs.path(text, place)
         for file in _json_files(path, inputs, place):
-            yield _decode(inputs.read(file, place), f"{place} ({file})")
+            yield from _decode_any(inputs.read(file, place), f"{place} ({file})")
 
 
 def _json_files(path: Path, inputs: Inputs, where: str) -> list[Path]:
@@ -40,6 +46,15 @@ def _json_files(path: Path, inputs: Inputs, where: str) -> list[Path]:
     if not files:
         raise RecipeError(f"{path} holds no *.json", where=where, hint="hardware ids come as one JSON file a machine")
     return files
+
+
+def _decode_any(data: bytes, where: str) -> Iterator[Device]:
+    """The device of a JSON file, or those of a table: its first bytes are never those of JSON."""
+    if data[:4] in _TABLE_STARTS:
+        with raised_as(RecipeError, where, of=FormatError):
+            yield from hwids.group(hwids.decode(data))
+    else:
+        yield _decode(data, where)
 
 
 def _decode(data: bytes, where: str) -> Device:

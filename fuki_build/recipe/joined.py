@@ -94,4 +94,4 @@ def _kernel(sections: Sequence[Section], where: str) -> Kernel | None:
         headers = pe.decode(content.read_at(0, HEAD_SIZE), content.size)
     except FormatError:
         headers = None
-    return Kernel(Path(".linux"), content, headers, b"", None, where)
+    return Kernel(path=Path(".linux"), content=content, headers=headers, sbat=b"", packed_sha256=None, where=where)

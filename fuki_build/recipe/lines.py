@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from fuki_build.errors import FukiError
-from fuki_build.recipe.mkosi import SECTION, read_text
+from fuki_build.recipe.mkosi_files import SECTION, read_text
 
 Step = str | int
 Steps = tuple[Step, ...]

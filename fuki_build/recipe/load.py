@@ -5,30 +5,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats import documents
-from fuki_build.recipe import mkosi
+from fuki_build.recipe import mkosi, mkosi_files
 from fuki_build.recipe.budget import Budget
 from fuki_build.recipe.caller import Caller, merge
 from fuki_build.recipe.convert import convert
+from fuki_build.recipe.image_settings import ImageSettings
 from fuki_build.recipe.model import Recipe
+from fuki_build.recipe.origins import Origins
 from fuki_build.recipe.text import new_budget, place_of, render_text, render_tree
 
 NAMES = ("fuki.toml", "mkosi.conf")
+_SETTINGS = {"name": "ImageId", "version": "ImageVersion"}
 _NAMES = ("name", "version", "variables")
 """What texts of a recipe may use."""
 
 
-class LoadedRecipe(Struct, frozen=True):
-    """A recipe, the directory that its paths are relative to, the files it was read from, and its texts' names."""
+class LoadedRecipe(Struct, frozen=True, kw_only=True):
+    """A recipe, the directory that its paths are relative to, the files it was read from, and its texts' names.
+
+    `origins` has files and lines for errors to name, of a recipe in an mkosi.conf.
+    """
 
     recipe: Recipe
     directory: Path
     files: tuple[Path, ...]
     variables: Mapping[str, Any]
     caller: Caller | None = None
+    origins: Origins = field(default_factory=Origins)
 
 
 def find_recipe(path: Path | None) -> Path:
@@ -36,14 +43,19 @@ def find_recipe(path: Path | None) -> Path:
     if path is not None and not path.is_dir():
         return path
     directory = path or Path()
-    for name in NAMES:
-        candidate = directory / name
-        if candidate.is_file() and (name == "fuki.toml" or mkosi.find_sections(directory)):
-            return candidate
-    raise RecipeError(
-        f"there is no recipe in {directory.resolve()}",
-        hint="write one with 'fuki init', or name it: fuki plan path/to/fuki.toml",
-    )
+    toml, configuration = (directory / name for name in NAMES)
+    if toml.is_file():
+        return toml
+    if mkosi_files.find_sections(directory):
+        return configuration
+
+    problem, hint = f"there is no recipe in {directory.resolve()}", "write one with 'fuki init'"
+    if files := mkosi_files.project_files(directory):
+        names = " and ".join(str(path.relative_to(directory)) for path in files[:2])
+        names = names if len(files) <= 2 else f"{names} and others"
+        problem += f": {names} {'has' if len(files) == 1 else 'have'} no section [Fuki]"
+        hint = "add [Fuki] there, write a recipe with 'fuki init'"
+    raise RecipeError(problem, hint=f"{hint}, or name it: fuki plan path/to/fuki.toml")
 
 
 def load_recipe(path: Path | None = None, caller: Caller | None = None) -> LoadedRecipe:
@@ -52,22 +64,31 @@ def load_recipe(path: Path | None = None, caller: Caller | None = None) -> Loade
     Raises `RecipeError` with the place for everything that is wrong in it.
     """
     path = find_recipe(path)
-    data, files = _load_mkosi(path) if path.suffix == ".conf" else (_load_toml(path), (path,))
+    origins = Origins()
+    if path.suffix == ".conf":
+        data, files, origins = _load_mkosi(path, caller)
+        origins = origins.beside(caller, data)
+    else:
+        data, files = _load_toml(path), (path,)
+
     try:
-        recipe, variables = _build(data, caller)
+        with origins.named():
+            recipe, variables = _build(data, caller)
     except RecursionError:
         raise RecipeError("its tables are nested too deeply", where=str(path)) from None
-    return LoadedRecipe(recipe, path.parent, files, variables, caller)
+    return LoadedRecipe(
+        recipe=recipe, directory=path.parent, files=files, variables=variables, caller=caller, origins=origins
+    )
 
 
 def recipe_of(caller: Caller) -> LoadedRecipe:
     """What a caller brings, where there is no recipe; paths are relative to the current directory."""
     recipe, variables = _build({}, caller)
-    return LoadedRecipe(recipe, Path(), (), variables, caller)
+    return LoadedRecipe(recipe=recipe, directory=Path(), files=(), variables=variables, caller=caller)
 
 
 def _load_toml(path: Path) -> dict[str, Any]:
-    text = mkosi.read_text(path)
+    text = mkosi_files.read_text(path)
     with raised_as(RecipeError, str(path), of=FormatError):
         document = documents.decode_toml(text)
 
@@ -83,14 +104,19 @@ def _load_toml(path: Path) -> dict[str, Any]:
     return data
 
 
-def _load_mkosi(path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
-    """The sections of a project: of mkosi.conf, and of what mkosi reads after it; or that of another file alone."""
-    files = mkosi.find_sections(path.parent) if path.name == "mkosi.conf" else ()
+def _load_mkosi(path: Path, caller: Caller | None) -> tuple[dict[str, Any], tuple[Path, ...], Origins]:
+    """The sections of a project: of mkosi.conf, and of what mkosi reads after it; or that of another file alone.
+
+    What mkosi calls its image is the recipe's name and version, where neither it nor the caller has one.
+    """
+    files = mkosi_files.find_sections(path.parent) if path.name == "mkosi.conf" else ()
+    settings = ImageSettings(path.parent if path.name == "mkosi.conf" else path, caller.image if caller else None)
     data: dict[str, Any] = {}
     read: list[Path] = []
+    origins = Origins(other=str((files or (path,))[0]))
 
     for file in files or (path,):
-        section = mkosi.parse(mkosi.read_text(file), str(file))
+        section = mkosi.parse(mkosi_files.read_text(file), str(file), settings)
         read.append(file)
 
         if section.recipe is not None:
@@ -98,10 +124,23 @@ def _load_mkosi(path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
             if other.parent.resolve() != path.parent.resolve():
                 raise RecipeError("Recipe= must name a file beside mkosi.conf", where=f"{file}: Recipe=")
             read.append(other)
-            data = merge(_load_toml(other), Caller(data)) if data else _load_toml(other)
+            base = _load_toml(other)
+            merged = merge(base, Caller(tables=data)) if data else base
+            origins.add_file(merged, data, str(other))
+            data = merged
 
         data = mkosi.merge(data, section)
-    return data, tuple(read)
+        origins.add_section(section)
+
+    data.setdefault("image", {})
+    for key, name in _SETTINGS.items():
+        if key not in data and key not in (caller.tables if caller else ()) and (setting := settings.get(name)):
+            data[key] = setting.value
+            origins.lines[f"fuki.{key}"] = setting.place
+    if isinstance(data.get("sign"), list) and len(data["sign"]) == 1:
+        # As the recipe says it of a single one: [fuki.sign].
+        data["sign"] = data["sign"][0]
+    return data, tuple(read), origins
 
 
 def _build(data: dict[str, Any], caller: Caller | None = None) -> tuple[Recipe, dict[str, Any]]:

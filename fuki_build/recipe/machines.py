@@ -32,7 +32,7 @@ _UNSET = (
 _MAX_MACHINE_FILE = 16 * 1024 * 1024
 
 
-class Declared(Struct, frozen=True):
+class Declared(Struct, frozen=True, kw_only=True):
     """A machine that a recipe wants to select a firmware, and the CHID types to list it under, the best first.
 
     `forced` types are all used; of others, the first that tells the machine from those of other firmware.
@@ -62,16 +62,40 @@ def declared_machines(
         platform = _platform(text, host, place)
         types = forced or tuple(platform.chid_types)
         for machine in platform_machines(text, host, place):
-            yield Declared(machine, platform.title, fwid, profile, types, bool(forced), place)
+            yield Declared(
+                machine=machine,
+                group=platform.title,
+                fwid=fwid,
+                profile=profile,
+                types=types,
+                forced=bool(forced),
+                where=place,
+            )
 
     for index, text in enumerate(table.machines):
         place = f"{where}.machines[{index}]"
         machine = read_machine(inputs.path(text, place), inputs.read(inputs.path(text, place), place), place)
-        yield Declared(machine, machine.name, fwid, profile, forced or _telling_types(machine), bool(forced), place)
+        yield Declared(
+            machine=machine,
+            group=machine.name,
+            fwid=fwid,
+            profile=profile,
+            types=forced or _telling_types(machine),
+            forced=bool(forced),
+            where=place,
+        )
 
     if table.match:
         machine, types = _match(table.match, table.name or fwid, f"{where}.match")
-        yield Declared(machine, machine.name, fwid, profile, forced or types, bool(forced), f"{where}.match")
+        yield Declared(
+            machine=machine,
+            group=machine.name,
+            fwid=fwid,
+            profile=profile,
+            types=forced or types,
+            forced=bool(forced),
+            where=f"{where}.match",
+        )
 
 
 def _telling_types(machine: Machine) -> tuple[int, ...]:

@@ -6,18 +6,17 @@ line of words `key=value` (`Firmware=source=directory path=firmware/ovmf platfor
 What is longer goes into a fuki.toml beside it, named by `Recipe=`, over which the keys here then stand.
 """
 
-import re
 import shlex
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, RecipeError, did_you_mean, raised_as
+from fuki_build.errors import RecipeError, did_you_mean
 from fuki_build.formats import documents
-from fuki_build.image.blob import Blob
+from fuki_build.recipe.image_settings import ImageSettings
+from fuki_build.recipe.mkosi_files import CONDITIONS, HEADER, SECTION, has_section, headers
 from fuki_build.recipe.model import (
     AddonTable,
     ExpectTable,
@@ -26,102 +25,90 @@ from fuki_build.recipe.model import (
     ImageTable,
     LaunchTable,
     OutputTable,
+    PcrPolicyTable,
     ProfileTable,
     Recipe,
+    SignTable,
 )
+from fuki_build.recipe.text import place_of
+from fuki_build.recipe.words import Word, items_of, opens_table, read_toml, read_value, takes_table
 
-SECTION = "Fuki"
-TREE = "mkosi.fuki"
-"""Directory in an mkosi project with the program that mkosi calls in the place of ukify."""
-_CONDITIONS = frozenset(("Match", "TriggerMatch"))
-_NUMBER = re.compile(r"[0-9]{1,20}|0x[0-9A-Fa-f]{1,16}")
-_HEADER = re.compile(r"\[(.+)\]\s*(#.*)?")
-_ARRAYS: dict[str, type[msgspec.Struct]] = {
+ARRAYS: Mapping[str, type[Struct]] = {
     "firmware": FirmwareTable,
     "profile": ProfileTable,
     "addon": AddonTable,
     "output": OutputTable,
     "expect": ExpectTable,
+    "sign": SignTable,
+    "pcr-policy": PcrPolicyTable,
     "launch": LaunchTable,
 }
-_TABLES: dict[str, type[msgspec.Struct]] = {"hand-over": HandOverTable}
-_PARTIAL = (
-    "mkosi.local.conf",
-    "mkosi.conf.d/*/mkosi.conf",
-    *(f"mkosi.{kind}/{name}" for kind in ("local", "profiles", "images") for name in ("*.conf", "*/mkosi.conf")),
-    *("mkosi.local/mkosi.conf.d/*.conf", "mkosi.profiles/*/mkosi.conf.d/*.conf", "mkosi.images/*/mkosi.conf.d/*.conf"),
-)
-"""Files that hold for a directory, a profile or an image of a project alone, or for one person's builds."""
+_TABLES: Mapping[str, type[Struct]] = {"hand-over": HandOverTable}
+_OWN_KEYS = (ProfileTable, AddonTable, ExpectTable, LaunchTable)
+"""Tables that name no plugin's contribution, which would take keys of its own."""
 _MAPPINGS = ("variables", "sections")
 
 
-class MkosiSection(Struct):
-    """What the section says: the recipe's own keys, `[fuki.image]`'s, and the file that `Recipe=` names."""
+class MkosiSection(Struct, kw_only=True):
+    """What the section says: the recipe's own keys, `[fuki.image]`'s, and the file that `Recipe=` names.
+
+    `lines` are files and lines by place (`fuki.image.linux`), `table_lines` those of an array's tables by its key.
+    """
 
     recipe: str | None = None
     top: dict[str, Any] = {}
     image: dict[str, Any] = {}
+    lines: dict[str, str] = {}
+    table_lines: dict[str, list[str]] = {}
 
 
-def has_section(text: str) -> bool:
-    return any(header[1] == SECTION for line in text.splitlines() if (header := _HEADER.fullmatch(line)))
+class Assignment(Struct, frozen=True):
+    """A key, and the lines of its value by their numbers; those that are indented continue it."""
 
+    key: str
+    lines: list[tuple[int, str]]
 
-def find_sections(directory: Path) -> tuple[Path, ...]:
-    """The files of an mkosi project that have the section, in mkosi's order: mkosi.conf, then mkosi.conf.d/*.conf.
+    @property
+    def number(self) -> int:
+        return self.lines[0][0]
 
-    Raises `RecipeError` where it is in files that mkosi reads for some images or builds only.
-    """
-    for path in sorted(path for pattern in _PARTIAL for path in directory.glob(pattern)):
-        if path.is_file() and has_section(read_text(path)):
-            hint = "put it into mkosi.conf or a file of mkosi.conf.d; what it says holds for every image of the project"
-            raise RecipeError(f"[{SECTION}] is not read here", where=str(path), hint=hint)
-
-    paths = [directory / "mkosi.conf", *sorted((directory / "mkosi.conf.d").glob("*.conf"))]
-    return tuple(path for path in paths if path.is_file() and has_section(read_text(path)))
-
-
-def read_text(path: Path) -> str:
-    """A recipe's text. Raises `RecipeError` for one that is too large, or is none."""
-    with raised_as(RecipeError):
-        data = Blob.of_file(path).read_small(documents.MAX_TOML, f"the recipe {path}")
-    with raised_as(RecipeError, str(path), of=FormatError):
-        text = documents.decode_text(data)
-        documents.check_lines(text)
-    return text
+    @property
+    def value(self) -> str:
+        return "\n".join(text for _, text in self.lines).strip()
 
 
 def _camel(key: str) -> str:
     return "".join(word.capitalize() for word in key.split("-"))
 
 
-def _fields(table: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+def _fields(table: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
     return {_camel(f.encode_name): f for f in msgspec.structs.fields(table)}
 
 
-def parse(text: str, file: str) -> MkosiSection:
-    """Parse the section. Raises `RecipeError` naming file, line and the nearest known key."""
+def parse(text: str, file: str, settings: ImageSettings | None = None) -> MkosiSection:
+    """Parse the section; specifiers stand for `settings`. Raises `RecipeError` naming file, line and nearest key."""
+    settings = settings or ImageSettings()
     top, image = _fields(Recipe), _fields(ImageTable)
     del top["Image"]
     section = MkosiSection()
 
-    condition = next(
-        (h[1] for line in text.splitlines() if (h := _HEADER.fullmatch(line)) and h[1] in _CONDITIONS), None
-    )
+    condition = next((header for header in headers(text) if header in CONDITIONS), None)
     if condition is not None and has_section(text):
         hint = f"put [{SECTION}] into a file without conditions; what it says holds for every image of the project"
         raise RecipeError(f"[{SECTION}] cannot depend on [{condition}]", where=file, hint=hint)
 
-    for number, key, value in _assignments(text, file):
-        where = f"{file}:{number}: {key}="
-        if len(value) > documents.MAX_LINE:
+    for assignment in _assignments(text, file):
+        key, where = assignment.key, f"{file}:{assignment.number}: {assignment.key}="
+        if len(assignment.value) > documents.MAX_LINE:
             raise RecipeError(f"the value has more than {documents.MAX_LINE} characters", where=where)
+        lines = [(number, settings.expand(line, f"{file}:{number}: {key}=")) for number, line in assignment.lines]
+        expanded = Assignment(key, lines)
         if key == "Recipe":
-            section.recipe = value
+            section.recipe = expanded.value
         elif key in top:
-            _assign(section.top, top[key], value, where)
+            _assign(section, section.top, "fuki", top[key], expanded, file)
         elif key in image:
-            _assign(section.image, image[key], value, where)
+            _assign(section, section.image, "fuki.image", image[key], expanded, file)
         else:
             known = ["Recipe", *top, *image]
             hint = did_you_mean(key, known) or f"known keys: {', '.join(sorted(known))}"
@@ -134,24 +121,26 @@ def merge(base: dict[str, Any], section: MkosiSection) -> dict[str, Any]:
     """The section's keys over a recipe's; arrays of tables are added to."""
     data = {**base, **section.top}
     # What is no list or table is left as it is, for the conversion to complain about.
-    for key in _ARRAYS:
+    for key in ARRAYS:
         if key in base and key in section.top:
-            data[key] = [*base[key], *section.top[key]] if isinstance(base[key], list) else base[key]
+            own = [base[key]] if key == "sign" and isinstance(base[key], dict) else base[key]
+            data[key] = [*own, *section.top[key]] if isinstance(own, list) else own
     if section.image and isinstance(base.get("image", {}), dict):
         data["image"] = {**base.get("image", {}), **section.image}
     return data
 
 
-def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
-    """Line number, key and value of each assignment; indented lines continue the one before.
+def _assignments(text: str, file: str) -> list[Assignment]:
+    """The section's assignments.
 
     A comment is a line that begins with `#` or `;`: both can be part of a value, such as a command line's.
     """
-    assignments: list[tuple[int, str, str]] = []
+    assignments: list[Assignment] = []
     inside = False
+    length = 0
 
     for number, line in enumerate(text.splitlines(), 1):
-        header = _HEADER.fullmatch(line)
+        header = HEADER.fullmatch(line)
         if header:
             inside = header[1] == SECTION
         elif not inside or not line.strip() or line.lstrip().startswith(("#", ";")):
@@ -162,41 +151,88 @@ def _assignments(text: str, file: str) -> list[tuple[int, str, str]]:
             problem = f"{line.strip()!r} continues a value, and mkosi would take it for a section"
             raise RecipeError(problem, where=f"{file}:{number}", hint=hint)
         elif line[0].isspace() and assignments:
-            at, key, value = assignments[-1]
-            if len(value) > documents.MAX_LINE:
-                raise RecipeError(
-                    f"the value has more than {documents.MAX_LINE} characters", where=f"{file}:{at}: {key}="
-                )
-            assignments[-1] = (at, key, f"{value}\n{line.strip()}".strip())
+            last = assignments[-1]
+            length += len(line)
+            if length > documents.MAX_LINE:
+                where = f"{file}:{last.number}: {last.key}="
+                raise RecipeError(f"the value has more than {documents.MAX_LINE} characters", where=where)
+            last.lines.append((number, line.strip()))
         elif "=" in line:
             key, _, value = line.partition("=")
-            assignments.append((number, key.strip(), value.strip()))
+            assignments.append(Assignment(key.strip(), [(number, value.strip())]))
+            length = len(value)
         else:
             raise RecipeError(f"{line.strip()!r} is not Key=Value", where=f"{file}:{number}")
 
     return assignments
 
 
-def _assign(data: dict[str, Any], info: msgspec.structs.FieldInfo, value: str, where: str) -> None:
-    key = info.encode_name
-    if key in _ARRAYS:
-        data.setdefault(key, []).extend(_table(line, _ARRAYS[key], where) for line in value.splitlines() if line)
-    elif key in _TABLES:
+def _assign(
+    section: MkosiSection,
+    data: dict[str, Any],
+    table: str,
+    info: msgspec.structs.FieldInfo,
+    assignment: Assignment,
+    file: str,
+) -> None:
+    """Put a key's value into the data of its table. As in mkosi, an empty assignment clears a list."""
+    key, value = info.encode_name, assignment.value
+    where = f"{file}:{assignment.number}: {assignment.key}="
+    section.lines[f"{table}.{key}"] = f"{file}:{assignment.number}"
+
+    if key in ARRAYS and table == "fuki":
+        _add_tables(section, key, assignment, file)
+    elif key in _TABLES and table == "fuki":
         data[key] = _table(value, _TABLES[key], where)
     elif key in _MAPPINGS:
-        data.setdefault(key, {}).update(_pairs(value, where))
-    elif _is_list(info.type):
-        # As in mkosi, an empty assignment clears what was there.
+        data.setdefault(key, {}).update(_mapping(section, table, info, assignment, file))
+    elif items_of(info.type) is not None:
         if not value:
             data[key] = []
-        data.setdefault(key, []).extend(_words(value, where))
+        for number, line in assignment.lines:
+            data.setdefault(key, []).extend(_items(line, info.type, f"{file}:{number}: {assignment.key}="))
     else:
-        data[key] = value
+        data[key] = read_value(value, info.type, where)
 
 
-def _is_list(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
-    origin = getattr(annotation, "__origin__", None)
-    return origin is tuple or any(_is_list(argument) for argument in get_args(annotation))
+def _add_tables(section: MkosiSection, key: str, assignment: Assignment, file: str) -> None:
+    """A table of each line, behind those that are there."""
+    if not assignment.value:
+        section.top[key], section.table_lines[key] = [], []
+    for number, line in assignment.lines:
+        if line:
+            table = _table(line, ARRAYS[key], f"{file}:{number}: {assignment.key}=")
+            section.top.setdefault(key, []).append(table)
+            section.table_lines.setdefault(key, []).append(f"{file}:{number}")
+
+
+def _mapping(
+    section: MkosiSection, table: str, info: msgspec.structs.FieldInfo, assignment: Assignment, file: str
+) -> dict[str, Any]:
+    """Names of the user's own, and what they stand for."""
+    of = get_args(_plain(info.type))[1]
+    mapping: dict[str, Any] = {}
+    for number, line in assignment.lines:
+        where = f"{file}:{number}: {assignment.key}="
+        for name, text in _pairs(line, where).items():
+            mapping[name] = read_value(text, of, where)
+            section.lines[place_of(f"{table}.{info.encode_name}", name)] = f"{file}:{number}"
+    return mapping
+
+
+def _plain(annotation: Any) -> Any:  # noqa: ANN401 - any annotation
+    """A type without what is noted beside it."""
+    return getattr(annotation, "__origin__", annotation) if hasattr(annotation, "__metadata__") else annotation
+
+
+def _items(line: str, annotation: Any, where: str) -> list[Any]:  # noqa: ANN401 - any annotation
+    """The items in one line of a list: words, or what TOML writes as a list or a table."""
+    if line.startswith("["):
+        items = read_toml(line, where)
+        return items if isinstance(items, list) else [items]
+    if opens_table(line) and takes_table(items_of(annotation)):
+        return [read_toml(line, where)]
+    return list(_words(line, where))
 
 
 def _words(value: str, where: str) -> list[str]:
@@ -207,48 +243,28 @@ def _words(value: str, where: str) -> list[str]:
 
 
 def _pairs(value: str, where: str) -> dict[str, str]:
-    pairs = {}
+    pairs: dict[str, str] = {}
     for word in _words(value, where):
         key, equals, text = word.partition("=")
         if not equals:
             raise RecipeError(f"{word!r} is not key=value", where=where, hint="quote values that hold spaces")
+        if key in pairs:
+            hint = "say it once; items of a list are separated by commas"
+            raise RecipeError(f"{key!r} is there twice", where=where, hint=hint)
         pairs[key] = text
     return pairs
 
 
-@cache
-def _types(table: type[msgspec.Struct]) -> dict[str, Any]:
-    return {f.encode_name: f.type for f in msgspec.structs.fields(table)}
+def _table(line: str, table: type[Struct], where: str) -> dict[str, Any]:
+    """A table of one line: words `key=value`, or a table as TOML writes it."""
+    if opens_table(line):
+        value = read_toml(line, where)
+        return value if isinstance(value, dict) else {"": value}
 
-
-def _table(line: str, table: type[msgspec.Struct], where: str) -> dict[str, Any]:
-    fields = _types(table)
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(table)}
     data: dict[str, Any] = {}
     for key, text in _pairs(line, where).items():
-        item = _boolean if _of(bool, fields.get(key)) else _number if _of(int, fields.get(key)) else str
-        if text[:1] in ("[", "{"):
-            data[key] = _value(text, where)
-        elif _is_list(fields.get(key)):
-            data[key] = [item(word) for word in text.split(",")]
-        else:
-            data[key] = item(text)
+        value = read_value(text, fields.get(key, str), where)
+        # A plugin's contribution may take the key as something else than a text.
+        data[key] = Word(value) if isinstance(value, str) and table not in _OWN_KEYS else value
     return data
-
-
-def _number(text: str) -> int | str:
-    """A number, also as 0x…; other text is left for the conversion to complain about."""
-    return int(text, 0 if text.startswith("0x") else 10) if _NUMBER.fullmatch(text) else text
-
-
-def _boolean(text: str) -> bool | str:
-    """A truth value in mkosi's words; other text is left for the conversion to complain about."""
-    return {"true": True, "yes": True, "false": False, "no": False}.get(text, text)
-
-
-def _of(kind: type, annotation: Any) -> bool:  # noqa: ANN401 - any annotation
-    return annotation is kind or any(_of(kind, argument) for argument in get_args(annotation))
-
-
-def _value(text: str, where: str) -> Any:  # noqa: ANN401 - TOML data
-    with raised_as(RecipeError, where, of=FormatError, about=f"{text!r} is not a TOML value"):
-        return documents.decode_toml_value(text)

@@ -54,7 +54,7 @@ SectionName = Annotated[
 ]
 
 
-class ContentTable(Table, frozen=True):
+class ContentTable(Table, frozen=True, kw_only=True):
     """Content of an image, of a profile (overriding the image's) or of an addon. Paths are relative to the recipe."""
 
     linux: Annotated[str | None, Meta(description="kernel: an EFI executable, or one compressed as a whole")] = None
@@ -84,9 +84,17 @@ class ContentTable(Table, frozen=True):
     ] = {}
 
 
-class ImageTable(ContentTable, frozen=True):
+class ImageTable(ContentTable, frozen=True, kw_only=True):
     """`[fuki.image]`: the base, which every profile shares."""
 
+    base: Annotated[
+        str | None,
+        Meta(description="a finished image to change: its sections stay where the recipe has nothing in their place"),
+    ] = None
+    remove: Annotated[
+        tuple[str, ...],
+        Meta(description="what to leave out of the base: sections, SECTION[:KEY][@PROFILE], and profiles, @PROFILE"),
+    ] = ()
     stub: Annotated[
         str | None,
         Meta(description="systemd-stub's linux<arch>.efi.stub, or 'auto' for the one installed here"),
@@ -98,7 +106,7 @@ class ImageTable(ContentTable, frozen=True):
     title: Annotated[str | None, Meta(description="TITLE of profile @0")] = None
 
 
-class EnrollTable(Table, frozen=True):
+class EnrollTable(Table, frozen=True, kw_only=True):
     """`enroll` of a `[[fuki.firmware]]`: Secure Boot keys that its variable store is to hold."""
 
     pk: Annotated[str, Meta(description="certificate of the platform key, PEM or DER")]
@@ -127,7 +135,7 @@ class IgvmDataTable(Table, frozen=True):
     file: Annotated[str, Meta(description="an EFI image, or a variable as .auth file")]
 
 
-class IgvmTable(Table, frozen=True):
+class IgvmTable(Table, frozen=True, kw_only=True):
     """`igvm` of a `[[fuki.firmware]]`: the firmware as an IGVM file; `igvm = {}` wraps it as most want it."""
 
     platforms: Annotated[
@@ -163,7 +171,7 @@ class IgvmTable(Table, frozen=True):
     ] = DATA_ADDRESS
 
 
-class FirmwareTable(Table, frozen=True):
+class FirmwareTable(Table, frozen=True, kw_only=True):
     """`[[fuki.firmware]]`: one firmware image; the keys that its source takes stand beside these."""
 
     source: Annotated[str, Meta(description="where it comes from: directory, file, command, deb, or a plugin's")]
@@ -208,7 +216,7 @@ class ExpectTable(Table, frozen=True):
     profile: Annotated[str | None, Meta(description="the id of one profile; by default all")] = None
 
 
-class SignTable(Table, frozen=True):
+class SignTable(Table, frozen=True, kw_only=True):
     """`[fuki.sign]`, or several `[[fuki.sign]]`: a signer; the keys that its backend takes stand beside these."""
 
     backend: Annotated[str, Meta(description="what signs: local, command, or a plugin's")]
@@ -225,7 +233,7 @@ class SignTable(Table, frozen=True):
     ] = False
 
 
-class PcrPolicyTable(Table, frozen=True):
+class PcrPolicyTable(Table, frozen=True, kw_only=True):
     """`[[fuki.pcr-policy]]`: policies over PCR 11, signed with one key; the keys of its backend stand beside these."""
 
     backend: Annotated[str, Meta(description="what signs: local, command, or a plugin's with keys")] = "local"
@@ -276,7 +284,7 @@ class HandOverTable(Table, frozen=True):
     ] = OnFailure.CONTINUE
 
 
-class LaunchTable(Table, frozen=True):
+class LaunchTable(Table, frozen=True, kw_only=True):
     """`[[fuki.launch]]`: guests whose launch measurements a build predicts, for the outputs that tell about them."""
 
     platform: Annotated[
@@ -320,7 +328,7 @@ class OutputTable(Table, frozen=True):
     ] = True
 
 
-class Recipe(Table, frozen=True):
+class Recipe(Table, frozen=True, kw_only=True):
     """`[fuki]`: a recipe."""
 
     name: Annotated[str, Meta(pattern=NAME, description="name of the image")]

@@ -20,26 +20,31 @@ if TYPE_CHECKING:
 _PUBLIC_KEY = ".pcrpkey"
 
 
-def resolve_policies(recipe: Recipe, host: PluginHost, context: SigningContext) -> tuple["PolicyKey", ...]:
-    """The keys of all policies, with what they are for. Raises `RecipeError` at its place, and `SigningError`."""
+def resolve_policies(
+    recipe: Recipe, profiles: Sequence[str], host: PluginHost, context: SigningContext
+) -> tuple["PolicyKey", ...]:
+    """The keys of all policies, with what they are for; `profiles` are the ids in the image, by number.
+
+    Raises `RecipeError` at its place, and `SigningError`.
+    """
     return tuple(
-        _resolve(data, recipe, host, context, f"fuki.pcr-policy[{index}]")
+        _resolve(data, profiles, host, context, f"fuki.pcr-policy[{index}]")
         for index, data in enumerate(recipe.pcr_policy)
     )
 
 
 def _resolve(
-    data: dict[str, Any], recipe: Recipe, host: PluginHost, context: SigningContext, where: str
+    data: dict[str, Any], profiles: Sequence[str], host: PluginHost, context: SigningContext, where: str
 ) -> "PolicyKey":
     from fuki_build.signing.pcr_policy.section import PolicyRequest, public_key  # noqa: PLC0415 - cryptography is slow to load
 
     signer = read_plugin_table(data, "backend", PcrPolicyTable, host.signer, where)
     table = signer.table
     request = PolicyRequest(
-        signer=SignRequest(signer.contribution, signer.options, where),
+        signer=SignRequest(backend=signer.contribution, options=signer.options, where=where),
         phases=tuple(split_phases(path, f"{where}.phases[{i}]") for i, path in enumerate(table.phases)),
         banks=check_banks(table.banks, f"{where}.banks"),
-        profiles=_profiles(table, recipe, where),
+        profiles=_profiles(table, profiles, where),
         reference=table.reference,
         all_selections=table.all_selections,
     )
@@ -51,12 +56,10 @@ def _resolve(
     return public_key(request, _given(table, context, where), context)
 
 
-def _profiles(table: PcrPolicyTable, recipe: Recipe, where: str) -> tuple[int, ...] | None:
-    ids = [recipe.image.id, *(profile.id for profile in recipe.profile)]
+def _profiles(table: PcrPolicyTable, ids: Sequence[str], where: str) -> tuple[int, ...] | None:
     for index, name in enumerate(table.profiles):
-        if not recipe.profile or name not in ids:
-            there = ", ".join(ids) if recipe.profile else "none"
-            hint = did_you_mean(name, ids) or f"there are: {there}"
+        if name not in ids:
+            hint = did_you_mean(name, ids) or f"there are: {', '.join(ids) or 'none'}"
             raise RecipeError(f"there is no profile {name!r}", where=f"{where}.profiles[{index}]", hint=hint)
     return tuple(ids.index(name) for name in table.profiles) or None
 
@@ -91,7 +94,9 @@ def with_public_key(sections: Sequence[Section], keys: Sequence["PolicyKey"]) ->
         return list(sections)
     from fuki_build.formats.asn1 import x509  # noqa: PLC0415 - cryptography is slow to load
 
-    own = Section(_PUBLIC_KEY, Blob.of_bytes(x509.encode_public_key(public.pop())), "fuki.pcr-policy")
+    own = Section(
+        name=_PUBLIC_KEY, content=Blob.of_bytes(x509.encode_public_key(public.pop())), source="fuki.pcr-policy"
+    )
     behind = set(IMAGE_ORDER[IMAGE_ORDER.index(_PUBLIC_KEY) + 1 :])
     at = next((i for i, section in enumerate(sections) if section.name in behind), len(sections))
     return [*sections[:at], own, *sections[at:]]

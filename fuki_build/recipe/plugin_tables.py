@@ -10,6 +10,7 @@ from fuki_build.errors import located
 from fuki_build.hooks.host import Contribution
 from fuki_build.hooks.options import NoOptions
 from fuki_build.recipe.convert import convert, convert_options, split
+from fuki_build.recipe.words import settle
 
 
 class _Configurable(Protocol):
@@ -48,12 +49,12 @@ def read_plugin_table(
     name = data.get(key, defaults[key])
     if not isinstance(name, str):
         # Without a name no option can be told from a mistake: what is wrong with the key itself is said first.
-        convert(split(dict(data), common, NoOptions)[0], common, where)
+        convert(split(settle(data, where, common), common, NoOptions)[0], common, where)
     with located(key_place or f"{where}.{key}"):
         contribution = find(name)
 
     own_options = contribution.thing.Options
-    shared, rest = split(dict(data), common, own_options)
+    shared, rest = split(settle(data, where, own_options, common), common, own_options)
     return PluginTable(
         contribution=contribution,
         table=convert(shared, common, where),

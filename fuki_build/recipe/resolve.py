@@ -1,24 +1,23 @@
 """Recipe to images: every input found, every section made, nothing placed yet."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.errors import FormatError, FukiError, RecipeError, raised_as
+from fuki_build.errors import RecipeError
 from fuki_build.formats.pe.pe import CoffMachine
-from fuki_build.formats.uki import env_file, sbat
+from fuki_build.formats.uki import sbat
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Expectation
 from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
-from fuki_build.image.kernel import Kernel
 from fuki_build.image.section import ADDON_PAYLOAD, MATCHED, Section
-from fuki_build.image.stub import Stub
+from fuki_build.recipe.base_image import read_base
 from fuki_build.recipe.caller import Caller, Product
+from fuki_build.recipe.changed import ResolvedImage, profile_names, resolve_changed
 from fuki_build.recipe.contents import ResolvedContents, resolve_contents, sbat_lines
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.firmware import FirmwareSet, resolve_firmware
@@ -27,17 +26,18 @@ from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.joined import join_sections
 from fuki_build.recipe.launch import LaunchRequest, resolve_launch
 from fuki_build.recipe.load import LoadedRecipe
-from fuki_build.recipe.model import AddonTable, ImageTable, ProfileTable
+from fuki_build.recipe.model import AddonTable, ProfileTable
 from fuki_build.recipe.pcr_policies import reserve_policies, resolve_policies, with_public_key
+from fuki_build.recipe.profile_sections import base_profile, check_profile_ids, check_unique, profile_section
+from fuki_build.recipe.sbat_tables import uki_sbat
 from fuki_build.recipe.signing import KernelSigning, resolve_signers
 from fuki_build.recipe.stubs import find_stub, read_stub
 from fuki_build.signing.request import SignRequest
 
 if TYPE_CHECKING:
     from fuki_build.signing.authenticode.kernel import KernelReservation
+    from fuki_build.signing.pcr_policy.kept import KeptPolicies
     from fuki_build.signing.pcr_policy.section import PolicyKey, PolicyReservation
-
-_ID = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Resolved(Struct, frozen=True, kw_only=True):
@@ -53,7 +53,11 @@ class Resolved(Struct, frozen=True, kw_only=True):
     """Kernels of the image that are to be signed."""
     policies: tuple["PolicyReservation", ...] = ()
     """Sections of the image with policies that are to be signed."""
+    kept_policies: tuple["KeptPolicies", ...] = ()
+    """Sections of the image with policies of its base image, of which those that hold are kept."""
     launches: tuple[LaunchRequest, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What people should know of what is gone of a base image."""
 
 
 def resolve(
@@ -72,37 +76,45 @@ def resolve(
     inputs = Inputs(loaded, signing.workspace)
     signers = () if unsigned else resolve_signers(loaded.recipe.sign, host, "fuki.sign")
     kernels = KernelSigning(tuple(signer for signer in signers if signer.sign_kernel), signing)
-    policies = resolve_policies(loaded.recipe, host, signing)
+    base = read_base(loaded.recipe.image, inputs)
+    profiles = profile_names(loaded.recipe, base)
+    policies = resolve_policies(loaded.recipe, profiles, host, signing)
 
     # An addon, or a profile to be joined, has no addons, expectations and launches beside it.
-    if loaded.caller is not None and loaded.caller.product is not Product.UKI:
+    if base is None and loaded.caller is not None and loaded.caller.product is not Product.UKI:
         part = _resolve_part(loaded, loaded.caller, host, inputs)
         return Resolved(uki=part, addons=(), inputs=inputs, firmware_origins={}, signers=signers)
 
-    uki, firmware = _resolve_uki(loaded, host, inputs, kernels, policies)
+    if base is None:
+        main = _resolve_uki(loaded, host, inputs, kernels, policies)
+    else:
+        main = resolve_changed(loaded, base, host, inputs, kernels, policies)
     addons = tuple(
-        _resolve_addon(addon, uki.machine, inputs, f"fuki.addon[{i}]") for i, addon in enumerate(loaded.recipe.addon)
+        _resolve_addon(addon, main.image.machine, inputs, f"fuki.addon[{i}]")
+        for i, addon in enumerate(loaded.recipe.addon)
     )
-    _check_unique([a.name for a in addons], "fuki.addon", "name")
+    check_unique([a.name for a in addons], "fuki.addon", "name")
 
     # The base's firmware under its fwid, a profile's as `fwid@number`.
     origins = {
         f"{fwid}@{number}" if number else fwid: origin
-        for number, firmware_set in enumerate(firmware)
+        for number, firmware_set in enumerate(main.firmware)
         for fwid, origin in firmware_set.origins.items()
     }
     declared = [
-        Expectation(d.machine, d.fwid, d.profile, d.where) for firmware_set in firmware for d in firmware_set.declared
+        Expectation(machine=d.machine, fwid=d.fwid, profile=d.profile, where=d.where)
+        for firmware_set in main.firmware
+        for d in firmware_set.declared
     ]
 
-    expected = explicit_expectations(loaded.recipe, loaded.directory, host, inputs.dependencies)
+    expected = explicit_expectations(loaded.recipe, loaded.directory, host, inputs.dependencies, profiles)
     launches = [
         request
         for index, table in enumerate(loaded.recipe.launch)
         for request in resolve_launch(table, host, loaded.directory, f"fuki.launch[{index}]", inputs.dependencies)
     ]
 
-    uki, reservations = reserve_policies(uki, policies, with_messages=offline_policies)
+    uki, reservations = reserve_policies(main.image, policies, with_messages=offline_policies)
     return Resolved(
         uki=uki,
         addons=addons,
@@ -112,7 +124,9 @@ def resolve(
         signers=signers,
         kernels=tuple(kernels.reservations),
         policies=reservations,
+        kept_policies=main.kept,
         launches=tuple(launches),
+        notes=main.notes,
     )
 
 
@@ -122,7 +136,7 @@ def _resolve_uki(
     inputs: Inputs,
     kernels_to_sign: KernelSigning,
     policies: Sequence["PolicyKey"],
-) -> tuple[Image, list[FirmwareSet]]:
+) -> ResolvedImage:
     recipe, caller = loaded.recipe, loaded.caller or Caller()
     table = recipe.image
     if table.linux is None:
@@ -132,14 +146,14 @@ def _resolve_uki(
     stub = find_stub(table, base.kernel, inputs)
     sections = [
         *with_sections(with_public_key(base.sections, policies), caller),
-        _uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image"),
+        uki_sbat(table, stub, base.kernel, None, inputs, "fuki.image"),
     ]
     if recipe.hand_over is not None:
         sections.append(hand_over_program(recipe.hand_over, stub, host))
     kernels = [base.kernel] if base.kernel else []
     if recipe.profile:
-        _check_profile_ids(table, recipe.profile)
-        sections.append(_base_profile(table, caller))
+        check_profile_ids(table, recipe.profile)
+        sections.append(base_profile(table, caller))
     for number, profile in enumerate(recipe.profile, 1):
         where = f"fuki.profile[{number - 1}]"
         firmware.append(resolve_firmware(profile.firmware, number, inputs, host, f"{where}.firmware"))
@@ -147,7 +161,7 @@ def _resolve_uki(
         own = kernels_to_sign.reserve(join_sections(own, caller.joined_sections(profile.id), number, where), number)
         sections += own.sections
         if profile.sbat:
-            sections.append(_uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))
+            sections.append(uki_sbat(profile, stub, own.kernel or base.kernel, number, inputs, where))
         kernels += [own.kernel] if own.kernel else []
 
     image = Image(
@@ -158,7 +172,7 @@ def _resolve_uki(
         sections=tuple(sections),
         kernels=tuple(kernels),
     )
-    return image, firmware
+    return ResolvedImage(image, firmware)
 
 
 def with_sections(sections: Sequence[Section], caller: Caller) -> list[Section]:
@@ -171,12 +185,6 @@ def with_sections(sections: Sequence[Section], caller: Caller) -> list[Section]:
     return merged
 
 
-def _base_profile(table: ImageTable, caller: Caller) -> Section:
-    if caller.profile is not None:
-        return Section(".profile", Blob.of_bytes(caller.profile), "command line", 0)
-    return _profile_section(table.id, table.title, 0, "fuki.image")
-
-
 def _resolve_part(loaded: LoadedRecipe, caller: Caller, host: PluginHost, inputs: Inputs) -> Image:
     """What a caller asks for that is no UKI: an addon, or a profile that is to be joined to one."""
     table = loaded.recipe.image
@@ -187,10 +195,10 @@ def _resolve_part(loaded: LoadedRecipe, caller: Caller, host: PluginHost, inputs
 
     stub = find_stub(table, slice_.kernel, inputs, program=None if slice_.kernel else "systemd-addon")
     if caller.product is Product.PROFILE:
-        sections = [replace(section, profile=0) for section in (_base_profile(table, caller), *sections)]
+        sections = [replace(section, profile=0) for section in (base_profile(table, caller), *sections)]
     else:
         lines = sbat_lines(table, sbat.ADDON_COMPONENT, inputs, "fuki.image")
-        sections.append(Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe"))
+        sections.append(Section(name=".sbat", content=Blob.of_bytes(sbat.merge([lines])), source="recipe"))
 
     kind = ImageKind.UKI if slice_.kernel else ImageKind.ADDON
     machine = CoffMachine(stub.headers.coff.machine)
@@ -204,50 +212,8 @@ def _resolve_profile(
 ) -> ResolvedContents:
     resolved = resolve_contents(profile, firmware, number, inputs, where)
     return ResolvedContents(
-        (_profile_section(profile.id, profile.title, number, where), *resolved.sections), resolved.kernel
+        (profile_section(profile.id, profile.title, number, where), *resolved.sections), resolved.kernel
     )
-
-
-def _check_profile_ids(table: ImageTable, profiles: Sequence[ProfileTable]) -> None:
-    for index, profile in enumerate(profiles):
-        if profile.id == table.id:
-            raise RecipeError(
-                f"{table.id!r} is the id of the base's own profile, @0",
-                where=f"fuki.profile[{index}].id",
-                hint="choose another id, or set fuki.image.id",
-            )
-    _check_unique([profile.id for profile in profiles], "fuki.profile", "id")
-
-
-def _profile_section(id_: str, title: str | None, number: int, where: str) -> Section:
-    if not _ID.fullmatch(id_):
-        raise RecipeError(f"{id_!r} is not a profile id", where=f"{where}.id", hint="letters, digits and ._- make one")
-    values = [("ID", id_), *([("TITLE", title)] if title else [])]
-    with raised_as(RecipeError, f"{where}.title", of=FormatError):
-        content = env_file.encode(values)
-    return Section(".profile", Blob.of_bytes(content), "recipe", number)
-
-
-def _uki_sbat(
-    contents: ImageTable | ProfileTable,
-    stub: Stub,
-    kernel: Kernel | None,
-    profile: int | None,
-    inputs: Inputs,
-    where: str,
-) -> Section:
-    """Stub's, kernel's and the recipe's components, so that each can be revoked."""
-    tables = [_sbat_of(stub.section(".sbat"), f"stub {stub.path}")]
-    if kernel:
-        tables.append(_sbat_of(kernel.sbat, f"kernel {kernel.path}"))
-    tables.append(sbat_lines(contents, sbat.UKI_COMPONENT, inputs, where))
-    sources = "stub, kernel, recipe" if kernel and kernel.sbat else "stub, recipe"
-    return Section(".sbat", Blob.of_bytes(sbat.merge(tables)), sources, profile)
-
-
-def _sbat_of(data: bytes, owner: str) -> tuple[str, ...]:
-    with raised_as(FukiError, of=FormatError, about=f"the {owner} has a broken .sbat"):
-        return sbat.parse(data) if data.strip(b"\0") else ()
 
 
 def _resolve_addon(addon: AddonTable, machine: CoffMachine, inputs: Inputs, where: str) -> Image:
@@ -267,7 +233,7 @@ def _resolve_addon(addon: AddonTable, machine: CoffMachine, inputs: Inputs, wher
             raise RecipeError(problem, where=f"{where}.stub")
 
     lines = sbat_lines(addon, sbat.ADDON_COMPONENT, inputs, where)
-    table = Section(".sbat", Blob.of_bytes(sbat.merge([lines])), "recipe")
+    table = Section(name=".sbat", content=Blob.of_bytes(sbat.merge([lines])), source="recipe")
     return Image(
         kind=ImageKind.ADDON,
         name=addon.name,
@@ -276,9 +242,3 @@ def _resolve_addon(addon: AddonTable, machine: CoffMachine, inputs: Inputs, wher
         sections=(*resolved.sections, table),
         where=where,
     )
-
-
-def _check_unique(names: Sequence[str], where: str, key: str) -> None:
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise RecipeError(f"the {key} {name!r} is given twice", where=f"{where}[{index}].{key}")

@@ -9,6 +9,7 @@ from typing import Any
 from fuki_build.errors import FormatError, RecipeError, located, raised_as
 from fuki_build.image.guard import note_read
 from fuki_build.recipe.budget import Budget
+from fuki_build.recipe.words import Word
 
 _FAILURES = (
     TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError, SyntaxError,
@@ -68,7 +69,8 @@ def render_text(text: str, variables: Mapping[str, Any], where: str, budget: Bud
 def render_tree(data: Any, variables: Mapping[str, Any], where: str, budget: Budget | None = None) -> Any:  # noqa: ANN401 - TOML data
     """Render every string in nested lists and tables; keys are left alone."""
     if isinstance(data, str):
-        return render_text(data, variables, where, budget)
+        text = render_text(data, variables, where, budget)
+        return Word(text) if isinstance(data, Word) else text
     if isinstance(data, list):
         return [render_tree(item, variables, f"{where}[{index}]", budget) for index, item in enumerate(data)]
     if isinstance(data, dict):

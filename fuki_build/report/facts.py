@@ -32,7 +32,7 @@ class KernelFacts(ReportFacts, frozen=True):
     sha256: str
 
 
-class SliceFacts(ReportFacts, frozen=True):
+class SliceFacts(ReportFacts, frozen=True, kw_only=True):
     """The sections of the base (`profile` None) or a profile: their place in the file, in bytes."""
 
     profile: int | None
@@ -42,7 +42,7 @@ class SliceFacts(ReportFacts, frozen=True):
     size: int
 
 
-class FirmwareFacts(ReportFacts, frozen=True):
+class FirmwareFacts(ReportFacts, frozen=True, kw_only=True):
     """One firmware image; `sha256` is that of the payload, without the section's header. `machines` select it."""
 
     profile: int | None
@@ -54,7 +54,7 @@ class FirmwareFacts(ReportFacts, frozen=True):
     machines: int
 
 
-class MatchFacts(ReportFacts, frozen=True):
+class MatchFacts(ReportFacts, frozen=True, kw_only=True):
     """Machines of one platform that select the same in the same profiles (none: the image has none)."""
 
     platform: str
@@ -70,7 +70,7 @@ class PlatformFacts(ReportFacts, frozen=True):
     machines: int
 
 
-class CaseFacts(ReportFacts, frozen=True):
+class CaseFacts(ReportFacts, frozen=True, kw_only=True):
     """What machines can select in a profile: the values of PCR 11 by phase, and what is measured into it."""
 
     fwid: str | None
@@ -80,7 +80,7 @@ class CaseFacts(ReportFacts, frozen=True):
     measured: tuple[str, ...]
 
 
-class ProfileFacts(ReportFacts, frozen=True):
+class ProfileFacts(ReportFacts, frozen=True, kw_only=True):
     """The predictions of a profile: registers that do not depend on what is selected, and the cases that PCR 11 has.
 
     `first_start` are the registers when a hand-over of the firmware resets the machine; empty where there is none.
@@ -117,7 +117,7 @@ class CoverageRow(ReportFacts, frozen=True):
     cells: tuple[CellFacts, ...]
 
 
-class CoverageFacts(ReportFacts, frozen=True):
+class CoverageFacts(ReportFacts, frozen=True, kw_only=True):
     """Which cases and phases of a profile one key's policies cover, the same in all of `banks`."""
 
     profile: int | None
@@ -138,7 +138,7 @@ class KeyFacts(ReportFacts, frozen=True):
     verdicts: Mapping[str, int]
 
 
-class PolicyFacts(ReportFacts, frozen=True):
+class PolicyFacts(ReportFacts, frozen=True, kw_only=True):
     """`stray` hold in no predicted case and phase, `broken` are not what their key signed or cannot be read."""
 
     count: int
@@ -150,7 +150,7 @@ class PolicyFacts(ReportFacts, frozen=True):
     untold: str = ""
 
 
-class TrustFacts(ReportFacts, frozen=True):
+class TrustFacts(ReportFacts, frozen=True, kw_only=True):
     """What signatures were held against: subjects of trusted certificates, and how much else."""
 
     given: bool
@@ -160,7 +160,7 @@ class TrustFacts(ReportFacts, frozen=True):
     sbat_level: bool
 
 
-class Report(ReportFacts, frozen=True):
+class Report(ReportFacts, frozen=True, kw_only=True):
     """`known` machines are those of all platforms; `served` are those among them that select firmware of the image."""
 
     generator: str

@@ -58,7 +58,13 @@ def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts,
                 names_by_outcome.setdefault((group.name, outcome, tuple(sorted(same))), []).append(machine.name)
 
     rows = [
-        MatchFacts(platform, tuple(dict.fromkeys(names)), profiles, *outcome)
-        for (platform, outcome, profiles), names in names_by_outcome.items()
+        MatchFacts(
+            platform=platform,
+            machines=tuple(dict.fromkeys(names)),
+            profiles=profiles,
+            firmware=firmware,
+            devicetree=devicetree,
+        )
+        for (platform, (firmware, devicetree), profiles), names in names_by_outcome.items()
     ]
     return tuple(sorted(rows, key=lambda row: row.firmware is None and row.devicetree is None))

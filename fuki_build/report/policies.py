@@ -83,7 +83,9 @@ def _tables(
     for (profile, key, reference, rows), banks in shared.items():
         words = tuple(":".join(phase) for phase in columns)
         ordered = tuple(bank for bank in BANKS if bank in banks)
-        yield CoverageFacts(profile, ids.get(profile), key, reference, ordered, words, rows)
+        yield CoverageFacts(
+            profile=profile, id=ids.get(profile), key=key, reference=reference, banks=ordered, phases=words, rows=rows
+        )
 
 
 def _columns(held: Sequence[PolicyCoverage], phases: Sequence[Phase]) -> tuple[Phase, ...]:

@@ -22,7 +22,7 @@ class DigestAlgorithm(StrEnum):
     SHA512 = "sha512"
 
 
-class SignRequest(Struct, frozen=True):
+class SignRequest(Struct, frozen=True, kw_only=True):
     """One signer of a recipe or command line; `where` is its place there, `options` an instance of the backend's."""
 
     backend: Contribution[type[KeySigner] | type[FileSigner]]

@@ -78,7 +78,18 @@ def listed_ids(*platforms: str, plugins: Sequence[str] = ()) -> dict[str, str]:
         machines = platform_machines(text, host, text)
         platform = host.platform(text.partition(":")[0]).thing
         types = tuple(platform.chid_types)
-        declared += [Declared(machine, platform.title, "firmware", None, types, False, text) for machine in machines]
+        declared += [
+            Declared(
+                machine=machine,
+                group=platform.title,
+                fwid="firmware",
+                profile=None,
+                types=types,
+                forced=False,
+                where=text,
+            )
+            for machine in machines
+        ]
     devices = choose_devices(declared, loaded_machines(host))
     return {str(value): device.name for device in devices for value in device.chids}
 

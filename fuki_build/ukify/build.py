@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fuki_build import pipeline
 from fuki_build.errors import FukiError
 from fuki_build.hooks.records import Finding
+from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.caller import Caller, Product
 from fuki_build.recipe.load import load_recipe, recipe_of
 from fuki_build.ukify.call import UkifyCall
+from fuki_build.ukify.partial import image_settings
 from fuki_build.ukify.places import in_callers_terms
 from fuki_build.ukify.registers import measured_text, policies_text
 from fuki_build.ukify.translate import caller_of
@@ -53,13 +56,14 @@ def build(
 
         if recipe is not None:
             note(f"using the partial recipe {recipe}")
+            caller = replace(caller, image=image_settings(recipe))
         loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller)
 
         with pipeline.plan(loaded, plugins, offline_policies=bool(call.switch("policy_digest"))) as planned:
             # Those that refuse come before the refusal; where none does, what ends the call is told alone.
             told = len(planned.findings) if recipe is not None else 0
             show(planned.findings[:told])
-            result = pipeline.build(planned, output=output, refuse=recipe is not None)
+            result = pipeline.build(planned, output=output, refuse=recipe is not None, digests=NO_DIGESTS)
             show(result.build.findings[told:])
             if planned.resolved.signers:
                 _make_executable(output)

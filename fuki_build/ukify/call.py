@@ -20,7 +20,7 @@ _CONTENT = (
 """Options that make no sense where only signatures are put into an image."""
 
 
-class PolicyGroup(Struct, frozen=True):
+class PolicyGroup(Struct, frozen=True, kw_only=True):
     """What one --pcr-private-key signs, from the options of the same place in their lists."""
 
     private_key: str
@@ -30,7 +30,7 @@ class PolicyGroup(Struct, frozen=True):
     reference: str | None
 
 
-class UkifyCall(Struct, frozen=True):
+class UkifyCall(Struct, frozen=True, kw_only=True):
     """The verb, its files, and the options as they were given; `notes` are for people.
 
     `cmdline_of_last_resort` is for an image that has no command line from anywhere else.
@@ -123,7 +123,9 @@ def call_of(
 
     if verb == "build" and options.output is None:
         options.output = _default_output(options)
-    return UkifyCall(verb, files, options, tuple(told), cmdline_of_last_resort)
+    return UkifyCall(
+        verb=verb, files=files, options=options, notes=tuple(told), cmdline_of_last_resort=cmdline_of_last_resort
+    )
 
 
 def _verb(options: argparse.Namespace, notes: list[str]) -> tuple[str, tuple[str, ...]]:

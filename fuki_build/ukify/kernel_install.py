@@ -29,7 +29,7 @@ _DETECTION_TIMEOUT = 10.0
 """Seconds."""
 
 
-class Installation(Struct, frozen=True):
+class Installation(Struct, frozen=True, kw_only=True):
     """One `kernel-install add`: a kernel with its initrds, and where its image is staged and installed.
 
     `directory` is the only one that is searched for configuration, where one was named; `stub` stands in place of any

@@ -64,7 +64,7 @@ def policy_tables(call: UkifyCall, base: str | None, joined: Sequence[JoinedProf
     if call.switch("policy_digest"):
         # The key is elsewhere; its public half stands in its place, and nothing opens it.
         given = (*call.many("pcr_public_key"), *call.many("pcr_certificate"))[0]
-        groups = (PolicyGroup(given, given, None, (), None),)
+        groups = (PolicyGroup(private_key=given, public_key=given, certificate=None, phases=(), reference=None),)
 
     profiles = _profiles(call, base, joined)
     if profiles is None:

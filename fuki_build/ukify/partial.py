@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fuki_build.errors import RecipeError
-from fuki_build.recipe.mkosi import TREE, find_sections
+from fuki_build.recipe.mkosi_files import TREE, find_sections
 
 VARIABLE = "FUKI_RECIPE"
 NAME = "fuki.toml"
@@ -37,6 +37,14 @@ def find_partial(
 
     places = (directory / NAME for directory in _directories(program, environment, system))
     return next((path for path in places if path.is_file()), None)
+
+
+def image_settings(recipe: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the mkosi that runs calls the image, for the `[Fuki]` of its project: its options go before its files."""
+    if recipe.name != "mkosi.conf":
+        return {}
+    variables = {"ImageId": "IMAGE_ID", "ImageVersion": "IMAGE_VERSION"}
+    return {name: environment[variable] for name, variable in variables.items() if environment.get(variable)}
 
 
 def _directories(program: Path | None, environment: Mapping[str, str], system: Path) -> Iterator[Path]:

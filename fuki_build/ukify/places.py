@@ -25,7 +25,7 @@ def in_callers_terms(error: FukiError, call: UkifyCall, caller: Caller, recipe: 
     place = error.where or ""
     option = _option(place, call, caller)
     if option is not None:
-        error.where = option.flag
+        error.where, error.origin = option.flag, None
     elif (match := _TABLE.match(place)) and match[1] in ADDED:
         # The recipe's own tables are counted from the first in the recipe.
         number = int(match[2]) - len(_tables(match[1], caller))

@@ -166,9 +166,9 @@ def _sections(call: UkifyCall) -> Iterator[Section]:
             raise RecipeError(f"{name!r} is no section's name", where="--section", hint="up to 8 ASCII characters")
         if content.startswith("@"):
             with located("--section"):
-                yield Section(name, Blob.of_file(Path(content[1:])), content[1:])
+                yield Section(name=name, content=Blob.of_file(Path(content[1:])), source=content[1:])
         else:
-            yield Section(name, Blob.of_bytes(content.encode()), "--section")
+            yield Section(name=name, content=Blob.of_bytes(content.encode()), source="--section")
 
 
 def _profile(call: UkifyCall, joined: tuple[JoinedProfile, ...]) -> bytes:

@@ -83,8 +83,10 @@ def dead() -> bytes:
 
     def headers(start: int) -> list[igvm.Directive]:
         return [
-            igvm.SupportedPlatform(1, 2, igvm.IgvmPlatform.NATIVE, 1, 0),
-            igvm.PageData(0xFFFFF000, 1, start, 0, igvm.PageKind.NORMAL),
+            igvm.SupportedPlatform(
+                mask=1, highest_vtl=2, platform=igvm.IgvmPlatform.NATIVE, version=1, shared_gpa_boundary=0
+            ),
+            igvm.PageData(gpa=0xFFFFF000, mask=1, file_offset=start, flags=0, kind=igvm.PageKind.NORMAL),
             igvm.VpContext(0, 1, start + igvm.PAGE, 0),
         ]
 

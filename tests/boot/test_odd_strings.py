@@ -50,7 +50,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, strings in STRINGS.items():
         texts = (string.decode("utf-8", "surrogateescape") for string in strings)
         fields: dict[str, Any] = dict(zip(FIELDS, texts, strict=True))
-        machine = Machine(name, **fields)
+        machine = Machine(name=name, **fields)
         (directory / name).mkdir(parents=True)
         (directory / name / "firmware.fd").write_bytes(name.encode().ljust(4096, b"\xff"))
         (directory / f"{name}.toml").write_bytes(encode_file(machine))

@@ -66,7 +66,7 @@ key = "../keys/pcr.key"
 phases = ["enter-initrd"]
 """
     image = build(directory, policy, kernel=True, cmdline=f"console=ttyS0 quiet panic=-1 {CALM}", initrd=tools())
-    request = session.BootRequest(image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE, timeout=150)
+    request = session.BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE, timeout=150)
     console = session.boot(request, new_host(), tmp_path / "boot-1").console
     assert "the policy is accepted" in console, console[-3000:]
     assert "unsealed: open-sesame" in console

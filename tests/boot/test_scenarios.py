@@ -14,7 +14,9 @@ from fuki_build.hardware.machine import Machine, encode_file
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build, clouds
 from tests.support.signature_variants import insert, places
 
-OTHER_SIZE = Machine("m5.large", manufacturer="Amazon EC2", product="m5.large", baseboard_manufacturer="Amazon EC2")
+OTHER_SIZE = Machine(
+    name="m5.large", manufacturer="Amazon EC2", product="m5.large", baseboard_manufacturer="Amazon EC2"
+)
 PROFILE = """
 [[fuki.profile]]
 id = "other"
@@ -151,7 +153,13 @@ def test_the_real_kernel_handed_over_without_a_probe_says_its_command_line(tmp_p
     """The kernel finds no first program, and with panic=-1 ends the machine."""
     image = build(tmp_path / "real", PROFILE, kernel=True)
     request = session.BootRequest(
-        image, profile="other", direct=True, firmware=part("ovmf-code"), kvm=False, timeout=150, screen=Screen.NONE
+        image=image,
+        profile="other",
+        direct=True,
+        firmware=part("ovmf-code"),
+        kvm=False,
+        timeout=150,
+        screen=Screen.NONE,
     )
     booted = session.boot(request, new_host())
     assert booted.outcome.ending == "ended"

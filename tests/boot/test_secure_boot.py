@@ -48,7 +48,7 @@ enroll = {{ pk = "keys/PK.pem", kek = ["keys/KEK.pem"], db = ["keys/db.pem"] }}
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory, part) -> Path:
+def tenant(tmp_path_factory, part) -> Path:
     """Keys; boot.efi without and signed.efi with a signature by db; tenant.fd, the firmware that boot.efi carries."""
     directory = tmp_path_factory.mktemp("secure-boot")
     for name, real in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64"), ("OVMF.fd", "ovmf-inteltdx")):
@@ -120,33 +120,33 @@ done
 """
 
 
-def updater(shop: Path, part, directory: Path) -> Path:
+def updater(tenant: Path, part, directory: Path) -> Path:
     """A signed image that hands firmware two updates of dbx: one that db's key signed, which may not, and KEK's."""
-    found = json.loads(succeed(shop, "inspect", "signed.efi", "--digests", "--json").out)["authenticode"]
+    found = json.loads(succeed(tenant, "inspect", "signed.efi", "--digests", "--json").out)["authenticode"]
     files = {"init": INIT.encode(), "bin/busybox": part("busybox").read_bytes()}
     files["efivarfs.ko"] = lzma.decompress(part("efivarfs-x64").read_bytes())
     for key in ("db", "KEK"):
         keys = ("--key", f"keys/{key}.key", "--certificate", f"keys/{key}.pem")
-        succeed(shop, "keys", "update", "dbx", found, "--append", "-o", directory / "dbx.auth", *keys)
+        succeed(tenant, "keys", "update", "dbx", found, "--append", "-o", directory / "dbx.auth", *keys)
         attributes = auth.SECURE_BOOT_ATTRIBUTES | auth.Attributes.APPEND_WRITE
         files[f"by-{key}"] = attributes.to_bytes(4, "little") + (directory / "dbx.auth").read_bytes()
     (directory / "initrd").write_bytes(parts.initrd(files))
     base, _, _ = RECIPE.partition("[[fuki.firmware]]")
     (directory / "fuki.toml").write_text(f'{base}initrd = "initrd"\n')
     for name in ("stub", "vmlinuz", "os-release"):
-        (directory / name).symlink_to(shop / name)
+        (directory / name).symlink_to(tenant / name)
     succeed(directory, "build")
-    succeed(shop, "sign", directory / "boot.efi", "--key", "keys/db.key", "--certificate", "keys/db.pem")
+    succeed(tenant, "sign", directory / "boot.efi", "--key", "keys/db.key", "--certificate", "keys/db.pem")
     return directory / "boot.efi"
 
 
-def test_an_enrolled_store_starts_what_is_signed_until_its_dbx_revokes_it(shop, part, tmp_path):
+def test_an_enrolled_store_starts_what_is_signed_until_its_dbx_revokes_it(tenant, part, tmp_path):
     store = tmp_path / "vars.fd"
     keys = ("--pk", "keys/PK.pem", "--kek", "keys/KEK.pem", "--db", "keys/db.pem")
-    succeed(shop, "--plugin", "virt-firmware", "keys", "enroll", part("ovmf-vars"), "-o", store, *keys)
+    succeed(tenant, "--plugin", "virt-firmware", "keys", "enroll", part("ovmf-vars"), "-o", store, *keys)
     before = {one.name: one.data for one in variable_store.decode(Reader.of(store.read_bytes())) or ()}
 
-    image = updater(shop, part, tmp_path)
+    image = updater(tenant, part, tmp_path)
     console = boot(*flash(part, store), *disk(tmp_path / "esp.img", {"EFI/BOOT/BOOTX64.EFI": image}))
     assert is_booted(console), console[-2000:]
     assert re.findall(r"DBX (\w+ from \w+)", console) == ["refused from db", "taken from KEK"], console[-2000:]
@@ -154,30 +154,30 @@ def test_an_enrolled_store_starts_what_is_signed_until_its_dbx_revokes_it(shop, 
     value = auth.decode((tmp_path / "dbx.auth").read_bytes()).payload
     assert after["dbx"] == before["dbx"] + value
 
-    revoked = disk(tmp_path / "revoked.img", {"EFI/BOOT/BOOTX64.EFI": shop / "signed.efi"})
+    revoked = disk(tmp_path / "revoked.img", {"EFI/BOOT/BOOTX64.EFI": tenant / "signed.efi"})
     console = boot(*flash(part, store), *revoked, until=REFUSED)
     assert REFUSED in console, console[-2000:]
     assert "from=tenant" not in console
 
 
-def test_the_firmware_of_an_image_starts_what_is_signed(shop, tmp_path):
-    esp = disk(tmp_path / "esp.img", {"EFI/BOOT/BOOTX64.EFI": shop / "signed.efi"})
-    console = boot("-machine", "q35", "-bios", str(shop / "tenant.fd"), *esp)
+def test_the_firmware_of_an_image_starts_what_is_signed(tenant, tmp_path):
+    esp = disk(tmp_path / "esp.img", {"EFI/BOOT/BOOTX64.EFI": tenant / "signed.efi"})
+    console = boot("-machine", "q35", "-bios", str(tenant / "tenant.fd"), *esp)
     assert is_booted(console), console[-2000:]
 
 
-def test_the_firmware_of_an_image_refuses_what_is_not_signed(shop, tmp_path):
-    esp = disk(tmp_path / "esp.img", {"EFI/BOOT/BOOTX64.EFI": shop / "boot.efi"})
-    console = boot("-machine", "q35", "-bios", str(shop / "tenant.fd"), *esp, until=REFUSED)
+def test_the_firmware_of_an_image_refuses_what_is_not_signed(tenant, tmp_path):
+    esp = disk(tmp_path / "esp.img", {"EFI/BOOT/BOOTX64.EFI": tenant / "boot.efi"})
+    console = boot("-machine", "q35", "-bios", str(tenant / "tenant.fd"), *esp, until=REFUSED)
     assert REFUSED in console, console[-2000:]
     assert "from=tenant" not in console
 
 
-def test_firmware_in_setup_mode_takes_the_auth_files(shop, part, tmp_path):
+def test_firmware_in_setup_mode_takes_the_auth_files(tenant, part, tmp_path):
     """systemd-boot hands them to SetVariable(), and resets the machine; no store here was written by anything else."""
     (tmp_path / "loader.conf").write_text("timeout 0\nsecure-boot-enroll if-safe\n")
     names = ("PK", "KEK", "db")
-    files = {f"loader/keys/auto/{name}.auth": shop / f"keys/{name}.auth" for name in names}
+    files = {f"loader/keys/auto/{name}.auth": tenant / f"keys/{name}.auth" for name in names}
     files |= {"loader/loader.conf": tmp_path / "loader.conf", "EFI/BOOT/BOOTX64.EFI": part("boot-x64")}
     store = Path(shutil.copyfile(part("ovmf-vars"), tmp_path / "vars.fd"))
     console = boot(*flash(part, store), *disk(tmp_path / "esp.img", files))
@@ -185,4 +185,4 @@ def test_firmware_in_setup_mode_takes_the_auth_files(shop, part, tmp_path):
     found = {one.name: one.data for one in variable_store.decode(Reader.of(store.read_bytes())) or ()}
     assert found["SecureBootEnable"] == b"\1"
     for name in names:
-        assert found[name] == (shop / f"keys/{name}.esl").read_bytes()
+        assert found[name] == (tenant / f"keys/{name}.esl").read_bytes()

@@ -16,7 +16,7 @@ ENROLLER = ("virt-firmware",)
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tenant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Keys, and an image with a signature by db: `signed.efi`, of `boot.efi`."""
     directory = tmp_path_factory.mktemp("secure-boot")
     build(directory)
@@ -31,19 +31,19 @@ def sign(directory: Path, image: str, output: str, keys: str = "keys") -> Path:
 
 
 @pytest.fixture
-def secure(shop: Path, part) -> tuple[object, ...]:
+def secure(tenant: Path, part) -> tuple[object, ...]:
     """Options for Secure Boot with the tenant's keys."""
-    return "--firmware", part("ovmf-secboot"), "--secure-boot", shop / "keys"
+    return "--firmware", part("ovmf-secboot"), "--secure-boot", tenant / "keys"
 
 
-def test_a_signed_image_starts(bench, shop, secure):
-    found = bench.boot(shop / "signed.efi", *secure, scenario="Secure Boot, signed", plugins=ENROLLER)
+def test_a_signed_image_starts(bench, tenant, secure):
+    found = bench.boot(tenant / "signed.efi", *secure, scenario="Secure Boot, signed", plugins=ENROLLER)
     assert found.compared["PCR 7", "sha256"]["verdict"] == "equal"
 
 
-def test_a_signed_image_with_a_signed_addon_starts(bench, shop, secure, tmp_path):
+def test_a_signed_image_with_a_signed_addon_starts(bench, tenant, secure, tmp_path):
     image = build(tmp_path / "signed", '[[fuki.addon]]\nname = "more"\ncmdline = "from=addon"\n')
-    (tmp_path / "signed" / "keys").symlink_to(shop / "keys")
+    (tmp_path / "signed" / "keys").symlink_to(tenant / "keys")
     sign(image.parent, "boot.efi", "signed.efi")
     addon = sign(image.parent, "boot.efi.extra.d/more.addon.efi", "signed.addon.efi")
     options = (*secure, "--addon", addon)
@@ -51,18 +51,18 @@ def test_a_signed_image_with_a_signed_addon_starts(bench, shop, secure, tmp_path
     assert found.document["command-line"].endswith(" from=addon")
 
 
-def test_a_signed_image_with_the_real_kernel_starts_and_its_probe_is_trusted_by_hash(bench, shop, secure, tmp_path):
+def test_a_signed_image_with_the_real_kernel_starts_and_its_probe_is_trusted_by_hash(bench, tenant, secure, tmp_path):
     image = build(tmp_path / "real", kernel=True)
-    (tmp_path / "real" / "keys").symlink_to(shop / "keys")
+    (tmp_path / "real" / "keys").symlink_to(tenant / "keys")
     signed = sign(image.parent, "boot.efi", "signed.efi")
     bench.boot(signed, *secure, scenario="Secure Boot, real kernel", plugins=ENROLLER)
 
 
-def test_a_store_that_has_keys_serves_too(bench, shop, part, tmp_path):
+def test_a_store_that_has_keys_serves_too(bench, tenant, part, tmp_path):
     keys = ("--pk", "keys/PK.pem", "--kek", "keys/KEK.pem", "--db", "keys/db.pem")
     store = tmp_path / "vars.fd"
-    succeed(shop, "--plugin", "virt-firmware", "keys", "enroll", part("ovmf-vars"), "-o", store, *keys)
-    bench.boot(shop / "signed.efi", "--firmware", part("ovmf-secboot"), "--secure-boot", store)
+    succeed(tenant, "--plugin", "virt-firmware", "keys", "enroll", part("ovmf-vars"), "-o", store, *keys)
+    bench.boot(tenant / "signed.efi", "--firmware", part("ovmf-secboot"), "--secure-boot", store)
 
 
 def refused(bench, image: Path, *options: object, scenario: str) -> None:
@@ -71,33 +71,33 @@ def refused(bench, image: Path, *options: object, scenario: str) -> None:
     assert "did not start the image: Access Denied" in found.error
 
 
-def test_an_unsigned_image_is_refused(bench, shop, secure):
-    refused(bench, shop / "boot.efi", *secure, scenario="Secure Boot, unsigned: refused")
+def test_an_unsigned_image_is_refused(bench, tenant, secure):
+    refused(bench, tenant / "boot.efi", *secure, scenario="Secure Boot, unsigned: refused")
 
 
-def test_an_image_that_was_changed_is_refused(bench, shop, secure, tmp_path):
-    data = bytearray((shop / "signed.efi").read_bytes())
+def test_an_image_that_was_changed_is_refused(bench, tenant, secure, tmp_path):
+    data = bytearray((tenant / "signed.efi").read_bytes())
     data[data.index(b"console=ttyS0")] ^= 0x20
     (tmp_path / "changed.efi").write_bytes(data)
     refused(bench, tmp_path / "changed.efi", *secure, scenario="Secure Boot, one byte changed: refused")
 
 
-def test_an_image_of_a_stranger_is_refused(bench, shop, secure, tmp_path):
-    (tmp_path / "boot.efi").write_bytes((shop / "boot.efi").read_bytes())
+def test_an_image_of_a_stranger_is_refused(bench, tenant, secure, tmp_path):
+    (tmp_path / "boot.efi").write_bytes((tenant / "boot.efi").read_bytes())
     succeed(tmp_path, "keys", "generate", "others")
     signed = sign(tmp_path, "boot.efi", "signed.efi", "others")
     refused(bench, signed, *secure, scenario="Secure Boot, a stranger's key: refused")
 
 
 @pytest.mark.parametrize("revoked", ["hash", "certificate"])
-def test_a_revoked_image_is_refused(revoked, bench, shop, part, tmp_path):
+def test_a_revoked_image_is_refused(revoked, bench, tenant, part, tmp_path):
     """The directory of keys has a `dbx.*` beside PK, KEK and db."""
-    keys = Path(shutil.copytree(shop / "keys", tmp_path / "keys"))
+    keys = Path(shutil.copytree(tenant / "keys", tmp_path / "keys"))
     if revoked == "certificate":
         shutil.copyfile(keys / "db.pem", keys / "dbx.pem")
     else:
-        digest = bytes.fromhex(read_program(shop / "signed.efi", ("sha256",)).assembly.authenticode)
+        digest = bytes.fromhex(read_program(tenant / "signed.efi", ("sha256",)).assembly.authenticode)
         lists = [efi_signature_list.hash_list(SignatureType.SHA256, [digest], UUID(int=1))]
         (keys / "dbx.esl").write_bytes(efi_signature_list.encode(lists))
     options = ("--firmware", part("ovmf-secboot"), "--secure-boot", keys)
-    refused(bench, shop / "signed.efi", *options, scenario=f"Secure Boot, {revoked} in dbx: refused")
+    refused(bench, tenant / "signed.efi", *options, scenario=f"Secure Boot, {revoked} in dbx: refused")

@@ -39,7 +39,7 @@ def boot(part, tmp_path, monkeypatch):
 
         monkeypatch.setattr(esp, "write", write_with_shim)
         request = session.BootRequest(
-            image.with_name("signed.efi"),
+            image=image.with_name("signed.efi"),
             firmware=part("ovmf-secboot"),
             keys=image.with_name("vars.fd"),
             kvm=False,

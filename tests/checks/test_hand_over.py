@@ -42,38 +42,34 @@ platforms = ["qemu:q35"]
 """
 
 
-@pytest.fixture
-def shop(workshop):
-    (workshop / "one.igvm").write_bytes(igvm_file())
-    (workshop / "fuki.toml").write_text(RECIPE)
-    return workshop
-
-
 def igvm_file() -> bytes:
     """The smallest IGVM file: one platform, no page."""
     headers = bytes.fromhex("01000000 10000000 01000000 02 00 0100 0000000000000000".replace(" ", ""))
     return b"IGVM" + b"".join(n.to_bytes(4, "little") for n in (1, 24, len(headers), 24 + len(headers), 0)) + headers
 
 
-def found(shop: Path, *target: str) -> dict[str, dict]:
-    findings = json.loads(invoke(shop, "--plugin", "hand-over", "check", "--json", *target).out)["findings"]
+pytestmark = pytest.mark.workshop(files={"one.igvm": igvm_file()}, recipe=RECIPE)
+
+
+def found(workshop: Path, *target: str) -> dict[str, dict]:
+    findings = json.loads(invoke(workshop, "--plugin", "hand-over", "check", "--json", *target).out)["findings"]
     return {finding["rule"]: finding for finding in findings}
 
 
-def test_the_right_recipe_and_image_have_no_findings_about_it(shop):
-    findings = found(shop)
+def test_the_right_recipe_and_image_have_no_findings_about_it(workshop):
+    findings = found(workshop)
     assert not [rule for rule in findings if "hand" in rule or "launch" in rule], findings
-    succeed(shop, "build")
-    assert not [rule for rule in found(shop, "acme.efi") if "hand" in rule or "launch" in rule]
+    succeed(workshop, "build")
+    assert not [rule for rule in found(workshop, "acme.efi") if "hand" in rule or "launch" in rule]
 
 
-def patched(shop: Path, change: Callable[[bytearray, int], None]) -> dict[str, dict]:
+def patched(workshop: Path, change: Callable[[bytearray, int], None]) -> dict[str, dict]:
     """The findings about an image whose bytes were changed; `change` gets the program's offset."""
-    succeed(shop, "build")
-    data = bytearray((shop / "acme.efi").read_bytes())
+    succeed(workshop, "build")
+    data = bytearray((workshop / "acme.efi").read_bytes())
     change(data, data.index(b"FUKIHAND"))
-    (shop / "wrong.efi").write_bytes(data)
-    return found(shop, "wrong.efi")
+    (workshop / "wrong.efi").write_bytes(data)
+    return found(workshop, "wrong.efi")
 
 
 def move_entry(data: bytearray, _: int) -> None:
@@ -108,19 +104,19 @@ def set_flags(flags: int) -> Callable[[bytearray, int], None]:
         (set_flags(0x20000020), "no readable"),
     ],
 )
-def test_an_image_that_does_not_start_in_the_program_is_found(change, words, shop):
-    assert words in patched(shop, change)["hand-over-program"]["message"]
+def test_an_image_that_does_not_start_in_the_program_is_found(change, words, workshop):
+    assert words in patched(workshop, change)["hand-over-program"]["message"]
 
 
-def test_an_image_without_firmware_has_nothing_to_hand_over(shop):
-    (shop / "fuki.toml").write_text(RECIPE.partition("[[fuki.firmware]]")[0])
-    assert found(shop)["hand-over-nothing"]["severity"] == "warning"
+def test_an_image_without_firmware_has_nothing_to_hand_over(workshop):
+    (workshop / "fuki.toml").write_text(RECIPE.partition("[[fuki.firmware]]")[0])
+    assert found(workshop)["hand-over-nothing"]["severity"] == "warning"
 
 
-def test_payloads_that_the_device_does_not_take_are_found(shop, part):
-    (shop / "one.igvm").unlink()
-    (shop / "one.igvm").symlink_to(part("ovmf-generic"))
-    assert found(shop)["vm-launch-update-payload"]["where"] == ".efifw one"
+def test_payloads_that_the_device_does_not_take_are_found(workshop, part):
+    (workshop / "one.igvm").unlink()
+    (workshop / "one.igvm").symlink_to(part("ovmf-generic"))
+    assert found(workshop)["vm-launch-update-payload"]["where"] == ".efifw one"
 
 
 def layout_with(table: bytes) -> Layout:
@@ -130,7 +126,7 @@ def layout_with(table: bytes) -> Layout:
 
 
 def test_hardware_ids_that_depend_on_the_panel_are_found():
-    machine = Machine("laptop", manufacturer="Acme", panel_id="ABC1234")
+    machine = Machine(name="laptop", manufacturer="Acme", panel_id="ABC1234")
     for chid in (stub_chids(machine)[17], stub_chids(machine)[7], next(iter(hwids.decode(nil_table()))).chid):
         table = hwids.encode([Device(DeviceType.UEFI_FW, "n", "fw", frozenset({chid}))])
         problems = list(hand_over.panel_ids(CheckSubject(layout_with(table), machines=[machine])))
@@ -153,10 +149,10 @@ def test_a_stub_that_hands_over_itself_is_found(monkeypatch):
 # Recipes
 
 
-def test_without_the_table_an_image_has_nothing_of_it(shop):
-    (shop / "fuki.toml").write_text(RECIPE.replace('[fuki.hand-over]\ninterface = "vm-launch-update"\n', ""))
-    succeed(shop, "build")
-    assert b"FUKIHAND" not in (shop / "acme.efi").read_bytes()
+def test_without_the_table_an_image_has_nothing_of_it(workshop):
+    (workshop / "fuki.toml").write_text(RECIPE.replace('[fuki.hand-over]\ninterface = "vm-launch-update"\n', ""))
+    succeed(workshop, "build")
+    assert b"FUKIHAND" not in (workshop / "acme.efi").read_bytes()
 
 
 MISTAKES = {
@@ -169,33 +165,33 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("text", MISTAKES)
-def test_a_mistake_in_the_table_is_named(text, shop):
-    (shop / "fuki.toml").write_text(RECIPE.replace('interface = "vm-launch-update"', text))
-    error = refused(shop, "plan")
+def test_a_mistake_in_the_table_is_named(text, workshop):
+    (workshop / "fuki.toml").write_text(RECIPE.replace('interface = "vm-launch-update"', text))
+    error = refused(workshop, "plan")
     for words in MISTAKES[text]:
         assert words in error
 
 
-def test_a_stub_of_another_architecture_is_refused(shop, part):
-    (shop / "stub").unlink()
-    (shop / "stub").symlink_to(part("stub-aa64"))
-    (shop / "vmlinuz").unlink()
-    (shop / "vmlinuz").symlink_to(part("kernel-aa64"))
-    assert "fuki.hand-over.interface" in refused(shop, "plan")
+def test_a_stub_of_another_architecture_is_refused(workshop, part):
+    (workshop / "stub").unlink()
+    (workshop / "stub").symlink_to(part("stub-aa64"))
+    (workshop / "vmlinuz").unlink()
+    (workshop / "vmlinuz").symlink_to(part("kernel-aa64"))
+    assert "fuki.hand-over.interface" in refused(workshop, "plan")
 
 
-def test_the_section_cannot_be_named_by_hand(shop):
-    (shop / "fuki.toml").write_text(RECIPE + '\n[fuki.image.sections]\n".fuki" = "os-release"\n')
-    assert "fuki.image.sections" in refused(shop, "plan")
+def test_the_section_cannot_be_named_by_hand(workshop):
+    (workshop / "fuki.toml").write_text(RECIPE + '\n[fuki.image.sections]\n".fuki" = "os-release"\n')
+    assert "fuki.image.sections" in refused(workshop, "plan")
 
 
-def test_mkosi_has_it_in_one_line(shop):
-    (shop / "fuki.toml").rename(shop / "base.toml")
-    text = (shop / "base.toml").read_text().replace('[fuki.hand-over]\ninterface = "vm-launch-update"\n', "")
-    (shop / "base.toml").write_text(text)
+def test_mkosi_has_it_in_one_line(workshop):
+    (workshop / "fuki.toml").rename(workshop / "base.toml")
+    text = (workshop / "base.toml").read_text().replace('[fuki.hand-over]\ninterface = "vm-launch-update"\n', "")
+    (workshop / "base.toml").write_text(text)
     line = "HandOver=interface=vm-launch-update lasting=true lock=yes on-failure=power-off"
-    (shop / "mkosi.conf").write_text(f"[Fuki]\nRecipe=base.toml\n{line}\n")
-    succeed(shop, "build", "mkosi.conf")
-    image = (shop / "acme.efi").read_bytes()
+    (workshop / "mkosi.conf").write_text(f"[Fuki]\nRecipe=base.toml\n{line}\n")
+    succeed(workshop, "build", "mkosi.conf")
+    image = (workshop / "acme.efi").read_bytes()
     assert image[image.index(b"FUKIHAND") + 20] == 7
     assert layouts.HAND_OVER == ".fuki"

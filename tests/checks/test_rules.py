@@ -53,29 +53,29 @@ EXPECTED = {"firmware-not-handed-over"}
 """What even the right image gets: stubs of 262 do not start the firmware."""
 
 
-@pytest.fixture
-def shop(workshop, part):
-    (workshop / "one.fd").symlink_to(part("ovmf-generic"))
-    (workshop / "two.fd").symlink_to(part("ovmf-amdsev"))
-    # A bitmap of no pixels is enough of one.
-    (workshop / "splash.bmp").write_bytes(struct.pack("<2sIHHIIIIHH24x", b"BM", 54, 0, 0, 54, 40, 0, 0, 1, 24))
-    (workshop / "empty").write_bytes(b"")
-    (workshop / "fuki.toml").write_text(RIGHT)
-    return workshop
+pytestmark = pytest.mark.workshop(
+    real={"one.fd": "ovmf-generic", "two.fd": "ovmf-amdsev"},
+    files={
+        # A bitmap of no pixels is enough of one.
+        "splash.bmp": struct.pack("<2sIHHIIIIHH24x", b"BM", 54, 0, 0, 54, 40, 0, 0, 1, 24),
+        "empty": b"",
+    },
+    recipe=RIGHT,
+)
 
 
-def found(shop: Path, *target: str) -> dict[str, dict]:
+def found(workshop: Path, *target: str) -> dict[str, dict]:
     """The findings of `fuki check --json`, by rule."""
-    findings = json.loads(invoke(shop, "check", "--json", *target).out)["findings"]
+    findings = json.loads(invoke(workshop, "check", "--json", *target).out)["findings"]
     return {finding["rule"]: finding for finding in findings}
 
 
 def swap(old: str, new: str) -> Callable[[Path, object], tuple[str, ...]]:
     """A recipe that is wrong in one place."""
 
-    def prepare(shop: Path, _: object) -> tuple[str, ...]:
+    def prepare(workshop: Path, _: object) -> tuple[str, ...]:
         assert old in RIGHT
-        (shop / "fuki.toml").write_text(RIGHT.replace(old, new, 1))
+        (workshop / "fuki.toml").write_text(RIGHT.replace(old, new, 1))
         return ()
 
     return prepare
@@ -84,13 +84,13 @@ def swap(old: str, new: str) -> Callable[[Path, object], tuple[str, ...]]:
 def patch(section: str, change: Callable[[bytearray, int, int], None]) -> Callable[[Path, object], tuple[str, ...]]:
     """The right image, changed behind the back of whoever made it; `change` gets its bytes and the section's place."""
 
-    def prepare(shop: Path, _: object) -> tuple[str, ...]:
-        succeed(shop, "build")
-        data = bytearray((shop / "acme.efi").read_bytes())
-        views = json.loads(succeed(shop, "inspect", "--json", "acme.efi").out)["sections"]
+    def prepare(workshop: Path, _: object) -> tuple[str, ...]:
+        succeed(workshop, "build")
+        data = bytearray((workshop / "acme.efi").read_bytes())
+        views = json.loads(succeed(workshop, "inspect", "--json", "acme.efi").out)["sections"]
         view = next(view for view in views if view["name"] == section)
         change(data, view["offset"], view["size"])
-        (shop / "wrong.efi").write_bytes(data)
+        (workshop / "wrong.efi").write_bytes(data)
         return ("wrong.efi",)
 
     return prepare
@@ -112,53 +112,53 @@ def put(where: int, value: bytes) -> Callable[[bytearray, int, int], None]:
 
 
 def other_firmware(name: str, cut: int = 0) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
-    def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
-        (shop / "one.fd").unlink()
-        (shop / "one.fd").write_bytes(part(name).read_bytes()[cut:] if name else os.urandom(65536))
+    def prepare(workshop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+        (workshop / "one.fd").unlink()
+        (workshop / "one.fd").write_bytes(part(name).read_bytes()[cut:] if name else os.urandom(65536))
         return ()
 
     return prepare
 
 
 def other_part(name: str, real: str) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
-    def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
-        (shop / name).unlink()
-        (shop / name).symlink_to(part(real))
+    def prepare(workshop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+        (workshop / name).unlink()
+        (workshop / name).symlink_to(part(real))
         return ()
 
     return prepare
 
 
-def keys_without_secure_boot(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+def keys_without_secure_boot(workshop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
     """Debian's enrolled variables before code that was built without Secure Boot."""
-    (shop / "one.fd").unlink()
-    (shop / "one.fd").write_bytes(part("ovmf-vars-ms").read_bytes() + part("ovmf-code").read_bytes())
+    (workshop / "one.fd").unlink()
+    (workshop / "one.fd").write_bytes(part("ovmf-vars-ms").read_bytes() + part("ovmf-code").read_bytes())
     return ()
 
 
 def stub_version(version: bytes) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
-    def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    def prepare(workshop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
         data = part("stub-x64").read_bytes()
         changed = re.sub(rb"LoaderInfo: systemd-stub \d+\.\d+", lambda m: version.ljust(len(m[0]), b"9"), data)
         assert changed != data
         assert len(changed) == len(data)
-        (shop / "stub").unlink()
-        (shop / "stub").write_bytes(changed)
+        (workshop / "stub").unlink()
+        (workshop / "stub").write_bytes(changed)
         return ()
 
     return prepare
 
 
-def huge_initrd(shop: Path, _: object) -> tuple[str, ...]:
-    os.truncate(shop / "initrd.img", 2 * 1024**3)
+def huge_initrd(workshop: Path, _: object) -> tuple[str, ...]:
+    os.truncate(workshop / "initrd.img", 2 * 1024**3)
     return ()
 
 
-def profiles_for_a_small_header(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
-    other_part("stub", "stub-257-x64")(shop, part)
+def profiles_for_a_small_header(workshop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    other_part("stub", "stub-257-x64")(workshop, part)
     base = RIGHT.partition("[[fuki.firmware]]")[0]
     profiles = "".join(f'[[fuki.profile]]\nid = "p{i}"\ncmdline = "{i}"\n' for i in range(15))
-    (shop / "fuki.toml").write_text(base + profiles)
+    (workshop / "fuki.toml").write_text(base + profiles)
     return ()
 
 
@@ -169,86 +169,88 @@ def never_tried_chid() -> str:
     return str(UUID(bytes=digest[:16], version=5))
 
 
-def ghost(shop: Path, _: object) -> tuple[str, ...]:
-    (shop / "ghost.json").write_text(json.dumps({"type": "uefi-fw", "name": "G", "fwid": "ghost", "hwids": [CHID]}))
-    (shop / "fuki.toml").write_text(RIGHT.replace('uname = "auto"', 'hwids = "ghost.json"'))
+def ghost(workshop: Path, _: object) -> tuple[str, ...]:
+    (workshop / "ghost.json").write_text(json.dumps({"type": "uefi-fw", "name": "G", "fwid": "ghost", "hwids": [CHID]}))
+    (workshop / "fuki.toml").write_text(RIGHT.replace('uname = "auto"', 'hwids = "ghost.json"'))
     return ()
 
 
-def two_devicetrees(shop: Path, _: object) -> tuple[str, ...]:
-    (shop / "hw").mkdir()
+def two_devicetrees(workshop: Path, _: object) -> tuple[str, ...]:
+    (workshop / "hw").mkdir()
     for name in ("a", "b"):
         device = {"type": "devicetree", "name": name, "compatible": f"acme,{name}", "hwids": [CHID]}
-        (shop / f"hw/{name}.json").write_text(json.dumps(device))
-    (shop / "fuki.toml").write_text(RIGHT.replace('uname = "auto"', 'hwids = "hw"\ndtbauto = ["os-release"]'))
+        (workshop / f"hw/{name}.json").write_text(json.dumps(device))
+    (workshop / "fuki.toml").write_text(RIGHT.replace('uname = "auto"', 'hwids = "hw"\ndtbauto = ["os-release"]'))
     return ()
 
 
 def file(name: str, content: bytes, old: str, new: str) -> Callable[[Path, object], tuple[str, ...]]:
     """A file, and the recipe that is wrong to take it."""
 
-    def prepare(shop: Path, _: object) -> tuple[str, ...]:
-        (shop / name).write_bytes(content)
-        return swap(old, new)(shop, _)
+    def prepare(workshop: Path, _: object) -> tuple[str, ...]:
+        (workshop / name).write_bytes(content)
+        return swap(old, new)(workshop, _)
 
     return prepare
 
 
-def one_devicetree_twice(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
-    (shop / "machine.dtb").symlink_to(next(part("dtbs-aa64").rglob("x1e80100-crd.dtb")))
-    return swap('cmdline = "quiet"', 'dtbauto = ["machine.dtb", "machine.dtb"]')(shop, part)
+def one_devicetree_twice(workshop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    (workshop / "machine.dtb").symlink_to(next(part("dtbs-aa64").rglob("x1e80100-crd.dtb")))
+    return swap('cmdline = "quiet"', 'dtbauto = ["machine.dtb", "machine.dtb"]')(workshop, part)
 
 
 def stub_alone(*_: object) -> tuple[str, ...]:
     return ("stub",)
 
 
-def addon(shop: Path, *keys: str) -> None:
-    (shop / "fuki.toml").write_text("\n".join((RIGHT, "[[fuki.addon]]", 'name = "a"', 'cmdline = "debug"', *keys, "")))
+def addon(workshop: Path, *keys: str) -> None:
+    (workshop / "fuki.toml").write_text(
+        "\n".join((RIGHT, "[[fuki.addon]]", 'name = "a"', 'cmdline = "debug"', *keys, ""))
+    )
 
 
-def addon_of_another_release(shop: Path, _: object) -> tuple[str, ...]:
-    addon(shop, 'uname = "6.1-other"')
+def addon_of_another_release(workshop: Path, _: object) -> tuple[str, ...]:
+    addon(workshop, 'uname = "6.1-other"')
     return ()
 
 
-def stub_with_a_section(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+def stub_with_a_section(workshop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
     """systemd-boot has an .osrel of 512 bytes; here it does not say that it is no stub."""
-    (shop / "stub").unlink()
-    (shop / "stub").write_bytes(part("boot-x64").read_bytes().replace(b": systemd-boot ", b": another-boot "))
-    (shop / "os-release").write_text("ID=acme\nNAME=" + "A" * 512)
-    (shop / "fuki.toml").write_text(RIGHT.partition("sbat =")[0])
+    (workshop / "stub").unlink()
+    (workshop / "stub").write_bytes(part("boot-x64").read_bytes().replace(b": systemd-boot ", b": another-boot "))
+    (workshop / "os-release").write_text("ID=acme\nNAME=" + "A" * 512)
+    (workshop / "fuki.toml").write_text(RIGHT.partition("sbat =")[0])
     return ()
 
 
 def signed(kind: str, *options: str) -> Callable[[Path, object], tuple[str, ...]]:
     """The right image with a signature."""
 
-    def prepare(shop: Path, _: object) -> tuple[str, ...]:
+    def prepare(workshop: Path, _: object) -> tuple[str, ...]:
         identity = make_identity("Acme", kind)
-        write_key(shop / "key", identity.key)
-        write_certificates(shop / "crt", identity.certificate)
-        succeed(shop, "build")
-        succeed(shop, "sign", "acme.efi", "--key", "key", "--certificate", "crt", *options)
+        write_key(workshop / "key", identity.key)
+        write_certificates(workshop / "crt", identity.certificate)
+        succeed(workshop, "build")
+        succeed(workshop, "sign", "acme.efi", "--key", "key", "--certificate", "crt", *options)
         return ("acme.efi",)
 
     return prepare
 
 
-def with_gap(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+def with_gap(workshop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
     """A finished image of somebody's, with bytes between two sections that belong to neither."""
     data = part("addon-stub-x64").read_bytes()
     second = sorted(place for _, place in places(data))[1]
-    (shop / "gap.efi").write_bytes(insert(data, second, bytes(512)))
+    (workshop / "gap.efi").write_bytes(insert(data, second, bytes(512)))
     return ("gap.efi",)
 
 
 def behind(more: bytes, *, sign: bool) -> Callable[[Path, Callable[[str], Path]], tuple[str, ...]]:
     """A finished image with bytes behind it, or behind its signature."""
 
-    def prepare(shop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
+    def prepare(workshop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
         found = part("kernel-x64" if sign else "addon-stub-x64").read_bytes()
-        (shop / "long.efi").write_bytes(found + more)
+        (workshop / "long.efi").write_bytes(found + more)
         return ("long.efi",)
 
     return prepare
@@ -328,95 +330,95 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "prepare"), WRONG.items(), ids=WRONG)
-def test_the_wrong_image_is_found_by(shop, part, name, prepare):
-    target = prepare(shop, part)
-    findings = found(shop, *target)
+def test_the_wrong_image_is_found_by(workshop, part, name, prepare):
+    target = prepare(workshop, part)
+    findings = found(workshop, *target)
     rule = name.split()[0]
     assert rule in findings
     assert findings[rule]["message"]
     assert findings[rule]["where"] or rule in ABOUT_THE_WHOLE
 
 
-def test_the_right_recipe_has_no_findings(shop):
-    assert set(found(shop)) == EXPECTED
+def test_the_right_recipe_has_no_findings(workshop):
+    assert set(found(workshop)) == EXPECTED
 
 
-def test_the_right_image_has_no_findings(shop):
-    succeed(shop, "build")
-    assert set(found(shop, "acme.efi")) == EXPECTED
+def test_the_right_image_has_no_findings(workshop):
+    succeed(workshop, "build")
+    assert set(found(workshop, "acme.efi")) == EXPECTED
 
 
-def test_firmware_that_is_not_handed_over_is_only_a_matter_of_images_with_firmware(shop):
-    (shop / "fuki.toml").write_text(RIGHT.partition("[[fuki.firmware]]")[0])
-    assert set(found(shop)) == set()
+def test_firmware_that_is_not_handed_over_is_only_a_matter_of_images_with_firmware(workshop):
+    (workshop / "fuki.toml").write_text(RIGHT.partition("[[fuki.firmware]]")[0])
+    assert set(found(workshop)) == set()
 
 
-def test_a_usual_signature_has_no_findings(shop, part):
-    assert set(found(shop, *signed("rsa2048")(shop, part))) == EXPECTED
+def test_a_usual_signature_has_no_findings(workshop, part):
+    assert set(found(workshop, *signed("rsa2048")(workshop, part))) == EXPECTED
 
 
-def test_keys_in_firmware_with_secure_boot_are_no_finding(shop, part):
-    (shop / "one.fd").unlink()
-    (shop / "one.fd").write_bytes(part("ovmf-vars-ms").read_bytes() + part("ovmf-secboot").read_bytes())
-    assert set(found(shop)) == EXPECTED
+def test_keys_in_firmware_with_secure_boot_are_no_finding(workshop, part):
+    (workshop / "one.fd").unlink()
+    (workshop / "one.fd").write_bytes(part("ovmf-vars-ms").read_bytes() + part("ovmf-secboot").read_bytes())
+    assert set(found(workshop)) == EXPECTED
 
 
-def listed(shop: Path) -> list[tuple[str, str]]:
-    lines = succeed(shop, "check", "--list").out.splitlines()
+def listed(workshop: Path) -> list[tuple[str, str]]:
+    lines = succeed(workshop, "check", "--list").out.splitlines()
     return [(line.split()[0], line.split()[1]) for line in lines]
 
 
-def test_every_rule_of_the_core_has_a_wrong_image_here(shop):
+def test_every_rule_of_the_core_has_a_wrong_image_here(workshop):
     # Those about machines, PE headers, hand-overs and IGVM files have files of their own: test_matching.py,
     # test_structure.py, test_hand_over.py, tests/recipe/test_igvm.py.
-    rules = {rule for rule, _ in listed(shop) if not rule.startswith(("match-", "hand-over-", "igvm-"))}
+    rules = {rule for rule, _ in listed(workshop) if not rule.startswith(("match-", "hand-over-", "igvm-"))}
     elsewhere = {*test_structure.WRONG, *test_structure.KERNELS, "section-count", "addon-machine", "cmdline-empty"}
     assert rules == {name.split()[0] for name in (*WRONG, *elsewhere)} | EXPECTED
 
 
-def test_the_list_gives_severities(shop):
-    assert {severity for _, severity in listed(shop)} == {"error", "warning", "note"}
+def test_the_list_gives_severities(workshop):
+    assert {severity for _, severity in listed(workshop)} == {"error", "warning", "note"}
 
 
-def test_every_rule_is_explained_with_the_way_to_silence_it(shop):
-    for rule, severity in listed(shop):
-        text = succeed(shop, "check", "--explain", rule).out
+def test_every_rule_is_explained_with_the_way_to_silence_it(workshop):
+    for rule, severity in listed(workshop):
+        text = succeed(workshop, "check", "--explain", rule).out
         assert text.startswith(f"{rule} ({severity}): ")
         assert f'silence = ["{rule}"]' in text
 
 
-def test_an_unknown_rule_cannot_be_explained(shop):
-    assert "there is no check 'nope'" in refused(shop, "check", "--explain", "nope")
+def test_an_unknown_rule_cannot_be_explained(workshop):
+    assert "there is no check 'nope'" in refused(workshop, "check", "--explain", "nope")
 
 
-def check(shop: Path) -> CommandOutcome:
-    return invoke(shop, "check")
+def check(workshop: Path) -> CommandOutcome:
+    return invoke(workshop, "check")
 
 
-def test_a_silenced_rule_says_nothing_and_no_longer_stops_a_build(shop, part):
-    other_firmware("")(shop, part)
-    assert check(shop).code == 1
-    (shop / "fuki.toml").write_text(RIGHT.replace("[fuki.image]", 'silence = ["firmware-unknown"]\n[fuki.image]'))
-    assert check(shop).code == 0
-    assert "firmware-unknown" not in check(shop).err
-    succeed(shop, "build")
+def test_a_silenced_rule_says_nothing_and_no_longer_stops_a_build(workshop, part):
+    other_firmware("")(workshop, part)
+    assert check(workshop).code == 1
+    (workshop / "fuki.toml").write_text(RIGHT.replace("[fuki.image]", 'silence = ["firmware-unknown"]\n[fuki.image]'))
+    assert check(workshop).code == 0
+    assert "firmware-unknown" not in check(workshop).err
+    succeed(workshop, "build")
 
 
-def test_a_warning_does_not_make_check_fail(shop, part):
-    swap('os-release = "os-release"\n', "")(shop, part)
-    assert check(shop).code == 0
-    assert "warning: " in check(shop).err
+def test_a_warning_does_not_make_check_fail(workshop, part):
+    swap('os-release = "os-release"\n', "")(workshop, part)
+    assert check(workshop).code == 0
+    assert "warning: " in check(workshop).err
 
 
-def test_findings_come_with_a_hint_and_their_id(shop, part):
-    swap('os-release = "os-release"\n', "")(shop, part)
-    assert "[os-release-missing]\n  hint: add os-release" in check(shop).err
+def test_findings_come_with_a_hint_and_their_id(workshop, part):
+    swap('os-release = "os-release"\n', "")(workshop, part)
+    assert "[os-release-missing]\n  hint: add os-release" in check(workshop).err
 
 
-def test_errors_come_before_warnings_and_notes(shop, part):
-    other_firmware("")(shop, part)
-    swap('os-release = "os-release"\n', "")(shop, part)
-    findings = json.loads(invoke(shop, "check", "--json").out)["findings"]
+def test_errors_come_before_warnings_and_notes(workshop, part):
+    other_firmware("")(workshop, part)
+    swap('os-release = "os-release"\n', "")(workshop, part)
+    findings = json.loads(invoke(workshop, "check", "--json").out)["findings"]
     order = ["error", "warning", "note"]
     severities = [order.index(finding["severity"]) for finding in findings]
     assert severities == sorted(severities)
@@ -426,33 +428,33 @@ def test_errors_come_before_warnings_and_notes(shop, part):
 @pytest.mark.parametrize(
     "name", ["header-size", "sbat-size", "section-room", "image-size", "kernel-not-startable", "stub-too-old"]
 )
-def test_an_error_stops_a_build_before_anything_is_written(shop, part, name):
-    WRONG[name](shop, part)
-    before = sorted(shop.rglob("*"))
-    outcome = invoke(shop, "build", "-o", "new/out.efi", "--depfile", "d")
+def test_an_error_stops_a_build_before_anything_is_written(workshop, part, name):
+    WRONG[name](workshop, part)
+    before = sorted(workshop.rglob("*"))
+    outcome = invoke(workshop, "build", "-o", "new/out.efi", "--depfile", "d")
     assert outcome.code == 1
     assert f"[{name}]" in outcome.err
     assert f"fuki check --explain {name}" in outcome.err
-    assert sorted(shop.rglob("*")) == before
+    assert sorted(workshop.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", ["header-size", "sbat-size", "image-size"])
-def test_a_plan_with_errors_is_still_shown(shop, part, name):
-    WRONG[name](shop, part)
-    outcome = invoke(shop, "plan")
+def test_a_plan_with_errors_is_still_shown(workshop, part, name):
+    WRONG[name](workshop, part)
+    outcome = invoke(workshop, "plan")
     assert outcome.code == 1
     assert ".initrd" in outcome.out
     assert f"[{name}]" in outcome.err
 
 
-def test_people_are_told_when_there_is_nothing_to_find(shop, tmp_path):
-    (shop / "fuki.toml").write_text(RIGHT.partition("[[fuki.firmware]]")[0])
-    succeed(shop, "build", "-o", tmp_path / "x.efi")
-    assert invoke(shop, "check", tmp_path / "x.efi").err == "nothing to complain about\n"
+def test_people_are_told_when_there_is_nothing_to_find(workshop, tmp_path):
+    (workshop / "fuki.toml").write_text(RIGHT.partition("[[fuki.firmware]]")[0])
+    succeed(workshop, "build", "-o", tmp_path / "x.efi")
+    assert invoke(workshop, "check", tmp_path / "x.efi").err == "nothing to complain about\n"
 
 
-def test_a_file_that_is_not_there_is_refused(shop):
-    assert "nope.efi" in refused(shop, "check", "nope.efi")
+def test_a_file_that_is_not_there_is_refused(workshop):
+    assert "nope.efi" in refused(workshop, "check", "nope.efi")
 
 
 UNUSABLE = {
@@ -464,55 +466,55 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
-def test_what_is_no_stub_alone_is_refused_before_the_build(shop, part, name):
+def test_what_is_no_stub_alone_is_refused_before_the_build(workshop, part, name):
     path, message = UNUSABLE[name]
-    addon(shop)
+    addon(workshop)
     if path.startswith("acme"):
-        succeed(shop, "build")
+        succeed(workshop, "build")
     else:
-        (shop / path).symlink_to(part(path))
-    (shop / "fuki.toml").write_text(RIGHT.replace('stub = "stub"', f'stub = "{path}"'))
-    error = refused(shop, "plan")
+        (workshop / path).symlink_to(part(path))
+    (workshop / "fuki.toml").write_text(RIGHT.replace('stub = "stub"', f'stub = "{path}"'))
+    error = refused(workshop, "plan")
     assert error.startswith("fuki: error: fuki.image.stub: ")
     assert message in error
     assert "linux<arch>.efi.stub" in error or "the stub alone" in error
 
 
-def test_a_signed_image_as_stub_is_told_to_be_an_image(shop, part):
-    signed("rsa2048")(shop, part)
-    (shop / "fuki.toml").write_text(RIGHT.replace('stub = "stub"', 'stub = "acme.efi"'))
-    assert "image with a kernel already" in refused(shop, "plan")
+def test_a_signed_image_as_stub_is_told_to_be_an_image(workshop, part):
+    signed("rsa2048")(workshop, part)
+    (workshop / "fuki.toml").write_text(RIGHT.replace('stub = "stub"', 'stub = "acme.efi"'))
+    assert "image with a kernel already" in refused(workshop, "plan")
 
 
-def test_an_addon_on_another_stub_than_that_for_addons_is_refused(shop, part):
-    (shop / "boot").symlink_to(part("boot-x64"))
-    addon(shop, 'stub = "boot"')
-    error = refused(shop, "plan")
+def test_an_addon_on_another_stub_than_that_for_addons_is_refused(workshop, part):
+    (workshop / "boot").symlink_to(part("boot-x64"))
+    addon(workshop, 'stub = "boot"')
+    error = refused(workshop, "plan")
     assert error.startswith("fuki: error: fuki.addon[0].stub: ")
     assert "addon<arch>.efi.stub" in error
 
 
-def test_an_image_as_kernel_is_an_error_of_the_plan(shop):
-    succeed(shop, "build", "-o", "inner.efi")
-    (shop / "fuki.toml").write_text(RIGHT.replace('"vmlinuz"', '"inner.efi"').replace('"auto"', '"6.12"'))
-    assert found(shop)["kernel-is-image"]["where"] == ".linux"
+def test_an_image_as_kernel_is_an_error_of_the_plan(workshop):
+    succeed(workshop, "build", "-o", "inner.efi")
+    (workshop / "fuki.toml").write_text(RIGHT.replace('"vmlinuz"', '"inner.efi"').replace('"auto"', '"6.12"'))
+    assert found(workshop)["kernel-is-image"]["where"] == ".linux"
 
 
-def test_finished_addons_are_checked_with_their_image(shop):
-    addon(shop, 'uname = "6.1-other"')
-    recipe = (shop / "fuki.toml").read_text()
-    (shop / "fuki.toml").write_text(recipe.replace("[fuki.image]", 'silence = ["addon-uname"]\n[fuki.image]', 1))
-    succeed(shop, "build")
+def test_finished_addons_are_checked_with_their_image(workshop):
+    addon(workshop, 'uname = "6.1-other"')
+    recipe = (workshop / "fuki.toml").read_text()
+    (workshop / "fuki.toml").write_text(recipe.replace("[fuki.image]", 'silence = ["addon-uname"]\n[fuki.image]', 1))
+    succeed(workshop, "build")
     place = "acme.efi.extra.d/a.addon.efi"
-    succeed(shop, "check", place)
-    outcome = invoke(shop, "check", "acme.efi", "--addon", place)
+    succeed(workshop, "check", place)
+    outcome = invoke(workshop, "check", "acme.efi", "--addon", place)
     assert outcome.code == 1
     assert f"error: {place}: the addon is for the kernel 6.1-other, the image has 6." in outcome.err
-    assert "a recipe names its own" in refused(shop, "check", "--addon", place)
+    assert "a recipe names its own" in refused(workshop, "check", "--addon", place)
 
 
-def test_a_kernel_is_told_to_be_one(shop):
-    outcome = succeed(shop, "check", "vmlinuz")
+def test_a_kernel_is_told_to_be_one(workshop):
+    outcome = succeed(workshop, "check", "vmlinuz")
     assert "note: vmlinuz: this is a Linux kernel for x64, neither a UKI nor an addon" in outcome.err
 
 
@@ -524,8 +526,8 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_neither_recipe_nor_image_is_told_what_it_is(shop, name):
+def test_a_file_that_is_neither_recipe_nor_image_is_told_what_it_is(workshop, name):
     content, message = FILES[name]
-    (shop / "file").write_bytes(content)
-    error = refused(shop, "check", "file")
+    (workshop / "file").write_bytes(content)
+    error = refused(workshop, "check", "file")
     assert f"file: the file is {message}, neither a recipe nor an EFI program" in error

@@ -11,7 +11,7 @@ BUILDS = ["ovmf-generic", "ovmf-amdsev", "ovmf-inteltdx", "ovmf-2025", "ovmf-202
 
 
 @pytest.fixture
-def shop(tmp_path: Path, part) -> Path:
+def firmware_folder(tmp_path: Path, part) -> Path:
     (tmp_path / "OVMF.fd").write_bytes(part("ovmf-generic").read_bytes())
     (tmp_path / "uki.efi").write_bytes(part("stub-x64").read_bytes())
     return tmp_path
@@ -29,22 +29,22 @@ def test_what_was_wrapped_is_shown_as_what_it_is(tmp_path: Path, part, build: st
     assert [platform["platform"] for platform in view["igvm"]["platforms"]] == ["NATIVE", "SEV_SNP"]
 
 
-def test_json_tells_of_the_file_that_was_written(shop: Path):
-    written = json.loads(succeed(shop, *wrap("--json")).out)
-    assert written == json.loads(succeed(shop, "firmware", "show", "guest.igvm", "--json").out)
+def test_json_tells_of_the_file_that_was_written(firmware_folder: Path):
+    written = json.loads(succeed(firmware_folder, *wrap("--json")).out)
+    assert written == json.loads(succeed(firmware_folder, "firmware", "show", "guest.igvm", "--json").out)
 
 
-def test_platforms_are_those_that_were_asked_for_once_each(shop: Path):
-    succeed(shop, *wrap("--platform", "sev-snp", "--platform", "sev-snp"))
-    (view,) = json.loads(succeed(shop, "firmware", "show", "guest.igvm", "--json").out)["firmware"]
+def test_platforms_are_those_that_were_asked_for_once_each(firmware_folder: Path):
+    succeed(firmware_folder, *wrap("--platform", "sev-snp", "--platform", "sev-snp"))
+    (view,) = json.loads(succeed(firmware_folder, "firmware", "show", "guest.igvm", "--json").out)["firmware"]
     assert [platform["platform"] for platform in view["igvm"]["platforms"]] == ["SEV_SNP"]
 
 
-def test_two_files_of_one_firmware_are_alike(shop: Path):
-    succeed(shop, *wrap("--data", "kernel=uki.efi"))
-    first = (shop / "guest.igvm").read_bytes()
-    succeed(shop, *wrap("--data", "kernel=uki.efi"))
-    assert (shop / "guest.igvm").read_bytes() == first
+def test_two_files_of_one_firmware_are_alike(firmware_folder: Path):
+    succeed(firmware_folder, *wrap("--data", "kernel=uki.efi"))
+    first = (firmware_folder / "guest.igvm").read_bytes()
+    succeed(firmware_folder, *wrap("--data", "kernel=uki.efi"))
+    assert (firmware_folder / "guest.igvm").read_bytes() == first
 
 
 def test_what_the_firmware_lacks_is_told(tmp_path: Path, part):
@@ -69,13 +69,15 @@ def test_firmware_that_would_hang_is_refused(tmp_path: Path, part):
         ("firmware", "wrap", "OVMF.fd", "-o", "guest.id-auth", "--id-block", "guest"),
     ],
 )
-def test_nothing_that_was_read_is_written_over(shop: Path, arguments: tuple[str, ...]):
-    (shop / "link").hardlink_to(shop / "uki.efi")
-    (shop / "guest.id-block").write_bytes(bytes(80) + (1).to_bytes(8, "little") + (0x30000).to_bytes(8, "little"))
-    (shop / "guest.id-auth").write_bytes((1).to_bytes(4, "little") + bytes(4092))
-    before = {path.name: path.read_bytes() for path in shop.iterdir()}
-    assert "would replace the input" in refused(shop, *arguments)
-    assert {path.name: path.read_bytes() for path in shop.iterdir()} == before
+def test_nothing_that_was_read_is_written_over(firmware_folder: Path, arguments: tuple[str, ...]):
+    (firmware_folder / "link").hardlink_to(firmware_folder / "uki.efi")
+    (firmware_folder / "guest.id-block").write_bytes(
+        bytes(80) + (1).to_bytes(8, "little") + (0x30000).to_bytes(8, "little")
+    )
+    (firmware_folder / "guest.id-auth").write_bytes((1).to_bytes(4, "little") + bytes(4092))
+    before = {path.name: path.read_bytes() for path in firmware_folder.iterdir()}
+    assert "would replace the input" in refused(firmware_folder, *arguments)
+    assert {path.name: path.read_bytes() for path in firmware_folder.iterdir()} == before
 
 
 @pytest.mark.parametrize(
@@ -95,14 +97,14 @@ def test_nothing_that_was_read_is_written_over(shop: Path, arguments: tuple[str,
         (("--platform", "tdx"), "tdx", 2),
     ],
 )
-def test_a_mistake_names_the_option(shop: Path, options: tuple[str, ...], words: str, code: int):
-    outcome = invoke(shop, *wrap(*options))
+def test_a_mistake_names_the_option(firmware_folder: Path, options: tuple[str, ...], words: str, code: int):
+    outcome = invoke(firmware_folder, *wrap(*options))
     assert outcome.code == code, outcome
     assert words in outcome.err
     assert "Traceback" not in outcome.err
-    assert not (shop / "guest.igvm").exists()
+    assert not (firmware_folder / "guest.igvm").exists()
 
 
-def test_a_file_that_is_no_ovmf_is_refused(shop: Path):
-    assert "GUID table" in refused(shop, "firmware", "wrap", "uki.efi", "-o", "guest.igvm")
-    assert "none.fd" in refused(shop, "firmware", "wrap", "none.fd", "-o", "guest.igvm", code=1)
+def test_a_file_that_is_no_ovmf_is_refused(firmware_folder: Path):
+    assert "GUID table" in refused(firmware_folder, "firmware", "wrap", "uki.efi", "-o", "guest.igvm")
+    assert "none.fd" in refused(firmware_folder, "firmware", "wrap", "none.fd", "-o", "guest.igvm", code=1)

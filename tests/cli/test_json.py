@@ -47,6 +47,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     "build": [("-o", "again.efi", "--only", "uki", "--json")],
     "check": [("--json",), (UKI, "--json")],
     "digests": [("unsigned.efi",), ("unsigned.efi", "--digest", "sha384")],
+    "edit": [(UKI, "--set", ".cmdline=quiet", "-o", "edited.efi", "--json")],
     "firmware show": [(UKI, "--json"), ("two.fd", "--json"), ("initrd.img", "--json")],
     "firmware wrap": [("one.fd", "-o", "one.igvm", "--platform", "native", "--json")],
     "hwids decode": [(UKI, "--json"), (UKI, "--profile", "2", "--json")],
@@ -88,9 +89,9 @@ MISMATCHES = {("verify", "stub"), ("launch", "two.fd")}
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path]) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path]) -> Path:
     """The rich recipe with signatures, PCR policies, predictions and launches, built."""
-    directory = tmp_path_factory.mktemp("shop")
+    directory = tmp_path_factory.mktemp("rich")
     for name, source in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64"), ("shim", "shim")):
         (directory / name).symlink_to(part(source))
     (directory / "initrd.img").write_bytes(b"0707 no real one")
@@ -115,25 +116,25 @@ def test_every_verb_that_prints_json_is_held_against_its_schema():
 @pytest.mark.parametrize(
     ("verb", "arguments"), [(verb, arguments) for verb, cases in CASES.items() for arguments in cases]
 )
-def test_a_document_is_as_its_schema_says(shop: Path, verb: str, arguments: tuple[str, ...]):
+def test_a_document_is_as_its_schema_says(built: Path, verb: str, arguments: tuple[str, ...]):
     code = 3 if (verb, arguments[0]) in MISMATCHES else 0
-    document = printed(shop, verb, *arguments, plugins=("coco",), code=code)
+    document = printed(built, verb, *arguments, plugins=("coco",), code=code)
     assert next(iter(document)) == "version"
 
 
-def test_documents_with_findings_and_mismatches_are_as_well(shop: Path, tmp_path: Path):
+def test_documents_with_findings_and_mismatches_are_as_well(built: Path, tmp_path: Path):
     (tmp_path / "fuki.toml").write_text(
-        f'[fuki]\nname = "a"\n[fuki.image]\nstub = "{shop / "stub"}"\nlinux = "{shop / "vmlinuz"}"\n'
+        f'[fuki]\nname = "a"\n[fuki.image]\nstub = "{built / "stub"}"\nlinux = "{built / "vmlinuz"}"\n'
     )
     assert printed(tmp_path, "check", "--json")["findings"]
-    (missed,) = printed(shop, "match", UKI, "--expect", "qemu:q35=two", "--profile", "0", "--json", code=3)["matches"]
+    (missed,) = printed(built, "match", UKI, "--expect", "qemu:q35=two", "--profile", "0", "--json", code=3)["matches"]
     assert (missed["holds"], missed["firmware"]["fwid"]) == (False, "one")
-    launches = printed(shop, "launch", "one.fd", "two.fd", "--diff", "--json", plugins=("coco",), code=3)
+    launches = printed(built, "launch", "one.fd", "two.fd", "--diff", "--json", plugins=("coco",), code=3)
     assert not all(difference["equal"] for difference in launches["differences"])
 
 
-def test_a_plugin_that_fails_is_in_its_document(shop: Path):
-    document = json.loads(succeed(shop, "--plugin", "nowhere", "plugins", "--json").out)
+def test_a_plugin_that_fails_is_in_its_document(built: Path):
+    document = json.loads(succeed(built, "--plugin", "nowhere", "plugins", "--json").out)
     assert complaints(document, "plugins") == []
     failed = document["plugins"][-1]
     assert (failed["name"], failed["state"]) == ("nowhere", "failed")
@@ -142,23 +143,23 @@ def test_a_plugin_that_fails_is_in_its_document(shop: Path):
 @pytest.mark.parametrize(
     ("file", "verb"), [("out/predictions.json", "measure"), ("out/launch.json", "launch"), (MANIFEST, "build")]
 )
-def test_what_output_formats_write_is_what_verbs_print(shop: Path, file: str, verb: str):
-    document = json.loads((shop / file).read_text())
+def test_what_output_formats_write_is_what_verbs_print(built: Path, file: str, verb: str):
+    document = json.loads((built / file).read_text())
     if verb == "build":
         document = {"version": 1, "artifacts": [], "build": document}
     assert complaints(document, verb, "coco") == []
 
 
 @pytest.mark.parametrize("log", sorted(LOGS.glob("*.log")), ids=lambda path: path.stem)
-def test_a_replay_is_as_its_schema_says(shop: Path, log: Path):
-    document = printed(shop, "replay", log, "--json")
+def test_a_replay_is_as_its_schema_says(built: Path, log: Path):
+    document = printed(built, "replay", log, "--json")
     assert document["events"]
     assert document["fit"] is None
 
 
-def test_a_replay_that_is_held_against_an_image_is_as_well(shop: Path):
+def test_a_replay_that_is_held_against_an_image_is_as_well(built: Path):
     log = next(iter(sorted(LOGS.glob("*.log"))))
-    document = printed(shop, "replay", log, "--image", UKI, "--expect", f"4={'00' * 32}", "--json", code=3)
+    document = printed(built, "replay", log, "--image", UKI, "--expect", f"4={'00' * 32}", "--json", code=3)
     assert document["fit"]["image"] == UKI
     assert (document["missing"], document["reasons"], document["expected"]) != ([], [], [])
 

@@ -89,7 +89,7 @@ class TestGenerate:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, part) -> Path:
+def key_folder(tmp_path: Path, part) -> Path:
     """Keys, and stores to put them into."""
     succeed(tmp_path, "keys", "generate", "--type", "p256", "--owner", OWNER)
     (tmp_path / "vars.fd").symlink_to(part("ovmf-vars"))
@@ -99,9 +99,9 @@ def shop(tmp_path: Path, part) -> Path:
     return tmp_path
 
 
-def enroll(shop: Path, store: str = "vars.fd", *more: str, output: str = "out.fd") -> CommandOutcome:
+def enroll(key_folder: Path, store: str = "vars.fd", *more: str, output: str = "out.fd") -> CommandOutcome:
     given = ("--pk", "keys/PK.pem", "--kek", "keys/KEK.pem", "--db", "keys/db.pem", "--owner", OWNER)
-    return succeed(shop, *ENROL, store, "-o", output, *given, *more)
+    return succeed(key_folder, *ENROL, store, "-o", output, *given, *more)
 
 
 def values(path: Path) -> dict[str, bytes]:
@@ -109,48 +109,48 @@ def values(path: Path) -> dict[str, bytes]:
 
 
 class TestEnroll:
-    def test_a_store_holds_what_was_made(self, shop):
-        assert "wrote out.fd" in enroll(shop).err
-        found = values(shop / "out.fd")
+    def test_a_store_holds_what_was_made(self, key_folder):
+        assert "wrote out.fd" in enroll(key_folder).err
+        found = values(key_folder / "out.fd")
         for name in ("PK", "KEK", "db"):
-            assert found[name] == (shop / f"keys/{name}.esl").read_bytes()
+            assert found[name] == (key_folder / f"keys/{name}.esl").read_bytes()
         assert found["SecureBootEnable"] == b"\1"
 
-    def test_the_same_store_and_keys_give_the_same_bytes(self, shop):
+    def test_the_same_store_and_keys_give_the_same_bytes(self, key_folder):
         revoked = ("--dbx", "ab" * 32)
-        enroll(shop, "ms.fd", *revoked)
-        enroll(shop, "ms.fd", *revoked, output="again.fd")
-        assert (shop / "again.fd").read_bytes() == (shop / "out.fd").read_bytes()
+        enroll(key_folder, "ms.fd", *revoked)
+        enroll(key_folder, "ms.fd", *revoked, output="again.fd")
+        assert (key_folder / "again.fd").read_bytes() == (key_folder / "out.fd").read_bytes()
 
-    def test_only_the_variables_of_an_image_change(self, shop, part):
-        enroll(shop, str(part("ovmf-inteltdx")))
-        before, after = part("ovmf-inteltdx").read_bytes(), (shop / "out.fd").read_bytes()
+    def test_only_the_variables_of_an_image_change(self, key_folder, part):
+        enroll(key_folder, str(part("ovmf-inteltdx")))
+        before, after = part("ovmf-inteltdx").read_bytes(), (key_folder / "out.fd").read_bytes()
         assert len(before) == len(after)
         changed = [at for at in range(0, len(before), 4096) if before[at : at + 4096] != after[at : at + 4096]]
         assert changed
         assert max(changed) < 0x40000
 
-    def test_keys_that_were_there_go_and_revocations_stay(self, shop):
+    def test_keys_that_were_there_go_and_revocations_stay(self, key_folder):
         revoked = ("ab" * 32, "keys/KEK.pem", "keys/db.esl", "keys/PK.auth")
-        enroll(shop, "ms.fd", *(word for item in revoked for word in ("--dbx", item)))
-        before, after = values(shop / "ms.fd"), values(shop / "out.fd")
+        enroll(key_folder, "ms.fd", *(word for item in revoked for word in ("--dbx", item)))
+        before, after = values(key_folder / "ms.fd"), values(key_folder / "out.fd")
         for name in ("PK", "KEK", "db"):
-            assert after[name] == (shop / f"keys/{name}.esl").read_bytes()
+            assert after[name] == (key_folder / f"keys/{name}.esl").read_bytes()
         assert after["dbx"].startswith(before["dbx"])
         added = efi_signature_list.decode(after["dbx"][len(before["dbx"]) :])
         assert [one.type for one in added] == [SignatureType.SHA256.guid, *[SignatureType.X509.guid] * 3]
         assert added[0].signatures[0].data == b"\xab" * 32
 
-    def test_what_is_revoked_already_is_not_listed_twice(self, shop):
-        enroll(shop, "vars.fd", "--dbx", "ab" * 32, "--dbx", "AB" * 32, output="one.fd")
-        enroll(shop, "one.fd", "--dbx", "ab" * 32)
-        assert values(shop / "out.fd")["dbx"] == values(shop / "one.fd")["dbx"]
+    def test_what_is_revoked_already_is_not_listed_twice(self, key_folder):
+        enroll(key_folder, "vars.fd", "--dbx", "ab" * 32, "--dbx", "AB" * 32, output="one.fd")
+        enroll(key_folder, "one.fd", "--dbx", "ab" * 32)
+        assert values(key_folder / "out.fd")["dbx"] == values(key_folder / "one.fd")["dbx"]
 
-    def test_microsofts_certificates_come_beside_ones_own(self, shop):
-        enroll(shop, "vars.fd", "--microsoft")
-        found, debians = values(shop / "out.fd"), values(shop / "ms.fd")
-        assert found["PK"] == (shop / "keys/PK.esl").read_bytes()
-        assert (shop / "keys/db.esl").read_bytes() in found["db"]
+    def test_microsofts_certificates_come_beside_ones_own(self, key_folder):
+        enroll(key_folder, "vars.fd", "--microsoft")
+        found, debians = values(key_folder / "out.fd"), values(key_folder / "ms.fd")
+        assert found["PK"] == (key_folder / "keys/PK.esl").read_bytes()
+        assert (key_folder / "keys/db.esl").read_bytes() in found["db"]
 
         def certificates(data: bytes) -> set[bytes]:
             return {one.signatures[0].data for one in efi_signature_list.decode(data)}
@@ -158,25 +158,25 @@ class TestEnroll:
         assert certificates(debians["db"]) < certificates(found["db"])
         assert len(certificates(found["KEK"]) & certificates(debians["KEK"])) == 2
 
-    def test_secure_boot_can_be_left_off(self, shop):
-        enroll(shop, "vars.fd", "--no-secure-boot")
-        assert values(shop / "out.fd")["SecureBootEnable"] == b"\0"
+    def test_secure_boot_can_be_left_off(self, key_folder):
+        enroll(key_folder, "vars.fd", "--no-secure-boot")
+        assert values(key_folder / "out.fd")["SecureBootEnable"] == b"\0"
 
-    def test_without_an_owner_the_entries_get_one_that_follows_from_the_platform_key(self, shop):
+    def test_without_an_owner_the_entries_get_one_that_follows_from_the_platform_key(self, key_folder):
         for output in ("one.fd", "two.fd"):
-            succeed(shop, *ENROL, "vars.fd", "-o", output, "--pk", "keys/PK.pem", "--db", "keys/db.pem")
-        assert values(shop / "one.fd") == values(shop / "two.fd")
-        (found,) = efi_signature_list.decode(values(shop / "one.fd")["PK"])
+            succeed(key_folder, *ENROL, "vars.fd", "-o", output, "--pk", "keys/PK.pem", "--db", "keys/db.pem")
+        assert values(key_folder / "one.fd") == values(key_folder / "two.fd")
+        (found,) = efi_signature_list.decode(values(key_folder / "one.fd")["PK"])
         assert found.signatures[0].owner not in {UUID(OWNER), UUID(int=0)}
 
-    def test_firmware_that_ignores_keys_comes_with_a_warning(self, shop, part):
-        assert "without Secure Boot" in enroll(shop, str(part("ovmf-generic"))).err
-        assert "warning" not in enroll(shop, str(part("ovmf-inteltdx"))).err
+    def test_firmware_that_ignores_keys_comes_with_a_warning(self, key_folder, part):
+        assert "without Secure Boot" in enroll(key_folder, str(part("ovmf-generic"))).err
+        assert "warning" not in enroll(key_folder, str(part("ovmf-inteltdx"))).err
 
-    def test_a_store_can_be_replaced(self, shop):
-        (shop / "own.fd").write_bytes((shop / "vars.fd").read_bytes())
-        enroll(shop, "own.fd", output="own.fd")
-        assert "PK" in values(shop / "own.fd")
+    def test_a_store_can_be_replaced(self, key_folder):
+        (key_folder / "own.fd").write_bytes((key_folder / "vars.fd").read_bytes())
+        enroll(key_folder, "own.fd", output="own.fd")
+        assert "PK" in values(key_folder / "own.fd")
 
 
 KEYS = ("--pk", "keys/PK.pem", "--db", "keys/db.pem")
@@ -202,58 +202,60 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("arguments", "code", "problem", "remedy"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_error_with_its_remedy_and_writes_nothing(shop, arguments, code, problem, remedy):
-    (shop / "two.pem").write_bytes((shop / "keys/PK.pem").read_bytes() + (shop / "keys/db.pem").read_bytes())
-    error = refused(shop, *ENROL, *arguments, "-o", "out.fd", code=code)
+def test_a_mistake_is_one_error_with_its_remedy_and_writes_nothing(key_folder, arguments, code, problem, remedy):
+    (key_folder / "two.pem").write_bytes(
+        (key_folder / "keys/PK.pem").read_bytes() + (key_folder / "keys/db.pem").read_bytes()
+    )
+    error = refused(key_folder, *ENROL, *arguments, "-o", "out.fd", code=code)
     assert problem in error
     assert remedy in error
 
 
-def damaged(shop: Path, name: str, at: int, number: int) -> Path:
+def damaged(key_folder: Path, name: str, at: int, number: int) -> Path:
     """An enrolled store with another 32-bit number in the head of the first list of a variable."""
-    data = bytearray((shop / "ms.fd").read_bytes())
+    data = bytearray((key_folder / "ms.fd").read_bytes())
     title = f"{name}\0".encode("utf-16-le")
-    place = data.find(title + values(shop / "ms.fd")[name]) + len(title) + at
+    place = data.find(title + values(key_folder / "ms.fd")[name]) + len(title) + at
     data[place : place + 4] = number.to_bytes(4, "little")
-    (shop / "damaged.fd").write_bytes(data)
-    return shop / "damaged.fd"
+    (key_folder / "damaged.fd").write_bytes(data)
+    return key_folder / "damaged.fd"
 
 
 @pytest.mark.parametrize("name", ["PK", "KEK", "db", "dbx"])
 @pytest.mark.parametrize(("at", "number"), [(16, 0), (16, 1 << 31), (20, 1 << 20), (24, 0), (24, 5)])
-def test_a_damaged_list_is_refused_before_a_program_sees_it(shop, monkeypatch, name, at, number):
+def test_a_damaged_list_is_refused_before_a_program_sees_it(key_folder, monkeypatch, name, at, number):
     """virt-fw-vars 26 loops for some of these, and eats all memory."""
     from fuki_virt_firmware import VirtFirmware
 
     monkeypatch.setattr(VirtFirmware, "enroll", lambda *_: pytest.fail("the store was handed over"))
-    store = damaged(shop, name, at, number)
+    store = damaged(key_folder, name, at, number)
     keys = ("--pk", "keys/PK.pem", "--db", "keys/db.pem", "--owner", OWNER)
-    error = refused(shop, *ENROL, store, "-o", "out.fd", *keys, code=1)
+    error = refused(key_folder, *ENROL, store, "-o", "out.fd", *keys, code=1)
     assert f"damaged.fd: {name} is damaged: " in error
     assert "take a fresh one" in error
-    assert not (shop / "out.fd").exists()
+    assert not (key_folder / "out.fd").exists()
 
 
-def test_a_list_that_is_cut_off_is_refused(shop):
+def test_a_list_that_is_cut_off_is_refused(key_folder):
     """The data's size in the head of the second variable, KEK; virt-fw-vars looped."""
-    enroll(shop)
-    data = bytearray((shop / "out.fd").read_bytes())
+    enroll(key_folder)
+    data = bytearray((key_folder / "out.fd").read_bytes())
     data[0xE0] = 0x55
-    (shop / "damaged.fd").write_bytes(data)
+    (key_folder / "damaged.fd").write_bytes(data)
     keys = ("--pk", "keys/PK.pem", "--db", "keys/db.pem", "--owner", OWNER)
-    assert "KEK is damaged: " in refused(shop, *ENROL, "damaged.fd", "-o", "again.fd", *keys, code=1)
+    assert "KEK is damaged: " in refused(key_folder, *ENROL, "damaged.fd", "-o", "again.fd", *keys, code=1)
 
 
-def test_without_the_plugin_it_is_named(shop):
-    error = refused(shop, "keys", "enroll", "vars.fd", "-o", "out.fd", *KEYS)
+def test_without_the_plugin_it_is_named(key_folder):
+    error = refused(key_folder, "keys", "enroll", "vars.fd", "-o", "out.fd", *KEYS)
     assert "fuki --plugin virt-firmware keys enroll" in error
 
 
-def test_more_than_the_store_holds_is_refused(shop):
+def test_more_than_the_store_holds_is_refused(key_folder):
     digests = [hashlib.sha256(number.to_bytes(4)).digest() for number in range(8192)]
     many = efi_signature_list.hash_list(SignatureType.SHA256, digests, UUID(OWNER))
-    (shop / "many.esl").write_bytes(efi_signature_list.encode([many]))
-    error = refused(shop, *ENROL, "vars.fd", "-o", "out.fd", *KEYS, "--dbx", "many.esl", code=1)
+    (key_folder / "many.esl").write_bytes(efi_signature_list.encode([many]))
+    error = refused(key_folder, *ENROL, "vars.fd", "-o", "out.fd", *KEYS, "--dbx", "many.esl", code=1)
     assert "too small" in error
 
 
@@ -275,13 +277,13 @@ UPDATES = {
 
 
 @pytest.mark.parametrize(("arguments", "code", "problem", "remedy"), UPDATES.values(), ids=UPDATES)
-def test_a_mistake_in_an_update_is_one_error_and_writes_nothing(shop, arguments, code, problem, remedy):
-    error = refused(shop, "keys", "update", *arguments, "-o", "out.auth", code=code)
+def test_a_mistake_in_an_update_is_one_error_and_writes_nothing(key_folder, arguments, code, problem, remedy):
+    error = refused(key_folder, "keys", "update", *arguments, "-o", "out.auth", code=code)
     assert problem in error
     assert remedy in error
 
 
-def test_an_update_without_entries_is_wrong_usage(shop):
-    outcome = invoke(shop, "keys", "update", "dbx", "-o", "out.auth", *KEK)
+def test_an_update_without_entries_is_wrong_usage(key_folder):
+    outcome = invoke(key_folder, "keys", "update", "dbx", "-o", "out.auth", *KEK)
     assert outcome.code == 2
-    assert not (shop / "out.auth").exists()
+    assert not (key_folder / "out.auth").exists()

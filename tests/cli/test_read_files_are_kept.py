@@ -80,6 +80,15 @@ VERBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("attach", "u.efi", "--signatures", "signed.json", "--certificate", "db.crt", "-o", "{}"),
         ("signed.json", "db.crt"),
     ),
+    "edit": (
+        ("edit", "u.efi", "--set", ".linux=@vmlinuz", "--set", ".cmdline=@cmdline.txt", "--add-initrd", "initrd.img",
+         "--stub", "stub", "--firmware", "one=one.fd", "--machine", "machine.dmi", "-o", "{}", *SIGN),
+        ("u.efi", "vmlinuz", "cmdline.txt", "initrd.img", "stub", "one.fd", "machine.dmi", "db.key", "phrase"),
+    ),
+    "edit with a section": (
+        ("edit", "u.efi", "--set", ".osrel=@v.efi:.osrel", "--silence", "kernel-not-startable", "-o", "{}"),
+        ("v.efi",),
+    ),
     "inspect --extract": (("inspect", "u.efi", "--extract", ".osrel", "-o", "{}"), ("u.efi",)),
     "report": (
         ("report", "u.efi", "-o", "{}", "--certificate", "db.crt", "--dbx", "dbx.esl", "--machine", "machine.dmi"),
@@ -99,8 +108,8 @@ VERBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 @pytest.fixture
-def shop(stock: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(stock, tmp_path / "shop", symlinks=True)
+def stocked(stock: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(stock, tmp_path / "stocked", symlinks=True)
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +150,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path])
         (workshop / name).write_text(text)
     (workshop / "machine.dmi").write_bytes(dump(system({"manufacturer": "Acme", "product": "VM"}) + end()))
     write(workshop / "u.efi", layout_of([(".osrel", b"ID=acme\n", None), (".linux", b"kernel", None)]))
+    shutil.copy(workshop / "u.efi", workshop / "v.efi")
     succeed(workshop, "keys", "generate", "k", "--type", "p256")
     (workshop / "dbx.esl").write_bytes((workshop / "k/db.esl").read_bytes())
     document = json.loads(succeed(workshop, "digests", "u.efi").out)
@@ -160,13 +170,13 @@ def identities(directory: Path) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def kept(shop: Path, arguments: tuple[str, ...], output: str) -> None:
-    before = identities(shop)
-    outcome = invoke(shop, *(word.replace("{}", output) for word in arguments))
+def kept(stocked: Path, arguments: tuple[str, ...], output: str) -> None:
+    before = identities(stocked)
+    outcome = invoke(stocked, *(word.replace("{}", output) for word in arguments))
     assert outcome.code == 2, outcome
     assert "would replace the input" in outcome.err
     assert outcome.err.count("error:") == 1
-    assert identities(shop) == before
+    assert identities(stocked) == before
 
 
 def cases() -> Iterator[ParameterSet]:
@@ -176,22 +186,22 @@ def cases() -> Iterator[ParameterSet]:
 
 
 @pytest.mark.parametrize(("arguments", "file"), list(cases()))
-def test_what_a_verb_reads_it_does_not_replace(shop, arguments, file):
-    kept(shop, arguments, file)
+def test_what_a_verb_reads_it_does_not_replace(stocked, arguments, file):
+    kept(stocked, arguments, file)
 
 
-def _symbolic_link(shop: Path, file: str) -> str:
-    (shop / "other").symlink_to(file)
+def _symbolic_link(stocked: Path, file: str) -> str:
+    (stocked / "other").symlink_to(file)
     return "other"
 
 
-def _hard_link(shop: Path, file: str) -> str:
-    (shop / "other").hardlink_to((shop / file).resolve())
+def _hard_link(stocked: Path, file: str) -> str:
+    (stocked / "other").hardlink_to((stocked / file).resolve())
     return "other"
 
 
-def _linked_directory(shop: Path, file: str) -> str:
-    (shop / "there").symlink_to(".")
+def _linked_directory(stocked: Path, file: str) -> str:
+    (stocked / "there").symlink_to(".")
     return f"there/{file}"
 
 
@@ -199,7 +209,7 @@ _OTHER_NAMES: dict[str, Callable[[Path, str], str]] = {
     "symbolic link": _symbolic_link,
     "hard link": _hard_link,
     "linked directory": _linked_directory,
-    "absolute path": lambda shop, file: str(shop / file),
+    "absolute path": lambda stocked, file: str(stocked / file),
 }
 
 
@@ -208,36 +218,36 @@ _OTHER_NAMES: dict[str, Callable[[Path, str], str]] = {
     ("verb", "file"),
     [("build -o", "db.key"), ("build -o", "phrase"), ("sign", "db.key"), ("inspect --extract", "u.efi")],
 )
-def test_nor_under_another_name(shop, verb, file, name):
-    kept(shop, VERBS[verb][0], _OTHER_NAMES[name](shop, file))
+def test_nor_under_another_name(stocked, verb, file, name):
+    kept(stocked, VERBS[verb][0], _OTHER_NAMES[name](stocked, file))
 
 
-def test_an_output_of_the_recipe_does_not_replace_the_recipe_s_key(shop):
-    (shop / "fuki.toml").write_text(RECIPE.replace('"out/notes.txt"', '"k/../db.key"'))
-    before = identities(shop)
-    outcome = invoke(shop, "build")
-    assert (outcome.code, identities(shop)) == (2, before)
+def test_an_output_of_the_recipe_does_not_replace_the_recipe_s_key(stocked):
+    (stocked / "fuki.toml").write_text(RECIPE.replace('"out/notes.txt"', '"k/../db.key"'))
+    before = identities(stocked)
+    outcome = invoke(stocked, "build")
+    assert (outcome.code, identities(stocked)) == (2, before)
     assert "fuki.output[1]: the output would replace the input" in outcome.err
 
 
-def test_an_exported_table_does_not_replace_the_image(shop):
-    succeed(shop, "build", "-o", "table.efi", "--only", "uki")
-    (shop / "json").mkdir()
-    (shop / "json/two.json").hardlink_to(shop / "table.efi")
-    kept(shop, ("hwids", "export", "table.efi", "{}"), "json")
+def test_an_exported_table_does_not_replace_the_image(stocked):
+    succeed(stocked, "build", "-o", "table.efi", "--only", "uki")
+    (stocked / "json").mkdir()
+    (stocked / "json/two.json").hardlink_to(stocked / "table.efi")
+    kept(stocked, ("hwids", "export", "table.efi", "{}"), "json")
 
 
-def test_init_does_not_replace_the_template_that_it_reads(shop, tmp_path):
+def test_init_does_not_replace_the_template_that_it_reads(stocked, tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new/fuki.toml").symlink_to(template_directory() / "fuki.toml.j2")
-    kept(shop, ("init", str(tmp_path / "new"), "{}"), "--force")
+    kept(stocked, ("init", str(tmp_path / "new"), "{}"), "--force")
     assert (tmp_path / "new/fuki.toml").is_symlink()
 
 
-def test_a_depfile_and_an_image_with_one_path_are_refused(shop):
-    before = identities(shop)
-    outcome = invoke(shop, "build", "-o", "z.efi", "--depfile", "k/../z.efi")
-    assert (outcome.code, identities(shop)) == (2, before)
+def test_a_depfile_and_an_image_with_one_path_are_refused(stocked):
+    before = identities(stocked)
+    outcome = invoke(stocked, "build", "-o", "z.efi", "--depfile", "k/../z.efi")
+    assert (outcome.code, identities(stocked)) == (2, before)
     assert "two outputs write z.efi" in outcome.err
 
 
@@ -245,32 +255,32 @@ class TestInPlace:
     """What the user asks to change in its place is changed there."""
 
     @pytest.mark.parametrize("more", [(), ("-o", "u.efi"), ("-o", "./u.efi")], ids=" ".join)
-    def test_an_image_is_signed_in_its_place(self, shop, more):
-        succeed(shop, "sign", "u.efi", *SIGN, *more)
-        assert invoke(shop, "verify", "u.efi", "--certificate", "db.crt").code == 0
+    def test_an_image_is_signed_in_its_place(self, stocked, more):
+        succeed(stocked, "sign", "u.efi", *SIGN, *more)
+        assert invoke(stocked, "verify", "u.efi", "--certificate", "db.crt").code == 0
 
     @pytest.mark.parametrize("more", [(), ("-o", "link.efi")], ids=" ".join)
-    def test_what_a_link_leads_to_stays_as_it_is(self, shop, more):
-        before = (shop / "u.efi").read_bytes()
-        (shop / "link.efi").symlink_to("u.efi")
-        succeed(shop, "sign", "link.efi", *SIGN, *more)
-        assert (shop / "u.efi").read_bytes() == before
-        assert invoke(shop, "verify", "link.efi", "--certificate", "db.crt").code == 0
+    def test_what_a_link_leads_to_stays_as_it_is(self, stocked, more):
+        before = (stocked / "u.efi").read_bytes()
+        (stocked / "link.efi").symlink_to("u.efi")
+        succeed(stocked, "sign", "link.efi", *SIGN, *more)
+        assert (stocked / "u.efi").read_bytes() == before
+        assert invoke(stocked, "verify", "link.efi", "--certificate", "db.crt").code == 0
 
-    def test_several_images_are_signed_in_one_command(self, shop):
-        (shop / "v.efi").write_bytes((shop / "u.efi").read_bytes())
-        succeed(shop, "sign", "u.efi", "v.efi", "u.efi", *SIGN)
-        assert invoke(shop, "verify", "v.efi", "--certificate", "db.crt").code == 0
+    def test_several_images_are_signed_in_one_command(self, stocked):
+        (stocked / "v.efi").write_bytes((stocked / "u.efi").read_bytes())
+        succeed(stocked, "sign", "u.efi", "v.efi", "u.efi", *SIGN)
+        assert invoke(stocked, "verify", "v.efi", "--certificate", "db.crt").code == 0
 
-    def test_keys_are_enrolled_in_a_store_in_its_place(self, shop):
-        store = (shop / "vars.fd").read_bytes()
-        (shop / "vars.fd").unlink()
-        (shop / "vars.fd").write_bytes(store)
+    def test_keys_are_enrolled_in_a_store_in_its_place(self, stocked):
+        store = (stocked / "vars.fd").read_bytes()
+        (stocked / "vars.fd").unlink()
+        (stocked / "vars.fd").write_bytes(store)
         arguments, _ = VERBS["keys enroll"]
-        succeed(shop, *(word.replace("{}", "vars.fd") for word in arguments))
-        assert (shop / "vars.fd").read_bytes() != store
+        succeed(stocked, *(word.replace("{}", "vars.fd") for word in arguments))
+        assert (stocked / "vars.fd").read_bytes() != store
 
-    def test_a_build_replaces_what_the_last_one_wrote(self, shop):
+    def test_a_build_replaces_what_the_last_one_wrote(self, stocked):
         for _ in range(2):
-            succeed(shop, "build", "--depfile", "z.d")
-        assert (shop / "out/acme.efi").is_file()
+            succeed(stocked, "build", "--depfile", "z.d")
+        assert (stocked / "out/acme.efi").is_file()

@@ -1,10 +1,13 @@
 """Documents of anyone are refused before they exhaust a parser, and what is printed steers no terminal."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import documents
@@ -90,8 +93,9 @@ def test_printed_json_is_ascii_and_the_same_data(text: str):
 
 
 _TEXTS = st.text() | st.sampled_from(["\x7f", "\\", '"', "1e5", " 1e5", "\ud800", "<>&/", "\u2028"])
+_NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 _VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | _TEXTS,
+    st.none() | st.booleans() | _NUMBERS | _TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXTS, inner, max_size=4),
     max_leaves=12,
 )

@@ -34,8 +34,8 @@ def test_certificates_of_different_sizes_are_lists_of_their_own():
 
 def test_a_revoked_certificate_has_a_time():
     data = b"\x22" * 32 + bytes.fromhex("e707 03 0e 09 1a 35 00 00000000 0000 00 00")
-    assert esl.revocation(data) == (b"\x22" * 32, EfiTime(2023, 3, 14, 9, 26, 53))
-    assert esl.revocation(bytes(64)) == (bytes(48), EfiTime(0, 0, 0, 0, 0, 0))
+    assert esl.revocation(data) == (b"\x22" * 32, EfiTime(year=2023, month=3, day=14, hour=9, minute=26, second=53))
+    assert esl.revocation(bytes(64)) == (bytes(48), EfiTime(year=0, month=0, day=0, hour=0, minute=0, second=0))
 
 
 def test_nothing_is_no_list():

@@ -161,7 +161,11 @@ def test_headers_are_decoded_as_they_were_encoded(directives: list[igvm.Directiv
 
 @pytest.mark.parametrize(
     "directive",
-    [igvm.PageData(1 << 64, 1, 0, 0, 0), igvm.GuestPolicy(-1, 1), igvm.Parameter(igvm.VP_COUNT, 0, 1 << 32)],
+    [
+        igvm.PageData(gpa=1 << 64, mask=1, file_offset=0, flags=0, kind=0),
+        igvm.GuestPolicy(-1, 1),
+        igvm.Parameter(igvm.VP_COUNT, 0, 1 << 32),
+    ],
 )
 def test_a_value_that_does_not_fit_is_refused(directive: igvm.Directive):
     with pytest.raises(FormatError, match="does not fit"):
@@ -231,7 +235,14 @@ IDS = st.binary(min_size=16, max_size=16)
 
 
 @given(
-    st.builds(IdBlock, st.binary(min_size=48, max_size=48), U64, IDS, IDS, U32),
+    st.builds(
+        IdBlock,
+        launch_digest=st.binary(min_size=48, max_size=48),
+        policy=U64,
+        family_id=IDS,
+        image_id=IDS,
+        svn=U32,
+    ),
     st.builds(IdAuth, SIGNATURES, KEYS, SIGNATURES, KEYS),
 )
 def test_an_id_block_is_the_same_from_an_igvm_file(block: IdBlock, auth: IdAuth):

@@ -148,7 +148,18 @@ def test_all_free_slots_can_be_filled_and_one_more_is_refused(part: Part):
 
 def test_slots_end_where_the_first_sections_data_begins():
     headers = pe.minimal_image(pe.CoffMachine.x64, slots=20)
-    content = pe.SectionHeader(b".cmdline", 5, 0x1000, 0x200, 0, 0, 0, 0, 0, 0x40000040)
+    content = pe.SectionHeader(
+        raw_name=b".cmdline",
+        virtual_size=5,
+        virtual_address=0x1000,
+        raw_size=0x200,
+        raw_offset=0,
+        relocations=0,
+        line_numbers=0,
+        number_of_relocations=0,
+        number_of_line_numbers=0,
+        flags=0x40000040,
+    )
     room = headers.section_table_offset + 3 * pe.SECTION_HEADER_SIZE
     assert headers.with_sections((content._replace(raw_offset=room),)).free_slots == 2
 
@@ -179,7 +190,18 @@ def test_an_unsigned_stub_has_no_certificate_table(part: Part):
 @pytest.mark.parametrize("machine", list(pe.CoffMachine))
 def test_pefile_reads_a_minimal_image_as_it_was_meant(machine: pe.CoffMachine):
     headers = pe.minimal_image(machine, slots=3)
-    content = pe.SectionHeader(b".cmdline", 5, 0x1000, 0x200, headers.optional.size_of_headers, 0, 0, 0, 0, 0x40000040)
+    content = pe.SectionHeader(
+        raw_name=b".cmdline",
+        virtual_size=5,
+        virtual_address=0x1000,
+        raw_size=0x200,
+        raw_offset=headers.optional.size_of_headers,
+        relocations=0,
+        line_numbers=0,
+        number_of_relocations=0,
+        number_of_line_numbers=0,
+        flags=0x40000040,
+    )
     headers = headers.with_sections((content,))
     with pefile.PE(data=pe.encode(headers) + b"quiet".ljust(0x200, b"\0")) as theirs:
         assert_same_headers(headers, theirs)

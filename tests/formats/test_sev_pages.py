@@ -80,7 +80,7 @@ def test_an_id_block_is_the_peer_s():
         guest_svn=peer_block.DefaultGuestSVN,
         policy=peer_block.DefaultPolicy,
     )
-    assert id_block.encode_block(IdBlock(digest)) == bytes(peer)
+    assert id_block.encode_block(IdBlock(launch_digest=digest)) == bytes(peer)
 
 
 @given(
@@ -90,7 +90,7 @@ def test_an_id_block_is_the_peer_s():
     st.integers(0, (1 << 32) - 1),
 )
 def test_an_id_block_is_read_as_it_was_written(digest: bytes, policy: int, image: bytes, svn: int):
-    block = IdBlock(digest, policy, image_id=image, svn=svn)
+    block = IdBlock(launch_digest=digest, policy=policy, image_id=image, svn=svn)
     assert id_block.decode_block(id_block.encode_block(block)) == block
 
 
@@ -108,7 +108,14 @@ def test_an_authentication_without_an_author_says_so():
     assert id_block.decode_auth(encoded) == auth
 
 
-@pytest.mark.parametrize("block", [IdBlock(b""), IdBlock(bytes(48), 1 << 64), IdBlock(bytes(48), family_id=b"x")])
+@pytest.mark.parametrize(
+    "block",
+    [
+        IdBlock(launch_digest=b""),
+        IdBlock(launch_digest=bytes(48), policy=1 << 64),
+        IdBlock(launch_digest=bytes(48), family_id=b"x"),
+    ],
+)
 def test_an_id_block_that_does_not_fit_is_refused(block: IdBlock):
     with pytest.raises(FormatError):
         id_block.encode_block(block)

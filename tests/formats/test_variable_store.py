@@ -61,17 +61,19 @@ def test_debians_enrolled_store_has_secure_boots_variables(part):
 
 def test_a_variable_is_read_whole():
     data = volume(store(variable("Lang", b"en\0", time=TIME_BYTES), variable("Next", b"")))
-    time = EfiTime(2026, 11, 25, 18, 40, 9)
+    time = EfiTime(year=2026, month=11, day=25, hour=18, minute=40, second=9)
     assert variable_store.decode(Reader.of(data)) == (
-        StoredVariable("Lang", VENDOR, 7, time, b"en\0"),
-        StoredVariable("Next", VENDOR, 7, efi_time.NONE, b""),
+        StoredVariable(name="Lang", vendor=VENDOR, attributes=7, timestamp=time, data=b"en\0"),
+        StoredVariable(name="Next", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=b""),
     )
 
 
 def test_a_store_without_authentication_is_read():
     head = pack("<HBxIII", 0x55AA, ADDED, 7, 6, 2) + VENDOR.bytes_le
     data = volume(store(head + "ab".encode("utf-16-le") + b"\0\0" + b"hi", kind=PLAIN))
-    assert variable_store.decode(Reader.of(data)) == (StoredVariable("ab", VENDOR, 7, efi_time.NONE, b"hi"),)
+    assert variable_store.decode(Reader.of(data)) == (
+        StoredVariable(name="ab", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=b"hi"),
+    )
 
 
 def test_a_store_is_found_behind_other_volumes():
@@ -129,31 +131,44 @@ def test_a_store_that_lies_is_refused(lie: str):
 
 
 def test_a_variable_that_is_assigned_is_found_and_replaces_the_old_one():
-    time = EfiTime(2026, 11, 25, 18, 40, 9)
+    time = EfiTime(year=2026, month=11, day=25, hour=18, minute=40, second=9)
     before = volume(store(variable("Lang", b"en\0"), variable("Next", b"1")))
-    after = variable_store.assign(before, StoredVariable("Lang", VENDOR, 7, time, b"longer than it was"))
+    after = variable_store.assign(
+        before, StoredVariable(name="Lang", vendor=VENDOR, attributes=7, timestamp=time, data=b"longer than it was")
+    )
     assert len(after) == len(before)
     assert variable_store.decode(Reader.of(after)) == (
-        StoredVariable("Next", VENDOR, 7, efi_time.NONE, b"1"),
-        StoredVariable("Lang", VENDOR, 7, time, b"longer than it was"),
+        StoredVariable(name="Next", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=b"1"),
+        StoredVariable(name="Lang", vendor=VENDOR, attributes=7, timestamp=time, data=b"longer than it was"),
     )
 
 
 def test_a_variable_is_written_as_the_format_lays_it_out():
     before = volume(store(variable("Lang", b"en\0")))
-    after = variable_store.assign(before, StoredVariable("Next", VENDOR, 7, EfiTime(2026, 11, 25, 18, 40, 9), b"123"))
+    after = variable_store.assign(
+        before,
+        StoredVariable(
+            name="Next",
+            vendor=VENDOR,
+            attributes=7,
+            timestamp=EfiTime(year=2026, month=11, day=25, hour=18, minute=40, second=9),
+            data=b"123",
+        ),
+    )
     expected = volume(store(variable("Lang", b"en\0"), variable("Next", b"123", time=TIME_BYTES)))
     assert after == expected
 
 
 def test_a_replaced_variable_is_marked_as_deleted():
     before = volume(store(variable("Lang", b"en\0")))
-    after = variable_store.assign(before, StoredVariable("Lang", VENDOR, 7, efi_time.NONE, b"de\0"))
+    after = variable_store.assign(
+        before, StoredVariable(name="Lang", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=b"de\0")
+    )
     assert after == volume(store(variable("Lang", b"en\0", DELETED), variable("Lang", b"de\0")))
 
 
 def test_a_variable_that_has_no_room_and_an_image_without_a_store_are_errors():
-    large = StoredVariable("Large", VENDOR, 7, efi_time.NONE, bytes(5000))
+    large = StoredVariable(name="Large", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=bytes(5000))
     with pytest.raises(FormatError, match="no room for Large"):
         variable_store.assign(volume(store()), large)
     with pytest.raises(FormatError, match="no UEFI variable store"):

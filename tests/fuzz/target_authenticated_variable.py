@@ -8,7 +8,11 @@ from fuki_build.formats.uefi.efi_time import NONE, EfiTime
 
 
 def seeds() -> Iterator[bytes]:
-    yield auth.encode(AuthenticatedPayload(EfiTime(2026, 11, 25, 18, 40, 9), b"\x30\x82\1\0", b"payload"))
+    yield auth.encode(
+        AuthenticatedPayload(
+            EfiTime(year=2026, month=11, day=25, hour=18, minute=40, second=9), b"\x30\x82\1\0", b"payload"
+        )
+    )
     yield auth.encode(AuthenticatedPayload(NONE, b"\x30\x82\1\0", b""))
 
 

@@ -10,7 +10,7 @@ def seeds() -> Iterator[bytes]:
     key = id_block.encode_key(1, 2)
     yield id_block.encode_auth(IdAuth(id_block.encode_signature(3, 4), key))
     yield id_block.encode_auth(IdAuth(id_block.encode_signature(3, 4), key, id_block.encode_signature(5, 6), key))
-    yield id_block.encode_block(IdBlock(bytes(48)))
+    yield id_block.encode_block(IdBlock(launch_digest=bytes(48)))
 
 
 def run(data: bytes) -> None:

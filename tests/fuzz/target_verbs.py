@@ -41,6 +41,11 @@ _VERBS = (
     "--plugin coco launch FILE",
     "--plugin coco reference-values corim FILE -o values",
     "--plugin coco id-block attach FILE -o block",
+    "edit FILE -o edited.efi",
+    "edit FILE --set .cmdline=x --set .osrel=ID=x --add-initrd FILE -o edited.efi",
+    "edit FILE --firmware a=FILE --chid 01e09b32-de05-56ca-b9d1-9486ad5f381d --remove .cmdline -o edited.efi",
+    "edit whole.efi --set .initrd=@FILE:.initrd --set .hwids=@FILE:.hwids -o edited.efi",
+    "edit FILE --no-hand-over --add-profile other --stub FILE -o edited.efi",
 )
 _CODES = range(6)
 _STEERS = re.compile(r"[^\S\n ]|[\x00-\x09\x0b-\x1f\x7f-\x9f]")

@@ -24,7 +24,18 @@ def write_image(path: Path, content: bytes, *places: tuple[str, int, int]) -> Pa
     headers = pe.minimal_image(pe.CoffMachine.x64, len(places))
     start = headers.optional.size_of_headers
     sections = tuple(
-        pe.SectionHeader(name.encode().ljust(8, b"\0"), size, 0x1000 * number, size, start + at, 0, 0, 0, 0, 0x40000040)
+        pe.SectionHeader(
+            raw_name=name.encode().ljust(8, b"\0"),
+            virtual_size=size,
+            virtual_address=0x1000 * number,
+            raw_size=size,
+            raw_offset=start + at,
+            relocations=0,
+            line_numbers=0,
+            number_of_relocations=0,
+            number_of_line_numbers=0,
+            flags=0x40000040,
+        )
         for number, (name, at, size) in enumerate(places, 1)
     )
     path.write_bytes(pe.encode(headers.with_sections(sections)) + content)
@@ -57,7 +68,7 @@ def test_settings_that_every_section_repeats_are_refused(tmp_path: Path):
     file.write_text(
         "[DEFAULT]\n" + "".join(f"a{i}=\n" for i in range(4000)) + "".join(f"[b{i}]\n" for i in range(4000))
     )
-    told = []
+    told: list[str] = []
     with pytest.raises(RecipeError, match="more than 4096 settings"):
         told.extend(apply(parse(["build"]), file))
     assert len(told) <= 4096

@@ -8,7 +8,7 @@ from fuki_build.hardware.chid import Dialect, chid, stub_chids
 from fuki_build.hardware.machine import Machine, encode_file
 from tests.support.smbios import T440S, dump, end, structure, table
 
-LAPTOP = Machine("laptop", **T440S, bios_major="02", bios_minor="19", enclosure_type="a")
+LAPTOP = Machine(name="laptop", **T440S, bios_major="02", bios_minor="19", enclosure_type="a")
 
 SYSFS = {
     "sys_vendor": "LENOVO",
@@ -128,7 +128,7 @@ def test_a_string_that_is_not_utf_8_is_the_same_from_the_table_and_from_sysfs(tm
     from_table = capture.this_machine(tmp_path / "none", tmp_path / "DMI")
     assert stub_chids(from_sysfs) == stub_chids(from_table)
     # The stub skips a bad sequence in the length that its first byte claims (booted: tests/boot/test_odd_strings.py).
-    assert stub_chids(from_sysfs) == stub_chids(Machine("seen", manufacturer="Acme", product="Cafox"))
+    assert stub_chids(from_sysfs) == stub_chids(Machine(name="seen", manufacturer="Acme", product="Cafox"))
     assert chid(from_sysfs, 11, Dialect.MICROSOFT) is None
     assert chid(from_sysfs, 9, Dialect.MICROSOFT) is None
     assert chid(from_sysfs, 14, Dialect.MICROSOFT) is not None
@@ -141,4 +141,4 @@ def test_a_machine_has_a_readable_name_whatever_its_file_is_called():
 
 def test_text_may_quote_strings_that_are_not_utf_8():
     machine = capture.decode(b"System Information\n\tManufacturer: Acme\n\tProduct Name: Caf\xe9 Box\n", "x")
-    assert stub_chids(machine) == stub_chids(Machine("seen", manufacturer="Acme", product="Cafox"))
+    assert stub_chids(machine) == stub_chids(Machine(name="seen", manufacturer="Acme", product="Cafox"))

@@ -6,7 +6,7 @@ from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
 from fuki_build.hardware.machine import Machine
 
 MSI = Machine(
-    "MSI",
+    name="MSI",
     manufacturer="Micro-Star International Co., Ltd.",
     family="To be filled by O.E.M.",
     sku="To be filled by O.E.M.",
@@ -15,7 +15,7 @@ MSI = Machine(
     baseboard_product="MPG X670E CARBON WIFI (MS-7D70)",
 )
 AZURE = Machine(
-    "Azure",
+    name="Azure",
     manufacturer="Microsoft Corporation",
     product="Virtual Machine",
     family="Virtual Machine",
@@ -23,16 +23,16 @@ AZURE = Machine(
     baseboard_manufacturer="Microsoft Corporation",
     baseboard_product="Virtual Machine",
 )
-AWS = Machine("AWS", manufacturer="Amazon EC2", product="m6a.large", baseboard_manufacturer="Amazon EC2")
+AWS = Machine(name="AWS", manufacturer="Amazon EC2", product="m6a.large", baseboard_manufacturer="Amazon EC2")
 GOOGLE = Machine(
-    "Google",
+    name="Google",
     manufacturer="Google",
     product="Google Compute Engine",
     baseboard_manufacturer="Google",
     baseboard_product="Google Compute Engine",
 )
 VMWARE = Machine(
-    "VMware",
+    name="VMware",
     manufacturer="VMware, Inc.",
     product="VMware20,1",
     baseboard_manufacturer="Intel Corporation",
@@ -41,7 +41,7 @@ VMWARE = Machine(
 
 
 def machine(manufacturer: str, product: str, family: str = "") -> Machine:
-    return Machine(product, manufacturer=manufacturer, product=product, family=family)
+    return Machine(name=product, manufacturer=manufacturer, product=product, family=family)
 
 
 ALIBABA = machine("Alibaba Cloud", "Alibaba Cloud ECS")

@@ -16,7 +16,7 @@ bios-major = "02"
 panel-id = "BOE0b66"
 """
 LAB = Machine(
-    "lab",
+    name="lab",
     manufacturer="QEMU",
     product="Standard PC (Q35 + ICH9, 2009)",
     baseboard_manufacturer='Acme "Boards"',
@@ -40,16 +40,16 @@ def test_a_machine_file_can_hold_ids_instead_of_strings():
 
 def test_what_is_written_is_what_was_read():
     strings: dict[str, Any] = {field: f"{field} \t\n\r\x00\x1f\x7f\x85\u2028 \"'\\ ü 🖥" for field in STRINGS}
-    everything = Machine("all", **strings)
+    everything = Machine(name="all", **strings)
     assert decode_file(encode_file(everything), "other") == everything
 
 
 def test_what_is_written_has_only_what_is_known():
-    assert encode_file(Machine("x", manufacturer="QEMU")) == b'[machine]\nname = "x"\nmanufacturer = "QEMU"\n'
+    assert encode_file(Machine(name="x", manufacturer="QEMU")) == b'[machine]\nname = "x"\nmanufacturer = "QEMU"\n'
 
 
 def test_a_string_that_is_not_utf_8_is_written_as_its_bytes():
-    machine = Machine("caf\udce9", manufacturer="Acme", product="Caf\udce9 Box")
+    machine = Machine(name="caf\udce9", manufacturer="Acme", product="Caf\udce9 Box")
     data = encode_file(machine)
     assert b'product = { hex = "436166e920426f78" }' in data
     assert decode_file(data, "x") == machine.renamed(r"caf\xe9")

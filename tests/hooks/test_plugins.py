@@ -42,7 +42,7 @@ class Acme(Platform):
     def machines(self, selector=None):
         if selector not in (None, "vm"):
             raise FukiError(f"acme has no machine {selector!r}", hint="there is: vm")
-        return [Machine("Acme VM", manufacturer="Acme", product="VM")]
+        return [Machine(name="Acme VM", manufacturer="Acme", product="VM")]
 
 
 class Digest(OutputFormat):
@@ -84,7 +84,15 @@ def fuki_outputs():
 
 @hookimpl
 def fuki_checks():
-    return [Rule("acme-no-splash", Severity.WARNING, "An image has a splash", "It is pretty.", no_splash)]
+    return [
+        Rule(
+            id="acme-no-splash",
+            severity=Severity.WARNING,
+            summary="An image has a splash",
+            explanation="It is pretty.",
+            check=no_splash,
+        )
+    ]
 
 
 @hookimpl
@@ -342,6 +350,19 @@ class Acme(Platform):
     def machines(self, selector=None): return []
 """
 
+
+def nested(part: str, field: str) -> str:
+    """An output format whose options have `part`, the source of a class Part, in a field of this type."""
+    return (
+        f"from __future__ import annotations\nimport dataclasses, typing{CLASSES}{part}\n"
+        f"class Nested(Options, frozen=True, kw_only=True):\n    first: str\n    parts: {field} = None\n"
+        "class Vendor(OutputFormat): name, Options = 'v', Nested\n@hookimpl\ndef fuki_outputs(): return [Vendor]"
+    )
+
+
+LOOSE = "class Part(msgspec.Struct): board: str"
+STRICT = "class Part(msgspec.Struct, forbid_unknown_fields=True): board: str"
+
 BROKEN = {
     "does not import": ("import no_such_module_for_fuki", "ModuleNotFoundError"),
     "is no Python": ("def", "SyntaxError"),
@@ -404,7 +425,65 @@ BROKEN = {
         + "class Vendor(OutputFormat): name, Options = 'v', dict\n@hookimpl\ndef fuki_outputs(): return [Vendor]",
         "Vendor.Options is no struct",
     ),
+    **{
+        f"has options that take anything in {where}": (
+            nested(LOOSE, field),
+            f"Vendor.Options.{path} would take unknown keys without a word: Part does not forbid them",
+        )
+        for where, field, path in (
+            ("a field", "Part", "parts"),
+            ("an optional field", "Part | None", "parts"),
+            ("a list", "list[Part]", "parts[]"),
+            ("a tuple of any length", "tuple[Part, ...]", "parts[]"),
+            ("a tuple of two", "tuple[str, Part]", "parts[]"),
+            ("a table", "dict[str, Part]", "parts.*"),
+            ("a union", "str | list[Part]", "parts[]"),
+            ("a described field", "typing.Annotated[list[Part], msgspec.Meta(description='boards')]", "parts[]"),
+            ("tables of lists", "dict[str, list[Part] | None]", "parts.*[]"),
+        )
+    },
+    "has options that take anything in a table of a table": (
+        nested(f"{LOOSE}\nclass Whole(Options): part: Part", "list[Whole]"),
+        "Vendor.Options.parts[].part would take unknown keys without a word: Part does not forbid them",
+    ),
+    "has options that take anything in one of two tables": (
+        nested(
+            "class Part(msgspec.Struct, tag='a'): board: str\n"
+            "class Other(msgspec.Struct, tag='b', forbid_unknown_fields=True): slot: str",
+            "Other | Part",
+        ),
+        "Vendor.Options.parts would take unknown keys without a word: Part does not forbid them",
+    ),
+    "has options with a dataclass": (
+        nested("@dataclasses.dataclass\nclass Part: board: str", "list[Part]"),
+        "Vendor.Options.parts[] would take unknown keys without a word: Part does not forbid them",
+    ),
+    "has options with a typed dictionary": (
+        nested("class Part(typing.TypedDict): board: str", "Part"),
+        "Vendor.Options.parts would take unknown keys without a word: Part does not forbid them",
+    ),
+    "has options that nothing can be converted to": (
+        nested(f"{STRICT}\nclass Other(msgspec.Struct): slot: str", "Part | Other"),
+        "TypeError",
+    ),
 }
+
+
+NESTED = {
+    "strict tables": (STRICT, "dict[str, list[Part]]"),
+    "tables that are options": ("class Part(Options): board: str", "Part | None"),
+    "a table that contains itself": ("class Part(Options): parts: list[Part] = []", "list[Part]"),
+    "a table of any keys": ("", "dict[str, typing.Any]"),
+    "a named tuple, which has no keys": ("class Part(typing.NamedTuple): board: str", "list[Part]"),
+}
+
+
+class TestNestedOptions:
+    @pytest.mark.parametrize(("part", "field"), NESTED.values(), ids=NESTED)
+    def test_a_plugin_may_have_options_with(self, run, tmp_path, part, field):
+        path = install_plugin(tmp_path / "site", "acme", nested(part, field))
+        found = rows(run("--plugin", "acme", "plugins", "--json", path=path))
+        assert found["acme"]["gives"] == {"output format": ["v"]}
 
 
 class TestBlame:

@@ -23,7 +23,7 @@ def test_every_section_has_its_index(layout: Layout, tmp_path: Path):
 
 def test_a_section_of_no_layout_has_none():
     with pytest.raises(LookupError, match=r"\.linux"):
-        _ = Section(".linux", Blob(), "").index
+        _ = Section(name=".linux", content=Blob(), source="").index
 
 
 def test_other_contents_keep_the_place(layout: Layout):

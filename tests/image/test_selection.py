@@ -21,7 +21,7 @@ FIRMWARE, DEVICETREE = DeviceType.UEFI_FW, DeviceType.DEVICETREE
 NEWEST = MODELS[-1]
 
 BOARD = Machine(
-    "board",
+    name="board",
     manufacturer="Maker",
     family="Family",
     product="Product",
@@ -35,7 +35,7 @@ BOARD = Machine(
     enclosure_type="a",
     panel_id="BOE0b66",
 )
-OTHER = Machine("other", manufacturer="Other", product="Other")
+OTHER = Machine(name="other", manufacturer="Other", product="Other")
 
 
 def own(kind: int, machine: Machine = BOARD) -> UUID:
@@ -46,14 +46,16 @@ def own(kind: int, machine: Machine = BOARD) -> UUID:
 
 def efi_firmware(fwid: str, profile: int | None = None, payload: bytes = b"payload") -> Section:
     content = efifw.encode_header(fwid, len(payload)) + payload
-    return Section(".efifw", Blob.of_bytes(content), fwid, profile)
+    return Section(name=".efifw", content=Blob.of_bytes(content), source=fwid, profile=profile)
 
 
 def devicetree(compatible: str, profile: int | None = None) -> Section:
     name = compatible.encode() + b"\0"
     structure = pack(">I4xIII", 1, 3, len(name), 0) + name + bytes(-len(name) % 4) + pack(">II", 2, 9)
     header = pack(">10I", 0xD00DFEED, 0, 40, 40 + len(structure), 40, 17, 16, 0, 11, len(structure))
-    return Section(".dtbauto", Blob.of_bytes(header + structure + b"compatible\0"), compatible, profile)
+    return Section(
+        name=".dtbauto", content=Blob.of_bytes(header + structure + b"compatible\0"), source=compatible, profile=profile
+    )
 
 
 def table(*rows: tuple[DeviceType, UUID, str], profile: int | None = None) -> Section:
@@ -63,11 +65,11 @@ def table(*rows: tuple[DeviceType, UUID, str], profile: int | None = None) -> Se
     for kind, value, key in rows:
         records += pack("<I16sII", kind << 28 | 28, value.bytes_le, 0, base + len(strings))
         strings += key.encode() + b"\0"
-    return Section(".hwids", Blob.of_bytes(records + bytes(28) + strings), "", profile)
+    return Section(name=".hwids", content=Blob.of_bytes(records + bytes(28) + strings), source="", profile=profile)
 
 
 def plain(name: str, profile: int | None = None) -> Section:
-    return Section(name, Blob.of_bytes(name.encode()), "", profile)
+    return Section(name=name, content=Blob.of_bytes(name.encode()), source="", profile=profile)
 
 
 def run(*sections: Section, machine: Machine = BOARD, profile: int | None = None, model=NEWEST) -> Selection:
@@ -111,7 +113,7 @@ def test_of_two_firmware_images_of_one_name_the_first_counts():
 
 
 def test_a_firmware_image_that_the_stub_cannot_read_is_passed_over():
-    broken = Section(".efifw", Blob.of_bytes(b"\xad\xde\xed\xfe" + bytes(9)), "", None)
+    broken = Section(name=".efifw", content=Blob.of_bytes(b"\xad\xde\xed\xfe" + bytes(9)), source="", profile=None)
     good = efi_firmware("x")
     hit = run(broken, good, table((FIRMWARE, own(9), "x"))).firmware
     assert hit is not None
@@ -133,7 +135,10 @@ def test_a_table_that_the_stub_refuses_selects_nothing():
     good = table((FIRMWARE, own(9), "x"))
     data = bytearray(good.content.read_at(0, good.content.size))
     broken = Section(
-        ".hwids", Blob.of_bytes(bytes(data[:28] + pack("<I", 0x3000001C) + bytes(24) + data[28:])), "", None
+        name=".hwids",
+        content=Blob.of_bytes(bytes(data[:28] + pack("<I", 0x3000001C) + bytes(24) + data[28:])),
+        source="",
+        profile=None,
     )
     assert run(efi_firmware("x"), broken).firmware is None
 
@@ -172,7 +177,7 @@ def test_a_record_of_zeros_matches_a_machine_without_a_display_panel():
 
 
 def test_a_machine_of_which_only_ids_are_known_is_found_by_them():
-    listed = Machine("listed", chids=((9, own(9)),))
+    listed = Machine(name="listed", chids=((9, own(9)),))
     assert selected(run(efi_firmware("x"), table((FIRMWARE, own(9), "x")), machine=listed)) == ("x", 9)
     assert selected(run(efi_firmware("x"), table((FIRMWARE, own(11), "x")), machine=listed)) is None
 
@@ -341,7 +346,7 @@ def test_systemds_own_test_machines_find_what_systemds_test_expects(name: str):
     rows = [(kind, UUID(value), key) for _, kind, key, values in SYSTEMD.values() for value in values]
     trees = [devicetree(key) for _, kind, key, _ in SYSTEMD.values() if kind is DEVICETREE]
     fields: dict[str, Any] = dict(zip(FIELDS, strings, strict=True))
-    machine = Machine(name, **fields)
+    machine = Machine(name=name, **fields)
     found = run(efi_firmware("test,vmware"), *trees, table(*rows), machine=machine)
     hits = {FIRMWARE: found.firmware, DEVICETREE: found.devicetree}
     assert {k: hit.record.key for k, hit in hits.items() if hit} == {kind: key}

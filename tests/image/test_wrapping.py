@@ -142,7 +142,7 @@ def test_data_are_in_memory_and_told_to_the_firmware(mask: int):
 @pytest.mark.parametrize("platforms", [(igvm.IgvmPlatform.NATIVE,), (igvm.IgvmPlatform.SEV_SNP,), BOTH])
 def test_no_page_is_there_twice_and_all_are_aligned(build: str, platforms: tuple[igvm.IgvmPlatform, ...]):
     data = [KERNEL] if build in ("ovmf-generic", "ovmf-amdsev") else []
-    file = read(wrap(firmware(build), WrapSettings(platforms, snp_parameters=True), data))
+    file = read(wrap(firmware(build), WrapSettings(platforms=platforms, snp_parameters=True), data))
     for platform in file.platforms:
         areas = [(page.gpa, page.size) for page in pages(file, platform.mask)]
         areas += [(d.gpa, 4096) for d in file.of(platform.mask) if isinstance(d, igvm.ParameterInsert)]
@@ -151,13 +151,19 @@ def test_no_page_is_there_twice_and_all_are_aligned(build: str, platforms: tuple
 
 
 def test_policy_and_id_block_are_for_snp_guests_only():
-    block, auth = IdBlock(b"\x11" * 48, 0xB0000, svn=7), IdAuth(b"\x22" * 512, b"\x02" + b"\x33" * 1027)
+    block, auth = (
+        IdBlock(launch_digest=b"\x11" * 48, policy=0xB0000, svn=7),
+        IdAuth(b"\x22" * 512, b"\x02" + b"\x33" * 1027),
+    )
     file = read(wrap(firmware("ovmf-generic"), WrapSettings(policy=0xB0000, id_block=(block, auth))))
     assert [d for d in file.directives if isinstance(d, igvm.GuestPolicy)] == [igvm.GuestPolicy(0xB0000, SNP)]
     (found,) = (d for d in file.directives if isinstance(d, igvm.SnpIdBlock))
     assert (found.mask, found.launch_digest, found.svn, found.author_key_enabled) == (SNP, b"\x11" * 48, 7, 0)
     native = read(
-        wrap(firmware("ovmf-generic"), WrapSettings((igvm.IgvmPlatform.NATIVE,), 0xB0000, id_block=(block, auth)))
+        wrap(
+            firmware("ovmf-generic"),
+            WrapSettings(platforms=(igvm.IgvmPlatform.NATIVE,), policy=0xB0000, id_block=(block, auth)),
+        )
     )
     assert not [d for d in native.directives if isinstance(d, igvm.GuestPolicy | igvm.SnpIdBlock)]
 
@@ -165,9 +171,9 @@ def test_policy_and_id_block_are_for_snp_guests_only():
 @pytest.fixture(scope="module")
 def mistakes() -> dict[str, Mistake]:
     generic, default = firmware("ovmf-generic"), WrapSettings()
-    block = IdBlock(bytes(48), 0x30000), IdAuth(bytes(512), bytes(1028))
+    block = IdBlock(launch_digest=bytes(48), policy=0x30000), IdAuth(bytes(512), bytes(1028))
     return {
-        "no platform": (generic, WrapSettings(()), (), "at least one platform"),
+        "no platform": (generic, WrapSettings(platforms=()), (), "at least one platform"),
         "no firmware": (Blob(), default, (), "GUID table"),
         "a variable store": (firmware("ovmf-vars"), default, (), "GUID table"),
         "half a page": (generic.slice(100, generic.size - 100), default, (), "whole pages"),
@@ -205,7 +211,9 @@ def test_what_cannot_become_a_file_is_refused(mistakes: dict[str, Mistake], name
     data=st.lists(st.tuples(st.sampled_from(DataKind), st.binary(min_size=1, max_size=9000)), max_size=4),
 )
 def test_a_file_can_be_taken_apart_again(platforms, policy, signature, parameters, address, data):
-    settings = WrapSettings(platforms, policy, signature, parameters, data_address=address)
+    settings = WrapSettings(
+        platforms=platforms, policy=policy, cpu_signature=signature, snp_parameters=parameters, data_address=address
+    )
     image = firmware("ovmf-generic")
     pieces = tuple(GuestData(kind, Blob.of_bytes(content)) for kind, content in data)
     found = unwrap(wrap(image, settings, pieces))
@@ -220,7 +228,7 @@ def test_a_file_can_be_taken_apart_again(platforms, policy, signature, parameter
 
 def test_an_id_block_is_taken_out_again():
     auth = IdAuth(b"\x22" * 144 + bytes(368), b"\x33" * 148 + bytes(880))
-    settings = WrapSettings(policy=0xB0000, id_block=(IdBlock(b"\x11" * 48, 0xB0000, svn=7), auth))
+    settings = WrapSettings(policy=0xB0000, id_block=(IdBlock(launch_digest=b"\x11" * 48, policy=0xB0000, svn=7), auth))
     found = unwrap(wrap(firmware("ovmf-2025"), settings))
     assert found is not None
     assert found.settings == settings

@@ -7,6 +7,7 @@ import pytest
 from fuki_build.formats.tcg import event_log
 from fuki_build.formats.tcg.event_log import TYPES, EventLog, LogKind
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.cmdline import encode
 from fuki_build.measure.events import Event
@@ -25,7 +26,7 @@ RTMR = {4: 2, 9: 3, 11: 3, 12: 3}
 
 def contents_of(cmdline: bytes = b"quiet", bank: str = "sha384") -> SectionDigests:
     layout = layout_of([(".linux", b"kernel", None), (".cmdline", cmdline, None), (".initrd", b"initrd", None)])
-    return SectionDigests(layout, assemble(layout, algorithms=(bank,), measured=True), (bank,))
+    return SectionDigests(layout, assemble(layout, digests=measured_in((bank,))), (bank,))
 
 
 def log_of(events: Iterable[Event], kind: LogKind = LogKind.TPM) -> EventLog:
@@ -87,7 +88,14 @@ def test_an_initrd_that_cannot_be_told_is_undecided_and_nothing_is_missing():
     wanted = cases(contents.layout, None, [None])
     (prediction,) = predict(contents, wanted, Boot(secret=False))
     *others, initrd = prediction.events
-    changed = Event(initrd.pcr, initrd.type, initrd.what, initrd.source, initrd.by, digests(b"secret", ("sha384",)))
+    changed = Event(
+        pcr=initrd.pcr,
+        type=initrd.type,
+        what=initrd.what,
+        source=initrd.source,
+        by=initrd.by,
+        digests=digests(b"secret", ("sha384",)),
+    )
     explanation = explain(log_of([*others, changed]), contents, wanted)
     assert explanation.complete
     assert explanation.events[-1].verdict is RegisterVerdict.UNDECIDED
@@ -99,7 +107,14 @@ def test_a_program_that_starts_before_the_image_is_found():
     wanted = cases(contents.layout, None, [None])
     (prediction,) = predict(contents, wanted, Boot(secret=False))
     first, second, *others = prediction.events
-    program = Event(4, "EV_EFI_BOOT_SERVICES_APPLICATION", "a menu", "", first.by, digests(b"menu", ("sha384",)))
+    program = Event(
+        pcr=4,
+        type="EV_EFI_BOOT_SERVICES_APPLICATION",
+        what="a menu",
+        source="",
+        by=first.by,
+        digests=digests(b"menu", ("sha384",)),
+    )
     explanation = explain(log_of([first, second, program, *others]), contents, wanted)
     assert not explanation.complete
     assert not explanation.missing
@@ -123,6 +138,9 @@ def test_a_log_of_thousands_of_options_is_not_searched_for_all_of_them():
     wanted = cases(contents.layout, None, [None])
     by = predict(contents, wanted)[0].events[0].by
     texts = [f"option{number}" for number in range(3000)]
-    many = [Event(12, "EV_IPL", f"x: {t}", "", by, digests(encode(t), ("sha384",))) for t in texts]
+    many = [
+        Event(pcr=12, type="EV_IPL", what=f"x: {t}", source="", by=by, digests=digests(encode(t), ("sha384",)))
+        for t in texts
+    ]
     explanation = explain(log_of(many), contents, wanted)
     assert sum(item.verdict is RegisterVerdict.UNEXPECTED for item in explanation.events) > 2990

@@ -88,20 +88,20 @@ IN_GUEST = [
 )
 def test_who_extended_what(kind, rows):
     events = tuple(LoggedEvent(register, number, {}, data) for register, number, data, _ in rows)
-    items = explain(EventLog(kind, ("sha384",), events, True, 0)).events
+    items = explain(EventLog(kind=kind, banks=("sha384",), events=events, crypto_agile=True, end=0)).events
     assert [item.by for item in items] == [by for *_, by in rows]
 
 
 def test_firmware_is_named_only_for_what_firmware_does():
     events = tuple(LoggedEvent(register, number, {}, data) for register, number, data, _ in IN_TPM)
-    items = explain(EventLog(LogKind.TPM, ("sha384",), events, True, 0)).events
+    items = explain(EventLog(kind=LogKind.TPM, banks=("sha384",), events=events, crypto_agile=True, end=0)).events
     blamed = {item.by for item in items if item.verdict is RegisterVerdict.FIRMWARE}
     assert blamed == {Measurer.FIRMWARE}
 
 
 def test_options_without_an_image_that_measures_itself_are_the_boot_menus():
     event = LoggedEvent(12, IPL, {}, "options".encode("utf-16-le"))
-    (item,) = explain(EventLog(LogKind.TPM, ("sha256",), (event,), True, 0)).events
+    (item,) = explain(EventLog(kind=LogKind.TPM, banks=("sha256",), events=(event,), crypto_agile=True, end=0)).events
     assert item.by is Measurer.BOOT_MENU
 
 

@@ -9,6 +9,7 @@ from fuki_build.formats.uki import efifw, hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.firmware import slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.selection import select
@@ -36,7 +37,7 @@ def measure(layout: Layout, contents: SectionDigests) -> None:
 
 
 def contents_of(layout: Layout) -> SectionDigests:
-    return SectionDigests(layout, assemble(layout, algorithms=("sha256",), measured=True), ("sha256",))
+    return SectionDigests(layout, assemble(layout, digests=measured_in(("sha256",))), ("sha256",))
 
 
 @pytest.mark.parametrize(("small", "large"), [((40, 1), (160, 1)), ((2, 30), (2, 120))], ids=["profiles", "firmware"])
@@ -51,7 +52,7 @@ def test_predicting_four_times_as_much_takes_four_times_the_work(small, large):
 
 
 def test_a_machine_is_matched_with_a_profile_without_a_look_at_the_others():
-    machine = Machine("x", manufacturer="Acme")
+    machine = Machine(name="x", manufacturer="Acme")
     work = []
     for profiles in (10, 400):
         layout = image(profiles, 1)

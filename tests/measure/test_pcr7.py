@@ -14,12 +14,13 @@ from fuki_build.formats.uefi import efi_signature_list
 from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
-from fuki_build.measure.events import register
+from fuki_build.measure.events import Measurer, register
 from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState, authority_events, variable_events
 from fuki_build.measure.registers import BANKS
 from fuki_build.signing.secure_boot.authority import authority
 
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"
+VARIABLES = ("PK", "KEK", "db", "dbx")
 OWNER = UUID("77fa9abd-0359-4d32-bd60-28f4e78f784b")
 
 
@@ -59,6 +60,42 @@ def test_without_anything_that_vouches_the_value_cannot_be_told():
     (event,) = authority_events(policy, ("sha256",)).values()
     assert "refuses" in event.unknown
     assert register([event], 7, "sha256") is None
+
+
+def test_the_events_are_of_the_types_that_the_profile_specification_has():
+    policy = POLICIES["secure-boot-on"]
+    variables = list(variable_events(policy, ("sha256",)))
+    (authority_event,) = authority_events(policy, ("sha256",)).values()
+    assert [event.type for event in variables] == ["EV_EFI_VARIABLE_DRIVER_CONFIG"] * 5 + ["EV_SEPARATOR"]
+    assert [event.source for event in variables[:5]] == [f"variable {name}" for name in ("SecureBoot", *VARIABLES)]
+    assert authority_event.type == "EV_EFI_VARIABLE_AUTHORITY"
+    assert authority_event.source == "variable db"
+    assert {event.by for event in (*variables, authority_event)} == {Measurer.FIRMWARE}
+    assert [event.pcr for event in (*variables, authority_event)] == [7] * 7
+
+
+def test_each_event_tells_what_it_is_about():
+    policy = POLICIES["secure-boot-on"]
+    state, *variables, separator = (event.what for event in variable_events(policy, ("sha256",)))
+    assert state == "SecureBoot is on"
+    sizes = {name: (LOGS / f"{name}.esl").stat().st_size for name in VARIABLES}
+    assert variables == [f"{name}, {size} bytes" for name, size in sizes.items()]
+    assert "end" in separator
+    assert [event.what for event in authority_events(policy, ("sha256",)).values()] == [
+        "what vouches for the image in db"
+    ]
+
+
+def test_nothing_is_authorized_where_secure_boot_is_off():
+    policy = SecureBootPolicy(state=SecureBootState.OFF, variables={}, authorities={"the image": vouching()})
+    assert not authority_events(policy, ("sha256",))
+
+
+def test_a_program_that_nothing_vouches_for_has_an_event_without_digests():
+    policy = SecureBootPolicy(SecureBootState.ON, enrolled(), {"the image": b""})
+    (event,) = authority_events(policy, ("sha256",)).values()
+    assert (event.type, event.source, event.by) == ("EV_EFI_VARIABLE_AUTHORITY", "variable db", Measurer.FIRMWARE)
+    assert (event.what, event.digests) == ("what vouches for the image in db", {})
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class Machine(DracutRoot):
 
     def lay_out(self) -> None:
         super().lay_out()
-        command = [sys.executable, "-m", "fuki_build", "integrate", "ukify", self.directory / "opt/fuki"]
+        command = [sys.executable, "-m", "fuki_build", "integrate", "ukify", str(self.directory / "opt/fuki")]
         subprocess.run(command, capture_output=True, check=True)
 
     def image(self, path: str, **environment: str) -> Ended:

@@ -62,7 +62,14 @@ class Machine(KernelInstallRoot):
         self.write(f"{directory}/install.conf", f"BOOT_ROOT=/boot\nlayout={layout}\nuki_generator={generator}\n")
 
     def integrate(self, code: int = 0) -> str:
-        command = [sys.executable, "-m", "fuki_build", "integrate", "kernel-install", self.directory / "etc/kernel"]
+        command = [
+            sys.executable,
+            "-m",
+            "fuki_build",
+            "integrate",
+            "kernel-install",
+            str(self.directory / "etc/kernel"),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
         return done.stderr
@@ -84,7 +91,7 @@ class Machine(KernelInstallRoot):
     def image(self, by: str, **environment: str) -> bytes:
         """The image that one of GENERATORS makes."""
         shutil.rmtree(self.directory / "boot/EFI", ignore_errors=True)
-        self.add(by=by, **environment)
+        self.add(by=by, code=0, **environment)
         (path,) = (self.directory / "boot/EFI/Linux").glob("*.efi")
         return path.read_bytes()
 
@@ -373,7 +380,7 @@ def test_a_plugin_that_was_switched_off_or_is_another_s_stays(machine):
 
 def test_nothing_is_written_over_that_is_not_fuki_s(tmp_path):
     def integrate(directory: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "fuki_build", "integrate", "ukify", directory]
+        command = [sys.executable, "-m", "fuki_build", "integrate", "ukify", str(directory)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     for name, kept in (("library", "lib/precious"), ("program", "ukify")):

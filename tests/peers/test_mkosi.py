@@ -1,11 +1,14 @@
 """mkosi passes over `[Fuki]`, and fuki over everything else."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import parts
 import pytest
+
+from fuki_build.testing import succeed
 
 PLAIN = """\
 [Distribution]
@@ -110,6 +113,14 @@ def test_mkosi_reads_the_same_configuration_with_our_section_and_without(directo
         assert (image["ImageId"], image["Environment"]["AFTER"]) == ("acme", "1")
         image.pop("Seed", None)
     assert ours == plain
+
+
+def test_mkosi_builds_nothing_where_the_program_is_missing_that_a_project_wants(tmp_path, mkosi):
+    (tmp_path / "mkosi.conf").write_text(PLAIN + SECTION)
+    succeed(tmp_path, "integrate", "mkosi")
+    shutil.rmtree(tmp_path / "mkosi.fuki")
+    with pytest.raises(AssertionError, match=r"mkosi\.fuki does not exist"):
+        mkosi(tmp_path, "--json", "summary")
 
 
 def test_mkosi_reads_the_example(tmp_path, mkosi):

@@ -155,19 +155,30 @@ def test_a_build_writes_nothing_where_mkosi_writes_by_default(disk):
     assert disk.after == disk.before
 
 
-def test_a_disk_boots_to_its_root_with_the_register_that_was_predicted(disk, tmp_path, tool, pe):
+def test_a_disk_boots_to_its_root_under_secure_boot_with_the_registers_that_were_predicted(disk, tmp_path, tool, pe):
+    store = tmp_path / "store.fd"
+    keys = [word for name in ("pk", "kek", "db") for word in (f"--{name}", disk.project / "mkosi.crt")]
+    fuki = (sys.executable, "-m", "fuki_build")
+    tool(*fuki, "--plugin", "virt-firmware", "keys", "enroll", parts.get("ovmf-vars"), "-o", store, *keys)
+    command = ("measure", disk.image, "--platform", "qemu:q35", "--pcr", "7", "--pcr", "11", "--variables", store)
+    predicted = tool(*fuki, *command, "--json")
+
+    flash = (
+        *("-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"),
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={parts.get('ovmf-secboot')}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={store}"),
+    )
     drive = f"if=none,format=raw,file={disk.artifact('raw')},id=disk,snapshot=on"
     device = ("-device", "virtio-blk-pci,drive=disk,bootindex=1")
     with guests.only_guest():
-        measured = guests.boot(tmp_path, "-bios", parts.get("ovmf-generic"), "-drive", drive, *device)
+        measured = guests.boot(tmp_path, *flash, "-drive", drive, *device)
+    assert "secureboot: Secure boot enabled" in measured.console
     assert "The root is /dev/mapper/root / ext4 ro" in measured.console
-
-    command = ("measure", disk.image, "--platform", "qemu:q35", "--pcr", "11", "--json")
-    predicted = json.loads(tool(sys.executable, "-m", "fuki_build", *command))
-    register = measured.registers["sha256", 11]
-    assert register.hex() in json.dumps(predicted)
+    for pcr in (7, 11):
+        assert measured.registers["sha256", pcr].hex() in predicted, predicted
 
     # What the guest had then opens secrets later, too: by the signed policy of its next phase.
+    register = measured.registers["sha256", 11]
     policy = _policy(hashlib.sha256(register + hashlib.sha256(b"enter-initrd").digest()).digest())
     signed = json.loads(pe(disk.image).content(".pcrsig", 0).rstrip(b"\0"))["sha256"]
     (entry,) = [entry for entry in signed if entry["pol"] == policy.hex() and not entry.get("ref")]

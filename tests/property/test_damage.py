@@ -138,7 +138,9 @@ def test_signature_lists(data: bytes):
 
 
 AUTHENTICATED = authenticated_variable.encode(
-    authenticated_variable.AuthenticatedPayload(EfiTime(2026, 11, 25, 0, 0, 0), b"\x30\x82\0\0", LISTS)
+    authenticated_variable.AuthenticatedPayload(
+        EfiTime(year=2026, month=11, day=25, hour=0, minute=0, second=0), b"\x30\x82\0\0", LISTS
+    )
 )
 
 

@@ -132,9 +132,9 @@ def test_any_devicetree_is_read_or_refused(structure: bytes, strings: bytes):
 @given(MACHINES, st.integers(0, 17))
 def test_blanks_around_and_zeros_before_a_string_do_not_count(machine: Machine, kind: int):
     strings = {f: getattr(machine, f).strip(" ").lstrip("0").lstrip(" 0") for f in STRINGS[:6] + STRINGS[8:10]}
-    plain = Machine("x", **strings, panel_id=machine.panel_id)
+    plain = Machine(name="x", **strings, panel_id=machine.panel_id)
     fillers: dict[str, Any] = {f: f"  00{text}  " for f, text in strings.items()}
-    padded = Machine("x", **fillers, panel_id=machine.panel_id)
+    padded = Machine(name="x", **fillers, panel_id=machine.panel_id)
     if kind not in (0, 1, 2, 12):
         assert chid(padded, kind, Dialect.STUB) == chid(plain, kind, Dialect.STUB)
 
@@ -148,7 +148,7 @@ def test_what_is_found_is_what_the_stubs_nested_loops_find(
 ):
     listed = [(kind, value, key) for kind, other, type_, key in rows if (value := stub_chids(other).get(type_))]
     devices = [Device(kind, f"{n}", key, frozenset({value})) for n, (kind, value, key) in enumerate(listed)]
-    (part,) = slices([Section(".hwids", Blob.of_bytes(hwids.encode(devices)), "")])
+    (part,) = slices([Section(name=".hwids", content=Blob.of_bytes(hwids.encode(devices)), source="")])
     for wanted in DeviceType:
         expected = next(
             (
@@ -164,9 +164,12 @@ def test_what_is_found_is_what_the_stubs_nested_loops_find(
 
 @given(st.lists(st.tuples(SIMILAR, st.sampled_from(["one", "two", "three"])), min_size=1, max_size=6))
 def test_machines_that_some_id_tells_apart_select_the_firmware_that_is_meant(pairs: list[tuple[Machine, str]]):
-    declared = [Declared(machine, "group", fwid, None, WIDE_TO_NARROW, False, "") for machine, fwid in pairs]
+    declared = [
+        Declared(machine=machine, group="group", fwid=fwid, profile=None, types=WIDE_TO_NARROW, forced=False, where="")
+        for machine, fwid in pairs
+    ]
     devices = list(choose_devices(declared, []))
-    (part,) = slices([Section(".hwids", Blob.of_bytes(hwids.encode(devices)), "")])
+    (part,) = slices([Section(name=".hwids", content=Blob.of_bytes(hwids.encode(devices)), source="")])
     ids = {(fwid, value) for machine, fwid in pairs for value in stub_chids(machine).values()}
 
     def alone(machine: Machine, fwid: str) -> bool:

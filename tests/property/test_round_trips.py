@@ -193,15 +193,16 @@ FIELD_NAMES = sorted({name for names in FIELDS.values() for name in names})
 field_texts: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {name: st.text(max_size=12) for name in FIELD_NAMES}
 )
-machines = field_texts.map(lambda fields: Machine("machine", **fields))
+machines = field_texts.map(lambda fields: Machine(name="machine", **fields))
 
 
 @given(machines, st.sampled_from(sorted(FIELDS)))
 def test_the_dialects_agree_on_fields_that_are_there_and_need_no_stripping(machine: Machine, kind: int):
     fields = [getattr(machine, name) for name in FIELDS[kind]]
-    # The stub takes no character beyond the Basic Multilingual Plane for what it is.
+    # The stub drops characters beyond the Basic Multilingual Plane, and a NUL ends its strings.
     plain = all(fields) and not any(
-        field.startswith((" ", "0")) or field.endswith(" ") or max(field) > "\uffff" for field in fields
+        field.startswith((" ", "0")) or field.endswith(" ") or min(field) == "\0" or max(field) > "\uffff"
+        for field in fields
     )
     microsoft, stub = chid(machine, kind, Dialect.MICROSOFT), chid(machine, kind, Dialect.STUB)
     assert (microsoft is None) == (not all(fields))

@@ -28,73 +28,76 @@ platforms = ["qemu"]
 UKI = '\n[[fuki.output]]\nformat = "uki"\n'
 
 
-def write(shop: Path, wrapping: str, more: str = "", plugins: str = "") -> None:
+def write(wrapped: Path, wrapping: str, more: str = "", plugins: str = "") -> None:
     recipe = RECIPE.replace("[fuki.image]", f"plugins = [{plugins}]\n[fuki.image]")
-    (shop / "fuki.toml").write_text(f"{recipe}{TABLE}{wrapping}\n{more}{UKI}")
+    (wrapped / "fuki.toml").write_text(f"{recipe}{TABLE}{wrapping}\n{more}{UKI}")
+
+
+pytestmark = pytest.mark.workshop(real={"OVMF.fd": "ovmf-generic"})
 
 
 @pytest.fixture
-def shop(workshop: Path, part) -> Path:
-    (workshop / "OVMF.fd").symlink_to(part("ovmf-generic"))
+def wrapped(workshop: Path) -> Path:
+    """The workshop with a recipe whose firmware is wrapped."""
     write(workshop, "igvm = {}")
     return workshop
 
 
-def payload(shop: Path) -> bytes:
+def payload(wrapped: Path) -> bytes:
     """The firmware in the built image."""
-    succeed(shop, "inspect", "acme_41.3.efi", "--extract", ".efifw", "-o", "section")
-    return (shop / "section").read_bytes()
+    succeed(wrapped, "inspect", "acme_41.3.efi", "--extract", ".efifw", "-o", "section")
+    return (wrapped / "section").read_bytes()
 
 
-def test_the_image_carries_what_the_verb_makes(shop: Path):
-    succeed(shop, "build")
-    succeed(shop, "firmware", "wrap", "OVMF.fd", "-o", "verb.igvm")
-    assert payload(shop) == (shop / "verb.igvm").read_bytes()
+def test_the_image_carries_what_the_verb_makes(wrapped: Path):
+    succeed(wrapped, "build")
+    succeed(wrapped, "firmware", "wrap", "OVMF.fd", "-o", "verb.igvm")
+    assert payload(wrapped) == (wrapped / "verb.igvm").read_bytes()
 
 
-def test_a_plan_shows_it_and_two_builds_are_alike(shop: Path):
-    assert "IGVM" in succeed(shop, "plan").out
-    succeed(shop, "build")
-    first = (shop / "acme_41.3.efi").read_bytes()
-    succeed(shop, "build")
-    assert (shop / "acme_41.3.efi").read_bytes() == first
+def test_a_plan_shows_it_and_two_builds_are_alike(wrapped: Path):
+    assert "IGVM" in succeed(wrapped, "plan").out
+    succeed(wrapped, "build")
+    first = (wrapped / "acme_41.3.efi").read_bytes()
+    succeed(wrapped, "build")
+    assert (wrapped / "acme_41.3.efi").read_bytes() == first
 
 
-def test_the_manifest_tells_of_it(shop: Path):
-    write(shop, "igvm = {}", '[[fuki.output]]\nformat = "manifest"\n')
-    succeed(shop, "build")
-    manifest = json.loads((shop / "acme_41.3.manifest.json").read_text())
+def test_the_manifest_tells_of_it(wrapped: Path):
+    write(wrapped, "igvm = {}", '[[fuki.output]]\nformat = "manifest"\n')
+    succeed(wrapped, "build")
+    manifest = json.loads((wrapped / "acme_41.3.manifest.json").read_text())
     assert manifest["firmware"]["ovmf"] == {"igvm": "native, sev-snp", "source": "file"}
     assert "OVMF.fd" in {file["name"] for file in manifest["inputs"]}
 
 
-def test_launches_follow_the_wrapped_firmware(shop: Path, part):
+def test_launches_follow_the_wrapped_firmware(wrapped: Path, part):
     more = '[[fuki.launch]]\ntechnology = "sev-snp"\n[[fuki.output]]\nformat = "launch"\n'
-    write(shop, f"igvm = {{ cpu-signature = {CPU_SIGS['EPYC-Milan']} }}", more, '"coco"')
-    succeed(shop, "build")
-    (launch,) = json.loads((shop / "acme_41.3.launch.json").read_text())["launches"]
+    write(wrapped, f"igvm = {{ cpu-signature = {CPU_SIGS['EPYC-Milan']} }}", more, '"coco"')
+    succeed(wrapped, "build")
+    (launch,) = json.loads((wrapped / "acme_41.3.launch.json").read_text())["launches"]
     assert launch["variant"] == "igvm"
     assert launch["digest"] == peer_digest("sev-snp", part("ovmf-generic"), "qemu", 1, "EPYC-Milan", 1)
 
 
-def test_keys_are_enrolled_before_the_firmware_is_wrapped(shop: Path, part):
-    succeed(shop, "keys", "generate", "--type", "p256")
+def test_keys_are_enrolled_before_the_firmware_is_wrapped(wrapped: Path, part):
+    succeed(wrapped, "keys", "generate", "--type", "p256")
     enroll = 'enroll = { pk = "keys/PK.pem", db = ["keys/db.pem"] }\nigvm = {}'
-    write(shop, enroll, plugins='"virt-firmware"')
-    (shop / "OVMF.fd").unlink()
-    (shop / "OVMF.fd").symlink_to(part("ovmf-inteltdx"))
-    succeed(shop, "build")
-    firmware = b"".join(content for address, content in decode_pages(payload(shop), SNP) if address >= 0xFFC00000)
+    write(wrapped, enroll, plugins='"virt-firmware"')
+    (wrapped / "OVMF.fd").unlink()
+    (wrapped / "OVMF.fd").symlink_to(part("ovmf-inteltdx"))
+    succeed(wrapped, "build")
+    firmware = b"".join(content for address, content in decode_pages(payload(wrapped), SNP) if address >= 0xFFC00000)
     found = {variable.name for variable in variable_store.decode(Reader.of(firmware)) or ()}
     assert {"PK", "db"} <= found
 
 
-def test_keys_in_wrapped_firmware_that_ignores_them_are_found_as_in_bare_firmware(shop: Path):
-    succeed(shop, "keys", "generate", "--type", "p256")
+def test_keys_in_wrapped_firmware_that_ignores_them_are_found_as_in_bare_firmware(wrapped: Path):
+    succeed(wrapped, "keys", "generate", "--type", "p256")
     enroll = 'enroll = { pk = "keys/PK.pem", db = ["keys/db.pem"] }'
     for wrapping in (enroll, f"{enroll}\nigvm = {{}}"):
-        write(shop, wrapping, plugins='"virt-firmware"')
-        rules = {f["rule"] for f in json.loads(invoke(shop, "check", "--json").out)["findings"]}
+        write(wrapped, wrapping, plugins='"virt-firmware"')
+        rules = {f["rule"] for f in json.loads(invoke(wrapped, "check", "--json").out)["findings"]}
         assert "firmware-ignores-keys" in rules
 
 
@@ -102,12 +105,12 @@ DATA_KEYS = ", ".join(f'{{ kind = "{name}", file = "keys/{name}.auth" }}' for na
 
 
 @pytest.fixture
-def keys(shop: Path) -> Path:
-    """The shop with PK, KEK, db and dbx as authenticated variables."""
-    succeed(shop, "keys", "generate", "--type", "p256")
+def keys(wrapped: Path) -> Path:
+    """The wrapped with PK, KEK, db and dbx as authenticated variables."""
+    succeed(wrapped, "keys", "generate", "--type", "p256")
     sign = ("--key", "keys/KEK.key", "--certificate", "keys/KEK.pem")
-    succeed(shop, "keys", "update", "dbx", "00" * 32, "-o", "keys/dbx.auth", *sign)
-    return shop
+    succeed(wrapped, "keys", "update", "dbx", "00" * 32, "-o", "keys/dbx.auth", *sign)
+    return wrapped
 
 
 def test_keys_go_into_the_guest_s_memory(keys: Path, part):
@@ -122,8 +125,8 @@ def test_keys_go_into_the_guest_s_memory(keys: Path, part):
         assert by_address[hob.address].startswith((keys / f"keys/{name}.auth").read_bytes()[:4096])
 
 
-def findings(shop: Path) -> dict[str, str]:
-    outcome = invoke(shop, "check", "--json")
+def findings(wrapped: Path) -> dict[str, str]:
+    outcome = invoke(wrapped, "check", "--json")
     return {f["rule"]: f["severity"] for f in json.loads(outcome.out)["findings"] if f["rule"].startswith("igvm-")}
 
 
@@ -176,11 +179,11 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("wrapping", MISTAKES)
-def test_a_mistake_is_one_error_that_names_its_place(shop: Path, wrapping: str):
-    (shop / "short.id-block").write_bytes(bytes(95))
-    (shop / "short.id-auth").write_bytes(bytes(4096))
-    write(shop, f"igvm = {wrapping}")
-    error = refused(shop, "build")
+def test_a_mistake_is_one_error_that_names_its_place(wrapped: Path, wrapping: str):
+    (wrapped / "short.id-block").write_bytes(bytes(95))
+    (wrapped / "short.id-auth").write_bytes(bytes(4096))
+    write(wrapped, f"igvm = {wrapping}")
+    error = refused(wrapped, "build")
     place, words = MISTAKES[wrapping]
     assert place in error
     assert words in error
@@ -197,19 +200,19 @@ OUTPUT = '[[fuki.output]]\nformat = "igvm"\n'
 
 
 @pytest.mark.parametrize("wrapping", ["igvm = {}", ""])
-def test_an_output_is_the_firmware_s_file(shop: Path, wrapping: str):
-    write(shop, wrapping, OUTPUT)
-    succeed(shop, "build")
-    succeed(shop, "firmware", "wrap", "OVMF.fd", "-o", "verb.igvm")
-    assert (shop / "acme_41.3.igvm").read_bytes() == (shop / "verb.igvm").read_bytes()
+def test_an_output_is_the_firmware_s_file(wrapped: Path, wrapping: str):
+    write(wrapped, wrapping, OUTPUT)
+    succeed(wrapped, "build")
+    succeed(wrapped, "firmware", "wrap", "OVMF.fd", "-o", "verb.igvm")
+    assert (wrapped / "acme_41.3.igvm").read_bytes() == (wrapped / "verb.igvm").read_bytes()
 
 
 @pytest.mark.parametrize("wrapping", ["igvm = { policy = 0xb0000 }", ""])
-def test_an_output_carries_the_image_that_was_built(shop: Path, wrapping: str):
-    write(shop, wrapping, OUTPUT + "uki = true\n")
-    succeed(shop, "build")
-    file = (shop / "acme_41.3.igvm").read_bytes()
-    image = (shop / "acme_41.3.efi").read_bytes()
+def test_an_output_carries_the_image_that_was_built(wrapped: Path, wrapping: str):
+    write(wrapped, wrapping, OUTPUT + "uki = true\n")
+    succeed(wrapped, "build")
+    file = (wrapped / "acme_41.3.igvm").read_bytes()
+    image = (wrapped / "acme_41.3.efi").read_bytes()
     for mask in (NATIVE, SNP):
         memory = dict(decode_pages(file, mask))
         assert data_hobs.decode(memory[HOB_AREA]) == ((DATA, len(image), DataKind.KERNEL, 0),)
@@ -221,28 +224,28 @@ def test_an_output_carries_the_image_that_was_built(shop: Path, wrapping: str):
     assert [d.policy for d in found.directives if isinstance(d, igvm.GuestPolicy)] == [policy]
 
 
-def test_an_output_is_a_partition(shop: Path):
-    write(shop, "igvm = {}", OUTPUT + 'partition = true\npath = "part.raw"\n')
-    succeed(shop, "build")
-    image = (shop / "part.raw").read_bytes()
+def test_an_output_is_a_partition(wrapped: Path):
+    write(wrapped, "igvm = {}", OUTPUT + 'partition = true\npath = "part.raw"\n')
+    succeed(wrapped, "build")
+    image = (wrapped / "part.raw").read_bytes()
     size = int.from_bytes(image[:4], "little")
-    assert image[4 : 4 + size] == payload(shop)
+    assert image[4 : 4 + size] == payload(wrapped)
     assert len(image) % 4096 == 0
     assert not any(image[4 + size :])
 
 
-def test_an_output_of_one_firmware_of_several(shop: Path, part):
-    (shop / "old.fd").symlink_to(part("ovmf-2022"))
+def test_an_output_of_one_firmware_of_several(wrapped: Path, part):
+    (wrapped / "old.fd").symlink_to(part("ovmf-2022"))
     second = TABLE.replace("OVMF.fd", "old.fd").replace('"ovmf"', '"old"').replace('["qemu"]', '["qemu:i440fx"]')
     first = TABLE.replace('["qemu"]', '["qemu:q35"]')
     recipe = RECIPE + first + second + OUTPUT
-    (shop / "fuki.toml").write_text(recipe)
-    assert "several firmware images: ovmf, old" in refused(shop, "build")
-    (shop / "fuki.toml").write_text(recipe + 'firmware = "oldd"')
-    assert "there are: ovmf, old" in refused(shop, "build")
-    (shop / "fuki.toml").write_text(recipe + 'firmware = "old"')
-    succeed(shop, "build")
-    pages = decode_pages((shop / "acme_41.3.igvm").read_bytes(), NATIVE)
+    (wrapped / "fuki.toml").write_text(recipe)
+    assert "several firmware images: ovmf, old" in refused(wrapped, "build")
+    (wrapped / "fuki.toml").write_text(recipe + 'firmware = "oldd"')
+    assert "there are: ovmf, old" in refused(wrapped, "build")
+    (wrapped / "fuki.toml").write_text(recipe + 'firmware = "old"')
+    succeed(wrapped, "build")
+    pages = decode_pages((wrapped / "acme_41.3.igvm").read_bytes(), NATIVE)
     assert b"".join(content for _, content in pages) == part("ovmf-2022").read_bytes()
 
 
@@ -251,8 +254,8 @@ def test_an_output_without_firmware_is_an_error(workshop: Path):
     assert "no firmware" in refused(workshop, "build")
 
 
-def test_an_image_that_a_firmware_cannot_find_is_an_error(shop: Path, part):
-    (shop / "OVMF.fd").unlink()
-    (shop / "OVMF.fd").symlink_to(part("ovmf-2025"))
-    write(shop, "igvm = {}", OUTPUT + "uki = true\n")
-    assert "no place" in refused(shop, "build")
+def test_an_image_that_a_firmware_cannot_find_is_an_error(wrapped: Path, part):
+    (wrapped / "OVMF.fd").unlink()
+    (wrapped / "OVMF.fd").symlink_to(part("ovmf-2025"))
+    write(wrapped, "igvm = {}", OUTPUT + "uki = true\n")
+    assert "no place" in refused(wrapped, "build")

@@ -24,112 +24,110 @@ T440S_9, T440S_11 = "0cf8618d-9eff-537c-9f35-46861406eb9c", "db73af4c-4612-50f7-
 BASE = recipe(os_release="os-release", uname="")
 
 
-@pytest.fixture
-def shop(workshop: Path, part) -> Path:
-    for name in ("one", "two"):
-        (workshop / f"{name}.fd").symlink_to(part("ovmf-generic"))
-    (workshop / "t440s.dump").write_bytes(dump(table()))
-    (workshop / "t440s.toml").write_bytes(encode_file(Machine("t440s", **T440S)))
-    (workshop / "sibling.toml").write_bytes(encode_file(Machine("sibling", **{**T440S, "product": "20ARS19C0D"})))
-    (workshop / "q35.toml").write_text(
-        '[machine]\nname = "lab"\nmanufacturer = "QEMU"\nproduct = "Standard PC (Q35 + ICH9, 2009)"\n'
-    )
-    (workshop / "prose.txt").write_text("Dear Sir or Madam\n")
-    (workshop / "broken.toml").write_text("[machine]\nmanufacurer = 'x'\n")
-    (workshop / "cut.dump").write_bytes(dump(table())[:90])
-    return workshop
+pytestmark = pytest.mark.workshop(
+    real={"one.fd": "ovmf-generic", "two.fd": "ovmf-generic"},
+    files={
+        "t440s.dump": dump(table()),
+        "t440s.toml": encode_file(Machine(name="t440s", **T440S)),
+        "sibling.toml": encode_file(Machine(name="sibling", **{**T440S, "product": "20ARS19C0D"})),
+        "q35.toml": '[machine]\nname = "lab"\nmanufacturer = "QEMU"\nproduct = "Standard PC (Q35 + ICH9, 2009)"\n',
+        "prose.txt": "Dear Sir or Madam\n",
+        "broken.toml": "[machine]\nmanufacurer = 'x'\n",
+        "cut.dump": dump(table())[:90],
+    },
+)
 
 
 def firmware(id_: str, text: str) -> str:
     return f'[[fuki.firmware]]\nsource = "file"\npath = "{id_}.fd"\nid = "{id_}"\n{text}\n'
 
 
-def plan(shop: Path, text: str) -> dict[str, Any]:
-    (shop / "fuki.toml").write_text(BASE + text)
-    return json.loads(succeed(shop, "plan", "--json").out)
+def plan(workshop: Path, text: str) -> dict[str, Any]:
+    (workshop / "fuki.toml").write_text(BASE + text)
+    return json.loads(succeed(workshop, "plan", "--json").out)
 
 
-def devices(shop: Path, text: str) -> list[tuple[str, str, set[str]]]:
+def devices(workshop: Path, text: str) -> list[tuple[str, str, set[str]]]:
     """Each entry of the table: key, name, ids."""
-    (image,) = plan(shop, text)["images"]
+    (image,) = plan(workshop, text)["images"]
     return [(device["fwid"], device["name"], set(device["chids"])) for device in image["devices"]]
 
 
-def test_a_platform_is_listed_under_the_ids_of_its_machines(shop: Path):
-    assert devices(shop, firmware("one", 'platforms = ["qemu"]')) == [
+def test_a_platform_is_listed_under_the_ids_of_its_machines(workshop: Path):
+    assert devices(workshop, firmware("one", 'platforms = ["qemu"]')) == [
         ("one", "QEMU q35", {Q35}),
         ("one", "QEMU i440fx", {I440FX}),
     ]
 
 
-def test_a_selector_chooses_machines_of_a_platform(shop: Path):
-    assert devices(shop, firmware("one", 'platforms = ["qemu:q35"]')) == [("one", "QEMU q35", {Q35})]
+def test_a_selector_chooses_machines_of_a_platform(workshop: Path):
+    assert devices(workshop, firmware("one", 'platforms = ["qemu:q35"]')) == [("one", "QEMU q35", {Q35})]
 
 
 @pytest.mark.parametrize("file", ["t440s.dump", "t440s.toml"])
-def test_a_machine_file_or_dump_is_listed_under_the_widest_type(shop: Path, file: str):
-    assert devices(shop, firmware("one", f'machines = ["{file}"]')) == [("one", "t440s", {T440S_11})]
+def test_a_machine_file_or_dump_is_listed_under_the_widest_type(workshop: Path, file: str):
+    assert devices(workshop, firmware("one", f'machines = ["{file}"]')) == [("one", "t440s", {T440S_11})]
 
 
-def test_machines_that_share_the_widest_id_are_listed_once(shop: Path):
-    (device,) = devices(shop, firmware("one", 'machines = ["t440s.toml", "sibling.toml"]'))
+def test_machines_that_share_the_widest_id_are_listed_once(workshop: Path):
+    (device,) = devices(workshop, firmware("one", 'machines = ["t440s.toml", "sibling.toml"]'))
     assert device[2] == {T440S_11}
 
 
-def test_a_narrower_type_is_taken_where_another_firmwares_machine_shares_the_widest(shop: Path):
+def test_a_narrower_type_is_taken_where_another_firmwares_machine_shares_the_widest(workshop: Path):
     text = firmware("one", 'machines = ["t440s.toml"]') + firmware("two", 'machines = ["sibling.toml"]')
-    found = {key: ids for key, _, ids in devices(shop, text)}
+    found = {key: ids for key, _, ids in devices(workshop, text)}
     # The two differ in their product alone, so 11 and 7 do not tell them apart.
     assert found["one"] == {T440S_9}
     assert not found["two"] & {T440S_11, T440S_7, T440S_9}
 
 
-def test_a_narrower_type_is_taken_where_a_machine_of_a_loaded_platform_shares_the_widest(shop: Path):
+def test_a_narrower_type_is_taken_where_a_machine_of_a_loaded_platform_shares_the_widest(workshop: Path):
     # Nothing is said of i440fx, which shares the type that every QEMU has.
-    assert devices(shop, firmware("one", 'machines = ["q35.toml"]')) == [("one", "lab", {Q35})]
+    assert devices(workshop, firmware("one", 'machines = ["q35.toml"]')) == [("one", "lab", {Q35})]
 
 
-def test_the_types_can_be_forced_and_all_are_listed(shop: Path):
+def test_the_types_can_be_forced_and_all_are_listed(workshop: Path):
     text = firmware("one", 'machines = ["t440s.toml"]\nchid-types = [9, 5]')
-    ((key, name, ids),) = devices(shop, text)
+    ((key, name, ids),) = devices(workshop, text)
     assert (key, name, ids) == ("one", "t440s", {T440S_9, T440S_5})
 
 
-def test_a_platform_that_is_forced_to_a_wide_type_is_listed_once_under_its_title(shop: Path):
-    found = devices(shop, firmware("one", 'platforms = ["qemu"]\nchid-types = [11]'))
+def test_a_platform_that_is_forced_to_a_wide_type_is_listed_once_under_its_title(workshop: Path):
+    found = devices(workshop, firmware("one", 'platforms = ["qemu"]\nchid-types = [11]'))
     assert found == [("one", "QEMU", {ANY_QEMU})]
 
 
-def test_strings_to_match_give_the_id_of_just_those_strings(shop: Path):
+def test_strings_to_match_give_the_id_of_just_those_strings(workshop: Path):
     text = firmware("one", 'match = { manufacturer = "LENOVO", product = "20ARS19C0C" }')
-    assert devices(shop, text) == [("one", "one", {T440S_9})]
+    assert devices(workshop, text) == [("one", "one", {T440S_9})]
 
 
-def test_an_empty_string_to_match_is_one_that_smbios_leaves_out(shop: Path):
+def test_an_empty_string_to_match_is_one_that_smbios_leaves_out(workshop: Path):
     text = firmware("one", 'name = "EC2"\nmatch = { manufacturer = "Amazon EC2", family = "" }')
-    assert devices(shop, text) == [("one", "EC2", {AWS_11})]
+    assert devices(workshop, text) == [("one", "EC2", {AWS_11})]
 
 
-def test_strings_to_match_can_be_forced_to_a_type(shop: Path):
+def test_strings_to_match_can_be_forced_to_a_type(workshop: Path):
     system = 'manufacturer = "Amazon EC2", family = ""'
     board = 'baseboard-manufacturer = "Amazon EC2", baseboard-product = ""'
     text = firmware("one", f"match = {{ {system}, {board} }}\nchid-types = [10]")
-    assert devices(shop, text) == [("one", "one", {AWS_10})]
+    assert devices(workshop, text) == [("one", "one", {AWS_10})]
 
 
-def test_strings_are_matched_as_the_stub_strips_them(shop: Path):
+def test_strings_are_matched_as_the_stub_strips_them(workshop: Path):
     text = firmware("one", 'match = { manufacturer = " 0LENOVO ", product = "20ARS19C0C" }')
-    assert devices(shop, text) == [("one", "one", {T440S_9})]
+    assert devices(workshop, text) == [("one", "one", {T440S_9})]
 
 
-def test_all_ways_to_declare_come_together_for_one_firmware(shop: Path):
-    (shop / "ec2.json").write_text(json.dumps({"type": "uefi-fw", "name": "EC2", "fwid": "one", "hwids": [AWS_11]}))
+def test_all_ways_to_declare_come_together_for_one_firmware(workshop: Path):
+    (workshop / "ec2.json").write_text(json.dumps({"type": "uefi-fw", "name": "EC2", "fwid": "one", "hwids": [AWS_11]}))
     text = firmware(
         "one",
         f'platforms = ["qemu:q35"]\nmachines = ["t440s.dump"]\nhwids = "ec2.json"\nchids = ["{I440FX}"]\n'
         'match = { manufacturer = "Google", product = "Google Compute Engine" }',
     )
-    found = devices(shop, text)
+    found = devices(workshop, text)
     assert {key for key, _, _ in found} == {"one"}
     assert set().union(*(ids for _, _, ids in found)) == {
         Q35,
@@ -140,19 +138,19 @@ def test_all_ways_to_declare_come_together_for_one_firmware(shop: Path):
     }
 
 
-def test_the_bytes_of_a_table_do_not_depend_on_how_a_machine_was_told(shop: Path):
-    (shop / "t440s.txt").write_text(
+def test_the_bytes_of_a_table_do_not_depend_on_how_a_machine_was_told(workshop: Path):
+    (workshop / "t440s.txt").write_text(
         "Manufacturer: LENOVO\nFamily: ThinkPad T440s\nProductName: 20ARS19C0C\n"
         "ProductSku: LENOVO_MT_20AR_BU_Think_FM_ThinkPad T440s\n"
     )
-    found = [devices(shop, firmware("one", f'machines = ["t440s.{form}"]')) for form in ("dump", "toml", "txt")]
+    found = [devices(workshop, firmware("one", f'machines = ["t440s.{form}"]')) for form in ("dump", "toml", "txt")]
     assert found[0] == found[1] == found[2]
 
 
-def test_a_machine_file_is_among_the_inputs_of_the_image(shop: Path):
-    (shop / "fuki.toml").write_text(BASE + firmware("one", 'machines = ["t440s.toml"]'))
-    succeed(shop, "build", "--depfile", "deps")
-    assert "t440s.toml" in (shop / "deps").read_text()
+def test_a_machine_file_is_among_the_inputs_of_the_image(workshop: Path):
+    (workshop / "fuki.toml").write_text(BASE + firmware("one", 'machines = ["t440s.toml"]'))
+    succeed(workshop, "build", "--depfile", "deps")
+    assert "t440s.toml" in (workshop / "deps").read_text()
 
 
 MISTAKES = {
@@ -200,20 +198,20 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("text", "place", "problem", "remedy"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_told_with_place_and_remedy(shop: Path, text: str, place: str, problem: str, remedy: str):
-    (shop / "fuki.toml").write_text(BASE + firmware("one", text))
-    error = refused(shop, "plan")
+def test_a_mistake_is_told_with_place_and_remedy(workshop: Path, text: str, place: str, problem: str, remedy: str):
+    (workshop / "fuki.toml").write_text(BASE + firmware("one", text))
+    error = refused(workshop, "plan")
     assert f"fuki.firmware[0].{place}" in error
     assert problem in error
     assert remedy in error
 
 
 class TestExpectations:
-    def test_one_that_names_a_platform_a_selector_or_a_file_holds(self, shop: Path):
+    def test_one_that_names_a_platform_a_selector_or_a_file_holds(self, workshop: Path):
         text = firmware("one", 'platforms = ["qemu"]\nmachines = ["t440s.toml"]')
-        for machine in ("qemu", "qemu:q35", "t440s.toml", "./t440s.dump", str(shop / "t440s.dump")):
+        for machine in ("qemu", "qemu:q35", "t440s.toml", "./t440s.dump", str(workshop / "t440s.dump")):
             text += f'[[fuki.expect]]\nmachine = "{machine}"\nfirmware = "one"\n'
-        assert not [f for f in plan(shop, text)["findings"] if f["rule"] == "match-expectation"]
+        assert not [f for f in plan(workshop, text)["findings"] if f["rule"] == "match-expectation"]
 
     MISTAKES = (
         ("machine = 'nowhere'", "machine", "there is no platform 'nowhere'"),
@@ -226,17 +224,19 @@ class TestExpectations:
     )
 
     @pytest.mark.parametrize(("text", "key", "problem"), MISTAKES)
-    def test_a_mistake_is_told_with_its_place(self, shop: Path, text: str, key: str, problem: str):
+    def test_a_mistake_is_told_with_its_place(self, workshop: Path, text: str, key: str, problem: str):
         profile = '[[fuki.profile]]\nid = "debug"\n'
-        (shop / "fuki.toml").write_text(f"{BASE}{profile}[[fuki.expect]]\nmachine = 'qemu'\n[[fuki.expect]]\n{text}\n")
-        error = refused(shop, "plan")
+        (workshop / "fuki.toml").write_text(
+            f"{BASE}{profile}[[fuki.expect]]\nmachine = 'qemu'\n[[fuki.expect]]\n{text}\n"
+        )
+        error = refused(workshop, "plan")
         assert f"fuki.expect[1]{'.' * bool(key)}{key}" in error
         assert problem in error
 
-    def test_a_profile_that_is_nearly_named_is_offered(self, shop: Path):
+    def test_a_profile_that_is_nearly_named_is_offered(self, workshop: Path):
         profile = '[[fuki.profile]]\nid = "debug"\n'
-        (shop / "fuki.toml").write_text(f"{BASE}{profile}[[fuki.expect]]\nmachine = 'qemu'\nprofile = 'debgu'\n")
-        assert "did you mean 'debug'?" in refused(shop, "plan")
+        (workshop / "fuki.toml").write_text(f"{BASE}{profile}[[fuki.expect]]\nmachine = 'qemu'\nprofile = 'debgu'\n")
+        assert "did you mean 'debug'?" in refused(workshop, "plan")
 
 
 CONF = """\
@@ -254,19 +254,19 @@ Expect=machine=qemu:i440fx
 
 
 class TestMkosi:
-    def run(self, shop: Path, conf: str) -> list[dict[str, Any]]:
-        (shop / "fuki.toml").unlink()
-        (shop / "mkosi.conf").write_text(conf)
-        return json.loads(succeed(shop, "plan", "--json").out)["findings"]
+    def run(self, workshop: Path, conf: str) -> list[dict[str, Any]]:
+        (workshop / "fuki.toml").unlink()
+        (workshop / "mkosi.conf").write_text(conf)
+        return json.loads(succeed(workshop, "plan", "--json").out)["findings"]
 
-    def test_expectations_are_lines_of_words(self, shop: Path):
-        findings = self.run(shop, CONF.format(q35="one"))
+    def test_expectations_are_lines_of_words(self, workshop: Path):
+        findings = self.run(workshop, CONF.format(q35="one"))
         assert not [f for f in findings if f["rule"].startswith("match-")]
 
-    def test_one_that_does_not_hold_is_found(self, shop: Path):
-        (shop / "fuki.toml").unlink()
-        (shop / "mkosi.conf").write_text(CONF.format(q35="ovmf"))
-        outcome = invoke(shop, "plan", "--json")
+    def test_one_that_does_not_hold_is_found(self, workshop: Path):
+        (workshop / "fuki.toml").unlink()
+        (workshop / "mkosi.conf").write_text(CONF.format(q35="ovmf"))
+        outcome = invoke(workshop, "plan", "--json")
         (finding,) = [f for f in json.loads(outcome.out)["findings"] if f["rule"] == "match-expectation"]
         assert finding["where"] == "fuki.expect[0]"
         assert finding["message"] == "QEMU q35 selects one, expected is ovmf"
@@ -276,18 +276,20 @@ class TestMkosi:
 class TestChoice:
     """Of the ids of a machine, beside the machines of loaded platforms."""
 
-    LAPTOP = Machine("laptop", **T440S)
-    SIBLING = Machine("sibling", **{**T440S, "product": "20ARS19C0D"})
+    LAPTOP = Machine(name="laptop", **T440S)
+    SIBLING = Machine(name="sibling", **{**T440S, "product": "20ARS19C0D"})
 
     def chosen(self, *loaded: Machine) -> list[str]:
-        declared = Declared(self.LAPTOP, "laptop", "one", None, WIDE_TO_NARROW, forced=False, where="")
+        declared = Declared(
+            machine=self.LAPTOP, group="laptop", fwid="one", profile=None, types=WIDE_TO_NARROW, forced=False, where=""
+        )
         return [str(value) for device in choose_devices([declared], loaded) for value in device.chids]
 
     def test_the_widest_is_chosen_where_no_other_machine_has_it(self):
-        assert self.chosen(Machine("other", manufacturer="Other")) == [T440S_11]
+        assert self.chosen(Machine(name="other", manufacturer="Other")) == [T440S_11]
 
     def test_one_that_a_loaded_platforms_machine_has_is_not_chosen(self):
         assert self.chosen(self.SIBLING) == [T440S_9]
 
     def test_a_loaded_machine_that_is_the_same_does_not_count(self):
-        assert self.chosen(Machine("same", **T440S)) == [T440S_11]
+        assert self.chosen(Machine(name="same", **T440S)) == [T440S_11]

@@ -13,18 +13,15 @@ FIRMWARE = '[[fuki.firmware]]\nsource = "directory"\npath = "fw"\n'
 CHID = "01e09b32-de05-56ca-b9d1-9486ad5f381d"
 
 
+pytestmark = pytest.mark.workshop(
+    real={"fw/OVMF.fd": "ovmf-generic"},
+    files={"dir/": "", "two/a.fd": "a", "two/b.fd": "b", "sub/below/": "", "empty": "", "text": "plain text\n"},
+)
+
+
 @pytest.fixture
-def shop(workshop, part):
+def traps(workshop: Path) -> Path:
     """The workshop, with things to trip over."""
-    (workshop / "fw").mkdir()
-    (workshop / "fw/OVMF.fd").symlink_to(part("ovmf-generic"))
-    (workshop / "dir").mkdir()
-    (workshop / "two").mkdir()
-    (workshop / "two/a.fd").write_text("a")
-    (workshop / "two/b.fd").write_text("b")
-    (workshop / "sub/below").mkdir(parents=True)
-    (workshop / "empty").write_bytes(b"")
-    (workshop / "text").write_text("plain text\n")
     os.mkfifo(workshop / "fifo")
     return workshop
 
@@ -429,9 +426,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("recipe", "place", "problem", "remedy"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_error_with_place_problem_and_remedy(shop, recipe, place, problem, remedy):
-    (shop / "fuki.toml").write_text(recipe)
-    error = refused(shop, "build")
+def test_a_mistake_is_one_error_with_place_problem_and_remedy(traps, recipe, place, problem, remedy):
+    (traps / "fuki.toml").write_text(recipe)
+    error = refused(traps, "build")
     assert error.startswith(f"fuki: error: {place}")
     assert problem in error
     assert remedy in error
@@ -456,27 +453,27 @@ HWIDS = {
 
 
 @pytest.mark.parametrize(("content", "problem"), HWIDS.values(), ids=HWIDS)
-def test_a_hardware_id_file_is_refused_for(shop, content, problem):
-    (shop / "hw.json").write_text(content if isinstance(content, str) else json.dumps(content))
-    (shop / "fuki.toml").write_text(more(FIRMWARE + 'hwids = "hw.json"\n'))
-    error = refused(shop, "build")
+def test_a_hardware_id_file_is_refused_for(traps, content, problem):
+    (traps / "hw.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    (traps / "fuki.toml").write_text(more(FIRMWARE + 'hwids = "hw.json"\n'))
+    error = refused(traps, "build")
     assert error.startswith("fuki: error: fuki.firmware[0].hwids")
     assert problem in error
 
 
-def test_a_hardware_id_directory_without_json_is_refused(shop):
-    (shop / "fuki.toml").write_text(more('hwids = "dir"\n'))
-    assert "fuki.image.hwids: dir holds no *.json" in refused(shop, "build")
+def test_a_hardware_id_directory_without_json_is_refused(traps):
+    (traps / "fuki.toml").write_text(more('hwids = "dir"\n'))
+    assert "fuki.image.hwids: dir holds no *.json" in refused(traps, "build")
 
 
-def test_a_hardware_id_directory_that_is_not_there_is_refused(shop):
-    (shop / "fuki.toml").write_text(more('hwids = "nope"\n'))
-    assert "fuki.image.hwids: cannot open nope" in refused(shop, "build")
+def test_a_hardware_id_directory_that_is_not_there_is_refused(traps):
+    (traps / "fuki.toml").write_text(more('hwids = "nope"\n'))
+    assert "fuki.image.hwids: cannot open nope" in refused(traps, "build")
 
 
-def test_a_hardware_id_in_the_recipe_that_is_no_uuid_is_refused(shop):
-    (shop / "fuki.toml").write_text(more(FIRMWARE + f'chids = ["{CHID}", "x"]\n'))
-    assert "fuki.firmware[0].chids[1]: 'x' is not a hardware id" in refused(shop, "build")
+def test_a_hardware_id_in_the_recipe_that_is_no_uuid_is_refused(traps):
+    (traps / "fuki.toml").write_text(more(FIRMWARE + f'chids = ["{CHID}", "x"]\n'))
+    assert "fuki.firmware[0].chids[1]: 'x' is not a hardware id" in refused(traps, "build")
 
 
 ESCAPES = (
@@ -492,9 +489,9 @@ ESCAPES = (
 
 
 @pytest.mark.parametrize("escape", ESCAPES)
-def test_a_text_does_not_get_out_of_its_sandbox(shop, escape):
-    (shop / "fuki.toml").write_text(RECIPE.replace(f'"{CMDLINE} ro"', f"'''{escape}'''"))
-    assert refused(shop, "build").startswith("fuki: error: fuki.image.cmdline: this text cannot be rendered")
+def test_a_text_does_not_get_out_of_its_sandbox(traps, escape):
+    (traps / "fuki.toml").write_text(RECIPE.replace(f'"{CMDLINE} ro"', f"'''{escape}'''"))
+    assert refused(traps, "build").startswith("fuki: error: fuki.image.cmdline: this text cannot be rendered")
 
 
 def test_a_directory_without_a_recipe_is_refused_with_the_way_to_one(tmp_path):
@@ -507,23 +504,23 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path):
     assert "cannot open nope.toml" in refused(tmp_path, "plan", "nope.toml")
 
 
-def test_a_recipe_that_is_a_fifo_is_refused_without_waiting(shop):
-    assert "not a regular file" in refused(shop, "plan", "fifo")
+def test_a_recipe_that_is_a_fifo_is_refused_without_waiting(traps):
+    assert "not a regular file" in refused(traps, "plan", "fifo")
 
 
-def test_a_recipe_that_is_not_utf8_is_refused(shop):
-    (shop / "fuki.toml").write_bytes(b'[fuki]\nname = "\xff"\n')
-    assert "fuki.toml: it is not UTF-8 text (byte 15)" in refused(shop, "plan")
+def test_a_recipe_that_is_not_utf8_is_refused(traps):
+    (traps / "fuki.toml").write_bytes(b'[fuki]\nname = "\xff"\n')
+    assert "fuki.toml: it is not UTF-8 text (byte 15)" in refused(traps, "plan")
 
 
-def test_toml_nested_without_end_is_refused(shop):
-    (shop / "fuki.toml").write_text("a = " + "[" * 100_000)
-    assert "line 1 has 100004 characters" in refused(shop, "plan")
+def test_toml_nested_without_end_is_refused(traps):
+    (traps / "fuki.toml").write_text("a = " + "[" * 100_000)
+    assert "line 1 has 100004 characters" in refused(traps, "plan")
 
 
-def test_a_plugin_that_is_not_installed_is_refused(shop):
-    (shop / "fuki.toml").write_text(top('plugins = ["zenith"]'))
-    error = refused(shop, "build", code=5)
+def test_a_plugin_that_is_not_installed_is_refused(traps):
+    (traps / "fuki.toml").write_text(top('plugins = ["zenith"]'))
+    error = refused(traps, "build", code=5)
     assert error.startswith("fuki: error: fuki.plugins[0]: no plugin 'zenith' is installed")
     assert "pip install" in error
 
@@ -534,15 +531,15 @@ def test_an_unknown_verb_is_answered_with_the_nearest(tmp_path):
     assert "'build'" in outcome.err
 
 
-def test_an_empty_initrd_is_left_out_and_no_error(shop):
-    (shop / "fuki.toml").write_text(swap('"initrd.img"', '"empty"'))
-    assert invoke(shop, "build").code == 0
-    assert '".initrd"' not in invoke(shop, "inspect", "acme_41.3.efi", "--json").out
+def test_an_empty_initrd_is_left_out_and_no_error(traps):
+    (traps / "fuki.toml").write_text(swap('"initrd.img"', '"empty"'))
+    assert invoke(traps, "build").code == 0
+    assert '".initrd"' not in invoke(traps, "inspect", "acme_41.3.efi", "--json").out
 
 
-def test_the_working_directory_does_not_matter_for_paths(shop, tmp_path):
+def test_the_working_directory_does_not_matter_for_paths(traps, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    assert invoke(elsewhere, "build", shop).code == 0
-    assert (shop / "acme_41.3.efi").is_file()
+    assert invoke(elsewhere, "build", traps).code == 0
+    assert (traps / "acme_41.3.efi").is_file()
     assert not list(Path(elsewhere).iterdir())

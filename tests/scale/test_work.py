@@ -15,6 +15,7 @@ from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.records import CheckSubject, Expectation
 from fuki_build.image import selection
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.firmware import Slice
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Boot
@@ -169,7 +170,7 @@ class TestMeasure:
             sections += [(".efifw", efifw.encode_header(f"f{n}", 7) + b"payload", None) for n in range(firmware)]
             sections += [(".uname", b"5.0", None)]
             layout = layout_of(sections)
-            contents = SectionDigests(layout, assemble(layout, algorithms=("sha384",), measured=True), ("sha384",))
+            contents = SectionDigests(layout, assemble(layout, digests=measured_in(("sha384",))), ("sha384",))
             predictions = predict(contents, cases(layout, None, [None]), Boot())
             work.append(lines_of(partial(predictions_view, layout, predictions, [], Boot(), rtmrs=True)))
         assert work[1] < 5 * work[0]

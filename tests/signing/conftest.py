@@ -47,7 +47,7 @@ def keys() -> Keys:
 
 
 @pytest.fixture
-def shop(workshop: Path, keys: Keys) -> Path:
+def keyed(workshop: Path, keys: Keys) -> Path:
     """The workshop with db.key, db.crt, ca.crt, other.key and other.crt."""
     secure_boot.write_key(workshop / "db.key", keys.signer.key)
     secure_boot.write_certificates(workshop / "db.crt", keys.signer.certificate)
@@ -58,15 +58,15 @@ def shop(workshop: Path, keys: Keys) -> Path:
 
 
 @pytest.fixture
-def pcr(shop: Path, part) -> Path:
+def pcr(keyed: Path, part) -> Path:
     """The workshop with a policy key and two firmware images."""
     key = secure_boot.make_key()
-    secure_boot.write_key(shop / "pcr.key", key)
+    secure_boot.write_key(keyed / "pcr.key", key)
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (shop / "pcr.pub").write_bytes(public)
-    (shop / "one.fd").symlink_to(part("ovmf-generic"))
-    (shop / "two.fd").symlink_to(part("ovmf-amdsev"))
-    return shop
+    (keyed / "pcr.pub").write_bytes(public)
+    (keyed / "one.fd").symlink_to(part("ovmf-generic"))
+    (keyed / "two.fd").symlink_to(part("ovmf-amdsev"))
+    return keyed
 
 
 @pytest.fixture

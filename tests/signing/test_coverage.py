@@ -11,6 +11,7 @@ import parts
 
 from fuki_build.formats.uki.pcrsig import PolicySignature
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.events import Event, Measurer
 from fuki_build.measure.predict import Case, Prediction
@@ -37,8 +38,10 @@ KEY, OTHER = "aa", "bb"
 
 def prediction(content: bytes, profile: int | None = None, firmware: str | None = None) -> Prediction:
     """A case in which something is measured into PCR 11."""
-    event = Event(11, "EV_IPL", "content", "base", Measurer.STUB, {"sha256": content * 32})
-    return Prediction(Case(profile, firmware, None, ()), ("sha256",), (event,))
+    event = Event(
+        pcr=11, type="EV_IPL", what="content", source="base", by=Measurer.STUB, digests={"sha256": content * 32}
+    )
+    return Prediction(Case(profile=profile, firmware=firmware, devicetree=None, measured=()), ("sha256",), (event,))
 
 
 PLAIN = prediction(b"\1")
@@ -132,7 +135,7 @@ class TestGaps:
 def coverage_of(image: Path) -> tuple[Coverage, tuple[Prediction, ...]]:
     layout = inspect(image)
     found = find_policies(layout)
-    predictions = predict_everything(layout, assemble(layout, algorithms=found.banks, measured=True), found.banks)
+    predictions = predict_everything(layout, assemble(layout, digests=measured_in(found.banks)), found.banks)
     assert predictions is not None
     return cover(found.sections, predictions, [split_phases(path) for path in PHASES]), predictions
 

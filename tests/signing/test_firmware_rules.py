@@ -27,37 +27,37 @@ EFIVARFS = (0x27).to_bytes(4, "little")
 
 class TestStructures:
     @pytest.mark.parametrize("structure", STRUCTURES)
-    def test_what_fuki_signs_others_accept_and_the_reverse(self, shop, verifies, structure):
-        (shop / "in.efi").write_bytes(STRUCTURES[structure]())
-        succeed(shop, "sign", "in.efi", "--key", "db.key", "--certificate", "db.crt", "-o", "ours.efi")
-        assert verifies("sbverify", shop / "ours.efi", shop / "db.crt")
+    def test_what_fuki_signs_others_accept_and_the_reverse(self, keyed, verifies, structure):
+        (keyed / "in.efi").write_bytes(STRUCTURES[structure]())
+        succeed(keyed, "sign", "in.efi", "--key", "db.key", "--certificate", "db.crt", "-o", "ours.efi")
+        assert verifies("sbverify", keyed / "ours.efi", keyed / "db.crt")
         command = ["sbsign", "--key", "db.key", "--cert", "db.crt", "--output", "theirs.efi", "in.efi"]
-        subprocess.run(command, cwd=shop, check=True, capture_output=True)
-        assert report(shop, "theirs.efi", "--certificate", "db.crt")["image"]["verdict"] == "valid"
+        subprocess.run(command, cwd=keyed, check=True, capture_output=True)
+        assert report(keyed, "theirs.efi", "--certificate", "db.crt")["image"]["verdict"] == "valid"
 
     @pytest.mark.parametrize("sign_kernel", [False, True])
     def test_an_image_that_is_built_of_a_stub_and_a_kernel_with_gaps_is_signed_in_the_same_pass(
-        self, shop, part, verifies, sign_kernel
+        self, keyed, part, verifies, sign_kernel
     ):
         for name, real in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64")):
-            (shop / name).unlink()
-            (shop / name).write_bytes(with_gap(unsigned(part(real).read_bytes())))
-        (shop / "fuki.toml").write_text(RECIPE + SIGN + ("sign-kernel = true\n" if sign_kernel else ""))
-        succeed(shop, "build")
-        assert verifies("sbverify", shop / "acme_41.3.efi", shop / "db.crt")
-        found = report(shop, "acme_41.3.efi", "--certificate", "db.crt")
+            (keyed / name).unlink()
+            (keyed / name).write_bytes(with_gap(unsigned(part(real).read_bytes())))
+        (keyed / "fuki.toml").write_text(RECIPE + SIGN + ("sign-kernel = true\n" if sign_kernel else ""))
+        succeed(keyed, "build")
+        assert verifies("sbverify", keyed / "acme_41.3.efi", keyed / "db.crt")
+        found = report(keyed, "acme_41.3.efi", "--certificate", "db.crt")
         assert found["image"]["verdict"] == "valid"
 
     @pytest.mark.parametrize("structure", STRUCTURES)
-    def test_the_digest_is_edk2s(self, shop, structure):
-        (shop / "in.efi").write_bytes(STRUCTURES[structure]())
-        shown = json.loads(succeed(shop, "inspect", "in.efi", "--digests", "--json").out)
+    def test_the_digest_is_edk2s(self, keyed, structure):
+        (keyed / "in.efi").write_bytes(STRUCTURES[structure]())
+        shown = json.loads(succeed(keyed, "inspect", "in.efi", "--digests", "--json").out)
         assert shown["authenticode"] == digest_of(STRUCTURES[structure](), "sha256").hex()
 
     @pytest.mark.parametrize(("structure", "told"), [("gap of 512 between sections", True), ("plain", False)])
-    def test_a_finding_names_an_image_on_whose_digest_programs_differ(self, shop, structure, told):
-        (shop / "in.efi").write_bytes(STRUCTURES[structure]())
-        findings = json.loads(invoke(shop, "check", "in.efi", "--json").out)["findings"]
+    def test_a_finding_names_an_image_on_whose_digest_programs_differ(self, keyed, structure, told):
+        (keyed / "in.efi").write_bytes(STRUCTURES[structure]())
+        findings = json.loads(invoke(keyed, "check", "in.efi", "--json").out)["findings"]
         assert ("digest-disputed" in {finding["rule"] for finding in findings}) == told
 
 
@@ -80,16 +80,16 @@ def made() -> dict[str, Chain]:
 
 
 class TestChains:
-    def verdict(self, shop: Path, chain: Chain, code: int) -> str:
+    def verdict(self, keyed: Path, chain: Chain, code: int) -> str:
         carried = [data_of(identity) for identity in chain.carried]
-        (shop / "in.efi").write_bytes(sign_image(base(), chain.signer, carried))
+        (keyed / "in.efi").write_bytes(sign_image(base(), chain.signer, carried))
         lists = {"db": chain.db, "dbx": chain.dbx}
         for name, identities in lists.items():
             write_list(
-                shop / f"{name}.esl",
+                keyed / f"{name}.esl",
                 *(efi_signature_list.certificate_list(data_of(identity), OWNER) for identity in identities),
             )
-        found = report(shop, "in.efi", "--db", "db.esl", "--dbx", "dbx.esl", code=code)
+        found = report(keyed, "in.efi", "--db", "db.esl", "--dbx", "dbx.esl", code=code)
         return str(found["image"]["verdict"])
 
     @pytest.mark.parametrize(
@@ -111,24 +111,24 @@ class TestChains:
             ("leaf expired", "valid"),
         ],
     )
-    def test_chains_are_what_openssl_makes_of_them_in_firmware(self, shop, made, name, verdict):
-        assert self.verdict(shop, made[name], 0 if verdict == "valid" else 3) == verdict
+    def test_chains_are_what_openssl_makes_of_them_in_firmware(self, keyed, made, name, verdict):
+        assert self.verdict(keyed, made[name], 0 if verdict == "valid" else 3) == verdict
 
 
 class TestSignedData:
-    def signature(self, shop: Path, shape: str, code: int = 0) -> dict:
+    def signature(self, keyed: Path, shape: str, code: int = 0) -> dict:
         chain = chains()["self-signed in db"]
-        write_certificates(shop / "own.pem", chain.signer.certificate)
+        write_certificates(keyed / "own.pem", chain.signer.certificate)
         image = sign_image(STRUCTURES["plain"](), chain.signer, [data_of(chain.signer)], SHAPES[shape])
-        (shop / "in.efi").write_bytes(image)
-        return report(shop, "in.efi", "--certificate", "own.pem", code=code)["image"]["signatures"][0]
+        (keyed / "in.efi").write_bytes(image)
+        return report(keyed, "in.efi", "--certificate", "own.pem", code=code)["image"]["signatures"][0]
 
     @pytest.mark.parametrize("shape", ["announces MD5", "announces SHA-1", "announces nothing"])
-    def test_an_announced_digest_that_is_another_is_no_good(self, shop, shape):
-        assert self.signature(shop, shape, code=3)["verdict"] in {"unreadable", "mismatch"}
+    def test_an_announced_digest_that_is_another_is_no_good(self, keyed, shape):
+        assert self.signature(keyed, shape, code=3)["verdict"] in {"unreadable", "mismatch"}
 
-    def test_algorithms_are_announced_in_any_order(self, shop):
-        assert self.signature(shop, "announces SHA-256 and MD5")["verdict"] == "valid"
+    def test_algorithms_are_announced_in_any_order(self, keyed):
+        assert self.signature(keyed, "announces SHA-256 and MD5")["verdict"] == "valid"
 
     @pytest.mark.parametrize(
         ("shape", "remark"),
@@ -141,24 +141,24 @@ class TestSignedData:
             ("digest is said to be SHA-1's", "says that its digest is one of sha1"),
         ],
     )
-    def test_what_firmware_takes_and_others_may_not_is_told(self, shop, shape, remark):
-        (remarked,) = self.signature(shop, shape)["remarks"]
+    def test_what_firmware_takes_and_others_may_not_is_told(self, keyed, shape, remark):
+        (remarked,) = self.signature(keyed, shape)["remarks"]
         assert remark in remarked
-        assert remark in succeed(shop, "verify", "in.efi").out
+        assert remark in succeed(keyed, "verify", "in.efi").out
 
-    def test_nothing_is_told_of_a_usual_signature(self, shop):
-        assert self.signature(shop, "SHA-256")["remarks"] == []
+    def test_nothing_is_told_of_a_usual_signature(self, keyed):
+        assert self.signature(keyed, "SHA-256")["remarks"] == []
 
 
 class TestPssKeys:
     @pytest.fixture
-    def pss(self, shop):
+    def pss(self, keyed):
         make = "openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -out p.key"
         encrypt = "openssl pkcs8 -topk8 -in p.key -out encrypted.key -passout pass:word"
         for command in (make, "openssl req -x509 -new -key p.key -subj /CN=P -days 99 -out p.crt", encrypt):
-            subprocess.run(command.split(), cwd=shop, check=True, capture_output=True)
-        (shop / "word").write_text("word\n")
-        return shop
+            subprocess.run(command.split(), cwd=keyed, check=True, capture_output=True)
+        (keyed / "word").write_text("word\n")
+        return keyed
 
     @pytest.mark.parametrize(
         "words",
@@ -192,14 +192,14 @@ class TestPssKeys:
 
 class TestVariables:
     @pytest.fixture
-    def signed(self, shop):
-        (shop / "fuki.toml").write_text(RECIPE + SIGN)
-        succeed(shop, "build", "-o", "s.efi")
-        write_list(shop / "db.esl", efi_signature_list.certificate_list(_der(shop / "db.crt"), OWNER))
-        (shop / "empty").write_bytes(b"")
-        (shop / "empty-variable").write_bytes(EFIVARFS)
-        (shop / "variable").write_bytes(EFIVARFS + (shop / "db.esl").read_bytes())
-        return shop
+    def signed(self, keyed):
+        (keyed / "fuki.toml").write_text(RECIPE + SIGN)
+        succeed(keyed, "build", "-o", "s.efi")
+        write_list(keyed / "db.esl", efi_signature_list.certificate_list(_der(keyed / "db.crt"), OWNER))
+        (keyed / "empty").write_bytes(b"")
+        (keyed / "empty-variable").write_bytes(EFIVARFS)
+        (keyed / "variable").write_bytes(EFIVARFS + (keyed / "db.esl").read_bytes())
+        return keyed
 
     @pytest.mark.parametrize("dbx", ["empty", "empty-variable"])
     @pytest.mark.parametrize("verb", [("verify",), ("report", "-o", "report.html")])

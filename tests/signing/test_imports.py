@@ -30,10 +30,10 @@ print(code, [name for name in ("cryptography", "OpenSSL") if name in sys.modules
 
 
 @pytest.fixture
-def image(shop: Path) -> Path:
-    (shop / "fuki.toml").write_text(RECIPE + SIGN)
-    succeed(shop, "build")
-    return shop / "acme.efi"
+def image(keyed: Path) -> Path:
+    (keyed / "fuki.toml").write_text(RECIPE + SIGN)
+    succeed(keyed, "build")
+    return keyed / "acme.efi"
 
 
 @pytest.mark.parametrize("verb", ["match --platform qemu:q35 --profile debug", "measure --profile debug"])

@@ -84,35 +84,35 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize("verb", ["build", "sign"])
-def test_a_key_that_cannot_be_used_is_one_error(shop, name, verb):
+def test_a_key_that_cannot_be_used_is_one_error(keyed, name, verb):
     prepare, place, problem = WRONG[name]
-    prepare(shop)
-    (shop / "fuki.toml").write_text(RECIPE + SIGN)
+    prepare(keyed)
+    (keyed / "fuki.toml").write_text(RECIPE + SIGN)
     arguments = ("build",) if verb == "build" else ("sign", "stub", "-o", "out.efi", "--recipe", "fuki.toml")
-    error = refused(shop, *arguments, code=4)
+    error = refused(keyed, *arguments, code=4)
     assert f"fuki.sign.{place}: " in error
     assert problem in error
 
 
-def test_an_old_build_can_be_redone_with_a_certificate_that_has_expired_since(shop, monkeypatch):
-    expired(shop)
+def test_an_old_build_can_be_redone_with_a_certificate_that_has_expired_since(keyed, monkeypatch):
+    expired(keyed)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-    (shop / "fuki.toml").write_text(RECIPE + SIGN)
-    succeed(shop, "build")
+    (keyed / "fuki.toml").write_text(RECIPE + SIGN)
+    succeed(keyed, "build")
 
 
 @pytest.mark.parametrize("text", ["soon", "-1e9", "9" * 30, "-5", "+5", " 5", "1_000", "\u0665"])
-def test_a_source_date_that_is_no_number_is_refused(shop, monkeypatch, text):
+def test_a_source_date_that_is_no_number_is_refused(keyed, monkeypatch, text):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
-    (shop / "fuki.toml").write_text(RECIPE + SIGN)
-    assert "SOURCE_DATE_EPOCH" in refused(shop, "build", code=4)
+    (keyed / "fuki.toml").write_text(RECIPE + SIGN)
+    assert "SOURCE_DATE_EPOCH" in refused(keyed, "build", code=4)
 
 
 class TestPassphrases:
     @pytest.fixture
-    def locked(self, shop):
-        encrypted(shop)
-        return shop
+    def locked(self, keyed):
+        encrypted(keyed)
+        return keyed
 
     def recipe(self, directory: Path, source: str) -> None:
         (directory / "fuki.toml").write_text(RECIPE + SIGN + f'passphrase = "{source}"\n')
@@ -207,9 +207,9 @@ class TestRecipe:
             ('[fuki.sign]\nbackend = "command"\ncommand = ["true"]\n', "fuki.sign", "'certificate' is missing"),
         ],
     )
-    def test_a_mistake_is_told_with_its_place(self, shop, text, place, problem):
-        (shop / "fuki.toml").write_text(RECIPE + text)
-        error = refused(shop, "build")
+    def test_a_mistake_is_told_with_its_place(self, keyed, text, place, problem):
+        (keyed / "fuki.toml").write_text(RECIPE + text)
+        error = refused(keyed, "build")
         assert f"{place}: " in error
         assert problem in error
 
@@ -223,12 +223,12 @@ class TestPrograms:
             ("true", "the signature was not made by the key"),
         ],
     )
-    def test_a_program_that_does_not_sign_is_told(self, shop, script, problem):
-        (shop / "remote").write_text(f"#!/bin/sh\n{script}\n")
-        (shop / "remote").chmod(0o755)
+    def test_a_program_that_does_not_sign_is_told(self, keyed, script, problem):
+        (keyed / "remote").write_text(f"#!/bin/sh\n{script}\n")
+        (keyed / "remote").chmod(0o755)
         command = '[fuki.sign]\nbackend = "command"\ncommand = ["./remote"]\ncertificate = "db.crt"\n'
-        (shop / "fuki.toml").write_text(RECIPE + command)
-        assert problem in refused(shop, "build", code=4)
+        (keyed / "fuki.toml").write_text(RECIPE + command)
+        assert problem in refused(keyed, "build", code=4)
 
     @pytest.mark.parametrize(
         ("script", "problem"),
@@ -238,31 +238,31 @@ class TestPrograms:
             ("while :; do echo no >&2; done", "remote was not done after 0.5 seconds"),
         ],
     )
-    def test_a_program_that_does_not_end_is_ended(self, shop, script, problem):
-        (shop / "remote").write_text(f"#!/bin/sh\n{script}\n")
-        (shop / "remote").chmod(0o755)
+    def test_a_program_that_does_not_end_is_ended(self, keyed, script, problem):
+        (keyed / "remote").write_text(f"#!/bin/sh\n{script}\n")
+        (keyed / "remote").chmod(0o755)
         command = '[fuki.sign]\nbackend = "command"\ncommand = ["./remote"]\ncertificate = "db.crt"\ntimeout = 0.5\n'
-        (shop / "fuki.toml").write_text(RECIPE + command)
-        assert f"fuki.sign.command: {problem}" in refused(shop, "build", code=4)
+        (keyed / "fuki.toml").write_text(RECIPE + command)
+        assert f"fuki.sign.command: {problem}" in refused(keyed, "build", code=4)
 
-    def test_a_program_that_is_not_there_is_told(self, shop):
+    def test_a_program_that_is_not_there_is_told(self, keyed):
         command = '[fuki.sign]\nbackend = "command"\ncommand = ["./nope"]\ncertificate = "db.crt"\n'
-        (shop / "fuki.toml").write_text(RECIPE + command)
-        assert "fuki.sign.command: cannot run ./nope: No such file" in refused(shop, "build", code=4)
+        (keyed / "fuki.toml").write_text(RECIPE + command)
+        assert "fuki.sign.command: cannot run ./nope: No such file" in refused(keyed, "build", code=4)
 
 
 class TestSign:
     SIGN = ("--key", "db.key", "--certificate", "db.crt")
 
-    def test_an_output_that_cannot_be_written_is_told(self, shop):
-        (shop / "plain").write_text("")
-        assert "cannot write plain/out.efi" in refused(shop, "sign", "stub", *self.SIGN, "-o", "plain/out.efi", code=4)
+    def test_an_output_that_cannot_be_written_is_told(self, keyed):
+        (keyed / "plain").write_text("")
+        assert "cannot write plain/out.efi" in refused(keyed, "sign", "stub", *self.SIGN, "-o", "plain/out.efi", code=4)
 
-    def test_an_image_that_is_none_is_told(self, shop):
-        assert "not a PE image" in refused(shop, "sign", "fuki.toml", *self.SIGN, code=1)
+    def test_an_image_that_is_none_is_told(self, keyed):
+        assert "not a PE image" in refused(keyed, "sign", "fuki.toml", *self.SIGN, code=1)
 
-    def test_a_recipe_without_a_signer_is_told(self, shop):
-        assert "the recipe has no signer" in refused(shop, "sign", "stub")
+    def test_a_recipe_without_a_signer_is_told(self, keyed):
+        assert "the recipe has no signer" in refused(keyed, "sign", "stub")
 
     @pytest.mark.parametrize(
         "arguments",
@@ -274,19 +274,19 @@ class TestSign:
             [],
         ],
     )
-    def test_wrong_usage_is_refused(self, shop, arguments):
-        assert invoke(shop, "sign", *arguments).code == 2
+    def test_wrong_usage_is_refused(self, keyed, arguments):
+        assert invoke(keyed, "sign", *arguments).code == 2
 
-    def test_an_image_is_replaced_with_its_permissions(self, shop, verifies):
-        image = shop / "image.efi"
-        image.write_bytes((shop / "stub").read_bytes())
+    def test_an_image_is_replaced_with_its_permissions(self, keyed, verifies):
+        image = keyed / "image.efi"
+        image.write_bytes((keyed / "stub").read_bytes())
         image.chmod(0o640)
-        succeed(shop, "sign", "image.efi", *self.SIGN)
+        succeed(keyed, "sign", "image.efi", *self.SIGN)
         assert image.stat().st_mode & 0o777 == 0o640
-        assert verifies("sbverify", image, shop / "ca.crt")
+        assert verifies("sbverify", image, keyed / "ca.crt")
 
-    def test_options_are_strings_or_toml(self, shop, verifies):
+    def test_options_are_strings_or_toml(self, keyed, verifies):
         succeed(
-            shop, "sign", "stub", *self.SIGN, "-O", 'intermediates=["ca.crt"]', "-O", "digest=sha256", "-o", "o.efi"
+            keyed, "sign", "stub", *self.SIGN, "-O", 'intermediates=["ca.crt"]', "-O", "digest=sha256", "-o", "o.efi"
         )
-        assert verifies("osslsigncode", shop / "o.efi", shop / "ca.crt")
+        assert verifies("osslsigncode", keyed / "o.efi", keyed / "ca.crt")

@@ -16,10 +16,10 @@ IMAGE = "acme_41.3.efi"
 
 
 @pytest.fixture
-def unsigned(shop: Path) -> Path:
-    (shop / "fuki.toml").write_text(RECIPE + SIGN)
-    succeed(shop, "build", "--unsigned")
-    return shop
+def unsigned(keyed: Path) -> Path:
+    (keyed / "fuki.toml").write_text(RECIPE + SIGN)
+    succeed(keyed, "build", "--unsigned")
+    return keyed
 
 
 def sign(directory: Path, document: dict, key: str = "db.key") -> dict:
@@ -89,15 +89,15 @@ def test_signatures_can_be_replaced(unsigned, verifies):
     assert not verifies("sbverify", unsigned / IMAGE, unsigned / "other.crt")
 
 
-def test_the_kernel_can_be_signed_in_a_round_before(shop, verifies):
-    kernel = (shop / "vmlinuz").read_bytes()
-    (shop / "vmlinuz").unlink()
-    (shop / "vmlinuz").write_bytes(kernel)
-    write(shop, sign(shop, digests(shop, "vmlinuz")))
-    succeed(shop, "attach", "vmlinuz", "--signatures", "signatures.json", "--certificate", "db.crt", "--replace")
-    succeed(shop, "build")
-    succeed(shop, "inspect", IMAGE, "--extract", ".linux", "-o", "inner.efi")
-    assert verifies("sbverify", shop / "inner.efi", shop / "ca.crt")
+def test_the_kernel_can_be_signed_in_a_round_before(keyed, verifies):
+    kernel = (keyed / "vmlinuz").read_bytes()
+    (keyed / "vmlinuz").unlink()
+    (keyed / "vmlinuz").write_bytes(kernel)
+    write(keyed, sign(keyed, digests(keyed, "vmlinuz")))
+    succeed(keyed, "attach", "vmlinuz", "--signatures", "signatures.json", "--certificate", "db.crt", "--replace")
+    succeed(keyed, "build")
+    succeed(keyed, "inspect", IMAGE, "--extract", ".linux", "-o", "inner.efi")
+    assert verifies("sbverify", keyed / "inner.efi", keyed / "ca.crt")
 
 
 def test_a_signing_time_survives_the_journey(unsigned, monkeypatch):

@@ -45,13 +45,13 @@ def identity():
 
 
 @pytest.fixture
-def guarded(shop: Path, identity) -> Path:
-    secure_boot.write_key(shop / "secret.key", identity.key, PASSPHRASE)
-    secure_boot.write_certificates(shop / "secret.crt", identity.certificate)
-    (shop / "passphrase").write_text(PASSPHRASE)
-    (shop / "witness").write_text(WITNESS)
-    (shop / "witness").chmod(0o755)
-    return shop
+def guarded(keyed: Path, identity) -> Path:
+    secure_boot.write_key(keyed / "secret.key", identity.key, PASSPHRASE)
+    secure_boot.write_certificates(keyed / "secret.crt", identity.certificate)
+    (keyed / "passphrase").write_text(PASSPHRASE)
+    (keyed / "witness").write_text(WITNESS)
+    (keyed / "witness").chmod(0o755)
+    return keyed
 
 
 def secrets(identity: secure_boot.Identity) -> list[bytes]:

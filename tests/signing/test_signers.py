@@ -8,6 +8,7 @@ from fuki_build.builtin.signers import LocalSigner
 from fuki_build.hooks import FileSigner, KeySigner
 from fuki_build.hooks.host import Contribution, PluginInfo
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.signing.pcr_policy.section import PolicyKey, PolicyRequest, PolicyReservation, deferred_sections
 from fuki_build.signing.request import Signer, Signers, SignRequest
 from tests.support.images import layout_of
@@ -18,7 +19,7 @@ BACKEND: Contribution[type[KeySigner] | type[FileSigner]] = Contribution(
 
 
 def request_at(where: str) -> SignRequest:
-    return SignRequest(BACKEND, None, where)
+    return SignRequest(backend=BACKEND, options=None, where=where)
 
 
 def test_a_copy_of_a_request_has_the_same_signer():
@@ -50,7 +51,7 @@ def public_key() -> bytes:
 class TestPolicies:
     @pytest.fixture
     def reservation(self, public_key: bytes) -> PolicyReservation:
-        request = PolicyRequest(request_at("fuki.pcr-policy[0]"), (("enter-initrd",),), ("sha256",))
+        request = PolicyRequest(signer=request_at("fuki.pcr-policy[0]"), phases=(("enter-initrd",),), banks=("sha256",))
         return PolicyReservation(None, 4096, (PolicyKey(request, public_key),))
 
     def test_a_key_that_is_not_open_leaves_no_unsigned_policy(self, reservation):
@@ -59,7 +60,7 @@ class TestPolicies:
         (make,) = deferred_sections(layout, [reservation], Signers(), {}).values()
 
         with pytest.raises(LookupError):
-            make(assemble(layout, algorithms=("sha256",), measured=True))
+            make(assemble(layout, digests=measured_in(("sha256",))))
 
     def test_a_section_that_the_image_lacks_is_an_error(self, reservation):
         with pytest.raises(ValueError, match="not enough values"):

@@ -15,27 +15,27 @@ IMAGE = "acme_41.3.efi"
 
 
 @pytest.fixture
-def authority(shop) -> Iterator[str]:
-    with timestamp_authority(shop) as url:
+def authority(keyed) -> Iterator[str]:
+    with timestamp_authority(keyed) as url:
         yield url
 
 
-def test_a_signature_gets_a_timestamp_that_osslsigncode_verifies(shop, authority):
-    (shop / "fuki.toml").write_text(RECIPE + SIGN + f'timestamp = "{authority}"\n')
-    succeed(shop, "build")
-    signature = json.loads(succeed(shop, "verify", IMAGE, "--certificate", "ca.crt", "--json").out)["image"][
+def test_a_signature_gets_a_timestamp_that_osslsigncode_verifies(keyed, authority):
+    (keyed / "fuki.toml").write_text(RECIPE + SIGN + f'timestamp = "{authority}"\n')
+    succeed(keyed, "build")
+    signature = json.loads(succeed(keyed, "verify", IMAGE, "--certificate", "ca.crt", "--json").out)["image"][
         "signatures"
     ]
     assert (signature[0]["verdict"], signature[0]["timestamp"]) == ("valid", True)
     command = ["osslsigncode", "verify", "-CAfile", "ca.crt", "-TSA-CAfile", "tsa.crt", "-in", IMAGE]
-    done = subprocess.run(command, cwd=shop, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=keyed, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "Timestamp Server Signature verification: ok" in done.stdout
 
 
-def test_firmware_s_verifier_is_not_disturbed_by_a_timestamp(shop, authority, verifies):
+def test_firmware_s_verifier_is_not_disturbed_by_a_timestamp(keyed, authority, verifies):
     succeed(
-        shop,
+        keyed,
         "sign",
         "stub",
         "--key",
@@ -47,7 +47,7 @@ def test_firmware_s_verifier_is_not_disturbed_by_a_timestamp(shop, authority, ve
         "-o",
         "out.efi",
     )
-    assert verifies("sbverify", shop / "out.efi", shop / "ca.crt")
+    assert verifies("sbverify", keyed / "out.efi", keyed / "ca.crt")
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_firmware_s_verifier_is_not_disturbed_by_a_timestamp(shop, authority, ve
         ("http://[::", "cannot"),
     ],
 )
-def test_an_authority_that_does_not_answer_is_one_error(shop, url, problem):
-    (shop / "fuki.toml").write_text(RECIPE + SIGN + f'timestamp = "{url}"\n')
-    error = refused(shop, "build", code=4)
+def test_an_authority_that_does_not_answer_is_one_error(keyed, url, problem):
+    (keyed / "fuki.toml").write_text(RECIPE + SIGN + f'timestamp = "{url}"\n')
+    error = refused(keyed, "build", code=4)
     assert "fuki.sign.timestamp: " in error
     assert problem in error

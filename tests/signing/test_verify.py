@@ -27,10 +27,10 @@ IMAGE = "acme_41.3.efi"
 
 
 @pytest.fixture
-def signed(shop: Path) -> Path:
-    (shop / "fuki.toml").write_text(RECIPE + SIGN)
-    succeed(shop, "build")
-    return shop
+def signed(keyed: Path) -> Path:
+    (keyed / "fuki.toml").write_text(RECIPE + SIGN)
+    succeed(keyed, "build")
+    return keyed
 
 
 def report(directory: Path, *arguments: object, code: int = 0) -> dict:
@@ -46,33 +46,33 @@ def write_list(path: Path, *lists: SignatureList) -> Path:
 
 class TestOthersSignatures:
     @pytest.fixture
-    def with_sbsign(self, shop):
+    def with_sbsign(self, keyed):
         command = ["sbsign", "--key", "db.key", "--cert", "db.crt", "--output", "out.efi", "stub"]
-        subprocess.run(command, cwd=shop, check=True, capture_output=True)
-        return shop
+        subprocess.run(command, cwd=keyed, check=True, capture_output=True)
+        return keyed
 
     def test_of_sbsign(self, with_sbsign):
         assert report(with_sbsign, "out.efi", "--certificate", "ca.crt")["image"]["verdict"] == "valid"
         assert report(with_sbsign, "out.efi", "--certificate", "other.crt", code=3)["image"]["verdict"] == "untrusted"
 
     @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha384", "sha512"])
-    def test_of_osslsigncode(self, shop, algorithm):
+    def test_of_osslsigncode(self, keyed, algorithm):
         command = f"osslsigncode sign -h {algorithm} -certs db.crt -key db.key -in stub -out out.efi -n name"
-        subprocess.run(command.split(), cwd=shop, check=True, capture_output=True)
-        found = report(shop, "out.efi", "--certificate", "ca.crt")["image"]
+        subprocess.run(command.split(), cwd=keyed, check=True, capture_output=True)
+        found = report(keyed, "out.efi", "--certificate", "ca.crt")["image"]
         assert (found["verdict"], found["signatures"][0]["algorithm"]) == ("valid", algorithm)
 
     @pytest.mark.parametrize("name", ["kernel-x64", "shim"])
-    def test_of_distributions(self, shop, part, name):
+    def test_of_distributions(self, keyed, part, name):
         """Their own certificate is in the signature; what issued it is not."""
-        found = report(shop, part(name))["image"]
+        found = report(keyed, part(name))["image"]
         assert {signature["verdict"] for signature in found["signatures"]} == {"intact"}
 
-    def test_sbverify_agrees_on_the_kernel_of_debian(self, shop, part):
-        subprocess.run(["sbattach", "--detach", "p7", part("kernel-x64")], cwd=shop, check=True, capture_output=True)
+    def test_sbverify_agrees_on_the_kernel_of_debian(self, keyed, part):
+        subprocess.run(["sbattach", "--detach", "p7", part("kernel-x64")], cwd=keyed, check=True, capture_output=True)
         command = ["openssl", "pkcs7", "-inform", "DER", "-in", "p7", "-print_certs", "-out", "debian.crt"]
-        subprocess.run(command, cwd=shop, check=True)
-        assert report(shop, part("kernel-x64"), "--certificate", "debian.crt")["image"]["verdict"] == "valid"
+        subprocess.run(command, cwd=keyed, check=True)
+        assert report(keyed, part("kernel-x64"), "--certificate", "debian.crt")["image"]["verdict"] == "valid"
 
 
 @pytest.fixture(scope="module")
@@ -214,22 +214,22 @@ class TestTrust:
         assert report(signed, part("shim"), "--db", store, "--dbx", store)["image"]["verdict"] == "valid"
         assert report(signed, IMAGE, "--db", store, code=3)["image"]["verdict"] == "untrusted"
 
-    def test_an_expired_certificate_is_trusted_as_firmware_does(self, shop):
+    def test_an_expired_certificate_is_trusted_as_firmware_does(self, keyed):
         expired = secure_boot.make_identity("Expired", valid=secure_boot.EXPIRED)
-        secure_boot.write_key(shop / "old.key", expired.key)
-        secure_boot.write_certificates(shop / "old.crt", expired.certificate)
+        secure_boot.write_key(keyed / "old.key", expired.key)
+        secure_boot.write_certificates(keyed / "old.crt", expired.certificate)
         command = ["sbsign", "--key", "old.key", "--cert", "old.crt", "--output", "out.efi", "stub"]
-        subprocess.run(command, cwd=shop, check=True, capture_output=True)
-        assert report(shop, "out.efi", "--certificate", "old.crt")["image"]["verdict"] == "valid"
+        subprocess.run(command, cwd=keyed, check=True, capture_output=True)
+        assert report(keyed, "out.efi", "--certificate", "old.crt")["image"]["verdict"] == "valid"
 
-    def test_a_leaf_certificate_cannot_issue_others(self, shop, keys):
+    def test_a_leaf_certificate_cannot_issue_others(self, keyed, keys):
         """The signer's certificate is no authority, so what it signed is trusted no further."""
         rogue = secure_boot.make_identity("Rogue", issuer=keys.signer)
-        secure_boot.write_key(shop / "rogue.key", rogue.key)
-        secure_boot.write_certificates(shop / "rogue.crt", rogue.certificate)
+        secure_boot.write_key(keyed / "rogue.key", rogue.key)
+        secure_boot.write_certificates(keyed / "rogue.crt", rogue.certificate)
         sign = ("--key", "rogue.key", "--certificate", "rogue.crt", "-O", 'intermediates=["db.crt"]')
-        succeed(shop, "sign", "stub", *sign, "-o", "out.efi")
-        assert report(shop, "out.efi", "--certificate", "ca.crt", code=3)["image"]["verdict"] == "untrusted"
+        succeed(keyed, "sign", "stub", *sign, "-o", "out.efi")
+        assert report(keyed, "out.efi", "--certificate", "ca.crt", code=3)["image"]["verdict"] == "untrusted"
 
 
 class TestSbat:
@@ -241,9 +241,9 @@ class TestSbat:
         found = report(signed, IMAGE, "--sbat-level", "level", code=code)["image"]
         assert bool(found["revoked-components"]) == bool(code)
 
-    def test_an_image_without_components_is_revoked(self, shop, part):
-        (shop / "level").write_text(self.LEVEL.format(1))
-        found = report(shop, part("kernel-x64"), "--sbat-level", "level", code=3)["image"]
+    def test_an_image_without_components_is_revoked(self, keyed, part):
+        (keyed / "level").write_text(self.LEVEL.format(1))
+        found = report(keyed, part("kernel-x64"), "--sbat-level", "level", code=3)["image"]
         assert found["revoked-components"] == ["the image, which has no .sbat"]
 
 
@@ -252,23 +252,23 @@ class TestKernels:
         (kernel,) = report(signed, IMAGE)["kernels"]
         assert (kernel["name"], kernel["verdict"]) == (".linux", "intact")
 
-    def test_a_broken_kernel_inside_a_valid_image_is_a_mismatch(self, shop):
-        kernel = bytearray((shop / "vmlinuz").read_bytes())
+    def test_a_broken_kernel_inside_a_valid_image_is_a_mismatch(self, keyed):
+        kernel = bytearray((keyed / "vmlinuz").read_bytes())
         kernel[0x10000] ^= 1
-        (shop / "vmlinuz").unlink()
-        (shop / "vmlinuz").write_bytes(kernel)
-        (shop / "fuki.toml").write_text(RECIPE + SIGN)
-        succeed(shop, "build")
-        outcome = invoke(shop, "verify", IMAGE, "--certificate", "ca.crt")
+        (keyed / "vmlinuz").unlink()
+        (keyed / "vmlinuz").write_bytes(kernel)
+        (keyed / "fuki.toml").write_text(RECIPE + SIGN)
+        succeed(keyed, "build")
+        outcome = invoke(keyed, "verify", IMAGE, "--certificate", "ca.crt")
         assert outcome.code == 3
         assert "the kernel in .linux is not valid" in outcome.err
 
-    def test_the_padding_of_a_kernel_in_images_of_older_ukify_is_none_of_its_content(self, shop, part):
-        (shop / "vmlinuz").unlink()
-        (shop / "vmlinuz").write_bytes(part("kernel-x64").read_bytes() + bytes(17))
-        (shop / "fuki.toml").write_text(RECIPE + SIGN)
-        succeed(shop, "build")
-        assert report(shop, IMAGE)["kernels"][0]["verdict"] == "intact"
+    def test_the_padding_of_a_kernel_in_images_of_older_ukify_is_none_of_its_content(self, keyed, part):
+        (keyed / "vmlinuz").unlink()
+        (keyed / "vmlinuz").write_bytes(part("kernel-x64").read_bytes() + bytes(17))
+        (keyed / "fuki.toml").write_text(RECIPE + SIGN)
+        succeed(keyed, "build")
+        assert report(keyed, IMAGE)["kernels"][0]["verdict"] == "intact"
 
 
 class TestForPeople:
@@ -297,24 +297,24 @@ def test_public_der_certificates_work_too(signed, keys):
     assert report(signed, IMAGE, "--certificate", "ca.der")["image"]["verdict"] == "valid"
 
 
-def test_an_image_that_another_reader_of_headers_reads_differently_is_disputed(shop):
-    (shop / "odd.efi").write_bytes(changed((shop / "stub").read_bytes(), seventeen_directories))
-    succeed(shop, "sign", "odd.efi", "--key", "db.key", "--certificate", "db.crt")
-    image = report(shop, "odd.efi", "--certificate", "db.crt", code=3)["image"]
+def test_an_image_that_another_reader_of_headers_reads_differently_is_disputed(keyed):
+    (keyed / "odd.efi").write_bytes(changed((keyed / "stub").read_bytes(), seventeen_directories))
+    succeed(keyed, "sign", "odd.efi", "--key", "db.key", "--certificate", "db.crt")
+    image = report(keyed, "odd.efi", "--certificate", "db.crt", code=3)["image"]
     assert image["verdict"] == "disputed"
     assert image["reason"] == "the number of data directories is 0x11 to fuki, 0x10 to pefile"
     assert [signature["verdict"] for signature in image["signatures"]] == ["valid"]
-    assert "disputed" in invoke(shop, "verify", "odd.efi").out
+    assert "disputed" in invoke(keyed, "verify", "odd.efi").out
 
 
-def test_so_is_one_with_such_a_kernel(shop, part):
-    kernel = shop / "vmlinuz"
+def test_so_is_one_with_such_a_kernel(keyed, part):
+    kernel = keyed / "vmlinuz"
     kernel.unlink()
     kernel.write_bytes(changed(part("kernel-x64").read_bytes(), seventeen_directories, directory(4, 0, 0)))
-    (shop / "fuki.toml").write_text(RECIPE)
-    succeed(shop, "build")
-    findings = json.loads(invoke(shop, "check", IMAGE, "--json").out)["findings"]
+    (keyed / "fuki.toml").write_text(RECIPE)
+    succeed(keyed, "build")
+    findings = json.loads(invoke(keyed, "check", IMAGE, "--json").out)["findings"]
     assert (".linux", "headers-disputed") in {(finding["where"], finding["rule"]) for finding in findings}
-    outcome = invoke(shop, "verify", IMAGE, "--json")
+    outcome = invoke(keyed, "verify", IMAGE, "--json")
     assert [kernel["verdict"] for kernel in json.loads(outcome.out)["kernels"]] == ["disputed"]
     assert outcome.code == 3

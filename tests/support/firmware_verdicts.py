@@ -55,7 +55,15 @@ def _loader(directory: Path, images: Sequence[bytes]) -> Path:
     # objcopy has no option for what says that the program may be loaded anywhere.
     characteristics = headers.coff.characteristics & ~_RELOCATIONS_STRIPPED
     coff = headers.coff._replace(characteristics=characteristics)
-    head = pe.encode(pe.PeHeaders(headers.dos, coff, headers.optional, headers.directories, headers.sections))
+    head = pe.encode(
+        pe.PeHeaders(
+            dos=headers.dos,
+            coff=coff,
+            optional=headers.optional,
+            directories=headers.directories,
+            sections=headers.sections,
+        )
+    )
     plain.write_bytes(head + data[len(head) :])
     return plain
 

@@ -26,13 +26,16 @@ def layout_of(sections: Sequence[Content], stub: str | None = "stub-x64", kind: 
             name="image",
             machine=CoffMachine.x64,
             stub=decode_stub(parts.get(stub), parts.get(stub).read_bytes()) if stub else None,
-            sections=tuple(Section(name, Blob.of_bytes(data), "", profile) for name, data, profile in sections),
+            sections=tuple(
+                Section(name=name, content=Blob.of_bytes(data), source="", profile=profile)
+                for name, data, profile in sections
+            ),
         )
     )
 
 
 def write(path: Path, layout: Layout) -> Path:
     with OutputFile(path) as output:
-        assemble(layout, output)
+        assemble(layout, [output])
         output.commit()
     return path

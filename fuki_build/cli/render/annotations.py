@@ -37,7 +37,7 @@ def annotation(finding: Finding, path: Path, line: int | None = None) -> Annotat
 
 def finding_of(error: FukiError) -> Finding:
     """An error that left nothing to check, as a finding."""
-    return Finding(_BROKEN, Severity.ERROR, error.message, error.where, error.hint)
+    return Finding(rule=_BROKEN, severity=Severity.ERROR, message=error.message, where=error.where, hint=error.hint)
 
 
 def annotations_text(annotations: Sequence[Annotation], form: str) -> str:

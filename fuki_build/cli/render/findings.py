@@ -12,6 +12,13 @@ from fuki_build.hooks.records import Finding, Severity
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 
+def show_notes(notes: Iterable[str]) -> None:
+    """Tell what no rule is about, such as what of a base image is gone."""
+    label = click.style(Severity.NOTE.value, fg=_COLOURS[Severity.NOTE], bold=True)
+    for text in notes:
+        click.echo(f"{label}: {plain(text)}", err=True, color=colour.wanted(sys.stderr))
+
+
 def show_findings(findings: Iterable[Finding]) -> None:
     styled = colour.wanted(sys.stderr)
     for finding in findings:

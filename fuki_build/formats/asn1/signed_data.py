@@ -49,7 +49,7 @@ _TWO_BYTE_LENGTH = 0x82
 _UTC_TIME_ENDS = 2050
 
 
-class SignerInfo(Struct, frozen=True):
+class SignerInfo(Struct, frozen=True, kw_only=True):
     """One SignerInfo. `issuer` is a Name in DER; `attributes` has each signed attribute's DER value by identifier.
 
     `signed` is the content that the signature covers: the attributes as a SET OF in DER; None without attributes, where
@@ -66,7 +66,7 @@ class SignerInfo(Struct, frozen=True):
     nested: int = 0
 
 
-class SignedData(Struct, frozen=True):
+class SignedData(Struct, frozen=True, kw_only=True):
     """An Authenticode signature: the image's digest, certificates in DER, and signers.
 
     `algorithm` is the one stated for the digest, `digest_algorithms` those that the SignedData announces, unknown ones

@@ -201,7 +201,7 @@ def to_be_signed_hash(certificate: bytes, algorithm: str) -> bytes:
     return hashlib.new(algorithm, _certificate(certificate).tbs_certificate_bytes).digest()
 
 
-class CertificateFacts(Struct, frozen=True, rename="kebab"):
+class CertificateFacts(Struct, frozen=True, kw_only=True, rename="kebab"):
     """Fields shown to people; `fingerprint` is the SHA-256 of the certificate's DER in hex."""
 
     subject: str

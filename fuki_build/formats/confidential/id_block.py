@@ -24,7 +24,7 @@ _COMPONENT = 72
 BLOCK_SIZE, AUTH_SIZE, KEY_SIZE, SIGNATURE_SIZE = _BLOCK.size, _AUTH.size, _KEY.size, _SIGNATURE.size
 
 
-class IdBlock(msgspec.Struct, frozen=True):
+class IdBlock(msgspec.Struct, frozen=True, kw_only=True):
     """Expectations of a guest: the launch is refused where digest or policy differ; the rest is only reported."""
 
     launch_digest: bytes
@@ -70,7 +70,7 @@ def decode_block(data: bytes) -> IdBlock:
 
     if version != _VERSION:
         raise FormatError(f"the ID block has version {version}, and {_VERSION} is the only one")
-    return IdBlock(digest, policy, family, image, svn, version)
+    return IdBlock(launch_digest=digest, policy=policy, family_id=family, image_id=image, svn=svn, version=version)
 
 
 def encode_auth(auth: IdAuth) -> bytes:

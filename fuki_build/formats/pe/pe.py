@@ -119,7 +119,7 @@ SECTION_HEADER_SIZE = _SECTION.size
 _CHECKSUM_OFFSET = 64  # in the optional header, both forms
 
 
-class PeHeaders(msgspec.Struct, frozen=True):
+class PeHeaders(msgspec.Struct, frozen=True, kw_only=True):
     """All headers of an image. `dos` is everything before the PE signature, kept unchanged."""
 
     dos: bytes
@@ -325,8 +325,16 @@ def minimal_image(machine: CoffMachine, slots: int) -> PeHeaders:
         number_of_directories=len(directories),
     )
 
-    coff = CoffHeader(machine, 0, 0, 0, 0, optional_size, characteristics)
-    return PeHeaders(dos, coff, optional, directories, ())
+    coff = CoffHeader(
+        machine=machine,
+        number_of_sections=0,
+        time_date_stamp=0,
+        symbol_table=0,
+        number_of_symbols=0,
+        size_of_optional_header=optional_size,
+        characteristics=characteristics,
+    )
+    return PeHeaders(dos=dos, coff=coff, optional=optional, directories=directories, sections=())
 
 
 def align(value: int, alignment: int) -> int:

@@ -114,7 +114,7 @@ class LoggedEvent(msgspec.Struct, frozen=True):
         return self.type != EV_NO_ACTION
 
 
-class EventLog(msgspec.Struct, frozen=True, dict=True):
+class EventLog(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A decoded log. `banks` are those of its events; `crypto_agile` tells the form of its records.
 
     Where the log is damaged or cut short, `flaw` says how; `end` is the offset after the last intact event.
@@ -178,7 +178,14 @@ def decode(data: bytes, kind: LogKind | None = None) -> EventLog:
         events, end, flaw = _whole(_legacy_events(data), 0)
         banks = ("sha1",)
 
-    return EventLog(kind or _guess(banks, events), banks, tuple(events), crypto_agile, end, flaw)
+    return EventLog(
+        kind=kind or _guess(banks, events),
+        banks=banks,
+        events=tuple(events),
+        crypto_agile=crypto_agile,
+        end=end,
+        flaw=flaw,
+    )
 
 
 def _whole(records: Iterator[tuple[LoggedEvent, int]], start: int) -> tuple[list[LoggedEvent], int, str]:

@@ -24,7 +24,7 @@ class EfiTime(NamedTuple):
     second: int
 
 
-NONE = EfiTime(0, 0, 0, 0, 0, 0)
+NONE = EfiTime(year=0, month=0, day=0, hour=0, minute=0, second=0)
 """No time."""
 
 

@@ -39,7 +39,7 @@ MAX_SIZE = 64 * 1024 * 1024
 """Largest image that is searched, in bytes, and so the largest possible store."""
 
 
-class StoredVariable(msgspec.Struct, frozen=True):
+class StoredVariable(msgspec.Struct, frozen=True, kw_only=True):
     """A variable; `timestamp` is that of the last authenticated write, if any."""
 
     name: str
@@ -49,7 +49,7 @@ class StoredVariable(msgspec.Struct, frozen=True):
     data: bytes
 
 
-_NOTHING = StoredVariable("", UUID(int=0), 0, efi_time.NONE, b"")
+_NOTHING = StoredVariable(name="", vendor=UUID(int=0), attributes=0, timestamp=efi_time.NONE, data=b"")
 
 
 def decode(image: Reader) -> tuple[StoredVariable, ...] | None:
@@ -193,7 +193,13 @@ def _walk(store: bytes, layout: Struct) -> Iterator[tuple[int, int, int, StoredV
             description = f"the variable at {at:#x} of the store"
             name = _decode_name(store[name_at:data_at], description)
             timestamp = efi_time.decode(time[0], 0, description) if time else efi_time.NONE
-            variable = StoredVariable(name, UUID(bytes_le=vendor), attributes, timestamp, store[data_at:end])
+            variable = StoredVariable(
+                name=name,
+                vendor=UUID(bytes_le=vendor),
+                attributes=attributes,
+                timestamp=timestamp,
+                data=store[data_at:end],
+            )
 
         yield at, _align(end), state, variable
         at = _align(end)

@@ -73,7 +73,7 @@ REASONS: dict[int, str] = {
 """By number: 1 to 5 go with nothing selected, 16 to 19 with no device, from 32 with refused."""
 
 
-class HandOverOutcome(msgspec.Struct, frozen=True):
+class HandOverOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The variable's content.
 
     `fwid`, `chid` and `chid_type` tell what was selected, and through which hardware id; they are empty where nothing

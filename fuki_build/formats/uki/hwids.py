@@ -53,6 +53,11 @@ class Record(msgspec.Struct, frozen=True):
     key: str
 
 
+def first_bytes(kind: DeviceType) -> bytes:
+    """The four bytes that a record of a kind, and so a table with such a record first, begins with."""
+    return (kind << 28 | _RECORD.size).to_bytes(4, "little")
+
+
 def encode(devices: Iterable[Device]) -> bytes:
     """Encode a table. Devices that differ only in CHIDs are merged; the bytes equal those of ukify 262.1."""
     groups: dict[tuple[DeviceType, str, str], set[UUID]] = {}

@@ -40,7 +40,7 @@ class SignatureVerdict(StrEnum):
 GOOD = (SignatureVerdict.VALID, SignatureVerdict.INTACT)
 
 
-class SignatureReport(Struct, frozen=True, rename="kebab"):
+class SignatureReport(Struct, frozen=True, kw_only=True, rename="kebab"):
     """One signature; `trusted_by` is the subject of the certificate that makes it valid.
 
     With `refuses`, firmware refuses the image for it, whatever other signatures say. `remarks` tell of what firmware
@@ -83,16 +83,21 @@ def judge_signature(signature: SignedData | Unreadable, digests: Mapping[str, st
         announced = ", ".join(signature.digest_algorithms) if isinstance(signature, SignedData) else ""
         reason = f"firmware finds no digest that it knows in what it announces ({announced or 'nothing'})"
         return SignatureReport(
-            SignatureVerdict.UNREADABLE, signature.reason if isinstance(signature, Unreadable) else reason
+            verdict=SignatureVerdict.UNREADABLE,
+            reason=signature.reason if isinstance(signature, Unreadable) else reason,
         )
 
     if isinstance(signature, Unreadable):
-        return SignatureReport(SignatureVerdict.UNREADABLE, signature.reason, algorithm, refuses=bool(trust.dbx))
+        return SignatureReport(
+            verdict=SignatureVerdict.UNREADABLE, reason=signature.reason, algorithm=algorithm, refuses=bool(trust.dbx)
+        )
 
     try:
         return _judge(signature, algorithm, digests[algorithm], trust)
     except FormatError as error:
-        return SignatureReport(SignatureVerdict.UNREADABLE, error.message, algorithm, refuses=bool(trust.dbx))
+        return SignatureReport(
+            verdict=SignatureVerdict.UNREADABLE, reason=error.message, algorithm=algorithm, refuses=bool(trust.dbx)
+        )
 
 
 def _judge(signature: SignedData, algorithm: str, digest: str, trust: Trust) -> SignatureReport:
@@ -100,12 +105,12 @@ def _judge(signature: SignedData, algorithm: str, digest: str, trust: Trust) -> 
     signer = signature.signers[0]
     time = signer.attributes.get(signed_data.SIGNING_TIME)
     report = SignatureReport(
-        SignatureVerdict.INTACT,
-        "the signature is about this image",
-        algorithm,
-        x509.facts(own),
-        signed_data.time_of(time) if time else None,
-        signer.timestamp is not None,
+        verdict=SignatureVerdict.INTACT,
+        reason="the signature is about this image",
+        algorithm=algorithm,
+        certificate=x509.facts(own),
+        signing_time=signed_data.time_of(time) if time else None,
+        timestamp=signer.timestamp is not None,
         remarks=tuple(_remarks(signature, signer)),
     )
 

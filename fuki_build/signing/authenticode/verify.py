@@ -21,10 +21,10 @@ from fuki_build.formats.uki import sbat
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest import Request
+from fuki_build.image.digest_plan import NO_DIGESTS, authenticode_request
 from fuki_build.image.inspect import read_layout
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import certificates, signatures
-from fuki_build.image.wanted import authenticode_request
 from fuki_build.signing.authenticode.signature import (
     GOOD,
     SignatureReport,
@@ -43,7 +43,7 @@ _UNDISPUTED = (*GOOD, SignatureVerdict.UNTRUSTED, SignatureVerdict.UNSIGNED)
 """Verdicts that only stand as long as there is one reading of the image's headers."""
 
 
-class ImageReport(Struct, frozen=True, rename="kebab"):
+class ImageReport(Struct, frozen=True, kw_only=True, rename="kebab"):
     """An image or the kernel inside it; `authenticode` is its SHA-256 digest in hex, `name` tells which it is."""
 
     name: str
@@ -114,7 +114,13 @@ def judge(
     """
     layout = examined.layout
     if examined.flaw is not None:
-        return ImageReport(layout.name, SignatureVerdict.UNREADABLE, examined.flaw.message, "", ())
+        return ImageReport(
+            name=layout.name,
+            verdict=SignatureVerdict.UNREADABLE,
+            reason=examined.flaw.message,
+            authenticode="",
+            signatures=(),
+        )
 
     reports = tuple(judge_signature(signature, digests, trust) for signature in examined.signatures)
     verdict, reason = _overall(examined, reports, digests, trust)
@@ -122,15 +128,22 @@ def judge(
     revoked = tuple(_revoked_components(layout, level))
     if revoked and verdict in GOOD:
         verdict, reason = SignatureVerdict.REVOKED, f"SBAT revokes {', '.join(revoked)}"
-    return ImageReport(layout.name, verdict, reason, digests["sha256"], reports, revoked)
+    return ImageReport(
+        name=layout.name,
+        verdict=verdict,
+        reason=reason,
+        authenticode=digests["sha256"],
+        signatures=reports,
+        revoked_components=revoked,
+    )
 
 
 def verify(layout: Layout, trust: Trust) -> ImageReport:
     """Verify an image alone, in one read. Raises `FormatError` where it has no digest that loaders agree on."""
     examined = examine(layout)
     requests = examined.requests(trust)
-    assembly = assemble(layout, also=tuple(requests.values()))
-    return judge(examined, _in_hex(requests, assembly.also), trust)
+    assembly = assemble(layout, digests=NO_DIGESTS, also=tuple(requests.values()))
+    return judge(examined, _in_hex(requests, assembly.results), trust)
 
 
 class Verification:

@@ -24,7 +24,7 @@ class PolicyScope(Struct, frozen=True):
     phase: Phase
 
 
-class PolicyCoverage(Struct, frozen=True):
+class PolicyCoverage(Struct, frozen=True, kw_only=True):
     """One entry of the `.pcrsig` in the base or a profile, and everywhere that its policy holds.
 
     `seen_by` are the predicted profiles that take that section. An entry that is not `comparable` is over other
@@ -73,7 +73,11 @@ def cover(sections: Sections, predictions: Sequence[Prediction], phases: Sequenc
 
     held = tuple(
         PolicyCoverage(
-            profile, tuple(seen.get(profile, {})), bank, entry, places.get((profile, bank, _policy(entry)), ())
+            profile=profile,
+            seen_by=tuple(seen.get(profile, {})),
+            bank=bank,
+            entry=entry,
+            places=places.get((profile, bank, _policy(entry)), ()),
         )
         for profile, signatures in sections.items()
         for bank, entries in signatures.items()

@@ -48,7 +48,7 @@ class PolicyPlace(View, frozen=True):
     phase: str | None
 
 
-class PolicyReport(View, frozen=True):
+class PolicyReport(View, frozen=True, kw_only=True):
     """One entry of the `.pcrsig` in the base (`profile` null) or a profile; `key` and `policy` are in hex.
 
     `holds` is null where that cannot be told; `reason` says why, or why the verdict is not valid.
@@ -171,7 +171,10 @@ def report_policies(
     coverage = cover(policies.sections, predictions or (), phases)
     return PolicyFindings(
         entries=tuple(_entry(policies, held, predictions) for held in coverage.held),
-        unreadable=tuple(PolicyReport(p, PolicyVerdict.UNREADABLE, message) for p, message in policies.flaws.items()),
+        unreadable=tuple(
+            PolicyReport(profile=p, verdict=PolicyVerdict.UNREADABLE, reason=message)
+            for p, message in policies.flaws.items()
+        ),
         missing=tuple(MissingPolicy(g.key, g.bank, _place(g.place, predictions or ())) for g in coverage.gaps),
         coverage=coverage,
     )

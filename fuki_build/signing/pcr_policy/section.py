@@ -33,7 +33,7 @@ _DIGEST = "sha256"
 """What systemd verifies policies with, whatever the bank."""
 
 
-class PolicyRequest(Struct, frozen=True):
+class PolicyRequest(Struct, frozen=True, kw_only=True):
     """One key's policies: for which phase paths (in words) and banks, and in which profiles (None: all).
 
     Without `all_selections` they are what ukify signs: for each devicetree, but as if no firmware matched.
@@ -124,7 +124,7 @@ def reserve(
 
         possible = cases(layout, None, [profile])
         size = len(pcrsig.encode(pcrsig.group(_placeholders(own, possible, with_messages=with_messages))))
-        section = Section(pcrsig.SECTION, Blob.of_bytes(b" " * size), "recipe", profile)
+        section = Section(name=pcrsig.SECTION, content=Blob.of_bytes(b" " * size), source="recipe", profile=profile)
 
         last = max(index for index, other in enumerate(sections) if profile is None or other.profile == profile)
         sections.insert(last + 1, section)

@@ -26,7 +26,7 @@ _LISTS = {*VENDORS, "MokList", "MokListX", "MokListRT", "MokListXRT", "TlsCaCert
 _OURS = {"PK", "KEK", "db", "dbx", _ENABLE[0], "CustomMode"}
 
 
-class KeyFiles(Struct, frozen=True):
+class KeyFiles(Struct, frozen=True, kw_only=True):
     """Paths of certificates (PEM or DER), and for `dbx` of signature lists or `.auth` files too, or SHA-256 hashes."""
 
     pk: str
@@ -58,13 +58,13 @@ def load_keys(files: KeyFiles, read: Callable[[str, str], bytes], place: Callabl
     owner = files.owner or uuid5(NAMESPACE_OID, x509.fingerprint(pk))
 
     return SecureBootKeys(
-        owner,
-        pk,
-        tuple(certificates("kek", files.kek)),
-        tuple(certificates("db", files.db)),
-        tuple(load_lists("dbx", files.dbx, owner, read, place)),
-        files.microsoft,
-        files.secure_boot,
+        owner=owner,
+        pk=pk,
+        kek=tuple(certificates("kek", files.kek)),
+        db=tuple(certificates("db", files.db)),
+        dbx=tuple(load_lists("dbx", files.dbx, owner, read, place)),
+        microsoft=files.microsoft,
+        secure_boot=files.secure_boot,
     )
 
 

@@ -33,7 +33,7 @@ def enroll_directory(store: Path, target: Path, keys: Path, host: PluginHost, wo
 
     revoked = tuple(str(path) for path in sorted(keys.glob("dbx.*")))
     files = enrollment.KeyFiles(
-        str(certificates["PK"]), (str(certificates["KEK"]),), (str(certificates["db"]),), revoked
+        pk=str(certificates["PK"]), kek=(str(certificates["KEK"]),), db=(str(certificates["db"]),), dbx=revoked
     )
     loaded = enrollment.load_keys(files, read, lambda _: str(keys))
     enrollment.enroll(store, target, loaded, host.enroller(names[0]), SourceContext(keys, workspace))

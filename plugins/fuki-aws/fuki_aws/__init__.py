@@ -56,7 +56,7 @@ class Ec2(Platform):
     @cached_property
     def _all(self) -> list[Machine]:
         products = [f"{family}.{size}" for family, sizes in self._types["sizes"].items() for size in sizes.split()]
-        return [Machine(f"{self.title} {product}", product=product, **self._strings) for product in products]
+        return [Machine(name=f"{self.title} {product}", product=product, **self._strings) for product in products]
 
     @cached_property
     def _by_product(self) -> dict[str, Machine]:
@@ -77,7 +77,12 @@ class Ec2(Platform):
                 technologies = (SEV_SNP,) if self._has_sev_snp(machine.product) else ()
                 note = None if technologies else table["without"]
                 site = LaunchSite(
-                    machine.product, technologies, table["vmm"], table["processors"][family], _vcpus(size), note
+                    name=machine.product,
+                    technologies=technologies,
+                    vmm=table["vmm"],
+                    cpu_model=table["processors"][family],
+                    vcpus=_vcpus(size),
+                    note=note,
                 )
                 sites.append(site)
 

@@ -131,7 +131,7 @@ def document(
             if digest.technology != "sev-snp":
                 continue
 
-            block = IdBlock(bytes.fromhex(digest.digest), policy, svn=svn)
+            block = IdBlock(launch_digest=bytes.fromhex(digest.digest), policy=policy, svn=svn)
             auth = sign(block, id_key, author_key)
 
             blocks.append(

@@ -50,7 +50,16 @@ def predict(file: Igvm, parameters: LaunchParameters, technology: str) -> Launch
             continue
 
         digest = extend(START, pages(file, vmm))
-        digests.append(LaunchDigest(technology, "MEASUREMENT", "sha384", digest.hex(), vmm, variant="igvm"))
+        digests.append(
+            LaunchDigest(
+                technology=technology,
+                register="MEASUREMENT",
+                algorithm="sha384",
+                digest=digest.hex(),
+                vmm=vmm,
+                variant="igvm",
+            )
+        )
         notes += [LaunchNote(technology, text) for text in _id_block_flaws(file, vmm, digest)]
 
     if parameters.boots != (None,):

@@ -21,7 +21,7 @@ from msgspec import Meta
 from fuki_coco import id_blocks
 
 
-class IdBlockItem(View, frozen=True, forbid_unknown_fields=True):
+class IdBlockItem(View, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a key signs: `digest` in hex is the SHA-384 of `message`, in base64. Whoever signs adds `signature`.
 
     The signature is ECDSA's in DER, in base64. `public_key` is PEM.
@@ -54,7 +54,13 @@ def prepare(block: IdBlock, id_key: bytes, author_key: bytes | None) -> IdBlockD
 def _item(purpose: Literal["id-block", "id-key"], key: bytes, message: bytes) -> IdBlockItem:
     _firmware_key(key)
     digest = hashlib.sha384(message).hexdigest()
-    return IdBlockItem(purpose, key.decode(), "sha384", digest, base64.b64encode(message).decode())
+    return IdBlockItem(
+        purpose=purpose,
+        public_key=key.decode(),
+        algorithm="sha384",
+        digest=digest,
+        message=base64.b64encode(message).decode(),
+    )
 
 
 def attach(data: bytes) -> tuple[bytes, bytes]:

@@ -72,7 +72,11 @@ def block_options(verb: F) -> F:
             raise click.UsageError("Give one of --measurement and --launch.")
 
         digest = _launch_digest(launch) if launch is not None else measurement or b""
-        return verb(*arguments, block=IdBlock(digest, policy, family_id, image_id, svn), **others)
+        return verb(
+            *arguments,
+            block=IdBlock(launch_digest=digest, policy=policy, family_id=family_id, image_id=image_id, svn=svn),
+            **others,
+        )
 
     for option in reversed(_BLOCK_OPTIONS):
         called = option(called)

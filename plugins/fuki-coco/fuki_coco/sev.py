@@ -40,7 +40,10 @@ class Sev(LaunchModel):
         boots = parameters.boots if len(notes) < len(parameters.vmms) else ()
 
         predicted = [(boot_name(boot), _stream(firmware, boot).hexdigest()) for boot in boots]
-        digests = [LaunchDigest(self.name, _REGISTER, _ALGORITHM, digest, boot=boot) for boot, digest in predicted]
+        digests = [
+            LaunchDigest(technology=self.name, register=_REGISTER, algorithm=_ALGORITHM, digest=digest, boot=boot)
+            for boot, digest in predicted
+        ]
 
         return LaunchPrediction(tuple(digests), notes)
 
@@ -86,7 +89,14 @@ class SevEs(LaunchModel):
                 stream.update(other)
 
             yield LaunchDigest(
-                self.name, _REGISTER, _ALGORITHM, stream.hexdigest(), vmm, count, model, boot=boot_name(boot)
+                technology=self.name,
+                register=_REGISTER,
+                algorithm=_ALGORITHM,
+                digest=stream.hexdigest(),
+                vmm=vmm,
+                vcpus=count,
+                cpu_model=model,
+                boot=boot_name(boot),
             )
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:

@@ -83,7 +83,15 @@ class SevSnp(LaunchModel):
             boot_cpu, other = vcpu_pages(image, vmm, model, features, max(parameters.vcpus))
             for count, digest in _chain(extend(start, [boot_cpu]), other, parameters.vcpus):
                 yield LaunchDigest(
-                    self.name, "MEASUREMENT", "sha384", digest.hex(), vmm, count, model, features, boot_name(boot)
+                    technology=self.name,
+                    register="MEASUREMENT",
+                    algorithm="sha384",
+                    digest=digest.hex(),
+                    vmm=vmm,
+                    vcpus=count,
+                    cpu_model=model,
+                    guest_features=features,
+                    boot=boot_name(boot),
                 )
 
     def _svsm(self, firmware: bytes, svsm: Svsm, parameters: LaunchParameters) -> LaunchPrediction:
@@ -99,7 +107,17 @@ class SevSnp(LaunchModel):
         for model in _named_models(parameters):
             page = page_of("vCPU", SnpPageType.VMSA, VMSA_ADDRESS, svsm_page(entry, cpus.find_signature(model)))
             digests += [
-                LaunchDigest(self.name, "MEASUREMENT", "sha384", digest.hex(), Vmm.QEMU, count, model, 1, variant=_SVSM)
+                LaunchDigest(
+                    technology=self.name,
+                    register="MEASUREMENT",
+                    algorithm="sha384",
+                    digest=digest.hex(),
+                    vmm=Vmm.QEMU,
+                    vcpus=count,
+                    cpu_model=model,
+                    guest_features=1,
+                    variant=_SVSM,
+                )
                 for count, digest in _chain(extend(start, [page]), page, parameters.vcpus)
             ]
 

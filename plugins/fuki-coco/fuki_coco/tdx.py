@@ -94,12 +94,25 @@ class Tdx(LaunchModel):
         orders = [Order.SINGLE_PASS] if single else list(Order)
 
         digests = [
-            LaunchDigest(self.name, "MRTD", "sha384", mrtd(sections, order).hex(), variant=order) for order in orders
+            LaunchDigest(
+                technology=self.name,
+                register="MRTD",
+                algorithm="sha384",
+                digest=mrtd(sections, order).hex(),
+                variant=order,
+            )
+            for order in orders
         ]
 
         registers = tuple(_runtime(parameters))
         digests += [
-            LaunchDigest(self.name, register.name, "sha384", register.digest.hex(), boot=register.boot)
+            LaunchDigest(
+                technology=self.name,
+                register=register.name,
+                algorithm="sha384",
+                digest=register.digest.hex(),
+                boot=register.boot,
+            )
             for register in registers
             if register.digest is not None
         ]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fuki_coco.snp import SevSnp
 from fuki_coco.tdx import Tdx
 
-BOOT = DirectBoot("boot", bytes(32), bytes(32), bytes(32))
+BOOT = DirectBoot(name="boot", kernel=bytes(32), initrd=bytes(32), cmdline=bytes(32))
 ONE = LaunchParameters(cpu_models=("EPYC",))
 
 

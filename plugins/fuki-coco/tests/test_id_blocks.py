@@ -39,7 +39,7 @@ class Peer:
 def test_a_block_and_its_authentication_are_the_peer_s_but_for_the_random_signatures(tmp_path: Path):
     id_key, author = memory_key(), memory_key()
     theirs = Peer(tmp_path, id_key, author)
-    block = IdBlock(DIGEST)
+    block = IdBlock(launch_digest=DIGEST)
     ours = id_blocks.sign(block, id_key, author)
     assert id_block.encode_block(block) == theirs.block
     _, auth = id_blocks.verify(theirs.block, theirs.auth)
@@ -58,7 +58,7 @@ def test_key_digests_are_the_peer_s(tmp_path: Path):
 
 
 def test_what_we_sign_holds_and_what_is_changed_does_not():
-    block = IdBlock(DIGEST)
+    block = IdBlock(launch_digest=DIGEST)
     auth = id_block.encode_auth(id_blocks.sign(block, memory_key(), memory_key()))
     encoded = id_block.encode_block(block)
     assert id_blocks.verify(encoded, auth)[0] == block
@@ -71,7 +71,7 @@ def test_what_we_sign_holds_and_what_is_changed_does_not():
 @pytest.mark.parametrize("with_author", [True, False])
 def test_no_byte_can_be_another(with_author: bool):
     """Reserved ones must be zero (56860, 8.18 and chapter 10)."""
-    block = IdBlock(DIGEST)
+    block = IdBlock(launch_digest=DIGEST)
     auth = id_block.encode_auth(id_blocks.sign(block, memory_key(), memory_key() if with_author else None))
     encoded = id_block.encode_block(block)
     for at in range(0, len(auth), 5):
@@ -84,32 +84,32 @@ def test_no_byte_can_be_another(with_author: bool):
 
 def test_another_version_of_the_block_is_refused():
     key = memory_key()
-    block = IdBlock(DIGEST, version=2)
+    block = IdBlock(launch_digest=DIGEST, version=2)
     with pytest.raises(FormatError, match="version 2"):
         id_blocks.verify(id_block.encode_block(block), id_block.encode_auth(id_blocks.sign(block, key)))
 
 
 def test_an_authentication_without_an_author_holds():
-    auth = id_blocks.sign(IdBlock(DIGEST), memory_key())
+    auth = id_blocks.sign(IdBlock(launch_digest=DIGEST), memory_key())
     assert not auth.has_author
-    id_blocks.verify(id_block.encode_block(IdBlock(DIGEST)), id_block.encode_auth(auth))
+    id_blocks.verify(id_block.encode_block(IdBlock(launch_digest=DIGEST)), id_block.encode_auth(auth))
 
 
 def test_a_key_that_is_no_point_of_the_curve_is_refused():
-    auth = id_block.encode_auth(id_blocks.sign(IdBlock(DIGEST), memory_key()))
+    auth = id_block.encode_auth(id_blocks.sign(IdBlock(launch_digest=DIGEST), memory_key()))
     broken = auth[:0x244] + b"\x01" * 48 + auth[0x244 + 48 :]
     with pytest.raises(FormatError, match="no point"):
-        id_blocks.verify(id_block.encode_block(IdBlock(DIGEST)), broken)
+        id_blocks.verify(id_block.encode_block(IdBlock(launch_digest=DIGEST)), broken)
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP521R1])
 def test_other_curves_are_refused(curve: type[ec.EllipticCurve]):
     with pytest.raises(SigningError, match="P-384"):
-        id_blocks.sign(IdBlock(DIGEST), memory_key(curve))
+        id_blocks.sign(IdBlock(launch_digest=DIGEST), memory_key(curve))
 
 
 def test_qemu_gets_what_was_signed():
-    block = IdBlock(DIGEST, policy=0xB0000)
+    block = IdBlock(launch_digest=DIGEST, policy=0xB0000)
     auth = id_blocks.sign(block, memory_key(), memory_key())
     (_, machine, _, guest) = id_blocks.qemu_arguments(block, auth)
     assert machine == "confidential-guest-support=sev0"
@@ -270,7 +270,7 @@ def test_a_block_is_signed_where_the_keys_are(offline: Path):
     assert complaints(facts, "id-block attach", "coco") == []
     block, auth = (offline / f"guest.{name}" for name in ("id-block", "id-auth"))
     decoded, keys = id_blocks.verify(block.read_bytes(), auth.read_bytes())
-    assert decoded == IdBlock(DIGEST)
+    assert decoded == IdBlock(launch_digest=DIGEST)
     assert facts["id-key-digest"] == id_blocks.key_digest(keys.id_key).hex()
 
 

@@ -35,15 +35,24 @@ from fuki_coco import corim, reference
 SNP, MRTD, RTMR1, SEV, RTMR2 = "81" * 48, "82" * 48, "83" * 48, "84" * 32, "85" * 48
 RECORDS = [
     LaunchRecord(
-        "ovmf",
-        None,
-        "44" * 32,
-        LaunchPrediction(
+        firmware="ovmf",
+        profile=None,
+        sha256="44" * 32,
+        prediction=LaunchPrediction(
             (
-                LaunchDigest("sev-snp", "MEASUREMENT", "sha384", SNP, "qemu", 4, "EPYC-Milan", 1),
-                LaunchDigest("tdx", "MRTD", "sha384", MRTD, variant="single-pass"),
-                LaunchDigest("tdx", "RTMR1", "sha384", RTMR1, boot="main"),
-                LaunchDigest("sev", "LAUNCH_DIGEST", "sha256", SEV),
+                LaunchDigest(
+                    technology="sev-snp",
+                    register="MEASUREMENT",
+                    algorithm="sha384",
+                    digest=SNP,
+                    vmm="qemu",
+                    vcpus=4,
+                    cpu_model="EPYC-Milan",
+                    guest_features=1,
+                ),
+                LaunchDigest(technology="tdx", register="MRTD", algorithm="sha384", digest=MRTD, variant="single-pass"),
+                LaunchDigest(technology="tdx", register="RTMR1", algorithm="sha384", digest=RTMR1, boot="main"),
+                LaunchDigest(technology="sev", register="LAUNCH_DIGEST", algorithm="sha256", digest=SEV),
             ),
             (LaunchNote("tdx", "RTMR0 is not decided"),),
         ),
@@ -141,9 +150,12 @@ def test_contrast_gets_what_is_known_and_room_for_the_rest():
 
 def test_registers_of_one_boot_stand_together():
     digests = (
-        LaunchDigest("tdx", "MRTD", "sha384", MRTD, variant="single-pass"),
-        *(LaunchDigest("tdx", "RTMR1", "sha384", RTMR1, boot=boot) for boot in ("image@0", "image@1")),
-        LaunchDigest("tdx", "RTMR2", "sha384", RTMR2, boot="image@1"),
+        LaunchDigest(technology="tdx", register="MRTD", algorithm="sha384", digest=MRTD, variant="single-pass"),
+        *(
+            LaunchDigest(technology="tdx", register="RTMR1", algorithm="sha384", digest=RTMR1, boot=boot)
+            for boot in ("image@0", "image@1")
+        ),
+        LaunchDigest(technology="tdx", register="RTMR2", algorithm="sha384", digest=RTMR2, boot="image@1"),
     )
     records = [replace(RECORDS[0], prediction=LaunchPrediction(digests))]
 

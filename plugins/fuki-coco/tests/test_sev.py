@@ -38,8 +38,12 @@ class Boot:
         Path(self.files[0]).write_bytes(kernel)
         if initrd is not None:
             Path(self.files[1]).write_bytes(initrd)
-        contents = (kernel, initrd or b"", cmdline.encode() + b"\0")
-        self.boot = DirectBoot("files", *(sha256(content).digest() for content in contents))
+        self.boot = DirectBoot(
+            name="files",
+            kernel=sha256(kernel).digest(),
+            initrd=sha256(initrd or b"").digest(),
+            cmdline=sha256(cmdline.encode() + b"\0").digest(),
+        )
 
 
 @pytest.fixture
@@ -59,7 +63,9 @@ def test_digests_are_the_peer_s_under_every_hypervisor(technology: str, build: s
 
 
 def test_every_combination_is_a_row():
-    parameters = LaunchParameters(EVERY_VMM, (1, 2), ("EPYC-Milan", "EPYC-Genoa"), (1, 0x21))
+    parameters = LaunchParameters(
+        vmms=EVERY_VMM, vcpus=(1, 2), cpu_models=("EPYC-Milan", "EPYC-Genoa"), guest_features=(1, 0x21)
+    )
     digests = predict("sev-snp", "ovmf-generic", parameters).digests
     # Two CPU models only where the hypervisor measures them.
     assert len(digests) == (2 + 1 + 1) * 2 * 2
@@ -105,7 +111,13 @@ guests = st.builds(
 def test_any_launch_has_the_peer_s_digest(tmp_path: Path, guest: Guest):
     booted = Boot(tmp_path, *guest.files) if guest.files and guest.build in WITH_HASHES else None
     boots = (booted.boot if booted else None,)
-    parameters = LaunchParameters((guest.vmm,), (guest.vcpus,), (guest.model,), (guest.features,), boots)
+    parameters = LaunchParameters(
+        vmms=(guest.vmm,),
+        vcpus=(guest.vcpus,),
+        cpu_models=(guest.model,),
+        guest_features=(guest.features,),
+        boots=boots,
+    )
     (digest,) = predict(guest.technology, guest.build, parameters).digests
 
     firmware = parts.get(guest.build)

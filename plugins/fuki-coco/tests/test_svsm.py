@@ -78,7 +78,9 @@ def test_an_svsm_below_the_bottom_of_memory_is_refused():
         )
 
 
-@pytest.mark.parametrize("changed", [{"vmms": ("ec2",)}, {"boots": (DirectBoot("x", b"", b"", b""),)}])
+@pytest.mark.parametrize(
+    "changed", [{"vmms": ("ec2",)}, {"boots": (DirectBoot(name="x", kernel=b"", initrd=b"", cmdline=b""),)}]
+)
 def test_what_an_svsm_cannot_do_is_refused(changed: dict[str, Any]):
     parameters = LaunchParameters(svsm=Svsm(svsm_image(), VARIABLES), **changed)
     with pytest.raises(RecipeError):

@@ -69,7 +69,9 @@ def test_mrtd_follows_the_specification_in_both_orders(build: str):
 def test_mrtd_depends_on_no_parameter():
     firmware = parts.get("ovmf-inteltdx").read_bytes()
     one = predict(firmware)
-    other = predict(firmware, LaunchParameters(("qemu", "gce"), (1, 64), ("EPYC",), (1, 0x21)))
+    other = predict(
+        firmware, LaunchParameters(vmms=("qemu", "gce"), vcpus=(1, 64), cpu_models=("EPYC",), guest_features=(1, 0x21))
+    )
     assert one == other
 
 
@@ -96,7 +98,7 @@ def test_the_variables_are_not_in_mrtd_but_the_code_is():
 
 def test_rtmr1_of_a_kernel_that_the_hypervisor_boots_is_a_replay_of_edk2_s_events():
     kernel = hashlib.sha384(b"kernel").digest()
-    boot = DirectBoot("main", b"", b"", b"", kernel)
+    boot = DirectBoot(name="main", kernel=b"", initrd=b"", cmdline=b"", authenticode=kernel)
     prediction = predict(parts.get("ovmf-inteltdx").read_bytes(), LaunchParameters(boots=(boot,)))
     register = bytes(48)
     # TdTcg2Dxe, in order: the image, EV_EFI_ACTION, EV_SEPARATOR, and two EV_EFI_ACTIONs of ExitBootServices.
@@ -116,7 +118,7 @@ def test_runtime_registers_are_told_as_the_core_predicts_them_and_reasons_once()
         RuntimeRegister("RTMR2", "image@2", None, "no one knows"),
     )
 
-    boot = DirectBoot("image", b"", b"", b"", bytes(48))
+    boot = DirectBoot(name="image", kernel=b"", initrd=b"", cmdline=b"", authenticode=bytes(48))
     parameters = LaunchParameters(boots=(boot,), runtime=registers)
     prediction = predict(parts.get("ovmf-inteltdx").read_bytes(), parameters)
 

@@ -34,11 +34,11 @@ def not_igvm(subject: CheckSubject) -> Problems:
 
 RULES = (
     Rule(
-        "vm-launch-update-payload",
-        Severity.ERROR,
-        "Firmware for vm-launch-update is an IGVM file",
-        "QEMU's device loads IGVM files and nothing else. The program refuses any other payload, and the machine stays "
-        "on the host's firmware.",
-        not_igvm,
+        id="vm-launch-update-payload",
+        severity=Severity.ERROR,
+        summary="Firmware for vm-launch-update is an IGVM file",
+        explanation="QEMU's device loads IGVM files and nothing else. The program refuses any other payload, and the "
+        "machine stays on the host's firmware.",
+        check=not_igvm,
     ),
 )

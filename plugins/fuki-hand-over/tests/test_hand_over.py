@@ -15,7 +15,7 @@ from fuki_build.formats.uki.hand_over_outcome import HandOverResult
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.testing import stub_chids
 
-ACME = Machine("m", manufacturer="Acme")
+ACME = Machine(name="m", manufacturer="Acme")
 SMBIOS = bench.write_smbios({"manufacturer": b"Acme"})
 HOST_ROM = bytes(0x10000)
 PAGES = tuple((bench.TOP - (16 - n) * 4096, bytes([n]) * 4096) for n in range(16))

@@ -99,7 +99,7 @@ texts = st.one_of(
 )
 padded = st.tuples(st.sampled_from(["", " ", "00", " 0 "]), texts, st.sampled_from(["", " ", "  "])).map("".join)
 random_machines = st.builds(
-    lambda values: Machine("random", **dict(zip(FIELDS, values, strict=True))), st.tuples(*[padded] * len(FIELDS))
+    lambda values: Machine(name="random", **dict(zip(FIELDS, values, strict=True))), st.tuples(*[padded] * len(FIELDS))
 ).filter(lambda machine: bool(machine.manufacturer))
 
 
@@ -146,7 +146,7 @@ def test_random_tables_select_the_same_on_random_machines(library, tmp_path, dat
     assert from_program(library, image, machine, options) == expected
 
 
-ACME = Machine("m", manufacturer="Acme")
+ACME = Machine(name="m", manufacturer="Acme")
 
 
 def three_profiles() -> list[tuple[str, bytes]]:
@@ -213,7 +213,7 @@ Like the first three were booted with stub 262.1.
 
 @pytest.mark.parametrize("raw", ODD)
 def test_odd_strings_hash_as_the_stub_hashes_them(raw, library):
-    machine = Machine("m", manufacturer="Acme", product=ODD[raw].decode())
+    machine = Machine(name="m", manufacturer="Acme", product=ODD[raw].decode())
     table = hwids.encode([Device(DeviceType.UEFI_FW, "n", "f", frozenset({stub_chids(machine)[9]}))])
     image = bench.write_image((".hwids", table), (".efifw", bench.efifw("f", b"x")))
     with bench.machine(library, image, bench.write_smbios({"manufacturer": b"Acme", "product": raw})) as guest:

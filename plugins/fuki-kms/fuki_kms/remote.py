@@ -31,7 +31,7 @@ def check_endpoint(url: str, where: str) -> str:
     return url.rstrip("/")
 
 
-class Service(Struct, frozen=True):
+class Service(Struct, frozen=True, kw_only=True):
     """A service's terms, and the errors that all services share.
 
     Texts from a service's own errors are not repeated: they may quote the request, including credentials.

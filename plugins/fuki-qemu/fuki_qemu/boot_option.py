@@ -26,7 +26,13 @@ def with_boot_option(store: bytes, path: str, options: str) -> bytes:
     devices = node + _END_OF_PATH
     option = _ACTIVE.to_bytes(4, "little") + len(devices).to_bytes(2, "little") + _text("fuki") + devices
     for title, data in (("Boot0000", option + _text(options)), ("BootOrder", bytes(2))):
-        variable = StoredVariable(title, GLOBAL_VENDOR, _NON_VOLATILE | _BOOT | _RUNTIME, efi_time.NONE, data)
+        variable = StoredVariable(
+            name=title,
+            vendor=GLOBAL_VENDOR,
+            attributes=_NON_VOLATILE | _BOOT | _RUNTIME,
+            timestamp=efi_time.NONE,
+            data=data,
+        )
         store = variable_store.assign(store, variable)
     return store
 
@@ -43,7 +49,10 @@ def with_trusted_hash(store: bytes, digest: bytes) -> bytes:
 
     more = efi_signature_list.encode([efi_signature_list.hash_list(SignatureType.SHA256, [digest], _OWNER)])
     return variable_store.assign(
-        store, StoredVariable("db", old.vendor, old.attributes, old.timestamp, old.data + more)
+        store,
+        StoredVariable(
+            name="db", vendor=old.vendor, attributes=old.attributes, timestamp=old.timestamp, data=old.data + more
+        ),
     )
 
 

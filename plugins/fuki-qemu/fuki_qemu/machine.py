@@ -21,7 +21,7 @@ _EMULATED = ("-accel", "tcg", "-cpu", "qemu64,-cx16")
 _VIRTUALISED = ("-accel", "kvm", "-cpu", "host")
 
 
-class VirtualMachine(Struct, frozen=True):
+class VirtualMachine(Struct, frozen=True, kw_only=True):
     """A guest's parts; paths that are None are left out. `direct` is an image for `-kernel`, given `options`."""
 
     firmware: tuple[str, ...]

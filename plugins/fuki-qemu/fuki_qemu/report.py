@@ -16,7 +16,7 @@ _MAX_RECORDS = 4096
 _DIGEST_SIZES = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 
 
-class GuestReport(msgspec.Struct, frozen=True):
+class GuestReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a guest said: `program` is which probe; what it could not read is None or missing.
 
     `registers` are by bank and number, `variables` the boot loader's and stub's by name. The command line is what the

@@ -36,11 +36,11 @@ from fuki_qemu.report import GuestReport
 from fuki_qemu.told import kept, read_report
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")
-_NO_MACHINE = Machine("QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
+_NO_MACHINE = Machine(name="QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
 """What a guest is that is given no strings."""
 
 
-class BootRequest(Struct, frozen=True):
+class BootRequest(Struct, frozen=True, kw_only=True):
     """What is to be booted, and how. `machine` None is QEMU's own; `keys` switch Secure Boot on.
 
     `kvm` None means to use KVM where that works.
@@ -72,7 +72,7 @@ class HostedBoot(Struct, frozen=True):
     expected: tuple[ExpectedStart, ...]
 
 
-class Booted(Struct, frozen=True):
+class Booted(Struct, frozen=True, kw_only=True):
     """What came of it; the report is None where none was asked for, or none came.
 
     `layout`, prediction and report are those of the guest's last start.
@@ -218,7 +218,15 @@ def _expect(  # noqa: PLR0913, PLR0917 - all that decides what is measured
         prediction = _predict(request, layout, is_me, profile, addons, chosen, store)
         return (ExpectedStart(host_plan.HOST, layout, prediction),)
     console = machine.STUB_CONSOLE
-    conditions = BootConditions(is_me, profile, request.direct, request.options, console, tuple(addons), BANKS)
+    conditions = BootConditions(
+        machine=is_me,
+        profile=profile,
+        direct=request.direct,
+        options=request.options,
+        console=console,
+        addons=tuple(addons),
+        banks=BANKS,
+    )
     return host_plan.expect(layout, conditions, hosted, place)
 
 

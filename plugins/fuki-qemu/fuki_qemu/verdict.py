@@ -24,7 +24,7 @@ class BootVerdict(StrEnum):
     """The guest told nothing of it."""
 
 
-class VerdictRow(Struct, frozen=True, rename="kebab"):
+class VerdictRow(Struct, frozen=True, kw_only=True, rename="kebab"):
     """One thing that was compared. `bank` is empty for what is no register.
 
     `difference` tells of the first event that differs, or why there is no verdict.
@@ -51,11 +51,22 @@ def compare_registers(prediction: Prediction, report: GuestReport) -> tuple[Verd
     rows = [_register(pcr, bank, prediction, report, log) for pcr in prediction.registers for bank in banks]
     if not rows:
         rows.append(
-            VerdictRow("registers", "", None, None, BootVerdict.MISSING, "the guest has no TPM that it could read")
+            VerdictRow(
+                what="registers",
+                bank="",
+                predicted=None,
+                measured=None,
+                verdict=BootVerdict.MISSING,
+                difference="the guest has no TPM that it could read",
+            )
         )
     if isinstance(log, EventLog) and log.flaw:
         flaw = f"it is damaged behind its first {log.end} bytes: {log.flaw}"
-        rows.append(VerdictRow("event log", "", None, None, BootVerdict.DIFFERENT, flaw))
+        rows.append(
+            VerdictRow(
+                what="event log", bank="", predicted=None, measured=None, verdict=BootVerdict.DIFFERENT, difference=flaw
+            )
+        )
     return tuple(rows)
 
 
@@ -71,7 +82,9 @@ def _register(
 ) -> VerdictRow:
     value = prediction.value(pcr, bank)
     measured = report.registers[bank].get(pcr)
-    row = VerdictRow(f"PCR {pcr}", bank, _hex(value), _hex(measured), BootVerdict.EQUAL)
+    row = VerdictRow(
+        what=f"PCR {pcr}", bank=bank, predicted=_hex(value), measured=_hex(measured), verdict=BootVerdict.EQUAL
+    )
     if measured is None:
         return _with(row, BootVerdict.MISSING, "the guest did not tell")
 
@@ -95,7 +108,14 @@ def _register(
 
 
 def _with(row: VerdictRow, verdict: BootVerdict, difference: str) -> VerdictRow:
-    return VerdictRow(row.what, row.bank, row.predicted, row.measured, verdict, difference)
+    return VerdictRow(
+        what=row.what,
+        bank=row.bank,
+        predicted=row.predicted,
+        measured=row.measured,
+        verdict=verdict,
+        difference=difference,
+    )
 
 
 def _hex(value: bytes | None) -> str | None:
@@ -134,7 +154,7 @@ def _machine(machine: Machine, report: GuestReport) -> VerdictRow:
     # QEMU's firmware fills in what the machine lacks of the BIOS's strings.
     strings = {field: text for field, text in strings.items() if text or not field.startswith("bios_")}
 
-    row = VerdictRow("SMBIOS", "", machine.name, None, BootVerdict.EQUAL)
+    row = VerdictRow(what="SMBIOS", bank="", predicted=machine.name, measured=None, verdict=BootVerdict.EQUAL)
     if report.smbios is None:
         return _with(row, BootVerdict.MISSING, "the guest did not tell")
 
@@ -152,7 +172,7 @@ def _machine(machine: Machine, report: GuestReport) -> VerdictRow:
     measured = " ".join(
         smbios.readable(identity[field]) for field in ("manufacturer", "product") if identity.get(field)
     )
-    row = VerdictRow(row.what, "", row.predicted, measured, row.verdict)
+    row = VerdictRow(what=row.what, bank="", predicted=row.predicted, measured=measured, verdict=row.verdict)
     return _with(row, BootVerdict.DIFFERENT, "; ".join(wrong)) if wrong else row
 
 
@@ -166,7 +186,14 @@ def _variables(layout: Layout, prediction: Prediction, report: GuestReport) -> I
         if name in report.variables:
             guest_text = variable_text(report.variables[name])
             verdict = BootVerdict.EQUAL if guest_text == text else BootVerdict.DIFFERENT
-            yield VerdictRow(name, "", text, guest_text, verdict, "" if guest_text == text else "the stub says so")
+            yield VerdictRow(
+                what=name,
+                bank="",
+                predicted=text,
+                measured=guest_text,
+                verdict=verdict,
+                difference="" if guest_text == text else "the stub says so",
+            )
 
 
 def is_mismatch(rows: Sequence[VerdictRow]) -> bool:

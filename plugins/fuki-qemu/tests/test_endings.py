@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -91,7 +90,9 @@ def test_programs_see_no_secret_of_the_environment(image, part, scratch, monkeyp
 
     monkeypatch.setattr(guest, "_refusal", look)
     with pytest.raises(RuntimeError, match="from a test"):
-        session.boot(session.BootRequest(image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE), new_host())
+        session.boot(
+            session.BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE), new_host()
+        )
     assert len(seen) == 2
     assert not any(b"FUKI_TEST_SECRET" in environment for environment in seen)
 
@@ -109,7 +110,7 @@ def test_an_exception_while_the_guest_runs_leaves_nothing(image, part, scratch, 
         raise RuntimeError("from a test")
 
     monkeypatch.setattr(guest, "_refusal", fail)
-    request = session.BootRequest(image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE)
+    request = session.BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE)
     with pytest.raises(RuntimeError, match="from a test"):
         session.boot(request, new_host())
     assert processes(scratch) == set()

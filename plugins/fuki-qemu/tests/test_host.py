@@ -28,7 +28,9 @@ from fuki_qemu.host.launch_update import LaunchUpdate, UpdateFields, decode, enc
 from fuki_qemu.host.native_start import MemoryRange, memory_of_q35, read_start
 
 GIB = 1 << 30
-PLATFORM = igvm.SupportedPlatform(1, 2, igvm.IgvmPlatform.NATIVE, 1, 0)
+PLATFORM = igvm.SupportedPlatform(
+    mask=1, highest_vtl=2, platform=igvm.IgvmPlatform.NATIVE, version=1, shared_gpa_boundary=0
+)
 
 
 def igvm_file(*directives: igvm.Directive, data: bytes = b"", registers: bool = True) -> bytes:
@@ -47,7 +49,7 @@ def igvm_file(*directives: igvm.Directive, data: bytes = b"", registers: bool = 
 
 def page(gpa: int, offset: int) -> igvm.PageData:
     """A page with the data `offset` bytes into a file's data; -1 for an empty one."""
-    return igvm.PageData(gpa, 1, offset + 1, 0, igvm.PageKind.NORMAL)
+    return igvm.PageData(gpa=gpa, mask=1, file_offset=offset + 1, flags=0, kind=igvm.PageKind.NORMAL)
 
 
 def test_neighbouring_pages_are_one_piece_and_empty_ones_are_zeros():
@@ -89,7 +91,10 @@ def test_a_file_that_starts_no_native_guest_is_an_error(file: bytes):
 
 def test_a_small_file_that_fills_much_memory_is_an_error():
     """Whoever runs in the guest can hand over any file."""
-    large = [igvm.PageData(n << 21, 1, 0, igvm.PageFlag.LARGE, igvm.PageKind.NORMAL) for n in range(300)]
+    large = [
+        igvm.PageData(gpa=n << 21, mask=1, file_offset=0, flags=igvm.PageFlag.LARGE, kind=igvm.PageKind.NORMAL)
+        for n in range(300)
+    ]
     with pytest.raises(FormatError, match="512 MiB"):
         read_start(igvm_file(*large), ())
     inserts = [igvm.ParameterInsert(n << 12, 1, 0) for n in range(20)]

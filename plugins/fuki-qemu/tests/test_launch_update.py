@@ -11,7 +11,9 @@ from fuki_qemu.host.launch_update import Control, LaunchUpdate, Status, UpdateFi
 ADDRESS = 0x123456
 """Not at a page's start: the device does not ask for that."""
 IGVM, HOST, DISABLE = Control.IGVM, Control.HOST_IGVM, Control.DISABLE
-PLATFORM = igvm.SupportedPlatform(1, 2, igvm.IgvmPlatform.NATIVE, 1, 0)
+PLATFORM = igvm.SupportedPlatform(
+    mask=1, highest_vtl=2, platform=igvm.IgvmPlatform.NATIVE, version=1, shared_gpa_boundary=0
+)
 
 
 def file(name: str) -> bytes:
@@ -45,7 +47,9 @@ class Guest:
 
 
 def test_the_file_has_56_bytes_in_the_specifications_order():
-    fields = UpdateFields(1, 2, 3, 4, 5, 6, 7, 8)
+    fields = UpdateFields(
+        version=1, status=2, capabilities=3, control=4, image_address=5, image_size=6, opaque_address=7, opaque_size=8
+    )
     data = encode(fields)
     assert len(data) == 56
     assert data[:8] == bytes([1, 0, 2, 0, 0, 0, 0, 0])
@@ -64,7 +68,16 @@ def test_only_56_bytes_are_a_file(data: bytes):
 
 def test_a_device_that_nobody_wrote_to_starts_the_hosts_file_at_each_reset():
     guest = Guest()
-    assert guest.read() == UpdateFields(1, Status.DONE, Control.IGVM, 0, 0, 0, 0, 0)
+    assert guest.read() == UpdateFields(
+        version=1,
+        status=Status.DONE,
+        capabilities=Control.IGVM,
+        control=0,
+        image_address=0,
+        image_size=0,
+        opaque_address=0,
+        opaque_size=0,
+    )
     assert [guest.device.reset() for _ in range(3)] == [HOSTS] * 3
 
 

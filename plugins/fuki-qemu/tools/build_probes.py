@@ -63,7 +63,11 @@ def _adjust(data: bytes) -> bytes:
     optional = headers.optional._replace(
         dll_characteristics=pe.NX_COMPAT, major_image_version=_IMAGE_VERSION, checksum=0
     )
-    head = pe.encode(pe.PeHeaders(headers.dos, coff, optional, headers.directories, headers.sections))
+    head = pe.encode(
+        pe.PeHeaders(
+            dos=headers.dos, coff=coff, optional=optional, directories=headers.directories, sections=headers.sections
+        )
+    )
     whole = head + data[len(head) :]
     checksum = Checksum()
     checksum.feed(whole)

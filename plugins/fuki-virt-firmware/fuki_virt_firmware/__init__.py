@@ -15,7 +15,7 @@ from fuki_build.hooks import Enroller, SecureBootKeys, SourceContext, hookimpl
 PROGRAM = "virt-fw-vars"
 _TIMEOUT = 120.0
 """Seconds; it needs less than one."""
-_REVOKED_AT = EfiTime(2010, 1, 1, 0, 0, 0)
+_REVOKED_AT = EfiTime(year=2010, month=1, day=1, hour=0, minute=0, second=0)
 """The time of dbx: older than any later update. For hashes, the program would otherwise use the current time."""
 
 

@@ -30,7 +30,9 @@ def keys(tmp_path: Path) -> SecureBootKeys:
         subprocess.run(command, check=True, capture_output=True)
         certificates.append((tmp_path / name).read_bytes())
     revoked = efi_signature_list.hash_list(SignatureType.SHA256, [b"\xab" * 32], OWNER)
-    return SecureBootKeys(OWNER, certificates[0], (certificates[1],), (certificates[2],), (revoked,))
+    return SecureBootKeys(
+        owner=OWNER, pk=certificates[0], kek=(certificates[1],), db=(certificates[2],), dbx=(revoked,)
+    )
 
 
 def enroll(tmp_path: Path, keys: SecureBootKeys, source: Path | None = None) -> Path:

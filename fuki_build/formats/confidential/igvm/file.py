@@ -43,7 +43,7 @@ class Architecture(IntEnum):
     AARCH64 = 1
 
 
-class FixedHeader(msgspec.Struct, frozen=True):
+class FixedHeader(msgspec.Struct, frozen=True, kw_only=True):
     """What a file says of itself; sizes in bytes."""
 
     version: int
@@ -98,14 +98,25 @@ def decode_header(head: bytes) -> FixedHeader | None:
 
     # Version 2 appends architecture and page size; version 1 implies them.
     header_size = _FIXED.size + (_FIXED_2.size if version > 1 else 0)
-    extension = unpack(_FIXED_2, head, _FIXED.size, "the IGVM header") if version > 1 else (Architecture.X64, PAGE)
+    architecture, page_size = Architecture.X64, PAGE
+    if version > 1:
+        architecture, page_size = unpack(_FIXED_2, head, _FIXED.size, "the IGVM header")
 
     if offset < header_size or offset % ALIGNMENT or offset + size > total:
         raise FormatError(f"the IGVM header claims {size} bytes of headers at {offset}, the file has {total}")
-    if extension[1] != PAGE:
-        raise FormatError(f"the IGVM file has pages of {extension[1]} bytes; only {PAGE} are understood")
+    if page_size != PAGE:
+        raise FormatError(f"the IGVM file has pages of {page_size} bytes; only {PAGE} are understood")
 
-    return FixedHeader(version, offset, size, total, checksum, header_size, *extension)
+    return FixedHeader(
+        version=version,
+        headers_offset=offset,
+        headers_size=size,
+        file_size=total,
+        checksum=checksum,
+        size=header_size,
+        architecture=architecture,
+        page_size=page_size,
+    )
 
 
 def decode(data: Reader) -> Igvm | None:

@@ -37,8 +37,13 @@ def decode(header: SnpIdBlock, policy: int) -> tuple[IdBlock, IdAuth]:
     if header.id_algorithm != ECDSA_P384_SHA384:
         raise FormatError(f"the ID block of the IGVM file is signed with algorithm {header.id_algorithm}, not with 1")
     block = IdBlock(
-        header.launch_digest, policy, header.family_id, header.image_id, header.svn, header.version
-    )  # fmt: skip
+        launch_digest=header.launch_digest,
+        policy=policy,
+        family_id=header.family_id,
+        image_id=header.image_id,
+        svn=header.svn,
+        version=header.version,
+    )
     return block, IdAuth(
         _long_signature(header.id_signature),
         _long_key(header.id_key),

@@ -112,7 +112,20 @@ def write_image(*sections: tuple[str, bytes]) -> bytes:
         at = start + len(body)
         size = pe.align(len(content), 0x200)
         raw_name = name.encode().ljust(8, b"\0")
-        placed.append(pe.SectionHeader(raw_name, len(content), at, size, at, 0, 0, 0, 0, 0x40000040))
+        placed.append(
+            pe.SectionHeader(
+                raw_name=raw_name,
+                virtual_size=len(content),
+                virtual_address=at,
+                raw_size=size,
+                raw_offset=at,
+                relocations=0,
+                line_numbers=0,
+                number_of_relocations=0,
+                number_of_line_numbers=0,
+                flags=0x40000040,
+            )
+        )
         body += content.ljust(pe.align(max(size, 1), 0x1000), b"\0")
     return pe.encode(headers.with_sections(tuple(placed))).ljust(start, b"\0") + body
 

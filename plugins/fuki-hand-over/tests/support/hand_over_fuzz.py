@@ -32,7 +32,7 @@ def build(directory: Path) -> Path:
 
 
 def seeds() -> Iterator[bytes]:
-    acme = Machine("m", manufacturer="Acme", product="Box")
+    acme = Machine(name="m", manufacturer="Acme", product="Box")
     smbios = bench.write_smbios({"manufacturer": b"Acme", "product": b"Box", "family": b"0 \xe2\x82\xac"})
     page = bytes(range(256)) * 16
     payload = bench.igvm((bench.TOP - 4096, page))

@@ -212,7 +212,7 @@ class _HostedGuest:
         except FukiError:
             return None
         log = log_in_memory.find(self._save_memory, self._settings.memory)
-        return GuestReport("host", log, registers, None, None, {})
+        return GuestReport(program="host", log=log, registers=registers, smbios=None, command_line=None, variables={})
 
     def _memory_below_4g(self) -> bytes:
         return self._save_memory(_TOP - ROM_SIZE, ROM_SIZE)

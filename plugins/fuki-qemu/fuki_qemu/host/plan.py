@@ -24,7 +24,7 @@ class ExpectedStart(Struct, frozen=True):
     prediction: Prediction
 
 
-class BootConditions(Struct, frozen=True):
+class BootConditions(Struct, frozen=True, kw_only=True):
     """What beside image and firmware decides what a guest measures."""
 
     machine: Machine
@@ -60,7 +60,15 @@ def expect(
     path.write_bytes(carried)
     inner = inspect(path)
     # The firmware takes what its file carries as it takes QEMU's -kernel, and looks at no disk.
-    without_disk = BootConditions(conditions.machine, None, True, None, conditions.console, (), conditions.banks)
+    without_disk = BootConditions(
+        machine=conditions.machine,
+        profile=None,
+        direct=True,
+        options=None,
+        console=conditions.console,
+        addons=(),
+        banks=conditions.banks,
+    )
     return first, ExpectedStart(fwid, inner, _predict(inner, without_disk, settings, payload, place))
 
 

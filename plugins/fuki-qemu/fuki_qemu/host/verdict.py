@@ -46,7 +46,14 @@ def _rows(
 ) -> Iterator[VerdictRow]:
     firmware = expected.firmware if expected else None
     if start is None:
-        yield VerdictRow("firmware", "", firmware, None, BootVerdict.MISSING, "the guest did not start so often")
+        yield VerdictRow(
+            what="firmware",
+            bank="",
+            predicted=firmware,
+            measured=None,
+            verdict=BootVerdict.MISSING,
+            difference="the guest did not start so often",
+        )
         return
 
     difference = ""
@@ -55,12 +62,24 @@ def _rows(
     elif running != firmware:
         difference = "its pages below 4 GiB are another's" if running else "its pages are nobody's that is known"
     yield VerdictRow(
-        "firmware", "", firmware, running, BootVerdict.DIFFERENT if difference else BootVerdict.EQUAL, difference
+        what="firmware",
+        bank="",
+        predicted=firmware,
+        measured=running,
+        verdict=BootVerdict.DIFFERENT if difference else BootVerdict.EQUAL,
+        difference=difference,
     )
 
     if is_last or expected is None:
         return
     if start.report is None:
-        yield VerdictRow("registers", "", None, None, BootVerdict.MISSING, "the guest has no TPM that could be read")
+        yield VerdictRow(
+            what="registers",
+            bank="",
+            predicted=None,
+            measured=None,
+            verdict=BootVerdict.MISSING,
+            difference="the guest has no TPM that could be read",
+        )
     else:
         yield from compare_registers(expected.prediction, start.report)

@@ -1,0 +1,454 @@
+"""`fuki edit`: a finished image in which some things are others, held against the same built from its parts."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fuki_build.testing import invoke, refused, secure_boot, succeed
+from tests.conftest import RECIPE
+from tests.support.rich import ADDONS, UKI, make_rich, sections
+
+OUT = "edited.efi"
+PARTS = """\
+[fuki]
+name = "acme"
+[fuki.image]
+stub = "stub"
+linux = "vmlinuz"
+initrd = ["initrd.img"]
+cmdline = "root=LABEL=root ro"
+os-release = "os-release"
+"""
+FIRMWARE = """
+[[fuki.firmware]]
+source = "file"
+id = "one"
+path = "one.fd"
+platforms = ["qemu:q35"]
+[[fuki.firmware]]
+source = "file"
+id = "two"
+path = "two.fd"
+platforms = ["qemu:i440fx"]
+"""
+PROFILES = """
+[[fuki.profile]]
+id = "debug"
+title = "Debug"
+cmdline = "debug"
+[[fuki.profile]]
+id = "rescue"
+cmdline = "rescue"
+initrd = "more.img"
+"""
+HAND_OVER = """
+[fuki.hand-over]
+interface = "vm-launch-update"
+lasting = true
+"""
+
+
+@pytest.fixture
+def shop(workshop: Path, part: Callable[[str], Path]) -> Path:
+    """The workshop with firmware, a second initrd and keys."""
+    (workshop / "one.fd").symlink_to(part("ovmf-generic"))
+    (workshop / "two.fd").symlink_to(part("ovmf-amdsev"))
+    (workshop / "more.img").write_bytes(b"not quite an initrd" * 1000)
+    identity = secure_boot.make_identity("Acme")
+    secure_boot.write_key(workshop / "db.key", identity.key)
+    secure_boot.write_certificates(workshop / "db.crt", identity.certificate)
+    return workshop
+
+
+def build(directory: Path, recipe: str = PARTS, output: str = "acme.efi") -> Path:
+    (directory / "fuki.toml").write_text(recipe)
+    succeed(directory, "build", "-o", output)
+    return directory / output
+
+
+def edit(directory: Path, *arguments: object, image: str = "acme.efi") -> Path:
+    succeed(directory, "edit", image, *arguments, "-o", OUT)
+    return directory / OUT
+
+
+def content(directory: Path, address: str, image: str = OUT) -> bytes:
+    succeed(directory, "inspect", image, "--extract", address, "-o", "extracted")
+    return (directory / "extracted").read_bytes()
+
+
+def names(path: Path) -> list[str]:
+    return [name for name, *_ in sections(path)]
+
+
+class TestWithoutAChange:
+    @pytest.mark.parametrize(
+        "more",
+        ["", FIRMWARE, PROFILES, FIRMWARE + PROFILES, 'sections = { ".note" = { text = "x" } }\n'],
+        ids=["plain", "firmware", "profiles", "both", "sections of one's own"],
+    )
+    def test_the_bytes_are_those_of_the_build(self, shop, more):
+        image = build(shop, PARTS + more)
+        assert edit(shop).read_bytes() == image.read_bytes()
+
+    def test_a_rich_image_and_its_addons_stay_what_they_are(self, workshop, part):
+        make_rich(workshop, part)
+        succeed(workshop, "build")
+        for path in (UKI, *ADDONS):
+            assert edit(workshop, image=path).read_bytes() == (workshop / path).read_bytes()
+
+    def test_an_addon_on_a_stub_stays_what_it_is(self, shop, part):
+        (shop / "addon-stub").symlink_to(part("addon-stub-x64"))
+        build(shop, PARTS + '[[fuki.addon]]\nname = "a"\ncmdline = "quiet"\nstub = "addon-stub"\n')
+        addon = "acme.efi.extra.d/a.addon.efi"
+        assert edit(shop, image=addon).read_bytes() == (shop / addon).read_bytes()
+
+    def test_a_signed_image_becomes_the_unsigned_one(self, shop):
+        unsigned = build(shop).read_bytes()
+        succeed(shop, "sign", "acme.efi", "--key", "db.key", "--certificate", "db.crt")
+        assert (shop / "acme.efi").read_bytes() != unsigned
+        assert edit(shop).read_bytes() == unsigned
+
+    def test_older_stubs_stay_in_front(self, shop, part):
+        (shop / "stub").unlink()
+        (shop / "stub").symlink_to(part("stub-257-x64"))
+        image = build(shop)
+        assert edit(shop).read_bytes() == image.read_bytes()
+
+    def test_a_hand_over_program_is_still_where_the_image_starts(self, shop):
+        recipe = PARTS.replace('name = "acme"', 'name = "acme"\nplugins = ["hand-over"]') + FIRMWARE + HAND_OVER
+        recipe = recipe.replace("[fuki.image]", 'silence = ["vm-launch-update-payload"]\n[fuki.image]')
+        image = build(shop, recipe)
+        assert ".fuki" in names(image)
+        assert edit(shop).read_bytes() == image.read_bytes()
+
+        plain = build(shop, recipe.replace(HAND_OVER, ""), "plain.efi")
+        assert edit(shop, "--no-hand-over").read_bytes() == plain.read_bytes()
+        assert edit(shop, "--remove", ".fuki").read_bytes() == plain.read_bytes()
+
+
+SAME = {
+    "a command line": (["--set", ".cmdline=quiet splash"], PARTS.replace("root=LABEL=root ro", "quiet splash")),
+    "a file's command line": (["--set", ".cmdline=@line"], PARTS.replace('"root=LABEL=root ro"', '{ file = "line" }')),
+    "an initrd behind": (["--add-initrd", "more.img"], PARTS.replace('"initrd.img"', '"initrd.img", "more.img"')),
+    "another initrd": (["--set", ".initrd=@more.img"], PARTS.replace("initrd.img", "more.img")),
+    "an os-release": (["--set", ".osrel=ID=b"], PARTS.replace('"os-release"', '{ text = "ID=b" }')),
+    "no os-release": (["--remove", ".osrel"], PARTS.replace('os-release = "os-release"\n', "")),
+    "an empty command line": (["--set", ".cmdline="], PARTS.replace('cmdline = "root=LABEL=root ro"\n', "")),
+    "a release": (["--set", ".uname=6.1"], PARTS + 'uname = "6.1"\n'),
+    "a splash that was not there": (["--set", ".splash=@splash.bmp"], PARTS + 'splash = "splash.bmp"\n'),
+    "a section of one's own": (["--set", ".note=x"], PARTS + 'sections = { ".note" = { text = "x" } }\n'),
+    "firmware": (
+        ["--firmware", "one=one.fd", "--platform", "qemu:q35"],
+        PARTS + FIRMWARE.partition('\n[[fuki.firmware]]\nsource = "file"\nid = "two"')[0],
+    ),
+    "another stub": (["--stub", "stub-257"], PARTS.replace('"stub"', '"stub-257"')),
+    "another kernel": (["--set", ".linux=@other-kernel"], PARTS.replace('"vmlinuz"', '"other-kernel"')),
+    "a profile": (
+        ["--add-profile", "debug=Debug", "--set", ".cmdline@debug=debug"],
+        PARTS + PROFILES.partition('\n[[fuki.profile]]\nid = "rescue"')[0],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_an_edit_gives_the_bytes_of_a_build_from_such_parts(shop, part, case):
+    arguments, recipe = SAME[case]
+    (shop / "line").write_bytes(b"  as  it is\n")
+    (shop / "stub-257").symlink_to(part("stub-257-x64"))
+    (shop / "other-kernel").write_bytes(part("kernel-x64").read_bytes() + bytes(512))
+    (shop / "splash.bmp").write_bytes(bitmap())
+    build(shop)
+    edited = edit(shop, *arguments).read_bytes()
+    assert edited == build(shop, recipe, "built.efi").read_bytes()
+
+
+def bitmap() -> bytes:
+    pixels = bytes(24)
+    head = (40).to_bytes(4, "little") + (3).to_bytes(4, "little") + (2).to_bytes(4, "little")
+    head += b"\1\0\x18\0" + bytes(4) + len(pixels).to_bytes(4, "little") + bytes(16)
+    return b"BM" + (14 + len(head) + len(pixels)).to_bytes(4, "little") + bytes(4) + b"\x36\0\0\0" + head + pixels
+
+
+class TestProfiles:
+    def test_sections_of_one_are_set_by_its_id_or_number(self, shop):
+        build(shop, PARTS + PROFILES)
+        expected = build(shop, PARTS + PROFILES.replace('cmdline = "debug"', 'cmdline = "x"'), "built.efi").read_bytes()
+        assert edit(shop, "--set", ".cmdline@debug=x").read_bytes() == expected
+        assert edit(shop, "--set", ".cmdline@1=x").read_bytes() == expected
+
+    def test_what_a_profile_overrides_can_be_removed_from_it_alone(self, shop):
+        build(shop, PARTS + PROFILES)
+        expected = build(shop, PARTS + PROFILES.replace('initrd = "more.img"\n', ""), "built.efi").read_bytes()
+        assert edit(shop, "--remove", ".initrd@rescue").read_bytes() == expected
+
+    def test_those_behind_a_removed_one_move_up(self, shop):
+        build(shop, PARTS + PROFILES)
+        first, rescue = PROFILES.split('[[fuki.profile]]\nid = "rescue"')
+        assert first
+        expected = build(shop, PARTS + '[[fuki.profile]]\nid = "rescue"' + rescue, "built.efi").read_bytes()
+        assert edit(shop, "--remove", "@debug").read_bytes() == expected
+
+    def test_own_sections_of_the_first_are_set_through_a_recipe(self, shop):
+        build(shop, PARTS + PROFILES)
+        (shop / "part.toml").write_text('[fuki]\n[fuki.image]\n[[fuki.profile]]\nid = "main"\ncmdline = "first"\n')
+        edited = edit(shop, "--recipe", "part.toml")
+        assert content(shop, ".cmdline@0") == b"first"
+        assert content(shop, ".cmdline") == b"root=LABEL=root ro"
+        assert names(edited).count(".profile") == 3
+
+    def test_a_title_is_changed_and_the_id_kept(self, shop):
+        build(shop, PARTS + PROFILES)
+        (shop / "part.toml").write_text(
+            '[fuki]\n[fuki.image]\ntitle = "Usual"\n[[fuki.profile]]\nid = "debug"\ntitle = "New"\n'
+        )
+        edit(shop, "--recipe", "part.toml")
+        assert content(shop, ".profile@0") == b"ID=main\nTITLE=Usual\n"
+        assert content(shop, ".profile@1") == b"ID=debug\nTITLE=New\n"
+        assert content(shop, ".cmdline@1") == b"debug"
+
+
+class TestFirmware:
+    def selected(self, directory: Path, image: str = OUT) -> dict[str, str | None]:
+        document = json.loads(succeed(directory, "match", image, "--platform", "qemu", "--json").out)
+        return {row["machine"]: row["fwid"] for row in document["selections"]}
+
+    def test_of_the_same_id_it_is_replaced_and_its_machines_stay(self, shop):
+        build(shop, PARTS + FIRMWARE)
+        expected = build(shop, PARTS + FIRMWARE.replace("one.fd", "two.fd"), "built.efi").read_bytes()
+        assert edit(shop, "--firmware", "one=two.fd").read_bytes() == expected
+
+    def test_removed_firmware_takes_its_hardware_ids_along(self, shop):
+        build(shop, PARTS + FIRMWARE)
+        edit(shop, "--remove", ".efifw:two")
+        only_one = PARTS + FIRMWARE.partition('\n[[fuki.firmware]]\nsource = "file"\nid = "two"')[0]
+        expected = build(shop, only_one, "built.efi").read_bytes()
+        assert (shop / OUT).read_bytes() == expected
+
+    def test_a_machine_that_the_edit_names_selects_the_new_one_alone(self, shop):
+        build(shop, PARTS + FIRMWARE)
+        edit(shop, "--firmware", "three=two.fd", "--platform", "qemu:q35")
+        document = json.loads(succeed(shop, "match", OUT, "--platform", "qemu", "--json").out)
+        text = json.dumps(document)
+        assert text.count('"three"') >= 1
+        assert json.loads(succeed(shop, "check", OUT, "--json").out)
+
+    def test_hardware_ids_of_another_image_are_taken_over(self, shop):
+        build(shop, PARTS + FIRMWARE, "other.efi")
+        build(shop, PARTS + FIRMWARE.replace("qemu:i440fx", "qemu:q35", 1).replace("qemu:q35", "qemu:i440fx", 1))
+        edit(shop, "--set", ".hwids=@other.efi:.hwids")
+        assert content(shop, ".hwids") == content(shop, ".hwids", "other.efi")
+
+
+class TestSignatures:
+    def test_they_are_dropped_and_that_is_said(self, shop):
+        build(shop)
+        succeed(shop, "sign", "acme.efi", "--key", "db.key", "--certificate", "db.crt")
+        outcome = succeed(shop, "edit", "acme.efi", "--set", ".cmdline=x", "-o", OUT)
+        assert "the signatures of acme.efi are left out" in outcome.err
+        assert invoke(shop, "verify", OUT, "--certificate", "db.crt").code == 3
+
+    def test_a_new_one_is_made_with_a_key(self, shop):
+        build(shop)
+        edit(shop, "--set", ".cmdline=x", "--key", "db.key", "--certificate", "db.crt")
+        signed = (shop / OUT).read_bytes()
+        edit(shop, "--set", ".cmdline=x")
+        succeed(shop, "sign", OUT, "--key", "db.key", "--certificate", "db.crt")
+        assert signed == (shop / OUT).read_bytes()
+
+    def test_a_recipe_with_signers_elsewhere_signs_too(self, shop):
+        build(shop)
+        (shop / "below").mkdir()
+        for name in ("db.key", "db.crt"):
+            shutil.move(shop / name, shop / "below" / name)
+        (shop / "below/part.toml").write_text(
+            '[fuki]\n[fuki.image]\n[fuki.sign]\nbackend = "local"\nkey = "db.key"\ncertificate = "db.crt"\n'
+        )
+        edit(shop, "--recipe", "below/part.toml")
+        succeed(shop, "verify", OUT, "--certificate", "below/db.crt")
+
+    def test_in_place_the_image_is_replaced_with_its_permissions(self, shop):
+        image = build(shop)
+        image.chmod(0o750)
+        succeed(shop, "edit", image, "--set", ".cmdline=x", "--in-place")
+        assert content(shop, ".cmdline", "acme.efi") == b"x"
+        assert image.stat().st_mode & 0o777 == 0o750
+
+    def test_otherwise_it_is_not_written_over_under_any_name(self, shop):
+        image = build(shop)
+        before = image.read_bytes()
+        (shop / "link.efi").hardlink_to(image)
+        for name in ("acme.efi", "link.efi"):
+            assert "--in-place" in refused(shop, "edit", "acme.efi", "--set", ".cmdline=x", "-o", name)
+        assert "what was read" in refused(shop, "edit", "acme.efi", "--add-initrd", "more.img", "-o", "more.img")
+        assert image.read_bytes() == before
+
+
+class TestInRecipes:
+    def test_a_base_is_built_as_it_is_edited(self, shop):
+        build(shop)
+        edited = edit(shop, "--set", ".cmdline=x", "--remove", ".uname").read_bytes()
+        recipe = '[fuki]\nname = "a"\n[fuki.image]\nbase = "acme.efi"\ncmdline = "x"\nremove = [".uname"]\n'
+        assert build(shop, recipe, "built.efi").read_bytes() == edited
+
+    def test_plan_shows_what_is_built(self, shop):
+        build(shop)
+        (shop / "fuki.toml").write_text('[fuki]\nname = "a"\n[fuki.image]\nbase = "acme.efi"\ncmdline = "x"\n')
+        planned = json.loads(succeed(shop, "plan", "--json").out)["images"][0]
+        succeed(shop, "build", "-o", OUT)
+        shown = json.loads(succeed(shop, "inspect", OUT, "--json").out)
+        places = [
+            [(s["name"], s["profile"], s["address"], s["offset"], s["size"]) for s in document["sections"]]
+            for document in (planned, shown)
+        ]
+        assert places[0] == places[1]
+
+    def test_a_manifest_has_the_digests_of_what_was_kept(self, shop):
+        build(shop)
+        recipe = '[fuki]\nname = "a"\n[fuki.image]\nbase = "acme.efi"\ncmdline = "x"\n'
+        build(shop, recipe + '[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n', OUT)
+        document = json.loads((shop / "edited.manifest.json").read_text())
+        inputs = {item["name"]: item["sha256"] for item in document["inputs"]}
+        digests = json.loads(succeed(shop, "inspect", "acme.efi", "--digests", "--json").out)["sections"]
+        kept = {f"acme.efi:{s['name']}": s["sha256"] for s in digests if s["name"] != ".cmdline"}
+        assert {name: digest for name, digest in inputs.items() if name.startswith("acme.efi:")} == kept
+
+    def test_outputs_depend_on_the_base(self, shop):
+        build(shop)
+        (shop / "fuki.toml").write_text('[fuki]\nname = "a"\n[fuki.image]\nbase = "acme.efi"\n')
+        succeed(shop, "build", "-o", OUT, "--depfile", "deps")
+        assert "acme.efi \\" in (shop / "deps").read_text() or "acme.efi\n" in (shop / "deps").read_text()
+        refused(shop, "build", "-o", "acme.efi")
+
+    def test_a_kernel_of_the_base_is_signed_where_the_recipe_wants_it(self, shop):
+        sign = '[fuki.sign]\nbackend = "local"\nkey = "db.key"\ncertificate = "db.crt"\nsign-kernel = "always"\n'
+        build(shop)
+        recipe = '[fuki]\nname = "acme"\n[fuki.image]\nbase = "acme.efi"\n' + sign
+        edited = build(shop, recipe, OUT).read_bytes()
+        assert edited == build(shop, PARTS + sign, "built.efi").read_bytes()
+
+
+class TestSectionsInPlaceOfFiles:
+    def test_they_are_taken_wherever_files_are(self, shop):
+        image = build(shop, PARTS + FIRMWARE + PROFILES)
+        recipe = (
+            PARTS.replace('"vmlinuz"', '"acme.efi:.linux"')
+            .replace('"initrd.img"', '"acme.efi:.initrd"')
+            .replace('"root=LABEL=root ro"', '{ file = "acme.efi:.cmdline" }')
+            .replace('"os-release"', '"acme.efi:.osrel"')
+        )
+        recipe += FIRMWARE.replace("one.fd", "acme.efi:.efifw:one").replace("two.fd", "acme.efi:.efifw:two")
+        recipe += PROFILES.replace('cmdline = "debug"', 'cmdline = { file = "acme.efi:.cmdline@debug" }')
+        assert build(shop, recipe, "again.efi").read_bytes() == image.read_bytes()
+
+    def test_a_file_that_has_such_a_name_is_that_file(self, shop):
+        build(shop)
+        (shop / "acme.efi:.initrd").write_bytes(b"a file")
+        edit(shop, "--set", ".initrd=@acme.efi:.initrd")
+        assert content(shop, ".initrd") == b"a file"
+
+    def test_the_manifest_has_the_section_s_name_and_digest(self, shop):
+        build(shop)
+        outputs = '[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n'
+        build(shop, PARTS.replace('"vmlinuz"', '"acme.efi:.linux"') + outputs, OUT)
+        inputs = json.loads((shop / "edited.manifest.json").read_text())["inputs"]
+        digests = json.loads(succeed(shop, "inspect", "acme.efi", "--digests", "--json").out)["sections"]
+        (kernel,) = [item for item in inputs if item["where"] == "fuki.image.linux"]
+        assert kernel["name"] == "acme.efi:.linux"
+        assert kernel["sha256"] == next(s["sha256"] for s in digests if s["name"] == ".linux")
+
+
+MISTAKES = {
+    "a section that is not there": (["--remove", ".splash", "-o", OUT], "there are: .text"),
+    "a profile that is not there": (["--remove", "@nope", "-o", OUT], "there are: 0 (main)"),
+    "no address": (["--remove", ":", "-o", OUT], "is not SECTION"),
+    "the stub's section": (["--remove", ".text", "-o", OUT], "the stub's own"),
+    "the stub's section, set": (["--set", ".text=@more.img", "-o", OUT], "--stub"),
+    "a profile's own name": (["--remove", ".profile@1", "-o", OUT], "@PROFILE"),
+    "no kernel": (["--remove", ".linux", "-o", OUT], "no kernel"),
+    "no value": (["--set", ".cmdline", "-o", OUT], "SECTION[@PROFILE]=TEXT"),
+    "twice": (["--set", ".cmdline=a", "--set", "cmdline=b", "-o", OUT], "given twice"),
+    "text for a kernel": (["--set", ".linux=vmlinuz", "-o", OUT], "@FILE"),
+    "a missing file": (["--set", ".linux=@nope", "-o", OUT], "cannot open nope"),
+    "a missing image": (["--set", ".linux=@nope.efi:.linux", "-o", OUT], "cannot open nope.efi"),
+    "a missing section": (["--set", ".splash=@acme.efi:.splash", "-o", OUT], ".splash is not there"),
+    "an ambiguous section": (["--set", ".dtb=@acme.efi:.efifw", "-o", OUT], "2 times"),
+    "an unknown profile": (["--set", ".cmdline@dbug=x", "-o", OUT], "1 (debug)"),
+    "a profile that is there": (["--add-profile", "debug", "-o", OUT], "already"),
+    "firmware by --set": (["--set", ".efifw=@one.fd", "-o", OUT], "--firmware"),
+    "firmware without id": (["--firmware", "one.fd", "-o", OUT], "ID=one.fd"),
+    "machines of nothing": (["--platform", "qemu", "-o", OUT], "--firmware"),
+    "machines of one of two": (
+        ["--firmware", "a=one.fd", "--firmware", "b=two.fd", "--chid", "01e09b32-de05-56ca-b9d1-9486ad5f381d"],
+        "for which firmware",
+    ),
+    "an image as stub": (["--stub", "acme.efi", "-o", OUT], "fuki edit"),
+    "no hand-over program": (["--no-hand-over", "-o", OUT], "no hand-over program"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_one_error_and_leaves_nothing(shop, case):
+    arguments, message = MISTAKES[case]
+    build(shop, PARTS + FIRMWARE + PROFILES)
+    if "-o" not in arguments:
+        arguments = [*arguments, "-o", OUT]
+    assert message in refused(shop, "edit", "acme.efi", *arguments)
+    assert not (shop / OUT).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("vmlinuz", "neither a UKI"), ("stub", "neither a UKI"), ("initrd.img", "MZ")]
+)
+def test_what_is_no_image_is_refused(shop, name, message):
+    assert message in refused(shop, "edit", name, "-o", OUT)
+
+
+@pytest.mark.parametrize("more", [[], ["-o", OUT, "--in-place"]])
+def test_where_the_image_goes_is_said_once(shop, more):
+    build(shop)
+    outcome = invoke(shop, "edit", "acme.efi", *more)
+    assert outcome.code == 2
+    assert "--output, or --in-place" in outcome.err
+
+
+def test_a_stub_that_is_an_image_names_the_verb(shop):
+    build(shop)
+    (shop / "fuki.toml").write_text(RECIPE.replace('"stub"', '"acme.efi"'))
+    error = refused(shop, "plan")
+    assert "fuki.image.stub" in error
+    assert "fuki edit" in error
+
+
+def test_an_error_says_its_place_in_a_recipe(shop):
+    build(shop)
+    (shop / "part.toml").write_text('[fuki]\n[fuki.image]\nremove = [".nope"]\n')
+    assert "fuki.image.remove[0]" in refused(shop, "edit", "acme.efi", "--recipe", "part.toml", "-o", OUT)
+    (shop / "fuki.toml").write_text(PARTS + 'remove = [".osrel"]\n')
+    assert "no base image" in refused(shop, "plan")
+
+
+def test_every_byte_of_what_stays_is_read_once(shop, monkeypatch):
+    """Headers are looked at before, and what tells the kind of firmware; the bulk is not."""
+    image = build(shop, PARTS + FIRMWARE)
+    succeed(shop, "sign", "acme.efi", "--key", "db.key", "--certificate", "db.crt")
+    ranges = []
+    read = os.pread
+
+    def pread(descriptor: int, length: int, offset: int) -> bytes:
+        data = read(descriptor, length, offset)
+        if os.path.samestat(os.fstat(descriptor), image.stat()):
+            ranges.append((offset, offset + len(data)))
+        return data
+
+    monkeypatch.setattr(os, "pread", pread)
+    edit(shop, "--set", ".cmdline=x", "--key", "db.key", "--certificate", "db.crt")
+    for name, _, offset, size, *_ in sections(image):
+        if name in {".linux", ".efifw"}:
+            # Firmware is recognised by its first MiB.
+            for point in range(offset + size // 2, offset + size, size // 8):
+                hits = [(start, end) for start, end in ranges if start <= point < end]
+                assert len(hits) == 1, (name, offset, size, point, hits)

@@ -1,0 +1,40 @@
+"""What a test finds in its directory: real parts by name, files, and a recipe."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import parts
+
+BASE = {"stub": "stub-x64", "vmlinuz": "kernel-x64"}
+
+
+def lay_out(
+    directory: Path,
+    *,
+    real: Mapping[str, str] = {},
+    files: Mapping[str, str | bytes] = {},
+    recipe: str | None = None,
+) -> Path:
+    """Put into a directory links to real parts (names of tools/parts.py), files with their content, and `fuki.toml`.
+
+    Folders of both are made; a name that ends in `/` is a folder without content.
+    """
+    for name, part in real.items():
+        _place(directory, name).symlink_to(parts.get(part))
+
+    for name, content in files.items():
+        path = _place(directory, name)
+        if name.endswith("/"):
+            path.mkdir(exist_ok=True)
+        else:
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    if recipe is not None:
+        (directory / "fuki.toml").write_text(recipe)
+    return directory
+
+
+def _place(directory: Path, name: str) -> Path:
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
