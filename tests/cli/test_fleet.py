@@ -141,7 +141,7 @@ def counted(self, *arguments):
     made += 1
     return view(self, *arguments)
 MatchViews.view = counted
-match.chosen_machines = lambda *_, **__: [Machine(str(n), product=str(n)) for n in range(int(sys.argv[1]))]
+match.chosen_machines = lambda *_, **__: [Machine(name=str(n), product=str(n)) for n in range(int(sys.argv[1]))]
 class Out:
     encoding = "utf-8"
     def write(self, data): written.append(made)

@@ -29,7 +29,8 @@ from tests.support.work import lines_of
 
 def machines(count: int, maker: str = "Acme") -> list[Machine]:
     """Machines that differ in their products, as the instance types of a cloud."""
-    fleet = [Machine(f"{maker} {number}", manufacturer=maker, product=f"{maker} p{number}") for number in range(count)]
+    numbers = range(count)
+    fleet = [Machine(name=f"{maker} {n}", manufacturer=maker, product=f"{maker} p{n}") for n in numbers]
     for machine in fleet:
         stub_chids(machine)
     return fleet
@@ -58,8 +59,12 @@ def image(profiles: int, fleet: Sequence[Machine], *, own_tables: bool = False, 
 
 def subject(profiles: int, fleet: Sequence[Machine], *, own_tables: bool = False) -> CheckSubject:
     numbers: Sequence[int | None] = range(profiles) if own_tables else [None]
-    expected = [Expectation(machine, "f", number, "recipe") for number in numbers for machine in fleet]
-    expected += [Expectation(fleet[0], "f", None, "expect", explicit=True)]
+    expected = [
+        Expectation(machine=machine, fwid="f", profile=number, where="recipe")
+        for number in numbers
+        for machine in fleet
+    ]
+    expected += [Expectation(machine=fleet[0], fwid="f", profile=None, where="expect", explicit=True)]
     return CheckSubject(image(profiles, fleet, own_tables=own_tables), fleet, expected)
 
 
@@ -124,10 +129,10 @@ class TestIdsThatAreNeverTried:
         assert len(hashed) == 12 * count
 
     def test_one_that_is_another_machines_useful_one_in_microsofts_dialect_is_not_reported(self):
-        tried = Machine("tried", manufacturer="A", product="0B")
+        tried = Machine(name="tried", manufacturer="A", product="0B")
         hardware_id = chid(tried, 9, Dialect.MICROSOFT)
         assert hardware_id is not None
-        useless = Machine("useless", chids=((13, hardware_id),))
+        useless = Machine(name="useless", chids=((13, hardware_id),))
         table = hwids.encode([Device(DeviceType.UEFI_FW, "x", "f", frozenset({hardware_id}))])
         layout = layout_of([(".linux", b"kernel", None), (".hwids", table, None)])
         (problem,) = hwids_rules.never_tried(CheckSubject(layout, [useless]))
@@ -139,7 +144,10 @@ class TestIdsOfFirmware:
     @staticmethod
     def listed(count: int) -> list[Device]:
         loaded = machines(300, f"Maker {count}")
-        declared = [Declared(loaded[n], "Acme", f"f{n}", None, (11, 9), forced=False, where="x") for n in range(count)]
+        declared = [
+            Declared(machine=m, group="x", fwid=m.name, profile=None, types=(11, 9), forced=False, where="x")
+            for m in loaded[:count]
+        ]
         return list(choose_devices(declared, loaded))
 
     def test_each_is_listed_by_the_id_that_no_other_has(self):
