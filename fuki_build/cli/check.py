@@ -77,7 +77,7 @@ def check(
     work = partial(_check, form, addons, plugins)
     if not files:
         return work(None, PrettyPrinter())
-    return each_image(files, work, as_json=as_json, headings=form is None)
+    return each_image(files, work, as_json=as_json, modules=("pefile",), headings=form is None)
 
 
 def _refuse_together(files: tuple[Path, ...], addons: tuple[Path, ...], form: str | None, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar
 
@@ -63,18 +64,26 @@ def json_lines_option(document: Documents) -> Callable[[F], F]:
 
 
 def each_image(
-    images: Sequence[Path], work: Work, *, as_json: bool, machines: Iterable[Machine] = (), headings: bool = True
+    images: Sequence[Path],
+    work: Work,
+    *,
+    as_json: bool,
+    machines: Iterable[Machine] = (),
+    modules: Sequence[str] = (),
+    headings: bool = True,
 ) -> int:
     """Do a verb's work on one image here, or on each of several in processes; the worst exit code.
 
-    Raises what `work` raises for one image. Of several, errors are told, and the others are finished. `machines` are
-    those that the work asks about: their hardware ids are computed once for all. Without `headings`, what the images
-    give on standard output is passed on as if it was of one.
+    Raises what `work` raises for one image. Of several, errors are told, and the others are finished. The hardware ids
+    of `machines`, and `modules` that are imported when they are used, are there before the processes part. Without
+    `headings`, what the images give on standard output is passed on as if it was of one.
     """
     if len(images) == 1:
         return work(images[0], PrettyPrinter()) or 0
     for machine in machines:
         stub_chids(machine)
+    for name in modules:
+        import_module(name)
 
     worst = 0
     results = run_in_copies([partial(_told, work, image, as_json=as_json) for image in images], cores())

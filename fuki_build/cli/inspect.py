@@ -54,7 +54,7 @@ def inspect(files: tuple[Path, ...], digests: bool, extract: str | None, output:
 
             show_view(view)
 
-    return each_image(files, show, as_json=as_json)
+    return each_image(files, show, as_json=as_json, modules=("fuki_build.cli.render.tables",))
 
 
 def find_content(layout: Layout, spec: str) -> Blob:

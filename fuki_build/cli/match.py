@@ -86,7 +86,9 @@ def match(  # noqa: PLR0917 - click passes them by name
         _show(matches, printer if as_json else None, measured)
         wrong.refuse(str(image))
 
-    return each_image(images, match_one, as_json=as_json, machines=machines)
+    return each_image(
+        images, match_one, as_json=as_json, machines=machines, modules=("fuki_build.cli.render.machines",)
+    )
 
 
 class _Question(Struct, frozen=True):

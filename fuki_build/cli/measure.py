@@ -113,7 +113,9 @@ def measure(  # noqa: PLR0917 - click passes them by name
 
             show_predictions(view, events=events)
 
-    return each_image(images, measure_one, as_json=as_json, machines=machines or ())
+    return each_image(
+        images, measure_one, as_json=as_json, machines=machines or (), modules=("fuki_build.cli.render.measure",)
+    )
 
 
 def chosen_banks(names: Sequence[str]) -> tuple[str, ...]:

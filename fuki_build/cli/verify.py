@@ -72,7 +72,7 @@ def verify(
             show_policies(policies)
         _refuse(report, inner, policies.reports, image)
 
-    return each_image(images, verify_one, as_json=as_json)
+    return each_image(images, verify_one, as_json=as_json, modules=("pefile", "fuki_build.cli.render.verification"))
 
 
 def _refuse(
