@@ -135,7 +135,8 @@ def _pass_on(file: BinaryIO, stream: TextIO, heading: Path | None) -> None:
     start = file.read(_START)
     if not start:
         return
-    if heading is not None:
+    # An error that is about the image says so itself.
+    if heading is not None and not start.startswith(f"fuki: error: {plain(str(heading))}: ".encode(errors="replace")):
         click.echo(plain(f"{heading}:"), file=stream)
     stream.flush()
     stream.buffer.write(start)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fuki_build.testing import CommandOutcome, recipe, refused, succeed
+from fuki_build.testing import CommandOutcome, invoke, recipe, refused, succeed
 from fuki_build.testing.documents import complaints
 
 VERBS: dict[str, tuple[str, ...]] = {
@@ -53,10 +53,13 @@ def headed(image: str, text: str) -> str:
 
 @pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"digests"}))
 def test_the_text_of_each_image_is_that_of_the_image_alone_under_its_name(shop: Path, verb: str):
-    alone = [fuki(shop, verb, image, *VERBS[verb]) for image in IMAGES]
+    alone = [invoke(shop, verb, image, *VERBS[verb]) for image in IMAGES]
     together = fuki(shop, verb, *IMAGES, *VERBS[verb])
     assert together.out == "".join(headed(image, one.out) for image, one in zip(IMAGES, alone, strict=True))
-    assert together.err == "".join(headed(image, one.err) for image, one in zip(IMAGES, alone, strict=True))
+    assert together.err == "".join(
+        one.err if one.err.startswith(f"fuki: error: {image}: ") else headed(image, one.err)
+        for image, one in zip(IMAGES, alone, strict=True)
+    )
     assert together.code == max(one.code for one in alone) != 0
     assert "broken.efi" in together.err
     assert "nowhere.efi" in together.err
@@ -70,7 +73,7 @@ def test_json_is_a_line_for_each_image_with_the_document_of_the_image_alone(shop
     assert [line["image"] for line in lines] == list(IMAGES)
 
     for image, line in zip(IMAGES, lines, strict=True):
-        alone = fuki(shop, verb, image, *VERBS[verb], *as_json)
+        alone = invoke(shop, verb, image, *VERBS[verb], *as_json)
         assert line["exit-code"] == alone.code
         assert line["document"] == (json.loads(alone.out) if alone.out else None)
         assert complaints(line, verb) == []
@@ -93,7 +96,7 @@ def test_an_image_that_is_not_as_expected_has_its_document_and_its_error(shop: P
 
 
 def test_annotations_of_several_images_are_one_list(shop: Path):
-    alone = [fuki(shop, "check", image, "--format", "github") for image in ("a.efi", "b.efi")]
+    alone = [invoke(shop, "check", image, "--format", "github") for image in ("a.efi", "b.efi")]
     assert all(one.out for one in alone)
     assert fuki(shop, "check", "a.efi", "b.efi", "--format", "github").out == alone[0].out + alone[1].out
 
@@ -107,14 +110,14 @@ def test_annotations_of_several_images_are_one_list(shop: Path):
     ],
 )
 def test_an_option_that_is_about_one_file_is_refused_with_several(shop: Path, arguments: tuple[str, ...], option: str):
-    outcome = fuki(shop, *arguments)
+    outcome = invoke(shop, *arguments)
     assert outcome.code == 2
     assert f"{option} takes one FILE" in outcome.err
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"check"}))
 def test_without_an_image_the_usage_is_told(tmp_path: Path, verb: str):
-    outcome = fuki(tmp_path, verb)
+    outcome = invoke(tmp_path, verb)
     assert (outcome.code, outcome.out) == (2, "")
     assert "Missing argument" in outcome.err
 
