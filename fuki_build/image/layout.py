@@ -119,16 +119,21 @@ def plan(image: Image) -> Layout:
     fit, still give a layout, which can be shown; writing it is refused.
     """
     headers, sections = _stub_sections(image)
+    of_stub = range(len(sections))
 
     alignment = headers.optional.file_alignment
     end = max([headers.optional.size_of_headers, *(s.header.raw_offset + s.header.raw_size for s in sections)])
 
+    last = _end_of_memory(sections)
+
     for section in image.sections:
-        if _replace(sections, section):
+        if _replace(sections, of_stub, section):
+            last = _end_of_memory(sections)
             continue
 
-        placed = _append(headers, sections, section, pe.align(end, alignment))
+        placed = _placed(headers, section, last, pe.align(end, alignment))
         end = placed.header.raw_offset + placed.header.raw_size
+        last = max(last, placed.header.virtual_address + placed.header.virtual_size)
         sections.append(placed)
 
     file_size = pe.align(end, alignment)
@@ -181,9 +186,10 @@ def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:
     return stub.headers, placed
 
 
-def _replace(sections: list[PlacedSection], section: Section) -> bool:
+def _replace(sections: list[PlacedSection], of_stub: Iterable[int], section: Section) -> bool:
     """Replace the content of a section that the stub already has (`.sbat`); its address and size limit stay."""
-    for index, placed in enumerate(sections):
+    for index in of_stub:
+        placed = sections[index]
         if placed.name == section.name and placed.section.origin is Origin.STUB:
             header = placed.header._replace(virtual_size=section.content.size)
             sections[index] = PlacedSection(section, header)
@@ -191,8 +197,12 @@ def _replace(sections: list[PlacedSection], section: Section) -> bool:
     return False
 
 
-def _append(headers: PeHeaders, sections: list[PlacedSection], section: Section, offset: int) -> PlacedSection:
-    last = max((s.header.virtual_address + s.header.virtual_size for s in sections), default=1)
+def _end_of_memory(sections: Iterable[PlacedSection]) -> int:
+    return max((s.header.virtual_address + s.header.virtual_size for s in sections), default=1)
+
+
+def _placed(headers: PeHeaders, section: Section, last: int, offset: int) -> PlacedSection:
+    """A section behind all others, which end in memory at `last`."""
     size = section.content.size
     address = pe.align(last, headers.optional.section_alignment)
     raw_size = pe.align(size, headers.optional.file_alignment)

@@ -6,8 +6,10 @@ from uuid import UUID
 
 import pytest
 
+from fuki_build.checks import firmware as firmware_rules
 from fuki_build.checks import hwids as hwids_rules
 from fuki_build.checks import matching
+from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.formats.uki import efifw, hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.chid import Dialect, chid, stub_chids
@@ -15,9 +17,13 @@ from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.records import CheckSubject, Expectation
 from fuki_build.image import selection
 from fuki_build.image.assemble import assemble
+from fuki_build.image.blob import Blob
+from fuki_build.image.describe import describe
 from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.firmware import Slice
-from fuki_build.image.layout import Layout
+from fuki_build.image.image import Image, ImageKind
+from fuki_build.image.layout import Layout, plan
+from fuki_build.image.section import Section
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.predict import cases, predict
 from fuki_build.measure.section_digests import SectionDigests
@@ -158,6 +164,30 @@ class TestIdsOfFirmware:
     def test_the_machines_of_platforms_are_counted_once_for_all_firmware(self):
         work = [lines_of(partial(self.listed, count)) for count in (20, 80)]
         assert work[1] < 2 * work[0]
+
+
+class TestManyFirmwareImages:
+    @staticmethod
+    def image(count: int) -> Image:
+        devices = [Device(DeviceType.UEFI_FW, "x", f"f{n}", frozenset({UUID(int=n + 1)})) for n in range(count)]
+        contents = [(".linux", b"kernel"), (".hwids", hwids.encode(devices))]
+        contents += [(".efifw", efifw.encode_header(f"f{n}", 7) + b"payload") for n in range(count)]
+        sections = tuple(Section(name=name, content=Blob.of_bytes(data), source="") for name, data in contents)
+        return Image(kind=ImageKind.UKI, name="x", machine=CoffMachine.x64, stub=None, sections=sections)
+
+    def test_each_is_placed_without_a_look_at_all_others(self):
+        work = [lines_of(partial(plan, self.image(count))) for count in (50, 200)]
+        assert work[1] < 5 * work[0]
+
+    def test_ids_are_told_and_held_in_proportion(self):
+        work = []
+        for count in (50, 200):
+            layout = plan(self.image(count))
+            held = CheckSubject(layout)
+            assert list(firmware_rules.duplicate_id(held)) == list(firmware_rules.never_selected(held)) == []
+            assert [view.chids for view in describe(layout).firmware] == [(str(UUID(int=n + 1)),) for n in range(count)]
+            work.append(lines_of(partial(list, firmware_rules.never_selected(CheckSubject(layout)))))
+        assert work[1] < 5 * work[0]
 
 
 class TestMeasure:
