@@ -6,11 +6,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from fuki_build.errors import FukiError
+from fuki_build.hardware.chid import STUB_ORDER
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.firmware import searched
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import profile_ids
-from fuki_build.image.selection import Selection, ids_of, select_by_ids
+from fuki_build.image.selection import Selection, Selector
 from fuki_build.release.released import ReleasedImage
 
 NOTHING = "machines that select nothing"
@@ -27,11 +28,10 @@ class ServedMachine(Struct, frozen=True):
     after: Selection
 
 
-_Ids = Sequence[tuple[int, UUID]]
 _MAX_SELECTIONS = 65_536
 """Most selections that are simulated, of all machines and ids in all profiles; they take some seconds."""
-_UNKNOWN_TYPE = 0
-"""Of an id that stands in a table: what it was hashed from cannot be told."""
+_ANY_TYPE = STUB_ORDER[0]
+"""Of an id that stands in a table: what it was hashed from cannot be told, and does not matter where it is alone."""
 
 
 def successors(old: Layout, new: Layout) -> Mapping[int | None, int | None]:
@@ -72,27 +72,26 @@ def served_machines(old: ReleasedImage, new: ReleasedImage, machines: Sequence[M
         text = f"it lists {count} hardware ids, counted in each profile (limit {_MAX_SELECTIONS})"
         raise FukiError(text, where=old.layout.where, hint="an image with fewer ids or profiles can be compared")
 
-    for before, after in following.items():
-        known = {(machine.name, ids_of(machine)): None for machine in machines}
-        named = [_served(old, new, name, ids, (before, after)) for (name, ids) in known]
+    pair = Selector(old.slices, old.layout.model), Selector(new.slices, new.layout.model)
+    for profiles in following.items():
+        named = [_served(pair, machine, profiles) for machine in dict.fromkeys(machines)]
         hit = {found.chid for one in named for found in (one.before.firmware, one.before.devicetree) if found}
 
         served += named
         served += [
-            _served(old, new, name, ((_UNKNOWN_TYPE, chid),), (before, after))
-            for name, chid in _listed(old, before)
+            _served(pair, Machine(name=name, chids=((_ANY_TYPE, chid),)), profiles)
+            for name, chid in _listed(old, profiles[0])
             if chid not in hit
         ]
-        served.append(_served(old, new, NOTHING, (), (before, after)))
+        served.append(_served(pair, Machine(name=NOTHING), profiles))
     return tuple(served)
 
 
 def _served(
-    old: ReleasedImage, new: ReleasedImage, name: str, ids: _Ids, profiles: tuple[int | None, int | None]
+    pair: tuple[Selector, Selector], machine: Machine, profiles: tuple[int | None, int | None]
 ) -> ServedMachine:
-    before = select_by_ids(old.slices, old.layout.model, ids, profiles[0])
-    after = select_by_ids(new.slices, new.layout.model, ids, profiles[1])
-    return ServedMachine(name, before, after)
+    before, after = (selector.select(machine, profile) for selector, profile in zip(pair, profiles, strict=True))
+    return ServedMachine(machine.name, before, after)
 
 
 def _id_count(image: ReleasedImage, profile: int | None) -> int:
