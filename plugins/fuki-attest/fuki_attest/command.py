@@ -9,6 +9,7 @@ from fuki_build.hooks import encode_json
 
 if TYPE_CHECKING:
     from fuki_attest.show import EvidenceDocument
+    from fuki_attest.verdict import VerdictDocument
 
 _path = click.Path(path_type=Path)
 _files = click.argument("files", metavar="FILE…", nargs=-1, required=True, type=_path)
@@ -18,6 +19,12 @@ def _evidence_document() -> "type[EvidenceDocument]":
     from fuki_attest.show import EvidenceDocument  # noqa: PLC0415 - as below
 
     return EvidenceDocument
+
+
+def _verdict_document() -> "type[VerdictDocument]":
+    from fuki_attest.verdict import VerdictDocument  # noqa: PLC0415 - as below
+
+    return VerdictDocument
 
 
 # cryptography is slow to load, and needed only where evidence is read.
@@ -43,3 +50,59 @@ def show(files: tuple[Path, ...], as_json: bool) -> None:
         click.echo(encode_json(document), nl=False)
     else:
         show.print_evidence(document)
+
+
+@attest.command()
+@_files
+@click.option("--roots", metavar="DIR", type=_path, help="Trust these root certificates, in place of the vendors'.")
+@click.option("--collateral", metavar="DIR", type=_path, help="TCB info, identities and revocation lists in files.")
+@click.option("--at", metavar="TIME", help="The time that counts, in ISO 8601; by default now.")
+@click.option("--nonce", metavar="HEX", help="The challenge that the evidence answers.")
+@click.option("--nonce-file", metavar="FILE", type=_path, help="The same, as bytes in a file.")
+@click.option("--minimum-tcb", metavar="TEXT", help="Of SEV-SNP: boot-loader=3,tee=0,snp=8,microcode=115.")
+@click.option("--trusted-key", "trusted_keys", metavar="FILE", multiple=True, type=_path, help="A TPM's key to trust.")
+@click.option("--allow-debug", is_flag=True, help="Accept a guest whose memory the host may read.")
+@click.option("--allow-migration", is_flag=True, help="Accept a guest that may be moved.")
+@json_option(_verdict_document)
+def verify(  # noqa: PLR0913, PLR0917 - a parameter for each option, which click passes by name
+    files: tuple[Path, ...],
+    roots: Path | None,
+    collateral: Path | None,
+    at: str | None,
+    nonce: str | None,
+    nonce_file: Path | None,
+    minimum_tcb: str | None,
+    trusted_keys: tuple[Path, ...],
+    allow_debug: bool,
+    allow_migration: bool,
+    as_json: bool,
+) -> None:
+    """Verify the evidence in FILEs step by step, up to AMD's and Intel's roots; nothing is fetched.
+
+    Each step is a line: what was held against what, and whether it holds. What would be needed for a step and was not
+    given is not verified. Exits with 3 unless all that was asked for holds: signatures and keys always, the rest by
+    options.
+    """
+    from fuki_attest import evidence, options, verdict  # noqa: PLC0415 - as above
+    from fuki_attest.verify import run  # noqa: PLC0415
+    from fuki_attest.verify.steps import Wishes, unanswered  # noqa: PLC0415
+    from fuki_attest.words.fields import time  # noqa: PLC0415
+
+    wishes = Wishes(
+        at=options.read_time(at),
+        roots=options.read_roots(roots) if roots else (),
+        keys=tuple(options.read_key(path) for path in trusted_keys),
+        collateral=collateral is not None,
+        nonce=options.read_nonce(nonce, nonce_file),
+        minimum_tcb=options.read_tcb(minimum_tcb),
+        allow_debug=allow_debug,
+        allow_migration=allow_migration,
+    )
+    given = options.join(evidence.read(files), options.read_collateral(collateral) if collateral else ())
+    steps = run.verify(given, wishes)
+    if as_json:
+        document = verdict.VerdictDocument(at=time(wishes.at), holds=not unanswered(steps), steps=tuple(steps))
+        click.echo(encode_json(document), nl=False)
+    else:
+        verdict.print_steps(steps)
+    verdict.judge(steps)

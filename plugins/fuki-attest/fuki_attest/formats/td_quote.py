@@ -43,7 +43,10 @@ class QeReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TdQuote(msgspec.Struct, frozen=True, kw_only=True):
-    """A quote. `key` is the enclave's, as x and y of P-256; signatures are r and s; `certificates` the chain in PEM."""
+    """A quote. `key` is the enclave's, as x and y of P-256; signatures are r and s; `certificates` the chain in PEM.
+
+    `raw` is all of the quote, `rest` what follows it, without zeros.
+    """
 
     version: int
     vendor: bytes
@@ -56,11 +59,12 @@ class TdQuote(msgspec.Struct, frozen=True, kw_only=True):
     qe_signature: bytes
     qe_authentication: bytes
     certificates: bytes
-    size: int
+    raw: bytes
+    rest: bytes
 
 
 def decode(data: bytes) -> TdQuote:
-    """Raises `FormatError`. Zeros may follow: guests hand out the whole of the buffer."""
+    """Raises `FormatError`. Anything may follow: guests hand out the whole of the buffer. Nothing vouches for that."""
     if len(data) > MAX_SIZE:
         raise FormatError(f"a quote of {len(data)} bytes is beyond belief (limit {MAX_SIZE})")
 
@@ -76,8 +80,6 @@ def decode(data: bytes) -> TdQuote:
     (length,) = unpack(_SIZE, data, end, "the size of a quote's signature")
     signature = _take(data, end + _SIZE.size, length, "the signature of a quote")
     whole = end + _SIZE.size + length
-    if any(data[whole:]):
-        raise FormatError(f"something follows the quote, which ends at {whole:#x}")
 
     kind, size = unpack(_CERTIFICATION, signature, 128, "the certification of a quote")
     if kind != _QE_CERTIFICATION or 128 + _CERTIFICATION.size + size != len(signature):
@@ -97,7 +99,8 @@ def decode(data: bytes) -> TdQuote:
         qe_signature=enclave[_QE.size : _QE.size + 64],
         qe_authentication=authentication,
         certificates=certificates,
-        size=whole,
+        raw=data[:whole],
+        rest=data[whole:].rstrip(b"\0"),
     )
 
 

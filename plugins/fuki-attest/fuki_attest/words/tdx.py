@@ -35,6 +35,8 @@ def quote_fields(quote: TdQuote) -> Iterator[FieldView]:
     yield digest("enclave's cpu svn", enclave.cpu_svn)
     yield digest("enclave's attributes", enclave.attributes)
     yield digest("enclave's report data", enclave.report_data)
+    if quote.rest:
+        yield FieldView("behind the quote", f"{len(quote.rest)} bytes", "nothing vouches for them")
 
 
 def report_fields(report: TdReport) -> Iterator[FieldView]:
