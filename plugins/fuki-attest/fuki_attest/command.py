@@ -1,7 +1,7 @@
 """The verb `fuki attest`: evidence of confidential guests and TPMs, told in words and verified."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from fuki_build import json_option
@@ -63,20 +63,16 @@ def show(files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--trusted-key", "trusted_keys", metavar="FILE", multiple=True, type=_path, help="A TPM's key to trust.")
 @click.option("--allow-debug", is_flag=True, help="Accept a guest whose memory the host may read.")
 @click.option("--allow-migration", is_flag=True, help="Accept a guest that may be moved.")
+@click.option("--image", metavar="IMAGE", type=_path, help="Hold measurements against this UKI, or firmware.")
+@click.option("--recipe", metavar="FILE", type=_path, help="How it is launched: the recipe's [[fuki.launch]].")
+@click.option("--machine", metavar="NAME", help="The machine that boots it: a platform, 'name:selector', or a file.")
+@click.option("--id-blocks", metavar="FILE", type=_path, help="ID blocks that the build wrote (output 'id-block').")
+@click.option("--id-key", metavar="FILE", type=_path, help="The public key that signs ID blocks.")
+@click.option("--author-key", metavar="FILE", type=_path, help="The public key that vouches for it.")
+@click.option("--host-data", metavar="HEX", help="What the host is to have given the guest.")
 @json_option(_verdict_document)
-def verify(  # noqa: PLR0913, PLR0917 - a parameter for each option, which click passes by name
-    files: tuple[Path, ...],
-    roots: Path | None,
-    collateral: Path | None,
-    at: str | None,
-    nonce: str | None,
-    nonce_file: Path | None,
-    minimum_tcb: str | None,
-    trusted_keys: tuple[Path, ...],
-    allow_debug: bool,
-    allow_migration: bool,
-    as_json: bool,
-) -> None:
+@click.pass_obj
+def verify(plugins: tuple[str, ...], /, files: tuple[Path, ...], as_json: bool, **asked: Any) -> None:  # noqa: ANN401
     """Verify the evidence in FILEs step by step, up to AMD's and Intel's roots; nothing is fetched.
 
     Each step is a line: what was held against what, and whether it holds. What would be needed for a step and was not
@@ -85,24 +81,22 @@ def verify(  # noqa: PLR0913, PLR0917 - a parameter for each option, which click
     """
     from fuki_attest import evidence, options, verdict  # noqa: PLC0415 - as above
     from fuki_attest.verify import run  # noqa: PLC0415
-    from fuki_attest.verify.steps import Wishes, unanswered  # noqa: PLC0415
+    from fuki_attest.verify.steps import unanswered  # noqa: PLC0415
     from fuki_attest.words.fields import time  # noqa: PLC0415
 
-    wishes = Wishes(
-        at=options.read_time(at),
-        roots=options.read_roots(roots) if roots else (),
-        keys=tuple(options.read_key(path) for path in trusted_keys),
-        collateral=collateral is not None,
-        nonce=options.read_nonce(nonce, nonce_file),
-        minimum_tcb=options.read_tcb(minimum_tcb),
-        allow_debug=allow_debug,
-        allow_migration=allow_migration,
-    )
-    given = options.join(evidence.read(files), options.read_collateral(collateral) if collateral else ())
+    wishes = options.wishes(asked)
+    collateral = options.read_collateral(asked["collateral"]) if asked["collateral"] else ()
+    given = options.join(evidence.read(files), collateral)
     steps = run.verify(given, wishes)
+    compared = options.compare(given, plugins, asked)
+    steps += compared[0]
+
     if as_json:
-        document = verdict.VerdictDocument(at=time(wishes.at), holds=not unanswered(steps), steps=tuple(steps))
+        document = verdict.VerdictDocument(
+            at=time(wishes.at), holds=not unanswered(steps), steps=tuple(steps), shows=tuple(compared[1])
+        )
         click.echo(encode_json(document), nl=False)
     else:
         verdict.print_steps(steps)
+        verdict.print_shown(compared[1])
     verdict.judge(steps)

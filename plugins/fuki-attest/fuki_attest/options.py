@@ -1,11 +1,12 @@
 """What the user asks for, read from the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
-from fuki_build import read_small_file
+from fuki_build import find_machines, load_recipe, new_host, read_small_file
 from fuki_build.errors import FukiError, RecipeError, located, raised_as
 from fuki_build.formats.asn1 import x509 as keys
 
@@ -13,6 +14,8 @@ from fuki_attest import evidence
 from fuki_attest.evidence import Evidence, Item
 from fuki_attest.formats import certificate, tpm_quote
 from fuki_attest.formats.snp_report import SnpTcb
+from fuki_attest.image.shown import ShownView
+from fuki_attest.verify.steps import StepView, Wishes
 
 _MAX_FILES = 64
 _MAX_NONCE = 64
@@ -101,3 +104,49 @@ def read_tcb(text: str | None) -> SnpTcb | None:
 def join(given: Evidence, more: Sequence[Item]) -> Evidence:
     """The evidence, with the collateral behind it."""
     return Evidence((*given.items, *more))
+
+
+def wishes(asked: Mapping[str, Any]) -> Wishes:
+    """What the options of the verb ask for, by their names. Raises `FukiError`."""
+    return Wishes(
+        at=read_time(asked["at"]),
+        roots=read_roots(asked["roots"]) if asked["roots"] else (),
+        keys=tuple(read_key(path) for path in asked["trusted_keys"]),
+        collateral=asked["collateral"] is not None,
+        nonce=read_nonce(asked["nonce"], asked["nonce_file"]),
+        minimum_tcb=read_tcb(asked["minimum_tcb"]),
+        allow_debug=asked["allow_debug"],
+        allow_migration=asked["allow_migration"],
+    )
+
+
+def compare(
+    given: Evidence, plugins: Sequence[str], asked: Mapping[str, Any]
+) -> tuple[list[StepView], list[ShownView]]:
+    """The evidence against the image, if one was named. Raises `FukiError`."""
+    image: Path | None = asked["image"]
+    beside = ("recipe", "machine", "id_blocks", "id_key", "author_key", "host_data")
+    if image is None:
+        for name in beside:
+            if asked[name] is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise RecipeError(f"{option} says something of an image", where=option, hint="name it with --image")
+        return [], []
+
+    from fuki_attest.image import expectations  # noqa: PLC0415 - only where there is an image
+    from fuki_attest.image.compare import ImageQuestion  # noqa: PLC0415
+    from fuki_attest.image.compare import compare as compare_image  # noqa: PLC0415
+
+    host = new_host(plugins)
+    recipe = load_recipe(asked["recipe"]) if asked["recipe"] else None
+    if recipe is not None:
+        host.load(recipe.recipe.plugins)
+    expected = expectations.ImageExpectations(
+        ids=expectations.read_id_blocks(asked["id_blocks"]) if asked["id_blocks"] else None,
+        host_data=expectations.read_host_data(asked["host_data"]) if asked["host_data"] else None,
+        id_key_digest=expectations.read_key_digest(asked["id_key"]) if asked["id_key"] else None,
+        author_key_digest=expectations.read_key_digest(asked["author_key"]) if asked["author_key"] else None,
+    )
+    machines = find_machines(asked["machine"], Path(), host, "--machine") if asked["machine"] else None
+    question = ImageQuestion(image=image, host=host, recipe=recipe, machines=machines, expected=expected)
+    return compare_image(given, question)

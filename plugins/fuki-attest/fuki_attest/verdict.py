@@ -5,16 +5,21 @@ from collections.abc import Sequence
 from fuki_build.errors import MismatchError
 from fuki_build.hooks import Document
 
+from fuki_attest.image.shown import ShownView
 from fuki_attest.show import say
 from fuki_attest.verify.steps import StepVerdict, StepView, unanswered
 
 
 class VerdictDocument(Document, frozen=True, kw_only=True):
-    """What `fuki attest verify --json` prints: each step, at which time, and whether all that was asked for holds."""
+    """What `fuki attest verify --json` prints: each step, at which time, and whether all that was asked for holds.
+
+    `shows` tells which machine the evidence shows; it is empty without `--image`.
+    """
 
     at: str
     holds: bool
     steps: tuple[StepView, ...]
+    shows: tuple[ShownView, ...] = ()
 
 
 def print_steps(steps: Sequence[StepView]) -> None:
@@ -27,6 +32,12 @@ def print_steps(steps: Sequence[StepView]) -> None:
             say(subject)
         detail = f" ({step.detail})" if step.detail else ""
         say(f"  {step.verdict.value:13} {f'{step.claim} against {step.against}':{width if detail else 0}}{detail}")
+
+
+def print_shown(shown: Sequence[ShownView]) -> None:
+    """A line for each piece of evidence that tells which machine it is of."""
+    for view in shown:
+        say(f"{view.subject} shows: {view.text}")
 
 
 def judge(steps: Sequence[StepView]) -> None:

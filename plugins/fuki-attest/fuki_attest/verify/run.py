@@ -34,7 +34,7 @@ def verify(evidence: Evidence, wishes: Wishes) -> list[StepView]:
         elif item.kind is EvidenceKind.HCL_REPORT:
             steps += paravisor.steps(item, _hardware(evidence, item), quotes)
         elif item.kind is EvidenceKind.TPM_QUOTE:
-            steps += tpm.steps(item, _tpm_context(evidence), trusted, wishes)
+            steps += tpm.steps(item, tpm_context(evidence), trusted, wishes)
         elif item.kind is EvidenceKind.EVENT_LOG:
             steps += _log_steps(evidence, item)
         steps += _nonce_steps(evidence, item, wishes)
@@ -58,11 +58,17 @@ def _nonce_steps(evidence: Evidence, item: Item, wishes: Wishes) -> Steps:
         data = item.value.body.report_data
     else:
         return
-    if not any(data.startswith(claims.value.digest) for claims in evidence.of(EvidenceKind.HCL_REPORT)):
+    if not is_bound(evidence, data):
         yield nonce_step(About(item.name), "the report data", data, wishes)
 
 
-def _tpm_context(evidence: Evidence) -> TpmContext:
+def is_bound(evidence: Evidence, report_data: bytes) -> bool:
+    """Whether a report or quote is a paravisor's: its report data are the digest of the claims of an HCL report."""
+    return any(report_data.startswith(claims.value.digest) for claims in evidence.of(EvidenceKind.HCL_REPORT))
+
+
+def tpm_context(evidence: Evidence) -> TpmContext:
+    """What TPM quotes are held against."""
     return TpmContext(
         keys=list(_keys(evidence)),
         signatures=[item.value for item in evidence.of(EvidenceKind.TPM_SIGNATURE)],

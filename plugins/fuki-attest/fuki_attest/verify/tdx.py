@@ -21,7 +21,7 @@ from fuki_attest.words import tdx as words
 
 _INTEL_SIGNER = bytes.fromhex("dc9e2a7c6f948f17474e34a7fc43ed030f7c1563f1babddf6340c82e0e54a8c5")
 _TD_ENCLAVE = 2
-"""Signer and product of Intel's TD_QE, as its QE identity tells them (Provisioning Certification Service, version 4)."""
+"""Signer and product of Intel's TD_QE, as its QE identity tells them."""
 _ENCLAVE_DEBUG = 2
 
 
