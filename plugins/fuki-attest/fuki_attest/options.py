@@ -15,7 +15,7 @@ from fuki_attest.evidence import Evidence, Item
 from fuki_attest.formats import certificate, tpm_quote
 from fuki_attest.formats.snp_report import SnpTcb
 from fuki_attest.image.shown import ShownView
-from fuki_attest.verify.steps import StepView, Wishes
+from fuki_attest.verify.steps import EvidenceStep, Wishes
 
 _MAX_FILES = 64
 _MAX_NONCE = 64
@@ -122,7 +122,7 @@ def wishes(asked: Mapping[str, Any]) -> Wishes:
 
 def compare(
     given: Evidence, plugins: Sequence[str], asked: Mapping[str, Any]
-) -> tuple[list[StepView], list[ShownView]]:
+) -> tuple[list[EvidenceStep], list[ShownView]]:
     """The evidence against the image, if one was named. Raises `FukiError`."""
     image: Path | None = asked["image"]
     beside = ("recipe", "machine", "id_blocks", "id_key", "author_key", "host_data")

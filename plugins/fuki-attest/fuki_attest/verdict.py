@@ -7,7 +7,7 @@ from fuki_build.hooks import Document
 
 from fuki_attest.image.shown import ShownView
 from fuki_attest.show import say
-from fuki_attest.verify.steps import StepVerdict, StepView, unanswered
+from fuki_attest.verify.steps import EvidenceStep, StepVerdict, unanswered
 
 
 class VerdictDocument(Document, frozen=True, kw_only=True):
@@ -18,11 +18,11 @@ class VerdictDocument(Document, frozen=True, kw_only=True):
 
     at: str
     holds: bool
-    steps: tuple[StepView, ...]
+    steps: tuple[EvidenceStep, ...]
     shows: tuple[ShownView, ...] = ()
 
 
-def print_steps(steps: Sequence[StepView]) -> None:
+def print_steps(steps: Sequence[EvidenceStep]) -> None:
     """A paragraph for each subject, a line for each step."""
     subject = None
     width = max((len(f"{step.claim} against {step.against}") for step in steps), default=0)
@@ -40,7 +40,7 @@ def print_shown(shown: Sequence[ShownView]) -> None:
         say(f"{view.subject} shows: {view.text}")
 
 
-def judge(steps: Sequence[StepView]) -> None:
+def judge(steps: Sequence[EvidenceStep]) -> None:
     """Raise `MismatchError` unless all that was asked for holds."""
     open_steps = unanswered(steps)
     if not open_steps:

@@ -39,7 +39,7 @@ class _TpmQuote(msgspec.Struct, frozen=True):
     pcrs: list[str | Bytes]
 
 
-class _Any(msgspec.Struct, frozen=True):
+class _AgentFields(msgspec.Struct, frozen=True, kw_only=True):
     """Every key that some kind of evidence has."""
 
     version: int = 0
@@ -56,7 +56,7 @@ def decode(data: bytes) -> AgentEvidence:
     """Raises `FormatError`, also for JSON that is no such evidence."""
     document = decode_json(data, dict[str, Any])
     try:
-        fields = msgspec.convert(document, _Any)
+        fields = msgspec.convert(document, _AgentFields)
     except msgspec.ValidationError as error:
         raise FormatError(f"this is no evidence of an agent: {error}") from error
 

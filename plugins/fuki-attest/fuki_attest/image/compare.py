@@ -14,7 +14,7 @@ from fuki_attest.image.expectations import ImageExpectations
 from fuki_attest.image.launches import Launches
 from fuki_attest.image.shown import ShownView
 from fuki_attest.verify.run import is_bound, tpm_context
-from fuki_attest.verify.steps import About, StepView
+from fuki_attest.verify.steps import About, EvidenceStep
 
 
 class ImageQuestion(Struct, frozen=True, kw_only=True):
@@ -27,9 +27,9 @@ class ImageQuestion(Struct, frozen=True, kw_only=True):
     expected: ImageExpectations
 
 
-def compare(evidence: Evidence, question: ImageQuestion) -> tuple[list[StepView], list[ShownView]]:
+def compare(evidence: Evidence, question: ImageQuestion) -> tuple[list[EvidenceStep], list[ShownView]]:
     """The steps, and which machine each piece of evidence shows. Raises `FukiError` where nothing can be predicted."""
-    steps: list[StepView] = []
+    steps: list[EvidenceStep] = []
     shown: list[ShownView] = []
     for item in evidence.items:
         about = About(item.name)
@@ -50,7 +50,7 @@ def compare(evidence: Evidence, question: ImageQuestion) -> tuple[list[StepView]
 
 def _launch_steps(
     about: About, item: Item, evidence: Evidence, question: ImageQuestion, shown: list[ShownView]
-) -> list[StepView]:
+) -> list[EvidenceStep]:
     is_snp = item.kind is EvidenceKind.SNP_REPORT
     data = item.value.report_data if is_snp else item.value.body.report_data
     if is_bound(evidence, data):

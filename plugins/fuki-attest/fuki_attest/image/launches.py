@@ -8,7 +8,7 @@ from fuki_attest.formats.snp_report import SnpReport
 from fuki_attest.formats.td_report import TdBody
 from fuki_attest.image.expectations import ImageExpectations
 from fuki_attest.image.shown import ShownView
-from fuki_attest.verify.steps import About, Steps, StepView
+from fuki_attest.verify.steps import About, EvidenceStep, Steps
 from fuki_attest.words import snp as words
 
 _LAUNCH = ("MEASUREMENT", "MRTD")
@@ -61,7 +61,7 @@ class Launches:
     def _runtime(self, number: int) -> Iterator[LaunchRow]:
         return (row for row in self.rows if row.register == f"RTMR{number}")
 
-    def _launch_step(self, about: About, measurement: bytes, rows: Sequence[LaunchRow]) -> StepView:
+    def _launch_step(self, about: About, measurement: bytes, rows: Sequence[LaunchRow]) -> EvidenceStep:
         predicted = [row for row in self.rows if row.register in _LAUNCH]
         claim, against = "launch measurement", f"the predictions for {self.image}"
         if not predicted:
@@ -73,7 +73,7 @@ class Launches:
 
     def _runtime_step(
         self, about: About, number: int, value: bytes, known: Sequence[LaunchRow], launched: bool
-    ) -> StepView:
+    ) -> EvidenceStep:
         claim, against = f"RTMR{number}", f"the predictions for {self.image}"
         if not known:
             notes = "; ".join(dict.fromkeys(note.message for note in self.notes if f"RTMR{number}" in note.message))

@@ -10,7 +10,7 @@ from msgspec import Struct
 from fuki_attest.formats import certificate, collateral
 from fuki_attest.formats.collateral import SignedCollateral
 from fuki_attest.formats.td_quote import TdQuote
-from fuki_attest.verify.trust import Trust, chain_of
+from fuki_attest.verify.trust import TrustStore, chain_of
 
 UP_TO_DATE = "UpToDate"
 _SIGNER = "Intel SGX TCB Signing"
@@ -39,7 +39,7 @@ class TcbStatus(Struct, frozen=True):
 
 
 def assemble(
-    quote: TdQuote, documents: Sequence[SignedCollateral], trusted: Trust
+    quote: TdQuote, documents: Sequence[SignedCollateral], trusted: TrustStore
 ) -> tuple[IntelCollateral | None, list[str]]:
     """The collateral for a quote, or what of it is missing."""
     chain = chain_of(certificate.decode_chain(quote.certificates)[0], trusted.pool)
@@ -99,7 +99,7 @@ def status(quote: TdQuote, parts: IntelCollateral, root: bytes, at: datetime) ->
         )
         verified = dcap_qvl.verify_with_root_ca(quote.raw, given, root, int(at.timestamp()))
     except ValueError as error:
-        return TcbStatus(is_up_to_date=False, text=str(error))
+        return TcbStatus(is_up_to_date=False, text=" ".join(str(error).split()))
 
     advisories = ", ".join(verified.advisory_ids)
     text = f"the status is {verified.status}" + (f" ({advisories})" if advisories else "")

@@ -9,21 +9,21 @@ from fuki_attest.formats import paravisor as hcl
 from fuki_attest.formats.snp_report import SnpReport
 from fuki_attest.formats.td_report import TdBody, TdReport
 from fuki_attest.verify import paravisor, replay, snp, tdx, tpm
-from fuki_attest.verify.steps import About, Steps, StepView, Wishes, nonce_step
+from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes, nonce_step
 from fuki_attest.verify.tpm import AttestationKey, TpmContext
 from fuki_attest.verify.trust import trust
 
 _SIGNED = {EvidenceKind.SNP_REPORT, EvidenceKind.TD_QUOTE, EvidenceKind.TPM_QUOTE}
 
 
-def verify(evidence: Evidence, wishes: Wishes) -> list[StepView]:
+def verify(evidence: Evidence, wishes: Wishes) -> list[EvidenceStep]:
     """The steps, in the order of the evidence. Raises `FormatError` for certificates that cannot be read."""
     certificates = [item.value for item in evidence.of(EvidenceKind.CERTIFICATE)]
     trusted = trust(wishes, certificates, [item.value for item in evidence.of(EvidenceKind.REVOCATIONS)])
     quotes = [item.value for item in evidence.of(EvidenceKind.TD_QUOTE)]
     documents = [item.value for item in evidence.of(EvidenceKind.COLLATERAL)]
 
-    steps: list[StepView] = []
+    steps: list[EvidenceStep] = []
     for item in evidence.items:
         if item.kind is EvidenceKind.SNP_REPORT:
             steps += snp.steps(item, certificates, trusted, wishes)

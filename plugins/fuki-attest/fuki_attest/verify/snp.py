@@ -9,14 +9,14 @@ from fuki_attest.formats import certificate
 from fuki_attest.formats.certificate import AmdExtensions
 from fuki_attest.formats.snp_report import SnpKey, SnpReport
 from fuki_attest.verify.signatures import verifies_p384
-from fuki_attest.verify.steps import About, Steps, StepView, Wishes
-from fuki_attest.verify.trust import Trust, chain_steps
+from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes
+from fuki_attest.verify.trust import TrustStore, chain_steps
 from fuki_attest.words import snp as words
 
 _KEYS = {SnpKey.VCEK: "VCEK", SnpKey.VLEK: "VLEK"}
 
 
-def steps(item: Item, certificates: Sequence[x509.Certificate], trusted: Trust, wishes: Wishes) -> Steps:
+def steps(item: Item, certificates: Sequence[x509.Certificate], trusted: TrustStore, wishes: Wishes) -> Steps:
     """All that can be said of one report. Raises `FormatError` for a certificate with damaged extensions."""
     report: SnpReport = item.value
     about = About(item.name)
@@ -34,7 +34,7 @@ def _signature_steps(
     report: SnpReport,
     name: str,
     certificates: Sequence[x509.Certificate],
-    trusted: Trust,
+    trusted: TrustStore,
     wishes: Wishes,
 ) -> Steps:
     candidates = [
@@ -74,7 +74,7 @@ def _kind(extensions: AmdExtensions) -> str:
     return "VLEK" if extensions.provider is not None and not extensions.chip_id else "VCEK"
 
 
-def _chip_step(about: About, report: SnpReport, extensions: AmdExtensions) -> StepView:
+def _chip_step(about: About, report: SnpReport, extensions: AmdExtensions) -> EvidenceStep:
     if _kind(extensions) == "VLEK":
         why = f"a VLEK is the provider's ({extensions.provider}), not one chip's"
         return about.not_verified("chip", "the certificate", why, asked=False)
@@ -95,7 +95,7 @@ def _policy_steps(about: About, report: SnpReport, wishes: Wishes) -> Steps:
         yield about.step("policy: migration agent", "none", not migration, "an agent may move the guest elsewhere")
 
 
-def _minimum_step(about: About, report: SnpReport, wishes: Wishes) -> StepView:
+def _minimum_step(about: About, report: SnpReport, wishes: Wishes) -> EvidenceStep:
     minimum = wishes.minimum_tcb
     if minimum is None:
         why = f"no minimum was given; the report has {words.tcb(report.reported_tcb)}"

@@ -18,7 +18,7 @@ class StepVerdict(StrEnum):
     """What it would be held against was not given, or cannot be had."""
 
 
-class StepView(View, frozen=True, kw_only=True):
+class EvidenceStep(View, frozen=True, kw_only=True):
     """One step: what of which evidence was held against what. `asked` tells whether the exit code depends on it."""
 
     subject: str
@@ -55,9 +55,9 @@ class About(Struct, frozen=True):
 
     subject: str
 
-    def step(self, claim: str, against: str, holds: bool, detail: str = "") -> StepView:
+    def step(self, claim: str, against: str, holds: bool, detail: str = "") -> EvidenceStep:
         """A step that was done; the detail is told where it does not hold."""
-        return StepView(
+        return EvidenceStep(
             subject=self.subject,
             claim=claim,
             against=against,
@@ -65,9 +65,9 @@ class About(Struct, frozen=True):
             detail="" if holds else detail,
         )
 
-    def not_verified(self, claim: str, against: str, why: str, *, asked: bool) -> StepView:
+    def not_verified(self, claim: str, against: str, why: str, *, asked: bool) -> EvidenceStep:
         """A step that could not be done."""
-        return StepView(
+        return EvidenceStep(
             subject=self.subject,
             claim=claim,
             against=against,
@@ -77,15 +77,15 @@ class About(Struct, frozen=True):
         )
 
 
-Steps = Iterator[StepView]
+Steps = Iterator[EvidenceStep]
 
 
-def unanswered(steps: Sequence[StepView]) -> list[StepView]:
+def unanswered(steps: Sequence[EvidenceStep]) -> list[EvidenceStep]:
     """The steps for which the verification as a whole does not hold."""
     return [step for step in steps if not step.is_answered]
 
 
-def nonce_step(about: About, field: str, value: bytes, wishes: Wishes) -> StepView:
+def nonce_step(about: About, field: str, value: bytes, wishes: Wishes) -> EvidenceStep:
     """A field that carries a challenge, against the nonce that was given; zeros may fill up a field of fixed size."""
     if wishes.nonce is None:
         why = f"no nonce was given: the evidence may be an old one; {field} is {value.hex()}"

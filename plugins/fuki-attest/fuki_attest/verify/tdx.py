@@ -15,8 +15,8 @@ from fuki_attest.formats.td_quote import TdQuote
 from fuki_attest.formats.td_report import TdBody, TdReport
 from fuki_attest.verify import intel
 from fuki_attest.verify.signatures import verifies_p256
-from fuki_attest.verify.steps import About, Steps, StepView, Wishes
-from fuki_attest.verify.trust import Trust, chain_of, chain_steps
+from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes
+from fuki_attest.verify.trust import TrustStore, chain_of, chain_steps
 from fuki_attest.words import tdx as words
 
 _INTEL_SIGNER = bytes.fromhex("dc9e2a7c6f948f17474e34a7fc43ed030f7c1563f1babddf6340c82e0e54a8c5")
@@ -25,7 +25,7 @@ _TD_ENCLAVE = 2
 _ENCLAVE_DEBUG = 2
 
 
-def quote_steps(item: Item, documents: Sequence[SignedCollateral], trusted: Trust, wishes: Wishes) -> Steps:
+def quote_steps(item: Item, documents: Sequence[SignedCollateral], trusted: TrustStore, wishes: Wishes) -> Steps:
     """All that can be said of one quote. Raises `FormatError` for certificates that cannot be read."""
     quote: TdQuote = item.value
     about = About(item.name)
@@ -59,7 +59,7 @@ def quote_steps(item: Item, documents: Sequence[SignedCollateral], trusted: Trus
     )
 
     # The certificates of a quote are of use for that quote alone.
-    own = Trust(trusted.roots, (*chain, *trusted.pool), trusted.revocations)
+    own = TrustStore(trusted.roots, (*chain, *trusted.pool), trusted.revocations)
     yield from chain_steps(about, leaf, own, wishes)
     yield from _collateral_steps(about, quote, documents, own, wishes)
     yield from attribute_steps(about, quote.body, wishes)
@@ -85,7 +85,7 @@ def _is_pck(leaf: x509.Certificate) -> bool:
 
 
 def _collateral_steps(
-    about: About, quote: TdQuote, documents: Sequence[SignedCollateral], trusted: Trust, wishes: Wishes
+    about: About, quote: TdQuote, documents: Sequence[SignedCollateral], trusted: TrustStore, wishes: Wishes
 ) -> Steps:
     for document in documents:
         yield _date_step(about, document, wishes)
@@ -105,7 +105,7 @@ def _collateral_steps(
     yield about.step(claim, against, status.is_up_to_date, status.text)
 
 
-def _date_step(about: About, document: SignedCollateral, wishes: Wishes) -> StepView:
+def _date_step(about: About, document: SignedCollateral, wishes: Wishes) -> EvidenceStep:
     try:
         issued, until = (_moment(text) for text in (document.issued, document.next_update))
     except ValueError as error:

@@ -14,7 +14,7 @@ from fuki_attest.formats.tpm_quote import TpmQuote, TpmSignature, digest_of
 from fuki_attest.verify.replay import Values, replay, selected, with_untouched
 from fuki_attest.verify.signatures import verifies_tpm
 from fuki_attest.verify.steps import About, Steps, Wishes, nonce_step
-from fuki_attest.verify.trust import Trust, chain_steps
+from fuki_attest.verify.trust import TrustStore, chain_steps
 
 _KEY = "an attestation key"
 
@@ -43,7 +43,7 @@ def of_certificate(item: Item) -> AttestationKey:
     return AttestationKey(certificate.name(item.value), spki, item.value)
 
 
-def steps(item: Item, context: TpmContext, trusted: Trust, wishes: Wishes) -> Steps:
+def steps(item: Item, context: TpmContext, trusted: TrustStore, wishes: Wishes) -> Steps:
     """All that can be said of one quote."""
     quote: TpmQuote = item.value
     about = About(item.name)
@@ -65,7 +65,7 @@ def steps(item: Item, context: TpmContext, trusted: Trust, wishes: Wishes) -> St
     yield from _register_steps(about, quote, context, signed[1].algorithm if signed else None)
 
 
-def _key_steps(about: About, key: AttestationKey, trusted: Trust, wishes: Wishes) -> Steps:
+def _key_steps(about: About, key: AttestationKey, trusted: TrustStore, wishes: Wishes) -> Steps:
     """Why the key is one to trust: the user says so, a certificate does, or a report of the hardware."""
     claim = "attestation key"
     if key.spki in wishes.keys:

@@ -17,7 +17,7 @@ from fuki_build.formats.asn1.x509 import UNREADABLE
 from msgspec import Struct
 
 from fuki_attest.formats import certificate
-from fuki_attest.verify.steps import About, Steps, StepView, Wishes
+from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes
 from fuki_attest.words.fields import time
 
 PINNED = {
@@ -31,7 +31,7 @@ _MAX_LENGTH = 6
 _DAMAGED = (InvalidSignature, *UNREADABLE)
 
 
-class Trust(Struct, frozen=True):
+class TrustStore(Struct, frozen=True):
     """Roots by fingerprint, with what to call them; certificates to build chains of; lists of revoked ones."""
 
     roots: dict[str, str]
@@ -41,12 +41,12 @@ class Trust(Struct, frozen=True):
 
 def trust(
     wishes: Wishes, given: Sequence[x509.Certificate], revocations: Sequence[x509.CertificateRevocationList]
-) -> Trust:
+) -> TrustStore:
     """What is trusted: the user's roots where there are any, else the pinned ones."""
     if wishes.roots:
         roots = {certificate.fingerprint(root): certificate.name(root) for root in wishes.roots}
-        return Trust(roots, (*wishes.roots, *given), tuple(revocations))
-    return Trust(PINNED, (*_packaged(), *given), tuple(revocations))
+        return TrustStore(roots, (*wishes.roots, *given), tuple(revocations))
+    return TrustStore(PINNED, (*_packaged(), *given), tuple(revocations))
 
 
 def _packaged() -> Iterator[x509.Certificate]:
@@ -79,7 +79,7 @@ def issued(subject: x509.Certificate, issuer: x509.Certificate, below: int) -> b
     return constraints.ca and (constraints.path_length is None or constraints.path_length >= below)
 
 
-def chain_steps(about: About, leaf: x509.Certificate, trusted: Trust, wishes: Wishes) -> Steps:
+def chain_steps(about: About, leaf: x509.Certificate, trusted: TrustStore, wishes: Wishes) -> Steps:
     """Whether the leaf comes from a trusted root, is valid at the time, and not revoked."""
     chain = chain_of(leaf, trusted.pool)
     names = " < ".join(certificate.name(link) for link in chain)
@@ -105,7 +105,9 @@ def chain_steps(about: About, leaf: x509.Certificate, trusted: Trust, wishes: Wi
     yield _revocation_step(about, chain, trusted, wishes)
 
 
-def _revocation_step(about: About, chain: Sequence[x509.Certificate], trusted: Trust, wishes: Wishes) -> StepView:
+def _revocation_step(
+    about: About, chain: Sequence[x509.Certificate], trusted: TrustStore, wishes: Wishes
+) -> EvidenceStep:
     claim, against = "revocation", "the issuers' lists"
     missing: list[str] = []
     problems: list[str] = []
