@@ -188,25 +188,16 @@ class TestTdx:
         tdx(quote, "--allow-debug", "--allow-migration")
 
     def test_a_bare_report_cannot_be_verified(self, tmp_path):
-        (tmp_path / "report").write_bytes(td_report())
+        (tmp_path / "report").write_bytes(makers.td_report())
         steps = verify(tmp_path, "report", code=3)
         assert steps["parts of the report"] == ("holds", "")
         assert steps["authenticity"][0] == "not verified"
 
     def test_a_changed_bare_report_does_not_hold(self, tmp_path):
-        report = bytearray(td_report())
+        report = bytearray(makers.td_report())
         report[512 + 20] ^= 1
         (tmp_path / "report").write_bytes(report)
         assert verify(tmp_path, "report", code=3)["parts of the report"][0] == "does not hold"
-
-
-def td_report():
-    """TDREPORT_STRUCT with the hashes of its parts (TDX Module ABI)."""
-    tcb = pack("<Q", 0x1FF) + bytes(231)
-    info = pack("<QQ", 0, 0xE7) + makers.MEASUREMENT + bytes(448)
-    hashes = hashlib.sha384(tcb).digest() + hashlib.sha384(info).digest()
-    head = b"\x81\0\0\0" + bytes(12) + bytes(16) + hashes + b"data".ljust(64, b"\0") + bytes(64)
-    return head + tcb + bytes(17) + info
 
 
 class TestParavisor:

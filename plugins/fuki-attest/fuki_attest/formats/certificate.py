@@ -20,6 +20,7 @@ from fuki_attest.formats.snp_report import SnpTcb
 
 MAX_SIZE = 256 * 1024
 _MAX_CERTIFICATES = 32
+_MAX_REVOCATIONS = 4 * 1024 * 1024
 
 _AMD = "1.3.6.1.4.1.3704.1"
 _PRODUCT, _HARDWARE_ID, _PROVIDER = f"{_AMD}.2", f"{_AMD}.4", f"{_AMD}.5"
@@ -48,8 +49,7 @@ def decode_chain(data: bytes) -> tuple[x509.Certificate, ...]:
         else:
             chain = [x509.load_der_x509_certificate(data)]
         for certificate in chain:
-            certificate.public_key()
-            certificate.extensions  # noqa: B018 - decoded when it is asked for
+            _read_whole(certificate)
     except UNREADABLE as error:
         raise FormatError("this is not a certificate") from error
 
@@ -58,14 +58,24 @@ def decode_chain(data: bytes) -> tuple[x509.Certificate, ...]:
     return tuple(chain)
 
 
+def _read_whole(certificate: x509.Certificate) -> None:
+    """Decode all parts that are used: cryptography does so when they are asked for, and raises then."""
+    certificate.public_key()
+    _ = (certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string(), certificate.extensions)
+    _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.serial_number)
+
+
 def decode_revocations(data: bytes) -> x509.CertificateRevocationList:
     """A CRL in PEM or DER. Raises `FormatError`."""
+    if len(data) > _MAX_REVOCATIONS:
+        raise FormatError(f"a list of revoked certificates of {len(data)} bytes is beyond belief")
     try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_crl(data)
-        return x509.load_der_x509_crl(data)
+        revocations = x509.load_pem_x509_crl(data) if b"-----BEGIN" in data else x509.load_der_x509_crl(data)
+        _ = (revocations.issuer.rfc4514_string(), revocations.last_update_utc, revocations.next_update_utc)
+        _ = [(revoked.serial_number, revoked.revocation_date_utc) for revoked in revocations]
     except UNREADABLE as error:
         raise FormatError("this is not a list of revoked certificates") from error
+    return revocations
 
 
 def name(certificate: x509.Certificate) -> str:

@@ -33,6 +33,7 @@ _RSA, _ECC, _NULL = 0x0001, 0x0023, 0x0010
 _CURVES: Mapping[int, ec.EllipticCurve] = {3: ec.SECP256R1(), 4: ec.SECP384R1(), 5: ec.SECP521R1()}
 _DEFAULT_EXPONENT = 65537
 _REGISTERS = 24
+_MAX_BITS = 8192
 
 
 class TpmQuote(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,8 +202,10 @@ def _scheme(cursor: _Cursor) -> None:
 def _rsa(cursor: _Cursor) -> rsa.RSAPublicKey:
     bits, exponent = cursor.take(Struct(">HI"))
     modulus = cursor.sized()
-    if len(modulus) * 8 != bits:
-        raise FormatError(f"the TPM's key has {len(modulus)} bytes, and says that it has {bits} bits")
+    if len(modulus) * 8 != bits or bits > _MAX_BITS:
+        raise FormatError(
+            f"the TPM's key has {len(modulus)} bytes, and says that it has {bits} bits"
+        )
     return rsa.RSAPublicNumbers(exponent or _DEFAULT_EXPONENT, int.from_bytes(modulus, "big")).public_key()
 
 

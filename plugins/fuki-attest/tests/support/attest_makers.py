@@ -356,6 +356,15 @@ def td_body(tee_svns: bytes, **fields: Any) -> bytes:
     )
 
 
+def td_report() -> bytes:
+    """A TDREPORT_STRUCT with the hashes of its parts (TDX Module ABI)."""
+    tcb = pack("<Q", 0x1FF) + bytes(231)
+    info = pack("<QQ", 0, 0xE7) + MEASUREMENT + bytes(448)
+    digests = hashlib.sha384(tcb).digest() + hashlib.sha384(info).digest()
+    head = b"\x81\0\0\0" + bytes(12) + bytes(16) + digests + b"data".ljust(64, b"\0") + bytes(64)
+    return head + tcb + bytes(17) + info
+
+
 def raw_signature(key: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:
     """ECDSA P-256 with SHA-256, as r and s."""
     r, s = decode_dss_signature(key.sign(data, ec.ECDSA(hashes.SHA256())))
