@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import parts
 import pytest
+from attest_pages import lay_out_evidence
 from signing_programs import install_programs
 
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
@@ -55,6 +56,8 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
             make_foreign_image(directory, lay_out)
         elif name == "logs":
             copy_logs(directory)
+        elif name == "evidence":
+            lay_out_evidence(directory)
         elif name in ROOTS:
             ROOTS[name](directory).lay_out()
         elif name == "empty":
