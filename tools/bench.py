@@ -7,115 +7,33 @@ machine. Quoted are medians, and medians of the ratios round by round.
 """
 
 import argparse
-import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 import parts
+from bench_fleet import fleet_table
 from bench_hand_over import cycle_table, hand_over_table
+from bench_inputs import FIRMWARE, fuki_command, prepare, ukify_command
+from bench_process import Usage, contest, keep_compiled, measure, median, ratio
+from bench_verbs import hashing_table, ukify_table, verbs_table
 
 PREDICTED_SIZE = 300
-MIB = 1024 * 1024
-FIRMWARE = {"ovmf-generic": "qemu:q35", "ovmf-amdsev": "qemu:i440fx", "ovmf-inteltdx": None}
-CHID = "c7352a90-6932-5bb7-b916-d272f6e71955"
 START, END = "<!-- measured -->", "<!-- /measured -->"
-
-
-class Usage(NamedTuple):
-    """Wall and CPU time in seconds, peak resident memory of the largest process in MiB."""
-
-    wall: float
-    cpu: float
-    memory: float
-
-
-def measure(*commands: Sequence[str], cwd: Path) -> Usage:
-    """Run commands one after the other; sums of times, maximum of memory."""
-    wall = cpu = memory = 0.0
-    for command in commands:
-        start = os.times().elapsed
-        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            message = process.stderr.read().decode() if process.stderr else ""
-            raise SystemExit(f"{command[0]} failed: {message}")
-        if process.stderr:
-            process.stderr.close()
-        wall += os.times().elapsed - start
-        cpu += usage.ru_utime + usage.ru_stime
-        memory = max(memory, usage.ru_maxrss / 1024)
-    return Usage(wall, cpu, memory)
-
-
-def prepare(directory: Path, megabytes: int) -> None:
-    """A recipe and the same input for ukify, with an initrd of incompressible bytes."""
-    shutil.copyfile(parts.get("stub-x64"), directory / "stub")
-    shutil.copyfile(parts.get("kernel-x64"), directory / "vmlinuz")
-    (directory / "os-release").write_text("ID=bench\n")
-    with (directory / "initrd").open("wb") as file:
-        for _ in range(megabytes):
-            file.write(os.urandom(1_000_000))
-    hwids = directory / "hwids"
-    hwids.mkdir(exist_ok=True)
-    recipe = [
-        '[fuki]\nname = "bench"\n[fuki.image]\nstub = "stub"\nlinux = "vmlinuz"\ninitrd = "initrd"',
-        'cmdline = "ro"\nos-release = "os-release"',
-    ]
-    for number, name in enumerate(FIRMWARE):
-        place = directory / name
-        place.mkdir(exist_ok=True)
-        shutil.copyfile(parts.get(name), place / "OVMF.fd")
-        chid = f"{number:08x}{CHID[8:]}"
-        (hwids / f"{name}.json").write_text(
-            f'{{"type": "uefi-fw", "name": "{name}", "fwid": "{name}", "hwids": ["{chid}"]}}'
-        )
-        recipe.append(f'[[fuki.firmware]]\nsource = "directory"\npath = "{name}"\nhwids = "hwids/{name}.json"')
-    (directory / "fuki.toml").write_text("\n".join(recipe))
-
-
-def fuki_command(*arguments: str) -> list[str]:
-    return [str(Path(sys.executable).with_name("fuki")), *arguments]
-
-
-def ukify_command() -> list[str]:
-    firmware = [f"--efifw={name}" for name in FIRMWARE]
-    return [
-        sys.executable,
-        str(parts.get("ukify")),
-        "build",
-        *("--stub=stub", "--linux=vmlinuz", "--initrd=initrd", "--cmdline=ro", "--os-release=@os-release"),
-        *(*firmware, "--hwids=hwids", "--output=ukify.efi"),
-    ]
 
 
 FLOOR = (["cp", "initrd", "floor"], ["openssl", "dgst", "-sha256", "initrd"])
 
 
-def contest(runners: Mapping[str, Callable[[], Usage]], outputs: Sequence[Path], rounds: int) -> dict[str, list[Usage]]:
-    """Run all in turns, without `outputs` of before, after one round that warms the page cache and is not counted."""
-    found: dict[str, list[Usage]] = {name: [] for name in runners}
-    for number in range(rounds + 1):
-        for name, runner in runners.items():
-            for output in outputs:
-                output.unlink(missing_ok=True)
-            usage = runner()
-            if number:
-                found[name].append(usage)
-    return found
-
-
-def build_contest(directory: Path, rounds: int) -> dict[str, list[Usage]]:
+def build_contest(directory: Path, firmware: Collection[str], rounds: int) -> dict[str, list[Usage]]:
     runners: Mapping[str, Callable[[], Usage]] = {
         "fuki": lambda: measure(fuki_command("build", "-o", "fuki.efi"), cwd=directory),
-        "ukify": lambda: measure(ukify_command(), cwd=directory),
+        "ukify": lambda: measure(ukify_command(firmware), cwd=directory),
         "floor": lambda: measure(*FLOOR, cwd=directory),
     }
     return contest(runners, [directory / name for name in ("fuki.efi", "ukify.efi", "floor")], rounds)
@@ -150,27 +68,18 @@ def signing_table(megabytes: int, rounds: int, directory: Path) -> list[str]:
     return lines
 
 
-def ratio(found: dict[str, list[Usage]], above: str, below: str, field: str) -> float:
-    pairs = zip(found[above], found[below], strict=True)
-    return float(statistics.median(getattr(a, field) / getattr(b, field) for a, b in pairs))
-
-
-def median(usages: Sequence[Usage], field: str) -> float:
-    return float(statistics.median(getattr(usage, field) for usage in usages))
-
-
 def build_table(sizes: Sequence[int], rounds: int, directory: Path) -> list[str]:
-    columns = ["initrd", "", "wall s", "CPU s", "peak MiB"]
+    columns = ["initrd", "firmware", "", "wall s", "CPU s", "peak MiB"]
     columns += ["ukify/fuki wall", "ukify/fuki CPU", "ukify/fuki memory", "fuki/floor wall"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for size in sizes:
-        place = directory / str(size)
+    for firmware, (size, place) in product((FIRMWARE, ()), [(size, directory / str(size)) for size in sizes]):
         place.mkdir()
-        prepare(place, size)
-        found = build_contest(place, rounds)
+        prepare(place, size, firmware)
+        found = build_contest(place, firmware, rounds)
         for name, usages in found.items():
             values = [f"{median(usages, field):.2f}" for field in ("wall", "cpu")]
-            row = [f"{size} MB" if name == "fuki" else "", name, *values, f"{median(usages, 'memory'):.0f}"]
+            about = [f"{size} MB", str(len(firmware))] if name == "fuki" else ["", ""]
+            row = [*about, name, *values, f"{median(usages, 'memory'):.0f}"]
             ratios = [f"{ratio(found, 'ukify', 'fuki', field):.1f}" for field in Usage._fields]
             ratios.append(f"{ratio(found, 'fuki', 'floor', 'wall'):.2f}")
             lines.append("| " + " | ".join(row + (ratios if name == "fuki" else [""] * 4)) + " |")
@@ -186,6 +95,9 @@ def start_table(rounds: int, directory: Path) -> list[str]:
         prepare(place, size)
         commands = {f"fuki plan ({size} MB initrd)": fuki_command("plan")}
         if size == 1:
+            commands["fuki build (1 MB initrd)"] = fuki_command("build", "-o", "image.efi")
+            commands["fuki match (1 MB initrd)"] = fuki_command("match", "image.efi", "--platform", "qemu:q35")
+            commands["fuki --help"] = fuki_command("--help")
             commands["fuki --version"] = fuki_command("--version")
         for name, command in commands.items():
             usages = [measure(command, cwd=place) for _ in range(rounds * 2 + 1)][1:]
@@ -254,14 +166,19 @@ def main() -> None:
     work = parts.CHECKOUT / "build"
     work.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work, prefix="bench-") as directory:
+        keep_compiled(Path(directory) / "kept")
         sizes = [int(size) for size in chosen.sizes.split(",")]
-        lines = build_table(sizes, chosen.rounds, Path(directory))
+        lines = hashing_table()
+        lines += ["", *build_table(sizes, chosen.rounds, Path(directory))]
+        lines += ["", *ukify_table((1, *sizes[:-1]), chosen.rounds, Path(directory))]
+        lines += ["", *verbs_table(sizes[-1], chosen.rounds, Path(directory))]
         signing = Path(directory) / "signing"
         signing.mkdir()
         lines += ["", *signing_table(sizes[-1], chosen.rounds, signing)]
         shutil.rmtree(signing)
         lines += ["", *start_table(chosen.rounds, Path(directory))]
         lines += ["", *prediction_table(PREDICTED_SIZE, chosen.rounds, Path(directory))]
+        lines += ["", *fleet_table(chosen.rounds, Path(directory))]
         lines += ["", *hand_over_table(Path(directory)), "", *cycle_table(Path(directory))]
     text = "\n".join(lines)
     print(text)

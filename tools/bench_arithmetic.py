@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.predict import cases, predict
@@ -18,7 +19,7 @@ from fuki_build.measure.views import predictions_view
 
 def main(image: Path, rounds: int) -> None:
     layout = inspect(image)
-    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), tuple(BANKS))
     paths = [split_phases(path) for path in PHASES]
     taken = []
     for _ in range(rounds):

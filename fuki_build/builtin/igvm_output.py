@@ -1,7 +1,7 @@
 """The output format `igvm`: firmware of the image in a file of its own, for hosts that start guests from one."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -9,7 +9,7 @@ from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats.confidential.igvm import partition
 from fuki_build.formats.confidential.igvm.data_hobs import DataKind
 from fuki_build.formats.uefi.firmware import FirmwareKind
-from fuki_build.hooks import Build, Options, OutputContext, OutputFormat, hookimpl
+from fuki_build.hooks import NO_DIGESTS, Build, DigestNeeds, Options, OutputContext, OutputFormat, hookimpl
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import FirmwareImage, slices
 from fuki_build.image.unwrapping import Unwrapped, unwrap
@@ -41,6 +41,9 @@ class IgvmOutput(OutputFormat):
     suffix = ".igvm"
     Options = IgvmOptions
     needs_image_file = True
+
+    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
+        return NO_DIGESTS
 
     def emit(self, options: IgvmOptions, build: Build, context: OutputContext) -> None:
         image = _choose(build, options.firmware)

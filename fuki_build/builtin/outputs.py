@@ -10,7 +10,18 @@ from msgspec import Meta
 from fuki_build import Layout, LayoutView, describe
 from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import Document, View, encode_json
-from fuki_build.hooks import Build, BuiltImage, Finding, Options, OutputContext, OutputFormat, hookimpl
+from fuki_build.hooks import (
+    DESCRIBED_DIGESTS,
+    NO_DIGESTS,
+    Build,
+    BuiltImage,
+    DigestNeeds,
+    Finding,
+    Options,
+    OutputContext,
+    OutputFormat,
+    hookimpl,
+)
 
 
 class InputView(View, frozen=True):
@@ -33,6 +44,10 @@ class ManifestDocument(Document, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
+MANIFEST_DIGESTS = DESCRIBED_DIGESTS | DigestNeeds(inputs=True)
+"""What a manifest tells of an image and its inputs."""
+
+
 class UkiOutput(OutputFormat):
     """The image itself.
 
@@ -42,6 +57,9 @@ class UkiOutput(OutputFormat):
 
     name = "uki"
     suffix = ".efi"
+
+    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
+        return NO_DIGESTS
 
     def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:  # noqa: ARG002
         return {path: uki}
@@ -57,6 +75,9 @@ class AddonOutput(OutputFormat):
     name = "addon"
     suffix = ".efi.extra.d"
 
+    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
+        return NO_DIGESTS
+
     def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:  # noqa: ARG002
         return {path / f"{addon.name}.addon.efi": addon for addon in addons}
 
@@ -70,6 +91,9 @@ class ManifestOutput(OutputFormat):
 
     name = "manifest"
     suffix = ".manifest.json"
+
+    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
+        return MANIFEST_DIGESTS
 
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
         context.write(context.path, encode_json(manifest(build)))
@@ -88,6 +112,9 @@ class TemplateOutput(OutputFormat):
 
     name = "template"
     Options = TemplateOptions
+
+    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
+        return MANIFEST_DIGESTS
 
     def emit(self, options: TemplateOptions, build: Build, context: OutputContext) -> None:
         if not context.path.suffix:

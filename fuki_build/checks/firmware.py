@@ -1,5 +1,6 @@
 """Rules about firmware images: `.efifw` sections."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -9,6 +10,7 @@ from fuki_build.formats.uefi.firmware import FirmwareKind
 from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.blob import Blob
+from fuki_build.image.fact_cache import remembered
 from fuki_build.image.firmware import FirmwareImage, Slice
 from fuki_build.image.unwrapping import unwrap
 
@@ -33,10 +35,12 @@ def broken_header(subject: CheckSubject) -> Problems:
 
 def duplicate_id(subject: CheckSubject) -> Problems:
     for part in subject.slices:
-        ids = [image.fwid for image in part.firmware if image.fwid]
-        for fwid in dict.fromkeys(i for i in ids if ids.count(i) > 1):
+        counts = Counter(image.fwid for image in part.firmware if image.fwid)
+        for fwid, count in counts.items():
+            if count == 1:
+                continue
             yield Problem(
-                f"{ids.count(fwid)} firmware images have the id {fwid!r}; only the first can be selected",
+                f"{count} firmware images have the id {fwid!r}; only the first can be selected",
                 where=".efifw",
                 hint="give each its own id",
             )
@@ -116,7 +120,7 @@ def _has_platform_key(code: Blob) -> bool:
 def _ignores_keys(code: Blob) -> bool:
     with suppress(FormatError):
         data = code.read_small(variable_store.MAX_SIZE, "the firmware")
-        return secure_boot_support.enforces_secure_boot(data) is False
+        return remembered("enforces-secure-boot-1", data, secure_boot_support.enforces_secure_boot) is False
     return False
 
 

@@ -12,6 +12,7 @@ from fuki_build.cli.render.progress import progress_bar
 from fuki_build.errors import FormatError, SigningError, located, raised_as
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import DigestNeeds
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import attach as attach_table
@@ -67,7 +68,8 @@ def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool
     certificates = [der for file in files for der in _read(file, decode_certificates)] if images else []
 
     with progress_bar(layout.file_size) as progress, replacing(output or image, layout) as file:
-        assembly = assemble(layout, file, progress, {item.algorithm for _, item in images})
+        needs = DigestNeeds(to_sign=frozenset(item.algorithm for _, item in images))
+        assembly = assemble(layout, [file], progress, needs)
         entries = b"".join(offline.certificate_entry(item, assembly, certificates, where) for where, item in images)
         if entries or layout.certificate_table.size:
             attach_table(layout, kept_table(layout, replace=replace) + entries, file)

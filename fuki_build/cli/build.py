@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from fuki_build import pipeline
+from fuki_build.builtin.outputs import MANIFEST_DIGESTS
 from fuki_build.cli.caller_options import caller_of, caller_options
 from fuki_build.cli.documents import BuildDocument, build_document
 from fuki_build.cli.options import json_option, output_type, recipe_argument
@@ -14,6 +15,7 @@ from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.hooks.records import Severity
+from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.load import load_recipe
 
 
@@ -48,7 +50,10 @@ def build(
         show_notes(planned.resolved.notes)
         show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
-            result = pipeline.build(planned, only=only, output=output, progress=progress, depfile=depfile)
+            digests = MANIFEST_DIGESTS if as_json else NO_DIGESTS
+            result = pipeline.build(
+                planned, only=only, output=output, progress=progress, depfile=depfile, digests=digests
+            )
         show_findings(result.build.findings[len(planned.findings) :])
         if as_json:
             from fuki_build.cli.render.json import print_document  # noqa: PLC0415

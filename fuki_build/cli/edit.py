@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from fuki_build import pipeline
+from fuki_build.builtin.outputs import MANIFEST_DIGESTS
 from fuki_build.cli.documents import BuildDocument, build_document
 from fuki_build.cli.options import digest_option, json_option, output_type
 from fuki_build.cli.render.findings import show_findings, show_notes
@@ -15,6 +16,7 @@ from fuki_build.cli.render.sizes import human_size
 from fuki_build.cli.signer_options import signer_table
 from fuki_build.errors import FukiError
 from fuki_build.hooks.records import Severity
+from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.caller import Caller
 from fuki_build.recipe.edits import Edits, at_options, caller_of, refuse_replacing
 from fuki_build.recipe.load import load_recipe, recipe_of
@@ -134,7 +136,8 @@ def _build(
         show_notes(planned.resolved.notes)
         show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
-            result = pipeline.build(planned, output=target, progress=progress, edits=edits)
+            digests = MANIFEST_DIGESTS if as_json else NO_DIGESTS
+            result = pipeline.build(planned, output=target, progress=progress, digests=digests, edits=edits)
         show_findings(result.build.findings[len(planned.findings) :])
         if as_json:
             from fuki_build.cli.render.json import print_document  # noqa: PLC0415

@@ -66,16 +66,16 @@ def decode(file: Path, profile: int | None, as_json: bool) -> None:
 
         print_document(DevicesDocument(tuple(map(TableDeviceView.of, devices))))
         return
-    from fuki_build.cli.render.tables import add_row, new_console, new_table  # noqa: PLC0415
+    from fuki_build.cli.render.table import StandardOutput, TextTable  # noqa: PLC0415
 
     if not devices:
         click.echo("the table has no hardware ids")
         return
-    table = new_table("Type", "Name", "Selects", "Hardware id")
+    table = TextTable("Type", "Name", "Selects", "Hardware id")
     for device in devices:
         for chid in sorted(device.chids):
-            add_row(table, device.type.json_name, device.name, device.key, str(chid))
-    new_console().print(table)
+            table.add_row(device.type.json_name, device.name, device.key, str(chid))
+    StandardOutput().table(table)
 
 
 @hwids.command()

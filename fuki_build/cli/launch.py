@@ -17,6 +17,7 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import DirectBootMode, LaunchDocument, LaunchRecord, to_document
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.launch.boots import (
@@ -138,7 +139,7 @@ def _runtime(file: Path, mode: DirectBootMode, banks: tuple[str, ...], start: di
     if not banks or not _is_image(file) or inspect(file).kind is not ImageKind.UKI:
         return None
     layout = inspect_uki(file)
-    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(banks)), banks)
     return Runtime(contents, read_boot(banks, direct=mode is DirectBootMode.IMAGE, **start))
 
 

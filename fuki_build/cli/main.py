@@ -20,12 +20,35 @@ from fuki_build.image.guard import guarding
 if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
 
-VERBS = (
-    "attach", "build", "check", "digests", "edit", "firmware", "hand-over", "hwids", "init", "inspect", "integrate",
-    "keys", "launch", "machine", "match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify",
-    "verify",
-)  # fmt: skip
-"""Each is a module here with a click command of its name, `_` for `-`; it is imported when it is used."""
+VERBS = {
+    "attach": "Attach signatures to IMAGE.",
+    "build": "Build RECIPE's outputs: all of them, or none.",
+    "check": "Check each FILE, a recipe or a finished image.",
+    "digests": "Print, as JSON, every digest of IMAGE that is to be signed; of several images, a line for each.",
+    "edit": "Make a new image of IMAGE, a UKI or addon of anyone's, in which some things are others.",
+    "firmware": "Firmware images: OVMF, edk2, IGVM.",
+    "hand-over": "Hand-overs: a guest that starts its own firmware.",
+    "hwids": "Hardware id tables: .hwids sections of images, or such a section on its own.",
+    "init": "Write a starting fuki.toml into DIRECTORY, and its JSON Schema for editors.",
+    "inspect": "Show the sections, firmware and hardware ids of each FILE, a UKI or addon made by anyone.",
+    "integrate": "Put fuki in the place of ukify inside another image builder.",
+    "keys": "Keys for Secure Boot and PCR policies, and firmware that trusts them.",
+    "launch": "Predict what guests that start with the firmware in FILEs measure at launch; FILE is firmware or a UKI.",
+    "machine": "Machines: their SMBIOS strings and hardware ids.",
+    "match": "Tell which firmware and devicetree machines select from each IMAGE, through which hardware id.",
+    "measure": "Predict the registers that measure each IMAGE: 4, 9, 11, 12; with Secure Boot's variables 7; RTMRs.",
+    "plan": "Show every section that RECIPE's image will have, and where.",
+    "plugins": "List plugins: the built-in ones, and those that are installed.",
+    "replay": "Recompute registers from LOG, an event log, and tell event by event what explains it.",
+    "report": (
+        "Write an HTML page about IMAGE, any UKI or addon: what it is, who signed it, what it selects and measures."
+    ),
+    "schema": "Print the JSON Schema of recipes, with the options of the plugins loaded by --plugin.",
+    "sign": "Sign IMAGE…, any PE image: UKI, addon, boot loader or kernel.",
+    "ukify": "Build as ukify does: its verbs, its options, and what a partial recipe adds.",
+    "verify": "Verify the signatures of each IMAGE, any PE image, of the kernel inside it, and of its PCR policies.",
+}
+"""Each is a module here with a click command of its name, `_` for `-`, imported when it is used; and its short help."""
 
 _PIPE = 128 + signal.SIGPIPE
 
@@ -55,6 +78,20 @@ class Verbs(click.Group):
             return command if isinstance(command, click.Command) else None
         verb = _plugin_verbs(ctx).get(cmd_name)
         return verb.thing if verb else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List all verbs without importing the built-in ones."""
+        plugin_verbs = _plugin_verbs(ctx)
+        names = [name for name in self.list_commands(ctx) if name in VERBS or not plugin_verbs[name].thing.hidden]
+        limit = formatter.width - 6 - max(map(len, names))
+
+        def short_help(name: str) -> str:
+            verb = click.Command(name, help=VERBS[name]) if name in VERBS else plugin_verbs[name].thing
+            return verb.get_short_help_str(limit)
+
+        rows = [(name, short_help(name)) for name in names]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click has it
         """Run a verb; a plugin's that raises is blamed."""
@@ -151,11 +188,11 @@ def ended(call: Callable[[], object]) -> int:
     except _Terminated as signalled:
         return 128 + signalled.number
     except BaseException as error:  # noqa: BLE001 - the last resort: nothing may spill a traceback over a user
-        return _explain(error)
+        return explain(error)
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending
+def explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending
     """Say in one message what ended the command; returns the exit code."""
     match error:
         case click.exceptions.Exit():

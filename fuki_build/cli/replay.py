@@ -16,7 +16,7 @@ from fuki_build.formats.tcg.event_log import EventLog, LogKind
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import read_small_file
 from fuki_build.image.profiles import find_profiles
-from fuki_build.measure.boot_options import read_boot
+from fuki_build.measure.boot_options import boot_digests, read_boot
 from fuki_build.measure.explain import Explanation, explain, fits_phases, registers
 from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name, replay_view
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
@@ -129,9 +129,10 @@ def _hold(
         raise FukiError(f"none of the log's banks can be computed: {', '.join(log.banks)}")
 
     layout = inspect_uki(image)
-    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
     boot_cases = cases(layout, None, find_profiles(layout, profile))
-    how = with_authorities(read_boot(banks, **boot), contents)
+    how = read_boot(banks, **boot)
+    contents = SectionDigests(layout, assemble(layout, digests=boot_digests(banks, how.policy)), banks)
+    how = with_authorities(how, contents)
     return explain(log, contents, boot_cases, how), contents
 
 

@@ -1,6 +1,6 @@
 """`fuki sign`: sign any PE image with any signing backend."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.signer_options import signer_table
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.signers import SigningContext
-from fuki_build.image.assemble import Assembly, assemble
+from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
 from fuki_build.image.signatures import kept_table
 from fuki_build.recipe.load import load_recipe
@@ -73,16 +73,17 @@ def sign(  # noqa: PLR0917 - click passes them by name
 
 
 def _sign(image: Path, target: Path, signers: Sequence[Signer], context: SigningContext, *, replace: bool) -> None:
-    from fuki_build.signing.authenticode.image import replacing, write_signed  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.authenticode.image import (  # noqa: PLC0415 - cryptography is slow to load
+        replacing,
+        sign_written,
+        signing_digests,
+    )
 
     layout = inspect(image)
     kept = kept_table(layout, replace=replace)
     with progress_bar(layout.file_size) as progress, replacing(target, layout) as file:
-
-        def run(algorithms: Collection[str]) -> Assembly:
-            return assemble(layout, file, progress, algorithms)
-
-        write_signed(layout, file, signers, context, run=run, keep=kept)
+        assembly = assemble(layout, [file], progress, signing_digests(signers))
+        sign_written(layout, file, signers, context, assembly, keep=kept)
     tell(f"wrote {target}")
 
 

@@ -1,20 +1,21 @@
-"""The images of a build: each assembled and signed wherever an output wants it."""
+"""The images of a build: each assembled once, to all files that are to have it, and signed there."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from msgspec.structs import replace
+from msgspec import Struct
 
-from fuki_build.emit.launch import needs_image_file
+from fuki_build.emit.launch import launch_digests, needs_image_file
 from fuki_build.emit.outputs import Output
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.signing import BuildSigning
 from fuki_build.hooks.records import BuiltImage
 from fuki_build.image.assemble import Assembly, Progress, assemble
+from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds, measured_in
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
-from fuki_build.launch.runtime import runtime_banks
-from fuki_build.signing.request import SignRequest
+from fuki_build.signing.request import Signer, SignRequest
 
 OpenFile = Callable[[Path, Output], OutputFile]
 
@@ -33,55 +34,87 @@ def _needs_file(plan: Plan, outputs: Sequence[Output]) -> bool:
     return needs_image_file(plan.resolved.launches) or any(output.format.needs_image_file for output in outputs)
 
 
+class _Copy(Struct, frozen=True):
+    """One file that is to have an image, and its open signers; `scratch` is one that only fuki reads."""
+
+    file: OutputFile
+    signers: Sequence[Signer]
+    scratch: bool = False
+
+
 class ImageWriter:
-    """Writes a plan's images, with what `signing` signs of them."""
+    """Writes a plan's images, with what `signing` signs of them.
+
+    Computed are the digests that the outputs, launches and signers declare, and `digests`.
+    """
 
     def __init__(
-        self, plan: Plan, outputs: Sequence[Output], signing: BuildSigning, progress: Progress | None = None
+        self,
+        plan: Plan,
+        outputs: Sequence[Output],
+        signing: BuildSigning,
+        progress: Progress | None = None,
+        digests: DigestNeeds = NO_DIGESTS,
     ) -> None:
         self._plan = plan
         self._outputs = outputs
         self._signing = signing
         self._progress = progress
-        self._banks = set(runtime_banks(plan.host, plan.resolved.launches))
+        self._digests = digests | launch_digests(plan)
         for output in outputs:
             with output.contribution.running():
-                self._banks.update(output.format.banks(output.options))
+                self._digests |= output.format.digests(output.options)
+                self._digests |= measured_in(output.format.banks(output.options))
+
+    @property
+    def knows_inputs(self) -> bool:
+        """Whether the digests of input files are computed."""
+        return self._digests.inputs
 
     def write(self, layout: Layout, open_file: OpenFile) -> BuiltImage:
-        """Assemble an image everywhere an output wants it; if none does, only for its digests."""
+        """Assemble an image, in one pass, everywhere an output wants it; if none does, only for its digests."""
         content = self._signing.with_kernels(layout)
-        built = None
-        for output in self._outputs:
-            for path, image in output.images.items():
-                if image is layout:
-                    file = open_file(path, output)
-                    written = self._write(content, file, output.signers)
-                    built = built or BuiltImage(*written, file.readable_path)
+        with ExitStack() as stack:
+            copies = list(self._copies(layout, open_file, stack))
+            assembly = self._assemble(content, copies)
+            signed = [self._sign(content, copy, assembly) for copy in copies]
 
-        if built is None and layout is self._plan.uki and _needs_file(self._plan, self._outputs):
-            path = self._plan.workspace / "image.efi"
-            with OutputFile(path) as file:
-                written = self._write(content, file, self._plan.resolved.signers)
-                file.commit()
-            built = BuiltImage(*written, path)
+            for copy in copies:
+                if copy.scratch:
+                    copy.file.commit()
+            path = copies[0].file.readable_path if copies else None
+            if copies and copies[0].scratch:
+                path = copies[0].file.path
 
-        built = built or BuiltImage(content, self._assemble(content, None), None)
-        return replace(built, layout=self._signing.with_policies(built.layout))
+        built = signed[0] if signed else content
+        return BuiltImage(self._signing.with_policies(built), assembly, path)
 
-    def _write(self, content: Layout, file: OutputFile, requests: Sequence[SignRequest]) -> tuple[Layout, Assembly]:
-        if not requests:
-            return content, self._assemble(content, file)
-        from fuki_build.signing.authenticode.image import write_signed  # noqa: PLC0415 - cryptography is slow to load
+    def _copies(self, layout: Layout, open_file: OpenFile, stack: ExitStack) -> Iterator[_Copy]:
+        """The files that are to have an image; one in the workspace where it is only to be read."""
+        places = [(p, output) for output in self._outputs for p, image in output.images.items() if image is layout]
+        for path, output in places:
+            file = open_file(path, output)
+            yield _Copy(file, self._signing.signers(output.signers))
 
-        def run(algorithms: Collection[str]) -> Assembly:
-            return self._assemble(content, file, algorithms)
+        if not places and layout is self._plan.uki and _needs_file(self._plan, self._outputs):
+            file = stack.enter_context(OutputFile(self._plan.workspace / "image.efi"))
+            yield _Copy(file, self._signing.signers(self._plan.resolved.signers), scratch=True)
 
-        return write_signed(content, file, self._signing.signers(requests), self._plan.signing, run=run)
-
-    def _assemble(self, content: Layout, file: OutputFile | None, algorithms: Collection[str] = ()) -> Assembly:
+    def _assemble(self, content: Layout, copies: Sequence[_Copy]) -> Assembly:
+        needs = self._digests
         deferred = self._signing.policies(content)
-        hashed = {*self._banks, *algorithms}
         if deferred:
-            hashed |= self._signing.policy_banks
-        return assemble(content, file, self._progress, hashed, measured=bool(self._banks), deferred=deferred)
+            needs |= DigestNeeds(sections=self._signing.policy_banks)
+        signers = [signer for copy in copies for signer in copy.signers]
+        if signers:
+            from fuki_build.signing.authenticode.image import signing_digests  # noqa: PLC0415 - cryptography is slow to load
+
+            needs |= signing_digests(signers)
+        return assemble(content, [copy.file for copy in copies], self._progress, needs, deferred=deferred)
+
+    def _sign(self, content: Layout, copy: _Copy, assembly: Assembly) -> Layout:
+        if not copy.signers:
+            return content
+        from fuki_build.signing.authenticode.image import sign_written  # noqa: PLC0415 - cryptography is slow to load
+
+        return sign_written(content, copy.file, copy.signers, self._plan.signing, assembly)

@@ -6,6 +6,7 @@ from fuki_build.emit.plan import Plan
 from fuki_build.hooks.launch import DirectBootMode, LaunchRecord
 from fuki_build.hooks.records import BuiltImage
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import DigestNeeds, measured_in
 from fuki_build.launch.boots import ProfileBoot, image_boot, section_boots, subjects
 from fuki_build.launch.predict import predict
 from fuki_build.launch.runtime import Runtime, runtime_banks
@@ -19,16 +20,26 @@ def needs_image_file(requests: Sequence[LaunchRequest]) -> bool:
     return any(request.direct_boot is DirectBootMode.IMAGE for request in requests)
 
 
+def launch_digests(plan: Plan) -> DigestNeeds:
+    """The digests of a recipe's images that its launches take."""
+    launches = plan.resolved.launches
+    sections = any(request.direct_boot is DirectBootMode.SECTIONS for request in launches)
+    needs = DigestNeeds(sections=frozenset({"sha256"} if sections else ()))
+    return needs | measured_in(runtime_banks(plan.host, launches))
+
+
 def build_launches(plan: Plan, built: BuiltImage, addons: Sequence[BuiltImage]) -> Iterator[LaunchRecord]:
     """The launches that a recipe asks for, of the image that was built from it; on a disk, its addons are beside it."""
+    if not plan.resolved.launches:
+        return
     layout = built.layout
-    digests = [bytes.fromhex(digest) for digest in built.assembly.sections]
     firmware = list(subjects(layout))
+    section_hash = built.assembly.section_hash
     contents = SectionDigests(layout, built.assembly, tuple(runtime_banks(plan.host, plan.resolved.launches)))
     for request in plan.resolved.launches:
         boots: list[ProfileBoot] = []
         if request.direct_boot is DirectBootMode.SECTIONS:
-            boots = list(section_boots(layout, lambda section: digests[section.index]))
+            boots = list(section_boots(layout, lambda section: section_hash(section.index, "sha256").digest()))
         elif request.direct_boot is DirectBootMode.IMAGE and built.path is not None:
             boots = [image_boot(Blob.of_file(built.path))]
 

@@ -1,6 +1,6 @@
 """Write all outputs, or none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.hooks.signers import SigningKey
-from fuki_build.image.assemble import Assembly, Progress, read_pieces
+from fuki_build.image.assemble import Progress, read_pieces
 from fuki_build.image.blob import Blob, FilePart
+from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.guard import note_read
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.output_files import OutputFiles
@@ -29,20 +30,22 @@ def write_outputs(
     outputs: Sequence[Output],
     progress: Progress | None = None,
     depfile: Path | None = None,
+    digests: DigestNeeds = NO_DIGESTS,
     edits: Path | None = None,
 ) -> Result:
     """Assemble the images, let every output tell about them, and give all files their names at the end.
 
-    `edits` is a file that was read, and may be replaced.
+    `digests` are computed beside those that the outputs declare. `edits` is a file that was read, and may be replaced.
     """
     with OutputFiles(edits) as new:
         files = _Files(new)
         dependencies = None if depfile is None else _open(new, depfile, "--depfile")
         signing = BuildSigning(plan, image_requests(plan, outputs))
-        writer = ImageWriter(plan, outputs, signing, progress)
+        writer = ImageWriter(plan, outputs, signing, progress, digests)
         uki = writer.write(plan.uki, files.open)
         addons = tuple(writer.write(addon, files.open) for addon in plan.addons)
-        build = _record(plan, uki, addons, signing)
+        inputs = tuple(_inputs(plan, writer, (uki, *addons), signing.kernel_digests))
+        build = _record(plan, uki, addons, inputs, signing)
         templates: list[Path] = []
         for output in outputs:
             _emit(plan, output, build, files, templates)
@@ -80,7 +83,13 @@ def _open(new: OutputFiles, path: Path, where: str) -> OutputFile:
         return new.open(path)
 
 
-def _record(plan: Plan, uki: BuiltImage, addons: tuple[BuiltImage, ...], signing: BuildSigning) -> Build:
+def _record(
+    plan: Plan,
+    uki: BuiltImage,
+    addons: tuple[BuiltImage, ...],
+    inputs: tuple[InputFile, ...],
+    signing: BuildSigning,
+) -> Build:
     recipe = plan.loaded.recipe
     return Build(
         name=recipe.name,
@@ -88,7 +97,7 @@ def _record(plan: Plan, uki: BuiltImage, addons: tuple[BuiltImage, ...], signing
         variables=plan.loaded.variables,
         uki=uki,
         addons=addons,
-        inputs=tuple(_inputs(plan, [image.assembly for image in (uki, *addons)], signing.kernel_digests)),
+        inputs=inputs,
         tools=plan.host.versions(),
         findings=(*plan.findings, *signing.findings),
         firmware_origins=plan.resolved.firmware_origins,
@@ -102,16 +111,17 @@ def _machines(plan: Plan) -> tuple[Machine, ...]:
     return tuple(dict.fromkeys([*declared, *loaded_machines(plan.host)]))
 
 
-def _inputs(plan: Plan, assemblies: Sequence[Assembly], kernels: Mapping[FilePart, str]) -> list[InputFile]:
+def _inputs(
+    plan: Plan, writer: ImageWriter, images: Sequence[BuiltImage], kernels: Mapping[FilePart, str]
+) -> Iterator[InputFile]:
     """Every input once per place that names it; what was too large to read while planning has its digest by now."""
-    read = {part: digest for assembly in assemblies for part, digest in assembly.inputs}
+    read = {part: digest for image in images for part, digest in image.assembly.inputs}
     read.update(kernels)
-
-    inputs = []
     for item in plan.resolved.inputs.files:
-        digest = item.sha256 or (read[item.part] if item.part is not None else "")
-        inputs.append(InputFile(item.name, item.where, digest))
-    return inputs
+        digest = None
+        if writer.knows_inputs:
+            digest = item.sha256 or (read[item.part] if item.part is not None else "")
+        yield InputFile(item.name, item.where, digest)
 
 
 def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: list[Path]) -> None:

@@ -57,10 +57,14 @@ from fuki_build.hooks.secrets import SECRET_SOURCES
 from fuki_build.hooks.signers import CertificateOptions, FileSigner, KeySigner, SigningContext, SigningKey
 from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
+from fuki_build.image.digest_plan import ALL_DIGESTS, DESCRIBED_DIGESTS, NO_DIGESTS, DigestNeeds
 
 __all__ = [
+    "ALL_DIGESTS",
     "COMMAND_LINE_SOURCE",
     "CONSTANT_SOURCE",
+    "DESCRIBED_DIGESTS",
+    "NO_DIGESTS",
     "PCR_KERNEL_BOOT",
     "PCR_KERNEL_INITRD",
     "SECRET_SOURCES",
@@ -69,6 +73,7 @@ __all__ = [
     "BuiltImage",
     "CertificateOptions",
     "CheckSubject",
+    "DigestNeeds",
     "DirectBoot",
     "Document",
     "Enroller",

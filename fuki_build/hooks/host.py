@@ -5,10 +5,9 @@ Plugins see keys, so nothing loads by accident: only the built-ins and what is n
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pluggy
 from msgspec import Struct
@@ -22,6 +21,9 @@ from fuki_build.hooks.enrollers import Enroller
 from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "fuki"
 T = TypeVar("T")
@@ -202,15 +204,17 @@ class PluginHost:
         return sorted(paths)
 
 
-def installed() -> dict[str, list[EntryPoint]]:
+def installed() -> "dict[str, list[EntryPoint]]":
     """Entry points by plugin name, sorted; nothing is imported."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and only plugins need it
+
     points: dict[str, list[EntryPoint]] = {}
     for point in sorted(set(entry_points(group=GROUP)), key=lambda p: (p.name, p.value)):
         points.setdefault(point.name, []).append(point)
     return points
 
 
-def info_of(point: EntryPoint) -> PluginInfo:
+def info_of(point: "EntryPoint") -> PluginInfo:
     if point.dist is None:
         return PluginInfo(point.name, "unknown", "?")
     return PluginInfo(point.name, point.dist.name, point.dist.version)

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from fuki_build.hooks.options import Options
 from fuki_build.hooks.records import Build, OutputFormat
+from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.measure import pcr9, pcr11
 from fuki_build.measure.boot import Addon, Boot, BootMethod
 from fuki_build.measure.events import CONSTANT, Event
@@ -64,6 +65,9 @@ class PredictionOutput(OutputFormat):
     >>> Registers().banks(PredictionOptions(banks=("sha384", "sha1")))
     ('sha1', 'sha384')
     """
+
+    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
+        return NO_DIGESTS
 
     def banks(self, options: Any) -> Sequence[str]:  # noqa: ANN401 - an instance of Options
         return check_banks(options.banks, "banks")

@@ -15,8 +15,11 @@ from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
+from fuki_build.image.selection import Selector
+from fuki_build.image.stub import MODELS
 
 
 class SourceContext(Struct, frozen=True):
@@ -152,6 +155,11 @@ class CheckSubject(Struct, frozen=True, dict=True):
         """The base and each profile with their firmware and hardware id tables decoded."""
         return slices(self.layout.plain_sections)
 
+    @cached_property
+    def selector(self) -> Selector:
+        """What machines select from the tables, whatever the image's own stub does: the newest model selects all."""
+        return Selector(self.slices, MODELS[-1])
+
 
 class Rule(Struct, frozen=True, kw_only=True):
     """A check: `check` yields a `Problem` for each thing that is wrong.
@@ -186,6 +194,7 @@ class Rule(Struct, frozen=True, kw_only=True):
 class BuiltImage(Struct, frozen=True):
     """An image that was assembled: `path` is where it can be read now (None if nothing asked for the file).
 
+    `assembly` has the digests that were asked for, see `OutputFormat.digests`; any other raises `LookupError`.
     `layout` has the certificate table, if it was signed.
     """
 
@@ -195,11 +204,21 @@ class BuiltImage(Struct, frozen=True):
 
 
 class InputFile(Struct, frozen=True):
-    """A file that the build read; `where` is the recipe key that named it, `name` what the recipe calls it."""
+    """A file that the build read; `where` is the recipe key that named it, `name` what the recipe calls it.
+
+    `digest` is the SHA-256 in hex, None where no output declares that it needs those of inputs.
+    """
 
     name: str
     where: str
-    sha256: str
+    digest: str | None
+
+    @property
+    def sha256(self) -> str:
+        """The digest. Raises `LookupError` where nobody asked for it."""
+        if self.digest is None:
+            raise LookupError("nobody asked for the digests 'inputs'")
+        return self.digest
 
 
 class Build(Struct, frozen=True, kw_only=True):
@@ -248,6 +267,8 @@ class OutputFormat(ABC):
     >>> class Digest(OutputFormat):
     ...     name = "digest"
     ...     suffix = ".sha256"
+    ...     def digests(self, options):
+    ...         return DigestNeeds(image=frozenset({"sha256"}))
     ...     def emit(self, options, build, context):
     ...         context.write(context.path, build.uki.assembly.authenticode.encode())
     >>> Digest.needs_image_file
@@ -264,6 +285,14 @@ class OutputFormat(ABC):
     def images(self, path: Path, uki: Layout, addons: Sequence[Layout]) -> Mapping[Path, Layout]:  # noqa: ARG002
         """The images to write, and where; by default none."""
         return {}
+
+    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
+        """The digests that `emit` reads, of all images and of the files that they are made from.
+
+        By default everything in SHA-256. A format that declares less lets builds be faster: what no output, signer or
+        launch declares is not computed, and raises `LookupError` where it is asked for.
+        """
+        return ALL_DIGESTS
 
     def banks(self, options: Any) -> Sequence[str]:  # noqa: ANN401, ARG002
         """The algorithms, by hashlib's names, in which it wants everything that the image measures; by default none.

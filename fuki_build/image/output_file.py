@@ -15,6 +15,9 @@ from fuki_build.image.flusher import Flusher
 from fuki_build.image.guard import FileId, file_id, forget_written, refuse_overwriting
 from fuki_build.image.output_directory import make_directories, remove_directories
 
+_NO_COPY = frozenset((errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EIO))
+"""Why the kernel does not copy between two files: their file systems or their kinds, or because reading fails."""
+
 
 class OutputFile:
     """A new file in progress; `commit()` gives it its name, leaving the `with` without that leaves nothing.
@@ -65,6 +68,18 @@ class OutputFile:
                 count = os.write(self.descriptor, view)
                 self._flusher.wrote(count)
                 view = view[count:]
+
+    def copy(self, source: int, offset: int, count: int) -> int:
+        """Let the kernel append up to `count` bytes of an open file; how many it did, 0 where it does not copy."""
+        with self._errors():
+            try:
+                copied = os.copy_file_range(source, self.descriptor, count, offset)
+            except OSError as error:
+                if error.errno not in _NO_COPY:
+                    raise
+                return 0
+        self._flusher.wrote(copied)
+        return copied
 
     def patch(self, offset: int, data: bytes) -> None:
         """Overwrite data that was written before."""

@@ -6,17 +6,27 @@ from pathlib import Path
 from fuki_build.errors import FormatError, located
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import DigestNeeds, measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Addon, Boot, BootMethod
-from fuki_build.measure.pcr7 import SecureBootState
+from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.secure_boot_files import read_policy
 
 
-def read_program(path: Path, banks: Iterable[str]) -> Addon:
+def boot_digests(banks: Iterable[str], policy: SecureBootPolicy | None) -> DigestNeeds:
+    """The digests of a program that a prediction of its boot takes.
+
+    With Secure Boot, the SHA-256 is among them: db may list the program by that.
+    """
+    listed = policy is not None and policy.state is SecureBootState.ON
+    return measured_in(banks) | DigestNeeds(image=frozenset({"sha256"} if listed else ()))
+
+
+def read_program(path: Path, banks: Iterable[str], policy: SecureBootPolicy | None = None) -> Addon:
     """An addon or EFI program beside the image, digested in these banks. Raises `FukiError`."""
     with located(str(path)):
         layout = inspect(path)
-        return Addon(path.name, layout, assemble(layout, algorithms=banks, measured=True))
+        return Addon(path.name, layout, assemble(layout, digests=boot_digests(banks, policy)))
 
 
 def read_boot(  # noqa: PLR0913 - one for each option of the command line
@@ -50,9 +60,9 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
         shim=shim,
         secret=not no_boot_secret,
         console=console,
-        loaders=tuple(read_program(path, banks) for path in loaders),
-        global_addons=tuple(read_program(path, banks) for path in global_addons),
-        addons=tuple(read_program(path, banks) for path in addons),
+        loaders=tuple(read_program(path, banks, policy) for path in loaders),
+        global_addons=tuple(read_program(path, banks, policy) for path in global_addons),
+        addons=tuple(read_program(path, banks, policy) for path in addons),
         policy=policy,
         partitions=None if disk is None else _read_partitions(disk),
     )

@@ -12,9 +12,9 @@ from fuki_build.formats.reader import PIECE, pieces
 from fuki_build.formats.uki import pcrsig
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import ARCHIVE_ALIGNMENT
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.section import STUB_MEASURED, Section
-from fuki_build.image.wanted import ARCHIVE_ALIGNMENT
 from fuki_build.measure.registers import Digests
 
 MAX_TEXT = 1024 * 1024
@@ -61,7 +61,7 @@ class SectionDigests(Struct, frozen=True, dict=True):
 
     def image_digests(self) -> Digests:
         """The Authenticode digests of the image."""
-        return {bank: self.assembly.hashes[bank].image.digest() for bank in self.banks}
+        return {bank: self.assembly.image_hash(bank).digest() for bank in self.banks}
 
     def kernel_digests(self, section: Section) -> Digests | None:
         """The Authenticode digests of a `.linux` section's kernel, as firmware measures it.
@@ -71,11 +71,12 @@ class SectionDigests(Struct, frozen=True, dict=True):
         index = section.index
         zeros = self.sizes[index] - section.content.size
 
-        if any(index not in self.assembly.hashes[bank].kernels for bank in self.banks):
+        hashes = {bank: self.assembly.kernel_hash(index, bank) for bank in self.banks}
+        if any(state is None for state in hashes.values()):
             return None
         if zeros and pe.decode(section.content.read_at(0, pe.HEAD_SIZE), section.content.size).security.size:
             return None
-        return {bank: _fed(self.assembly.hashes[bank].kernels[index], zeros).digest() for bank in self.banks}
+        return {bank: _fed(state, zeros).digest() for bank, state in hashes.items() if state is not None}
 
     def initrd_digests(self, parts: Sequence[Section], more: Sequence[Blob]) -> Digests | None:
         """The digests of the initrd that the stub assembles: microcode and initrd, `parts`, followed by `more`.
@@ -107,7 +108,7 @@ class SectionDigests(Struct, frozen=True, dict=True):
         if len(indices) == 1:
             state: Hash | None = self._section_hash(last, bank)
         else:
-            hashed = self.assembly.hashes[bank].initrds.get((indices[0], last))
+            hashed = self.assembly.initrd_hash((indices[0], last), bank)
             # The assembly has hashed microcode and initrd in this order, without zeros at the end.
             state = _fed(hashed, self.sizes[last] - self.layout.sections[last].section.content.size) if hashed else None
 
@@ -118,7 +119,7 @@ class SectionDigests(Struct, frozen=True, dict=True):
 
     def _section_hash(self, index: int, bank: str) -> Hash:
         size = self.layout.sections[index].section.content.size
-        return _fed(self.assembly.hashes[bank].sections[index], self.sizes[index] - size)
+        return _fed(self.assembly.section_hash(index, bank), self.sizes[index] - size)
 
     def data(self, section: Section) -> bytes:
         """A small section's content in memory. Raises `FormatError` if it is too large."""

@@ -8,12 +8,13 @@ from fuki_build import __version__
 from fuki_build.checks.run import check
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.asn1 import x509
-from fuki_build.formats.hashes import Hash, new_hash
+from fuki_build.formats.hashes import Hash
 from fuki_build.formats.uki.sbat import SbatRow
 from fuki_build.hooks.host import PluginHost
-from fuki_build.image.assemble import Assembly, Progress, assemble, read_pieces
+from fuki_build.image.assemble import Assembly, Progress, assemble, file_digest
 from fuki_build.image.describe import LayoutView, SectionView, describe
 from fuki_build.image.digest import Request
+from fuki_build.image.digest_plan import DESCRIBED_DIGESTS, measured_in, unsigned_request
 from fuki_build.image.firmware import FirmwareImage, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
@@ -64,27 +65,26 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
     policies = find_policies(layout, trust.db.certificates if trust.db else ())
 
     firmware = list(_firmware_requests(layout))
-    whole = Request(((0, layout.unsigned_size),))
+    whole = unsigned_request(layout)
     # All digests come from one read of the image, which may have gigabytes.
     assembly = assemble(
         layout,
         progress=progress,
-        algorithms={*options.banks, *policies.banks},
-        measured=True,
+        digests=DESCRIBED_DIGESTS | measured_in((*options.banks, *policies.banks)),
         also=[whole, *verification.requests, *(request for _, request in firmware)],
     )
 
     machines = [machine for group in options.groups for machine in group.machines]
     view = describe(layout, assembly, machines)
     matches = match_machines(layout, options.groups)
-    signature, kernel_signatures = verification.judge(assembly.also)
+    signature, kernel_signatures = verification.judge(assembly.results)
 
     date = source_date()
     return Report(
         generator=f"fuki {__version__}",
         date=f"{date:%Y-%m-%d}" if date else None,
         image=view,
-        digests=ImageDigests(_file_digest(layout, assembly.also[whole]), assembly.image_digests),
+        digests=ImageDigests(file_digest(layout, assembly.results[whole]), assembly.image_digests),
         kernels=tuple(_kernels(view)),
         system=next((section.what for section in view.sections if section.name == ".osrel"), ""),
         slices=tuple(_slices(layout, view)),
@@ -93,7 +93,7 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
         signature=signature,
         kernel_signatures=kernel_signatures,
         platforms=tuple(PlatformFacts(group.name, group.plugin, len(group.machines)) for group in options.groups),
-        firmware=tuple(_firmware(image, assembly.also[request], matches) for image, request in firmware),
+        firmware=tuple(_firmware(image, assembly.results[request], matches) for image, request in firmware),
         matches=matches,
         known=len(machines),
         served=len(_served(match for match in matches if match.firmware and match.firmware.present)),
@@ -105,17 +105,6 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
             {profile.number: profile.id for profile in view.profiles},
         ),
     )
-
-
-def _file_digest(layout: Layout, unsigned: Hash) -> str:
-    """SHA-256 of the whole file. All that precedes a certificate table at its end has been hashed before."""
-    place, digest, rest = layout.headers.security, unsigned.copy(), layout.certificate_table
-    if layout.file is not None and place.size and place.address != layout.unsigned_size:
-        # An odd file, with something behind the table: read it once more.
-        digest, rest = new_hash("sha256"), layout.file
-    for piece in read_pieces(rest):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 def _kernels(view: LayoutView) -> Iterator[KernelFacts]:

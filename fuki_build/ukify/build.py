@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from fuki_build import pipeline
 from fuki_build.errors import FukiError
 from fuki_build.hooks.records import Finding
+from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.caller import Caller, Product
 from fuki_build.recipe.load import load_recipe, recipe_of
 from fuki_build.ukify.call import UkifyCall
@@ -62,7 +63,7 @@ def build(
             # Those that refuse come before the refusal; where none does, what ends the call is told alone.
             told = len(planned.findings) if recipe is not None else 0
             show(planned.findings[:told])
-            result = pipeline.build(planned, output=output, refuse=recipe is not None)
+            result = pipeline.build(planned, output=output, refuse=recipe is not None, digests=NO_DIGESTS)
             show(result.build.findings[told:])
             if planned.resolved.signers:
                 _make_executable(output)

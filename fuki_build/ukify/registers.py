@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fuki_build.formats.uki import pcrsig
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import DigestNeeds
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.measure import pcr11
@@ -19,7 +20,7 @@ def measured_text(call: UkifyCall, image: Path) -> str:
     """PCR 11 of the image in each profile and case, phase by phase."""
     layout = inspect(image)
     banks = tuple(call.options.pcr_banks or BANKS)
-    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    contents = SectionDigests(layout, assemble(layout, digests=DigestNeeds(sections=frozenset(banks))), banks)
     phases = [path for group in call.options.phases or () for path in group or ()] or list(PHASES)
     return "".join(_values(call, contents, case, phases) for case in cases(layout, None, layout.profiles or (None,)))
 

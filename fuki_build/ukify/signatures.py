@@ -1,6 +1,6 @@
 """The option --pcrsig: signatures of policies that were made elsewhere, put into an image that has them to come."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -10,14 +10,15 @@ from fuki_build.errors import FormatError, RecipeError, located, raised_as
 from fuki_build.formats.pe.pe import align
 from fuki_build.formats.uki import pcrsig
 from fuki_build.formats.uki.pcrsig import PolicySignature, Signatures
-from fuki_build.image.assemble import Assembly, assemble
+from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.image.inspect import inspect, read_layout
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.signatures import attach, read_table
 from fuki_build.recipe.signing import resolve_signers
-from fuki_build.signing.authenticode.image import write_signed
+from fuki_build.signing.authenticode.image import sign_written, signing_digests
 from fuki_build.signing.request import open_signers, signing_context
 from fuki_build.ukify.call import UkifyCall
 from fuki_build.ukify.keys import sign_table
@@ -48,16 +49,14 @@ def join_signatures(call: UkifyCall, plugins: tuple[str, ...]) -> Iterator[str]:
         OutputFile(output, 0o777 if table else 0o666) as file,
     ):
         if table is None:
-            assemble(joined, file)
+            assemble(joined, [file], digests=NO_DIGESTS)
             if old:
                 attach(joined, old, file)
         else:
             requests = resolve_signers(table, pipeline.new_host([*plugins, *needed]), "fuki.sign")
-
-            def run(algorithms: Collection[str]) -> Assembly:
-                return assemble(joined, file, algorithms=algorithms)
-
-            write_signed(joined, file, open_signers(requests, context), context, run=run, keep=old)
+            signers = open_signers(requests, context)
+            assembly = assemble(joined, [file], digests=signing_digests(signers))
+            sign_written(joined, file, signers, context, assembly, keep=old)
         file.commit()
     yield f"wrote {output}"
 

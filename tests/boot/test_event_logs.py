@@ -16,6 +16,7 @@ from fuki_build.formats.uefi import gpt
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Addon, Boot, BootMethod
@@ -95,8 +96,8 @@ def test_a_disk_boot_with_an_addon_and_options_from_smbios(stub, partitioned, wo
     measured = boot(tmp_path, "-bios", part("ovmf-generic"), *drive, "-smbios", oem)
 
     layout, beside = inspect(image), inspect(addon)
-    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
-    added = Addon(addon.name, beside, assemble(beside, algorithms=BANKS, measured=True))
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), tuple(BANKS))
+    added = Addon(addon.name, beside, assemble(beside, digests=measured_in(BANKS)))
     table = gpt.measured(Blob.of_file(tmp_path / "esp.img").reader)
     known = Boot(smbios=EXTRA, addons=(added,), secret=False, partitions=table)
     (prediction,) = predict(contents, cases(layout, [Q35], [0]), known)
@@ -125,7 +126,7 @@ def test_a_profile_that_the_hypervisor_boots(workshop: Path, fuki, part, tmp_pat
     image, _ = build(workshop, fuki, part("stub-x64"))
     measured = boot(tmp_path, "-bios", part("ovmf-generic"), "-kernel", image, "-append", "@1")
     layout = inspect(image)
-    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), tuple(BANKS))
     known = Boot(method=BootMethod.DIRECT)
     (prediction,) = predict(contents, cases(layout, [Q35], [1]), known)
     check_time(event_log.decode(measured.log), prediction, known, layout)

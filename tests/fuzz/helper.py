@@ -78,6 +78,6 @@ def image(sections: Sequence[tuple[str, bytes, int | None]], stub: str | None = 
         )
     )
     with OutputFile(path) as output:
-        assemble(layout, output)
+        assemble(layout, [output])
         output.commit()
     return path.read_bytes()

@@ -7,6 +7,7 @@ import msgspec
 
 from fuki_build.errors import FukiError
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Addon, Boot, BootMethod
 from fuki_build.measure.predict import cases, predict
@@ -30,7 +31,7 @@ def run(data: bytes) -> None:
     _FILE.write_bytes(data)
     with suppress(FukiError):
         layout = inspect(_FILE)
-        assembly = assemble(layout, algorithms=_BANKS, measured=True)
+        assembly = assemble(layout, digests=measured_in(_BANKS))
         # The same file as an addon beside itself: what an addon holds is read as well.
         boot = Boot(method=BootMethod.DIRECT, addons=(Addon("x.addon.efi", layout, assembly),))
         found = predict(SectionDigests(layout, assembly, _BANKS), cases(layout, None, layout.profiles or (None,)), boot)

@@ -1,6 +1,9 @@
 """Many digests of one stream, each over its own ranges."""
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -47,3 +50,55 @@ def test_an_error_while_feeding_gets_out_and_leaves_no_thread_behind():
     with pytest.raises(ZeroDivisionError), StreamHasher([Request(((0, 10),))]) as digests:
         digests.feed(1 // 0, memoryview(b"abc"))
     assert threading.active_count() == before
+
+
+def test_bytes_that_several_requests_begin_with_are_hashed_once():
+    whole, start, padded = Request(((0, 6),)), Request(((0, 2),)), Request(((0, 6),), suffix=b"!")
+    hasher = StreamHasher([start, padded, whole])
+    assert [request for share in hasher.shares for request in share] in ([whole], [padded])
+    with hasher:
+        hasher.feed(0, memoryview(b"a"))
+        hasher.feed(1, memoryview(b"bcdef"))
+    digests = {request: state.hexdigest() for request, state in hasher.results.items()}
+    expected = {whole: b"abcdef", start: b"ab", padded: b"abcdef!"}
+    assert digests == {request: hashlib.sha256(data).hexdigest() for request, data in expected.items()}
+
+
+def test_a_hash_that_is_still_growing_can_be_seen_for_all_that_share_it():
+    whole, start = Request(((0, 6),)), Request(((0, 3),))
+    with StreamHasher([whole, start]) as hasher:
+        hasher.feed(0, memoryview(b"abcd"))
+        seen = {request: state.hexdigest() for request, state in hasher.seen().items()}
+        hasher.feed(4, memoryview(b"ef"))
+    assert seen == {whole: hashlib.sha256(b"abcd").hexdigest(), start: hashlib.sha256(b"abc").hexdigest()}
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is nothing to share out on one core")
+def test_slow_algorithms_are_spread_over_the_threads():
+    ranges = ((0, 1_000_000),), ((0, 4), (8, 1_000_000))
+    requests = [Request(each, algorithm) for algorithm in ("sha256", "sha512") for each in ranges]
+    shares = StreamHasher(requests).shares
+    assert sorted(sorted(r.algorithm for r in share) for share in shares if share) in (
+        [["sha256", "sha512"]] * 2,
+        [["sha256"], ["sha256"], ["sha512"], ["sha512"]],
+        [["sha256", "sha256"], ["sha512"], ["sha512"]],
+    )
+
+
+def test_the_threads_share_the_work_the_same_way_each_time():
+    script = (
+        "from fuki_build.image.digest import Request, StreamHasher\n"
+        "requests = [Request(((n, 1000),), name) for name in ('sha256', 'sha384', 'sha1') for n in range(8)]\n"
+        "print([[(r.algorithm, r.ranges) for r in share] for share in StreamHasher(requests).shares])"
+    )
+    shares = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in (1, 2, 3)
+    }
+    assert len(shares) == 1

@@ -16,7 +16,7 @@ TABLE = authenticode.encode_certificate(b"first") + authenticode.encode_certific
 def sign(source, target, table=TABLE):
     layout = inspect(source)
     with OutputFile(target) as file:
-        assemble(layout, file)
+        assemble(layout, [file])
         attach(layout, table, file)
         file.commit()
     return inspect(target)
@@ -45,7 +45,7 @@ def test_a_file_of_any_size_is_padded_before_its_signature(part, tmp_path, more)
     found = sign(tmp_path / "odd.efi", tmp_path / "signed.efi")
     assert found.headers.security.address % 8 == 0
     assert contents(found) == [b"first", b"the second one"]
-    assert assemble(found).image_digests == assemble(inspect(tmp_path / "odd.efi")).digests_to_sign
+    assert assemble(found).authenticode == assemble(inspect(tmp_path / "odd.efi")).digest_to_sign("sha256")
 
 
 def test_an_empty_table_removes_the_signatures(part, tmp_path):

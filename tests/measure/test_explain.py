@@ -7,6 +7,7 @@ import pytest
 from fuki_build.formats.tcg import event_log
 from fuki_build.formats.tcg.event_log import TYPES, EventLog, LogKind
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.cmdline import encode
 from fuki_build.measure.events import Event
@@ -25,7 +26,7 @@ RTMR = {4: 2, 9: 3, 11: 3, 12: 3}
 
 def contents_of(cmdline: bytes = b"quiet", bank: str = "sha384") -> SectionDigests:
     layout = layout_of([(".linux", b"kernel", None), (".cmdline", cmdline, None), (".initrd", b"initrd", None)])
-    return SectionDigests(layout, assemble(layout, algorithms=(bank,), measured=True), (bank,))
+    return SectionDigests(layout, assemble(layout, digests=measured_in((bank,))), (bank,))
 
 
 def log_of(events: Iterable[Event], kind: LogKind = LogKind.TPM) -> EventLog:

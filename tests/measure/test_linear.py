@@ -1,10 +1,6 @@
 """Predicting takes work in proportion to profiles and to firmware: lines of code that run are counted, not seconds."""
 
-import sys
-from collections.abc import Callable
 from functools import partial
-from types import FrameType
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,6 +9,7 @@ from fuki_build.formats.uki import efifw, hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.firmware import slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.selection import select
@@ -22,6 +19,7 @@ from fuki_build.measure.registers import PHASES
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.views import predictions_view
 from tests.support.images import Content, layout_of
+from tests.support.work import lines_of
 
 
 def image(profiles: int, firmware: int) -> Layout:
@@ -33,34 +31,13 @@ def image(profiles: int, firmware: int) -> Layout:
     return layout_of(sections)
 
 
-def lines_of(work: Callable[[], object]) -> int:
-    """Lines of fuki's own modules that run in `work`, those of comprehensions for each item."""
-    count = 0
-
-    def each(_: FrameType, event: str, __: Any) -> Any:  # noqa: ANN401 - what sys.settrace takes
-        nonlocal count
-        count += event == "line"
-        return each
-
-    def enter(frame: FrameType, _: str, __: Any) -> Any:  # noqa: ANN401 - what sys.settrace takes
-        return each if "fuki_build" in frame.f_code.co_filename else None
-
-    before = sys.gettrace()
-    sys.settrace(enter)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
-
-
 def measure(layout: Layout, contents: SectionDigests) -> None:
     predictions = predict(contents, cases(layout, None, layout.profiles), Boot())
     predictions_view(layout, predictions, [path.split(":") for path in PHASES], Boot())
 
 
 def contents_of(layout: Layout) -> SectionDigests:
-    return SectionDigests(layout, assemble(layout, algorithms=("sha256",), measured=True), ("sha256",))
+    return SectionDigests(layout, assemble(layout, digests=measured_in(("sha256",))), ("sha256",))
 
 
 @pytest.mark.parametrize(("small", "large"), [((40, 1), (160, 1)), ((2, 30), (2, 120))], ids=["profiles", "firmware"])

@@ -13,6 +13,7 @@ from fuki_build.formats.tcg import pcr_text
 from fuki_build.formats.uki import cpio, efifw, hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Addon, Boot, BootMethod
@@ -28,7 +29,7 @@ LINUX: Content = (".linux", b"kernel", None)
 
 
 def contents_of(layout: Layout) -> SectionDigests:
-    return SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
+    return SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), BANKS)
 
 
 def predicted(*sections: Content, boot: Boot | None = None, profile: int | None = None, stub="stub-x64") -> Prediction:
@@ -39,7 +40,7 @@ def predicted(*sections: Content, boot: Boot | None = None, profile: int | None 
 
 def addon(name: str, *sections: Content) -> Addon:
     layout = layout_of(sections, None, ImageKind.ADDON)
-    return Addon(name, layout, assemble(layout, algorithms=BANKS, measured=True))
+    return Addon(name, layout, assemble(layout, digests=measured_in(BANKS)))
 
 
 def what(prediction: Prediction, pcr: int) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from fuki_build.formats.tcg import event_log
 from fuki_build.formats.tcg.event_log import LogKind
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.image.stub import model_of
@@ -46,7 +47,7 @@ def extended(values: Iterable[bytes]) -> bytes:
 
 
 def predicted(layout: Layout, boot: Boot, profile: int | None = 0) -> Prediction:
-    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), BANKS)
     (found,) = predict(contents, cases(layout, None, [profile]), boot)
     return found
 
@@ -58,11 +59,11 @@ def told(boot: Boot, profile: int | None = 0, stub: str = "stub-x64", more: Sequ
 
 def addon() -> Addon:
     layout = layout_of([(".initrd", b"more", None)], None, ImageKind.ADDON)
-    return Addon("more.addon.efi", layout, assemble(layout, algorithms=BANKS, measured=True))
+    return Addon("more.addon.efi", layout, assemble(layout, digests=measured_in(BANKS)))
 
 
 def authenticode(layout: Layout) -> bytes:
-    return assemble(layout, algorithms=BANKS, measured=True).hashes["sha384"].image.digest()
+    return assemble(layout, digests=measured_in(BANKS)).image_hash("sha384").digest()
 
 
 def test_the_first_of_an_image_that_the_hypervisor_hands_over_is_decided_by_the_image():
@@ -178,7 +179,7 @@ def test_a_guests_registers_are_held_against_those_that_its_image_predicts(tmp_p
 
 def test_a_confidential_guests_log_lacks_what_its_stub_does_not_measure_there():
     layout = layout_of(IMAGE, "stub-257-x64")
-    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), BANKS)
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), BANKS)
     first, second = rtmrs(predicted(layout, DIRECT, 1), DIRECT, layout)
     data = guest_log((*first.events, *second.events))
     explanation = explain(event_log.decode(data, LogKind.CC), contents, cases(layout, None, [0, 1]), DIRECT)

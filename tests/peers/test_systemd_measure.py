@@ -21,6 +21,7 @@ from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.image.stub import decode_stub
 from fuki_build.measure.predict import cases, predict
@@ -119,7 +120,7 @@ def stub_sbat() -> bytes:
 def test_every_profile_machine_phase_and_bank_has_the_value_that_systemd_measure_gives(seed, tmp_path, systemd_measure):
     made = generate(seed)
     layout = inspect(write(tmp_path / "image.efi", layout_of(made.sections)))
-    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), tuple(BANKS))
     phases = [*PHASES, *ODD_PHASES]
     predictions = predict(contents, cases(layout, MACHINES, layout.profiles or (None,)))
     checked = 0
@@ -143,7 +144,7 @@ def test_every_profile_machine_phase_and_bank_has_the_value_that_systemd_measure
 def test_a_policy_over_the_predicted_value_is_systemd_measures(tmp_path, systemd_measure):
     made = generate(3)
     layout = inspect(write(tmp_path / "image.efi", layout_of(made.sections)))
-    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), tuple(BANKS))
     for prediction in predict(contents, cases(layout, MACHINES, layout.profiles or (None,))):
         seen = made.seen[prediction.case.profile, prediction.case.machines[0]]
         for phase in (PHASES[0], PHASES[3]):
@@ -166,7 +167,7 @@ def test_what_a_section_lacks_in_the_file_counts_as_zeros(tmp_path, systemd_meas
     with image.open("r+b") as file:
         file.write(head)
     layout = inspect(image)
-    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), tuple(BANKS))
     (prediction,) = predict(contents, cases(layout, None, (None,)))
     seen = {".linux": b"kernel".ljust(3_000_000, b"\0"), ".sbat": stub_sbat()}
     expected = systemd_measure("calculate", tmp_path, seen, "--phase=enter-initrd")
@@ -195,7 +196,7 @@ def test_ukify_predicts_another_value_as_soon_as_firmware_matches(tmp_path, tool
     )
     theirs = {bank: rows[0]["hash"] for bank, rows in json.loads(printed).items()}
     layout = inspect(tmp_path / "image.efi")
-    contents = SectionDigests(layout, assemble(layout, algorithms=BANKS, measured=True), tuple(BANKS))
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), tuple(BANKS))
     for prediction in predict(contents, cases(layout, MACHINES, (None,))):
         ours = {bank: (prediction.value(11, bank, ["enter-initrd"]) or b"").hex() for bank in BANKS}
         if prediction.case.firmware is None:

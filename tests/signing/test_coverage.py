@@ -11,6 +11,7 @@ import parts
 
 from fuki_build.formats.uki.pcrsig import PolicySignature
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.events import Event, Measurer
 from fuki_build.measure.predict import Case, Prediction
@@ -134,7 +135,7 @@ class TestGaps:
 def coverage_of(image: Path) -> tuple[Coverage, tuple[Prediction, ...]]:
     layout = inspect(image)
     found = find_policies(layout)
-    predictions = predict_everything(layout, assemble(layout, algorithms=found.banks, measured=True), found.banks)
+    predictions = predict_everything(layout, assemble(layout, digests=measured_in(found.banks)), found.banks)
     assert predictions is not None
     return cover(found.sections, predictions, [split_phases(path) for path in PHASES]), predictions
 

@@ -8,6 +8,7 @@ from fuki_build.builtin.signers import LocalSigner
 from fuki_build.hooks import FileSigner, KeySigner
 from fuki_build.hooks.host import Contribution, PluginInfo
 from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.signing.pcr_policy.section import PolicyKey, PolicyRequest, PolicyReservation, deferred_sections
 from fuki_build.signing.request import Signer, Signers, SignRequest
 from tests.support.images import layout_of
@@ -59,7 +60,7 @@ class TestPolicies:
         (make,) = deferred_sections(layout, [reservation], Signers(), {}).values()
 
         with pytest.raises(LookupError):
-            make(assemble(layout, algorithms=("sha256",), measured=True))
+            make(assemble(layout, digests=measured_in(("sha256",))))
 
     def test_a_section_that_the_image_lacks_is_an_error(self, reservation):
         with pytest.raises(ValueError, match="not enough values"):

@@ -36,6 +36,6 @@ def layout_of(sections: Sequence[Content], stub: str | None = "stub-x64", kind: 
 
 def write(path: Path, layout: Layout) -> Path:
     with OutputFile(path) as output:
-        assemble(layout, output)
+        assemble(layout, [output])
         output.commit()
     return path

@@ -1,31 +1,22 @@
 """Launch measurements, and firmware images, on standard output."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.sizes import human_size
-from fuki_build.cli.render.tables import add_row, new_console, new_table
+from fuki_build.cli.render.table import StandardOutput, TextTable
 from fuki_build.hooks.launch import LaunchDigest, LaunchRecord
 from fuki_build.image.firmware_view import EntryView, FirmwareFileView, IgvmView, MetadataView, VolumeView
 
 if TYPE_CHECKING:
     from fuki_build.cli.launch_diff import DifferenceView, StepView
 
-_WIDE = 250
-
 
 def show_launches(records: Sequence[LaunchRecord]) -> None:
     """One row for each digest, then what could not be predicted."""
-    console = new_console()
-    if not console.is_terminal:
-        # A digest wrapped into two halves is of no use to the program that reads it.
-        console.width = _WIDE
-
-    table = new_table(
+    console = StandardOutput()
+    table = TextTable(
         "Firmware", "Technology", "VMM", "vCPU model", "vCPUs", "Features", "Boot", "Register", "Digest",
         right=("vCPUs", "Features"),
     )  # fmt: skip
@@ -33,12 +24,12 @@ def show_launches(records: Sequence[LaunchRecord]) -> None:
     for record in records:
         name = record.firmware + ("" if record.profile is None else f"@{record.profile}")
         for digest in record.prediction.digests:
-            add_row(table, name, *_cells(digest))
-    console.print(table)
+            table.add_row(name, *_cells(digest))
+    console.table(table)
 
     for record in records:
         for note in record.prediction.notes:
-            console.print(f"{plain(record.firmware)}, {note.technology}: {plain(note.message)}", soft_wrap=True)
+            console.print(f"{plain(record.firmware)}, {note.technology}: {plain(note.message)}")
 
 
 def _cells(digest: LaunchDigest) -> list[str]:
@@ -57,14 +48,14 @@ def _cells(digest: LaunchDigest) -> list[str]:
 
 def show_differences(differences: "Sequence[DifferenceView]") -> None:
     """For each technology, the first step that is not the same on both sides."""
-    console = new_console()
+    console = StandardOutput()
     for difference in differences:
         if difference.equal:
             console.print(f"{difference.technology}: the same")
             continue
         console.print(f"{difference.technology}: step {difference.step} is the first that differs")
         for sign, side in (("-", difference.left), ("+", difference.right)):
-            console.print(f"  {sign} {_step(side)}", soft_wrap=True)
+            console.print(f"  {sign} {_step(side)}")
 
 
 def _step(step: "StepView | None") -> str:
@@ -76,14 +67,14 @@ def _step(step: "StepView | None") -> str:
 
 def show_firmware(view: FirmwareFileView) -> None:
     """What it is, then a table for each thing that it has, then what it lacks."""
-    console = new_console()
+    console = StandardOutput()
     version = f" {view.version}" if view.version else ""
     title = f"{view.name}: {view.kind}{version}, {human_size(view.size)} ({view.size} bytes)"
-    console.print(Text(plain(title), style="bold"))
+    console.print(plain(title), bold=True)
     console.print(f"SHA-256 {view.sha256}")
 
     if view.flaw:
-        console.print(f"flaw: {plain(view.flaw)}", soft_wrap=True)
+        console.print(f"flaw: {plain(view.flaw)}")
     if view.reset_vector:
         console.print(f"reset vector {view.reset_vector}")
 
@@ -96,48 +87,48 @@ def show_firmware(view: FirmwareFileView) -> None:
     _show_volumes(console, view.volumes)
 
     if view.missing:
-        console.print(Text("\nLacks", style="bold"))
+        console.print("\nLacks", bold=True)
     for feature in view.missing:
-        console.print(f"  {feature.technology}: {plain(feature.message)}", soft_wrap=True)
+        console.print(f"  {feature.technology}: {plain(feature.message)}")
 
     console.print()
 
 
-def _show_entries(console: Console, entries: Sequence[EntryView]) -> None:
-    table = new_table("GUID", "Entry", "Data")
+def _show_entries(console: StandardOutput, entries: Sequence[EntryView]) -> None:
+    table = TextTable("GUID", "Entry", "Data")
     for entry in entries:
-        add_row(table, entry.guid, entry.name or "", entry.data)
+        table.add_row(entry.guid, entry.name or "", entry.data)
     if entries:
         _part(console, "Table", table)
 
 
-def _show_volumes(console: Console, volumes: Sequence[VolumeView]) -> None:
-    table = new_table("Offset", "Address", "Size", "File system", right=("Offset", "Address", "Size"))
+def _show_volumes(console: StandardOutput, volumes: Sequence[VolumeView]) -> None:
+    table = TextTable("Offset", "Address", "Size", "File system", right=("Offset", "Address", "Size"))
     for volume in volumes:
         at = "" if volume.address is None else f"{volume.address:#x}"
-        add_row(table, f"{volume.offset:#x}", at, f"{volume.size:#x}", volume.file_system)
+        table.add_row(f"{volume.offset:#x}", at, f"{volume.size:#x}", volume.file_system)
     if volumes:
         _part(console, "Volumes", table)
 
 
-def _show_metadata(console: Console, name: str, rows: Sequence[MetadataView]) -> None:
-    table = new_table("Kind", "Address", "Size", "Offset", "In file", right=("Address", "Size", "Offset", "In file"))
+def _show_metadata(console: StandardOutput, name: str, rows: Sequence[MetadataView]) -> None:
+    table = TextTable("Kind", "Address", "Size", "Offset", "In file", right=("Address", "Size", "Offset", "In file"))
     for row in rows:
         offset = "" if row.offset is None or not row.raw_size else f"{row.offset:#x}"
         raw_size = "" if not row.raw_size else f"{row.raw_size:#x}"
         extended = " (measured)" if row.attributes is not None and row.attributes & 1 else ""
-        add_row(table, row.kind + extended, f"{row.address:#x}", f"{row.size:#x}", offset, raw_size)
+        table.add_row(row.kind + extended, f"{row.address:#x}", f"{row.size:#x}", offset, raw_size)
     _part(console, name, table)
 
 
-def _show_igvm(console: Console, view: IgvmView) -> None:
-    table = new_table("Platform", "Mask", "VTL", "Headers", right=("Mask", "VTL"))
+def _show_igvm(console: StandardOutput, view: IgvmView) -> None:
+    table = TextTable("Platform", "Mask", "VTL", "Headers", right=("Mask", "VTL"))
     for platform in view.platforms:
         headers = ", ".join(f"{count} {name}" for name, count in platform.headers.items())
-        add_row(table, platform.platform, f"{platform.mask:#x}", str(platform.highest_vtl), headers)
+        table.add_row(platform.platform, f"{platform.mask:#x}", str(platform.highest_vtl), headers)
     _part(console, f"IGVM version {view.version} for {view.arch}", table)
 
 
-def _part(console: Console, title: str, table: Any) -> None:  # noqa: ANN401 - a rich table
-    console.print(Text(f"\n{plain(title)}", style="bold"))
-    console.print(table)
+def _part(console: StandardOutput, title: str, table: TextTable) -> None:
+    console.print(f"\n{plain(title)}", bold=True)
+    console.table(table)

@@ -1,9 +1,9 @@
 """Predictions and event logs on standard output."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fuki_build.cli.render.plain import plain
-from fuki_build.cli.render.tables import add_row, new_console, new_table, print_rows
+from fuki_build.cli.render.table import StandardOutput, TextTable
 from fuki_build.formats.tcg.event_log import LogKind
 from fuki_build.measure.log_views import FitView, ReplayView, register_name
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
@@ -14,29 +14,35 @@ _MAX_MACHINES = 3
 
 def show_predictions(view: PredictionsView, *, events: bool) -> None:
     """A table of register values for each case; with `events`, what they are made of before it."""
-    console = new_console()
+    console = StandardOutput()
 
     for index, case in enumerate(view.predictions):
         if index:
             console.print()
-        console.print(plain(_title(case)), style="bold", soft_wrap=True)
+        console.print(plain(_title(case)), bold=True)
 
         if events:
-            made_of = new_table("PCR", "Event", "By", "What", "Source", right=("PCR",))
+            made_of = TextTable("PCR", "Event", "By", "What", "Source", right=("PCR",))
             for event in case.events:
                 text = f"{event.what} (cannot be told: {event.unknown})" if event.unknown else event.what
-                add_row(made_of, str(event.pcr), event.type, event.by, text, event.source)
-            console.print(made_of)
+                made_of.add_row(str(event.pcr), event.type, event.by, text, event.source)
+            console.table(made_of)
             console.print()
 
         name = "Register" if case.rtmrs else "PCR"
-        columns = (name, "Phase", "Bank", "Value")
-        print_rows(console, columns, list(_value_rows(case.registers, case.rtmrs)), right=(name,))
+        _print_values(console, name, _value_rows(case.registers, case.rtmrs))
 
         if case.first_start:
             console.print()
-            console.print("before the hand-over, on the host's firmware", style="bold")
-            print_rows(console, columns, list(_value_rows(case.first_start)), right=(name,))
+            console.print("before the hand-over, on the host's firmware", bold=True)
+            _print_values(console, name, _value_rows(case.first_start))
+
+
+def _print_values(console: StandardOutput, name: str, rows: Iterable[tuple[str, str, str, str]]) -> None:
+    table = TextTable(name, "Phase", "Bank", "Value", right=(name,))
+    for row in rows:
+        table.add_row(*row)
+    console.table(table)
 
 
 def _value_rows(
@@ -72,42 +78,42 @@ def _title(case: CaseView) -> str:
 
 def show_replay(view: ReplayView) -> None:
     """Events with their verdicts, registers in one bank, then what the image does not explain and what was expected."""
-    console = new_console()
+    console = StandardOutput()
     if view.fit:
-        console.print(plain(_fit(view.fit)), style="bold", soft_wrap=True)
+        console.print(plain(_fit(view.fit)), bold=True)
 
-    events = new_table("No", "Register", "Event", "By", "Explained by", "What", right=("No",))
+    events = TextTable("No", "Register", "Event", "By", "Explained by", "What", right=("No",))
     for event in view.events:
         name = register_name(LogKind(view.kind), event.register)
         false = " (its digest is of something else)" if event.data_matches is False else ""
-        add_row(events, str(event.number), name, event.type, event.by or "", event.verdict, event.what + false)
+        events.add_row(str(event.number), name, event.type, event.by or "", event.verdict, event.what + false)
     for missing in view.missing:
-        add_row(events, "-", f"PCR {missing.pcr}", missing.type, missing.by, "missing", missing.what)
+        events.add_row("-", f"PCR {missing.pcr}", missing.type, missing.by, "missing", missing.what)
 
-    console.print(events)
+    console.table(events)
     console.print()
 
-    values = new_table("Register", "Bank", *(["Predicted"] if view.fit else []))
-    values.add_column("Value", overflow="fold")
+    values = TextTable("Register", "Bank", *(["Predicted"] if view.fit else []))
+    values.add_column("Value")
     for register in view.registers:
         bank = "sha256" if "sha256" in register.values else next(iter(register.values))
         held = ("yes" if register.holds else "another value") if register.predicted else ""
-        add_row(values, register.name, bank, *([held] if view.fit else []), register.values[bank])
+        values.add_row(register.name, bank, *([held] if view.fit else []), register.values[bank])
 
     if view.registers:
-        console.print(values)
+        console.table(values)
     else:
-        console.print(plain(_why_empty(view)), soft_wrap=True)
+        console.print(plain(_why_empty(view)))
     if view.registers and view.not_computed:
-        console.print(plain(f"not computed: {_named(view.not_computed)}"), soft_wrap=True)
+        console.print(plain(f"not computed: {_named(view.not_computed)}"))
 
     for reason in view.reasons:
-        console.print(plain(f"{register_name(LogKind(view.kind), reason.register)}: {reason.text}"), soft_wrap=True)
+        console.print(plain(f"{register_name(LogKind(view.kind), reason.register)}: {reason.text}"))
     for result in view.expected:
         holds = "as expected" if result.holds else f"not the expected {result.expected}"
         phase = f" after {result.phase}" if result.phase else ""
         name = register_name(LogKind(view.kind), result.register)
-        console.print(plain(f"{name} of {result.bank} is {holds}{phase}"), soft_wrap=True)
+        console.print(plain(f"{name} of {result.bank} is {holds}{phase}"))
 
 
 def _why_empty(view: ReplayView) -> str:

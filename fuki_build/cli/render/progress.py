@@ -26,7 +26,7 @@ def progress_bar(total: int) -> Iterator[Progress | None]:
         BarColumn(),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
-        console=Console(stderr=True, color_system=colour.system(sys.stderr)),
+        console=Console(stderr=True, color_system="auto" if colour.wanted(sys.stderr) else None),
         transient=True,
     ) as bar:
         task = bar.add_task("", total=total)

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.text import Text
-
 from fuki_build.cli.render.plain import plain
-from fuki_build.cli.render.tables import new_console, new_table
+from fuki_build.cli.render.table import Cell, StandardOutput, TextTable
 from fuki_build.formats.documents import Document
 from fuki_build.signing.authenticode.signature import GOOD, SignatureReport, SignatureVerdict
 from fuki_build.signing.authenticode.verify import ImageReport
@@ -25,24 +23,24 @@ class VerificationDocument(Document, frozen=True):
 
 def show_reports(reports: Sequence[ImageReport]) -> None:
     """One row for each signature, or for an image without one."""
-    console = new_console()
-    table = new_table("Image", "Verdict", "Signed by", "Valid until", "Digest", "Why")
+    console = StandardOutput()
+    table = TextTable("Image", "Verdict", "Signed by", "Valid until", "Digest", "Why")
 
     for report in reports:
         name = report.name
         for verdict, *cells in _rows(report):
             style = _COLOURS.get(SignatureVerdict(verdict), "red")
-            table.add_row(plain(name), Text(verdict, style=style), *map(plain, cells))
+            table.add_row(plain(name), Cell(verdict, style), *map(plain, cells))
             name = ""
-    console.print(table)
+    console.table(table)
 
     for report in reports:
         verdicts = {signature.verdict for signature in report.signatures}
         if verdicts and (report.verdict not in verdicts or report.revoked_components):
-            console.print(f"{plain(report.name)} is {report.verdict}: {plain(report.reason)}", soft_wrap=True)
+            console.print(f"{plain(report.name)} is {report.verdict}: {plain(report.reason)}")
         for number, signature in enumerate(report.signatures, 1):
             for remark in signature.remarks:
-                console.print(f"{plain(report.name)}, signature {number}: {plain(remark)}", soft_wrap=True)
+                console.print(f"{plain(report.name)}, signature {number}: {plain(remark)}")
 
 
 def _rows(report: ImageReport) -> Iterator[tuple[str, ...]]:
@@ -71,9 +69,9 @@ def show_policies(findings: PolicyFindings) -> None:
     if not findings.reports:
         return
 
-    console = new_console()
+    console = StandardOutput()
     console.print()
-    table = new_table("Policies", "Verdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere"))
+    table = TextTable("Policies", "Verdict", "Key", "Bank", "Count", "Nowhere", "Why", right=("Count", "Nowhere"))
 
     groups: dict[tuple[int | None, PolicyVerdict, str, str, str], list[PolicyReport]] = {}
     for one in findings.reports:
@@ -85,21 +83,21 @@ def show_policies(findings: PolicyFindings) -> None:
         nowhere = str(sum(not places for places in known)) if known else "?"
         table.add_row(
             ".pcrsig" if profile is None else f".pcrsig@{profile}",
-            Text(verdict, style=_POLICY_COLOURS.get(verdict, "red")),
+            Cell(verdict, _POLICY_COLOURS.get(verdict, "red")),
             key[:16],
             bank,
             str(len(members)),
             nowhere,
             plain(reason),
         )
-    console.print(table)
+    console.table(table)
 
     missing: dict[tuple[str, str], dict[str, None]] = {}
     for gap in findings.missing:
         missing.setdefault((gap.key, _case(gap.place)), {})[gap.place.phase or ""] = None
     for (key, case), phases in missing.items():
         text = f"{key[:16]} has no policy that holds with {case} after {', '.join(phases)}"
-        console.print(plain(text), soft_wrap=True)
+        console.print(plain(text))
 
 
 def _case(place: PolicyPlace) -> str:

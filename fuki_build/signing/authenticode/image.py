@@ -2,15 +2,15 @@
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from fuki_build.errors import FukiError, SigningError, raised_as
 from fuki_build.formats.pe import authenticode as table
 from fuki_build.hooks.signers import FileSigner, SigningContext
 from fuki_build.image.assemble import Assembly
+from fuki_build.image.digest_plan import DigestNeeds
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
@@ -20,35 +20,34 @@ from fuki_build.signing.authenticode.sign import sign
 from fuki_build.signing.request import Signer, errors_at
 
 
-class Signed(NamedTuple):
-    """What was written: the layout with its certificate table, and the digests of the pass."""
+def signing_digests(signers: Sequence[Signer]) -> DigestNeeds:
+    """The digests of an image that `sign_written` takes."""
+    # What a program signed is compared in SHA-256.
+    return DigestNeeds(
+        to_sign=frozenset("sha256" if signer.key is None else signer.request.digest for signer in signers)
+    )
 
-    layout: Layout
-    assembly: Assembly
 
-
-def write_signed(
+def sign_written(
     layout: Layout,
     output: OutputFile,
     signers: Sequence[Signer],
     context: SigningContext,
-    *,
-    run: Callable[[Collection[str]], Assembly],
+    assembly: Assembly,
     keep: bytes = b"",
-) -> Signed:
-    """Write `layout` to `output` in one pass, and sign it: first with keys, in their order, then through programs.
+) -> Layout:
+    """Sign what a pass with `signing_digests` wrote: first with keys, in their order, then through programs.
 
-    `run` is that pass, an `assemble`, with digests in these algorithms among others. `keep` are entries of a
-    certificate table that stay before the new ones. Raises `SigningError`.
+    `keep` are entries of a certificate table that stay before the new ones. Gives the layout with its certificate
+    table. Raises `SigningError`.
     """
     keyed = [signer for signer in signers if signer.key is not None]
-    assembly = run({signer.request.digest for signer in keyed})
     entries = keep + b"".join(_certificate_entry(signer, assembly) for signer in keyed)
     signed = attach(layout, entries, output) if entries else layout
     for signer in signers:
         if signer.key is None:
             signed = _sign_file(signer, context, output, signed, assembly)
-    return Signed(signed, assembly)
+    return signed
 
 
 @contextmanager
@@ -74,7 +73,7 @@ def _certificate_entry(signer: Signer, assembly: Assembly) -> bytes:
     """One entry of a certificate table, made with an open key."""
     if signer.key is None:
         raise ValueError("a program signs files, not digests")
-    digest = bytes.fromhex(assembly.digests_to_sign[signer.request.digest])
+    digest = bytes.fromhex(assembly.digest_to_sign(signer.request.digest))
     with signer.request.backend.running():
         return table.encode_certificate(sign(signer.key, signer.request, digest))
 
@@ -95,7 +94,7 @@ def _sign_file(
         output.lend(use)
         try:
             after = inspect(output.readable_path)
-            check_foreign_signature(signer.name, before, after, assembly.digests_to_sign["sha256"])
+            check_foreign_signature(signer.name, before, after, assembly.digest_to_sign("sha256"))
         except SigningError:
             raise
         except FukiError as error:

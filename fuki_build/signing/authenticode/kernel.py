@@ -8,8 +8,9 @@ from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.formats.asn1 import signed_data, x509
 from fuki_build.formats.pe.authenticode import HEADER_SIZE, encode_certificate
 from fuki_build.hooks.signers import KeySigner, SigningContext
-from fuki_build.image.assemble import Assembly, assemble, blob_digest
+from fuki_build.image.assemble import Assembly, assemble, file_digest
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import DigestNeeds, unsigned_request
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import kept_table, signed_content
 from fuki_build.signing.authenticode.sign import sign, signing_time, to_sign
@@ -41,8 +42,10 @@ def reserve(
 
     Raises `FukiError`.
     """
-    assembly = assemble(layout, algorithms={request.digest for request in requests})
-    sha256 = blob_digest(layout.file or Blob()).hex()
+    needs = DigestNeeds(to_sign=frozenset(request.digest for request in requests))
+    whole = unsigned_request(layout)
+    assembly = assemble(layout, digests=needs, also=[whole])
+    sha256 = file_digest(layout, assembly.results[whole])
     sizes = tuple(_entry_size(request, assembly, context) for request in requests)
 
     kept = kept_table(layout, replace=False)
@@ -87,7 +90,7 @@ def _entry_size(request: SignRequest, assembly: Assembly, context: SigningContex
 
 
 def _digest(request: SignRequest, assembly: Assembly) -> bytes:
-    return bytes.fromhex(assembly.digests_to_sign[request.digest])
+    return bytes.fromhex(assembly.digest_to_sign(request.digest))
 
 
 def fill(reservation: KernelReservation, signers: Signers) -> Blob:

@@ -60,7 +60,7 @@ class SigningDocument(Document, frozen=True, forbid_unknown_fields=True):
 
 def image_item(assembly: Assembly, algorithm: DigestAlgorithm, time: datetime | None = None) -> ImageItem:
     """The item for an image whose digests, `algorithm` among them, are known."""
-    image_digest = assembly.digests_to_sign[algorithm]
+    image_digest = assembly.digest_to_sign(algorithm)
     _, message = to_sign(bytes.fromhex(image_digest), algorithm, time)
     return ImageItem(
         algorithm=algorithm,
@@ -91,7 +91,7 @@ def certificate_entry(item: ImageItem, assembly: Assembly, certificates: Sequenc
     except (ValueError, OverflowError, OSError):
         raise SigningError("the signing time is no time", where=f"{where}.signing-time") from None
 
-    content, attributes = to_sign(bytes.fromhex(assembly.digests_to_sign[item.algorithm]), item.algorithm, time)
+    content, attributes = to_sign(bytes.fromhex(assembly.digest_to_sign(item.algorithm)), item.algorithm, time)
     if hashlib.new(item.algorithm, attributes).hexdigest() != item.digest:
         hint = "ask for its digests again with 'fuki digests'"
         raise SigningError("the signature is for another image than this one", where=f"{where}.digest", hint=hint)

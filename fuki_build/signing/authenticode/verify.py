@@ -21,10 +21,10 @@ from fuki_build.formats.uki import sbat
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest import Request
+from fuki_build.image.digest_plan import NO_DIGESTS, authenticode_request
 from fuki_build.image.inspect import read_layout
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import certificates, signatures
-from fuki_build.image.wanted import authenticode_request
 from fuki_build.signing.authenticode.signature import (
     GOOD,
     SignatureReport,
@@ -142,8 +142,8 @@ def verify(layout: Layout, trust: Trust) -> ImageReport:
     """Verify an image alone, in one read. Raises `FormatError` where it has no digest that loaders agree on."""
     examined = examine(layout)
     requests = examined.requests(trust)
-    assembly = assemble(layout, also=tuple(requests.values()))
-    return judge(examined, _in_hex(requests, assembly.also), trust)
+    assembly = assemble(layout, digests=NO_DIGESTS, also=tuple(requests.values()))
+    return judge(examined, _in_hex(requests, assembly.results), trust)
 
 
 class Verification:

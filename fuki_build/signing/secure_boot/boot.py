@@ -6,6 +6,7 @@ from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Boot
+from fuki_build.measure.boot_options import boot_digests
 from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.measure.section_digests import SectionDigests
@@ -29,6 +30,6 @@ def predict_boot(
     layout: Layout, machine: Machine, profile: int | None, boot: Boot, banks: tuple[str, ...]
 ) -> Prediction:
     """What one machine measures when it boots one profile of an image. Raises `FukiError`."""
-    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    contents = SectionDigests(layout, assemble(layout, digests=boot_digests(banks, boot.policy)), banks)
     (prediction,) = predict(contents, cases(layout, [machine], [profile]), with_authorities(boot, contents))
     return prediction

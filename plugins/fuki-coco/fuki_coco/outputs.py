@@ -4,8 +4,25 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import Build, LaunchRecord, Options, OutputContext, OutputFormat, encode_json, to_document
+from fuki_build.hooks import (
+    NO_DIGESTS,
+    Build,
+    DigestNeeds,
+    LaunchRecord,
+    Options,
+    OutputContext,
+    OutputFormat,
+    encode_json,
+    to_document,
+)
 from msgspec import Meta
+
+
+class _LaunchFormat(OutputFormat):
+    """What tells of launches: fuki itself declares the digests that these take."""
+
+    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
+        return NO_DIGESTS
 
 
 def _launches(build: Build) -> Sequence[LaunchRecord]:
@@ -15,7 +32,7 @@ def _launches(build: Build) -> Sequence[LaunchRecord]:
     return build.launches
 
 
-class LaunchOutput(OutputFormat):
+class LaunchOutput(_LaunchFormat):
     """JSON: every predicted digest with all that it depends on, and what could not be predicted.
 
     >>> LaunchOutput.suffix
@@ -29,7 +46,7 @@ class LaunchOutput(OutputFormat):
         context.write(context.path, encode_json(to_document(_launches(build))))
 
 
-class LaunchRvpsOutput(OutputFormat):
+class LaunchRvpsOutput(_LaunchFormat):
     """A message for the Reference Value Provider Service of Confidential Containers' Trustee.
 
     >>> LaunchRvpsOutput.suffix
@@ -45,7 +62,7 @@ class LaunchRvpsOutput(OutputFormat):
         context.write(context.path, reference.trustee_message(_launches(build)))
 
 
-class ContrastOutput(OutputFormat):
+class ContrastOutput(_LaunchFormat):
     """The reference values of a Contrast manifest; the RTMRs that cannot be told are left empty.
 
     >>> ContrastOutput.suffix
@@ -69,7 +86,7 @@ class CorimOptions(Options, frozen=True):
     signer: Annotated[str | None, Meta(description="name of the signer in it; by default the recipe's name")] = None
 
 
-class CorimOutput(OutputFormat):
+class CorimOutput(_LaunchFormat):
     """A CoRIM: reference values in CBOR, signed as COSE_Sign1 where there is a key.
 
     >>> CorimOutput.Options(key={"backend": "local", "key": "corim.key"}).signer is None
@@ -95,7 +112,7 @@ class IdBlockOptions(Options, frozen=True):
     svn: Annotated[int, Meta(ge=0, description="security version of the guest")] = 0
 
 
-class IdBlockOutput(OutputFormat):
+class IdBlockOutput(_LaunchFormat):
     """JSON: an ID block and ID authentication for each SEV-SNP digest, with the digests of the keys.
 
     >>> IdBlockOutput.suffix
