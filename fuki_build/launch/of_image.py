@@ -13,6 +13,7 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import DirectBootMode, LaunchRecord
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
+from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
@@ -51,7 +52,7 @@ def launches_of_image(
 
     layout = inspect_uki(image)
     banks = tuple(runtime_banks(host, requests))
-    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks) if banks else None
+    contents = _digested(layout, banks) if banks else None
     records: list[LaunchRecord] = []
     for request in requests:
         runtime = None
@@ -94,7 +95,7 @@ def boots_of_image(
     Raises `FukiError`.
     """
     layout = inspect_uki(image)
-    contents = SectionDigests(layout, assemble(layout, algorithms=tuple(banks), measured=True), tuple(banks))
+    contents = _digested(layout, tuple(banks))
     return predict_cases(contents, cases(layout, machines, find_profiles(layout, profile)), Boot())
 
 
@@ -106,8 +107,12 @@ def explained_log(
     if not banks:
         raise RecipeError(f"none of the log's banks can be computed: {', '.join(log.banks)}", where="--image")
     layout = inspect_uki(image)
-    contents = SectionDigests(layout, assemble(layout, algorithms=banks, measured=True), banks)
+    contents = _digested(layout, banks)
     return explain(log, contents, cases(layout, machines, find_profiles(layout, profile)), Boot())
+
+
+def _digested(layout: Layout, banks: tuple[str, ...]) -> SectionDigests:
+    return SectionDigests(layout, assemble(layout, digests=measured_in(banks)), banks)
 
 
 def inspect_uki(image: Path) -> Layout:

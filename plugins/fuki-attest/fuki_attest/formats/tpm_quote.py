@@ -203,9 +203,7 @@ def _rsa(cursor: _Cursor) -> rsa.RSAPublicKey:
     bits, exponent = cursor.take(Struct(">HI"))
     modulus = cursor.sized()
     if len(modulus) * 8 != bits or bits > _MAX_BITS:
-        raise FormatError(
-            f"the TPM's key has {len(modulus)} bytes, and says that it has {bits} bits"
-        )
+        raise FormatError(f"the TPM's key has {len(modulus)} bytes, and says that it has {bits} bits")
     return rsa.RSAPublicNumbers(exponent or _DEFAULT_EXPONENT, int.from_bytes(modulus, "big")).public_key()
 
 

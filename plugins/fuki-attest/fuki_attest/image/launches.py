@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from fuki_build.hooks import LaunchRecord, LaunchRow, to_document
+from msgspec.structs import replace
 
 from fuki_attest.formats.snp_report import SnpReport
 from fuki_attest.formats.td_report import TdBody
@@ -43,13 +44,14 @@ class Launches:
 
         # Rows of runtime registers are told for each firmware; only those of the one that started count.
         firmware = {(row.firmware, row.profile) for row in rows}
-        profiles = set()
+        boots: list[set[str]] = []
         for number in (1, 2):
             known = [row for row in self._runtime(number) if (row.firmware, row.profile) in firmware]
-            yield self._runtime_step(about, number, body.rtmrs[number], known, bool(rows))
-            profiles |= {row.boot for row in known if row.digest == body.rtmrs[number].hex()}
+            yield self._runtime_step(about, number, body.rtmrs[number], known, launched=bool(rows))
+            boots += [{row.boot or "" for row in known if row.digest == body.rtmrs[number].hex()}]
 
-        self.shown.append(_shown(about.subject, "TDX guest", "", rows, " and ".join(sorted(filter(None, profiles)))))
+        # RTMR1 is the same for all profiles; RTMR2 tells them apart, where it is predicted.
+        self.shown.append(_with_boot(_shown(about.subject, "TDX guest", "", rows), boots[1] or boots[0]))
         if expected.host_data is not None:
             yield about.step(
                 "MRCONFIGID",
@@ -72,7 +74,7 @@ class Launches:
         return about.step(claim, against, bool(rows), detail)
 
     def _runtime_step(
-        self, about: About, number: int, value: bytes, known: Sequence[LaunchRow], launched: bool
+        self, about: About, number: int, value: bytes, known: Sequence[LaunchRow], *, launched: bool
     ) -> EvidenceStep:
         claim, against = f"RTMR{number}", f"the predictions for {self.image}"
         if not known:
@@ -87,18 +89,33 @@ class Launches:
         )
 
 
-def _shown(subject: str, kind: str, processor: str, rows: Sequence[LaunchRow], boots: str = "") -> ShownView:
+def _shown(subject: str, kind: str, processor: str, rows: Sequence[LaunchRow]) -> ShownView:
     """What the launches that match have in common."""
     firmware = {row.firmware for row in rows}
     profiles = {row.profile for row in rows}
+    profile = profiles.pop() if len(profiles) == 1 else None
     return ShownView(
         subject=subject,
         kind=kind,
         processor=processor,
         firmware=" or ".join(sorted(firmware)) if firmware else None,
-        profile=profiles.pop() if len(profiles) == 1 else None,
-        profile_known=bool(rows),
-        launch="; ".join(filter(None, (_launch_words(rows), boots))),
+        profile=profile,
+        profile_known=profile is not None,
+        launch=_launch_words(rows),
+    )
+
+
+def _with_boot(shown: ShownView, boots: set[str]) -> ShownView:
+    """With the boot that its runtime registers show, such as `disk@1`: the way, and the profile's number."""
+    if len(boots) != 1:
+        return shown
+    (boot,) = boots
+    _, at, number = boot.partition("@")
+    return replace(
+        shown,
+        launch="; ".join(filter(None, (shown.launch, f"boot {boot}"))),
+        profile=int(number) if at and number.isdecimal() else shown.profile,
+        profile_known=True,
     )
 
 
