@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from struct import pack
 
 import attest_makers as makers
 import parts
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from fuki_build.formats.tcg import event_log
 from fuki_build.testing import invoke, recipe, refused, succeed
 from fuki_build.testing.launch import peer_digest
 from fuki_build.testing.secure_boot import write_key
@@ -30,7 +32,7 @@ platforms = ["qemu:i440fx"]
 
 [[fuki.profile]]
 id = "debug"
-cmdline = "debug"
+cmdline = "debug console=ttyS0"
 
 [[fuki.launch]]
 technology = "sev-snp"
@@ -41,6 +43,7 @@ policy = 0x30000
 [[fuki.launch]]
 technology = "tdx"
 firmware = "ovmf-generic"
+boot-secret = false
 
 """
 
@@ -57,7 +60,7 @@ def workshop(tmp_path_factory, amd, intel):
     output += (
         '[[fuki.output]]\nformat = "id-block"\npath = "ids.json"\nid-key = { backend = "local", key = "id.key" }\n'
     )
-    (directory / "fuki.toml").write_text(recipe(LAUNCHES + output, plugins=["coco"], cmdline="quiet"))
+    (directory / "fuki.toml").write_text(recipe(LAUNCHES + output, plugins=["coco"], cmdline="quiet console=ttyS0"))
     succeed(directory, "build")
 
     roots = directory / "roots"
@@ -186,6 +189,7 @@ class TestTdx:
             "ovmf-generic",
             "--technology",
             "tdx",
+            "--no-boot-secret",
             "--json",
         )
         return json.loads(done.out)["launches"]
@@ -195,19 +199,39 @@ class TestTdx:
         rows = self.launches(workshop)
         return {(row["firmware"], row["register"], row["boot"]): row["digest"] for row in rows}
 
-    def run(self, directory, intel, code=0, **fields):
+    def run(self, directory, intel, *arguments, code=0, **fields):
         (directory / "quote").write_bytes(intel.quote(**fields))
-        return verify(directory, "quote", "--roots", "roots", code=code)
+        return verify(directory, "quote", "--roots", "roots", *arguments, code=code)
 
     def test_firmware_and_profile_are_named(self, workshop, intel, rows):
-        mr_td = rows["ovmf-generic", "MRTD", None]
-        steps, shows = self.run(workshop, intel, mr_td=bytes.fromhex(mr_td))
-        assert steps["launch measurement"] == ("holds", "")
-        assert shows[0]["firmware"] == "ovmf-generic"
+        mr_td, rtmr2 = rows["ovmf-generic", "MRTD", None], rows["ovmf-generic", "RTMR2", "disk@1"]
+        registers = (bytes(48), bytes(48), bytes.fromhex(rtmr2), bytes(48))
+        given = {"mr_td": bytes.fromhex(mr_td), "rtmrs": registers}
+        steps, shows = self.run(workshop, intel, "--recipe", "fuki.toml", **given)
+        assert steps["launch measurement"] == steps["RTMR2"] == ("holds", "")
+        assert steps["RTMR1"][0] == "not verified"
+        assert (shows[0]["firmware"], shows[0]["profile"]) == ("ovmf-generic", 1)
+
+    def test_another_system_on_the_same_firmware_does_not_hold(self, workshop, intel, rows):
+        mr_td = bytes.fromhex(rows["ovmf-generic", "MRTD", None])
+        steps, shows = self.run(workshop, intel, "--recipe", "fuki.toml", code=3, mr_td=mr_td)
+        assert (steps["launch measurement"][0], steps["RTMR2"][0]) == ("holds", "does not hold")
+        assert not shows[0]["profile-known"]
 
     def test_other_firmware_does_not_hold(self, workshop, intel):
         steps, _ = self.run(workshop, intel, code=3)
         assert steps["launch measurement"][0] == "does not hold"
+
+
+def log_of(events):
+    """A crypto-agile log of events (PC Client Platform Firmware Profile, 10.2), without their data."""
+    numbers = {name: number for number, name in event_log.TYPES.items()}
+    spec = b"Spec ID Event03\0" + pack("<IBBBBIHHB", 0, 0, 2, 0, 2, 1, 0x0B, 32, 0)
+    log = pack("<II20sI", 0, 3, bytes(20), len(spec)) + spec
+    for event in events:
+        digest = bytes.fromhex(event["digests"]["sha256"])
+        log += pack("<IIIH", event["pcr"], numbers[event["type"]], 1, 0x0B) + digest + pack("<I", 0)
+    return log
 
 
 class TestTpm:
@@ -238,11 +262,13 @@ class TestTpm:
         arguments = ("measure", "acme.efi", "--platform", "qemu:q35", "--profile", "debug", "--events", "--json")
         (prediction,) = json.loads(succeed(image, *arguments).out)["predictions"]
         for event in prediction["events"]:
-            if event["digests"]:
-                self.tool(tpm, directory, "tpm2_pcrextend", f"{event['pcr']}:sha256={event['digests']['sha256']}")
+            # The boot secret is the machine's own, so that nobody can predict the initrd's digest.
+            digest = event["digests"].setdefault("sha256", makers.hashlib.sha256(event["what"].encode()).hexdigest())
+            self.tool(tpm, directory, "tpm2_pcrextend", f"{event['pcr']}:sha256={digest}")
         for phase in phases:
             digest = makers.hashlib.sha256(phase.encode()).hexdigest()
             self.tool(tpm, directory, "tpm2_pcrextend", f"11:sha256={digest}")
+        return prediction["events"]
 
     def quote(self, tpm, directory, selection="sha256:4,9,11,12"):
         self.tool(tpm, directory, "tpm2_createprimary", "-C", "o", "-c", "primary.ctx")
@@ -267,6 +293,20 @@ class TestTpm:
         assert steps["PCR 11 (sha256)"] == ("holds", "")
         assert (shows[0]["firmware"], shows[0]["profile"]) == ("ovmf-generic", 1)
         assert shows[0]["phase"] == ":".join(phases)
+
+    def test_a_log_that_has_the_quote_s_registers_is_enough(self, tmp_path, tpm, workshop):
+        events = self.extend(tpm, tmp_path, workshop, ())
+        message, signature, key, _ = self.quote(tpm, tmp_path)
+        (tmp_path / "log").write_bytes(log_of(events))
+        files = (message, signature, key, tmp_path / "log", "--trusted-key", key)
+        steps, shows = verify(workshop, *files)
+        assert steps["registers of the quote"] == steps["events in the image's registers"] == ("holds", "")
+        assert (shows[0]["firmware"], shows[0]["profile"], shows[0]["phase"]) == ("ovmf-generic", 1, "")
+
+        (tmp_path / "log").write_bytes(log_of(events[:-1]))
+        steps, _ = verify(workshop, *files, code=3)
+        assert steps["registers of the quote"][0] == "does not hold"
+        assert "did not come" in steps["events in the image's registers"][1]
 
     def test_another_image_s_registers_do_not_hold(self, tmp_path, tpm, workshop):
         self.tool(tpm, tmp_path, "tpm2_pcrextend", f"11:sha256={'00' * 32}")
