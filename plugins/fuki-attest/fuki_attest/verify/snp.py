@@ -59,15 +59,21 @@ def _signature_steps(
         extensions.tcb == report.reported_tcb,
         f"the report has {words.tcb(report.reported_tcb)}, the certificate {words.tcb(extensions.tcb)}",
     )
-    processor = words.processor(report)
-    if processor:
-        yield about.step(
-            "processor",
-            f"{certificate.name(signer)}'s product",
-            extensions.product.partition("-")[0] in processor.split(" or "),
-            f"the report is of {processor}, the certificate of {extensions.product}",
-        )
+    yield _processor_step(about, report, extensions, certificate.name(signer))
     yield from chain_steps(about, signer, trusted, wishes)
+
+
+def _processor_step(about: About, report: SnpReport, extensions: AmdExtensions, signer: str) -> EvidenceStep:
+    processor, against = words.processor(report), f"{signer}'s product"
+    if not processor:
+        why = "reports of version 2 do not tell it" if report.cpuid is None else "its family and model are not known"
+        return about.not_verified("processor", against, why, asked=False)
+    return about.step(
+        "processor",
+        against,
+        extensions.product.partition("-")[0] in processor.split(" or "),
+        f"the report is of {processor}, the certificate of {extensions.product}",
+    )
 
 
 def _kind(extensions: AmdExtensions) -> str:

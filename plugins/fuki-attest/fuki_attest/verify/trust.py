@@ -23,10 +23,11 @@ from fuki_attest.words.fields import time
 PINNED = {
     "69d063b45344d26a2e94e1f4210de49ef555308287d4c174445c95639a540bcd": "AMD's root for Milan",
     "4c6598d19c18719c5dfd4a7d335f674e5bfe1d8f800cea2cf270c10d103db2f1": "AMD's root for Genoa",
+    "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a": "AMD's root for Turin",
     "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3": "Intel's root for SGX and TDX",
 }
 """SHA-256 of root certificates in DER."""
-_FILES = ("amd-milan.pem", "amd-genoa.pem", "intel-sgx.pem")
+_FILES = ("amd-milan.pem", "amd-genoa.pem", "amd-turin.pem", "intel-sgx.pem")
 _MAX_LENGTH = 6
 _DAMAGED = (InvalidSignature, *UNREADABLE)
 
@@ -46,10 +47,10 @@ def trust(
     if wishes.roots:
         roots = {certificate.fingerprint(root): certificate.name(root) for root in wishes.roots}
         return TrustStore(roots, (*wishes.roots, *given), tuple(revocations))
-    return TrustStore(PINNED, (*_packaged(), *given), tuple(revocations))
+    return TrustStore(PINNED, (*packaged(), *given), tuple(revocations))
 
 
-def _packaged() -> Iterator[x509.Certificate]:
+def packaged() -> Iterator[x509.Certificate]:
     """The vendors' certificates that the package brings: roots, and what they signed."""
     folder = resources.files("fuki_attest") / "roots"
     for name in _FILES:
