@@ -7,6 +7,7 @@ from struct import pack
 import attest_makers as makers
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fuki_attest import evidence, show
+from fuki_attest.pieces import Evidence
 from fuki_attest.verify import run as verification
 from fuki_attest.verify.steps import Wishes
 
@@ -34,6 +35,6 @@ def seeds() -> Iterator[bytes]:
 
 def run(data: bytes) -> None:
     with suppress(FormatError):
-        given = evidence.Evidence(tuple(evidence.recognise(data, "file")))
+        given = Evidence(tuple(evidence.recognise(data, "file")))
         show.document(given)
         assert verification.verify(given, _WISHES)

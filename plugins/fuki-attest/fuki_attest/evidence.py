@@ -1,7 +1,6 @@
 """Recognising evidence by its content: which file is a report, a certificate, a quote, a log or collateral."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +8,6 @@ from fuki_build import read_small_file
 from fuki_build.errors import FormatError, located
 from fuki_build.formats.asn1 import x509 as keys
 from fuki_build.formats.tcg import event_log, pcr_text
-from msgspec import Struct
 
 from fuki_attest.formats import (
     agent_evidence,
@@ -23,6 +21,7 @@ from fuki_attest.formats import (
     tpm_quote,
 )
 from fuki_attest.formats.tpm_quote import TpmSignature
+from fuki_attest.pieces import Evidence, EvidenceKind, Item
 
 T = TypeVar("T")
 MAX_SIZE = event_log.MAX_SIZE
@@ -33,48 +32,6 @@ _KNOWN = (
     "known are SNP reports, TDX quotes and reports, TPM quotes, HCL reports, evidence of Trustee's agents, "
     "event logs, certificates, revocation lists and Intel's collateral"
 )
-
-
-class EvidenceKind(StrEnum):
-    """What a piece of evidence is."""
-
-    SNP_REPORT = "SNP report"
-    TD_QUOTE = "TDX quote"
-    TD_REPORT = "TD report"
-    TPM_QUOTE = "TPM quote"
-    TPM_SIGNATURE = "TPM signature"
-    REGISTERS = "TPM registers"
-    PUBLIC_KEY = "public key"
-    HCL_REPORT = "HCL report"
-    EVENT_LOG = "event log"
-    CERTIFICATE = "certificate"
-    REVOCATIONS = "revocation list"
-    COLLATERAL = "collateral"
-
-
-class Item(Struct, frozen=True):
-    """A piece of evidence; `value` is what the decoder of its kind gives, `origin` says where in the file it was."""
-
-    kind: EvidenceKind
-    file: str
-    value: Any
-    origin: str = ""
-
-    @property
-    def name(self) -> str:
-        return f"{self.file} ({self.origin})" if self.origin else self.file
-
-
-class Evidence(Struct, frozen=True):
-    """All that was given, in the order in which it was given."""
-
-    items: tuple[Item, ...]
-
-    def of(self, kind: EvidenceKind) -> list[Item]:
-        return [item for item in self.items if item.kind is kind]
-
-    def first(self, kind: EvidenceKind) -> Item | None:
-        return next(iter(self.of(kind)), None)
 
 
 def read(paths: Sequence[Path]) -> Evidence:

@@ -11,10 +11,10 @@ from fuki_build.errors import FukiError, RecipeError, located, raised_as
 from fuki_build.formats.asn1 import x509 as keys
 
 from fuki_attest import evidence
-from fuki_attest.evidence import Evidence, Item
 from fuki_attest.formats import certificate, tpm_quote
 from fuki_attest.formats.snp_report import SnpTcb
 from fuki_attest.image.shown import ShownView
+from fuki_attest.pieces import Evidence, Item
 from fuki_attest.verify.steps import EvidenceStep, Wishes
 
 _MAX_FILES = 64

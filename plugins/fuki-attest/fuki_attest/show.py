@@ -4,7 +4,7 @@ import click
 from fuki_build.errors import located
 from fuki_build.hooks import Document, View
 
-from fuki_attest.evidence import Evidence
+from fuki_attest.pieces import Evidence
 from fuki_attest.words.fields import FieldView
 from fuki_attest.words.others import fields
 

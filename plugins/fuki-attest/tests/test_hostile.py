@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fuki_attest import evidence, show
 from fuki_attest.formats import certificate_table, snp_report, td_quote, tpm_quote
+from fuki_attest.pieces import Evidence
 from fuki_attest.verify import run, trust
 from fuki_attest.verify.steps import StepVerdict, Wishes
 
@@ -36,7 +37,7 @@ def test_damaged_evidence_ends_in_a_verdict_or_an_error(amd, intel):
         at %= len(data)
         damaged = data[:at] + added + data[at + removed :]
         try:
-            given_evidence = evidence.Evidence(tuple(evidence.recognise(damaged, "file")))
+            given_evidence = Evidence(tuple(evidence.recognise(damaged, "file")))
             show.document(given_evidence)
             steps = run.verify(given_evidence, WISHES)
         except FukiError:

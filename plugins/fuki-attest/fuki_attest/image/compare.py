@@ -8,11 +8,11 @@ from fuki_build.hooks import LaunchRecord
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_attest.evidence import Evidence, EvidenceKind, Item
 from fuki_attest.image import registers
 from fuki_attest.image.expectations import ImageExpectations
 from fuki_attest.image.launches import Launches
 from fuki_attest.image.shown import ShownView
+from fuki_attest.pieces import Evidence, EvidenceKind, Item
 from fuki_attest.verify.run import is_bound, tpm_context
 from fuki_attest.verify.steps import About, EvidenceStep
 

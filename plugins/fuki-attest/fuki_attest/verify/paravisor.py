@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from fuki_attest.evidence import Item
 from fuki_attest.formats import paravisor
 from fuki_attest.formats.paravisor import HclReport
 from fuki_attest.formats.snp_report import SnpReport
 from fuki_attest.formats.td_quote import TdQuote
 from fuki_attest.formats.td_report import TdReport
+from fuki_attest.pieces import Item
 from fuki_attest.verify.steps import About, Steps
 
 

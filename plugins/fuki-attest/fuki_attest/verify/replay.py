@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from fuki_build.formats.hashes import SIZES, new_hash
 from fuki_build.formats.tcg.event_log import EventLog, LogKind
 
-from fuki_attest.evidence import Item
 from fuki_attest.formats.td_report import TdBody
 from fuki_attest.formats.tpm_quote import TpmQuote
+from fuki_attest.pieces import Item
 from fuki_attest.verify.steps import About, Steps
 
 _DYNAMIC = range(17, 23)

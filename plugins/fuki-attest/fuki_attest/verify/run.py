@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from fuki_build.formats.tcg.event_log import EventLog, LogKind
 
-from fuki_attest.evidence import Evidence, EvidenceKind, Item
 from fuki_attest.formats import paravisor as hcl
 from fuki_attest.formats.snp_report import SnpReport
 from fuki_attest.formats.td_report import TdBody, TdReport
+from fuki_attest.pieces import Evidence, EvidenceKind, Item
 from fuki_attest.verify import paravisor, replay, snp, tdx, tpm
 from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes, nonce_step
 from fuki_attest.verify.tpm import AttestationKey, TpmContext

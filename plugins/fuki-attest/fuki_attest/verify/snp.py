@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from cryptography import x509
 
-from fuki_attest.evidence import Item
 from fuki_attest.formats import certificate
 from fuki_attest.formats.certificate import AmdExtensions
 from fuki_attest.formats.snp_report import SnpKey, SnpReport
+from fuki_attest.pieces import Item
 from fuki_attest.verify.signatures import verifies_p384
 from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes
 from fuki_attest.verify.trust import TrustStore, chain_steps

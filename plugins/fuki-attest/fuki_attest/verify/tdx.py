@@ -8,11 +8,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from fuki_build.errors import FormatError
 
-from fuki_attest.evidence import Item
 from fuki_attest.formats import certificate, td_quote
 from fuki_attest.formats.collateral import SignedCollateral
 from fuki_attest.formats.td_quote import TdQuote
 from fuki_attest.formats.td_report import TdBody, TdReport
+from fuki_attest.pieces import Item
 from fuki_attest.verify import intel
 from fuki_attest.verify.signatures import verifies_p256
 from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes

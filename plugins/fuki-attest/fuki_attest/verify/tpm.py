@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fuki_build.formats.tcg.event_log import EventLog
 from msgspec import Struct
 
-from fuki_attest.evidence import Item
 from fuki_attest.formats import certificate
 from fuki_attest.formats.tpm_quote import TpmQuote, TpmSignature, digest_of
+from fuki_attest.pieces import Item
 from fuki_attest.verify.replay import Values, replay, selected, with_untouched
 from fuki_attest.verify.signatures import verifies_tpm
 from fuki_attest.verify.steps import About, Steps, Wishes, nonce_step

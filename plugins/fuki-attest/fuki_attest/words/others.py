@@ -7,11 +7,11 @@ from typing import Any
 from cryptography import x509
 from fuki_build.formats.tcg.event_log import EventLog, LogKind
 
-from fuki_attest.evidence import EvidenceKind, Item
 from fuki_attest.formats import certificate, paravisor
 from fuki_attest.formats.collateral import SignedCollateral
 from fuki_attest.formats.paravisor import HclReport
 from fuki_attest.formats.tpm_quote import TpmQuote, TpmSignature
+from fuki_attest.pieces import EvidenceKind, Item
 from fuki_attest.words import snp, tdx
 from fuki_attest.words.fields import FieldView, digest, time
 
