@@ -44,6 +44,7 @@ _OTHERS = {
 )
 @click.option("--list", "list_rules", is_flag=True, help="List all rules.")
 @click.option("--explain", metavar="ID", help="Explain one rule.")
+@click.option("--unsigned", is_flag=True, help="Leave all signatures of a recipe out.")
 @click.option(
     "--format",
     "form",
@@ -54,8 +55,10 @@ _OTHERS = {
 @click.pass_obj
 def check(
     plugins: tuple[str, ...],
+    *,
     file: Path | None,
     addons: tuple[Path, ...],
+    unsigned: bool,
     list_rules: bool,
     explain: str | None,
     form: str | None,
@@ -73,7 +76,7 @@ def check(
         return 0
 
     try:
-        findings = _findings(file, addons, plugins)
+        findings = _findings(file, addons, plugins, unsigned=unsigned)
     except FukiError as error:
         if form:
             _annotate([finding_of(error)], file, form)
@@ -90,12 +93,15 @@ def check(
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 
 
-def _findings(file: Path | None, addons: tuple[Path, ...], plugins: tuple[str, ...]) -> tuple[Finding, ...]:
+def _findings(
+    file: Path | None, addons: tuple[Path, ...], plugins: tuple[str, ...], *, unsigned: bool
+) -> tuple[Finding, ...]:
     if file is not None and file.is_file() and _is_image(file):
         return run_checks(pipeline.new_host(plugins), [inspect(path) for path in (file, *addons)])
     if addons:
         raise RecipeError("addons are given with a finished image; a recipe names its own", where="--addon")
-    with pipeline.plan(file, plugins) as planned:
+    with pipeline.plan(file, plugins, unsigned=unsigned) as planned:
+        pipeline.preview(planned)
         return planned.findings
 
 

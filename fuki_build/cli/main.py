@@ -37,7 +37,7 @@ VERBS = {
     "machine": "Machines: their SMBIOS strings and hardware ids.",
     "match": "Tell which firmware and devicetree machines select from IMAGE, through which hardware id.",
     "measure": "Predict the registers that measure IMAGE: 4, 9, 11, 12, with Secure Boot's variables 7, and RTMRs.",
-    "plan": "Show every section that RECIPE's image will have, and where.",
+    "plan": "Show what building RECIPE would write: every section of its image, which files go where, and who signs.",
     "plugins": "List plugins: the built-in ones, and those that are installed.",
     "replay": "Recompute registers from LOG, an event log, and tell event by event what explains it.",
     "report": (

@@ -62,7 +62,7 @@ class ImageWriter:
         self._progress = progress
         self._digests = digests | launch_digests(plan)
         for output in outputs:
-            with output.contribution.running():
+            with output.running():
                 self._digests |= output.format.digests(output.options)
                 self._digests |= measured_in(output.format.banks(output.options))
 
