@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fuki_build.emit.launch import needs_image_file
 from fuki_build.emit.plan import Plan
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.host import Contribution
@@ -146,3 +147,17 @@ def _move(outputs: list[Output], path: Path) -> list[Output]:
 def _with_images(output: Output, plan: Plan) -> Output:
     with output.running():
         return replace(output, images=output.format.images(output.path, plan.uki, plan.addons))
+
+
+def image_requests(plan: Plan, outputs: Sequence[Output]) -> Iterator[SignRequest]:
+    """What signs whole images in a build with these outputs."""
+    for output in outputs:
+        if output.images:
+            yield from output.signers
+    if needs_file(plan, outputs):
+        yield from plan.resolved.signers
+
+
+def needs_file(plan: Plan, outputs: Sequence[Output]) -> bool:
+    """Whether the image is to be read as a file, even where no output writes it."""
+    return needs_image_file(plan.resolved.launches) or any(output.format.needs_image_file for output in outputs)

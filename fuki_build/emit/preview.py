@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from fuki_build.emit.images import image_requests
 from fuki_build.emit.keys import preview_key
 from fuki_build.emit.launch import will_launch
-from fuki_build.emit.outputs import Output
+from fuki_build.emit.outputs import Output, image_requests
 from fuki_build.emit.plan import Plan
 from fuki_build.errors import located
 from fuki_build.hooks.records import PlannedFile, PreviewContext

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from fuki_build.emit import depfile as depfiles
-from fuki_build.emit.images import ImageWriter, image_requests
+from fuki_build.emit.images import ImageWriter
 from fuki_build.emit.keys import open_key
 from fuki_build.emit.launch import build_launches
-from fuki_build.emit.outputs import Output
+from fuki_build.emit.outputs import Output, image_requests
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.signing import BuildSigning
 from fuki_build.errors import RecipeError, located
