@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -44,6 +45,9 @@ MAX_DEPTH = 32
 MAX_KEY_PARTS = 16
 """Of one dotted key; Python's parser needs time and memory that grow with the square of this number."""
 
+_INT64 = -(1 << 63), (1 << 63) - 1
+"""What an integer may be, by TOML's specification; Python's parser takes any."""
+
 # An unterminated string matches to the end: the parser will complain about it and look no further.
 _TOML_MARK = re.compile(
     r'"""(?:(?!""")(?:[^\\]|\\.))*+(?:"{3,5})?|' r"""'{3}(?:(?!'{3}).)*+(?:'{3,5})?|"""
@@ -81,9 +85,14 @@ def decode_toml(data: bytes | str) -> dict[str, Any]:
     _check_toml_nesting(text)
 
     try:
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"it is not valid TOML: {error}") from error
+
+    for number in _integers(document):
+        if not _INT64[0] <= number <= _INT64[1]:
+            raise FormatError(f"it is not valid TOML: a number has {number.bit_length()} bits, more than 64")
+    return document
 
 
 def decode_toml_value(text: str) -> Any:  # noqa: ANN401 - TOML data
@@ -92,6 +101,14 @@ def decode_toml_value(text: str) -> Any:  # noqa: ANN401 - TOML data
     if set(document) != {"value"}:
         raise FormatError("it is more than one TOML value")
     return document["value"]
+
+
+def _integers(value: object) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _integers(item)
 
 
 def _check_toml_nesting(text: str) -> None:

@@ -50,6 +50,14 @@ def test_what_stands_in_strings_and_comments_does_not_count(text: str):
     assert documents.decode_toml(text)
 
 
+@pytest.mark.parametrize("number", [-(1 << 63), (1 << 63) - 1])
+def test_integers_have_64_bits(number: int):
+    assert documents.decode_toml(f"a = [{{ b = {number} }}]") == {"a": [{"b": number}]}
+    beyond = number + (1 if number > 0 else -1)
+    with pytest.raises(FormatError, match="more than 64"):
+        documents.decode_toml(f"a = [{{ b = {beyond} }}]")
+
+
 def test_a_machine_file_has_the_same_limits():
     with pytest.raises(FormatError, match="this is not a machine file: line 1 has a key"):
         decode_file(("machine" + ".a" * 12000 + " = 1").encode(), "x")
