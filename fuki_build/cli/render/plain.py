@@ -1,6 +1,10 @@
 """Text from files that anyone may have made, safe to print on a terminal. Whatever a verb prints goes through here."""
 
+import sys
+
 import click
+
+from fuki_build.cli.render.words import message_lines
 
 
 def plain(text: str) -> str:
@@ -17,4 +21,5 @@ def say(text: str) -> None:
 
 def tell(text: str) -> None:
     """One line on standard error."""
-    click.echo(plain(text), err=True)
+    for line in message_lines(plain(text), sys.stderr):
+        click.echo(line, err=True)

@@ -19,8 +19,13 @@ def show_view(view: LayoutView) -> None:
     title = f"{view.name}: {view.kind} for {view.arch}, {stub}, {human_size(view.file_size)} ({view.file_size} bytes)"
     console.print(plain(title), bold=True)
 
-    console.table(_sections(view.sections, {p.number: p.id for p in view.profiles}))
+    # A terminal is too narrow for digests beside the rest; a pipe gets each section in one line.
+    apart = console.width is not None and any(section.sha256 for section in view.sections)
+    console.table(_sections(view.sections, {p.number: p.id for p in view.profiles}, with_digest=not apart))
     console.print(f"{view.header_slots_left} section headers left")
+    if apart:
+        console.print()
+        console.table(_digests(view.sections))
 
     if view.firmware:
         console.print()
@@ -49,15 +54,23 @@ def show_view(view: LayoutView) -> None:
     console.print()
 
 
-def _sections(sections: Sequence[SectionView], profiles: dict[int, str | None]) -> TextTable:
+def _digests(sections: Sequence[SectionView]) -> TextTable:
+    table = TextTable("Section", "SHA-256")
+    for section in sections:
+        at = "" if section.profile is None else f"@{section.profile}"
+        table.add_row(section.name + at, section.sha256 or "")
+    return table
+
+
+def _sections(sections: Sequence[SectionView], profiles: dict[int, str | None], *, with_digest: bool) -> TextTable:
     """A finished image has no sources to show, a planned one no digests."""
     table = TextTable(
         "Profile", "Section", "Address", "Offset", "Size", "Share", "Measured", "What",
-        right=("Address", "Offset", "Size", "Share"),
+        right=("Address", "Offset", "Size", "Share"), keys=2,
     )  # fmt: skip
 
     with_source = any(section.source for section in sections)
-    with_digest = any(section.sha256 for section in sections)
+    with_digest = with_digest and any(section.sha256 for section in sections)
     if with_source:
         table.add_column("Source")
     if with_digest:
