@@ -14,7 +14,6 @@ from fuki_build.cli.options import json_option, output_type, recipe_argument
 from fuki_build.cli.render.findings import show_findings, show_notes
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.standard_output import file_for, is_standard_output, refuse_both, refuse_several, tell_artifacts
-from fuki_build.hooks.records import Severity
 from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.load import load_recipe
 
@@ -56,7 +55,7 @@ def build(
         if is_standard_output(output):
             refuse_several(pipeline.preview(planned, only=only, output=path))
         show_notes(planned.resolved.notes)
-        show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
+        show_findings(planned.findings, of_build=True)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
             digests = MANIFEST_DIGESTS if as_json else NO_DIGESTS
             result = pipeline.build(

@@ -14,7 +14,6 @@ from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.signer_options import signer_table
 from fuki_build.cli.standard_output import file_for, is_standard_output, refuse_both, refuse_several, tell_artifacts
 from fuki_build.errors import FukiError
-from fuki_build.hooks.records import Severity
 from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.caller import Caller
 from fuki_build.recipe.edits import Edits, at_options, caller_of, refuse_replacing
@@ -142,7 +141,7 @@ def _build(
         if printed:
             refuse_several(pipeline.preview(planned, output=target))
         show_notes(planned.resolved.notes)
-        show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
+        show_findings(planned.findings, of_build=True)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
             digests = MANIFEST_DIGESTS if as_json else NO_DIGESTS
             result = pipeline.build(planned, output=target, progress=progress, digests=digests, edits=edits)

@@ -13,7 +13,10 @@ import click
 
 from fuki_build import __version__
 from fuki_build.cli import streams
-from fuki_build.cli.render.plain import tell
+from fuki_build.cli.render import colour, talk
+from fuki_build.cli.render.colour import ColourChoice
+from fuki_build.cli.render.plain import complain
+from fuki_build.cli.render.talk import Talk
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
 from fuki_build.image.guard import guarding
 
@@ -143,10 +146,22 @@ def _hint(verb: str) -> str:
     envvar="FUKI_PLUGINS",
     help="Load an installed plugin (repeatable).",
 )
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more there: the notes of a build, what an error came from.")
+@click.option(
+    "--color",
+    type=click.Choice([choice.value for choice in ColourChoice]),
+    default=ColourChoice.AUTO.value,
+    help="When to colour; by default on terminals, unless NO_COLOR is set.",
+)
 @click.pass_context
-def fuki(ctx: click.Context, plugin: tuple[str, ...]) -> None:
+def fuki(ctx: click.Context, plugin: tuple[str, ...], *, quiet: bool, verbose: bool, color: str) -> None:
     """Build Unified Kernel Images that carry the guest's own firmware."""
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other.")
     ctx.obj = plugin
+    talk.choose(Talk.QUIET if quiet else Talk.VERBOSE if verbose else Talk.USUAL)
+    colour.choose(ColourChoice(color))
 
 
 def main() -> None:
@@ -183,6 +198,7 @@ def ended(call: Callable[[], object]) -> int:
             code = call()
         sys.stdout.flush()
     except click.ClickException as error:
+        _place_global_option(error)
         error.show()
         return error.exit_code
     except _Terminated as signalled:
@@ -190,6 +206,20 @@ def ended(call: Callable[[], object]) -> int:
     except BaseException as error:  # noqa: BLE001 - the last resort: nothing may spill a traceback over a user
         return _explain(error)
     return code if isinstance(code, int) else 0
+
+
+def _place_global_option(error: click.ClickException) -> None:
+    """Say of an option that stands behind its verb that its place is before it."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return
+    name = error.option_name
+    option = next((o for o in fuki.params if isinstance(o, click.Option) and name in o.opts), None)
+    if option is None:
+        return
+    value = "" if option.is_flag else " …"
+    verb = error.ctx.command_path.partition(" ")[2]
+    error.possibilities = None
+    error.message = f"The option {name} stands before the verb: fuki {name}{value} {verb} …"
 
 
 def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending
@@ -203,7 +233,7 @@ def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each ki
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
         case click.Abort() | KeyboardInterrupt():
-            tell("fuki: interrupted")
+            complain("fuki: interrupted")
             return 128 + signal.SIGINT
         case FukiError():
             _show(error, error.message, error.place, error.hint)
@@ -233,8 +263,14 @@ def _abandon_output() -> None:
 
 
 def _show(error: BaseException, message: str, where: str | None, hint: str | None) -> None:
-    tell(f"fuki: error: {f'{where}: ' if where else ''}{message}")
+    complain(f"fuki: error: {f'{where}: ' if where else ''}{message}")
     if hint:
-        tell(f"  hint: {hint}")
+        complain(f"  hint: {hint}")
+    cause = error.__cause__
+    while cause is not None and talk.level is Talk.VERBOSE:
+        text = cause.message if isinstance(cause, FukiError) else repr(cause)
+        if text != message:
+            complain(f"  from: {text}")
+        cause = cause.__cause__
     if os.environ.get("FUKI_DEBUG"):
         traceback.print_exception(error)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from fuki_build import pipeline
 from fuki_build.checks.matching import holding
 from fuki_build.cli.options import json_option
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.selecting import chosen_machines, machine_options, profile_option
 from fuki_build.errors import MismatchError
 from fuki_build.hardware.machine import Machine
@@ -72,7 +73,7 @@ def match(  # noqa: PLR0917 - click passes them by name
     named = this_machine or files or platforms or asked or recipes
     machines = chosen_machines(host, files, platforms, this_machine=this_machine or not named)
     if not any(section.name == ".hwids" for section in layout.plain_sections):
-        click.echo("fuki: warning: the image has no hardware ids (.hwids), so no machine selects anything", err=True)
+        tell("fuki: warning: the image has no hardware ids (.hwids), so no machine selects anything")
 
     matches = tuple(_matches(layout, machines, asked, recipes, profile))
     _show(matches, as_json, measured)

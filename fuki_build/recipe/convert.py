@@ -81,7 +81,7 @@ def _explain(
 
 def _quoted(text: str, path: str, data: object) -> str | None:
     """A hint for a number, date or boolean in place of a text: the same in quotes."""
-    if not text.startswith("Expected `str`"):
+    if not re.match(r"Expected `str[`\s|]", text):
         return None
     for step in path.removeprefix(".").split("."):
         if not isinstance(data, Mapping) or step not in data:
