@@ -90,7 +90,7 @@ def read_beginning(source: Path) -> Beginning:
 
 
 def _of_ukify(source: Path) -> Beginning:
-    """Kernel, initrds, command line, os-release and stub of a ukify.conf; its paths are relative to where ukify runs."""
+    """What a ukify.conf says of the parts; its paths are relative to where ukify runs."""
     from fuki_build.ukify.call import read_call  # noqa: PLC0415 - only where there is such a file
 
     call = read_call(["build", f"--config={source}", "--output=image.efi"])

@@ -198,8 +198,7 @@ def ended(call: Callable[[], object]) -> int:
             code = call()
         sys.stdout.flush()
     except click.ClickException as error:
-        _place_global_option(error)
-        error.show()
+        _placed(error).show()
         return error.exit_code
     except _Terminated as signalled:
         return 128 + signalled.number
@@ -208,18 +207,17 @@ def ended(call: Callable[[], object]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _place_global_option(error: click.ClickException) -> None:
-    """Say of an option that stands behind its verb that its place is before it."""
+def _placed(error: click.ClickException) -> click.ClickException:
+    """An error about an option of `fuki` itself that stands behind the verb says that its place is before it."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
-        return
+        return error
     name = error.option_name
     option = next((o for o in fuki.params if isinstance(o, click.Option) and name in o.opts), None)
     if option is None:
-        return
+        return error
     value = "" if option.is_flag else " …"
     verb = error.ctx.command_path.partition(" ")[2]
-    error.possibilities = None
-    error.message = f"The option {name} stands before the verb: fuki {name}{value} {verb} …"
+    return click.UsageError(f"The option {name} stands before the verb: fuki {name}{value} {verb} …", error.ctx)
 
 
 def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending

@@ -121,7 +121,7 @@ def _found(directories: Sequence[Path], where: str) -> Iterator[None]:
     try:
         yield
     except TemplateNotFound as error:
-        hint = did_you_mean(error.name or "", _templates(directories))
+        hint = did_you_mean(str(error.name), _templates(directories))
         hint = hint or f"looked in {', '.join(str(d) for d in directories)}"
         raise RecipeError(f"there is no template {error.name!r}", where=where, hint=hint) from error
 
