@@ -2,7 +2,8 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,9 +11,10 @@ import click
 from fuki_build import pipeline
 from fuki_build.checks.run import check as run_checks
 from fuki_build.cli.documents import FindingsDocument, findings_document
-from fuki_build.cli.options import json_option
+from fuki_build.cli.fleet import each_image, json_lines_option
 from fuki_build.cli.render.annotations import FORMATS, annotation, annotations_text, finding_of
 from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.json import DocumentPrinter, PrettyPrinter
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats.uki import compression
@@ -33,7 +35,7 @@ _OTHERS = {
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("files", metavar="[FILE]...", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
     "--addon",
     "addons",
@@ -51,12 +53,12 @@ _OTHERS = {
     type=click.Choice(FORMATS),
     help="Print annotations: workflow commands, or a code quality report.",
 )
-@json_option(lambda: FindingsDocument)
+@json_lines_option(lambda: FindingsDocument)
 @click.pass_obj
 def check(
     plugins: tuple[str, ...],
     *,
-    file: Path | None,
+    files: tuple[Path, ...],
     addons: tuple[Path, ...],
     unsigned: bool,
     list_rules: bool,
@@ -64,37 +66,55 @@ def check(
     form: str | None,
     as_json: bool,
 ) -> int:
-    """Check FILE, a recipe or a finished image. Exits with 1 if there are errors.
+    """Check each FILE, a recipe or a finished image. Exits with 1 if there are errors.
 
     With --format, findings are printed as code hosts show them beside a change: 'github' for GitHub Actions, 'gitlab'
     for a code quality report. An error that ends the command is among them.
     """
-    if as_json and form:
-        raise click.UsageError("--json and --format cannot be had at once.")
+    _refuse_together(files, addons, form, as_json=as_json)
     if list_rules or explain is not None:
         _explain(pipeline.new_host(plugins), explain)
         return 0
 
+    form = form or ("json" if as_json else None)
+    work = partial(_check, form, partial(_findings, addons, plugins, unsigned=unsigned))
+    if not files:
+        return work(None, PrettyPrinter())
+    return each_image(files, work, as_json=as_json, modules=("pefile",), headings=form is None)
+
+
+def _refuse_together(files: tuple[Path, ...], addons: tuple[Path, ...], form: str | None, *, as_json: bool) -> None:
+    """Raise `UsageError` for options that cannot be had at once."""
+    if as_json and form:
+        raise click.UsageError("--json and --format cannot be had at once.")
+    if len(files) > 1 and addons:
+        raise click.UsageError("--addon takes one FILE, the image that it is for.")
+    if len(files) > 1 and form == "gitlab":
+        raise click.UsageError("--format gitlab takes one FILE: its report is one document.")
+
+
+def _check(
+    form: str | None, find: Callable[[Path | None], tuple[Finding, ...]], file: Path | None, printer: DocumentPrinter
+) -> int:
     try:
-        findings = _findings(file, addons, plugins, unsigned=unsigned)
+        findings = find(file)
     except FukiError as error:
-        if form:
+        if form in FORMATS:
             _annotate([finding_of(error)], file, form)
         raise
-    if form:
-        _annotate(findings, file, form)
-    if as_json:
-        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_document(findings_document(findings))
+    if form == "json":
+        printer.print(findings_document(findings))
+    elif form:
+        _annotate(findings, file, form)
     show_findings(findings)
-    if not findings and not as_json and not form:
+    if not findings and not form:
         tell("nothing to complain about")
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 
 
 def _findings(
-    file: Path | None, addons: tuple[Path, ...], plugins: tuple[str, ...], *, unsigned: bool
+    addons: tuple[Path, ...], plugins: tuple[str, ...], file: Path | None, *, unsigned: bool
 ) -> tuple[Finding, ...]:
     if file is not None and file.is_file() and _is_image(file):
         return run_checks(pipeline.new_host(plugins), [inspect(path) for path in (file, *addons)])

@@ -114,12 +114,30 @@ class _Column:
         self.is_empty = len(cells) > 1 and not any(sizes[1:])
 
 
+class _Terminal(NamedTuple):
+    width: int | None
+    styled: bool
+
+
+_kept: _Terminal | None = None
+
+
+def _terminal() -> _Terminal:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return _kept or _Terminal(width, colour.wanted(sys.stdout))
+
+
+def keep_terminal() -> None:
+    """Write from now on as for what standard output is now, also where it becomes a file that is passed on."""
+    global _kept  # noqa: PLW0603 - copies of this process inherit it
+    _kept = _terminal()
+
+
 class StandardOutput:
     """Standard output, as a terminal or as a pipe. `width` is the terminal's, None for a pipe."""
 
     def __init__(self) -> None:
-        self.width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        self._styled = colour.wanted(sys.stdout)
+        self.width, self._styled = _terminal()
 
     def print(self, text: str = "", *, bold: bool = False) -> None:
         """Write a line, which has passed `plain`; a terminal folds it, and gives it in one piece when it is copied."""
