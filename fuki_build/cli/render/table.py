@@ -114,30 +114,32 @@ class _Column:
         self.is_empty = len(cells) > 1 and not any(sizes[1:])
 
 
-class _Terminal(NamedTuple):
+class Terminal(NamedTuple):
+    """What tables are laid out for: the columns of a terminal, None for a pipe, and whether there are colours."""
+
     width: int | None
     styled: bool
 
 
-_kept: _Terminal | None = None
+_kept: Terminal | None = None
 
 
-def _terminal() -> _Terminal:
+def terminal() -> Terminal:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return _kept or _Terminal(width, colour.wanted(sys.stdout))
+    return _kept or Terminal(width, colour.wanted(sys.stdout))
 
 
-def keep_terminal() -> None:
-    """Write from now on as for what standard output is now, also where it becomes a file that is passed on."""
-    global _kept  # noqa: PLW0603 - copies of this process inherit it
-    _kept = _terminal()
+def keep(kept: Terminal) -> None:
+    """Write from now on as for this terminal, in a process whose output is passed on to it."""
+    global _kept  # noqa: PLW0603 - of a process that ends with that work
+    _kept = kept
 
 
 class StandardOutput:
     """Standard output, as a terminal or as a pipe. `width` is the terminal's, None for a pipe."""
 
     def __init__(self) -> None:
-        self.width, self._styled = _terminal()
+        self.width, self._styled = terminal()
 
     def print(self, text: str = "", *, bold: bool = False) -> None:
         """Write a line, which has passed `plain`; a terminal folds it, and gives it in one piece when it is copied."""

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.cli.render.table import StandardOutput, TextTable
+from fuki_build.cli.render.words import fold
 from fuki_build.image.describe import DeviceView, FirmwareView, LayoutView, SectionView
 
 if TYPE_CHECKING:
     from fuki_build.cli.plugins import PluginView
+
+_ANY_WIDTH = 1000
 
 
 def show_view(view: LayoutView) -> None:
@@ -47,7 +50,9 @@ def show_view(view: LayoutView) -> None:
         console.print(f"  {kind}{by}, {signature.size} bytes at {signature.offset:#x}")
 
     if view.authenticode:
-        console.print(f"\nAuthenticode SHA-256 {view.authenticode}")
+        console.print()
+        for line in fold(f"Authenticode SHA-256 {view.authenticode}", console.width or _ANY_WIDTH):
+            console.print(line)
     for flaw in view.flaws:
         console.print(f"flaw: {plain(flaw)}")
 
