@@ -18,6 +18,7 @@ VERBS = {
     "edit": ("edit", "image.efi", "--set", ".cmdline=quiet"),
     "sign": ("sign", "stub.efi", *SIGNER),
     "inspect": ("inspect", "image.efi", "--extract", ".linux"),
+    "keys update": ("keys", "update", "db", "db.crt", *SIGNER),
     "report": ("report", "image.efi"),
     "firmware wrap": ("firmware", "wrap", "OVMF.fd"),
 }
@@ -44,7 +45,8 @@ def printed(directory: Path, *arguments: str) -> bytes:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_standard_output_gets_what_a_file_gets(directory, verb):
+def test_standard_output_gets_what_a_file_gets(directory, verb, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1764300000")  # the time of a variable's new value
     succeed(directory, *VERBS[verb], "-o", "file")
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
     assert printed(directory, *VERBS[verb]) == (directory / "file").read_bytes()

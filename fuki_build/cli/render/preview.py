@@ -16,6 +16,7 @@ def show_preview(preview: Preview) -> None:
     if signers:
         console.print()
         console.table(_signers(signers))
+    console.print()
 
 
 def _outputs(outputs: Sequence[PlannedOutputView]) -> TextTable:
