@@ -35,7 +35,7 @@ def directory(keys: Path, tmp_path: Path, programs: Path) -> Path:  # noqa: ARG0
 
 
 @pytest.mark.parametrize("backend", ["sbsign", "systemd-sbsign", "osslsigncode"])
-def test_the_signer_is_told_and_no_program_runs(directory, backend):
+def test_the_signer_is_told_and_no_program_runs(directory: Path, backend: str):
     program = directory / "program"
     program.write_text("#!/bin/sh\ntouch ran\nexit 1\n")
     program.chmod(0o755)
@@ -58,7 +58,9 @@ def test_the_signer_is_told_and_no_program_runs(directory, backend):
         (KEY + 'pin = "env:PIN"\n', "fuki.sign[0].pin", "a key in a file has no PIN"),
     ],
 )
-def test_a_mistake_is_the_same_error_from_plan_check_and_build(directory, backend, options, where, message):
+def test_a_mistake_is_the_same_error_from_plan_check_and_build(
+    directory: Path, backend: str, options: str, where: str, message: str
+):
     (directory / "fuki.toml").write_text(RECIPE.format(backend=backend, options=options))
     outcomes = [invoke(directory, verb) for verb in ("plan", "check", "build")]
     assert outcomes[0].err.startswith(f"fuki: error: {where}: ")
