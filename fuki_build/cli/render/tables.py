@@ -42,6 +42,14 @@ def show_view(view: LayoutView) -> None:
         for line in view.sbat[1:]:
             console.print(f"  {plain(line)}")
 
+    _show_signatures(console, view)
+    for flaw in view.flaws:
+        console.print(f"flaw: {plain(flaw)}")
+
+    console.print()
+
+
+def _show_signatures(console: StandardOutput, view: LayoutView) -> None:
     if view.kind != "addon" and view.signatures:
         console.print("\nSignatures", bold=True)
     for signature in view.signatures:
@@ -53,10 +61,6 @@ def show_view(view: LayoutView) -> None:
         console.print()
         for line in fold(f"Authenticode SHA-256 {view.authenticode}", console.width or _ANY_WIDTH):
             console.print(line)
-    for flaw in view.flaws:
-        console.print(f"flaw: {plain(flaw)}")
-
-    console.print()
 
 
 def _digests(sections: Sequence[SectionView]) -> TextTable:
