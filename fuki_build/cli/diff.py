@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fuki_build import pipeline
+from fuki_build.cli.launch_options import launch_options, technology_option
 from fuki_build.cli.measure import bank_option, chosen_banks
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.selecting import boot_options, chosen_machines, machine_options
 from fuki_build.cli.trusting import read_level, read_trust, trust_options
 from fuki_build.errors import MismatchError, RecipeError
-from fuki_build.hooks.host import PluginHost, loaded_machines
+from fuki_build.hooks.host import loaded_machines
+from fuki_build.hooks.launch import DirectBootMode
 from fuki_build.image.inspect import inspect
+from fuki_build.recipe.model import LaunchTable
 
 if TYPE_CHECKING:
     from fuki_build.formats.documents import Document
     from fuki_build.formats.uki.sbat import SbatRow
     from fuki_build.hardware.machine import Machine
-    from fuki_build.image.layout import Layout
     from fuki_build.report.differences.forbidding import Violation
     from fuki_build.report.differences.views import ImageDifferences
     from fuki_build.report.gather import ReportOptions
@@ -54,6 +56,9 @@ def _document() -> "type[Document]":
 @bank_option
 @click.option("--phase", "phases", metavar="PATH", multiple=True, help="A path of boot phases (repeatable).")
 @boot_options
+@click.option("--launch", "launched", is_flag=True, help="Launch measurements too, as the options behind this say.")
+@technology_option
+@launch_options
 @json_option(_document)
 @click.pass_obj
 def diff(  # noqa: PLR0917 - click passes them by name
@@ -71,6 +76,13 @@ def diff(  # noqa: PLR0917 - click passes them by name
     sbat_level: Path | None,
     banks: tuple[str, ...],
     phases: tuple[str, ...],
+    launched: bool,
+    technology: tuple[str, ...],
+    vmm: tuple[str, ...],
+    vcpus: tuple[int, ...],
+    vcpu_model: tuple[str, ...],
+    guest_features: tuple[int, ...],
+    direct_boot: str,
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what boot_options give
 ) -> None:
@@ -79,7 +91,10 @@ def diff(  # noqa: PLR0917 - click passes them by name
     Machines are those of all loaded platforms, or those that --machine and --platform name. Exits with 3 if something
     differs that --forbid names.
     """
-    from fuki_build.report.differences.forbidding import check_forbidden, violations  # noqa: PLC0415 - slow to load
+    from fuki_build.recipe.launch import resolve_launch  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.report.differences.compare import compare, read_compared  # noqa: PLC0415
+    from fuki_build.report.differences.forbidding import check_forbidden, violations  # noqa: PLC0415
+    from fuki_build.report.differences.launches import LaunchQuestion  # noqa: PLC0415
 
     if "pcr7" in forbidden and not (boot["variables"] or boot["lists"]):
         text = "register 7 is made of Secure Boot's variables, and none were given"
@@ -88,6 +103,18 @@ def diff(  # noqa: PLR0917 - click passes them by name
     host = pipeline.new_host(plugins)
     named = bool(files or platforms or this_machine)
     machines = chosen_machines(host, files, platforms, this_machine=this_machine) if named else loaded_machines(host)
+
+    table = LaunchTable(
+        technology=technology,
+        vmm=vmm,
+        vcpus=vcpus,
+        vcpu_model=vcpu_model,
+        guest_features=guest_features,
+        direct_boot=DirectBootMode(direct_boot),
+    )
+    # Who says how guests are launched, or forbids that it differs, asks about it.
+    asked = launched or "launch" in forbidden or table != LaunchTable()
+    launches = LaunchQuestion(host, resolve_launch(table, host, Path(), "--launch")) if asked else None
 
     layouts = inspect(old), inspect(new)
     check_forbidden(forbidden, (section.name for layout in layouts for section in layout.plain_sections))
@@ -99,7 +126,9 @@ def diff(  # noqa: PLR0917 - click passes them by name
         trust=read_trust(certificates, db, dbx),
         level=read_level(sbat_level),
     )
-    document = _compare(host, layouts, options, machines, named=named)
+    with progress_bar(sum(layout.file_size for layout in layouts)) as progress:
+        before, after = (read_compared(layout, host, options, progress) for layout in layouts)
+    document = compare(before, after, machines, launches, only_machines=named)
 
     against = tuple(violations(document, forbidden))
     _show(document, against, as_json=as_json)
@@ -132,21 +161,6 @@ def _options(
         trust=trust,
         level=level,
     )
-
-
-def _compare(
-    host: PluginHost,
-    layouts: "tuple[Layout, Layout]",
-    options: "ReportOptions",
-    machines: "Sequence[Machine]",
-    *,
-    named: bool,
-) -> "ImageDifferences":
-    from fuki_build.report.differences.compare import compare, read_compared  # noqa: PLC0415 - slow to load
-
-    with progress_bar(sum(layout.file_size for layout in layouts)) as progress:
-        old, new = (read_compared(layout, host, options, progress) for layout in layouts)
-    return compare(old, new, machines, only_machines=named)
 
 
 def _show(document: "ImageDifferences", against: "Sequence[Violation]", *, as_json: bool) -> None:

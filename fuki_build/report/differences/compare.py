@@ -15,6 +15,7 @@ from fuki_build.report.differences.content import (
     section_differences,
     text_differences,
 )
+from fuki_build.report.differences.launches import LaunchQuestion, launch_differences
 from fuki_build.report.differences.trust import (
     component_differences,
     policy_differences,
@@ -32,8 +33,18 @@ def read_compared(
     return Compared(layout, slices(layout.plain_sections), gather(layout, host, options, progress))
 
 
-def compare(old: Compared, new: Compared, machines: Sequence[Machine], *, only_machines: bool) -> ImageDifferences:
-    """All differences. Selections are those of `machines`, and with `only_machines` so are registers and policies."""
+def compare(
+    old: Compared,
+    new: Compared,
+    machines: Sequence[Machine],
+    launches: LaunchQuestion | None = None,
+    *,
+    only_machines: bool,
+) -> ImageDifferences:
+    """All differences. Selections are those of `machines`, and with `only_machines` so are registers and policies.
+
+    Launches are compared where `launches` asks. Raises `FukiError` where these cannot be predicted.
+    """
     pairs = ProfilePairs.of(old.layout, new.layout)
     cases = case_pairs(old, new, pairs, machines, only_machines=only_machines)
     rows, (new_rows, flaw) = read_sbat(old.layout)[0], read_sbat(new.layout)
@@ -52,6 +63,7 @@ def compare(old: Compared, new: Compared, machines: Sequence[Machine], *, only_m
         sbat=tuple(component_differences(rows, new_rows)),
         signatures=tuple(signature_differences(old, new)),
         policies=tuple(policy_differences(old, new, cases)),
+        launches=tuple(launch_differences(old, new, pairs, launches)) if launches else None,
         unpredicted=old.report.predictions.unknown or new.report.predictions.unknown,
         uncovered=old.report.policies.untold or new.report.policies.untold,
         sbat_flaw=flaw,
