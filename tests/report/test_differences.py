@@ -16,6 +16,7 @@ import pytest
 from fuki_build.image.image import ImageKind
 from fuki_build.testing import invoke, recipe, refused, succeed
 from fuki_build.testing.documents import printed
+from fuki_build.testing.launch import peer_digest
 from tests.support.images import layout_of, write
 from tests.support.workshop import BASE, lay_out
 
@@ -207,9 +208,39 @@ def measured(document: dict) -> dict[tuple[str, int, int, str | None], dict[str,
 
 def test_equal_images_are_equal_whatever_cannot_be_told_of_them(fleet: Path):
     forbid = [word for name in (*NAMES, "launch") for word in ("--forbid", name)]
-    outcome = succeed(fleet, "diff", OLD, OLD, *forbid)
+    arguments = ("diff", OLD, OLD, *forbid, "--vcpu-model", "EPYC-Milan")
+    outcome = succeed(fleet, "--plugin", "coco", *arguments)
     assert "The images are the same, byte for byte." in outcome.out
-    assert printed(fleet, "diff", OLD, OLD, *forbid, "--json")["identical"] is True
+    assert printed(fleet, *arguments, "--json", plugins=("coco",))["identical"] is True
+
+
+def test_launches_that_differ_are_those_that_the_peer_of_sev_snp_measures_differently(updated: Path):
+    arguments = ("diff", OLD, NEW, "--technology", "sev-snp", "--vcpu-model", "EPYC-Milan", "--forbid", "launch")
+    document = printed(updated, *arguments, "--json", plugins=("coco",), code=3)
+    (row,) = document["launches"]
+    assert (row["fwid"], row["technology"], row["register"]) == ("one", "sev-snp", "MEASUREMENT")
+    for side, firmware in (("old", "generic.fd"), ("new", "amdsev.fd")):
+        expected = peer_digest("sev-snp", updated / side / firmware, "qemu", 1, "EPYC-Milan", 1)
+        assert row[side] == expected
+
+
+def test_a_command_line_changes_launches_only_where_the_hypervisor_boots_it(updated: Path, tmp_path: Path):
+    changed = tmp_path / "changed.efi"
+    succeed(updated, "edit", NEW, "--set", ".cmdline=quiet", "-o", changed)
+    assert printed(updated, "diff", NEW, changed, "--json")["launches"] is None
+    launch = ("--technology", "sev-snp", "--vcpu-model", "EPYC-Milan", "--json")
+    assert printed(updated, "diff", NEW, changed, *launch, plugins=("coco",))["launches"] == []
+
+    rows = printed(updated, "diff", NEW, changed, *launch, "--direct-boot", "sections", plugins=("coco",))["launches"]
+    (row,) = [row for row in rows if ", main, " in row["case"]]
+    files = tuple(str(updated / "new" / name) for name in ("vmlinuz", "initrd.img"))
+    for side, cmdline in (("old", "root=LABEL=root rw quiet"), ("new", "quiet")):
+        expected = peer_digest("sev-snp", updated / "new/amdsev.fd", "qemu", 1, "EPYC-Milan", 1, *files, cmdline)
+        assert row[side] == expected
+
+
+def test_launches_need_a_plugin_that_knows_them(fleet: Path):
+    assert "load one" in refused(fleet, "diff", OLD, OLD, "--forbid", "launch")
 
 
 def test_a_register_that_cannot_be_told_is_not_taken_for_one_that_stays(updated: Path):
