@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fuki_build.builtin import igvm_output, outputs, platforms, predictions, rules, signers, sources
+from fuki_build.builtin import igvm_output, outputs, platforms, predictions, rules, signers, sources, sysupdate
 from fuki_build.checks.run import check, refuse_errors
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import SigningKey
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fuki_build.emit.plan import Plan, Result
     from fuki_build.recipe.load import LoadedRecipe
 
-BUILTINS = (igvm_output, outputs, platforms, predictions, rules, signers, sources)
+BUILTINS = (igvm_output, outputs, platforms, predictions, rules, signers, sources, sysupdate)
 
 
 def new_host(plugins: Sequence[str] = ()) -> PluginHost:

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -16,7 +15,6 @@ from fuki_build.formats.documents import Document, View
 
 if TYPE_CHECKING:
     from fuki_build.image.output_directory import NewFile
-    from fuki_build.signing.request import SignRequest
 
 _TYPES = ("rsa2048", "rsa3072", "rsa4096", "p256", "p384")
 _MAX_FILE = 16 * 1024 * 1024
@@ -225,31 +223,13 @@ def update(  # noqa: PLR0917 - click passes them by name
     from fuki_build.formats.uefi import efi_signature_list  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
     from fuki_build.recipe.signing import resolve_signer  # noqa: PLC0415
-    from fuki_build.signing.secure_boot import enrollment  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import enrollment, signed_update  # noqa: PLC0415
 
     table = signer_table(backend, key, certificate, options) or {"backend": "local"}
     request = resolve_signer(table, pipeline.new_host(plugins), "sign")
     value = efi_signature_list.encode(enrollment.load_lists(variable, entries, owner, _read, lambda place: place))
-    data = _authenticate(request, variable, value, append=append)
+    data = signed_update.sign_update(request, variable, value, append=append)
     with OutputFile(output) as file:
         file.write(data)
         file.commit()
     tell(f"wrote {output}")
-
-
-def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append: bool) -> bytes:
-    from fuki_build.formats.uefi import efi_time  # noqa: PLC0415
-    from fuki_build.signing.authenticode import sign  # noqa: PLC0415
-    from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415
-    from fuki_build.signing.request import errors_at, open_signers, signing_context  # noqa: PLC0415
-    from fuki_build.signing.secure_boot import variable_update  # noqa: PLC0415
-
-    time = efi_time.of(source_date() or datetime.now(UTC))
-    with signing_context(Path()) as context:
-        (signer,) = open_signers([request], context)
-        sign.check_key(signer)
-        with errors_at(request), request.backend.running():
-            if signer.key is None:
-                raise SigningError(f"{signer.name} signs images only", where="backend", hint="take one that has a key")
-            own = signer.key.certificates[0]
-            return variable_update.authenticate(variable, value, time, signer.key.sign, own, append=append)

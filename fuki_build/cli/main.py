@@ -40,6 +40,7 @@ VERBS = {
     "measure": "Predict the registers that measure each IMAGE: 4, 9, 11, 12; with Secure Boot's variables 7; RTMRs.",
     "plan": "Show every section that RECIPE's image will have, and where.",
     "plugins": "List plugins: the built-in ones, and those that are installed.",
+    "release": "Tell whether the image NEW may be released after OLD.",
     "replay": "Recompute registers from LOG, an event log, and tell event by event what explains it.",
     "report": (
         "Write an HTML page about IMAGE, any UKI or addon: what it is, who signed it, what it selects and measures."

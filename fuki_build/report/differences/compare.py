@@ -7,6 +7,7 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.image.assemble import Progress
 from fuki_build.image.firmware import slices
 from fuki_build.image.layout import Layout
+from fuki_build.image.sbat_table import read_sbat
 from fuki_build.report.differences.boots import case_pairs, register_differences, selection_differences
 from fuki_build.report.differences.compared import Compared, ProfilePairs
 from fuki_build.report.differences.content import (
@@ -19,7 +20,6 @@ from fuki_build.report.differences.launches import LaunchQuestion, launch_differ
 from fuki_build.report.differences.trust import (
     component_differences,
     policy_differences,
-    read_sbat,
     signature_differences,
 )
 from fuki_build.report.differences.views import ComparedImage, ImageDifferences

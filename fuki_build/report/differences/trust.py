@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from fuki_build.errors import FormatError
 from fuki_build.formats.uki import sbat
 from fuki_build.formats.uki.sbat import SbatRow
-from fuki_build.image.layout import Layout
 from fuki_build.report.differences.boots import CasePair
 from fuki_build.report.differences.compared import Compared
 from fuki_build.report.differences.views import (
@@ -23,17 +21,6 @@ from fuki_build.signing.pcr_policy.report import PolicyVerdict
 _UNBROKEN = (*GOOD, SignatureVerdict.UNTRUSTED)
 _OPENING = (PolicyVerdict.VALID, PolicyVerdict.UNKNOWN_KEY)
 """Verdicts on policies that may open a secret; whose key nobody has here counts as signed."""
-
-
-def read_sbat(layout: Layout) -> tuple[Sequence[SbatRow], str]:
-    """The rows of an image's table, none where it has none; and why it cannot be read, empty where it can."""
-    tables = layout.find(".sbat")
-    if not tables:
-        return (), ""
-    try:
-        return sbat.decode(tables[0].content.read_small(sbat.MAX_SIZE, "the .sbat section")), ""
-    except FormatError as error:
-        return (), error.message
 
 
 def component_differences(old: Sequence[SbatRow], new: Sequence[SbatRow]) -> Iterator[ComponentDifference]:
