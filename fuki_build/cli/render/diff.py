@@ -6,6 +6,7 @@ from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.cli.render.table import StandardOutput, TextTable
 from fuki_build.report.differences.views import (
+    ComponentDifference,
     ContentView,
     ImageDifferences,
     RegisterDifference,
@@ -90,10 +91,7 @@ def _parts(document: ImageDifferences) -> Iterator[tuple[str, Sequence[str], Seq
     yield (
         "SBAT",
         ("Component", "Old", "New", "Change"),
-        [
-            (c.component, _number(c.old), _number(c.new), "falls" if c.falls else "rises" if c.old else "added")
-            for c in document.sbat
-        ],
+        [(c.component, _number(c.old), _number(c.new), _direction(c)) for c in document.sbat],
     )
     yield (
         "Signatures",
@@ -194,6 +192,12 @@ def _named(machines: Sequence[str]) -> str:
 
 def _at(profile: int | None) -> str:
     return "" if profile is None else f"@{profile}"
+
+
+def _direction(component: ComponentDifference) -> str:
+    if component.falls:
+        return "lost" if component.new is None else "falls"
+    return "added" if component.old is None else "rises"
 
 
 def _number(generation: int | None) -> str:

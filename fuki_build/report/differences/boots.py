@@ -39,7 +39,7 @@ def case_pairs(
         own = outcomes[profiles]
         cases += [CasePair(profiles, *selected, names) for selected, names in own.items()]
         if not only_machines:
-            possible = _possible(new, profiles[1])
+            possible = set(_possible(new, profiles[1]))
             both = [case for case in _possible(old, profiles[0]) if case in possible]
             cases += [CasePair(profiles, case, case, ()) for case in both if (case, case) not in own]
     return tuple(cases)

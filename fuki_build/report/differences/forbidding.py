@@ -65,7 +65,7 @@ def violations(differences: ImageDifferences, names: Iterable[str]) -> Iterator[
 def _sections(differences: ImageDifferences, name: str | None = None) -> Iterator[str]:
     for section in differences.sections:
         if name in (None, section.name):
-            yield f"section {section.name}{_at(section.profile)} is {_participle(section.change)}"
+            yield f"section {section.name}{_at(section.profile)} is {section.change}"
 
 
 def _profiles(differences: ImageDifferences) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _profiles(differences: ImageDifferences) -> Iterator[str]:
 
 def _firmware(differences: ImageDifferences) -> Iterator[str]:
     for image in differences.firmware:
-        yield f"firmware {image.fwid}{_at(image.profile)} is {_participle(image.change)}"
+        yield f"firmware {image.fwid}{_at(image.profile)} is {image.change}"
 
 
 def _selections(differences: ImageDifferences) -> Iterator[str]:
@@ -127,10 +127,6 @@ def _registers(differences: ImageDifferences, number: int) -> Iterator[str]:
 
 def _at(profile: int | None) -> str:
     return "" if profile is None else f" of profile @{profile}"
-
-
-def _participle(change: Change) -> str:
-    return "changed" if change is Change.CHANGED else change.value
 
 
 _REASONS: Mapping[str, _Reasons] = {
