@@ -1,6 +1,7 @@
 """The differences of two images on standard output."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.sizes import human_size
@@ -15,24 +16,33 @@ from fuki_build.report.differences.views import (
 
 _MAX_MACHINES = 3
 _Row = tuple[str, ...]
+IMAGE_COLUMNS = ("", "Image", "Kind", "Stub", "Size", "Signature", "SHA-256")
+
+
+class Part(NamedTuple):
+    """A table of one kind of difference."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[_Row]
 
 
 def show_differences(document: ImageDifferences) -> None:
     """Both images, then a table for each kind of thing that differs, and the registers that do not."""
     console = StandardOutput()
-    _table(console, ("", "Image", "Kind", "Stub", "Size", "Signature", "SHA-256"), _images(document))
+    _table(console, IMAGE_COLUMNS, images(document))
     if document.identical:
         console.print("The images are the same, byte for byte.")
         return
 
-    for title, columns, rows in _parts(document):
-        if rows:
+    for part in parts(document):
+        if part.rows:
             console.print()
-            console.print(title, bold=True)
-            _table(console, columns, rows)
+            console.print(part.title, bold=True)
+            _table(console, part.columns, part.rows)
 
     console.print()
-    for line in _remarks(document):
+    for line in remarks(document):
         console.print(plain(line))
 
 
@@ -43,84 +53,71 @@ def _table(console: StandardOutput, columns: Sequence[str], rows: Iterable[_Row]
     console.table(table)
 
 
-def _images(document: ImageDifferences) -> Iterator[_Row]:
+def images(document: ImageDifferences) -> Iterator[_Row]:
+    """A row for each image, under `IMAGE_COLUMNS`."""
     for name, image in (("old", document.old), ("new", document.new)):
         stub = f"{image.stub.program} {image.stub.version}" if image.stub else ""
-        yield (
-            name,
-            image.image,
-            f"{image.kind} for {image.arch}",
-            stub,
-            human_size(image.file_size),
-            image.signature,
-            (image.sha256),
-        )
+        kind = f"{image.kind} for {image.arch}"
+        yield name, image.image, kind, stub, human_size(image.file_size), image.signature, image.sha256
 
 
-def _parts(document: ImageDifferences) -> Iterator[tuple[str, Sequence[str], Sequence[_Row]]]:
-    """Titles, columns and rows of the tables that have any rows."""
+def parts(document: ImageDifferences) -> Iterator[Part]:
+    """The tables of what differs, those without rows among them."""
+    yield from _content_parts(document)
+    yield from _boot_parts(document)
+    yield from _trust_parts(document)
+
+
+def _content_parts(document: ImageDifferences) -> Iterator[Part]:
     contents = "Old size", "New size", "Old SHA-256", "New SHA-256"
-    profiles = [(_at(p.number), p.id or "", p.title or "", p.change) for p in document.profiles]
-    yield "Profiles", ("Profile", "Id", "Title", "Change"), profiles
-    yield (
-        "Sections",
-        ("Profile", "Section", "Of", "Change", *contents),
-        [
-            (_at(s.profile), s.name, s.fwid or s.compatible or "", s.change, *_contents(s.old, s.new))
-            for s in document.sections
-        ],
-    )
-    yield "Texts", ("Profile", "Section", "Change", "Text"), list(_texts(document))
-    yield (
-        "Firmware",
-        ("Profile", "Firmware", "Change", "What", *contents),
-        [
-            (_at(f.profile), f.fwid or "", f.change, _what(f.old, f.new), *_contents(f.old, f.new))
-            for f in document.firmware
-        ],
-    )
-    yield (
-        "Selections",
-        ("Machines", "Profile", "Old", "New"),
-        [
-            (_named(s.machines), " ".join(map(_at, s.profiles)), _selected(s.old), _selected(s.new))
-            for s in document.selections
-        ],
-    )
-    yield "Registers", ("Profile", "PCR", "Bank", "With", "Old", "New"), list(_registers(document.registers))
-    yield (
-        "SBAT",
-        ("Component", "Old", "New", "Change"),
-        [(c.component, _number(c.old), _number(c.new), _direction(c)) for c in document.sbat],
-    )
-    yield (
-        "Signatures",
-        ("Of", "Change", "Signer", "Certificate SHA-256"),
-        [(s.of, s.change, s.signer, s.fingerprint) for s in document.signatures],
-    )
-    yield (
-        "PCR policies",
-        ("Profile", "With", "Change", "Key", "Phases", "Banks"),
-        [
-            (
-                _at(p.profile),
-                _selected(SelectedView(p.fwid, p.compatible)),
-                p.change,
-                p.fingerprint[:16],
-                " ".join(phase or "none" for phase in p.phases),
-                " ".join(p.banks),
-            )
-            for p in document.policies
-        ],
-    )
-    yield (
-        "Launch measurements",
-        ("Firmware", "Profile", "Technology", "Register", "Case", "Old", "New"),
-        [
-            (x.fwid, _at(x.profile), x.technology, x.register, x.case, x.old or "-", x.new or "-")
-            for x in document.launches or ()
-        ],
-    )
+    profiles = [(_at(p.number), p.id or "", p.title or "", p.change.value) for p in document.profiles]
+    sections = [
+        (_at(s.profile), s.name, s.fwid or s.compatible or "", s.change.value, *_contents(s.old, s.new))
+        for s in document.sections
+    ]
+    firmware = [
+        (_at(f.profile), f.fwid or "", f.change.value, _what(f.old, f.new), *_contents(f.old, f.new))
+        for f in document.firmware
+    ]
+    yield Part("Profiles", ("Profile", "Id", "Title", "Change"), profiles)
+    yield Part("Sections", ("Profile", "Section", "Of", "Change", *contents), sections)
+    yield Part("Texts", ("Profile", "Section", "Change", "Text"), list(_texts(document)))
+    yield Part("Firmware", ("Profile", "Firmware", "Change", "What", *contents), firmware)
+
+
+def _boot_parts(document: ImageDifferences) -> Iterator[Part]:
+    selections = [
+        (_named(s.machines), " ".join(map(_at, s.profiles)), _selected(s.old), _selected(s.new))
+        for s in document.selections
+    ]
+    registers = list(_registers(document.registers))
+    launches = [
+        (x.fwid, _at(x.profile), x.technology, x.register, x.case, x.old or "-", x.new or "-")
+        for x in document.launches or ()
+    ]
+    launch_columns = "Firmware", "Profile", "Technology", "Register", "Case", "Old", "New"
+    yield Part("Selections", ("Machines", "Profile", "Old", "New"), selections)
+    yield Part("Registers", ("Profile", "PCR", "Bank", "With", "Old", "New"), registers)
+    yield Part("Launch measurements", launch_columns, launches)
+
+
+def _trust_parts(document: ImageDifferences) -> Iterator[Part]:
+    components = [(c.component, _number(c.old), _number(c.new), _direction(c)) for c in document.sbat]
+    signatures = [(s.of, s.change.value, s.signer, s.fingerprint) for s in document.signatures]
+    policies = [
+        (
+            _at(p.profile),
+            _selected(SelectedView(p.fwid, p.compatible)),
+            p.change.value,
+            p.fingerprint[:16],
+            " ".join(phase or "none" for phase in p.phases),
+            " ".join(p.banks),
+        )
+        for p in document.policies
+    ]
+    yield Part("SBAT", ("Component", "Old", "New", "Change"), components)
+    yield Part("Signatures", ("Of", "Change", "Signer", "Certificate SHA-256"), signatures)
+    yield Part("PCR policies", ("Profile", "With", "Change", "Key", "Phases", "Banks"), policies)
 
 
 def _contents(old: ContentView | None, new: ContentView | None) -> _Row:
@@ -161,7 +158,8 @@ def _with(row: RegisterDifference) -> str:
     return f"{words} ({_named(row.machines)})" if row.machines else words
 
 
-def _remarks(document: ImageDifferences) -> Iterator[str]:
+def remarks(document: ImageDifferences) -> Iterator[str]:
+    """What no table tells, a line each."""
     old, new = document.old.file_size, document.new.file_size
     yield f"Size: {old} bytes, now {new} ({new - old:+d})"
     if document.unpredicted:
@@ -172,7 +170,7 @@ def _remarks(document: ImageDifferences) -> Iterator[str]:
         yield f"PCR policies are not compared: {document.uncovered}"
     if document.sbat_flaw:
         yield f"The new image's .sbat cannot be read: {document.sbat_flaw}"
-    if not any(rows for _, _, rows in _parts(document)):
+    if not any(part.rows for part in parts(document)):
         yield "Nothing that is compared differs: the files do in headers, addresses or padding."
 
 
