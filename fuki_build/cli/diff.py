@@ -9,7 +9,8 @@ import click
 from fuki_build import pipeline
 from fuki_build.cli.launch_options import launch_options, technology_option
 from fuki_build.cli.measure import bank_option, chosen_banks
-from fuki_build.cli.options import json_option
+from fuki_build.cli.options import json_option, output_type
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.selecting import boot_options, chosen_machines, machine_options
 from fuki_build.cli.trusting import read_level, read_trust, trust_options
@@ -17,6 +18,7 @@ from fuki_build.errors import MismatchError, RecipeError
 from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.launch import DirectBootMode
 from fuki_build.image.inspect import inspect
+from fuki_build.image.output_file import OutputFile
 from fuki_build.recipe.model import LaunchTable
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def _document() -> "type[Document]":
 @click.option("--launch", "launched", is_flag=True, help="Launch measurements too, as the options behind this say.")
 @technology_option
 @launch_options
+@click.option("--html", "page", metavar="FILE", type=output_type, help="Write a page on it, too.")
 @json_option(_document)
 @click.pass_obj
 def diff(  # noqa: PLR0917 - click passes them by name
@@ -83,6 +86,7 @@ def diff(  # noqa: PLR0917 - click passes them by name
     vcpu_model: tuple[str, ...],
     guest_features: tuple[int, ...],
     direct_boot: str,
+    page: Path | None,
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what boot_options give
 ) -> None:
@@ -131,6 +135,8 @@ def diff(  # noqa: PLR0917 - click passes them by name
     document = compare(before, after, machines, launches, only_machines=named)
 
     against = tuple(violations(document, forbidden))
+    if page is not None:
+        _write(page, document, against)
     _show(document, against, as_json=as_json)
     if against:
         more = f" (and {len(against) - 1} more)" if against[1:] else ""
@@ -161,6 +167,15 @@ def _options(
         trust=trust,
         level=level,
     )
+
+
+def _write(page: Path, document: "ImageDifferences", against: "Sequence[Violation]") -> None:
+    from fuki_build.cli.render.page import page_of_differences  # noqa: PLC0415 - Jinja2 is slow to load
+
+    with OutputFile(page) as file:
+        file.write(page_of_differences(document, against).encode())
+        file.commit()
+    tell(f"wrote {page}")
 
 
 def _show(document: "ImageDifferences", against: "Sequence[Violation]", *, as_json: bool) -> None:

@@ -31,9 +31,6 @@ def show_differences(document: ImageDifferences) -> None:
     """Both images, then a table for each kind of thing that differs, and the registers that do not."""
     console = StandardOutput()
     _table(console, IMAGE_COLUMNS, images(document))
-    if document.identical:
-        console.print("The images are the same, byte for byte.")
-        return
 
     for part in parts(document):
         if part.rows:
@@ -41,7 +38,8 @@ def show_differences(document: ImageDifferences) -> None:
             console.print(part.title, bold=True)
             _table(console, part.columns, part.rows)
 
-    console.print()
+    if not document.identical:
+        console.print()
     for line in remarks(document):
         console.print(plain(line))
 
@@ -160,6 +158,9 @@ def _with(row: RegisterDifference) -> str:
 
 def remarks(document: ImageDifferences) -> Iterator[str]:
     """What no table tells, a line each."""
+    if document.identical:
+        yield "The images are the same, byte for byte."
+        return
     old, new = document.old.file_size, document.new.file_size
     yield f"Size: {old} bytes, now {new} ({new - old:+d})"
     if document.unpredicted:
