@@ -21,10 +21,12 @@ from fuki_build.hooks import (
     Event,
     OutputContext,
     OutputFormat,
+    PlannedFile,
     Prediction,
     PredictionOptions,
     PredictionOutput,
     PredictionsView,
+    PreviewContext,
     hookimpl,
 )
 
@@ -50,6 +52,11 @@ class PredictionsOutput(PredictionOutput):
     suffix = ".predictions.json"
     Options = JsonOptions
 
+    def preview(self, options: JsonOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        if options.template is not None:
+            context.find_template(options.template)
+        return super().preview(options, context)
+
     def emit(self, options: JsonOptions, build: Build, context: OutputContext) -> None:
         view = self.view(options, build)
         if options.template is None:
@@ -69,6 +76,10 @@ class PcrlockOutput(PredictionOutput):
     name = "pcrlock"
     suffix = ".pcrlock.d"
     Options = PredictionOptions
+
+    def preview(self, options: PredictionOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        super().preview(options, context)
+        return [PlannedFile(context.path, many=True)]
 
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:
         predictions, _ = self.predictions(options, build)
@@ -127,6 +138,10 @@ class RvpsOutput(PredictionOutput):
     suffix = ".rvps.json"
     Options = RvpsOptions
 
+    def preview(self, options: RvpsOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        _check_one_bank(self.banks(options), self.name)
+        return super().preview(options, context)
+
     def emit(self, options: RvpsOptions, build: Build, context: OutputContext) -> None:
         context.write(context.path, encode_rvps([self.view(options, build)], options.prefixes))
 
@@ -150,6 +165,10 @@ class KeylimeOutput(PredictionOutput):
     suffix = ".keylime.json"
     Options = PredictionOptions
 
+    def preview(self, options: PredictionOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        _check_one_bank(self.banks(options), self.name)
+        return super().preview(options, context)
+
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:
         context.write(context.path, encode_keylime([self.view(options, build)]))
 
@@ -162,12 +181,17 @@ def encode_keylime(views: Sequence[PredictionsView]) -> bytes:
     return encode_json({**registers, "mask": f"{mask:#x}"})
 
 
-def _values(views: Sequence[PredictionsView], name: str) -> dict[int, list[str]]:
-    """All values of each register that can be told in every case, PCR 11's only after phases."""
-    if any(len(view.banks) != 1 for view in views):
+def _check_one_bank(banks: Sequence[str], name: str) -> None:
+    if len(banks) != 1:
         raise RecipeError(
             f"the format {name} tells the values of one bank", where="banks", hint='for instance ["sha256"]'
         )
+
+
+def _values(views: Sequence[PredictionsView], name: str) -> dict[int, list[str]]:
+    """All values of each register that can be told in every case, PCR 11's only after phases."""
+    for view in views:
+        _check_one_bank(view.banks, name)
     cases = [case for view in views for case in view.predictions]
     unknown = {register.pcr for case in cases for register in case.registers if register.unknown}
 

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -46,6 +46,7 @@ _OTHERS = {
 )
 @click.option("--list", "list_rules", is_flag=True, help="List all rules.")
 @click.option("--explain", metavar="ID", help="Explain one rule.")
+@click.option("--unsigned", is_flag=True, help="Leave all signatures of a recipe out.")
 @click.option(
     "--format",
     "form",
@@ -56,8 +57,10 @@ _OTHERS = {
 @click.pass_obj
 def check(
     plugins: tuple[str, ...],
+    *,
     files: tuple[Path, ...],
     addons: tuple[Path, ...],
+    unsigned: bool,
     list_rules: bool,
     explain: str | None,
     form: str | None,
@@ -74,7 +77,7 @@ def check(
         return 0
 
     form = form or ("json" if as_json else None)
-    work = partial(_check, form, addons, plugins)
+    work = partial(_check, form, partial(_findings, addons, plugins, unsigned=unsigned))
     if not files:
         return work(None, PrettyPrinter())
     return each_image(files, work, as_json=as_json, modules=("pefile",), headings=form is None)
@@ -91,10 +94,10 @@ def _refuse_together(files: tuple[Path, ...], addons: tuple[Path, ...], form: st
 
 
 def _check(
-    form: str | None, addons: tuple[Path, ...], plugins: tuple[str, ...], file: Path | None, printer: DocumentPrinter
+    form: str | None, find: Callable[[Path | None], tuple[Finding, ...]], file: Path | None, printer: DocumentPrinter
 ) -> int:
     try:
-        findings = _findings(file, addons, plugins)
+        findings = find(file)
     except FukiError as error:
         if form in FORMATS:
             _annotate([finding_of(error)], file, form)
@@ -110,12 +113,15 @@ def _check(
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 
 
-def _findings(file: Path | None, addons: tuple[Path, ...], plugins: tuple[str, ...]) -> tuple[Finding, ...]:
+def _findings(
+    addons: tuple[Path, ...], plugins: tuple[str, ...], file: Path | None, *, unsigned: bool
+) -> tuple[Finding, ...]:
     if file is not None and file.is_file() and _is_image(file):
         return run_checks(pipeline.new_host(plugins), [inspect(path) for path in (file, *addons)])
     if addons:
         raise RecipeError("addons are given with a finished image; a recipe names its own", where="--addon")
-    with pipeline.plan(file, plugins) as planned:
+    with pipeline.plan(file, plugins, unsigned=unsigned) as planned:
+        pipeline.preview(planned)
         return planned.findings
 
 

@@ -13,32 +13,37 @@ from fuki_build.hooks.records import Severity
 
 @click.command()
 @recipe_argument
+@click.option("--unsigned", is_flag=True, help="Leave all signatures out, as 'fuki build --unsigned' does.")
 @json_option(lambda: PlanDocument)
 @click.option("--svg", "picture", flag_value="svg", help="Print a picture of the layout, SVG.")
 @click.option("--html", "picture", flag_value="html", help="Print a picture of the layout, HTML.")
 @click.pass_obj
-def plan(plugins: tuple[str, ...], recipe: Path | None, as_json: bool, picture: str | None) -> int:
-    """Show every section that RECIPE's image will have, and where.
+def plan(plugins: tuple[str, ...], recipe: Path | None, unsigned: bool, as_json: bool, picture: str | None) -> int:
+    """Show what building RECIPE would write: every section of its image, which files go where, and who signs.
 
     RECIPE is a fuki.toml or mkosi.conf, or a directory that holds one; by default the current one.
-    Reads headers only. Exits with 1 if the checks find errors, as 'fuki build' would.
+    Reads headers and certificates only: no key is asked for a signature, so nobody is asked for a passphrase or PIN,
+    and no service is contacted. Exits with 1 if the checks find errors, as 'fuki build' would.
     """
     if as_json and picture:
         raise click.UsageError("--json and a picture cannot be had at once.")
-    with pipeline.plan(recipe, plugins) as planned:
+    with pipeline.plan(recipe, plugins, unsigned=unsigned) as planned:
+        preview = pipeline.preview(planned)
         if as_json:
             from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-            print_document(plan_document(planned))
+            print_document(plan_document(planned, preview))
         elif picture:
             from fuki_build.cli.render.picture import picture_of  # noqa: PLC0415
 
             click.echo(picture_of(planned, picture).encode(errors="backslashreplace"), nl=False)
         else:
+            from fuki_build.cli.render.preview import show_preview  # noqa: PLC0415
             from fuki_build.cli.render.tables import show_view  # noqa: PLC0415
 
             for view in planned.views:
                 show_view(view)
+            show_preview(preview)
         show_notes(planned.resolved.notes)
         show_findings(planned.findings)
         return int(any(finding.severity is Severity.ERROR for finding in planned.findings))

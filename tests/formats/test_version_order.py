@@ -74,7 +74,7 @@ def test_systemd_orders_odd_versions_alike():
     loader = root / "usr/lib64/ld-linux-x86-64.so.2"
     libraries = f"{library}:{root}/usr/lib/x86_64-linux-gnu"
     for one, other in itertools.combinations(ODD, 2):
-        command = [loader, "--library-path", libraries, program, "compare-versions", one, other]
+        command = [str(loader), "--library-path", libraries, str(program), "compare-versions", one, other]
         code = subprocess.run(command, capture_output=True, check=False).returncode
         assert compare(one, other) == {0: 0, 11: 1, 12: -1}[code], (one, other)
 

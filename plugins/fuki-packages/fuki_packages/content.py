@@ -36,7 +36,7 @@ class PackageOptions(Options, frozen=True, kw_only=True):
     ] = "none"
 
 
-class Content(Struct, frozen=True):
+class Content(Struct, frozen=True, kw_only=True):
     """What a package is made of: the texts that describe it, and its files in `root`, the machine's root directory."""
 
     package: str

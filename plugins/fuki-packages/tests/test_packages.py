@@ -89,7 +89,7 @@ class Rpm:
         return dict(line.split() for line in run(*self._command, *query).splitlines())
 
 
-KINDS = {"deb": (Dpkg, DEB), "rpm": (Rpm, RPM)}
+KINDS: dict[str, tuple[type[Dpkg] | type[Rpm], str]] = {"deb": (Dpkg, DEB), "rpm": (Rpm, RPM)}
 
 
 def images(root: Path) -> dict[str, bytes]:
