@@ -133,7 +133,8 @@ def test_the_terminal_gets_what_was_asked_for(screen: Screen, shown: bytes, tmp_
 @pytest.mark.parametrize(
     "said",
     [
-        b'BdsDxe: failed to load Boot0002 "UEFI Non-Block Boot Device" from PciRoot(0x0)/Pci(0x1,0x0): Access Denied\r\n',
+        b'BdsDxe: failed to load Boot0002 "UEFI Non-Block Boot Device" from PciRoot(0x0)/Pci(0x1,0x0): '
+        b"Access Denied\r\n",
         b"Verification failed: (0x1A) Security Violation\r\n",
     ],
 )
@@ -143,7 +144,7 @@ def test_a_refusal_is_taken_from_a_whole_line_only(said: bytes):
     reasons = []
     for byte in said:
         console.add(bytes([byte]))
-        reasons.append(guest._refusal(console, 0))
+        reasons.append(guest.refusal_of(console, 0))
     assert set(reasons[:-1]) == {None}
     assert reasons[-1] is not None
     assert reasons[-1].endswith(("Access Denied", "Security Violation"))
