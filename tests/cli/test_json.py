@@ -85,6 +85,8 @@ CASES: dict[str, list[tuple[str, ...]]] = {
 }  # fmt: skip
 """What verbs of the core are run with; `replay` and the plugins' verbs have their own tests."""
 ELSEWHERE = {
+    "attest show",
+    "attest verify",
     "boot",
     "hand-over status",
     "id-block attach",
