@@ -46,7 +46,7 @@ ARRAYS: Mapping[str, type[Struct]] = {
 _TABLES: Mapping[str, type[Struct]] = {"hand-over": HandOverTable}
 _OWN_KEYS = (ProfileTable, AddonTable, ExpectTable, LaunchTable)
 """Tables that name no plugin's contribution, which would take keys of its own."""
-_MAPPINGS = ("variables", "sections")
+_MAPPINGS = ("variables", "sections", "matrix")
 
 
 class MkosiSection(Struct, kw_only=True):

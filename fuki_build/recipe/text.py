@@ -118,7 +118,8 @@ def _explained(variables: Mapping[str, Any], where: str) -> Iterator[None]:
 def _explain(error: Exception, variables: Mapping[str, Any], where: str) -> RecipeError:
     line = getattr(error, "lineno", None)
     at_line = f" (line {line})" if line else ""
-    names = ", ".join(sorted(variables))
+    matrix = [f"matrix.{name}" for name in variables.get("matrix", ())]
+    names = ", ".join(sorted([*(name for name in variables if name != "matrix"), *matrix]))
     return RecipeError(
         f"this text cannot be rendered: {str(error) or type(error).__name__}{at_line}",
         where=where,
