@@ -38,6 +38,11 @@ class Output(Struct, frozen=True, kw_only=True):
     signers: tuple[SignRequest, ...] = ()
 
 
+def paths_of(output: Output) -> Sequence[Path]:
+    """The files that an output is known to write."""
+    return tuple(output.images) or (output.path,)
+
+
 def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = None) -> tuple[Output, ...]:
     """The recipe's outputs, or the image and its addons; `only` limits them to formats.
 
@@ -61,7 +66,8 @@ def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = Non
 
 def _image_path(plan: Plan, tables: Sequence[tuple[dict[str, Any], str]]) -> Path:
     recipe = plan.loaded.recipe
-    stem = f"{recipe.name}_{recipe.version}" if recipe.version else recipe.name
+    cell = plan.loaded.cell
+    stem = "_".join(part for part in (recipe.name, recipe.version, cell.stem if cell else "") if part)
     paths = [data["path"] for data, _ in tables if data.get("format") == "uki" and isinstance(data.get("path"), str)]
     return plan.loaded.directory / (paths[0] if paths else f"{stem}.efi")
 

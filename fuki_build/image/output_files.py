@@ -22,9 +22,13 @@ class OutputFiles:
     them files named `.NAME.*.tmp` (new content that has no name yet) and `.NAME.*.old` (the replaced file).
     """
 
-    def __init__(self, edits: Path | None = None) -> None:
-        """`edits` is a file that was read, and that the user asked to change in its place."""
+    def __init__(self, edits: Path | None = None, taken: set[PathId] | None = None) -> None:
+        """`edits` is a file that was read, and that the user asked to change in its place.
+
+        `taken` are paths that others write, and is added to: several of these may be in progress together.
+        """
         self._edits = edits
+        self._taken = set() if taken is None else taken
         self._stack = ExitStack()
         self._files: dict[PathId, OutputFile] = {}
 
@@ -36,11 +40,12 @@ class OutputFiles:
 
         One that is changed in its place keeps its permissions.
         """
-        key = _path_id(path)
-        if key in self._files:
+        key = path_id(path)
+        if key in self._taken:
             raise RecipeError(f"two outputs write {path}", hint="give each a path of its own")
         file = self._stack.enter_context(OutputFile(path, mode, edits=self._edits))
         self._files[key] = file
+        self._taken.add(key)
         if self._edits is not None and file_id(path) == file_id(self._edits):
             os.fchmod(file.descriptor, stat.S_IMODE(path.stat().st_mode))
         return file
@@ -91,7 +96,7 @@ def _undo(files: list[OutputFile]) -> None:
         raise failures[0]
 
 
-def _path_id(path: Path) -> PathId:
+def path_id(path: Path) -> PathId:
     """An identity that is the same for all spellings of a path, whether or not a file exists."""
     resolved = path.resolve()
     for directory in resolved.parents:

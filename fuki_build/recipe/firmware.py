@@ -13,9 +13,9 @@ from fuki_build.formats.uki.hwids import Device
 from fuki_build.hooks.host import PluginHost, loaded_machines
 from fuki_build.hooks.records import FirmwareFile, SourceContext
 from fuki_build.image.addresses import split_reference
-from fuki_build.image.assemble import read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.guard import note_named, note_read
+from fuki_build.image.reading import read_pieces
 from fuki_build.image.section import Section
 from fuki_build.recipe.enrollment import enroll_firmware
 from fuki_build.recipe.hwids import listed_devices
