@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from fuki_build.errors import FormatError, RecipeError, located, raised_as
@@ -125,5 +126,9 @@ def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -
     source = read_plugin_table(data, "source", FirmwareTable, host.firmware_source, where)
     note_named(source.options, inputs.recipe.directory)
     context = SourceContext(inputs.recipe.directory, inputs.workspace)
-    with source.contribution.running():
-        return source.table, source.contribution.thing().fetch(source.options, context)
+    # Cells of a matrix that say the same get the same: no package is fetched and no program run for each.
+    key = (source.table.source, msgspec.json.encode(source.options, enc_hook=str, order="deterministic"))
+    if key not in inputs.fetched:
+        with source.contribution.running():
+            inputs.fetched[key] = source.contribution.thing().fetch(source.options, context)
+    return source.table, inputs.fetched[key]

@@ -14,7 +14,7 @@ from fuki_build.recipe.budget import Budget
 from fuki_build.recipe.caller import Caller, merge
 from fuki_build.recipe.convert import convert
 from fuki_build.recipe.image_settings import ImageSettings
-from fuki_build.recipe.matrix import Cell, choose_cells, find_cells
+from fuki_build.recipe.matrix import MatrixCell, choose_cells, find_cells
 from fuki_build.recipe.model import Recipe
 from fuki_build.recipe.origins import Origins
 from fuki_build.recipe.text import new_budget, place_of, render_text, render_tree
@@ -38,7 +38,7 @@ class LoadedRecipe(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, Any]
     caller: Caller | None = None
     origins: Origins = field(default_factory=Origins)
-    cell: Cell | None = None
+    cell: MatrixCell | None = None
 
     @property
     def cell_id(self) -> str | None:
@@ -113,13 +113,13 @@ def _read(path: Path | None, caller: Caller | None) -> _RecipeData:
     return _RecipeData(tables=tables, path=path, files=files, origins=origins)
 
 
-def _cells(data: _RecipeData, choices: Sequence[str]) -> tuple[Cell, ...]:
+def _cells(data: _RecipeData, choices: Sequence[str]) -> tuple[MatrixCell, ...]:
     with data.origins.named():
         cells = find_cells(data.tables.get("matrix", {}))
     return choose_cells(cells, choices)
 
 
-def _load_cell(data: _RecipeData, cell: Cell | None, caller: Caller | None) -> LoadedRecipe:
+def _load_cell(data: _RecipeData, cell: MatrixCell | None, caller: Caller | None) -> LoadedRecipe:
     try:
         with in_cell(cell.id if cell else None), data.origins.named():
             recipe, variables = _build(data.tables, caller, cell)
@@ -199,7 +199,7 @@ def _load_mkosi(path: Path, caller: Caller | None) -> tuple[dict[str, Any], tupl
 
 
 def _build(
-    data: dict[str, Any], caller: Caller | None = None, cell: Cell | None = None
+    data: dict[str, Any], caller: Caller | None = None, cell: MatrixCell | None = None
 ) -> tuple[Recipe, dict[str, Any]]:
     """Render the texts, those that others may use first, then convert.
 

@@ -25,10 +25,10 @@ _ITEMS = ("include", "exclude")
 Values = Mapping[str, str]
 
 
-class Cell(Struct, frozen=True):
+class MatrixCell(Struct, frozen=True):
     """One combination: `axes` are its values along the axes, `variables` all that texts have as `matrix.NAME`.
 
-    >>> Cell({"arch": "x64", "cloud": "aws"}, {"arch": "x64", "cloud": "aws", "console": "ttyS0"}).id
+    >>> MatrixCell({"arch": "x64", "cloud": "aws"}, {"arch": "x64", "cloud": "aws", "console": "ttyS0"}).id
     'arch=x64,cloud=aws'
     """
 
@@ -53,7 +53,7 @@ class _Axis(Struct, frozen=True):
     brings: Mapping[str, Values]
 
 
-def find_cells(data: object) -> tuple[Cell, ...]:
+def find_cells(data: object) -> tuple[MatrixCell, ...]:
     """The cells of a recipe's matrix, in the order of its axes; none where it has no matrix.
 
     Raises `RecipeError` with the place.
@@ -79,14 +79,14 @@ def find_cells(data: object) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
-def choose_cells(cells: Sequence[Cell], choices: Sequence[str], where: str = "--cell") -> tuple[Cell, ...]:
+def choose_cells(cells: Sequence[MatrixCell], choices: Sequence[str], where: str = "--cell") -> tuple[MatrixCell, ...]:
     """The cells that any of the choices names: `axis=value,…`, where values may have wildcards; all without choices.
 
     Raises `RecipeError` for a choice that names none.
     """
     if choices and not cells:
         raise RecipeError("the recipe has no matrix to choose cells of", where=where, hint="leave the option out")
-    chosen: dict[str, Cell] = {}
+    chosen: dict[str, MatrixCell] = {}
     for choice in choices:
         patterns = _patterns(choice, cells, where)
         named = [cell for cell in cells if all(fnmatchcase(cell.axes.get(a, ""), p) for a, p in patterns.items())]
@@ -98,7 +98,7 @@ def choose_cells(cells: Sequence[Cell], choices: Sequence[str], where: str = "--
     return tuple(cell for cell in cells if not choices or cell.id in chosen)
 
 
-def _patterns(choice: str, cells: Sequence[Cell], where: str) -> Mapping[str, str]:
+def _patterns(choice: str, cells: Sequence[MatrixCell], where: str) -> Mapping[str, str]:
     patterns = {}
     axes = list(dict.fromkeys(axis for cell in cells for axis in cell.axes))
     for word in choice.split(","):
@@ -162,22 +162,22 @@ def _items(matrix: Mapping[str, Any], key: str) -> list[Values]:
     return [{name: str(value) for name, value in item.items()} for item in items]
 
 
-def _combinations(axes: Sequence[_Axis]) -> Iterator[Cell]:
+def _combinations(axes: Sequence[_Axis]) -> Iterator[MatrixCell]:
     for values in product(*(axis.brings for axis in axes)):
         yield _cell(axes, {axis.name: value for axis, value in zip(axes, values, strict=True)})
 
 
-def _cell(axes: Sequence[_Axis], values: Values) -> Cell:
+def _cell(axes: Sequence[_Axis], values: Values) -> MatrixCell:
     """The cell at these values, with what they bring."""
     brought = {
         name: text
         for axis in axes
         for name, text in axis.brings.get(values.get(axis.name, ""), {}).items()
     }  # fmt: skip
-    return Cell(values, {**values, **brought})
+    return MatrixCell(values, {**values, **brought})
 
 
-def _without(cells: list[Cell], axes: Sequence[_Axis], excludes: Sequence[Values]) -> list[Cell]:
+def _without(cells: list[MatrixCell], axes: Sequence[_Axis], excludes: Sequence[Values]) -> list[MatrixCell]:
     for index, item in enumerate(excludes):
         where = f"{_PLACE}.exclude[{index}]"
         for name in item:
@@ -191,18 +191,18 @@ def _without(cells: list[Cell], axes: Sequence[_Axis], excludes: Sequence[Values
     return cells
 
 
-def _agrees(cell: Cell, item: Values) -> bool:
+def _agrees(cell: MatrixCell, item: Values) -> bool:
     """Whether all values of the item that are about axes are those of the cell."""
     return all(cell.axes[name] == value for name, value in item.items() if name in cell.axes)
 
 
-def _with(cells: list[Cell], axes: Sequence[_Axis], includes: Sequence[Values]) -> list[Cell]:
-    own: list[Cell] = []
+def _with(cells: list[MatrixCell], axes: Sequence[_Axis], includes: Sequence[Values]) -> list[MatrixCell]:
+    own: list[MatrixCell] = []
     names = [axis.name for axis in axes]
     for index, item in enumerate(includes):
         where = f"{_PLACE}.include[{index}]"
         if any(_agrees(cell, item) for cell in cells):
-            cells = [Cell(c.axes, {**c.variables, **item}) if _agrees(c, item) else c for c in cells]
+            cells = [MatrixCell(c.axes, {**c.variables, **item}) if _agrees(c, item) else c for c in cells]
             continue
 
         # It contradicts every combination of the axes: a cell of its own.
@@ -211,7 +211,7 @@ def _with(cells: list[Cell], axes: Sequence[_Axis], includes: Sequence[Values]) 
             hint = f"give it a value of {' or '.join(names)}"
             raise RecipeError("this cell has a value on no axis", where=where, hint=hint)
         cell = _cell(axes, values)
-        cell = Cell(values, {**cell.variables, **item})
+        cell = MatrixCell(values, {**cell.variables, **item})
         if any(cell.id == other.id for other in own):
             raise RecipeError(f"the cell {cell.id} is there twice", where=where, hint="write both as one item")
         own.append(cell)
