@@ -116,6 +116,9 @@ class TemplateOutput(OutputFormat):
     def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
         return MANIFEST_DIGESTS
 
+    def templates(self, options: TemplateOptions) -> Sequence[str]:
+        return (options.template,)
+
     def emit(self, options: TemplateOptions, build: Build, context: OutputContext) -> None:
         if not context.path.suffix:
             raise RecipeError("a template output needs a path with a suffix", hint='add path = "…" to it')

@@ -50,6 +50,9 @@ class PredictionsOutput(PredictionOutput):
     suffix = ".predictions.json"
     Options = JsonOptions
 
+    def templates(self, options: JsonOptions) -> Sequence[str]:
+        return () if options.template is None else (options.template,)
+
     def emit(self, options: JsonOptions, build: Build, context: OutputContext) -> None:
         view = self.view(options, build)
         if options.template is None:

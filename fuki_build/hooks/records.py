@@ -294,5 +294,9 @@ class OutputFormat(ABC):
         """
         return ()
 
+    def templates(self, options: Any) -> Sequence[str]:  # noqa: ANN401, ARG002
+        """The names of the templates that `emit` renders, for who must know beforehand what a build reads."""
+        return ()
+
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, B027 - optional
         """Write files through `context.write`, after the images. Raises `FukiError`. By default nothing."""
