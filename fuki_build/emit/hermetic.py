@@ -13,6 +13,7 @@ from fuki_build.emit.images import image_requests
 from fuki_build.emit.outputs import Output, choose_outputs, paths_of
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.write import template_directories
+from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import Document, View
 from fuki_build.image.blob import Blob, Identity, identity
 from fuki_build.image.reading import read_pieces
