@@ -10,18 +10,19 @@ import click
 from fuki_build import pipeline
 from fuki_build.checks.run import check as run_checks
 from fuki_build.cli.documents import FindingsDocument, findings_document
-from fuki_build.cli.options import json_option
+from fuki_build.cli.options import cell_option, json_option
 from fuki_build.cli.render.annotations import FORMATS, annotation, annotations_text, finding_of
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import FukiError, RecipeError
+from fuki_build.formats.documents import Document
 from fuki_build.formats.uki import compression
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Finding, Severity
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.recipe.lines import locate
-from fuki_build.recipe.load import find_recipe
+from fuki_build.recipe.load import LoadedRecipe, find_recipe, load_cells
 from fuki_build.recipe.mkosi_files import find_sections
 
 _SYNTAX = re.compile(r"\(at line ([0-9]+), column [0-9]+\)")
@@ -30,6 +31,12 @@ _OTHERS = {
     b"07070": "a cpio archive",
     b"\xd0\x0d\xfe\xed": "a devicetree",
 }
+
+
+def _documents() -> tuple[type[Document], ...]:
+    from fuki_build.cli.matrix_documents import MatrixFindingsDocument  # noqa: PLC0415 - most recipes have no matrix
+
+    return FindingsDocument, MatrixFindingsDocument
 
 
 @click.command()
@@ -50,18 +57,22 @@ _OTHERS = {
     type=click.Choice(FORMATS),
     help="Print annotations: workflow commands, or a code quality report.",
 )
-@json_option(lambda: FindingsDocument)
+@cell_option
+@json_option(_documents)
 @click.pass_obj
-def check(
+def check(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
     file: Path | None,
     addons: tuple[Path, ...],
     list_rules: bool,
     explain: str | None,
     form: str | None,
+    cells: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Check FILE, a recipe or a finished image. Exits with 1 if there are errors.
+
+    Of a matrix, every cell is checked.
 
     With --format, findings are printed as code hosts show them beside a change: 'github' for GitHub Actions, 'gitlab'
     for a code quality report. An error that ends the command is among them.
@@ -73,7 +84,15 @@ def check(
         return 0
 
     try:
-        findings = _findings(file, addons, plugins)
+        recipes = () if _is_finished(file) else load_cells(file, None, cells)
+        if recipes and recipes[0].cell is not None and not addons:
+            from fuki_build.cli.matrix import check_matrix, matrix_findings  # noqa: PLC0415 - as above
+
+            if not form:
+                return check_matrix(recipes, plugins, as_json=as_json)
+            findings = matrix_findings(recipes, plugins)
+        else:
+            findings = _findings(file, recipes, addons, plugins)
     except FukiError as error:
         if form:
             _annotate([finding_of(error)], file, form)
@@ -90,12 +109,18 @@ def check(
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 
 
-def _findings(file: Path | None, addons: tuple[Path, ...], plugins: tuple[str, ...]) -> tuple[Finding, ...]:
-    if file is not None and file.is_file() and _is_image(file):
+def _is_finished(file: Path | None) -> bool:
+    return file is not None and file.is_file() and _is_image(file)
+
+
+def _findings(
+    file: Path | None, recipes: Sequence[LoadedRecipe], addons: tuple[Path, ...], plugins: tuple[str, ...]
+) -> tuple[Finding, ...]:
+    if file is not None and not recipes:
         return run_checks(pipeline.new_host(plugins), [inspect(path) for path in (file, *addons)])
     if addons:
         raise RecipeError("addons are given with a finished image; a recipe names its own", where="--addon")
-    with pipeline.plan(file, plugins) as planned:
+    with pipeline.plan(recipes[0], plugins) as planned:
         return planned.findings
 
 

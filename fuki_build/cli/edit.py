@@ -8,7 +8,7 @@ import click
 from fuki_build import pipeline
 from fuki_build.builtin.outputs import MANIFEST_DIGESTS
 from fuki_build.cli.documents import BuildDocument, build_document
-from fuki_build.cli.options import digest_option, json_option, output_type
+from fuki_build.cli.options import cell_option, digest_option, json_option, output_type
 from fuki_build.cli.render.findings import show_findings, show_notes
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
@@ -51,6 +51,7 @@ _path = click.Path(path_type=Path)
 @click.option("--chid", "chids", metavar="UUID", multiple=True, help="A hardware id that selects it.")
 @click.option("--silence", metavar="ID", multiple=True, help="Leave out the findings of a check (repeatable).")
 @click.option("--recipe", type=_path, help="A partial recipe: its tables are added to the image and win.")
+@cell_option
 @click.option("--backend", metavar="NAME", help="Sign with this backend; by default local, if there is a --key.")
 @click.option("--key", help="The backend's option 'key': for local, a file.")
 @click.option("--certificate", metavar="FILE", help="The backend's option 'certificate'.")
@@ -77,6 +78,7 @@ def edit(  # noqa: PLR0917 - click passes them by name
     chids: tuple[str, ...],
     silence: tuple[str, ...],
     recipe: Path | None,
+    cells: tuple[str, ...],
     backend: str | None,
     key: str | None,
     certificate: str | None,
@@ -117,7 +119,7 @@ def edit(  # noqa: PLR0917 - click passes them by name
         )
     )
     try:
-        _build(caller, recipe, plugins, target, image if in_place else None, as_json=as_json)
+        _build(caller, recipe, cells, plugins, target, image if in_place else None, as_json=as_json)
     except FukiError as error:
         raise (at_options(error) if recipe is None else error) from error
 
@@ -125,13 +127,14 @@ def edit(  # noqa: PLR0917 - click passes them by name
 def _build(
     caller: Caller,
     recipe: Path | None,
+    cells: tuple[str, ...],
     plugins: tuple[str, ...],
     target: Path,
     edits: Path | None,
     *,
     as_json: bool,
 ) -> None:
-    loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller)
+    loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller, cells)
     with pipeline.plan(loaded, plugins) as planned:
         show_notes(planned.resolved.notes)
         show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)

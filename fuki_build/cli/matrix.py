@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from fuki_build import pipeline
 from fuki_build.builtin.outputs import MANIFEST_DIGESTS
 from fuki_build.cli.matrix_documents import matrix_build_document, matrix_findings_document, matrix_plan_document
@@ -103,16 +105,34 @@ def _show_notes(plans: Sequence[CellPlan]) -> None:
 
 def _show_findings(plans: Sequence[CellPlan], shown: Callable[[Finding], bool]) -> None:
     """Each finding once, with the cells that it is about, where it is not about all."""
+    for finding, ids in _by_finding(plans).items():
+        if shown(finding):
+            about = f"cell {_several(ids)}" if len(ids) < len(plans) else None
+            show_findings([_moved(finding, ": ".join(part for part in (about, finding.where) if part) or None)])
+
+
+def _by_finding(plans: Sequence[CellPlan]) -> dict[Finding, list[str]]:
     about: dict[Finding, list[str]] = {}
     for cell in plans:
         for finding in cell.plan.findings if cell.plan else ():
-            if shown(finding):
-                about.setdefault(finding, []).append(cell.loaded.cell_id or "")
-    for finding, ids in about.items():
-        where = finding.where
-        if len(ids) < len(plans):
-            where = f"cell {ids[0]}{f' and {len(ids) - 1} more' if ids[1:] else ''}: {where or ''}".removesuffix(": ")
-        show_findings([_moved(finding, where)])
+            about.setdefault(finding, []).append(cell.loaded.cell_id or "")
+    return about
+
+
+def _several(ids: Sequence[str]) -> str:
+    return f"{ids[0]} and {len(ids) - 1} more" if ids[1:] else ids[0]
+
+
+def matrix_findings(cells: Sequence[LoadedRecipe], plugins: Sequence[str]) -> tuple[Finding, ...]:
+    """The findings about all cells, each once, with its cells where it is not about all. Raises the first error."""
+    with pipeline.plan_cells(cells, plugins) as plans:
+        for cell in plans:
+            if cell.failure is not None:
+                raise cell.failure
+        return tuple(
+            finding if len(ids) == len(plans) else replace(finding, message=f"{finding.message} (cell {_several(ids)})")
+            for finding, ids in _by_finding(plans).items()
+        )
 
 
 def _of_cell(findings: Iterable[Finding], cell: CellPlan) -> Iterable[Finding]:
@@ -121,8 +141,6 @@ def _of_cell(findings: Iterable[Finding], cell: CellPlan) -> Iterable[Finding]:
 
 
 def _moved(finding: Finding, where: str | None) -> Finding:
-    from msgspec.structs import replace  # noqa: PLC0415
-
     return replace(finding, where=where)
 
 

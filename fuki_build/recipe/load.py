@@ -85,9 +85,11 @@ def load_recipe(
     data = _read(path, caller)
     cells = _cells(data, choices or ())
     if len(cells) > 1:
-        hint = "choose one with --cell" if choices is not None else "choose one with 'fuki build --cell'"
         problem = f"this is about one image, and the matrix has {len(cells)} cells"
-        raise RecipeError(problem, where="fuki.matrix", hint=f"{hint}, such as {cells[0].id}")
+        hint = f"choose one with --cell, such as {cells[0].id}"
+        if choices is None:
+            hint = f"give it a recipe without a matrix, or build with 'fuki build --cell {cells[0].id}'"
+        raise RecipeError(problem, where="fuki.matrix", hint=hint)
     return _load_cell(data, cells[0] if cells else None, caller)
 
 

@@ -24,6 +24,7 @@ from fuki_build.recipe.model import (
     HandOverTable,
     ImageTable,
     LaunchTable,
+    MatrixPart,
     OutputTable,
     PcrPolicyTable,
     ProfileTable,
@@ -88,7 +89,7 @@ def _fields(table: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
 def parse(text: str, file: str, settings: ImageSettings | None = None) -> MkosiSection:
     """Parse the section; specifiers stand for `settings`. Raises `RecipeError` naming file, line and nearest key."""
     settings = settings or ImageSettings()
-    top, image = _fields(Recipe), _fields(ImageTable)
+    top, image = {**_fields(Recipe), **_fields(MatrixPart)}, _fields(ImageTable)
     del top["Image"]
     section = MkosiSection()
 

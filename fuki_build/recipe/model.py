@@ -265,20 +265,20 @@ MatrixTable = dict[MatrixName, str | int]
 """Values by name, of an item of `include` and `exclude`, or what an axis' value brings."""
 
 
-Matrix = Annotated[
-    dict[MatrixName, tuple[AxisValue | MatrixTable, ...] | dict[str, MatrixTable]],
-    Meta(
-        description="axes, each a list of values or a table with the variables of each value; every combination is an "
-        "image of its own, whose values texts have as {{ matrix.NAME }}. 'include' adds variables or combinations, "
-        "'exclude' leaves some out"
-    ),
-]
+_MATRIX = Meta(
+    description="axes, each a list of values or a table with the variables of each value; every combination is an "
+    "image of its own, whose values texts have as {{ matrix.NAME }}. 'include' adds variables or combinations, "
+    "'exclude' leaves some out"
+)
 
 
 class MatrixPart(Table, frozen=True):
-    """What of a recipe tells its cells, which is known before anything else of it."""
+    """What of a recipe tells its cells, which is known before anything else of it.
 
-    matrix: Matrix = {}
+    `Recipe` leaves its type to this one: msgspec 0.22 crashes at exit where two structs have such a type.
+    """
+
+    matrix: Annotated[dict[MatrixName, tuple[AxisValue | MatrixTable, ...] | dict[str, MatrixTable]], _MATRIX] = {}
 
 
 class OnFailure(StrEnum):
@@ -359,7 +359,7 @@ class Recipe(Table, frozen=True, kw_only=True):
     version: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._+~^:-]*$", description="version of the image")] = ""
     plugins: Annotated[tuple[str, ...], Meta(description="installed plugins to load")] = ()
     variables: Annotated[dict[str, str], Meta(description="names for use in the recipe's texts")] = {}
-    matrix: Matrix = {}
+    matrix: Annotated[dict[MatrixName, Any], _MATRIX] = {}
     environment: Annotated[
         tuple[str, ...], Meta(description="environment variables that texts may use as {{ env.NAME }}")
     ] = ()
