@@ -91,7 +91,7 @@ def _sign(image: Path, target: Path, signers: Sequence[Signer], context: Signing
 
 @contextmanager
 def _signers(
-    plugins: Sequence[str], recipe: Path | None, given: dict[str, Any]
+    plugins: Sequence[str], recipe: Path | None, cells: tuple[str, ...], given: dict[str, Any]
 ) -> Iterator[tuple[Sequence[Signer], SigningContext]]:
     """The signers of the command line, or of the recipe, ready to sign."""
     host = pipeline.new_host(plugins)
