@@ -58,7 +58,7 @@ def find_cells(data: object) -> tuple[MatrixCell, ...]:
 
     Raises `RecipeError` with the place.
     """
-    matrix = convert({"matrix": data}, MatrixPart, "fuki").matrix
+    matrix = _converted(data)
     if not matrix:
         return ()
     axes = [_axis(name, values) for name, values in matrix.items() if name not in _ITEMS]
@@ -77,6 +77,20 @@ def find_cells(data: object) -> tuple[MatrixCell, ...]:
     if not cells:
         raise RecipeError("the matrix has no cells", where=_PLACE, hint="give its axes values, or exclude less")
     return tuple(cells)
+
+
+def _converted(data: object) -> Mapping[str, Any]:
+    """The axes and items as the model has them; errors name the axis, which msgspec does not."""
+    if not isinstance(data, Mapping):
+        return convert({"matrix": data}, MatrixPart, "fuki").matrix
+    matrix: dict[str, Any] = {}
+    for name, value in data.items():
+        try:
+            matrix |= convert({"matrix": {name: value}}, MatrixPart, "fuki").matrix
+        except RecipeError as error:
+            error.where = (error.where or _PLACE).replace(f"{_PLACE}[...]", place_of(_PLACE, name))
+            raise
+    return matrix
 
 
 def choose_cells(cells: Sequence[MatrixCell], choices: Sequence[str], where: str = "--cell") -> tuple[MatrixCell, ...]:
