@@ -39,8 +39,9 @@ class Output(Struct, frozen=True, kw_only=True):
 
 
 def paths_of(output: Output) -> Sequence[Path]:
-    """The files that an output is known to write."""
-    return tuple(output.images) or (output.path,)
+    """The files that an output is known to write: its images, and its path where it tells about them."""
+    tells = type(output.format).emit is not OutputFormat.emit
+    return tuple(dict.fromkeys([*output.images, *([output.path] if tells else [])]))
 
 
 def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = None) -> tuple[Output, ...]:
