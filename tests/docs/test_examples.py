@@ -162,8 +162,8 @@ class TestMatrix:
         project = copy("matrix")
         run(project, "fuki", "build")
         for arch, machine, firmware, console in (
-            ("x64", 0x8664, "OVMF.fd", "ttyS0"),
-            ("aa64", 0xAA64, "QEMU_EFI.fd", "ttyAMA0"),
+            ("x64", 0x8664, "ovmf-generic/OVMF.fd", "ttyS0"),
+            ("aa64", 0xAA64, "aavmf/QEMU_EFI.fd", "ttyAMA0"),
         ):
             kernel = (project / f"parts/vmlinuz-{arch}").read_bytes()
             (payload,) = (
