@@ -19,9 +19,12 @@ CELLS = (1, 2, 5, 10, 20, 50)
 _MANIFEST = '\n[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n'
 
 
-def matrix_table(megabytes: int = 50, counts: Sequence[int] = CELLS) -> str:
-    """Rows in Markdown: seconds of the matrix, with and without manifests, and of single builds in turn."""
-    rows = ["| cells | matrix | with manifests | single builds | with manifests |", "|---|---|---|---|---|"]
+def matrix_table(megabytes: int = 50, counts: Sequence[int] = CELLS) -> list[str]:
+    """Lines of Markdown: seconds of the matrix, with and without manifests, and of single builds in turn."""
+    rows = [
+        f"| cells, {megabytes} MB initrd | matrix | with manifests | single builds | with manifests |",
+        "|---|---|---|---|---|",
+    ]
     for count in counts:
         times = [
             _seconds(megabytes, count, outputs, together=together)
@@ -29,7 +32,7 @@ def matrix_table(megabytes: int = 50, counts: Sequence[int] = CELLS) -> str:
             for outputs in ("", _MANIFEST)
         ]
         rows.append(f"| {count} | " + " | ".join(f"{seconds:.2f} s" for seconds in times) + " |")
-    return "\n".join(rows)
+    return rows
 
 
 def _seconds(megabytes: int, count: int, outputs: str, *, together: bool) -> float:
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--megabytes", type=int, default=50, help="size of the initrd that all cells share")
     parser.add_argument("--cells", type=int, nargs="+", default=CELLS)
     chosen = parser.parse_args(arguments)
-    print(matrix_table(chosen.megabytes, chosen.cells))
+    print(*matrix_table(chosen.megabytes, chosen.cells), sep="\n")
     return 0
 
 
