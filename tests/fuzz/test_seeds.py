@@ -13,6 +13,8 @@ def test_every_parser_has_a_target():
     parsers += " igvm launch hand_over qemu_console id_block wrapping"
     parsers += " recipe verbs second_reader matrix"
     parsers += " signature_verdicts ukify_conf kernel_install"
+    parsers += " snp_report certificate_table td_report td_quote tpm_quote paravisor agent_evidence"
+    parsers += " attestation_certificate collateral evidence"
     assert set(parsers.split()) <= set(NAMES)
 
 
