@@ -15,7 +15,7 @@ from fuki_build.errors import FukiError, RecipeError, in_cell
 from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.joint_pass import assemble_all
-from fuki_build.image.output_files import OutputFiles, PathId, path_id
+from fuki_build.image.output_files import DistinctPaths, OutputFiles, PathId, path_id
 
 _TOGETHER = 256
 """Images that are written in one pass; each takes descriptors and threads."""
@@ -72,7 +72,7 @@ def write_cells(
             _choose(cell, only, output)
         _refuse_common_paths(cells)
 
-        taken: set[PathId] = set()
+        taken = DistinctPaths()
         for together in _rounds(cells):
             for cell in together:
                 _open(cell, taken, progress, digests, depfile)
@@ -135,7 +135,7 @@ def _rounds(cells: Sequence[_CellInProgress]) -> Iterator[Sequence[_CellInProgre
 
 
 def _open(
-    cell: _CellInProgress, taken: set[PathId], progress: Progress | None, digests: DigestNeeds, depfile: Path | None
+    cell: _CellInProgress, taken: DistinctPaths, progress: Progress | None, digests: DigestNeeds, depfile: Path | None
 ) -> None:
     """Open the files and keys of a cell."""
     if cell.failure is not None or cell.cell.plan is None:
