@@ -23,6 +23,7 @@ VERBS = (
         "hand-over",
         "hwids",
         "init",
+        "inputs",
         "inspect",
         "integrate",
         "keys",
