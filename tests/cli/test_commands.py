@@ -30,7 +30,7 @@ VERBS = (
         "launch",
         "machine",
     ),
-    *("match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify", "verify"),
+    *("match", "measure", "plan", "plugins", "release", "replay", "report", "schema", "sign", "ukify", "verify"),
 )
 
 
