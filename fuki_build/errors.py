@@ -9,7 +9,8 @@ class FukiError(Exception):
     """Something that a user can cause and mend.
 
     `where` is a place in the recipe (`fuki.firmware[1].path`) or a file; `hint` says what to do.
-    `origin` is the file and line of that place, where a recipe is put together from several files.
+    `origin` is the file and line of that place, where a recipe is put together from several files; `cell` is the id of
+    the matrix' cell that it is about.
     `exit_code` becomes the program's.
     """
 
@@ -21,11 +22,13 @@ class FukiError(Exception):
         self.where = where
         self.hint = hint
         self.origin: str | None = None
+        self.cell: str | None = None
 
     @property
     def place(self) -> str | None:
-        """Where it is, for people: file and line, and the place in the recipe."""
-        return f"{self.origin}: {self.where}" if self.origin else self.where
+        """Where it is, for people: cell, file and line, and the place in the recipe."""
+        cell = f"cell {self.cell}" if self.cell else None
+        return ": ".join(part for part in (cell, self.origin, self.where) if part) or None
 
     def at(self, where: str) -> Self:
         """Name the place, unless a deeper caller has already named one."""
@@ -34,7 +37,7 @@ class FukiError(Exception):
         return self
 
     def __str__(self) -> str:
-        text = f"{self.place}: {self.message}" if self.where else self.message
+        text = f"{self.place}: {self.message}" if self.place else self.message
         return f"{text}\nhint: {self.hint}" if self.hint else text
 
 
@@ -89,6 +92,16 @@ def located(where: str, *kinds: type[FukiError]) -> Iterator[None]:
 
 
 @contextmanager
+def in_cell(cell: str | None) -> Iterator[None]:
+    """Name the cell of a matrix that an error is about; None where there is no matrix."""
+    try:
+        yield
+    except FukiError as error:
+        error.cell = error.cell or cell
+        raise
+
+
+@contextmanager
 def raised_as(
     kind: type[FukiError], where: str | None = None, *, of: type[FukiError] = FukiError, about: str | None = None
 ) -> Iterator[None]:
@@ -102,7 +115,7 @@ def raised_as(
     except of as error:
         message = error.message if about is None else f"{about}: {error.message}"
         other = kind(message, where=error.where if where is None else where, hint=error.hint)
-        other.origin = error.origin
+        other.origin, other.cell = error.origin, error.cell
         raise other from error
 
 

@@ -1,22 +1,25 @@
 """The way through: recipe → image → layout → findings → file and digests → artifacts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fuki_build.builtin import igvm_output, outputs, platforms, predictions, rules, signers, sources, sysupdate
 from fuki_build.checks.run import check, refuse_errors
+from fuki_build.errors import FukiError, in_cell
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.signers import SigningKey
+from fuki_build.hooks.records import FirmwareFile
+from fuki_build.hooks.signers import SigningContext, SigningKey
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
-from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
-from fuki_build.image.guard import guarding, note_read_later
+from fuki_build.image.digest_plan import ALL_DIGESTS, NO_DIGESTS, DigestNeeds
+from fuki_build.image.guard import ReadFiles, guarding, note_read_later
 from fuki_build.signing.request import signing_context
 
 if TYPE_CHECKING:
-    from fuki_build.emit.plan import Plan, Result
+    from fuki_build.emit.cells import CellOutcome
+    from fuki_build.emit.plan import CellPlan, Plan, Result
     from fuki_build.emit.preview import Preview
     from fuki_build.recipe.load import LoadedRecipe
 
@@ -45,9 +48,7 @@ def plan(
     it names; `unsigned` leaves all signatures out, `offline_policies` those of policies. Raises `FukiError`; findings,
     even errors, are part of the plan.
     """
-    from fuki_build.emit.plan import Plan  # noqa: PLC0415 - verbs on finished images start without recipes
-    from fuki_build.recipe.load import LoadedRecipe, load_recipe  # noqa: PLC0415
-    from fuki_build.recipe.resolve import resolve  # noqa: PLC0415
+    from fuki_build.recipe.load import LoadedRecipe, load_recipe  # noqa: PLC0415 - images are read without recipes
 
     with guarding() as read:
         host = new_host(plugins)
@@ -55,23 +56,68 @@ def plan(
         with loaded.origins.named():
             host.load(loaded.recipe.plugins)
         with loaded.origins.named(), signing_context(loaded.directory) as signing:
-            signing.withhold(loaded.recipe)
-            resolved = resolve(loaded, host, signing, unsigned=unsigned, offline_policies=offline_policies)
-            uki = layout.plan(resolved.uki)
-            addons = tuple(layout.plan(addon) for addon in resolved.addons)
-            findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
-            yield Plan(
-                loaded=loaded,
-                host=host,
-                resolved=resolved,
-                uki=uki,
-                addons=addons,
-                findings=findings,
-                signing=signing,
-                unsigned=unsigned,
-                offline_policies=unsigned or offline_policies,
-                read=read,
-            )
+            yield _plan(loaded, host, signing, read, {}, unsigned=unsigned, offline_policies=offline_policies)
+
+
+def _plan(
+    loaded: "LoadedRecipe",
+    host: PluginHost,
+    signing: SigningContext,
+    read: ReadFiles,
+    fetched: dict[Hashable, FirmwareFile],
+    *,
+    unsigned: bool,
+    offline_policies: bool = False,
+) -> "Plan":
+    from fuki_build.emit.plan import Plan  # noqa: PLC0415 - verbs on finished images start without recipes
+    from fuki_build.recipe.resolve import resolve  # noqa: PLC0415
+
+    signing.withhold(loaded.recipe)
+    resolved = resolve(loaded, host, signing, fetched, unsigned=unsigned, offline_policies=offline_policies)
+    uki = layout.plan(resolved.uki)
+    addons = tuple(layout.plan(addon) for addon in resolved.addons)
+    findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
+    return Plan(
+        loaded=loaded,
+        host=host,
+        resolved=resolved,
+        uki=uki,
+        addons=addons,
+        findings=findings,
+        signing=signing,
+        unsigned=unsigned,
+        offline_policies=unsigned or offline_policies,
+        read=read,
+    )
+
+
+@contextmanager
+def plan_cells(
+    cells: "Sequence[LoadedRecipe]", plugins: Sequence[str] = (), *, unsigned: bool = False
+) -> "Iterator[Sequence[CellPlan]]":
+    """Plan every cell of a matrix, as `plan` does; they share keys, and firmware that is fetched once.
+
+    A cell that cannot be planned has the error in place of its plan.
+    """
+    from fuki_build.emit.plan import CellPlan  # noqa: PLC0415 - as above
+
+    hosts: dict[tuple[str, ...], PluginHost] = {}
+    fetched: dict[Hashable, FirmwareFile] = {}
+    with guarding() as read, signing_context(cells[0].directory) as signing:
+        plans = []
+        for loaded in cells:
+            try:
+                with in_cell(loaded.cell_id), loaded.origins.named():
+                    if loaded.recipe.plugins not in hosts:
+                        host = new_host(plugins)
+                        host.load(loaded.recipe.plugins)
+                        hosts[loaded.recipe.plugins] = host
+                    host = hosts[loaded.recipe.plugins]
+                    planned = _plan(loaded, host, signing, read, fetched, unsigned=unsigned)
+                plans.append(CellPlan(loaded=loaded, plan=planned))
+            except FukiError as error:
+                plans.append(CellPlan(loaded=loaded, failure=error))
+        yield plans
 
 
 @contextmanager
@@ -113,6 +159,28 @@ def build(  # noqa: PLR0913 - each is an option of its own
         refuse_errors(planned.findings)
     with guarding(planned.read):
         return write_outputs(planned, outputs, progress, depfile, digests, edits)
+
+
+def build_cells(
+    plans: "Sequence[CellPlan]",
+    *,
+    only: Sequence[str] = (),
+    output: Path | None = None,
+    depfile: Path | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+    digests: DigestNeeds = NO_DIGESTS,
+) -> "Iterator[CellOutcome]":
+    """Write what was planned of a matrix: of each cell all artifacts, or none, whatever becomes of the others.
+
+    What cells share is read once; `threads` images are written at a time. The outcomes come one after the other.
+    Raises `RecipeError` before anything is written where two cells write one path.
+    """
+    from fuki_build.emit.cells import write_cells  # noqa: PLC0415 - as above
+
+    yield from write_cells(
+        plans, only=only, output=output, depfile=depfile, threads=threads, progress=progress, digests=digests
+    )
 
 
 def preview(

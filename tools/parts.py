@@ -2,6 +2,7 @@
 
     python tools/parts.py NAME…              print where each part is, downloading what is not there
     python tools/parts.py --quickstart DIR   lay out what examples/quickstart builds from
+    python tools/parts.py --matrix DIR       lay out what examples/matrix builds from
 
 On Debian, parts come from the distribution's packages, which are downloaded and unpacked below .parts/, not
 installed. Elsewhere the quickstart uses the machine's own stub, kernel and firmware.
@@ -292,7 +293,24 @@ def quickstart(directory: Path) -> None:
         "firmware/ovmf-generic/OVMF.fd": _firmware("ovmf-generic"),
         "firmware/ovmf-amdsev/OVMF.fd": _firmware("ovmf-amdsev"),
     }
-    for name, source in parts.items():
+    _lay_out(directory, parts)
+
+
+def matrix(directory: Path) -> None:
+    """Lay out the parts of examples/matrix: those of two architectures, always from packages."""
+    parts = {
+        "linux-x64.efi.stub": "stub-x64",
+        "linux-aa64.efi.stub": "stub-aa64",
+        "vmlinuz-x64": "kernel-x64",
+        "vmlinuz-aa64": "kernel-aa64",
+        "firmware/ovmf-generic/OVMF.fd": "ovmf-generic",
+        "firmware/aavmf/QEMU_EFI.fd": "aavmf",
+    }
+    _lay_out(directory, {name: get(part) for name, part in parts.items()})
+
+
+def _lay_out(directory: Path, sources: Mapping[str, Path]) -> None:
+    for name, source in sources.items():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -304,10 +322,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Get real stubs, kernels and firmware.")
     parser.add_argument("names", nargs="*", choices=[[], *ALL, *TREES], metavar="NAME", help=", ".join([*ALL, *TREES]))
     parser.add_argument("--quickstart", type=Path, metavar="DIR")
+    parser.add_argument("--matrix", type=Path, metavar="DIR")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.quickstart:
             quickstart(chosen.quickstart)
+        if chosen.matrix:
+            matrix(chosen.matrix)
         for name in chosen.names:
             print(get(name))
     except FukiError as error:

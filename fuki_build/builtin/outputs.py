@@ -117,6 +117,9 @@ class TemplateOutput(OutputFormat):
     def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
         return MANIFEST_DIGESTS
 
+    def templates(self, options: TemplateOptions) -> Sequence[str]:
+        return (options.template,)
+
     def preview(self, options: TemplateOptions, context: PreviewContext) -> Sequence[PlannedFile]:
         context.find_template(options.template)
         return [PlannedFile(context.path)]

@@ -52,6 +52,9 @@ class PredictionsOutput(PredictionOutput):
     suffix = ".predictions.json"
     Options = JsonOptions
 
+    def templates(self, options: JsonOptions) -> Sequence[str]:
+        return () if options.template is None else (options.template,)
+
     def preview(self, options: JsonOptions, context: PreviewContext) -> Sequence[PlannedFile]:
         if options.template is not None:
             context.find_template(options.template)

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,18 +12,20 @@ from fuki_build import pipeline
 from fuki_build.checks.run import check as run_checks
 from fuki_build.cli.documents import FindingsDocument, findings_document
 from fuki_build.cli.fleet import each_image, json_lines_option
+from fuki_build.cli.options import cell_option
 from fuki_build.cli.render.annotations import FORMATS, annotation, annotations_text, finding_of
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.json import DocumentPrinter, PrettyPrinter
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import FukiError, RecipeError
+from fuki_build.formats.documents import Document
 from fuki_build.formats.uki import compression
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Finding, Severity
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.recipe.lines import locate
-from fuki_build.recipe.load import find_recipe
+from fuki_build.recipe.load import LoadedRecipe, find_recipe, load_cells
 from fuki_build.recipe.mkosi_files import find_sections
 
 _SYNTAX = re.compile(r"\(at line ([0-9]+), column [0-9]+\)")
@@ -32,6 +34,12 @@ _OTHERS = {
     b"07070": "a cpio archive",
     b"\xd0\x0d\xfe\xed": "a devicetree",
 }
+
+
+def _documents() -> tuple[type[Document], ...]:
+    from fuki_build.cli.matrix_documents import MatrixFindingsDocument  # noqa: PLC0415 - most recipes have no matrix
+
+    return FindingsDocument, MatrixFindingsDocument
 
 
 @click.command()
@@ -53,7 +61,8 @@ _OTHERS = {
     type=click.Choice(FORMATS),
     help="Print annotations: workflow commands, or a code quality report.",
 )
-@json_lines_option(lambda: FindingsDocument)
+@cell_option
+@json_lines_option(_documents)
 @click.pass_obj
 def check(
     plugins: tuple[str, ...],
@@ -64,9 +73,12 @@ def check(
     list_rules: bool,
     explain: str | None,
     form: str | None,
+    cells: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Check each FILE, a recipe or a finished image. Exits with 1 if there are errors.
+
+    Of a matrix, every cell is checked.
 
     With --format, findings are printed as code hosts show them beside a change: 'github' for GitHub Actions, 'gitlab'
     for a code quality report. An error that ends the command is among them.
@@ -77,7 +89,7 @@ def check(
         return 0
 
     form = form or ("json" if as_json else None)
-    work = partial(_check, form, partial(_findings, addons, plugins, unsigned=unsigned))
+    work = partial(_check, form, addons, plugins, cells, unsigned)
     if not files:
         return work(None, PrettyPrinter())
     return each_image(files, work, as_json=as_json, modules=("pefile",), headings=form is None)
@@ -94,10 +106,24 @@ def _refuse_together(files: tuple[Path, ...], addons: tuple[Path, ...], form: st
 
 
 def _check(
-    form: str | None, find: Callable[[Path | None], tuple[Finding, ...]], file: Path | None, printer: DocumentPrinter
+    form: str | None,
+    addons: tuple[Path, ...],
+    plugins: tuple[str, ...],
+    cells: tuple[str, ...],
+    unsigned: bool,
+    file: Path | None,
+    printer: DocumentPrinter,
 ) -> int:
     try:
-        findings = find(file)
+        recipes = () if _is_finished(file) else load_cells(file, None, cells)
+        if recipes and recipes[0].cell is not None and not addons:
+            from fuki_build.cli.matrix import check_matrix, matrix_findings  # noqa: PLC0415 - as above
+
+            if form not in FORMATS:
+                return check_matrix(recipes, plugins, printer if form == "json" else None, unsigned=unsigned)
+            findings = matrix_findings(recipes, plugins, unsigned=unsigned)
+        else:
+            findings = _findings(file, recipes, addons, plugins, unsigned=unsigned)
     except FukiError as error:
         if form in FORMATS:
             _annotate([finding_of(error)], file, form)
@@ -113,14 +139,23 @@ def _check(
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 
 
+def _is_finished(file: Path | None) -> bool:
+    return file is not None and file.is_file() and _is_image(file)
+
+
 def _findings(
-    addons: tuple[Path, ...], plugins: tuple[str, ...], file: Path | None, *, unsigned: bool
+    file: Path | None,
+    recipes: Sequence[LoadedRecipe],
+    addons: tuple[Path, ...],
+    plugins: tuple[str, ...],
+    *,
+    unsigned: bool,
 ) -> tuple[Finding, ...]:
-    if file is not None and file.is_file() and _is_image(file):
+    if file is not None and not recipes:
         return run_checks(pipeline.new_host(plugins), [inspect(path) for path in (file, *addons)])
     if addons:
         raise RecipeError("addons are given with a finished image; a recipe names its own", where="--addon")
-    with pipeline.plan(file, plugins, unsigned=unsigned) as planned:
+    with pipeline.plan(recipes[0], plugins, unsigned=unsigned) as planned:
         pipeline.preview(planned)
         return planned.findings
 

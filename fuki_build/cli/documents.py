@@ -128,8 +128,11 @@ def signer_views(preview: Preview) -> tuple[PlannedSignerView, ...]:
 
 def build_document(result: Result) -> BuildDocument:
     """Reads the sizes of the files that were written."""
-    artifacts = tuple(ArtifactView(str(a.path), a.format, a.path.stat().st_size) for a in result.artifacts)
-    return BuildDocument(artifacts, manifest(result.build))
+    return BuildDocument(artifact_views(result), manifest(result.build))
+
+
+def artifact_views(result: Result) -> tuple[ArtifactView, ...]:
+    return tuple(ArtifactView(str(a.path), a.format, a.path.stat().st_size) for a in result.artifacts)
 
 
 def findings_document(findings: Sequence[Finding]) -> FindingsDocument:

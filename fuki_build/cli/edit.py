@@ -8,7 +8,7 @@ import click
 from fuki_build import pipeline
 from fuki_build.builtin.outputs import MANIFEST_DIGESTS
 from fuki_build.cli.documents import BuildDocument, build_document
-from fuki_build.cli.options import digest_option, json_option, output_type
+from fuki_build.cli.options import cell_option, digest_option, json_option, output_type
 from fuki_build.cli.render.findings import show_findings, show_notes
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.signer_options import signer_table
@@ -49,6 +49,7 @@ _path = click.Path(path_type=Path)
 @click.option("--chid", "chids", metavar="UUID", multiple=True, help="A hardware id that selects it.")
 @click.option("--silence", metavar="ID", multiple=True, help="Leave out the findings of a check (repeatable).")
 @click.option("--recipe", type=_path, help="A partial recipe: its tables are added to the image and win.")
+@cell_option
 @click.option("--backend", metavar="NAME", help="Sign with this backend; by default local, if there is a --key.")
 @click.option("--key", help="The backend's option 'key': for local, a file.")
 @click.option("--certificate", metavar="FILE", help="The backend's option 'certificate'.")
@@ -75,6 +76,7 @@ def edit(  # noqa: PLR0917 - click passes them by name
     chids: tuple[str, ...],
     silence: tuple[str, ...],
     recipe: Path | None,
+    cells: tuple[str, ...],
     backend: str | None,
     key: str | None,
     certificate: str | None,
@@ -118,9 +120,9 @@ def edit(  # noqa: PLR0917 - click passes them by name
     try:
         if is_standard_output(output):
             with file_for(target, image.name) as path:
-                _build(caller, recipe, plugins, path, None, printed=True)
+                _build(caller, recipe, cells, plugins, path, None, printed=True)
         else:
-            _build(caller, recipe, plugins, target, image if in_place else None, as_json=as_json)
+            _build(caller, recipe, cells, plugins, target, image if in_place else None, as_json=as_json)
     except FukiError as error:
         raise (at_options(error) if recipe is None else error) from error
 
@@ -128,6 +130,7 @@ def edit(  # noqa: PLR0917 - click passes them by name
 def _build(
     caller: Caller,
     recipe: Path | None,
+    cells: tuple[str, ...],
     plugins: tuple[str, ...],
     target: Path,
     edits: Path | None,
@@ -136,7 +139,7 @@ def _build(
     printed: bool = False,
 ) -> None:
     """Make the image; one that is `printed` goes to standard output, and is all that is made."""
-    loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller)
+    loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller, cells)
     with pipeline.plan(loaded, plugins) as planned:
         if printed:
             refuse_several(pipeline.preview(planned, output=target))

@@ -90,8 +90,8 @@ def wrap(  # noqa: PLR0917 - click passes them by name
     from fuki_build.checks.igvm import findings_of  # noqa: PLC0415 - what only this verb needs
     from fuki_build.checks.run import refuse_errors  # noqa: PLC0415
     from fuki_build.cli.render.findings import show_findings  # noqa: PLC0415
-    from fuki_build.image.assemble import read_pieces  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
+    from fuki_build.image.reading import read_pieces  # noqa: PLC0415
     from fuki_build.recipe.convert import convert  # noqa: PLC0415
     from fuki_build.recipe.igvm import wrap_firmware  # noqa: PLC0415
     from fuki_build.recipe.model import IgvmTable  # noqa: PLC0415

@@ -10,13 +10,14 @@ from fuki_build.cli.options import output_type
 from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.image.addresses import content_of, find_section, parse_address
-from fuki_build.image.assemble import assemble, read_pieces
+from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.describe import LayoutView, describe
 from fuki_build.image.digest_plan import DESCRIBED_DIGESTS
 from fuki_build.image.inspect import inspect as inspect_image
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
+from fuki_build.image.reading import read_pieces
 
 
 @click.command()

@@ -34,6 +34,7 @@ VERBS = {
     "hand-over": "Hand-overs: a guest that starts its own firmware.",
     "hwids": "Hardware id tables: .hwids sections of images, or such a section on its own.",
     "init": "Write a starting fuki.toml into DIRECTORY, and its JSON Schema for editors.",
+    "inputs": "Tell what RECIPE's build reads, with digests, and what it writes.",
     "inspect": "Show the sections, firmware and hardware ids of each FILE, a UKI or addon made by anyone.",
     "integrate": "Put fuki in the place of ukify inside another image builder.",
     "keys": "Keys for Secure Boot and PCR policies, and firmware that trusts them.",

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from fuki_build import pipeline
 from fuki_build.checks.matching import Expectations
 from fuki_build.cli.fleet import each_image, images_argument, json_lines_option
+from fuki_build.cli.options import cell_option
 from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.selecting import chosen_machines, machine_options, profile_option
@@ -45,6 +46,7 @@ _COMMAND_LINE = "--expect"
 @click.option(
     "--recipe", type=click.Path(path_type=Path), help="Hold the image against the [[fuki.expect]] of this recipe."
 )
+@cell_option
 @click.option("--measured", is_flag=True, help="List the sections that the stub measures into PCR 11, in its order.")
 @json_lines_option(lambda: MatchesDocument)
 @click.pass_obj
@@ -57,6 +59,7 @@ def match(  # noqa: PLR0917 - click passes them by name
     profile: str | None,
     expected: tuple[str, ...],
     recipe: Path | None,
+    cells: tuple[str, ...],
     measured: bool,
     as_json: bool,
 ) -> int:
@@ -67,8 +70,10 @@ def match(  # noqa: PLR0917 - click passes them by name
     host = pipeline.new_host(plugins)
     asked = list(_expected(expected, host))
     recipes: Sequence[Expectation] = ()
+    if cells and recipe is None:
+        raise click.UsageError("--cell is about the matrix of --recipe.")
     if recipe is not None:
-        loaded = load_recipe(recipe)
+        loaded = load_recipe(recipe, None, cells)
         host.load(loaded.recipe.plugins)
         recipes = explicit_expectations(loaded.recipe, loaded.directory, host)
     named = this_machine or files or platforms or asked or recipes

@@ -12,6 +12,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 Documents = Callable[[], type[Document] | tuple[type[Document], ...]]
 
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path), required=False)
+cell_option = click.option(
+    "--cell",
+    "cells",
+    metavar="AXIS=VALUE,…",
+    multiple=True,
+    help="Of a matrix, only these cells; values may have wildcards (repeatable).",
+)
 output_type = click.Path(path_type=Path)
 digest_option = click.option(
     "--digest",

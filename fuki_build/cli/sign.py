@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from fuki_build import pipeline
 from fuki_build.checks.signatures import doubts
-from fuki_build.cli.options import digest_option, output_type
+from fuki_build.cli.options import cell_option, digest_option, output_type
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
@@ -36,6 +36,7 @@ _WHERE = "sign"
     type=click.Path(path_type=Path),
     help="Take the signers of this recipe's [fuki.sign]; by default, without a backend, of the current directory's.",
 )
+@cell_option
 @click.option("--backend", metavar="NAME", help="Sign with this backend; by default local, if there is a --key.")
 @click.option("--key", help="The backend's option 'key': for local, a file.")
 @click.option("--certificate", metavar="FILE", help="The backend's option 'certificate'.")
@@ -56,6 +57,7 @@ def sign(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
     images: tuple[Path, ...],
     recipe: Path | None,
+    cells: tuple[str, ...],
     backend: str | None,
     key: str | None,
     certificate: str | None,
@@ -77,7 +79,7 @@ def sign(  # noqa: PLR0917 - click passes them by name
         given = {"digest": digest, **given}
     elif _is_given("digest"):
         raise click.UsageError("--digest is for a backend that the command line names; a recipe has the key 'digest'.")
-    with _signers(plugins, recipe, given) as (signers, context):
+    with _signers(plugins, recipe, cells, given) as (signers, context):
         for image in images:
             layout = inspect(image)
             missing = signers if replace or again else _missing(layout, signers)
@@ -117,7 +119,7 @@ def _sign(layout: Layout, target: Path, signers: Sequence[Signer], context: Sign
 
 @contextmanager
 def _signers(
-    plugins: Sequence[str], recipe: Path | None, given: dict[str, Any]
+    plugins: Sequence[str], recipe: Path | None, cells: tuple[str, ...], given: dict[str, Any]
 ) -> Iterator[tuple[Sequence[Signer], SigningContext]]:
     """The signers of the command line, or of the recipe, ready to sign."""
     host = pipeline.new_host(plugins)
@@ -128,7 +130,7 @@ def _signers(
             raise click.UsageError("--recipe and options of a backend exclude each other.")
         requests = (resolve_signer(given, host, _WHERE),)
     else:
-        loaded = load_recipe(recipe)
+        loaded = load_recipe(recipe, None, cells)
         host.load(loaded.recipe.plugins)
         directory = loaded.directory
         requests = resolve_signers(loaded.recipe.sign, host, "fuki.sign")

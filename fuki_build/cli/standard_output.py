@@ -12,8 +12,8 @@ import click
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.errors import RecipeError
-from fuki_build.image.assemble import read_pieces
 from fuki_build.image.blob import Blob
+from fuki_build.image.reading import read_pieces
 
 if TYPE_CHECKING:
     from fuki_build.emit.plan import Result

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import mkdtemp
 
 from msgspec import Struct
 
@@ -11,8 +12,9 @@ from fuki_build.emit.outputs import Output, needs_file
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.signing import BuildSigning
 from fuki_build.hooks.records import BuiltImage
-from fuki_build.image.assemble import Assembly, Progress, assemble
+from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds, measured_in
+from fuki_build.image.joint_pass import ImageJob
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
 from fuki_build.signing.request import Signer
@@ -28,8 +30,16 @@ class _Copy(Struct, frozen=True):
     scratch: bool = False
 
 
+class ImageInProgress(Struct, frozen=True):
+    """An image that is to be assembled, `job`, with the files that are to have it."""
+
+    layout: Layout
+    job: ImageJob
+    copies: Sequence[_Copy]
+
+
 class ImageWriter:
-    """Writes a plan's images, with what `signing` signs of them.
+    """Writes a plan's images, with what `signing` signs of them; scratch files are there as long as `stack`.
 
     Computed are the digests that the outputs, launches and signers declare, and `digests`.
     """
@@ -39,12 +49,14 @@ class ImageWriter:
         plan: Plan,
         outputs: Sequence[Output],
         signing: BuildSigning,
+        stack: ExitStack,
         progress: Progress | None = None,
         digests: DigestNeeds = NO_DIGESTS,
     ) -> None:
         self._plan = plan
         self._outputs = outputs
         self._signing = signing
+        self._stack = stack
         self._progress = progress
         self._digests = digests | launch_digests(plan)
         for output in outputs:
@@ -57,25 +69,26 @@ class ImageWriter:
         """Whether the digests of input files are computed."""
         return self._digests.inputs
 
-    def write(self, layout: Layout, open_file: OpenFile) -> BuiltImage:
-        """Assemble an image, in one pass, everywhere an output wants it; if none does, only for its digests."""
+    def begin(self, layout: Layout, open_file: OpenFile) -> ImageInProgress:
+        """Open the files that are to have an image; if there are none, it is assembled for its digests only."""
         content = self._signing.with_kernels(layout)
-        with ExitStack() as stack:
-            copies = list(self._copies(layout, open_file, stack))
-            assembly = self._assemble(content, copies)
-            signed = [self._sign(content, copy, assembly) for copy in copies]
+        copies = list(self._copies(layout, open_file))
+        return ImageInProgress(content, self._job(content, copies), copies)
 
-            for copy in copies:
-                if copy.scratch:
-                    copy.file.commit()
-            path = copies[0].file.readable_path if copies else None
-            if copies and copies[0].scratch:
-                path = copies[0].file.path
-
+    def finish(self, image: ImageInProgress, assembly: Assembly) -> BuiltImage:
+        """Sign what was assembled."""
+        content, copies = image.layout, image.copies
+        signed = [self._sign(content, copy, assembly) for copy in copies]
+        for copy in copies:
+            if copy.scratch:
+                copy.file.commit()
+        path = copies[0].file.readable_path if copies else None
+        if copies and copies[0].scratch:
+            path = copies[0].file.path
         built = signed[0] if signed else content
         return BuiltImage(self._signing.with_policies(built), assembly, path)
 
-    def _copies(self, layout: Layout, open_file: OpenFile, stack: ExitStack) -> Iterator[_Copy]:
+    def _copies(self, layout: Layout, open_file: OpenFile) -> Iterator[_Copy]:
         """The files that are to have an image; one in the workspace where it is only to be read."""
         places = [(p, output) for output in self._outputs for p, image in output.images.items() if image is layout]
         for path, output in places:
@@ -83,10 +96,12 @@ class ImageWriter:
             yield _Copy(file, self._signing.signers(output.signers))
 
         if not places and layout is self._plan.uki and needs_file(self._plan, self._outputs):
-            file = stack.enter_context(OutputFile(self._plan.workspace / "image.efi"))
+            # Cells of a matrix share a workspace.
+            directory = Path(mkdtemp(dir=self._plan.workspace))
+            file = self._stack.enter_context(OutputFile(directory / "image.efi"))
             yield _Copy(file, self._signing.signers(self._plan.resolved.signers), scratch=True)
 
-    def _assemble(self, content: Layout, copies: Sequence[_Copy]) -> Assembly:
+    def _job(self, content: Layout, copies: Sequence[_Copy]) -> ImageJob:
         needs = self._digests
         deferred = self._signing.policies(content)
         if deferred:
@@ -96,7 +111,8 @@ class ImageWriter:
             from fuki_build.signing.authenticode.image import signing_digests  # noqa: PLC0415 - cryptography is slow to load
 
             needs |= signing_digests(signers)
-        return assemble(content, [copy.file for copy in copies], self._progress, needs, deferred=deferred)
+        files = [copy.file for copy in copies]
+        return ImageJob(layout=content, outputs=files, digests=needs, deferred=deferred, progress=self._progress)
 
     def _sign(self, content: Layout, copy: _Copy, assembly: Assembly) -> Layout:
         if not copy.signers:

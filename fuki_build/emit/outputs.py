@@ -62,6 +62,12 @@ class Output(Struct, frozen=True, kw_only=True):
         return f"{self.where}.{option}" if option in keys(type(self.options)) else self.where
 
 
+def paths_of(output: Output) -> Sequence[Path]:
+    """The files that an output is known to write: its images, and its path where it tells about them."""
+    tells = type(output.format).emit is not OutputFormat.emit
+    return tuple(dict.fromkeys([*output.images, *([output.path] if tells else [])]))
+
+
 def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = None) -> tuple[Output, ...]:
     """The recipe's outputs, or the image and its addons; `only` limits them to formats.
 
@@ -89,7 +95,8 @@ def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = Non
 
 def _image_path(plan: Plan, tables: Sequence[tuple[dict[str, Any], str]]) -> Path:
     recipe = plan.loaded.recipe
-    stem = f"{recipe.name}_{recipe.version}" if recipe.version else recipe.name
+    cell = plan.loaded.cell
+    stem = "_".join(part for part in (recipe.name, recipe.version, cell.stem if cell else "") if part)
     paths = [data["path"] for data, _ in tables if data.get("format") == "uki" and isinstance(data.get("path"), str)]
     return plan.loaded.directory / (paths[0] if paths else f"{stem}.efi")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from fuki_build.errors import FukiError
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Artifact, Build, Finding
 from fuki_build.hooks.signers import SigningContext
@@ -54,6 +55,14 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def layouts(self) -> Sequence[Layout]:
         return (self.uki, *self.addons)
+
+
+class CellPlan(Struct, frozen=True, kw_only=True):
+    """A cell of a matrix: its plan, or why there is none."""
+
+    loaded: LoadedRecipe
+    plan: Plan | None = None
+    failure: FukiError | None = None
 
 
 class Result(Struct, frozen=True):

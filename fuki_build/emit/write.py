@@ -1,6 +1,7 @@
 """Write all outputs, or none."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ from fuki_build.emit.launch import build_launches
 from fuki_build.emit.outputs import Output, image_requests
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.signing import BuildSigning
-from fuki_build.errors import RecipeError, located
+from fuki_build.errors import FukiError, RecipeError, located
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.hooks.signers import SigningKey
-from fuki_build.image.assemble import Progress, read_pieces
+from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.blob import Blob, FilePart
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.guard import note_read
+from fuki_build.image.joint_pass import ImageJob, assemble_all
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.output_files import OutputFiles
+from fuki_build.image.reading import read_pieces
 from fuki_build.recipe.text import render_template
 
 
@@ -37,28 +40,63 @@ def write_outputs(
 
     `digests` are computed beside those that the outputs declare. `edits` is a file that was read, and may be replaced.
     """
-    with OutputFiles(edits) as new:
-        files = _Files(new)
-        dependencies = None if depfile is None else _open(new, depfile, "--depfile")
-        signing = BuildSigning(plan, image_requests(plan, outputs))
-        writer = ImageWriter(plan, outputs, signing, progress, digests)
-        uki = writer.write(plan.uki, files.open)
-        addons = tuple(writer.write(addon, files.open) for addon in plan.addons)
-        inputs = tuple(_inputs(plan, writer, (uki, *addons), signing.kernel_digests))
-        build = _record(plan, uki, addons, inputs, signing)
-        templates: list[Path] = []
-        for output in outputs:
-            _emit(plan, output, build, files, templates)
+    with ExitStack() as stack:
+        new = stack.enter_context(OutputFiles(edits))
+        writing = Writing(plan, outputs, new, stack, progress, depfile, digests)
+        return writing.finish(list(assemble_all(writing.jobs)))
 
-        result = Result(files.artifacts, build, _dependencies(plan, templates))
+
+class Writing:
+    """The outputs of a plan on their way: all files and keys are open, and `jobs` are to be assembled."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        outputs: Sequence[Output],
+        new: OutputFiles,
+        stack: ExitStack,
+        progress: Progress | None = None,
+        depfile: Path | None = None,
+        digests: DigestNeeds = NO_DIGESTS,
+    ) -> None:
+        self._plan = plan
+        self._outputs = outputs
+        self._new = new
+        self._files = _Files(new)
+        self._depfile = None if depfile is None else _open(new, depfile, "--depfile")
+        self._signing = BuildSigning(plan, image_requests(plan, outputs))
+        self._writer = ImageWriter(plan, outputs, self._signing, stack, progress, digests)
+        self._images = [self._writer.begin(layout, self._files.open) for layout in plan.layouts]
+
+    @property
+    def jobs(self) -> Sequence[ImageJob]:
+        """The images to assemble: the UKI, then its addons."""
+        return [image.job for image in self._images]
+
+    def finish(self, assemblies: Sequence[Assembly | FukiError]) -> Result:
+        """Sign and tell about what was assembled, and give all files their names. Raises an error that is among it."""
+        built = []
+        for image, assembly in zip(self._images, assemblies, strict=True):
+            if isinstance(assembly, FukiError):
+                raise assembly
+            built.append(self._writer.finish(image, assembly))
+
+        plan, uki, addons = self._plan, built[0], tuple(built[1:])
+        inputs = tuple(_inputs(plan, self._writer, built, self._signing.kernel_digests))
+        build = _record(plan, uki, addons, inputs, self._signing)
+        templates: list[Path] = []
+        for output in self._outputs:
+            _emit(plan, output, build, self._files, templates)
+
+        result = Result(self._files.artifacts, build, _dependencies(plan, templates))
         for path in result.dependencies:
             note_read(path)
-        if dependencies is not None:
+        if self._depfile is not None:
             # ninja knows an output by its first name, and wants no other in a depfile.
             targets = [artifact.path for artifact in result.artifacts][:1]
-            dependencies.write(depfiles.encode(targets, result.dependencies).encode())
-        new.commit()
-    return result
+            self._depfile.write(depfiles.encode(targets, result.dependencies).encode())
+        self._new.commit()
+        return result
 
 
 class _Files:

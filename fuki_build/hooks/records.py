@@ -327,6 +327,10 @@ class OutputFormat(ABC):
         """
         return ()
 
+    def templates(self, options: Any) -> Sequence[str]:  # noqa: ANN401, ARG002
+        """The names of the templates that `emit` renders, for who must know beforehand what a build reads."""
+        return ()
+
     def preview(self, options: Any, context: PreviewContext) -> Sequence[PlannedFile]:  # noqa: ANN401, ARG002
         """The files that `emit` will write, beside `images`; by default that at `context.path`, if there is an `emit`.
 

@@ -1,21 +1,20 @@
 """Write a planned image, reading every input once; or only compute its digests."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
 
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, FukiError
+from fuki_build.errors import FormatError
 from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.formats.pe import authenticode, pe
-from fuki_build.formats.reader import PIECE
-from fuki_build.image.blob import Blob, FilePart, Part, open_regular
+from fuki_build.image.blob import FilePart, Part
 from fuki_build.image.digest import Request, StreamHasher
 from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds, DigestPlan
 from fuki_build.image.layout import Layout, PlacedSection
 from fuki_build.image.output_file import OutputFile
+from fuki_build.image.reading import opened, part_pieces, read_piece, read_pieces
 
 T = TypeVar("T")
 Progress = Callable[[int], None]
@@ -80,11 +79,95 @@ def _planned(requests: Mapping[str, T], algorithm: str, need: str) -> T:
     return requests[algorithm]
 
 
-_COPIED = 16 * 1024 * 1024
-"""Bytes that the kernel copies in one call."""
-
 DeferredContent = Callable[[Assembly], bytes]
 """Produces a section's content, of the planned size, from the digests of all sections before it in the file."""
+
+
+class ImageStream:
+    """A layout on its way to its outputs, or nowhere, and into its digests: its parts are taken one after the other.
+
+    For as long as a `with`; `assembly` has the hashes afterwards. `also` are digests over any ranges of the file;
+    `elsewhere` those of the layout's plan that somebody else computes.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        outputs: Sequence[OutputFile] = (),
+        progress: Progress | None = None,
+        digests: DigestNeeds = ALL_DIGESTS,
+        deferred: Mapping[int, DeferredContent] | None = None,
+        also: Sequence[Request] = (),
+        elsewhere: Collection[Request] = (),
+    ) -> None:
+        self.layout = layout
+        self.outputs = outputs
+        self.digest_plan = DigestPlan.of(layout, digests)
+        self._progress = progress
+        self._deferred = {index: _once(make) for index, make in (deferred or {}).items()}
+        self._at = 0
+        own = [request for request in (*self.digest_plan.requests, *also) if request not in elsewhere]
+        self._hasher = StreamHasher(own, self._read_again)
+
+    def __enter__(self) -> Self:
+        self._hasher.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hasher.__exit__(kind, error, trace)
+
+    @property
+    def parts(self) -> Iterator[Part | memoryview]:
+        """The file's parts from first to last, not read yet; each is to be taken before the next is asked for."""
+        yield from _parts(self.layout, self._deferred, self._so_far)
+
+    @property
+    def assembly(self) -> Assembly:
+        return Assembly(self.digest_plan, self._hasher.results)
+
+    def is_copied(self, size: int) -> bool:
+        """Whether the next bytes need not come here: nobody hashes them, and they go to one file only."""
+        return len(self.outputs) == 1 and not self._hasher.covers(self._at, self._at + size)
+
+    def take(self, piece: memoryview) -> None:
+        """The next bytes."""
+        self._hasher.feed(self._at, piece)
+        for output in self.outputs:
+            output.write(piece)
+        self._passed(len(piece))
+
+    def copy(self, part: FilePart, descriptor: int, start: int, end: int) -> None:
+        """The next bytes, of an open file from `start` to `end`: what the kernel does not copy is read and written."""
+        while start < end:
+            count = self.outputs[0].copy(descriptor, start, end - start)
+            if not count:
+                piece = read_piece(part, descriptor, start, end)
+                self.outputs[0].write(piece)
+                count = len(piece)
+            start += count
+            self._passed(count)
+
+    def settle(self) -> None:
+        """Wait until all bytes so far are hashed, so that nothing keeps them."""
+        self._hasher.settle()
+
+    def _passed(self, size: int) -> None:
+        self._at += size
+        if self._progress:
+            self._progress(size)
+
+    def _so_far(self) -> Assembly:
+        return Assembly(self.digest_plan, self._hasher.seen())
+
+    def _read_again(self, start: int, end: int) -> Iterator[memoryview]:
+        # Few images need this: Authenticode's last range goes back where sections leave gaps.
+        yield from read_range(self.layout, start, end, self._deferred, self._so_far)
+
+
+CHUNK = 16 * 1024 * 1024
+"""Bytes that the kernel copies in one call."""
 
 
 def assemble(
@@ -105,38 +188,35 @@ def assemble(
     new ones. Memory use does not grow with the image. Raises `FukiError` when an input has changed since it was planned
     or cannot be read, or an output cannot be written.
     """
-    digest_plan = DigestPlan.of(layout, digests)
-    deferred = {index: _once(make) for index, make in (deferred or {}).items()}
+    with ImageStream(layout, outputs, progress, digests, deferred, also) as stream:
+        for part in stream.parts:
+            take_part(stream, part)
+    return stream.assembly
 
-    # Few images need this: Authenticode's last range goes back where sections leave gaps.
-    def read_again(start: int, end: int) -> Iterator[memoryview]:
-        if layout.file is not None:
-            yield from read_pieces(layout.file.slice(start, end - start))
-        else:
-            yield from _cut(_stream(layout, deferred, so_far), start, end)
 
-    with StreamHasher([*digest_plan.requests, *also], read_again) as hasher:
+def take_part(stream: ImageStream, part: Part | memoryview) -> None:
+    """Read a part for one stream, or have the kernel copy it."""
+    if isinstance(part, FilePart) and stream.is_copied(part.size):
+        with opened(part) as descriptor:
+            for start in range(part.offset, part.offset + part.size, CHUNK):
+                stream.copy(part, descriptor, start, min(start + CHUNK, part.offset + part.size))
+    else:
+        for piece in part_pieces(part):
+            stream.take(piece)
 
-        def so_far() -> Assembly:
-            return Assembly(digest_plan, hasher.seen())
 
-        at = 0
-        for part in _parts(layout, deferred, so_far):
-            # Bytes that nobody hashes need not come here, if they go to one file only.
-            if isinstance(part, FilePart) and len(outputs) == 1 and not hasher.covers(at, at + part.size):
-                _copy_file(part, outputs[0], progress)
-                at += part.size
-                continue
-
-            for piece in _pieces(part):
-                hasher.feed(at, piece)
-                at += len(piece)
-                for output in outputs:
-                    output.write(piece)
-                if progress:
-                    progress(len(piece))
-
-    return Assembly(digest_plan, hasher.results)
+def read_range(
+    layout: Layout,
+    start: int,
+    end: int,
+    deferred: Mapping[int, DeferredContent],
+    so_far: Callable[[], Assembly],
+) -> Iterator[memoryview]:
+    """The bytes of a layout's file between two offsets."""
+    if layout.file is not None:
+        yield from read_pieces(layout.file.slice(start, end - start))
+    else:
+        yield from _cut(_stream(layout, deferred, so_far), start, end)
 
 
 def _stream(
@@ -144,7 +224,7 @@ def _stream(
 ) -> Iterator[memoryview]:
     """The file's bytes from first to last, without a certificate table."""
     for part in _parts(layout, deferred, so_far):
-        yield from _pieces(part)
+        yield from part_pieces(part)
 
 
 def _parts(
@@ -214,27 +294,6 @@ def _zeros(count: int) -> Iterator[memoryview]:
         yield memoryview(bytes(count))
 
 
-def read_pieces(content: Blob) -> Iterator[memoryview]:
-    """All bytes of a blob, in pieces of at most 1 MiB; each file is opened once and must not have changed."""
-    for part in content.parts:
-        yield from _pieces(part)
-
-
-def _pieces(part: Part | memoryview) -> Iterator[memoryview]:
-    if isinstance(part, FilePart):
-        yield from _read_file(part)
-    else:
-        yield part if isinstance(part, memoryview) else memoryview(part.data)
-
-
-def blob_digest(content: Blob, algorithm: str = "sha256") -> bytes:
-    """The digest of all bytes of a blob, however large. Raises `FukiError` where a file cannot be read."""
-    digest = new_hash(algorithm)
-    for piece in read_pieces(content):
-        digest.update(piece)
-    return digest.digest()
-
-
 def file_digest(layout: Layout, unsigned: Hash) -> str:
     """SHA-256 of a whole file that was read, in hex, from the hash of `unsigned_request`."""
     # All that precedes a certificate table at its end has been hashed before.
@@ -245,50 +304,3 @@ def file_digest(layout: Layout, unsigned: Hash) -> str:
     for piece in read_pieces(rest):
         digest.update(piece)
     return digest.hexdigest()
-
-
-def _read_file(part: FilePart) -> Iterator[memoryview]:
-    with _opened(part) as descriptor:
-        at, end = part.offset, part.offset + part.size
-        while at < end:
-            piece = _read_piece(part, descriptor, at, end)
-            yield memoryview(piece)
-            at += len(piece)
-
-
-def _read_piece(part: FilePart, descriptor: int, at: int, end: int) -> bytes:
-    try:
-        piece = os.pread(descriptor, min(PIECE, end - at), at)
-    except OSError as error:
-        raise FukiError(f"cannot read {part.path}: {error.strerror}") from error
-    if not piece:
-        raise FukiError(f"{part.path} became shorter while it was being read", hint="run the command again")
-    return piece
-
-
-def _copy_file(part: FilePart, output: OutputFile, progress: Progress | None) -> None:
-    """Let the kernel copy what nobody has to see; what it does not copy is read and written."""
-    with _opened(part) as descriptor:
-        at, end = part.offset, part.offset + part.size
-        while at < end:
-            count = output.copy(descriptor, at, min(_COPIED, end - at))
-            if not count:
-                piece = _read_piece(part, descriptor, at, end)
-                output.write(piece)
-                count = len(piece)
-            at += count
-            if progress:
-                progress(count)
-
-
-@contextmanager
-def _opened(part: FilePart) -> Iterator[int]:
-    """A descriptor of the file, which must be as it was planned, before and after."""
-    descriptor, status = open_regular(part.path)
-    try:
-        part.check_unchanged(status)
-        yield descriptor
-        # A file that is written to while it is read would give an image that matches neither state.
-        part.check_unchanged(os.fstat(descriptor))
-    finally:
-        os.close(descriptor)

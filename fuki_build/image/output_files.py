@@ -22,7 +22,7 @@ class DistinctPaths:
 
     def add(self, path: Path) -> None:
         """Raise `RecipeError` for a path that another output has, however it is spelled."""
-        key = _path_id(path)
+        key = path_id(path)
         if key in self._paths:
             raise RecipeError(f"two outputs write {path}", hint="give each a path of its own")
         self._paths.add(key)
@@ -36,12 +36,15 @@ class OutputFiles:
     them files named `.NAME.*.tmp` (new content that has no name yet) and `.NAME.*.old` (the replaced file).
     """
 
-    def __init__(self, edits: Path | None = None) -> None:
-        """`edits` is a file that was read, and that the user asked to change in its place."""
+    def __init__(self, edits: Path | None = None, taken: DistinctPaths | None = None) -> None:
+        """`edits` is a file that was read, and that the user asked to change in its place.
+
+        `taken` are paths that others write, and is added to: several of these may be in progress together.
+        """
         self._edits = edits
         self._stack = ExitStack()
         self._files: list[OutputFile] = []
-        self._paths = DistinctPaths()
+        self._paths = taken or DistinctPaths()
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +107,7 @@ def _undo(files: list[OutputFile]) -> None:
         raise failures[0]
 
 
-def _path_id(path: Path) -> PathId:
+def path_id(path: Path) -> PathId:
     """An identity that is the same for all spellings of a path, whether or not a file exists."""
     resolved = path.resolve()
     for directory in resolved.parents:

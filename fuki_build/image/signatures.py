@@ -9,10 +9,10 @@ from fuki_build.formats.pe import authenticode, pe
 from fuki_build.formats.pe.authenticode import PADDING, WinCertificate
 from fuki_build.formats.pe.pe import SECURITY_DIRECTORY, Directory
 from fuki_build.formats.pe.pe_checksum import Checksum
-from fuki_build.image.assemble import read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
+from fuki_build.image.reading import read_pieces
 
 _MAX_TABLE = 1024 * 1024
 _CHECKSUM = Struct("<I")

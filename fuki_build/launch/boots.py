@@ -9,11 +9,11 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.authenticode import digest_ranges, padding
 from fuki_build.hooks.launch import DirectBoot, DirectBootMode
-from fuki_build.image.assemble import blob_digest, read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import profile_ids
+from fuki_build.image.reading import blob_digest, read_pieces
 from fuki_build.image.section import Section
 
 _MAX_CMDLINE = 1024 * 1024

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from fuki_build.errors import FormatError, RecipeError, located, raised_as
@@ -13,9 +14,9 @@ from fuki_build.formats.uki.hwids import Device
 from fuki_build.hooks.host import PluginHost, loaded_machines
 from fuki_build.hooks.records import FirmwareFile, SourceContext
 from fuki_build.image.addresses import split_reference
-from fuki_build.image.assemble import read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.guard import note_named, note_read
+from fuki_build.image.reading import read_pieces
 from fuki_build.image.section import Section
 from fuki_build.recipe.enrollment import enroll_firmware
 from fuki_build.recipe.hwids import listed_devices
@@ -126,8 +127,12 @@ def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -
     source = read_plugin_table(data, "source", FirmwareTable, host.firmware_source, where)
     note_named(source.options, inputs.recipe.directory)
     context = SourceContext(inputs.recipe.directory, inputs.workspace)
-    with source.contribution.running():
-        return source.table, source.contribution.thing().fetch(source.options, context)
+    # Cells of a matrix that say the same get the same: no package is fetched and no program run for each.
+    key = (source.table.source, msgspec.json.encode(source.options, enc_hook=str, order="deterministic"))
+    if key not in inputs.fetched:
+        with source.contribution.running():
+            inputs.fetched[key] = source.contribution.thing().fetch(source.options, context)
+    return source.table, inputs.fetched[key]
 
 
 def _with_source(data: dict[str, Any], inputs: Inputs, where: str) -> dict[str, Any]:

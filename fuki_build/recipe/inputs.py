@@ -1,11 +1,13 @@
 """The input files of a recipe: found relative to it, and remembered for manifests and depfiles."""
 
 import hashlib
+from collections.abc import Hashable
 from pathlib import Path
 
 from msgspec import Struct
 
 from fuki_build.errors import FukiError, RecipeError
+from fuki_build.hooks.records import FirmwareFile
 from fuki_build.image.addresses import open_content, split_reference
 from fuki_build.image.blob import Blob, FilePart
 from fuki_build.recipe.load import LoadedRecipe
@@ -27,7 +29,7 @@ class Input(Struct, frozen=True, kw_only=True):
     part: FilePart | None = None
 
 
-class Inputs(Struct):
+class Inputs(Struct, kw_only=True):
     """Opens the recipe's files; errors name the place that asked for them."""
 
     recipe: LoadedRecipe
@@ -35,6 +37,8 @@ class Inputs(Struct):
     files: list[Input] = []
     dependencies: list[Path] = []
     """What else decides the output: directories, and files that only tools read."""
+    fetched: dict[Hashable, FirmwareFile] = {}
+    """What firmware sources gave, by source and options."""
 
     def path(self, text: str, where: str) -> Path:
         if not text:

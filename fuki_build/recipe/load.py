@@ -1,19 +1,20 @@
-"""Find a recipe, read it in whichever syntax, and make it typed."""
+"""Find a recipe, read it in whichever syntax, and make it typed; one with a matrix once for each cell."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
 
-from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.errors import FormatError, RecipeError, in_cell, raised_as
 from fuki_build.formats import documents
 from fuki_build.recipe import mkosi, mkosi_files
 from fuki_build.recipe.budget import Budget
 from fuki_build.recipe.caller import Caller, merge
 from fuki_build.recipe.convert import convert
 from fuki_build.recipe.image_settings import ImageSettings
+from fuki_build.recipe.matrix import MatrixCell, choose_cells, find_cells
 from fuki_build.recipe.model import Recipe
 from fuki_build.recipe.origins import Origins
 from fuki_build.recipe.text import new_budget, place_of, render_text, render_tree
@@ -27,7 +28,8 @@ _NAMES = ("name", "version", "variables")
 class LoadedRecipe(Struct, frozen=True, kw_only=True):
     """A recipe, the directory that its paths are relative to, the files it was read from, and its texts' names.
 
-    `origins` has files and lines for errors to name, of a recipe in an mkosi.conf.
+    `origins` has files and lines for errors to name, of a recipe in an mkosi.conf. `cell` is that of the recipe's
+    matrix, if it has one.
     """
 
     recipe: Recipe
@@ -36,6 +38,20 @@ class LoadedRecipe(Struct, frozen=True, kw_only=True):
     variables: Mapping[str, Any]
     caller: Caller | None = None
     origins: Origins = field(default_factory=Origins)
+    cell: MatrixCell | None = None
+
+    @property
+    def cell_id(self) -> str | None:
+        return None if self.cell is None else self.cell.id
+
+
+class _RecipeData(Struct, frozen=True, kw_only=True):
+    """A recipe as it was read, before texts are rendered."""
+
+    tables: dict[str, Any]
+    path: Path
+    files: tuple[Path, ...]
+    origins: Origins
 
 
 def find_recipe(path: Path | None) -> Path:
@@ -58,26 +74,67 @@ def find_recipe(path: Path | None) -> Path:
     raise RecipeError(problem, hint=f"{hint}, or name it: fuki plan path/to/fuki.toml")
 
 
-def load_recipe(path: Path | None = None, caller: Caller | None = None) -> LoadedRecipe:
+def load_recipe(
+    path: Path | None = None, caller: Caller | None = None, choices: Sequence[str] | None = None
+) -> LoadedRecipe:
     """Load a recipe from `fuki.toml`, or from the `[Fuki]` section of an `mkosi.conf`, with what a caller brings.
 
-    Raises `RecipeError` with the place for everything that is wrong in it.
+    Of a matrix, `choices` name one cell, as `--cell` does; None where nobody can choose. Raises `RecipeError` with the
+    place for everything that is wrong in it.
     """
-    path = find_recipe(path)
-    origins = Origins()
-    if path.suffix == ".conf":
-        data, files, origins = _load_mkosi(path, caller)
-        origins = origins.beside(caller, data)
-    else:
-        data, files = _load_toml(path), (path,)
+    data = _read(path, caller)
+    cells = _cells(data, choices or ())
+    if len(cells) > 1:
+        problem = f"this is about one image, and the matrix has {len(cells)} cells"
+        hint = f"choose one with --cell, such as {cells[0].id}"
+        if choices is None:
+            hint = f"give it a recipe without a matrix, or build with 'fuki build --cell {cells[0].id}'"
+        raise RecipeError(problem, where="fuki.matrix", hint=hint)
+    return _load_cell(data, cells[0] if cells else None, caller)
 
+
+def load_cells(
+    path: Path | None = None, caller: Caller | None = None, choices: Sequence[str] = ()
+) -> tuple[LoadedRecipe, ...]:
+    """Load a recipe once for each cell of its matrix, or of those that `choices` name; without a matrix once.
+
+    Raises `RecipeError` with the cell and the place for what is wrong in any of them.
+    """
+    data = _read(path, caller)
+    cells = _cells(data, choices)
+    return tuple(_load_cell(data, cell, caller) for cell in cells or (None,))
+
+
+def _read(path: Path | None, caller: Caller | None) -> _RecipeData:
+    path = find_recipe(path)
+    if path.suffix == ".conf":
+        tables, files, origins = _load_mkosi(path, caller)
+        origins = origins.beside(caller, tables)
+    else:
+        tables, files, origins = _load_toml(path), (path,), Origins()
+    return _RecipeData(tables=tables, path=path, files=files, origins=origins)
+
+
+def _cells(data: _RecipeData, choices: Sequence[str]) -> tuple[MatrixCell, ...]:
+    with data.origins.named():
+        cells = find_cells(data.tables.get("matrix", {}))
+    return choose_cells(cells, choices)
+
+
+def _load_cell(data: _RecipeData, cell: MatrixCell | None, caller: Caller | None) -> LoadedRecipe:
     try:
-        with origins.named():
-            recipe, variables = _build(data, caller)
+        with in_cell(cell.id if cell else None), data.origins.named():
+            recipe, variables = _build(data.tables, caller, cell)
     except RecursionError:
-        raise RecipeError("its tables are nested too deeply", where=str(path)) from None
+        raise RecipeError("its tables are nested too deeply", where=str(data.path)) from None
     return LoadedRecipe(
-        recipe=recipe, directory=path.parent, files=files, variables=variables, caller=caller, origins=origins
+        recipe=recipe,
+        directory=data.path.parent,
+        files=data.files,
+        variables=variables,
+        caller=caller,
+        origins=data.origins,
+        cell=cell,
     )
 
 
@@ -143,7 +200,9 @@ def _load_mkosi(path: Path, caller: Caller | None) -> tuple[dict[str, Any], tupl
     return data, tuple(read), origins
 
 
-def _build(data: dict[str, Any], caller: Caller | None = None) -> tuple[Recipe, dict[str, Any]]:
+def _build(
+    data: dict[str, Any], caller: Caller | None = None, cell: MatrixCell | None = None
+) -> tuple[Recipe, dict[str, Any]]:
     """Render the texts, those that others may use first, then convert.
 
     A caller's variables and version are there for them; the caller's own texts are not rendered.
@@ -153,13 +212,15 @@ def _build(data: dict[str, Any], caller: Caller | None = None) -> tuple[Recipe, 
 
     given = caller.tables.get("variables", {}) if caller is not None else {}
     variables: dict[str, Any] = {"env": _environment(data)}
+    if cell is not None:
+        variables["matrix"] = dict(cell.variables)
     budget = new_budget()
     _add_variables(variables, data.get("variables", {}), given, budget)
     for key in ("version", "name"):
         if isinstance(data.get(key, ""), str):
             variables[key] = render_text(data.get(key, ""), variables, f"fuki.{key}", budget)
 
-    kept = {key: data[key] for key in ("variables", "name", "version") if key in data}
+    kept = {key: data[key] for key in ("variables", "matrix", "name", "version") if key in data}
     rest = {key: value for key, value in data.items() if key not in kept}
     rendered = {**kept, **render_tree(rest, variables, "fuki", budget)}
 

@@ -46,7 +46,7 @@ ARRAYS: Mapping[str, type[Struct]] = {
 _TABLES: Mapping[str, type[Struct]] = {"hand-over": HandOverTable}
 _OWN_KEYS = (ProfileTable, AddonTable, ExpectTable, LaunchTable)
 """Tables that name no plugin's contribution, which would take keys of its own."""
-_MAPPINGS = ("variables", "sections")
+_MAPPINGS = ("variables", "sections", "matrix")
 
 
 class MkosiSection(Struct, kw_only=True):
@@ -210,7 +210,8 @@ def _mapping(
     section: MkosiSection, table: str, info: msgspec.structs.FieldInfo, assignment: Assignment, file: str
 ) -> dict[str, Any]:
     """Names of the user's own, and what they stand for."""
-    of = get_args(_plain(info.type))[1]
+    # The words of an axis are its values as they stand: none is a number.
+    of = tuple[str, ...] | dict[str, Any] if info.encode_name == "matrix" else get_args(_plain(info.type))[1]
     mapping: dict[str, Any] = {}
     for number, line in assignment.lines:
         where = f"{file}:{number}: {assignment.key}="

@@ -263,6 +263,29 @@ class PcrPolicyTable(Table, frozen=True, kw_only=True):
 
 Sign = dict[str, Any] | tuple[dict[str, Any], ...]
 
+MatrixName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="a name for texts: letters, digits and _")
+]
+AxisValue = Annotated[str, Meta(pattern=NAME)] | int
+MatrixTable = dict[MatrixName, str | int]
+"""Values by name, of an item of `include` and `exclude`, or what an axis' value brings."""
+
+
+_MATRIX = Meta(
+    description="axes, each a list of values or a table with the variables of each value; every combination is an "
+    "image of its own, whose values texts have as {{ matrix.NAME }}. 'include' adds variables or combinations, "
+    "'exclude' leaves some out"
+)
+
+
+class MatrixPart(Table, frozen=True):
+    """What of a recipe tells its cells, which is known before anything else of it.
+
+    `Recipe` leaves its type to this one: msgspec 0.22 crashes at exit where two structs have such a type.
+    """
+
+    matrix: Annotated[dict[MatrixName, tuple[AxisValue | MatrixTable, ...] | dict[str, MatrixTable]], _MATRIX] = {}
+
 
 class OnFailure(StrEnum):
     """What the machine does where the selected firmware cannot be started."""
@@ -342,6 +365,7 @@ class Recipe(Table, frozen=True, kw_only=True):
     version: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._+~^:-]*$", description="version of the image")] = ""
     plugins: Annotated[tuple[str, ...], Meta(description="installed plugins to load")] = ()
     variables: Annotated[dict[str, str], Meta(description="names for use in the recipe's texts")] = {}
+    matrix: Annotated[dict[MatrixName, Any], _MATRIX] = {}
     environment: Annotated[
         tuple[str, ...], Meta(description="environment variables that texts may use as {{ env.NAME }}")
     ] = ()

@@ -1,6 +1,6 @@
 """Recipe to images: every input found, every section made, nothing placed yet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from fuki_build.errors import RecipeError
 from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.formats.uki import sbat
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import Expectation
+from fuki_build.hooks.records import Expectation, FirmwareFile
 from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
@@ -64,6 +64,7 @@ def resolve(
     loaded: LoadedRecipe,
     host: PluginHost,
     signing: SigningContext,
+    fetched: dict[Hashable, FirmwareFile] | None = None,
     *,
     unsigned: bool = False,
     offline_policies: bool = False,
@@ -71,9 +72,10 @@ def resolve(
     """Resolve a recipe whose plugins are loaded. Reads headers and small files; raises `RecipeError` with the place.
 
     `unsigned` leaves out what signs, as if the recipe had none of it; with `offline_policies`, policies are signed
-    elsewhere and joined to the image.
+    elsewhere and joined to the image. `fetched` has the firmware that other cells of a matrix got from its sources, and
+    is added to.
     """
-    inputs = Inputs(loaded, signing.workspace)
+    inputs = Inputs(recipe=loaded, workspace=signing.workspace, fetched={} if fetched is None else fetched)
     signers = () if unsigned else resolve_signers(loaded.recipe.sign, host, "fuki.sign")
     kernels = KernelSigning(tuple(signer for signer in signers if signer.sign_kernel), signing)
     base = read_base(loaded.recipe.image, inputs)

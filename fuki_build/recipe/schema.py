@@ -8,12 +8,23 @@ from fuki_build import __version__
 from fuki_build.formats.document_schema import DIALECT
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import KeySigner
-from fuki_build.recipe.model import FirmwareTable, HandOverTable, OutputTable, PcrPolicyTable, Recipe, SignTable
+from fuki_build.recipe.model import (
+    FirmwareTable,
+    HandOverTable,
+    MatrixPart,
+    OutputTable,
+    PcrPolicyTable,
+    Recipe,
+    SignTable,
+)
 
 
 def schema(host: PluginHost) -> dict[str, Any]:
     """The schema of a whole fuki.toml."""
     (recipe,), definitions = msgspec.json.schema_components([Recipe], ref_template="#/$defs/{name}")
+
+    matrix = msgspec.json.schema_components([MatrixPart], ref_template="#/$defs/{name}")[1]["MatrixPart"]
+    definitions["Recipe"]["properties"]["matrix"] = matrix["properties"]["matrix"]
 
     firmware = _choice(host, "fuki_firmware_sources", FirmwareTable, "source", definitions)
     definitions["Firmware"] = firmware

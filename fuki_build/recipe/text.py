@@ -97,6 +97,32 @@ def render_template(
     return text, sorted(environment.files)
 
 
+def template_files(names: Sequence[str], directories: Sequence[Path], where: str) -> list[Path]:
+    """The files of these templates, and of those that they name in turn; what they compute names of is not seen.
+
+    Raises `RecipeError` where one is missing or cannot be read as a template.
+    """
+    from jinja2 import TemplateNotFound, meta  # noqa: PLC0415
+
+    from fuki_build.recipe.sandbox import BoundedEnvironment  # noqa: PLC0415
+
+    environment = BoundedEnvironment(new_budget(template=True), directories)
+    assert environment.loader is not None  # noqa: S101 - it has one of its own
+    waiting, seen = list(names), set(names)
+    with _explained({}, where):
+        while waiting:
+            name = waiting.pop()
+            try:
+                source, _, _ = environment.loader.get_source(environment, name)
+            except TemplateNotFound as error:
+                hint = f"looked in {', '.join(str(d) for d in directories)}"
+                raise RecipeError(f"there is no template {error.name!r}", where=where, hint=hint) from error
+            named = {other for other in meta.find_referenced_templates(environment.parse(source)) if other} - seen
+            seen |= named
+            waiting += sorted(named)
+    return sorted(environment.files)
+
+
 def find_template(name: str, directories: Sequence[Path], where: str) -> None:
     """Read and compile a template, as `render_template` does first, with the same errors."""
     environment = _template_environment(name, directories)
@@ -147,8 +173,10 @@ def _explained(variables: Mapping[str, Any], where: str) -> Iterator[None]:
 def _explain(error: Exception, variables: Mapping[str, Any], where: str) -> RecipeError:
     line = getattr(error, "lineno", None)
     at_line = f" (line {line})" if line else ""
+    matrix = [f"matrix.{name}" for name in variables.get("matrix", ())]
+    names = ", ".join(sorted([*(name for name in variables if name != "matrix"), *matrix]))
     return RecipeError(
         f"this text cannot be rendered: {str(error) or type(error).__name__}{at_line}",
         where=where,
-        hint=f"known names: {', '.join(sorted(variables))}" if variables else None,
+        hint=f"known names: {names}" if variables else None,
     )

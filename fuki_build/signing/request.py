@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from fuki_build.errors import FukiError
@@ -32,6 +33,10 @@ class SignRequest(Struct, frozen=True, kw_only=True):
     signing_time: bool = False
     timestamp: str | None = None
     sign_kernel: bool | Literal["always"] = False
+
+    @property
+    def name(self) -> str:
+        return self.backend.name
 
 
 class Signer(Struct, frozen=True):
@@ -80,8 +85,14 @@ def _open(request: SignRequest, context: SigningContext) -> SigningKey | None:
         source_date()
         return None
 
+    @contextmanager
+    def open_key() -> Iterator[SigningKey]:
+        yield backend().open(request.options, context)
+
+    # Of several requests with the same options, as in the cells of a matrix, all have one key: it is opened once.
+    options = msgspec.json.encode(request.options, enc_hook=str, order="deterministic")
     with errors_at(request), request.backend.running():
-        return backend().open(request.options, context)
+        return context.once(("signing key", request.name, options), open_key)
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from msgspec import Struct
 
 from fuki_build.errors import RecipeError, located
 from fuki_build.formats.hashes import new_hash
-from fuki_build.image.assemble import read_pieces
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_file import OutputFile
+from fuki_build.image.reading import read_pieces
 from fuki_build.image.section import MATCHED, Section
 from fuki_build.ukify.call import UkifyCall
 

@@ -9,15 +9,20 @@ import pytest
 LAYOUT = {
     "linux.efi.stub": "stub-x64",
     "vmlinuz": "kernel-x64",
+    "linux-x64.efi.stub": "stub-x64",
+    "linux-aa64.efi.stub": "stub-aa64",
+    "vmlinuz-x64": "kernel-x64",
+    "vmlinuz-aa64": "kernel-aa64",
+    "firmware/aavmf/QEMU_EFI.fd": "aavmf",
     "firmware/ovmf-generic/OVMF.fd": "ovmf-generic",
     "firmware/ovmf-amdsev/OVMF.fd": "ovmf-amdsev",
 }
-"""As `tools/parts.py --quickstart` has it, always from packages."""
+"""As `tools/parts.py --quickstart` and `--matrix` have it, always from packages."""
 
 
 @pytest.fixture(scope="session")
 def lay_out() -> Callable[[Path], None]:
-    """`lay_out(directory)` makes what `tools/parts.py --quickstart directory` makes."""
+    """`lay_out(directory)` makes what `tools/parts.py --quickstart directory --matrix directory` makes."""
 
     def lay_out(directory: Path) -> None:
         for name, part in LAYOUT.items():

@@ -33,7 +33,7 @@ LINKS = {
 """Directories with the parts of the examples, and beside them these."""
 ROOTS = {"kernel-install": KernelInstallRoot, "dracut": DracutRoot}
 """Directories that are the root of a machine, whose programs of these names run in them."""
-EXAMPLES = ("ci", "quickstart", "fleet", "make", "meson", "mkosi", "ninja", "template")
+EXAMPLES = ("ci", "quickstart", "fleet", "make", "matrix", "meson", "mkosi", "ninja", "template")
 
 
 @pytest.fixture

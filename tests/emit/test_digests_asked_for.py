@@ -13,7 +13,7 @@ from fuki_build import FukiError, build, plan
 from fuki_build.emit.plan import Result
 from fuki_build.formats import hashes
 from fuki_build.hooks import ALL_DIGESTS, DESCRIBED_DIGESTS, NO_DIGESTS, DigestNeeds
-from fuki_build.image import assemble, digest
+from fuki_build.image import digest, reading
 from fuki_build.image.blob import FilePart
 from fuki_build.testing import install_plugin, invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
@@ -55,14 +55,14 @@ def hashed(monkeypatch):
 def read(monkeypatch):
     """Bytes that passes read, by file name."""
     counts: Counter[str] = Counter()
-    read_file = assemble._read_file
+    read_file = reading._read_file
 
     def counting(part: FilePart) -> Iterator[memoryview]:
         for piece in read_file(part):
             counts[part.path.name] += len(piece)
             yield piece
 
-    monkeypatch.setattr(assemble, "_read_file", counting)
+    monkeypatch.setattr(reading, "_read_file", counting)
     return counts
 
 

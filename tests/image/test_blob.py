@@ -8,8 +8,8 @@ import pytest
 
 from fuki_build.errors import FukiError
 from fuki_build.image import blob as blobs
-from fuki_build.image.assemble import read_pieces
 from fuki_build.image.blob import Blob, FilePart, read_small_file
+from fuki_build.image.reading import read_pieces
 
 PSEUDO = ("/proc/version", "/proc/self/status", "/sys/devices/system/cpu/online")
 """Files that tell 0 bytes, and one that tells a page."""
