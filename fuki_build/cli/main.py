@@ -26,6 +26,7 @@ VERBS = {
     "check": "Check FILE, a recipe or a finished image.",
     "digests": "Print, as JSON, every digest of IMAGE that is to be signed.",
     "edit": "Make a new image of IMAGE, a UKI or addon of anyone's, in which some things are others.",
+    "export": "Hand RECIPE's cells to another build system.",
     "firmware": "Firmware images: OVMF, edk2, IGVM.",
     "hand-over": "Hand-overs: a guest that starts its own firmware.",
     "hwids": "Hardware id tables: .hwids sections of images, or such a section on its own.",

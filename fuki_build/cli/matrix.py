@@ -27,6 +27,7 @@ def build_matrix(
     output: Path | None,
     depfile: Path | None,
     unsigned: bool,
+    keep_same: bool,
     threads: int,
     as_json: bool,
 ) -> int:
@@ -49,6 +50,7 @@ def build_matrix(
                 threads=threads,
                 progress=progress.advance,
                 digests=digests,
+                keep_same=keep_same,
             ):
                 progress.finished(outcome)
                 outcomes.append(outcome)

@@ -6,7 +6,7 @@ beside its inputs is told as well: keys, which never are inputs, and what comes 
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fuki_build.emit.images import image_requests
@@ -92,15 +92,19 @@ def hermetic_cell(plan: Plan, command: Sequence[str], digests: FileDigests) -> H
     """A plan as an action. Reads every input that is not among `digests`; raises `FukiError`."""
     cell = plan.loaded.cell
     outputs = choose_outputs(plan)
-    paths = dict.fromkeys(str(path) for path in _files(plan, outputs))
     return HermeticCell(
         id=plan.loaded.recipe.name if cell is None else cell.id,
         variables={} if cell is None else cell.variables,
         command=tuple(command),
-        inputs=tuple(digests.input(Path(path)) for path in sorted(paths)),
+        inputs=tuple(digests.input(Path(path)) for path in input_paths(plan, outputs)),
         outputs=tuple(HermeticOutput(str(path), o.format.name) for o in outputs for path in paths_of(o)),
         needs=tuple(dict.fromkeys(_needs(plan, outputs))),
     )
+
+
+def input_paths(plan: Plan, outputs: Sequence[Output]) -> list[str]:
+    """The files that building `outputs` reads, sorted; keys are not among them."""
+    return sorted({str(path) for path in _files(plan, outputs)})
 
 
 def _files(plan: Plan, outputs: Sequence[Output]) -> Iterator[Path]:
@@ -133,13 +137,13 @@ def _needs(plan: Plan, outputs: Sequence[Output]) -> Iterator[HermeticNeed]:
         yield HermeticNeed("environment", name)
 
 
-def refuse_clashing(cells: Sequence[HermeticCell]) -> None:
-    """Raise `RecipeError` where two cells write one path."""
+def refuse_clashing(outputs: Mapping[str, Iterable[str]]) -> None:
+    """Raise `RecipeError` where two cells write one path; `outputs` has the paths of each, by its id."""
     owners: dict[str, str] = {}
-    for cell in cells:
-        for output in cell.outputs:
-            owner = owners.setdefault(os.path.abspath(output.path), cell.id)  # noqa: PTH100 - links stay what they are
-            if owner != cell.id:
+    for cell, paths in outputs.items():
+        for path in paths:
+            owner = owners.setdefault(os.path.abspath(path), cell)  # noqa: PTH100 - links stay what they are
+            if owner != cell:
                 hint = "give each a path of its own, with {{ matrix.NAME }} in it"
-                problem = f"the cells {owner} and {cell.id} both write {output.path}"
+                problem = f"the cells {owner} and {cell} both write {path}"
                 raise RecipeError(problem, where="fuki.output", hint=hint)
