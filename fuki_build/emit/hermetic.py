@@ -112,10 +112,22 @@ def _files(plan: Plan, outputs: Sequence[Output]) -> Iterator[Path]:
     inputs = plan.resolved.inputs
     named = (*plan.loaded.files, *(item.path for item in inputs.files), *inputs.dependencies)
     yield from (path for path in named if not path.is_relative_to(plan.workspace) and not path.is_dir())
+    if plan.offline_policies:
+        yield from _public_keys(plan)
     for output in outputs:
         names = output.format.templates(output.options)
         if names:
             yield from template_files(names, template_directories(plan), output.where)
+
+
+def _public_keys(plan: Plan) -> Iterator[Path]:
+    """What stands for the keys of policies that are signed elsewhere. Raises `RecipeError` where there is none."""
+    for index, table in enumerate(plan.loaded.recipe.pcr_policy):
+        where = f"fuki.pcr-policy[{index}]"
+        if "public-key" not in table:
+            hint = f"give {where}.public-key"
+            raise RecipeError("without its public key, the key itself would have to be read", where=where, hint=hint)
+        yield plan.loaded.directory / table["public-key"]
 
 
 def _needs(plan: Plan, outputs: Sequence[Output]) -> Iterator[HermeticNeed]:
@@ -127,7 +139,7 @@ def _needs(plan: Plan, outputs: Sequence[Output]) -> Iterator[HermeticNeed]:
             table = getattr(output.options, option)
             if isinstance(table, Mapping) and "backend" in table:
                 yield HermeticNeed("key", f"{output.where}.{option}")
-    for reservation in plan.resolved.policies:
+    for reservation in () if plan.offline_policies else plan.resolved.policies:
         for key in reservation.keys:
             yield HermeticNeed("key", key.request.signer.where)
     for fwid, origin in plan.resolved.firmware_origins.items():
