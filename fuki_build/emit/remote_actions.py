@@ -96,14 +96,18 @@ def trexe_script(cell: RemoteCell) -> str:
     options = [
         *(_option("--input-path", f"{item.path}:{item.path}", item.path) for item in cell.inputs),
         *(_option("--output-path", path) for path in cell.outputs),
-        *(_option("--env", f"{name}={value}") for name, value in sorted(cell.environment.items())),
-        *(_option("--platform-properties", f"{name}={value}", value) for name, value in sorted(cell.platform.items())),
+        *(_option("--env", pair) for pair in _pairs(cell.environment)),
+        *(_option("--platform-properties", pair, pair) for pair in _pairs(cell.platform)),
         _option("--salt", cell.salt),
     ]
     # Without --working-dir, trexe would name the input root ".", and have another action.
     lines = ['exec trexe --working-dir= "$@"', *options, shlex.join(cell.arguments)]
     head = f"#!/bin/sh\n# Action {cell.action}, to be run in the directory that its inputs are relative to.\n"
     return head + " \\\n    ".join(lines) + "\n"
+
+
+def _pairs(values: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in sorted(values.items())]
 
 
 def _option(name: str, value: str, whole: str = "") -> str:
