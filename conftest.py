@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """fuki, and what it starts, keep what they remember in a directory of the session."""
+    """fuki, and what it starts, keep what they remember in a directory of the session; packages, beside the parts."""
+    cache = tmp_path_factory.mktemp("cache")
+    packages = Path(__file__).parent / ".parts" / "apt"
+    packages.mkdir(parents=True, exist_ok=True)
+    (cache / "fuki").mkdir()
+    (cache / "fuki/apt").symlink_to(packages.resolve())
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         yield

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from fuki_build.image.output_file import OutputFile
     from fuki_build.image.output_files import OutputFiles
     from fuki_build.image.profiles import find_profiles
+    from fuki_build.launch.of_image import boots_of_image, explained_log, launches_of_image
     from fuki_build.measure.boot import Boot
     from fuki_build.measure.boot_options import read_boot, read_program
     from fuki_build.measure.predict import Prediction, before_stub
     from fuki_build.pipeline import build, new_host, plan, signing_key
-    from fuki_build.recipe.load import load_recipe
+    from fuki_build.recipe.load import LoadedRecipe, load_recipe
     from fuki_build.recipe.machines import find_machines
     from fuki_build.signing.secure_boot.boot import predict_boot
     from fuki_build.signing.secure_boot.key_directory import enroll_directory
@@ -42,20 +43,24 @@ _HOMES = {
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
     "LayoutView": "fuki_build.image.describe",
+    "LoadedRecipe": "fuki_build.recipe.load",
     "Machine": "fuki_build.hardware.machine",
     "OutputFile": "fuki_build.image.output_file",
     "OutputFiles": "fuki_build.image.output_files",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
     "before_stub": "fuki_build.measure.predict",
+    "boots_of_image": "fuki_build.launch.of_image",
     "build": "fuki_build.pipeline",
     "describe": "fuki_build.image.describe",
     "enroll_directory": "fuki_build.signing.secure_boot.key_directory",
+    "explained_log": "fuki_build.launch.of_image",
     "find_machines": "fuki_build.recipe.machines",
     "find_profiles": "fuki_build.image.profiles",
     "igvm_payloads": "fuki_build.image.igvm_payloads",
     "inspect": "fuki_build.image.inspect",
     "json_option": "fuki_build.cli.options",
+    "launches_of_image": "fuki_build.launch.of_image",
     "load_recipe": "fuki_build.recipe.load",
     "native_igvm": "fuki_build.image.igvm_payloads",
     "new_host": "fuki_build.pipeline",
@@ -74,6 +79,7 @@ __all__ = [
     "FukiError",
     "Layout",
     "LayoutView",
+    "LoadedRecipe",
     "Machine",
     "OutputFile",
     "OutputFiles",
@@ -81,14 +87,17 @@ __all__ = [
     "Prediction",
     "__version__",
     "before_stub",
+    "boots_of_image",
     "build",
     "describe",
     "enroll_directory",
+    "explained_log",
     "find_machines",
     "find_profiles",
     "igvm_payloads",
     "inspect",
     "json_option",
+    "launches_of_image",
     "load_recipe",
     "native_igvm",
     "new_host",

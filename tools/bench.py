@@ -17,8 +17,10 @@ from itertools import product
 from pathlib import Path
 
 import parts
+from bench_fleet import fleet_table
 from bench_hand_over import cycle_table, hand_over_table
 from bench_inputs import FIRMWARE, fuki_command, prepare, ukify_command
+from bench_matrix import matrix_table
 from bench_process import Usage, contest, keep_compiled, measure, median, ratio
 from bench_verbs import hashing_table, ukify_table, verbs_table
 
@@ -177,6 +179,8 @@ def main() -> None:
         shutil.rmtree(signing)
         lines += ["", *start_table(chosen.rounds, Path(directory))]
         lines += ["", *prediction_table(PREDICTED_SIZE, chosen.rounds, Path(directory))]
+        lines += ["", *fleet_table(chosen.rounds, Path(directory))]
+        lines += ["", *matrix_table()]
         lines += ["", *hand_over_table(Path(directory)), "", *cycle_table(Path(directory))]
     text = "\n".join(lines)
     print(text)

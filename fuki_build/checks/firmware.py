@@ -1,5 +1,6 @@
 """Rules about firmware images: `.efifw` sections."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -34,10 +35,12 @@ def broken_header(subject: CheckSubject) -> Problems:
 
 def duplicate_id(subject: CheckSubject) -> Problems:
     for part in subject.slices:
-        ids = [image.fwid for image in part.firmware if image.fwid]
-        for fwid in dict.fromkeys(i for i in ids if ids.count(i) > 1):
+        counts = Counter(image.fwid for image in part.firmware if image.fwid)
+        for fwid, count in counts.items():
+            if count == 1:
+                continue
             yield Problem(
-                f"{ids.count(fwid)} firmware images have the id {fwid!r}; only the first can be selected",
+                f"{count} firmware images have the id {fwid!r}; only the first can be selected",
                 where=".efifw",
                 hint="give each its own id",
             )

@@ -1,9 +1,10 @@
 """Rules about the hardware id table: `.hwids` sections."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from fuki_build.formats.uki.hwids import DeviceType
-from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid
+from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid, stub_chids
 from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.firmware import Slice
 
@@ -58,26 +59,43 @@ def empty_table(subject: CheckSubject) -> Problems:
 
 
 def never_tried(subject: CheckSubject) -> Problems:
-    useless: dict[UUID, str] = {}
-    useful: set[UUID] = set()
-    for machine in subject.machines:
-        for kind in FIELDS:
-            for dialect in Dialect:
-                hardware_id = chid(machine, kind, dialect)
-                if hardware_id and kind in STUB_ORDER:
-                    useful.add(hardware_id)
-                elif hardware_id:
-                    useless[hardware_id] = f"type {kind} of {machine.name}"
-
-    # One machine's useless id may be another's useful one, so all machines come first.
+    useless = _never_tried(subject)
     for part in subject.slices:
         for record in part.table.records if part.table else ():
-            if record.chid in useless and record.chid not in useful:
+            if record.chid in useless:
                 yield Problem(
                     f"the stub never tries {record.chid} ({useless[record.chid]})",
                     where=_name(part),
                     hint=f"it tries the types {', '.join(map(str, sorted(STUB_ORDER)))}",
                 )
+
+
+def _never_tried(subject: CheckSubject) -> Mapping[UUID, str]:
+    """The ids of the tables that are of machines' types which the stub never tries, and no machine's of another type.
+
+    Hashing all ids of all machines is slow: what is not in a table, and the many that a machine is known to be tried
+    by, are left out first.
+    """
+    listed = {record.chid for part in subject.slices if part.table for record in part.table.records}
+    for machine in subject.machines if listed else ():
+        listed.difference_update(stub_chids(machine).values())
+
+    kinds = [kind for kind in FIELDS if kind not in STUB_ORDER]
+    useless: dict[UUID, str] = {}
+    for machine in subject.machines if listed else ():
+        for kind in kinds:
+            for dialect in Dialect:
+                hardware_id = chid(machine, kind, dialect)
+                if hardware_id in listed:
+                    useless[hardware_id] = f"type {kind} of {machine.name}"
+
+    # One machine's useless id may be another's useful one, in the other dialect too.
+    for machine in subject.machines if useless else ():
+        for kind in STUB_ORDER:
+            hardware_id = chid(machine, kind, Dialect.MICROSOFT)
+            if hardware_id is not None:
+                useless.pop(hardware_id, None)
+    return useless
 
 
 def profile_without_table(subject: CheckSubject) -> Problems:

@@ -1,42 +1,76 @@
 """Rules about which machine gets which firmware, held against a simulation of the stub."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from operator import itemgetter
+
+from msgspec import Struct
 
 from fuki_build.hardware.chid import identity
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.records import CheckSubject, Expectation, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
-from fuki_build.image.selection import Selection, select
-from fuki_build.image.stub import MODELS
-
-_NEWEST = MODELS[-1]
-"""A stub that selects nothing is a matter of its own rule; tables are held against one that does."""
+from fuki_build.image.selection import Hit
 
 
-def _profiles(subject: CheckSubject) -> tuple[int | None, ...]:
+class Expectations(Struct, frozen=True, dict=True):
+    """What is expected of machines, by the profiles in which it holds."""
+
+    all: Sequence[Expectation]
+
+    def holding(self, profile: int | None) -> Sequence[Expectation]:
+        """Those that hold when `profile` boots: its own, and those of the base for machines that it says nothing of.
+
+        What follows from firmware and what is explicitly expected do not stand in for each other.
+        """
+        base = self._numbered.get(None, [])
+        own = self._numbered.get(profile, []) if profile is not None else []
+        if not own:
+            return [expectation for _, expectation in base]
+
+        said = {(e.explicit, identity(e.machine)) for _, e in own}
+        others = [(number, e) for number, e in base if (e.explicit, identity(e.machine)) not in said]
+        return [expectation for _, expectation in sorted((*others, *own), key=itemgetter(0))]
+
+    def alike(self, profiles: Sequence[int | None]) -> list[list[int | None]]:
+        """These profiles in groups for which the same holds: all of which nothing is said are one."""
+        groups: dict[int | None, list[int | None]] = {}
+        for profile in profiles:
+            groups.setdefault(profile if profile in self._numbered else None, []).append(profile)
+        return list(groups.values())
+
+    @cached_property
+    def _numbered(self) -> Mapping[int | None, Sequence[tuple[int, Expectation]]]:
+        """The expectations of each profile with their places, as they are held in the order of all."""
+        by_profile: dict[int | None, list[tuple[int, Expectation]]] = {}
+        for number, expectation in enumerate(self.all):
+            by_profile.setdefault(expectation.profile, []).append((number, expectation))
+        return by_profile
+
+
+def _profiles(subject: CheckSubject) -> Sequence[int | None]:
     return subject.layout.profiles or (None,)
 
 
-def holding(expectations: Sequence[Expectation], profile: int | None) -> list[Expectation]:
-    """Those that hold when `profile` boots: its own, and those of the base for machines that it says nothing of.
-
-    What follows from firmware and what is explicitly expected do not stand in for each other.
-    """
-    own = {(e.explicit, identity(e.machine)) for e in expectations if e.profile == profile}
-    return [
-        e
-        for e in expectations
-        if e.profile == profile or (e.profile is None and (e.explicit, identity(e.machine)) not in own)
-    ]
-
-
-def _cases(subject: CheckSubject) -> Iterator[tuple[Expectation, int | None, Selection]]:
-    """Every expectation in every profile that it holds for, with what the stub does there."""
+def _failures(
+    subject: CheckSubject, fails: Callable[[Expectation, Hit | None], bool]
+) -> Iterator[tuple[Expectation, int | None, Hit | None]]:
+    """Every expectation that fails in a profile that it holds for, with what the stub selects there."""
     if subject.layout.kind is not ImageKind.UKI:
         return
+
+    expected = Expectations(subject.expectations)
+    failing: dict[int | None, list[tuple[Expectation, Hit | None]]] = {}
+    for selecting_alike in subject.selector.alike(_profiles(subject)):
+        for alike in expected.alike(selecting_alike):
+            # What one of them selects, all do, so that profiles cost nothing where they say nothing of firmware.
+            hits = [(e, subject.selector.firmware(e.machine, alike[0])) for e in expected.holding(alike[0])]
+            failed = [(e, hit) for e, hit in hits if fails(e, hit)]
+            failing |= dict.fromkeys(alike, failed)
+
     for profile in _profiles(subject):
-        for expectation in holding(subject.expectations, profile):
-            yield expectation, profile, select(subject.slices, _NEWEST, expectation.machine, profile)
+        for expectation, hit in failing[profile]:
+            yield expectation, profile, hit
 
 
 def _at(machine: Machine, profile: int | None) -> str:
@@ -44,10 +78,12 @@ def _at(machine: Machine, profile: int | None) -> str:
 
 
 def wrong_firmware(subject: CheckSubject) -> Problems:
+    def fails(expectation: Expectation, hit: Hit | None) -> bool:
+        return not expectation.explicit and hit is not None and hit.record.key != expectation.fwid
+
     seen = set()
-    for expectation, profile, selection in _cases(subject):
-        hit = selection.firmware
-        if expectation.explicit or hit is None or hit.record.key == expectation.fwid:
+    for expectation, profile, hit in _failures(subject, fails):
+        if hit is None:
             continue
 
         # Several profiles may select alike: one problem is enough.
@@ -63,26 +99,29 @@ def wrong_firmware(subject: CheckSubject) -> Problems:
 
 
 def no_firmware(subject: CheckSubject) -> Problems:
-    for expectation, profile, selection in _cases(subject):
-        if not expectation.explicit and expectation.fwid and selection.firmware is None:
-            yield Problem(
-                f"{_at(expectation.machine, profile)} is to select {expectation.fwid!r}, and selects none",
-                where=expectation.where,
-                hint="its hardware ids are of types that the stub does not try",
-            )
+    def fails(expectation: Expectation, hit: Hit | None) -> bool:
+        return not expectation.explicit and bool(expectation.fwid) and hit is None
+
+    for expectation, profile, _ in _failures(subject, fails):
+        yield Problem(
+            f"{_at(expectation.machine, profile)} is to select {expectation.fwid!r}, and selects none",
+            where=expectation.where,
+            hint="its hardware ids are of types that the stub does not try",
+        )
 
 
 def expectations(subject: CheckSubject) -> Problems:
-    for expectation, profile, selection in _cases(subject):
-        hit = selection.firmware
-        selected = hit.record.key if hit and hit.section else None
-        if expectation.explicit and selected != expectation.fwid:
-            yield Problem(
-                f"{_at(expectation.machine, profile)} selects {selected or 'no firmware'}, "
-                f"expected is {expectation.fwid or 'none'}",
-                where=expectation.where,
-                hint="'fuki match' tells through which hardware id",
-            )
+    def fails(expectation: Expectation, hit: Hit | None) -> bool:
+        return expectation.explicit and (hit.key if hit else None) != expectation.fwid
+
+    for expectation, profile, hit in _failures(subject, fails):
+        selected = hit.key if hit else None
+        yield Problem(
+            f"{_at(expectation.machine, profile)} selects {selected or 'no firmware'}, "
+            f"expected is {expectation.fwid or 'none'}",
+            where=expectation.where,
+            hint="'fuki match' tells through which hardware id",
+        )
 
 
 def collision(subject: CheckSubject) -> Problems:
@@ -94,16 +133,16 @@ def collision(subject: CheckSubject) -> Problems:
         if expectation.fwid:
             meant.setdefault(expectation.fwid, set()).add(expectation.machine)
 
-    others: dict[str, list[str]] = {}
-    for profile in _profiles(subject):
+    others: dict[str, dict[str, None]] = {}
+    for profile, *_ in subject.selector.alike(_profiles(subject)):
         for machine in subject.machines:
-            hit = select(subject.slices, _NEWEST, machine, profile).firmware
+            hit = subject.selector.firmware(machine, profile)
             fwid = hit.record.key if hit else ""
-            stray = fwid in meant and machine not in meant[fwid]
-            if stray and machine.name not in others.setdefault(fwid, []):
-                others[fwid].append(machine.name)
+            if fwid in meant and machine not in meant[fwid]:
+                others.setdefault(fwid, {})[machine.name] = None
 
-    for fwid, machines in others.items():
+    for fwid, names in others.items():
+        machines = list(names)
         shown = ", ".join(machines[:5]) + (f" and {len(machines) - 5} more" if machines[5:] else "")
         yield Problem(
             f"{fwid!r} is also selected by {shown}, for which the recipe does not name it",

@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,9 +11,11 @@ import click
 from fuki_build import pipeline
 from fuki_build.checks.run import check as run_checks
 from fuki_build.cli.documents import FindingsDocument, findings_document
-from fuki_build.cli.options import cell_option, json_option
+from fuki_build.cli.fleet import each_image, json_lines_option
+from fuki_build.cli.options import cell_option
 from fuki_build.cli.render.annotations import FORMATS, annotation, annotations_text, finding_of
 from fuki_build.cli.render.findings import show_findings
+from fuki_build.cli.render.json import DocumentPrinter, PrettyPrinter
 from fuki_build.cli.render.plain import tell
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats.documents import Document
@@ -40,7 +43,7 @@ def _documents() -> tuple[type[Document], ...]:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("files", metavar="[FILE]...", type=click.Path(path_type=Path), nargs=-1)
 @click.option(
     "--addon",
     "addons",
@@ -58,11 +61,11 @@ def _documents() -> tuple[type[Document], ...]:
     help="Print annotations: workflow commands, or a code quality report.",
 )
 @cell_option
-@json_option(_documents)
+@json_lines_option(_documents)
 @click.pass_obj
 def check(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
-    file: Path | None,
+    files: tuple[Path, ...],
     addons: tuple[Path, ...],
     list_rules: bool,
     explain: str | None,
@@ -70,41 +73,64 @@ def check(  # noqa: PLR0917 - click passes them by name
     cells: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Check FILE, a recipe or a finished image. Exits with 1 if there are errors.
+    """Check each FILE, a recipe or a finished image. Exits with 1 if there are errors.
 
     Of a matrix, every cell is checked.
 
     With --format, findings are printed as code hosts show them beside a change: 'github' for GitHub Actions, 'gitlab'
     for a code quality report. An error that ends the command is among them.
     """
-    if as_json and form:
-        raise click.UsageError("--json and --format cannot be had at once.")
+    _refuse_together(files, addons, form, as_json=as_json)
     if list_rules or explain is not None:
         _explain(pipeline.new_host(plugins), explain)
         return 0
 
+    form = form or ("json" if as_json else None)
+    work = partial(_check, form, addons, plugins, cells)
+    if not files:
+        return work(None, PrettyPrinter())
+    return each_image(files, work, as_json=as_json, modules=("pefile",), headings=form is None)
+
+
+def _refuse_together(files: tuple[Path, ...], addons: tuple[Path, ...], form: str | None, *, as_json: bool) -> None:
+    """Raise `UsageError` for options that cannot be had at once."""
+    if as_json and form:
+        raise click.UsageError("--json and --format cannot be had at once.")
+    if len(files) > 1 and addons:
+        raise click.UsageError("--addon takes one FILE, the image that it is for.")
+    if len(files) > 1 and form == "gitlab":
+        raise click.UsageError("--format gitlab takes one FILE: its report is one document.")
+
+
+def _check(
+    form: str | None,
+    addons: tuple[Path, ...],
+    plugins: tuple[str, ...],
+    cells: tuple[str, ...],
+    file: Path | None,
+    printer: DocumentPrinter,
+) -> int:
     try:
         recipes = () if _is_finished(file) else load_cells(file, None, cells)
         if recipes and recipes[0].cell is not None and not addons:
             from fuki_build.cli.matrix import check_matrix, matrix_findings  # noqa: PLC0415 - as above
 
-            if not form:
-                return check_matrix(recipes, plugins, as_json=as_json)
+            if form not in FORMATS:
+                return check_matrix(recipes, plugins, printer if form == "json" else None)
             findings = matrix_findings(recipes, plugins)
         else:
             findings = _findings(file, recipes, addons, plugins)
     except FukiError as error:
-        if form:
+        if form in FORMATS:
             _annotate([finding_of(error)], file, form)
         raise
-    if form:
-        _annotate(findings, file, form)
-    if as_json:
-        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_document(findings_document(findings))
+    if form == "json":
+        printer.print(findings_document(findings))
+    elif form:
+        _annotate(findings, file, form)
     show_findings(findings)
-    if not findings and not as_json and not form:
+    if not findings and not form:
         tell("nothing to complain about")
     return int(any(finding.severity is Severity.ERROR for finding in findings))
 

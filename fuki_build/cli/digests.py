@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fuki_build.cli.fleet import documents_of_each, each_image, images_argument
 from fuki_build.cli.options import digest_option, prints
+from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.errors import SigningError
@@ -25,17 +27,16 @@ def _document() -> type["SigningDocument"]:
 
 
 @click.command()
-@prints(_document)
-@click.argument("image", type=click.Path(path_type=Path))
+@prints(documents_of_each(_document))
+@images_argument
 @digest_option
 @click.option("--signing-time", is_flag=True, help="Let the signature tell a time, which is SOURCE_DATE_EPOCH.")
-def digests(image: Path, digest: str, signing_time: bool) -> None:
-    """Print, as JSON, every digest of IMAGE that is to be signed.
+def digests(images: tuple[Path, ...], digest: str, signing_time: bool) -> int:
+    """Print, as JSON, every digest of IMAGE that is to be signed; of several images, a line for each.
 
     Sign them, add each signature to its item, and give the document to 'fuki attach'. Policies for PCRs that want a
     signature come first; when they are attached, ask again for the image's own digest.
     """
-    from fuki_build.cli.render.json import print_document  # noqa: PLC0415
     from fuki_build.signing.authenticode import offline  # noqa: PLC0415 - cryptography is slow to load
     from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415
     from fuki_build.signing.pcr_policy import offline_policies  # noqa: PLC0415 - cryptography is slow to load
@@ -43,15 +44,20 @@ def digests(image: Path, digest: str, signing_time: bool) -> None:
     time = source_date() if signing_time else None
     if signing_time and time is None:
         raise SigningError("there is no time to sign with", where="--signing-time", hint="set SOURCE_DATE_EPOCH")
-    layout = inspect(image)
-    policies = tuple(offline_policies.items(layout))
-    if policies:
-        # The image's own digest changes with every signature that is put into it.
-        print_document(offline.SigningDocument(image.name, policies))
-        tell("attach these first; the digest of the image itself comes then")
-        return
-    algorithm = DigestAlgorithm(digest)
-    with progress_bar(layout.file_size) as progress:
-        assembly = assemble(layout, progress=progress, digests=DigestNeeds(to_sign=frozenset({algorithm})))
-    item = offline.image_item(assembly, algorithm, time)
-    print_document(offline.SigningDocument(image.name, (item,)))
+
+    def print_digests(image: Path, printer: DocumentPrinter) -> None:
+        layout = inspect(image)
+        policies = tuple(offline_policies.items(layout))
+        if policies:
+            # The image's own digest changes with every signature that is put into it.
+            printer.print(offline.SigningDocument(image.name, policies))
+            tell("attach these first; the digest of the image itself comes then")
+            return
+
+        algorithm = DigestAlgorithm(digest)
+        with progress_bar(layout.file_size) as progress:
+            assembly = assemble(layout, progress=progress, digests=DigestNeeds(to_sign=frozenset({algorithm})))
+        item = offline.image_item(assembly, algorithm, time)
+        printer.print(offline.SigningDocument(image.name, (item,)))
+
+    return each_image(images, print_digests, as_json=True)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
-from fuki_build.cli.options import json_option, output_type
+from fuki_build.cli.fleet import each_image, json_lines_option
+from fuki_build.cli.options import output_type
+from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.image.addresses import content_of, find_section, parse_address
 from fuki_build.image.assemble import assemble
@@ -19,7 +21,7 @@ from fuki_build.image.reading import read_pieces
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--digests", is_flag=True, help="Add SHA-256 of every section, and the Authenticode digest.")
 @click.option(
     "--extract",
@@ -27,27 +29,33 @@ from fuki_build.image.reading import read_pieces
     help="Write one section's content; of .efifw, the firmware. KEY is a fwid, a compatible string or a number.",
 )
 @click.option("-o", "--output", type=output_type, help="Where --extract writes to; '-' is standard output.")
-@json_option(lambda: LayoutView)
-def inspect(file: Path, digests: bool, extract: str | None, output: Path | None, as_json: bool) -> None:
-    """Show the sections, firmware and hardware ids of FILE, a UKI or addon made by anyone."""
-    layout = inspect_image(file)
+@json_lines_option(lambda: LayoutView)
+def inspect(files: tuple[Path, ...], digests: bool, extract: str | None, output: Path | None, as_json: bool) -> int:
+    """Show the sections, firmware and hardware ids of each FILE, a UKI or addon made by anyone."""
     if extract is not None:
+        if len(files) > 1:
+            raise click.UsageError("--extract takes one FILE.")
+        layout = inspect_image(files[0])
         if output is None:
             raise click.UsageError("--extract needs --output.")
         _write(find_content(layout, extract), output)
-        return
-    view = describe(layout)
-    if digests:
-        with progress_bar(layout.file_size) as progress:
-            view = describe(layout, assemble(layout, progress=progress, digests=DESCRIBED_DIGESTS))
-    if as_json:
-        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
+        return 0
 
-        print_document(view)
-    else:
-        from fuki_build.cli.render.tables import show_view  # noqa: PLC0415
+    def show(file: Path, printer: DocumentPrinter) -> None:
+        layout = inspect_image(file)
+        view = describe(layout)
+        if digests:
+            with progress_bar(layout.file_size) as progress:
+                view = describe(layout, assemble(layout, progress=progress, digests=DESCRIBED_DIGESTS))
 
-        show_view(view)
+        if as_json:
+            printer.print(view)
+        else:
+            from fuki_build.cli.render.tables import show_view  # noqa: PLC0415
+
+            show_view(view)
+
+    return each_image(files, show, as_json=as_json, modules=("fuki_build.cli.render.tables",))
 
 
 def find_content(layout: Layout, spec: str) -> Blob:

@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 VERBS = {
     "attach": "Attach signatures to IMAGE.",
     "build": "Build RECIPE's outputs: all of them, or none.",
-    "check": "Check FILE, a recipe or a finished image.",
-    "digests": "Print, as JSON, every digest of IMAGE that is to be signed.",
+    "check": "Check each FILE, a recipe or a finished image.",
+    "digests": "Print, as JSON, every digest of IMAGE that is to be signed; of several images, a line for each.",
     "edit": "Make a new image of IMAGE, a UKI or addon of anyone's, in which some things are others.",
     "export": "Hand RECIPE's cells to another build system.",
     "firmware": "Firmware images: OVMF, edk2, IGVM.",
     "hand-over": "Hand-overs: a guest that starts its own firmware.",
     "hwids": "Hardware id tables: .hwids sections of images, or such a section on its own.",
-    "init": "Write a starting fuki.toml into DIRECTORY.",
+    "init": "Write a starting fuki.toml into DIRECTORY, and its JSON Schema for editors.",
     "inputs": "Tell what RECIPE's build reads, with digests, and what it writes.",
-    "inspect": "Show the sections, firmware and hardware ids of FILE, a UKI or addon made by anyone.",
+    "inspect": "Show the sections, firmware and hardware ids of each FILE, a UKI or addon made by anyone.",
     "integrate": "Put fuki in the place of ukify inside another image builder.",
     "keys": "Keys for Secure Boot and PCR policies, and firmware that trusts them.",
     "launch": "Predict what guests that start with the firmware in FILEs measure at launch; FILE is firmware or a UKI.",
     "machine": "Machines: their SMBIOS strings and hardware ids.",
-    "match": "Tell which firmware and devicetree machines select from IMAGE, through which hardware id.",
-    "measure": "Predict the registers that measure IMAGE: 4, 9, 11, 12, with Secure Boot's variables 7, and RTMRs.",
+    "match": "Tell which firmware and devicetree machines select from each IMAGE, through which hardware id.",
+    "measure": "Predict the registers that measure each IMAGE: 4, 9, 11, 12; with Secure Boot's variables 7; RTMRs.",
     "plan": "Show every section that RECIPE's image will have, and where.",
     "plugins": "List plugins: the built-in ones, and those that are installed.",
     "replay": "Recompute registers from LOG, an event log, and tell event by event what explains it.",
@@ -48,7 +48,7 @@ VERBS = {
     "schema": "Print the JSON Schema of recipes, with the options of the plugins loaded by --plugin.",
     "sign": "Sign IMAGE…, any PE image: UKI, addon, boot loader or kernel.",
     "ukify": "Build as ukify does: its verbs, its options, and what a partial recipe adds.",
-    "verify": "Verify the signatures of IMAGE, any PE image, of the kernel inside it, and of its PCR policies.",
+    "verify": "Verify the signatures of each IMAGE, any PE image, of the kernel inside it, and of its PCR policies.",
 }
 """Each is a module here with a click command of its name, `_` for `-`, imported when it is used; and its short help."""
 
@@ -190,11 +190,11 @@ def ended(call: Callable[[], object]) -> int:
     except _Terminated as signalled:
         return 128 + signalled.number
     except BaseException as error:  # noqa: BLE001 - the last resort: nothing may spill a traceback over a user
-        return _explain(error)
+        return explain(error)
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending
+def explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending
     """Say in one message what ended the command; returns the exit code."""
     match error:
         case click.exceptions.Exit():

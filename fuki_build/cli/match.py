@@ -1,14 +1,17 @@
 """`fuki match`: which machine gets which firmware from a finished image, by simulating its stub."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
+from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build import pipeline
-from fuki_build.checks.matching import holding
-from fuki_build.cli.options import cell_option, json_option
+from fuki_build.checks.matching import Expectations
+from fuki_build.cli.fleet import each_image, images_argument, json_lines_option
+from fuki_build.cli.options import cell_option
+from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.selecting import chosen_machines, machine_options, profile_option
 from fuki_build.errors import MismatchError
 from fuki_build.hardware.machine import Machine
@@ -19,8 +22,8 @@ from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import find_profiles
 from fuki_build.image.section import HAND_OVER
-from fuki_build.image.selection import select
-from fuki_build.image.selection_view import MatchesDocument, MatchView, view_match
+from fuki_build.image.selection import Selector
+from fuki_build.image.selection_view import MatchesDocument, MatchView, MatchViews
 from fuki_build.recipe.expectations import explicit_expectations
 from fuki_build.recipe.load import load_recipe
 from fuki_build.recipe.machines import find_machines
@@ -29,7 +32,7 @@ _COMMAND_LINE = "--expect"
 
 
 @click.command()
-@click.argument("image", type=click.Path(path_type=Path))
+@images_argument
 @machine_options
 @profile_option
 @click.option(
@@ -44,11 +47,11 @@ _COMMAND_LINE = "--expect"
 )
 @cell_option
 @click.option("--measured", is_flag=True, help="List the sections that the stub measures into PCR 11, in its order.")
-@json_option(lambda: MatchesDocument)
+@json_lines_option(lambda: MatchesDocument)
 @click.pass_obj
 def match(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
-    image: Path,
+    images: tuple[Path, ...],
     files: tuple[Path, ...],
     platforms: tuple[str, ...],
     this_machine: bool,
@@ -58,13 +61,12 @@ def match(  # noqa: PLR0917 - click passes them by name
     cells: tuple[str, ...],
     measured: bool,
     as_json: bool,
-) -> None:
-    """Tell which firmware and devicetree machines select from IMAGE, through which hardware id.
+) -> int:
+    """Tell which firmware and devicetree machines select from each IMAGE, through which hardware id.
 
     Simulates the stub of the image's own version. Exits with 3 when an expectation does not hold.
     """
     host = pipeline.new_host(plugins)
-    layout = inspect(image)
     asked = list(_expected(expected, host))
     recipes: Sequence[Expectation] = ()
     if cells and recipe is None:
@@ -75,33 +77,67 @@ def match(  # noqa: PLR0917 - click passes them by name
         recipes = explicit_expectations(loaded.recipe, loaded.directory, host)
     named = this_machine or files or platforms or asked or recipes
     machines = chosen_machines(host, files, platforms, this_machine=this_machine or not named)
-    if not any(section.name == ".hwids" for section in layout.plain_sections):
-        click.echo("fuki: warning: the image has no hardware ids (.hwids), so no machine selects anything", err=True)
+    question = _Question(machines, asked, Expectations(recipes))
 
-    matches = tuple(_matches(layout, machines, asked, recipes, profile))
-    _show(matches, as_json, measured)
+    def match_one(image: Path, printer: DocumentPrinter) -> None:
+        layout = inspect(image)
+        if not any(section.name == ".hwids" for section in layout.plain_sections):
+            click.echo(
+                "fuki: warning: the image has no hardware ids (.hwids), so no machine selects anything", err=True
+            )
 
-    wrong = [match for match in matches if match.holds is False]
-    if wrong:
-        first = wrong[0]
-        hit = first.firmware
+        wrong = _Mismatches()
+        matches = wrong.passing(_matches(layout, question, profile))
+        _show(matches, printer if as_json else None, measured)
+        wrong.refuse(str(image))
+
+    return each_image(
+        images, match_one, as_json=as_json, machines=machines, modules=("fuki_build.cli.render.machines",)
+    )
+
+
+class _Question(Struct, frozen=True):
+    """The machines that are asked about, what is expected in every profile, and what recipes expect as checks do."""
+
+    machines: Sequence[Machine]
+    expected: Sequence[Expectation]
+    recipes: Expectations
+
+
+class _Mismatches(Struct):
+    """What was expected and does not hold, noticed while matches pass by."""
+
+    first: MatchView | None = None
+    count: int = 0
+
+    def passing(self, matches: Iterable[MatchView]) -> Iterator[MatchView]:
+        for match in matches:
+            if match.holds is False:
+                self.first = self.first or match
+                self.count += 1
+            yield match
+
+    def refuse(self, where: str) -> None:
+        """Raises `MismatchError` if there was one."""
+        if self.first is None:
+            return
+        hit = self.first.firmware
         selected = hit.fwid if hit and hit.present else "no firmware"
         raise MismatchError(
-            f"{first.machine} selects {selected}, expected is {first.expected or 'none'}"
-            + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""),
-            where=str(image),
+            f"{self.first.machine} selects {selected}, expected is {self.first.expected or 'none'}"
+            + (f" (and {self.count - 1} more)" if self.count > 1 else ""),
+            where=where,
         )
 
 
-def _show(matches: tuple[MatchView, ...], as_json: bool, measured: bool) -> None:
-    if as_json:
-        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
-
-        print_document(MatchesDocument(matches))
+def _show(matches: Iterable[MatchView], printer: DocumentPrinter | None, measured: bool) -> None:
+    """Rows of JSON are printed one by one, as machines by profiles are many; a table waits for its widest cells."""
+    if printer:
+        printer.print_rows(MatchesDocument(()), matches)
     else:
         from fuki_build.cli.render.machines import show_matches  # noqa: PLC0415
 
-        show_matches(matches, measured=measured)
+        show_matches(tuple(matches), measured=measured)
 
 
 def _expected(texts: Sequence[str], host: PluginHost) -> Iterator[Expectation]:
@@ -113,21 +149,21 @@ def _expected(texts: Sequence[str], host: PluginHost) -> Iterator[Expectation]:
             yield Expectation(machine=machine, fwid=fwid or None, profile=None, where=_COMMAND_LINE, explicit=True)
 
 
-def _matches(
-    layout: Layout,
-    machines: Sequence[Machine],
-    asked: Sequence[Expectation],
-    recipes: Sequence[Expectation],
-    profile: str | None,
+def _matches(layout: Layout, asked: _Question, profile: str | None) -> Iterator[MatchView]:
+    """The answers on one image. Raises `FukiError` before the first of them."""
+    selector = Selector(slices(layout.plain_sections), layout.model)
+    views = MatchViews(has_program=bool(layout.find(HAND_OVER)))
+    return _answers(selector, views, asked, find_profiles(layout, profile))
+
+
+def _answers(
+    selector: Selector, views: MatchViews, asked: _Question, profiles: Sequence[int | None]
 ) -> Iterator[MatchView]:
-    """What was asked on the command line holds in every profile, a recipe's word as in the checks."""
-    parts = slices(layout.plain_sections)
-    has_program = bool(layout.find(HAND_OVER))
-    for number in find_profiles(layout, profile):
-        for machine in machines:
-            yield view_match(machine.name, select(parts, layout.model, machine, number), has_program=has_program)
-        for expectation in (*asked, *holding(recipes, number)):
-            selection = select(parts, layout.model, expectation.machine, number)
+    for number in profiles:
+        for machine in asked.machines:
+            yield views.view(machine.name, selector.select(machine, number))
+        for expectation in (*asked.expected, *asked.recipes.holding(number)):
+            selection = selector.select(expectation.machine, number)
             selected = selection.firmware.key if selection.firmware else None
-            match = view_match(expectation.machine.name, selection, has_program=has_program)
+            match = views.view(expectation.machine.name, selection)
             yield replace(match, expected=expectation.fwid, holds=selected == expectation.fwid)

@@ -10,6 +10,7 @@ from fuki_build import pipeline
 from fuki_build.builtin.outputs import MANIFEST_DIGESTS
 from fuki_build.cli.matrix_documents import matrix_build_document, matrix_findings_document, matrix_plan_document
 from fuki_build.cli.render.findings import show_findings, show_notes
+from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.render.matrix import CellProgress, show_cells, show_outcomes
 from fuki_build.cli.render.plain import tell
 from fuki_build.emit.plan import CellPlan
@@ -81,14 +82,12 @@ def plan_matrix(cells: Sequence[LoadedRecipe], plugins: Sequence[str], *, as_jso
         return _tell(plans)
 
 
-def check_matrix(cells: Sequence[LoadedRecipe], plugins: Sequence[str], *, as_json: bool) -> int:
-    """Check all cells; each finding names its cells."""
+def check_matrix(cells: Sequence[LoadedRecipe], plugins: Sequence[str], printer: DocumentPrinter | None) -> int:
+    """Check all cells, for JSON with a printer; each finding names its cells."""
     with pipeline.plan_cells(cells, plugins) as plans:
-        if as_json:
-            from fuki_build.cli.render.json import print_document  # noqa: PLC0415
-
-            print_document(matrix_findings_document(plans))
-        if not as_json and not any(cell.failure or (cell.plan and cell.plan.findings) for cell in plans):
+        if printer is not None:
+            printer.print(matrix_findings_document(plans))
+        elif not any(cell.failure or (cell.plan and cell.plan.findings) for cell in plans):
             tell(f"nothing to complain about in {len(plans)} cells")
         return _tell(plans)
 

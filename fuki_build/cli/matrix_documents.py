@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fuki_build.builtin.outputs import ManifestDocument, manifest
 from fuki_build.cli.documents import ArtifactView, artifact_views
+from fuki_build.cli.fleet import ErrorView
 from fuki_build.emit.cells import CellOutcome
 from fuki_build.emit.outputs import choose_outputs, paths_of
 from fuki_build.emit.plan import CellPlan, Plan
@@ -12,14 +13,6 @@ from fuki_build.errors import FukiError
 from fuki_build.formats.documents import Document, View
 from fuki_build.hooks.records import Finding
 from fuki_build.image.describe import LayoutView
-
-
-class ErrorView(View, frozen=True):
-    """Why something was not done: `where` is the place, `hint` what to do there."""
-
-    message: str
-    where: str | None
-    hint: str | None
 
 
 class CellBuildView(View, frozen=True, kw_only=True):

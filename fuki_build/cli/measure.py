@@ -8,7 +8,8 @@ import click
 
 from fuki_build import pipeline
 from fuki_build.checks.stub import unknown as unknown_stub
-from fuki_build.cli.options import json_option
+from fuki_build.cli.fleet import each_image, images_argument, json_lines_option
+from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.selecting import (
     boot_options,
@@ -43,7 +44,7 @@ bank_option = click.option(
 
 
 @click.command()
-@click.argument("image", type=click.Path(path_type=Path))
+@images_argument
 @machine_options
 @profile_option
 @click.option("--phase", "phases", metavar="PATH", multiple=True, help="A path of boot phases (repeatable).")
@@ -52,12 +53,12 @@ bank_option = click.option(
 @click.option("--rtmr", "rtmrs", is_flag=True, help="RTMRs of a TDX guest too, and the bank sha384.")
 @click.option("--events", is_flag=True, help="List the events that make the values.")
 @boot_options
-@json_option(lambda: PredictionsView)
+@json_lines_option(lambda: PredictionsView)
 @click.pass_obj
 def measure(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
     /,
-    image: Path,
+    images: tuple[Path, ...],
     files: tuple[Path, ...],
     platforms: tuple[str, ...],
     this_machine: bool,
@@ -69,8 +70,8 @@ def measure(  # noqa: PLR0917 - click passes them by name
     events: bool,
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what boot_options give
-) -> None:
-    """Predict the registers that measure IMAGE: 4, 9, 11, 12, with Secure Boot's variables 7, and RTMRs.
+) -> int:
+    """Predict the registers that measure each IMAGE: 4, 9, 11, 12; with Secure Boot's variables 7; RTMRs.
 
     For each profile, and each firmware and devicetree that machines may select; with --machine or --platform for
     those that these machines do select.
@@ -90,28 +91,31 @@ def measure(  # noqa: PLR0917 - click passes them by name
             hint="give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others",
         )
 
-    layout = inspect_uki(image)
     machines = None
     if files or platforms or this_machine:
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
 
-    boot_cases = cases(layout, machines, find_profiles(layout, profile))
+    def measure_one(image: Path, printer: DocumentPrinter) -> None:
+        layout = inspect_uki(image)
+        boot_cases = cases(layout, machines, find_profiles(layout, profile))
 
-    how = read_boot(chosen, **boot)
-    contents = SectionDigests(layout, assemble(layout, digests=boot_digests(chosen, how.policy)), chosen)
-    how = with_authorities(how, contents)
+        how = read_boot(chosen, **boot)
+        contents = SectionDigests(layout, assemble(layout, digests=boot_digests(chosen, how.policy)), chosen)
+        how = with_authorities(how, contents)
 
-    predictions = predict(contents, boot_cases, how)
-    view = predictions_view(layout, predictions, words, how, registers, rtmrs=rtmrs)
+        predictions = predict(contents, boot_cases, how)
+        view = predictions_view(layout, predictions, words, how, registers, rtmrs=rtmrs)
 
-    if as_json:
-        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
+        if as_json:
+            printer.print(view)
+        else:
+            from fuki_build.cli.render.measure import show_predictions  # noqa: PLC0415
 
-        print_document(view)
-    else:
-        from fuki_build.cli.render.measure import show_predictions  # noqa: PLC0415
+            show_predictions(view, events=events)
 
-        show_predictions(view, events=events)
+    return each_image(
+        images, measure_one, as_json=as_json, machines=machines or (), modules=("fuki_build.cli.render.measure",)
+    )
 
 
 def chosen_banks(names: Sequence[str]) -> tuple[str, ...]:

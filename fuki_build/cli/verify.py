@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fuki_build.cli.options import json_option
+from fuki_build.cli.fleet import each_image, images_argument, json_lines_option
+from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.trusting import read_level, read_trust, trust_options
 from fuki_build.errors import MismatchError
@@ -28,20 +29,20 @@ def _document() -> type["VerificationDocument"]:
 
 
 @click.command()
-@click.argument("image", type=click.Path(path_type=Path))
+@images_argument
 @trust_options
-@json_option(_document)
+@json_lines_option(_document)
 def verify(
-    image: Path,
+    images: tuple[Path, ...],
     certificates: tuple[Path, ...],
     db: tuple[Path, ...],
     dbx: tuple[Path, ...],
     sbat_level: Path | None,
     as_json: bool,
-) -> None:
-    """Verify the signatures of IMAGE, any PE image, of the kernel inside it, and of its PCR policies.
+) -> int:
+    """Verify the signatures of each IMAGE, any PE image, of the kernel inside it, and of its PCR policies.
 
-    Exits with 3 if it is not valid. A db or dbx is an EFI signature list, an .auth file or a variable store of OVMF's.
+    Exits with 3 if one is not valid. A db or dbx is an EFI signature list, an .auth file or a variable store of OVMF's.
     Without any of --certificate and --db, signatures are only held against the image. A kernel inside is valid as part
     of the image; it only fails if it has a signature that is broken or revoked. A policy only fails if the key that it
     names, which is in the image or in a --certificate, did not sign it.
@@ -50,24 +51,28 @@ def verify(
     from fuki_build.signing.pcr_policy.report import find_policies, predict_everything, report_policies  # noqa: PLC0415
 
     trust = read_trust(certificates, db, dbx)
-    layout = inspect(image)
-    verification = Verification(layout, trust, read_level(sbat_level))
-    recorded = find_policies(layout, trust.db.certificates if trust.db else ())
-    with progress_bar(layout.file_size) as progress:
-        assembly = assemble(layout, (), progress, measured_in(recorded.banks), also=verification.requests)
-    report, inner = verification.judge(assembly.results)
-    predictions = predict_everything(layout, assembly, recorded.banks) if recorded.banks else None
-    policies = report_policies(recorded, predictions, [split_phases(path) for path in PHASES])
-    if as_json:
-        from fuki_build.cli.render.json import print_document  # noqa: PLC0415
+    level = read_level(sbat_level)
 
-        print_document(_document()(report, tuple(inner), tuple(policies.reports), tuple(policies.missing)))
-    else:
-        from fuki_build.cli.render.verification import show_policies, show_reports  # noqa: PLC0415
+    def verify_one(image: Path, printer: DocumentPrinter) -> None:
+        layout = inspect(image)
+        verification = Verification(layout, trust, level)
+        recorded = find_policies(layout, trust.db.certificates if trust.db else ())
+        with progress_bar(layout.file_size) as progress:
+            assembly = assemble(layout, (), progress, measured_in(recorded.banks), also=verification.requests)
+        report, inner = verification.judge(assembly.results)
+        predictions = predict_everything(layout, assembly, recorded.banks) if recorded.banks else None
+        policies = report_policies(recorded, predictions, [split_phases(path) for path in PHASES])
 
-        show_reports([report, *inner])
-        show_policies(policies)
-    _refuse(report, inner, policies.reports, image)
+        if as_json:
+            printer.print(_document()(report, tuple(inner), tuple(policies.reports), tuple(policies.missing)))
+        else:
+            from fuki_build.cli.render.verification import show_policies, show_reports  # noqa: PLC0415
+
+            show_reports([report, *inner])
+            show_policies(policies)
+        _refuse(report, inner, policies.reports, image)
+
+    return each_image(images, verify_one, as_json=as_json, modules=("pefile", "fuki_build.cli.render.verification"))
 
 
 def _refuse(

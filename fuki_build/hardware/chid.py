@@ -10,7 +10,7 @@ fwupd where a vendor has padded a string.
 
 from collections.abc import Mapping
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha1
 from uuid import UUID
 
@@ -91,6 +91,7 @@ def _as_microsoft(field: str) -> str:
     return field.lstrip(" ").lstrip("0").rstrip(" ")
 
 
+@lru_cache(maxsize=1024)  # most types are made of the same few strings
 def _as_stub(field: str) -> str:
     """The bytes are stripped in the same way, and then decoded as the stub does."""
     return stub_text.decode(field.encode("utf-8", "surrogateescape").lstrip(b" ").lstrip(b"0").rstrip(b" "))
@@ -103,6 +104,10 @@ def stub_chids(machine: Machine) -> Mapping[int, UUID]:
     return {kind: value for kind, value in chids.items() if value is not None}
 
 
-def identity(machine: Machine) -> frozenset[tuple[int, UUID]]:
+Identity = frozenset[tuple[int, UUID]]
+
+
+@cache
+def identity(machine: Machine) -> Identity:
     """The stub's view of a machine: it cannot distinguish two machines with the same identity."""
     return frozenset(stub_chids(machine).items())

@@ -18,6 +18,8 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
+from fuki_build.image.selection import Selector
+from fuki_build.image.stub import MODELS
 
 
 class SourceContext(Struct, frozen=True):
@@ -152,6 +154,11 @@ class CheckSubject(Struct, frozen=True, dict=True):
     def slices(self) -> tuple[Slice, ...]:
         """The base and each profile with their firmware and hardware id tables decoded."""
         return slices(self.layout.plain_sections)
+
+    @cached_property
+    def selector(self) -> Selector:
+        """What machines select from the tables, whatever the image's own stub does: the newest model selects all."""
+        return Selector(self.slices, MODELS[-1])
 
 
 class Rule(Struct, frozen=True, kw_only=True):

@@ -231,7 +231,7 @@ _WORDS: dict[str, Callable[[Section], str]] = {
 
 def _firmware(part: Slice) -> Iterator[FirmwareView]:
     """Images with their CHIDs; of several with one fwid the stub takes the first, and no id selects the others."""
-    table = part.table.keys(DeviceType.UEFI_FW) if part.table else {}
+    table = dict(part.table.keys(DeviceType.UEFI_FW)) if part.table else {}
     for image in part.firmware:
         content = image.content
         yield FirmwareView(

@@ -19,7 +19,7 @@ _MAX_MICROCODE = 64 * 1024 * 1024
 _SHA256 = frozenset({"sha256"})
 
 
-class DigestNeeds(Struct, frozen=True):
+class DigestNeeds(Struct, frozen=True, kw_only=True):
     """The digests of an image that somebody asks for; `|` joins what several ask for. Nothing else is computed.
 
     Algorithms have hashlib's names: `sections` are those of each section's content, `image` of the Authenticode digest
@@ -39,11 +39,11 @@ class DigestNeeds(Struct, frozen=True):
 
     def __or__(self, other: "DigestNeeds") -> "DigestNeeds":
         return DigestNeeds(
-            self.sections | other.sections,
-            self.image | other.image,
-            self.to_sign | other.to_sign,
-            self.measured | other.measured,
-            self.inputs or other.inputs,
+            sections=self.sections | other.sections,
+            image=self.image | other.image,
+            to_sign=self.to_sign | other.to_sign,
+            measured=self.measured | other.measured,
+            inputs=self.inputs or other.inputs,
         )
 
 
@@ -59,7 +59,7 @@ def measured_in(banks: Iterable[str]) -> DigestNeeds:
     return DigestNeeds(measured=frozenset(banks))
 
 
-class DigestPlan(Struct, frozen=True):
+class DigestPlan(Struct, frozen=True, kw_only=True):
     """The requests, on a stream of the file, that serve needs: by algorithm, then by the index of a section.
 
     `kernels` cover the Authenticode ranges of a `.linux` section's kernel; `initrds` a `.ucode` section, padded,

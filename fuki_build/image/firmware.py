@@ -59,12 +59,15 @@ class HardwareTable(Struct, frozen=True, dict=True):
             matches.setdefault((record.type, record.chid), record)
         return matches
 
-    def keys(self, kind: DeviceType) -> dict[str, list[UUID]]:
+    def keys(self, kind: DeviceType) -> Mapping[str, Sequence[UUID]]:
         """The CHIDs of each fwid or compatible string, in the table's order."""
-        keys: dict[str, list[UUID]] = {}
+        return self._keys.get(kind, {})
+
+    @cached_property
+    def _keys(self) -> Mapping[DeviceType, Mapping[str, list[UUID]]]:
+        keys: dict[DeviceType, dict[str, list[UUID]]] = {}
         for record in self.records:
-            if record.type is kind:
-                keys.setdefault(record.key, []).append(record.chid)
+            keys.setdefault(record.type, {}).setdefault(record.key, []).append(record.chid)
         return keys
 
 

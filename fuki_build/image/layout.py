@@ -83,6 +83,17 @@ class Layout(Struct, frozen=True, dict=True, kw_only=True):
         return overlaid(self._by_profile[None], own)
 
     @cached_property
+    def _first(self) -> Mapping[tuple[int | None, str], Section]:
+        first: dict[tuple[int | None, str], Section] = {}
+        for section in self.plain_sections:
+            first.setdefault((section.profile, section.name), section)
+        return first
+
+    def effective_section(self, name: str, profile: int | None) -> Section | None:
+        """The first section of that name in a profile's view: of its own, or else of the base."""
+        return self._first.get((profile, name)) or self._first.get((None, name))
+
+    @cached_property
     def profiles(self) -> tuple[int, ...]:
         """The numbers after `@`; empty for an image without profiles."""
         return tuple(sorted({s.profile for s in self.plain_sections if s.profile is not None}))
@@ -108,16 +119,21 @@ def plan(image: Image) -> Layout:
     fit, still give a layout, which can be shown; writing it is refused.
     """
     headers, sections = _stub_sections(image)
+    of_stub = range(len(sections))
 
     alignment = headers.optional.file_alignment
     end = max([headers.optional.size_of_headers, *(s.header.raw_offset + s.header.raw_size for s in sections)])
 
+    last = _end_of_memory(sections)
+
     for section in image.sections:
-        if _replace(sections, section):
+        if _replace(sections, of_stub, section):
+            last = _end_of_memory(sections)
             continue
 
-        placed = _append(headers, sections, section, pe.align(end, alignment))
+        placed = _placed(headers, section, last, pe.align(end, alignment))
         end = placed.header.raw_offset + placed.header.raw_size
+        last = max(last, placed.header.virtual_address + placed.header.virtual_size)
         sections.append(placed)
 
     file_size = pe.align(end, alignment)
@@ -170,9 +186,10 @@ def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:
     return stub.headers, placed
 
 
-def _replace(sections: list[PlacedSection], section: Section) -> bool:
+def _replace(sections: list[PlacedSection], of_stub: Iterable[int], section: Section) -> bool:
     """Replace the content of a section that the stub already has (`.sbat`); its address and size limit stay."""
-    for index, placed in enumerate(sections):
+    for index in of_stub:
+        placed = sections[index]
         if placed.name == section.name and placed.section.origin is Origin.STUB:
             header = placed.header._replace(virtual_size=section.content.size)
             sections[index] = PlacedSection(section, header)
@@ -180,8 +197,12 @@ def _replace(sections: list[PlacedSection], section: Section) -> bool:
     return False
 
 
-def _append(headers: PeHeaders, sections: list[PlacedSection], section: Section, offset: int) -> PlacedSection:
-    last = max((s.header.virtual_address + s.header.virtual_size for s in sections), default=1)
+def _end_of_memory(sections: Iterable[PlacedSection]) -> int:
+    return max((s.header.virtual_address + s.header.virtual_size for s in sections), default=1)
+
+
+def _placed(headers: PeHeaders, section: Section, last: int, offset: int) -> PlacedSection:
+    """A section behind all others, which end in memory at `last`."""
     size = section.content.size
     address = pe.align(last, headers.optional.section_alignment)
     raw_size = pe.align(size, headers.optional.file_alignment)

@@ -1,6 +1,7 @@
 """The stub's selection on a machine: an exact simulation of its search (chid.c and pe.c, systemd 262.1)."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from uuid import UUID
 
 from msgspec import Struct
@@ -43,22 +44,78 @@ class Selection(Struct, frozen=True):
     measured: tuple[Section, ...]
 
 
-def select(parts: Sequence[Slice], model: StubModel, machine: Machine, profile: int | None = None) -> Selection:
-    """Simulate the stub on `machine` booting `profile` (None: an image without profiles).
+class Selector(Struct, frozen=True, dict=True):
+    """The stub's choices in one image on many machines: a table is searched once for a machine, whatever profile boots.
 
-    `parts` are the image's slices, decoded once for many machines.
+    `parts` are the image's slices.
     """
-    # The base is searched first; a hit in the profile's own slice overrides it.
-    own = searched(parts, profile)
-    firmware = devicetree = None
-    for part in own:
-        if model.matches_firmware:
-            firmware = _over(firmware, find(part, machine, DeviceType.UEFI_FW))
-        if model.matches_devicetree:
-            devicetree = _over(devicetree, find(part, machine, DeviceType.DEVICETREE))
 
-    chosen = [hit.section for hit in (firmware, devicetree) if hit and hit.section]
-    return Selection(profile, firmware, devicetree, measured_with(plainly_measured(own, model), chosen))
+    parts: Sequence[Slice]
+    model: StubModel
+
+    def select(self, machine: Machine, profile: int | None = None) -> Selection:
+        """Simulate the stub on `machine` booting `profile` (None: an image without profiles)."""
+        firmware = self.firmware(machine, profile)
+        devicetree = self.devicetree(machine, profile)
+        return Selection(profile, firmware, devicetree, self.measured(profile, firmware, devicetree))
+
+    def firmware(self, machine: Machine, profile: int | None) -> Hit | None:
+        """The record by which firmware is selected."""
+        return self._hit(machine, profile, DeviceType.UEFI_FW) if self.model.matches_firmware else None
+
+    def devicetree(self, machine: Machine, profile: int | None) -> Hit | None:
+        """The record by which a devicetree is selected."""
+        return self._hit(machine, profile, DeviceType.DEVICETREE) if self.model.matches_devicetree else None
+
+    def measured(self, profile: int | None, *hits: Hit | None) -> tuple[Section, ...]:
+        """The sections that are measured where these are hit, in the stub's order."""
+        chosen = tuple(hit.section for hit in hits if hit and hit.section)
+        key = profile, tuple(section.position if section.position is not None else section for section in chosen)
+        if key not in self._measured:
+            if profile not in self._plain:
+                self._plain[profile] = plainly_measured(searched(self.parts, profile), self.model)
+            self._measured[key] = measured_with(self._plain[profile], chosen)
+        return self._measured[key]
+
+    def alike(self, profiles: Sequence[int | None]) -> list[list[int | None]]:
+        """The profiles in groups in which every machine hits the same: those without a table of their own are one.
+
+        Groups and profiles are in the order of `profiles`.
+        """
+        groups: dict[int | None, list[int | None]] = {}
+        for profile in profiles:
+            own = any(part.table for part in searched(self.parts, profile)[1:])
+            groups.setdefault(profile if own else None, []).append(profile)
+        return list(groups.values())
+
+    def _hit(self, machine: Machine, profile: int | None, kind: DeviceType) -> Hit | None:
+        """The base is searched first; a hit in the profile's own slice overrides it."""
+        hit = None
+        for part in searched(self.parts, profile):
+            if part.table is None:
+                continue
+            key = part.profile, kind, machine
+            if key not in self._hits:
+                self._hits[key] = find(part, machine, kind)
+            hit = _over(hit, self._hits[key])
+        return hit
+
+    @cached_property
+    def _hits(self) -> dict[tuple[int | None, DeviceType, Machine], Hit | None]:
+        return {}
+
+    @cached_property
+    def _plain(self) -> dict[int | None, tuple[Section, ...]]:
+        return {}
+
+    @cached_property
+    def _measured(self) -> dict[tuple[int | None, tuple[int | Section, ...]], tuple[Section, ...]]:
+        return {}
+
+
+def select(parts: Sequence[Slice], model: StubModel, machine: Machine, profile: int | None = None) -> Selection:
+    """One choice of a `Selector`."""
+    return Selector(parts, model).select(machine, profile)
 
 
 def _over(base: Hit | None, own: Hit | None) -> Hit | None:

@@ -1,7 +1,12 @@
 """What machines select, in plain, typed words: what `fuki match` and reports show."""
 
+from collections.abc import Sequence
+
+from msgspec import Struct, field
+
 from fuki_build.formats.documents import Document, View
 from fuki_build.formats.uki.hwids import DeviceType
+from fuki_build.image.section import Section
 from fuki_build.image.selection import Hit, Selection
 
 
@@ -53,16 +58,32 @@ class MatchesDocument(Document, frozen=True):
     matches: tuple[MatchView, ...]
 
 
-def view_match(machine: str, selection: Selection, *, has_program: bool = False) -> MatchView:
-    """What a machine selects, without an expectation; `has_program` tells of a hand-over program in the image."""
-    return MatchView(
-        machine=machine,
-        profile=selection.profile,
-        firmware=view_hit(selection.firmware),
-        devicetree=view_hit(selection.devicetree),
-        measured=tuple(MeasuredView(s.name, s.profile, s.content.size) for s in selection.measured),
-        handed_over=has_program and selection.firmware is not None and selection.firmware.section is not None,
-    )
+class MatchViews(Struct, frozen=True):
+    """Views of what many machines select in one image; those of equal lists of measured sections are made once.
+
+    `has_program` tells of a hand-over program in the image.
+    """
+
+    has_program: bool = False
+    _measured: dict[tuple[int, ...], tuple[MeasuredView, ...]] = field(default_factory=dict)
+
+    def view(self, machine: str, selection: Selection) -> MatchView:
+        """What a machine selects, without an expectation."""
+        firmware = selection.firmware
+        return MatchView(
+            machine=machine,
+            profile=selection.profile,
+            firmware=view_hit(firmware),
+            devicetree=view_hit(selection.devicetree),
+            measured=self._view_measured(selection.measured),
+            handed_over=self.has_program and firmware is not None and firmware.section is not None,
+        )
+
+    def _view_measured(self, sections: Sequence[Section]) -> tuple[MeasuredView, ...]:
+        key = tuple(section.index for section in sections)
+        if key not in self._measured:
+            self._measured[key] = tuple(MeasuredView(s.name, s.profile, s.content.size) for s in sections)
+        return self._measured[key]
 
 
 def view_hit(hit: Hit | None) -> HitView | None:

@@ -14,7 +14,7 @@ from fuki_build.hardware.machine import Machine
 from fuki_build.image.firmware import Slice, searched, slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.section import Section
-from fuki_build.image.selection import Selection, measured_with, plainly_measured, select
+from fuki_build.image.selection import Hit, Selector, measured_with, plainly_measured
 from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.booted_profile import BootedProfile
@@ -91,16 +91,12 @@ def cases(layout: Layout, machines: Iterable[Machine] | None, profiles: Sequence
     Raises `FukiError` if there are too many.
     """
     parts = slices(layout.plain_sections)
-    selecting = None if machines is None else list(machines)
+    if machines is not None:
+        return tuple(_selected(Selector(parts, layout.model), list(machines), profiles))
 
     distinct: list[Case] = []
     for profile in profiles:
-        if selecting is not None:
-            selections = [(m.name, select(parts, layout.model, m, profile)) for m in selecting]
-            distinct += _grouped(selections)
-        else:
-            distinct += _possible(layout, parts, profile, _MAX_CASES - len(distinct))
-
+        distinct += _possible(layout, parts, profile, _MAX_CASES - len(distinct))
     return tuple(distinct)
 
 
@@ -132,22 +128,42 @@ def _key(case: Case) -> tuple[int | None, tuple[int, ...]]:
     return case.profile, tuple(section.index for section in case.measured)
 
 
-def _grouped(selections: Sequence[tuple[str, Selection]]) -> Iterator[Case]:
-    """One case for all machines that select the same sections."""
-    groups: dict[tuple[int, ...], list[tuple[str, Selection]]] = {}
-    for name, selection in selections:
-        key = tuple(section.index for section in selection.measured)
-        groups.setdefault(key, []).append((name, selection))
+class _Choice(Struct, frozen=True):
+    """What machines hit, all of which select the same sections; their names, and the hits of the first."""
 
-    for members in groups.values():
-        first = members[0][1]
-        yield Case(
-            profile=first.profile,
-            firmware=first.firmware.key if first.firmware else None,
-            devicetree=first.devicetree.key if first.devicetree else None,
-            measured=first.measured,
-            machines=tuple(dict.fromkeys(name for name, _ in members)),
-        )
+    firmware: Hit | None
+    devicetree: Hit | None
+    machines: tuple[str, ...]
+
+
+def _selected(selector: Selector, machines: Sequence[Machine], profiles: Sequence[int | None]) -> Iterator[Case]:
+    """One case in each profile for all machines that select the same sections."""
+    choices: dict[int | None, Sequence[_Choice]] = {}
+    for alike in selector.alike(profiles):
+        choices |= dict.fromkeys(alike, _choices(selector, machines, alike[0]))
+
+    for profile in profiles:
+        for choice in choices[profile]:
+            yield Case(
+                profile=profile,
+                firmware=choice.firmware.key if choice.firmware else None,
+                devicetree=choice.devicetree.key if choice.devicetree else None,
+                measured=selector.measured(profile, choice.firmware, choice.devicetree),
+                machines=choice.machines,
+            )
+
+
+def _choices(selector: Selector, machines: Sequence[Machine], profile: int | None) -> Sequence[_Choice]:
+    names: dict[tuple[int, ...], list[str]] = {}
+    first: dict[tuple[int, ...], tuple[Hit | None, Hit | None]] = {}
+
+    for machine in machines:
+        hits = selector.firmware(machine, profile), selector.devicetree(machine, profile)
+        key = tuple(hit.section.index if hit and hit.section else -1 for hit in hits)
+        first.setdefault(key, hits)
+        names.setdefault(key, []).append(machine.name)
+
+    return [_Choice(*first[key], tuple(dict.fromkeys(same))) for key, same in names.items()]
 
 
 def _possible(layout: Layout, parts: Sequence[Slice], profile: int | None, limit: int) -> list[Case]:

@@ -101,11 +101,11 @@ def _in_guest(event: Event, layout: Layout, profile: int | None) -> Event:
 
 def _is_old(layout: Layout, profile: int | None) -> bool:
     """Whether `.uname` names a kernel that does not measure without a TPM."""
-    for section in layout.effective(profile):
-        if section.name == ".uname":
-            match = re.match(rb"(\d{1,4})\.(\d{1,4})", section.content.read_at(0, _MAX_RELEASE))
-            return match is not None and (int(match[1]), int(match[2])) < _FIRST_KERNEL
-    return False
+    section = layout.effective_section(".uname", profile)
+    if section is None:
+        return False
+    match = re.match(rb"(\d{1,4})\.(\d{1,4})", section.content.read_at(0, _MAX_RELEASE))
+    return match is not None and (int(match[1]), int(match[2])) < _FIRST_KERNEL
 
 
 def _with_partitions(events: tuple[Event, ...], boot: Boot) -> Iterator[Event]:

@@ -116,6 +116,7 @@ def predictions_view(
     `rtmrs` adds those registers: the predictions must have their bank.
     """
     names = profile_ids(layout)
+    has_program = bool(layout.find(HAND_OVER))
 
     # Cases share most of their events, so each is described once.
     events = {_facts(event): event for prediction in predictions for event in prediction.events}
@@ -129,13 +130,13 @@ def predictions_view(
         boot=boot_view(boot),
         predictions=[
             _case(
-                layout,
                 prediction,
                 names,
                 views,
                 phases,
                 registers,
                 rtmr.rtmrs(prediction, boot, layout) if rtmrs else (),
+                has_program=has_program,
             )
             for prediction in predictions
         ],
@@ -143,13 +144,14 @@ def predictions_view(
 
 
 def _case(
-    layout: Layout,
     prediction: Prediction,
     names: Mapping[int, str | None],
     views: Mapping[_EventFacts, EventView],
     phases: Sequence[Sequence[str]],
     registers: Sequence[int],
     rtmrs: Sequence[Rtmr],
+    *,
+    has_program: bool,
 ) -> CaseView:
     case = prediction.case
     shown = [pcr for pcr in prediction.registers if not registers or pcr in registers]
@@ -163,13 +165,13 @@ def _case(
         registers=[view for pcr in shown for view in _registers(prediction, pcr, phases)],
         events=[views[_facts(event)] for event in prediction.events if event.pcr in shown],
         rtmrs=[_rtmr(register) for register in rtmrs],
-        first_start=tuple(_first_start(layout, prediction, registers)),
+        first_start=tuple(_first_start(prediction, registers)) if has_program else (),
     )
 
 
-def _first_start(layout: Layout, prediction: Prediction, registers: Sequence[int]) -> Iterator[RegisterView]:
+def _first_start(prediction: Prediction, registers: Sequence[int]) -> Iterator[RegisterView]:
     """What the host's firmware leaves where the image's program hands the selected firmware over."""
-    if prediction.case.firmware is None or not layout.find(HAND_OVER):
+    if prediction.case.firmware is None:
         return
     start = before_stub(prediction)
     for pcr in start.registers:

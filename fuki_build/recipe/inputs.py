@@ -29,7 +29,7 @@ class Input(Struct, frozen=True, kw_only=True):
     part: FilePart | None = None
 
 
-class Inputs(Struct):
+class Inputs(Struct, kw_only=True):
     """Opens the recipe's files; errors name the place that asked for them."""
 
     recipe: LoadedRecipe

@@ -1,6 +1,8 @@
 """Which machines a firmware is for, and the hardware ids under which it is listed for them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
@@ -9,7 +11,7 @@ from msgspec import Struct
 from fuki_build.errors import RecipeError, located, raised_as
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware import capture
-from fuki_build.hardware.chid import FIELDS, STUB_ORDER, WIDE_TO_NARROW, Dialect, chid, identity, stub_chids
+from fuki_build.hardware.chid import FIELDS, STUB_ORDER, WIDE_TO_NARROW, Dialect, Identity, chid, identity, stub_chids
 from fuki_build.hardware.machine import Machine, from_table
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.records import Platform
@@ -156,6 +158,49 @@ def _match(strings: Mapping[str, str], name: str, where: str) -> tuple[Machine, 
     return Machine(name=machine.name, chids=chids), tuple(types)
 
 
+class _Owners(Struct, frozen=True):
+    """Whose hardware ids are whose, counted once for the firmware of a slice.
+
+    `fwids` are the firmware that each id is declared for; `loaded` the machines of loaded platforms, by identity, and
+    `sharing` how many of them have an id.
+    """
+
+    fwids: Mapping[UUID, frozenset[str]]
+    loaded: frozenset[Identity]
+    sharing: Mapping[UUID, int]
+
+    def taken(self, fwid: str, identities: Iterable[Identity]) -> Callable[[UUID], bool]:
+        """Whether an id is also that of machines which `fwid` is not for; `identities` are those that it is for."""
+        own = Counter(hardware_id for key in identities if key in self.loaded for hardware_id in _ids_of(key))
+
+        def is_taken(hardware_id: UUID) -> bool:
+            names = self.fwids.get(hardware_id, frozenset())
+            others = len(names) - (fwid in names)
+            return others > 0 or self.sharing.get(hardware_id, 0) > own[hardware_id]
+
+        return is_taken
+
+
+def _owners(declared: Sequence[Declared], loaded: Sequence[Machine]) -> _Owners:
+    fwids: dict[UUID, set[str]] = {}
+    for item in declared:
+        for hardware_id in stub_chids(item.machine).values():
+            fwids.setdefault(hardware_id, set()).add(item.fwid)
+    known, sharing = _sharing(tuple(loaded))
+    return _Owners({hardware_id: frozenset(names) for hardware_id, names in fwids.items()}, known, sharing)
+
+
+@lru_cache(maxsize=1)
+def _sharing(machines: tuple[Machine, ...]) -> tuple[frozenset[Identity], Mapping[UUID, int]]:
+    """The distinct machines, and how many of them have each id; all slices of a recipe ask for the same."""
+    identities = frozenset(map(identity, machines))
+    return identities, Counter(hardware_id for key in identities for hardware_id in _ids_of(key))
+
+
+def _ids_of(key: Identity) -> set[UUID]:
+    return {hardware_id for _, hardware_id in key}
+
+
 def choose_devices(declared: Sequence[Declared], loaded: Sequence[Machine]) -> Iterator[Device]:
     """List each machine under the widest type that no machine of another firmware shares.
 
@@ -163,22 +208,27 @@ def choose_devices(declared: Sequence[Declared], loaded: Sequence[Machine]) -> I
     nothing tells them from one that it is for. Where every type is shared, the narrowest is taken; the checks tell.
     An id that several machines of one group share is listed once, under the group's name.
     """
-    for fwid in dict.fromkeys(item.fwid for item in declared):
-        mine = [item for item in declared if item.fwid == fwid]
-        identities = {identity(item.machine) for item in mine}
-        others = [item.machine for item in declared if item.fwid != fwid]
-        others += [machine for machine in loaded if identity(machine) not in identities]
-        taken = {value for machine in others for value in stub_chids(machine).values()}
+    by_fwid: dict[str, list[Declared]] = {}
+    for item in declared:
+        by_fwid.setdefault(item.fwid, []).append(item)
+    if not by_fwid:
+        return
+
+    owners = _owners(declared, loaded)
+    for fwid, items in by_fwid.items():
+        taken = owners.taken(fwid, {identity(item.machine) for item in items})
+
         names: dict[UUID, list[Declared]] = {}
-        for item in mine:
-            for value in _ids(item, taken):
-                names.setdefault(value, []).append(item)
-        for value, items in names.items():
-            name = items[0].machine.name if len(items) == 1 else items[0].group
-            yield Device(DeviceType.UEFI_FW, name, fwid, frozenset({value}))
+        for item in items:
+            for hardware_id in _ids(item, taken):
+                names.setdefault(hardware_id, []).append(item)
+
+        for hardware_id, sharing in names.items():
+            name = sharing[0].machine.name if len(sharing) == 1 else sharing[0].group
+            yield Device(DeviceType.UEFI_FW, name, fwid, frozenset({hardware_id}))
 
 
-def _ids(item: Declared, taken: set[UUID]) -> list[UUID]:
+def _ids(item: Declared, taken: Callable[[UUID], bool]) -> list[UUID]:
     """All ids of forced types; else one: of the first type whose id is not taken, or of that with the most strings."""
     own = stub_chids(item.machine)
     present = [kind for kind in item.types if kind in own]
@@ -188,4 +238,4 @@ def _ids(item: Declared, taken: set[UUID]) -> list[UUID]:
     if item.forced:
         return [own[kind] for kind in present]
     narrowest = max(present, key=lambda kind: len(FIELDS[kind]))
-    return [own[next((kind for kind in present if own[kind] not in taken), narrowest)]]
+    return [own[next((kind for kind in present if not taken(own[kind])), narrowest)]]

@@ -24,7 +24,6 @@ from fuki_build.recipe.model import (
     HandOverTable,
     ImageTable,
     LaunchTable,
-    MatrixPart,
     OutputTable,
     PcrPolicyTable,
     ProfileTable,
@@ -89,7 +88,7 @@ def _fields(table: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
 def parse(text: str, file: str, settings: ImageSettings | None = None) -> MkosiSection:
     """Parse the section; specifiers stand for `settings`. Raises `RecipeError` naming file, line and nearest key."""
     settings = settings or ImageSettings()
-    top, image = {**_fields(Recipe), **_fields(MatrixPart)}, _fields(ImageTable)
+    top, image = _fields(Recipe), _fields(ImageTable)
     del top["Image"]
     section = MkosiSection()
 
@@ -211,7 +210,8 @@ def _mapping(
     section: MkosiSection, table: str, info: msgspec.structs.FieldInfo, assignment: Assignment, file: str
 ) -> dict[str, Any]:
     """Names of the user's own, and what they stand for."""
-    of = get_args(_plain(info.type))[1]
+    # The words of an axis are its values as they stand: none is a number.
+    of = tuple[str, ...] | dict[str, Any] if info.encode_name == "matrix" else get_args(_plain(info.type))[1]
     mapping: dict[str, Any] = {}
     for number, line in assignment.lines:
         where = f"{file}:{number}: {assignment.key}="

@@ -9,7 +9,7 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.image.firmware import slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
-from fuki_build.image.selection import select
+from fuki_build.image.selection import Selector
 from fuki_build.image.selection_view import HitView, view_hit
 from fuki_build.report.facts import MatchFacts
 
@@ -39,6 +39,7 @@ def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts,
     if layout.kind is not ImageKind.UKI:
         return ()
     parts = slices(layout.plain_sections)
+    selector = Selector(parts, layout.model)
 
     # Profiles without a table of their own all select what the base does.
     own: list[int | None] = [part.profile for part in parts if part.table and part.profile is not None]
@@ -50,8 +51,8 @@ def match_machines(layout: Layout, groups: Sequence[Group]) -> tuple[MatchFacts,
         for machine in group.machines:
             outcomes: dict[_Outcome, list[int]] = {}
             for profiles in tried:
-                chosen = select(parts, layout.model, machine, profiles[0])
-                same = outcomes.setdefault((view_hit(chosen.firmware), view_hit(chosen.devicetree)), [])
+                hits = selector.firmware(machine, profiles[0]), selector.devicetree(machine, profiles[0])
+                same = outcomes.setdefault((view_hit(hits[0]), view_hit(hits[1])), [])
                 same += [profile for profile in profiles if profile is not None]
             for outcome, same in outcomes.items():
                 names_by_outcome.setdefault((group.name, outcome, tuple(sorted(same))), []).append(machine.name)

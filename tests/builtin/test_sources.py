@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fuki_build.builtin import apt
 from fuki_build.testing import refused, succeed
 from tests.conftest import RECIPE
 
@@ -204,13 +205,9 @@ PATH = 'path = "usr/share/ovmf/OVMF.fd"\n'
 
 
 @pytest.fixture(scope="module")
-def deb(part):
-    """The package that holds the part, as apt left it in the cache."""
-    part("ovmf-generic")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fuki/apt/packages"
-    found = sorted(cache.glob("ovmf-generic_*.deb"), key=lambda path: path.stat().st_mtime)
-    assert found
-    return found[-1]
+def deb():
+    """The package that holds the part, in the cache."""
+    return apt.download("ovmf-generic", suite="sid")
 
 
 @pytest.fixture

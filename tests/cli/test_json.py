@@ -51,6 +51,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     "firmware show": [(UKI, "--json"), ("two.fd", "--json"), ("initrd.img", "--json")],
     "firmware wrap": [("one.fd", "-o", "one.igvm", "--platform", "native", "--json")],
     "hwids decode": [(UKI, "--json"), (UKI, "--profile", "2", "--json")],
+    "inputs": [("--json",)],
     "inspect": [
         (UKI, "--json"), (UKI, "--digests", "--json"), ("out/acme.efi.extra.d/serial.addon.efi", "--json"),
         ("stub", "--json"), ("vmlinuz", "--json"), ("shim", "--json"),
@@ -131,6 +132,17 @@ def test_documents_with_findings_and_mismatches_are_as_well(built: Path, tmp_pat
     assert (missed["holds"], missed["firmware"]["fwid"]) == (False, "one")
     launches = printed(built, "launch", "one.fd", "two.fd", "--diff", "--json", plugins=("coco",), code=3)
     assert not all(difference["equal"] for difference in launches["differences"])
+
+
+def test_documents_of_a_matrix_are_as_well(built: Path, tmp_path: Path):
+    image = f'[fuki.image]\nstub = "{built / "stub"}"\nlinux = "{built}/{{{{ matrix.linux }}}}"\n'
+    matrix = '[fuki.matrix.n.one]\nlinux = "vmlinuz"\n[fuki.matrix.n.two]\nlinux = "missing"\n'
+    (tmp_path / "fuki.toml").write_text(f'[fuki]\nname = "a"\n{image}{matrix}')
+    for verb in ("plan", "build", "check"):
+        one, two = printed(tmp_path, verb, "--json", code=2)["cells"]
+        assert (one["cell"], one["error"]) == ("n=one", None)
+        assert "cannot open" in two["error"]["message"]
+    assert [cell["id"] for cell in printed(tmp_path, "inputs", "--cell", "n=one", "--json")["cells"]] == ["n=one"]
 
 
 def test_a_plugin_that_fails_is_in_its_document(built: Path):

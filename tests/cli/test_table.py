@@ -91,8 +91,13 @@ def test_a_terminal_gets_all_text_within_its_width(rows, width):
 
 
 def test_each_cell_is_measured_a_few_times_only(monkeypatch):
-    measured = []
+    measured: list[str] = []
     width = tables._width
-    monkeypatch.setattr(tables, "_width", lambda cell: measured.append(cell) or width(cell))
+
+    def measuring(cell: str) -> int:
+        measured.append(cell)
+        return width(cell)
+
+    monkeypatch.setattr(tables, "_width", measuring)
     list(make(*[("one", "1", "the first")] * 1000).lines())
     assert len(measured) <= 3 * 3 * 1001

@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import parts
 import pytest
+from attest_pages import lay_out_evidence
 from signing_programs import install_programs
 
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
@@ -42,9 +43,7 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
 
     def prepare(name: str) -> Path:
         directory = tmp_path / f"{sum(1 for _ in tmp_path.iterdir())}" / name
-        if name == "checkout":
-            copy_checkout(directory)
-        elif name in EXAMPLES:
+        if name in EXAMPLES:
             ignored = shutil.ignore_patterns("parts", "out")
             shutil.copytree(CHECKOUT / "examples" / name, directory, ignore=ignored)
             lay_out(directory / "parts")
@@ -54,8 +53,8 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
                 (directory / file).symlink_to(parts.get(part))
         elif name == "foreign":
             make_foreign_image(directory, lay_out)
-        elif name == "logs":
-            copy_logs(directory)
+        elif name in MAKERS:
+            MAKERS[name](directory)
         elif name in ROOTS:
             ROOTS[name](directory).lay_out()
         elif name == "empty":
@@ -114,6 +113,10 @@ def make_foreign_image(directory: Path, lay_out: Callable[[Path], None]) -> None
     }
     (directory / "hwids/q35.json").write_text(json.dumps(machine))
     subprocess.run(command, cwd=directory, check=True, capture_output=True)
+
+
+MAKERS = {"checkout": copy_checkout, "evidence": lay_out_evidence, "logs": copy_logs}
+"""Directories that need no parts of the examples."""
 
 
 class Session:

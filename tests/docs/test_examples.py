@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pefile
 import pytest
 
 from fuki_build.builtin import apt
@@ -50,9 +51,11 @@ def run(directory: Path, *command: str, **environment: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_example_builds_without_warnings(copy: Copy, name: str):
     project = copy(name)
-    result = json.loads(run(project, "fuki", "build", "--json"))
-    assert all((project / artifact["path"]).is_file() for artifact in result["artifacts"])
-    assert {finding["severity"] for finding in result["build"]["findings"]} <= {"note"}
+    document = json.loads(run(project, "fuki", "build", "--json"))
+    for result in document.get("cells", [document]):
+        assert result["artifacts"]
+        assert all((project / artifact["path"]).is_file() for artifact in result["artifacts"])
+        assert {finding["severity"] for finding in result["build"]["findings"]} <= {"note"}
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -152,6 +155,29 @@ class TestMkosi:
         summary = run(copy("mkosi"), sys.executable, "-m", "mkosi", "--json", "summary", PYTHONPATH=library)
         (image,) = json.loads(summary)["Images"]
         assert (image["ImageId"], image["ImageVersion"]) == ("appliance", "1")
+
+
+class TestMatrix:
+    def test_each_image_has_the_stub_kernel_firmware_and_words_of_its_cell(self, copy: Copy):
+        project = copy("matrix")
+        run(project, "fuki", "build")
+        for arch, machine, firmware, console in (
+            ("x64", 0x8664, "ovmf-generic/OVMF.fd", "ttyS0"),
+            ("aa64", 0xAA64, "aavmf/QEMU_EFI.fd", "ttyAMA0"),
+        ):
+            kernel = (project / f"parts/vmlinuz-{arch}").read_bytes()
+            (payload,) = (
+                path.read_bytes() for path in (project / "parts/firmware").rglob(firmware) if "amd" not in str(path)
+            )
+            for cloud, source in (("aws", "Ec2"), ("gcp", "GCE")):
+                image = pefile.PE(project / f"out/appliance_1_{arch}-{cloud}.efi", fast_load=True)
+                contents = {s.Name.rstrip(b"\0"): s.get_data()[: s.Misc_VirtualSize] for s in image.sections}
+                assert image.FILE_HEADER.Machine == machine
+                assert contents[b".linux"] == kernel
+                assert contents[b".efifw"].endswith(payload)
+                assert contents[b".cmdline"].startswith(f"root=LABEL=root ro console={console} ds={source}".encode())
+                delayed = b"rootdelay" in contents[b".cmdline"]
+                assert delayed == ((arch, cloud) == ("aa64", "gcp"))
 
 
 class TestTemplate:

@@ -12,7 +12,7 @@ import pytest
 from fuki_build import FukiError, build, plan
 from fuki_build.emit.plan import Result
 from fuki_build.formats import hashes
-from fuki_build.hooks import DESCRIBED_DIGESTS, NO_DIGESTS
+from fuki_build.hooks import ALL_DIGESTS, DESCRIBED_DIGESTS, NO_DIGESTS, DigestNeeds
 from fuki_build.image import digest, reading
 from fuki_build.image.blob import FilePart
 from fuki_build.testing import install_plugin, invoke, refused, secure_boot, succeed
@@ -46,7 +46,7 @@ class Counting:
 @pytest.fixture
 def hashed(monkeypatch):
     """Bytes that passes over images hashed, by algorithm."""
-    counts = Counter()
+    counts: Counter[str] = Counter()
     monkeypatch.setattr(digest, "new_hash", lambda name: Counting(hashes.new_hash(name), name, counts))
     return counts
 
@@ -54,7 +54,8 @@ def hashed(monkeypatch):
 @pytest.fixture
 def read(monkeypatch):
     """Bytes that passes read, by file name."""
-    counts, read_file = Counter(), reading._read_file
+    counts: Counter[str] = Counter()
+    read_file = reading._read_file
 
     def counting(part: FilePart) -> Iterator[memoryview]:
         for piece in read_file(part):
@@ -84,9 +85,9 @@ def write_recipe(directory, text="", recipe=RECIPE):
     (directory / "fuki.toml").write_text(recipe + text)
 
 
-def build_here(directory: Path, **options: object) -> Result:
+def build_here(directory: Path, *, output: Path | None = None, digests: DigestNeeds = ALL_DIGESTS) -> Result:
     with plan(directory) as planned:
-        return build(planned, **options)
+        return build(planned, output=output, digests=digests)
 
 
 def image_size(directory):

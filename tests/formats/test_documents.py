@@ -1,10 +1,13 @@
 """Documents of anyone are refused before they exhaust a parser, and what is printed steers no terminal."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
 from fuki_build.formats import documents
@@ -50,6 +53,14 @@ def test_what_stands_in_strings_and_comments_does_not_count(text: str):
     assert documents.decode_toml(text)
 
 
+@pytest.mark.parametrize("number", [-(1 << 63), (1 << 63) - 1])
+def test_integers_have_64_bits(number: int):
+    assert documents.decode_toml(f"a = [{{ b = {number} }}]") == {"a": [{"b": number}]}
+    beyond = number + (1 if number > 0 else -1)
+    with pytest.raises(FormatError, match="more than 64"):
+        documents.decode_toml(f"a = [{{ b = {beyond} }}]")
+
+
 def test_a_machine_file_has_the_same_limits():
     with pytest.raises(FormatError, match="this is not a machine file: line 1 has a key"):
         decode_file(("machine" + ".a" * 12000 + " = 1").encode(), "x")
@@ -87,6 +98,46 @@ def test_printed_json_is_ascii_and_the_same_data(text: str):
     printed = documents.encode_json(Odd(text, by_number={1: [text]})).decode("ascii")
     assert printed.replace("\n", "").isprintable()
     assert json.loads(printed) == {"one-text": text, "raw": "AA==", "by-number": {"1": [text]}}
+
+
+_TEXTS = st.text() | st.sampled_from(["\x7f", "\\", '"', "1e5", " 1e5", "\ud800", "<>&/", "\u2028"])
+_NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | _NUMBERS | _TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(_VALUES)
+@example([1e-05, 0.0001, 1e16, 1e22, 123456.789, -0.0, 5e-324])
+def test_json_is_as_pythons_encoder_writes_it(value: object):
+    assert documents.encode_json(value) == json.dumps(value, indent=2).encode() + b"\n"
+    assert documents.encode_json(value, one_line=True) == json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+class Rows(documents.Document, frozen=True):
+    name: str
+    rows: tuple["Node", ...]
+
+
+@pytest.mark.parametrize("one_line", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_rows_that_are_encoded_one_by_one_make_the_same_document(count: int, one_line: bool):
+    rows = tuple(Node(f"[] {number}", "caf\udce9\n" * number) for number in range(count))
+    drawn: list[Node] = []
+
+    def draw() -> Iterator[Node]:
+        for row in rows:
+            drawn.append(row)
+            yield row
+
+    pieces = documents.encode_json_rows(Rows("a []", ()), draw(), one_line=one_line)
+    text = b""
+    for number, piece in enumerate(pieces, 1):
+        assert len(drawn) == min(number, count)
+        text += piece
+    assert text == documents.encode_json(Rows("a []", rows), one_line=one_line)
 
 
 class Second(documents.Document, frozen=True, tag=2, forbid_unknown_fields=True):

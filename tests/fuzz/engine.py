@@ -4,7 +4,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["fuki_build", "tomllib"]):
+with atheris.instrument_imports(include=["fuki_build", "fuki_attest", "tomllib"]):
     from .helper import load
 
     target = load(sys.argv[1])

@@ -15,7 +15,8 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 SIGNING = TESTS.parent / "plugins/fuki-sbsign/tests/support"
-SEARCH = [str(path) for path in (TESTS, TESTS.parent / "tools", SIGNING, TESTS.parent)]
+ATTESTING = TESTS.parent / "plugins/fuki-attest/tests/support"
+SEARCH = [str(path) for path in (TESTS, TESTS.parent / "tools", SIGNING, ATTESTING, TESTS.parent)]
 sys.path[:0] = SEARCH
 
 from fuzz.helper import NAMES, load  # noqa: E402 - found only now

@@ -11,8 +11,10 @@ def test_every_parser_has_a_target():
     parsers += " event_log measure pkcs11_uri pcrsig report gpt"
     parsers += " secure_boot_support qemu_report"
     parsers += " igvm launch hand_over qemu_console id_block wrapping"
-    parsers += " recipe verbs second_reader"
+    parsers += " recipe verbs second_reader matrix"
     parsers += " signature_verdicts ukify_conf kernel_install"
+    parsers += " snp_report certificate_table td_report td_quote tpm_quote paravisor agent_evidence"
+    parsers += " attestation_certificate collateral evidence"
     assert set(parsers.split()) <= set(NAMES)
 
 

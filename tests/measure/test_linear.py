@@ -1,10 +1,6 @@
 """Predicting takes work in proportion to profiles and to firmware: lines of code that run are counted, not seconds."""
 
-import sys
-from collections.abc import Callable
 from functools import partial
-from types import FrameType
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -23,6 +19,7 @@ from fuki_build.measure.registers import PHASES
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.views import predictions_view
 from tests.support.images import Content, layout_of
+from tests.support.work import lines_of
 
 
 def image(profiles: int, firmware: int) -> Layout:
@@ -32,27 +29,6 @@ def image(profiles: int, firmware: int) -> Layout:
     sections += [(".efifw", efifw.encode_header(f"f{n}", 7) + b"payload", None) for n in range(firmware)]
     sections += [(".profile", b"ID=p%d\n" % number, number) for number in range(profiles)]
     return layout_of(sections)
-
-
-def lines_of(work: Callable[[], object]) -> int:
-    """Lines of fuki's own modules that run in `work`, those of comprehensions for each item."""
-    count = 0
-
-    def each(_: FrameType, event: str, __: Any) -> Any:  # noqa: ANN401 - what sys.settrace takes
-        nonlocal count
-        count += event == "line"
-        return each
-
-    def enter(frame: FrameType, _: str, __: Any) -> Any:  # noqa: ANN401 - what sys.settrace takes
-        return each if "fuki_build" in frame.f_code.co_filename else None
-
-    before = sys.gettrace()
-    sys.settrace(enter)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def measure(layout: Layout, contents: SectionDigests) -> None:

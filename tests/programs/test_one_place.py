@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ALLOWED = {"fuki_build/programs/process.py", "fuki_build/programs/supervisor.py"}
+ALLOWED = {f"fuki_build/programs/{name}.py" for name in ("process", "supervisor", "workers")}
 MODULES = {"subprocess", "_posixsubprocess", "multiprocessing", "pty", "popen2"}
 CALLS = ("spawn", "posix_spawn", "exec", "fork", "system", "popen", "startfile")
 

@@ -139,6 +139,12 @@ def tables(
 def value_of(key: str, info: msgspec.structs.FieldInfo) -> st.SearchStrategy[Any]:
     if key == "environment":
         return st.just(["PATH"])
+    if key == "matrix":
+        # One cell, as a recipe that is read as a whole has one.
+        axis = st.lists(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,5}", fullmatch=True), min_size=1, max_size=1)
+        return st.dictionaries(
+            NAMES.filter(lambda name: name not in {"include", "exclude"}), axis, min_size=1, max_size=3
+        )
     if key in KINDS and "typing.Any" in repr(info.type):
         one = st.sampled_from(list(contributions(key))).flatmap(lambda thing: contributed(key, thing))
         if key == "hand-over":

@@ -33,7 +33,7 @@ def as_section(recipe: Table) -> str:
 
 def _assignments(key: str, value: Any) -> list[str]:  # noqa: ANN401 - recipe data
     name = "".join(word.capitalize() for word in key.split("-"))
-    if key in ("variables", "sections"):
+    if key in ("variables", "sections", "matrix"):
         return [f"{name}={_pair(item, text)}" for item, text in value.items()]
     if key == "sbat" and isinstance(value, Mapping):
         return [f"{name}={toml_value(value)}"]

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from fuki_build.errors import FormatError
-from fuki_build.formats.reader import Reader, unpack
+from fuki_build.formats.reader import Reader
 from fuki_build.formats.uefi import efi_time
 from fuki_build.formats.uefi.efi_time import EfiTime
 
@@ -19,7 +19,7 @@ from fuki_build.formats.uefi.efi_time import EfiTime
 _VOLUME = Struct("<16x16sQ4sIH")
 _VOLUME_GUID = UUID("fff12b8d-7696-4c8b-a985-2747075b4f50").bytes_le
 _VOLUME_ALIGNMENT = 4096
-_CHUNK = 1024 * 1024
+_CHUNK = 64 * 1024
 _STORE = Struct("<16sIBB6x")  # GUID, size with this header, format, state
 _FORMATTED, _HEALTHY = 0x5A, 0xFE
 _ALIGNMENT = 4
@@ -133,15 +133,17 @@ def _find_volume(image: Reader) -> tuple[int, int, int] | None:
 
 def _open_store(image: Reader, start: int, volume_size: int, offset: int) -> tuple[bytes, Struct]:
     """The store's bytes, and the layout of its variables' headers."""
-    volume = image.read(start, volume_size, "the volume with the variable store")
+    if start + volume_size > image.size:
+        raise FormatError(f"the volume with the variable store is cut short ({volume_size} bytes at {start:#x})")
+    volume = image.window(start, volume_size)
 
-    guid, size, form, state = unpack(_STORE, volume, offset, "the variable store")
+    guid, size, form, state = _STORE.unpack(volume.read(offset, _STORE.size, "the variable store"))
     if (form, state) != (_FORMATTED, _HEALTHY):
         raise FormatError(f"the variable store is not in use (format {form:#04x}, state {state:#04x})")
-    if not _STORE.size <= size <= len(volume) - offset:
-        raise FormatError(f"the variable store claims {size} bytes, its volume has {len(volume) - offset} for it")
+    if not _STORE.size <= size <= volume.size - offset:
+        raise FormatError(f"the variable store claims {size} bytes, its volume has {volume.size - offset} for it")
 
-    store = volume[offset : offset + size]
+    store = volume.read(offset, size, "the variable store")
     match UUID(bytes_le=guid):
         case kind if kind == _AUTHENTICATED_STORE:
             return store, _AUTHENTICATED

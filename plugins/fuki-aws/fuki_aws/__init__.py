@@ -41,6 +41,8 @@ class Ec2(Platform):
             return self._all
         if selector == SEV_SNP:
             return [machine for machine in self._all if self._has_sev_snp(machine.product)]
+        if selector in self._by_product:
+            return [self._by_product[selector]]
 
         matching = [machine for machine in self._all if fnmatchcase(machine.product, selector)]
         if not matching:
@@ -55,6 +57,10 @@ class Ec2(Platform):
     def _all(self) -> list[Machine]:
         products = [f"{family}.{size}" for family, sizes in self._types["sizes"].items() for size in sizes.split()]
         return [Machine(name=f"{self.title} {product}", product=product, **self._strings) for product in products]
+
+    @cached_property
+    def _by_product(self) -> dict[str, Machine]:
+        return {machine.product: machine for machine in self._all}
 
     def _has_sev_snp(self, product: str) -> bool:
         family, _, size = product.partition(".")

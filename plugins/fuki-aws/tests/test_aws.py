@@ -44,6 +44,19 @@ def test_an_instance_type_by_its_name_is_one_machine():
     assert products("t3.micro") == {"t3.micro"}
 
 
+def test_an_instance_type_by_its_name_is_found_without_a_look_at_all_others(monkeypatch: pytest.MonkeyPatch):
+    compared: list[str] = []
+
+    def counted(name: str, pattern: str) -> bool:
+        compared.append(name)
+        return name == pattern
+
+    monkeypatch.setattr(fuki_aws, "fnmatchcase", counted)
+    platform = fuki_aws.Ec2()
+    assert [machine.product for machine in platform.machines("t3.micro")] == ["t3.micro"]
+    assert compared == []
+
+
 def test_sev_snp_selects_the_families_of_which_aws_documents_it_but_no_bare_metal():
     names = products("sev-snp")
     assert {name.partition(".")[0] for name in names} == {"c6a", "m6a", "r6a"}

@@ -1,0 +1,102 @@
+"""The verb `fuki attest`: evidence of confidential guests and TPMs, told in words and verified."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from fuki_build import json_option
+from fuki_build.hooks import encode_json
+
+if TYPE_CHECKING:
+    from fuki_attest.show import EvidenceDocument
+    from fuki_attest.verdict import VerdictDocument
+
+_path = click.Path(path_type=Path)
+_files = click.argument("files", metavar="FILE…", nargs=-1, required=True, type=_path)
+
+
+def _evidence_document() -> "type[EvidenceDocument]":
+    from fuki_attest.show import EvidenceDocument  # noqa: PLC0415 - as below
+
+    return EvidenceDocument
+
+
+def _verdict_document() -> "type[VerdictDocument]":
+    from fuki_attest.verdict import VerdictDocument  # noqa: PLC0415 - as below
+
+    return VerdictDocument
+
+
+# cryptography is slow to load, and needed only where evidence is read.
+@click.group()
+def attest() -> None:
+    """Read and verify evidence: reports, quotes, certificates, event logs, collateral."""
+
+
+@attest.command()
+@_files
+@json_option(_evidence_document)
+def show(files: tuple[Path, ...], as_json: bool) -> None:
+    """Tell each field of the evidence in FILEs in words; nothing is verified.
+
+    FILEs are recognised by their content, in any order: reports of SEV-SNP with or without certificates, quotes and
+    reports of TDX, TPM quotes and signatures, HCL reports, evidence of Trustee's agents, event logs, certificates,
+    revocation lists, and Intel's collateral.
+    """
+    from fuki_attest import evidence, show  # noqa: PLC0415
+
+    document = show.document(evidence.read(files))
+    if as_json:
+        click.echo(encode_json(document), nl=False)
+    else:
+        show.print_evidence(document)
+
+
+@attest.command()
+@_files
+@click.option("--roots", metavar="DIR", type=_path, help="Trust these root certificates, in place of the vendors'.")
+@click.option("--collateral", metavar="DIR", type=_path, help="TCB info, identities and revocation lists in files.")
+@click.option("--at", metavar="TIME", help="The time that counts, in ISO 8601; by default now.")
+@click.option("--nonce", metavar="HEX", help="The challenge that the evidence answers.")
+@click.option("--nonce-file", metavar="FILE", type=_path, help="The same, as bytes in a file.")
+@click.option("--minimum-tcb", metavar="TEXT", help="Of SEV-SNP: boot-loader=3,tee=0,snp=8,microcode=115.")
+@click.option("--trusted-key", "trusted_keys", metavar="FILE", multiple=True, type=_path, help="A TPM's key to trust.")
+@click.option("--allow-debug", is_flag=True, help="Accept a guest whose memory the host may read.")
+@click.option("--allow-migration", is_flag=True, help="Accept a guest that may be moved.")
+@click.option("--image", metavar="IMAGE", type=_path, help="Hold measurements against this UKI, or firmware.")
+@click.option("--recipe", metavar="FILE", type=_path, help="How it is launched: the recipe's [[fuki.launch]].")
+@click.option("--machine", metavar="NAME", help="The machine that boots it: a platform, 'name:selector', or a file.")
+@click.option("--id-blocks", metavar="FILE", type=_path, help="ID blocks that the build wrote (output 'id-block').")
+@click.option("--id-key", metavar="FILE", type=_path, help="The public key that signs ID blocks.")
+@click.option("--author-key", metavar="FILE", type=_path, help="The public key that vouches for it.")
+@click.option("--host-data", metavar="HEX", help="What the host is to have given the guest.")
+@json_option(_verdict_document)
+@click.pass_obj
+def verify(plugins: tuple[str, ...], /, files: tuple[Path, ...], as_json: bool, **asked: Any) -> None:  # noqa: ANN401
+    """Verify the evidence in FILEs step by step, up to AMD's and Intel's roots; nothing is fetched.
+
+    Each step is a line: what was held against what, and whether it holds. What would be needed for a step and was not
+    given is not verified. Exits with 3 unless all that was asked for holds: signatures and keys always, the rest by
+    options.
+    """
+    from fuki_attest import evidence, options, verdict  # noqa: PLC0415 - as above
+    from fuki_attest.verify import run  # noqa: PLC0415
+    from fuki_attest.verify.steps import unanswered  # noqa: PLC0415
+    from fuki_attest.words.fields import time  # noqa: PLC0415
+
+    wishes = options.wishes(asked)
+    collateral = options.read_collateral(asked["collateral"]) if asked["collateral"] else ()
+    given = options.join(evidence.read(files), collateral)
+    steps = run.verify(given, wishes)
+    compared = options.compare(given, plugins, asked)
+    steps += compared[0]
+
+    if as_json:
+        document = verdict.VerdictDocument(
+            at=time(wishes.at), holds=not unanswered(steps), steps=tuple(steps), shows=tuple(compared[1])
+        )
+        click.echo(encode_json(document), nl=False)
+    else:
+        verdict.print_steps(steps)
+        verdict.print_shown(compared[1])
+    verdict.judge(steps)

@@ -1,0 +1,1 @@
+"""Byte formats of attestation evidence: bounded, pure, bytes in and values out."""

@@ -1,0 +1,1 @@
+"""Verifying evidence, step by step: what was held against what, and whether it holds."""

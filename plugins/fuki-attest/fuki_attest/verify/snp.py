@@ -1,0 +1,114 @@
+"""SEV-SNP reports: the chip's or the provider's key, what it certifies, and the guest's policy."""
+
+from collections.abc import Sequence
+
+from cryptography import x509
+
+from fuki_attest.formats import certificate
+from fuki_attest.formats.certificate import AmdExtensions
+from fuki_attest.formats.snp_report import SnpKey, SnpReport
+from fuki_attest.pieces import Item
+from fuki_attest.verify.signatures import verifies_p384
+from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes
+from fuki_attest.verify.trust import TrustStore, chain_steps
+from fuki_attest.words import snp as words
+
+_KEYS = {SnpKey.VCEK: "VCEK", SnpKey.VLEK: "VLEK"}
+
+
+def steps(item: Item, certificates: Sequence[x509.Certificate], trusted: TrustStore, wishes: Wishes) -> Steps:
+    """All that can be said of one report. Raises `FormatError` for a certificate with damaged extensions."""
+    report: SnpReport = item.value
+    about = About(item.name)
+    name = _KEYS.get(SnpKey(report.signing_key)) if report.signing_key in set(SnpKey) else None
+    if name is None:
+        yield about.step("signature", "AMD's keys", holds=False, detail="the report says that it is not signed")
+    else:
+        yield from _signature_steps(about, report, name, certificates, trusted, wishes)
+    yield from _policy_steps(about, report, wishes)
+    yield _minimum_step(about, report, wishes)
+
+
+def _signature_steps(
+    about: About,
+    report: SnpReport,
+    name: str,
+    certificates: Sequence[x509.Certificate],
+    trusted: TrustStore,
+    wishes: Wishes,
+) -> Steps:
+    candidates = [
+        (one, extensions) for one in certificates if (extensions := certificate.amd_extensions(one)) is not None
+    ]
+    if not candidates:
+        yield about.not_verified("signature", f"the {name}", f"no {name} was given", asked=True)
+        return
+
+    signers = [pair for pair in candidates if verifies_p384(pair[0].public_key(), report.signature, report.signed)]
+    signer, extensions = (signers or candidates)[0]
+    against = f"{certificate.name(signer)} for {extensions.product}"
+    yield about.step("signature", against, bool(signers), "another key made it, or the report was changed")
+
+    yield about.step(
+        "kind of key", f"the {name} that the report names", _kind(extensions) == name, f"it is a {_kind(extensions)}"
+    )
+    yield _chip_step(about, report, extensions)
+    yield about.step(
+        "reported TCB",
+        f"{certificate.name(signer)}'s extensions",
+        extensions.tcb == report.reported_tcb,
+        f"the report has {words.tcb(report.reported_tcb)}, the certificate {words.tcb(extensions.tcb)}",
+    )
+    yield _processor_step(about, report, extensions, certificate.name(signer))
+    yield from chain_steps(about, signer, trusted, wishes)
+
+
+def _processor_step(about: About, report: SnpReport, extensions: AmdExtensions, signer: str) -> EvidenceStep:
+    processor, against = words.processor(report), f"{signer}'s product"
+    if not processor:
+        why = "reports of version 2 do not tell it" if report.cpuid is None else "its family and model are not known"
+        return about.not_verified("processor", against, why, asked=False)
+    return about.step(
+        "processor",
+        against,
+        extensions.product.partition("-")[0] in processor.split(" or "),
+        f"the report is of {processor}, the certificate of {extensions.product}",
+    )
+
+
+def _kind(extensions: AmdExtensions) -> str:
+    return "VLEK" if extensions.provider is not None and not extensions.chip_id else "VCEK"
+
+
+def _chip_step(about: About, report: SnpReport, extensions: AmdExtensions) -> EvidenceStep:
+    if _kind(extensions) == "VLEK":
+        why = f"a VLEK is the provider's ({extensions.provider}), not one chip's"
+        return about.not_verified("chip", "the certificate", why, asked=False)
+    if report.chip_key_masked or not any(report.chip_id):
+        return about.not_verified("chip", "the certificate", "the host masks the chip's id", asked=False)
+
+    # Turin's id has 8 bytes; the report fills it up with zeros.
+    chip_id = (extensions.chip_id or b"").ljust(len(report.chip_id), b"\0")
+    return about.step("chip", "the certificate", chip_id == report.chip_id, "the key is another chip's")
+
+
+def _policy_steps(about: About, report: SnpReport, wishes: Wishes) -> Steps:
+    debug = bool(report.policy >> words.DEBUG & 1)
+    if not wishes.allow_debug:
+        yield about.step("policy: debugging", "off", not debug, "the host may read and change the guest's memory")
+    migration = bool(report.policy >> words.MIGRATION_AGENT & 1)
+    if not wishes.allow_migration:
+        yield about.step("policy: migration agent", "none", not migration, "an agent may move the guest elsewhere")
+
+
+def _minimum_step(about: About, report: SnpReport, wishes: Wishes) -> EvidenceStep:
+    minimum = wishes.minimum_tcb
+    if minimum is None:
+        why = f"no minimum was given; the report has {words.tcb(report.reported_tcb)}"
+        return about.not_verified("reported TCB", "a minimum", why, asked=False)
+    return about.step(
+        "reported TCB",
+        f"at least {words.tcb(minimum)}",
+        report.reported_tcb.covers(minimum),
+        f"it is {words.tcb(report.reported_tcb)}",
+    )

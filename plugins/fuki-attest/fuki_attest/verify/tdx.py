@@ -1,0 +1,158 @@
+"""TDX quotes: the enclave's key, Intel's certificates, and what Intel says of the platform's TCB."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from fuki_build.errors import FormatError
+
+from fuki_attest.formats import certificate, td_quote
+from fuki_attest.formats.collateral import SignedCollateral
+from fuki_attest.formats.td_quote import TdQuote
+from fuki_attest.formats.td_report import TdBody, TdReport
+from fuki_attest.pieces import Item
+from fuki_attest.verify import intel
+from fuki_attest.verify.signatures import verifies_p256
+from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes
+from fuki_attest.verify.trust import TrustStore, chain_of, chain_steps
+from fuki_attest.words import tdx as words
+
+_INTEL_SIGNER = bytes.fromhex("dc9e2a7c6f948f17474e34a7fc43ed030f7c1563f1babddf6340c82e0e54a8c5")
+_TD_ENCLAVE = 2
+"""Signer and product of Intel's TD_QE, as its QE identity tells them."""
+_ENCLAVE_DEBUG = 2
+
+
+def quote_steps(item: Item, documents: Sequence[SignedCollateral], trusted: TrustStore, wishes: Wishes) -> Steps:
+    """All that can be said of one quote. Raises `FormatError` for certificates that cannot be read."""
+    quote: TdQuote = item.value
+    about = About(item.name)
+    enclave = quote.qe_report
+    yield about.step(
+        "signature",
+        "the enclave's attestation key",
+        verifies_p256(quote.key, quote.signature, quote.signed),
+        "another key made it, or the quote was changed",
+    )
+
+    digest = hashlib.sha256(quote.key + quote.qe_authentication).digest()
+    yield about.step(
+        "attestation key",
+        "the quoting enclave's report",
+        enclave.report_data == digest.ljust(len(enclave.report_data), b"\0"),
+        "the enclave's report is about another key",
+    )
+
+    chain = certificate.decode_chain(quote.certificates)
+    leaf = chain[0]
+    yield about.step(
+        "quoting enclave's report",
+        certificate.name(leaf),
+        verifies_p256(leaf.public_key(), quote.qe_signature, enclave.signed),
+        "another key signed it, or it was changed",
+    )
+    yield from _enclave_steps(about, quote)
+    yield about.step(
+        "kind of certificate", "Intel's extension of PCK certificates", _is_pck(leaf), "it certifies no platform"
+    )
+
+    # The certificates of a quote are of use for that quote alone.
+    own = TrustStore(trusted.roots, (*chain, *trusted.pool), trusted.revocations)
+    yield from chain_steps(about, leaf, own, wishes)
+    yield from _collateral_steps(about, quote, documents, own, wishes)
+    yield from attribute_steps(about, quote.body, wishes)
+
+
+def _enclave_steps(about: About, quote: TdQuote) -> Steps:
+    """Other enclaves may have reports as well: only Intel's signs quotes, and only what it was shipped as."""
+    enclave = quote.qe_report
+    yield about.step("quoting enclave's vendor", "Intel", quote.vendor == td_quote.INTEL, f"it is {quote.vendor.hex()}")
+    yield about.step(
+        "quoting enclave's signer",
+        "Intel's quoting enclave for TDX",
+        (enclave.mr_signer, enclave.product) == (_INTEL_SIGNER, _TD_ENCLAVE),
+        f"it is {enclave.mr_signer.hex()}, product {enclave.product}",
+    )
+    yield about.step(
+        "quoting enclave: debugging", "off", not enclave.attributes[0] & _ENCLAVE_DEBUG, "the host may read its keys"
+    )
+
+
+def _is_pck(leaf: x509.Certificate) -> bool:
+    return any(extension.oid == certificate.SGX for extension in leaf.extensions)
+
+
+def _collateral_steps(
+    about: About, quote: TdQuote, documents: Sequence[SignedCollateral], trusted: TrustStore, wishes: Wishes
+) -> Steps:
+    for document in documents:
+        yield _date_step(about, document, wishes)
+
+    parts, missing = intel.assemble(quote, documents, trusted)
+    claim, against = "platform's TCB and quoting enclave", "Intel's collateral"
+    if parts is None:
+        yield about.not_verified(claim, against, f"there is no {', no '.join(missing)}", asked=wishes.collateral)
+        return
+
+    root = chain_of(certificate.decode_chain(quote.certificates)[0], trusted.pool)[-1].public_bytes(Encoding.DER)
+    try:
+        status = intel.status(quote, parts, root, wishes.at)
+    except intel.LibraryMissingError as error:
+        yield about.not_verified(claim, against, str(error), asked=True)
+        return
+    yield about.step(claim, against, status.is_up_to_date, status.text)
+
+
+def _date_step(about: About, document: SignedCollateral, wishes: Wishes) -> EvidenceStep:
+    try:
+        issued, until = (_moment(text) for text in (document.issued, document.next_update))
+    except ValueError as error:
+        raise FormatError(f"the dates of the {document.kind} cannot be read") from error
+    return about.step(
+        f"date of the {document.kind}",
+        wishes.at.strftime("%Y-%m-%d"),
+        issued <= wishes.at <= until,
+        f"it is out of date: it is of {document.issued} until {document.next_update}",
+    )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def attribute_steps(about: About, body: TdBody, wishes: Wishes) -> Steps:
+    """The bits that decide who may look into the guest."""
+    if not wishes.allow_debug:
+        debug = bool(body.td_attributes >> words.DEBUG & 1)
+        yield about.step("attributes: debugging", "off", not debug, "the host may read and change the guest's memory")
+    if not wishes.allow_migration:
+        migratable = bool(body.td_attributes >> words.MIGRATABLE & 1)
+        yield about.step("attributes: migration", "off", not migratable, "the guest may be moved elsewhere")
+
+
+def report_steps(item: Item, quotes: Sequence[TdQuote]) -> Steps:
+    """A bare report: its parts against its hashes, and against the quote of the same guest where there is one."""
+    report: TdReport = item.value
+    about = About(item.name)
+    holds = (
+        hashlib.sha384(report.tcb_info).digest() == report.tcb_hash
+        and hashlib.sha384(report.td_info).digest() == report.info_hash
+    )
+    yield about.step("parts of the report", "their hashes", holds, "the report was changed")
+
+    body = report.body
+    if any(quote.body.report_data == body.report_data and _guest(quote.body) == _guest(body) for quote in quotes):
+        yield about.step("measurements", "the quote of the same guest", holds=True)
+        return
+    why = "only the processor that made it can check its MAC"
+    if quotes:
+        why += "; the quote that was given has other measurements"
+    yield about.not_verified("authenticity", "the quote of the same guest", why, asked=True)
+
+
+def _guest(body: TdBody) -> tuple[object, ...]:
+    """What a quote and the report that it was made of have in common, whichever machine is asked."""
+    return body.mr_td, body.rtmrs, body.mr_config_id, body.mr_owner, body.mr_owner_config, body.td_attributes, body.xfam

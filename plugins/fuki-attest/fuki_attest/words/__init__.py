@@ -1,0 +1,1 @@
+"""Evidence in words: each field with its value, and what it means."""
