@@ -230,7 +230,7 @@ def _get_environment(name: str) -> Path:
         ready = place / ".ready"
         if not ready.exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True, stdout=sys.stderr)
-            command = [place / "bin/pip", "install", "--quiet", "--no-compile", *ENVIRONMENTS[name].packages]
+            command = [str(place / "bin/pip"), "install", "--quiet", "--no-compile", *ENVIRONMENTS[name].packages]
             subprocess.run(command, check=True, stdout=sys.stderr)
             ready.touch()
     return place
