@@ -48,7 +48,7 @@ schedulers:
     queue-timeout-job-max-age: {{seconds: 60}}
     queue-timeout-period: {{seconds: 2}}
     property-set: !dynamic-property-set
-      match-property-keys: [OSFamily]
+      match-property-keys: [OSFamily, worker]
     assigners:
       - !priority-age-assigner
         interval: 0.2
@@ -169,8 +169,13 @@ class RemoteExecution:
         runner = self.tools / "buildbox-run-hosttools"
         worker = [self.tools / "buildbox-worker", f"--bots-remote={self.url}", f"--cas-remote=unix:{stored}"]
         worker += [f"--buildbox-run={runner}", "--runner-arg=--clearenv", "--platform", "OSFamily=linux"]
+        worker += ["--platform", f"worker={name}"]
         worker += ["--max-wait-time=5", "--bots-retry-limit=10", name]
         self.workers[name] = self._start(name, worker, signal.SIGTERM, here)
+
+        # An action that only this worker can have ends when the server knows it.
+        first = [self.tools / "trexe", f"--remote={self.url}", f"--platform-properties=worker={name}", "/bin/true"]
+        subprocess.run(first, check=True, capture_output=True, timeout=_PATIENCE, cwd=directory)
 
     def execute(self, script: Path, here: Path, *options: str) -> subprocess.Popen[str]:
         """Start a script that calls trexe; `finish` waits for it."""
