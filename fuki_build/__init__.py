@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
-    from fuki_build.image.blob import read_small_file
+    from fuki_build.image.blob import Blob, read_small_file
     from fuki_build.image.describe import LayoutView, describe
     from fuki_build.image.guard import note_read
     from fuki_build.image.igvm_payloads import igvm_payloads, native_igvm
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Blob": "fuki_build.image.blob",
     "Boot": "fuki_build.measure.boot",
     "FukiError": "fuki_build.errors",
     "Layout": "fuki_build.image.layout",
@@ -75,6 +76,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Blob",
     "Boot",
     "FukiError",
     "Layout",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fuki_build.builtin import igvm_output, outputs, platforms, predictions, rules, signers, sources
+from fuki_build.builtin import igvm_output, outputs, platforms, predictions, rules, signers, sources, sysupdate
 from fuki_build.checks.run import check, refuse_errors
 from fuki_build.errors import FukiError, in_cell
 from fuki_build.hooks.host import PluginHost
@@ -20,9 +20,10 @@ from fuki_build.signing.request import signing_context
 if TYPE_CHECKING:
     from fuki_build.emit.cells import CellOutcome
     from fuki_build.emit.plan import CellPlan, Plan, Result
+    from fuki_build.emit.preview import Preview
     from fuki_build.recipe.load import LoadedRecipe
 
-BUILTINS = (igvm_output, outputs, platforms, predictions, rules, signers, sources)
+BUILTINS = (igvm_output, outputs, platforms, predictions, rules, signers, sources, sysupdate)
 
 
 def new_host(plugins: Sequence[str] = ()) -> PluginHost:
@@ -153,13 +154,12 @@ def build(  # noqa: PLR0913 - each is an option of its own
     not replaced. Raises `CheckError` on findings that are errors, unless `refuse`
     is off, and `FukiError` for what goes wrong on the way.
     """
-    from fuki_build.emit.outputs import choose_outputs  # noqa: PLC0415 - planning starts without writing
-    from fuki_build.emit.write import write_outputs  # noqa: PLC0415
+    from fuki_build.emit.write import write_outputs  # noqa: PLC0415 - planning starts without writing
 
+    outputs = [item.output for item in preview(planned, only=only, output=output, edits=edits).outputs]
     if refuse:
         refuse_errors(planned.findings)
     with guarding(planned.read):
-        outputs = choose_outputs(planned, only, output)
         return write_outputs(planned, outputs, progress, depfile, digests, edits, keep_same=keep_same)
 
 
@@ -191,3 +191,17 @@ def build_cells(  # noqa: PLR0913 - each is an option of its own
         digests=digests,
         keep_same=keep_same,
     )
+
+
+def preview(
+    planned: "Plan", *, only: Sequence[str] = (), output: Path | None = None, edits: Path | None = None
+) -> "Preview":
+    """What `build` with these arguments would write, and who would sign it.
+
+    Raises `FukiError` for all that `build` would refuse, as far as that can be known without opening a key.
+    """
+    from fuki_build.emit.outputs import choose_outputs  # noqa: PLC0415 - planning starts without writing
+    from fuki_build.emit.preview import preview_outputs  # noqa: PLC0415
+
+    with guarding(planned.read):
+        return preview_outputs(planned, choose_outputs(planned, only, output), edits)

@@ -190,6 +190,8 @@ TREES: Mapping[str, Tree] = {
             *("util-linux", "zstd"),
         )
     ),
+    # systemd-sysupdate and what it starts: systemd-pull, and gpg to verify what was pulled.
+    "sysupdate-tools": Tree(("coreutils", "dash", "gpg", "libcurl4t64", "libssl3t64", "systemd-container")),
     # A remote execution engine's workers and clients.
     "buildbox": Tree(("buildbox",)),
 }

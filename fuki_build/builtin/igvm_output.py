@@ -5,15 +5,28 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from fuki_build.errors import FormatError, RecipeError, raised_as
+from fuki_build.errors import FormatError, RecipeError, did_you_mean, raised_as
 from fuki_build.formats.confidential.igvm import partition
 from fuki_build.formats.confidential.igvm.data_hobs import DataKind
 from fuki_build.formats.uefi.firmware import FirmwareKind
-from fuki_build.hooks import NO_DIGESTS, Build, DigestNeeds, Options, OutputContext, OutputFormat, hookimpl
+from fuki_build.hooks import (
+    NO_DIGESTS,
+    Build,
+    DigestNeeds,
+    Options,
+    OutputContext,
+    OutputFormat,
+    PlannedFile,
+    PreviewContext,
+    hookimpl,
+)
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware import FirmwareImage, slices
+from fuki_build.image.layout import Layout
 from fuki_build.image.unwrapping import Unwrapped, unwrap
 from fuki_build.image.wrapping import GuestData, WrapSettings, wrap
+
+_NO_IMAGE = Blob.of_bytes(b"MZ")
 
 
 class IgvmOptions(Options, frozen=True):
@@ -45,19 +58,30 @@ class IgvmOutput(OutputFormat):
     def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
         return NO_DIGESTS
 
+    def preview(self, options: IgvmOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        # The image, which is not there yet, may be of any content, but not of any size.
+        file = _content(options, context.uki, _NO_IMAGE if options.uki else None)
+        return [PlannedFile(context.path, None if options.uki else file.size)]
+
     def emit(self, options: IgvmOptions, build: Build, context: OutputContext) -> None:
-        image = _choose(build, options.firmware)
-        with raised_as(RecipeError, of=FormatError, about=f"firmware {image.fwid}"):
-            file = _file(image, Blob.of_file(build.uki.path) if options.uki and build.uki.path else None)
-            if options.partition:
-                zeros = Blob.of_bytes(bytes(partition.padding(file.size)))
-                file = Blob.of_bytes(partition.encode_prefix(file.size)) + file + zeros
-        context.write(context.path, file)
+        uki = Blob.of_file(build.uki.path) if options.uki and build.uki.path else None
+        context.write(context.path, _content(options, build.uki.layout, uki))
 
 
-def _choose(build: Build, fwid: str | None) -> FirmwareImage:
+def _content(options: IgvmOptions, layout: Layout, uki: Blob | None) -> Blob:
+    """What is written of a layout's firmware. Raises `RecipeError`."""
+    image = _choose(layout, options.firmware)
+    with raised_as(RecipeError, of=FormatError, about=f"firmware {image.fwid}"):
+        file = _file(image, uki)
+        if options.partition:
+            zeros = Blob.of_bytes(bytes(partition.padding(file.size)))
+            file = Blob.of_bytes(partition.encode_prefix(file.size)) + file + zeros
+    return file
+
+
+def _choose(layout: Layout, fwid: str | None) -> FirmwareImage:
     """The firmware that is asked for, or the only one. Raises `RecipeError`."""
-    images = [image for part in slices(build.uki.layout.plain_sections) for image in part.firmware if image.fwid]
+    images = [image for part in slices(layout.plain_sections) for image in part.firmware if image.fwid]
     names = tuple(dict.fromkeys(image.fwid for image in images if image.fwid))
     if not images:
         raise RecipeError("the image has no firmware to write", hint="add a [[fuki.firmware]] table")
@@ -65,7 +89,8 @@ def _choose(build: Build, fwid: str | None) -> FirmwareImage:
         raise RecipeError(f"the image has several firmware images: {', '.join(names)}", hint='add firmware = "…"')
     chosen = next((image for image in images if fwid in (None, image.fwid)), None)
     if chosen is None:
-        raise RecipeError(f"there is no firmware {fwid!r}", hint=f"there are: {', '.join(names)}")
+        hint = did_you_mean(fwid or "", names) or f"there are: {', '.join(names)}"
+        raise RecipeError(f"there is no firmware {fwid!r}", where="firmware", hint=hint)
     return chosen
 
 

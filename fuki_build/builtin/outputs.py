@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Meta
 
 from fuki_build import Layout, LayoutView, describe
-from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import Document, View, encode_json
 from fuki_build.hooks import (
     DESCRIBED_DIGESTS,
@@ -20,6 +19,8 @@ from fuki_build.hooks import (
     Options,
     OutputContext,
     OutputFormat,
+    PlannedFile,
+    PreviewContext,
     hookimpl,
 )
 
@@ -119,9 +120,11 @@ class TemplateOutput(OutputFormat):
     def templates(self, options: TemplateOptions) -> Sequence[str]:
         return (options.template,)
 
+    def preview(self, options: TemplateOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        context.find_template(options.template)
+        return [PlannedFile(context.path)]
+
     def emit(self, options: TemplateOptions, build: Build, context: OutputContext) -> None:
-        if not context.path.suffix:
-            raise RecipeError("a template output needs a path with a suffix", hint='add path = "…" to it')
         text = context.render(options.template, {**build.variables, "build": msgspec.to_builtins(manifest(build))})
         context.write(context.path, text.encode())
 

@@ -21,10 +21,12 @@ from fuki_build.hooks import (
     Event,
     OutputContext,
     OutputFormat,
+    PlannedFile,
     Prediction,
     PredictionOptions,
     PredictionOutput,
     PredictionsView,
+    PreviewContext,
     hookimpl,
 )
 
@@ -53,6 +55,11 @@ class PredictionsOutput(PredictionOutput):
     def templates(self, options: JsonOptions) -> Sequence[str]:
         return () if options.template is None else (options.template,)
 
+    def preview(self, options: JsonOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        if options.template is not None:
+            context.find_template(options.template)
+        return super().preview(options, context)
+
     def emit(self, options: JsonOptions, build: Build, context: OutputContext) -> None:
         view = self.view(options, build)
         if options.template is None:
@@ -72,6 +79,10 @@ class PcrlockOutput(PredictionOutput):
     name = "pcrlock"
     suffix = ".pcrlock.d"
     Options = PredictionOptions
+
+    def preview(self, options: PredictionOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        super().preview(options, context)
+        return [PlannedFile(context.path, many=True)]
 
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:
         predictions, _ = self.predictions(options, build)
@@ -130,11 +141,20 @@ class RvpsOutput(PredictionOutput):
     suffix = ".rvps.json"
     Options = RvpsOptions
 
+    def preview(self, options: RvpsOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        _check_one_bank(self.banks(options), self.name)
+        return super().preview(options, context)
+
     def emit(self, options: RvpsOptions, build: Build, context: OutputContext) -> None:
-        values = _values(self.view(options, build), self.name)
-        references = {f"{prefix}_pcr{pcr:02}": of for prefix in options.prefixes for pcr, of in values.items()}
-        payload = base64.b64encode(msgspec.json.encode(references)).decode()
-        context.write(context.path, encode_json({"version": "0.1.0", "type": "sample", "payload": payload}))
+        context.write(context.path, encode_rvps([self.view(options, build)], options.prefixes))
+
+
+def encode_rvps(views: Sequence[PredictionsView], prefixes: Sequence[str]) -> bytes:
+    """The message, with the values of all images. Raises `RecipeError` for several banks."""
+    values = _values(views, RvpsOutput.name)
+    references = {f"{prefix}_pcr{pcr:02}": of for prefix in prefixes for pcr, of in values.items()}
+    payload = base64.b64encode(msgspec.json.encode(references)).decode()
+    return encode_json({"version": "0.1.0", "type": "sample", "payload": payload})
 
 
 class KeylimeOutput(PredictionOutput):
@@ -148,23 +168,38 @@ class KeylimeOutput(PredictionOutput):
     suffix = ".keylime.json"
     Options = PredictionOptions
 
+    def preview(self, options: PredictionOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        _check_one_bank(self.banks(options), self.name)
+        return super().preview(options, context)
+
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:
-        values = _values(self.view(options, build), self.name)
-        mask = sum(1 << pcr for pcr in values)
-        registers = {str(pcr): of for pcr, of in values.items()}
-        context.write(context.path, encode_json({**registers, "mask": f"{mask:#x}"}))
+        context.write(context.path, encode_keylime([self.view(options, build)]))
 
 
-def _values(view: PredictionsView, name: str) -> dict[int, list[str]]:
-    """All values of each register that can be told in every case, PCR 11's only after phases."""
-    if len(view.banks) != 1:
+def encode_keylime(views: Sequence[PredictionsView]) -> bytes:
+    """The policy, with the values of all images. Raises `RecipeError` for several banks."""
+    values = _values(views, KeylimeOutput.name)
+    mask = sum(1 << pcr for pcr in values)
+    registers = {str(pcr): of for pcr, of in values.items()}
+    return encode_json({**registers, "mask": f"{mask:#x}"})
+
+
+def _check_one_bank(banks: Sequence[str], name: str) -> None:
+    if len(banks) != 1:
         raise RecipeError(
             f"the format {name} tells the values of one bank", where="banks", hint='for instance ["sha256"]'
         )
-    unknown = {register.pcr for case in view.predictions for register in case.registers if register.unknown}
+
+
+def _values(views: Sequence[PredictionsView], name: str) -> dict[int, list[str]]:
+    """All values of each register that can be told in every case, PCR 11's only after phases."""
+    for view in views:
+        _check_one_bank(view.banks, name)
+    cases = [case for view in views for case in view.predictions]
+    unknown = {register.pcr for case in cases for register in case.registers if register.unknown}
 
     values: dict[int, list[str]] = {}
-    for case in view.predictions:
+    for case in cases:
         for register in case.registers:
             if register.pcr not in unknown and (register.pcr != PCR_KERNEL_BOOT or register.phase is not None):
                 values.setdefault(register.pcr, []).extend(register.values.values())

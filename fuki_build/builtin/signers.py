@@ -14,10 +14,12 @@ from fuki_build.hooks import (
     SECRET_SOURCES,
     CertificateOptions,
     FileSigner,
+    KeyPreview,
     KeySigner,
     SigningContext,
     SigningKey,
     hookimpl,
+    named_certificates,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +47,10 @@ class LocalKey(SigningKey):
         return self._key.sign(digest, algorithm)
 
 
+class _PassphraseNeededError(Exception):
+    """A key is encrypted, and nobody is to be asked."""
+
+
 class LocalSigner(KeySigner):
     """A private key in a file, with its certificate in another, or both in a PKCS #12 file.
 
@@ -56,14 +62,28 @@ class LocalSigner(KeySigner):
     Options = LocalOptions
 
     def open(self, options: LocalOptions, context: SigningContext) -> LocalKey:
+        def ask() -> str:
+            return context.secret(options.passphrase, f"passphrase of {options.key}", "passphrase")
+
+        return self._read(options, context, ask)
+
+    def preview(self, options: LocalOptions, context: SigningContext) -> KeyPreview:
+        def refuse() -> str:
+            raise _PassphraseNeededError
+
+        try:
+            key = self._read(options, context, refuse)
+        except _PassphraseNeededError:
+            return named_certificates(options, context)
+        return KeyPreview(certificates=key.certificates, public_key=key.public_key)
+
+    @staticmethod
+    def _read(options: LocalOptions, context: SigningContext, ask: Callable[[], str]) -> LocalKey:
+        """The key; `ask` is called for the passphrase of one that is encrypted."""
         # Cryptography is slow to load; only what signs needs it.
         from fuki_build.formats.asn1 import private_key  # noqa: PLC0415
 
         data = context.read(options.key, "private key", "key")
-
-        def ask() -> str:
-            return context.secret(options.passphrase, f"passphrase of {options.key}", "passphrase")
-
         with raised_as(SigningError, "key", of=FormatError, about=options.key):
             key = private_key.decode(data, ask)
         named = context.certificates(options)
@@ -156,6 +176,12 @@ class CommandSigner(KeySigner):
 
     def open(self, options: CommandKeyOptions, context: SigningContext) -> CommandKey:
         return CommandKey(options, context)
+
+    def preview(self, options: CommandKeyOptions, context: SigningContext) -> KeyPreview:
+        key = self.open(options, context)
+        with raised_as(SigningError, "command", of=programs.ProgramError):
+            programs.check_startable(options.command[0], context.environment, context.directory)
+        return KeyPreview(certificates=key.certificates, public_key=key.public_key)
 
 
 @hookimpl

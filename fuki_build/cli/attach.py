@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from fuki_build.cli.options import output_type
-from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
+from fuki_build.cli.standard_output import file_for, tell_written
 from fuki_build.errors import FormatError, SigningError, located, raised_as
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
@@ -43,7 +43,9 @@ T = TypeVar("T")
     help="The signer's certificate, then intermediates, for items without certificates (repeatable).",
 )
 @click.option("--replace", is_flag=True, help="Remove the signatures that the image has.")
-@click.option("-o", "--output", type=output_type, help="Where to write; by default the image is replaced.")
+@click.option(
+    "-o", "--output", type=output_type, help="Where to write; by default the image is replaced; '-' is standard output."
+)
 def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool, output: Path | None) -> None:
     """Attach signatures to IMAGE. Each is verified with its certificate before that."""
     from fuki_build.formats.asn1.x509 import decode_certificates  # noqa: PLC0415 - cryptography is slow to load
@@ -67,13 +69,14 @@ def attach(image: Path, signatures: Path, files: tuple[Path, ...], replace: bool
         layout = _with_policies(layout, policies, files, replace=replace)
     certificates = [der for file in files for der in _read(file, decode_certificates)] if images else []
 
-    with progress_bar(layout.file_size) as progress, replacing(output or image, layout) as file:
+    target = output or image
+    with file_for(target) as path, progress_bar(layout.file_size) as progress, replacing(path, layout) as file:
         needs = DigestNeeds(to_sign=frozenset(item.algorithm for _, item in images))
         assembly = assemble(layout, [file], progress, needs)
         entries = b"".join(offline.certificate_entry(item, assembly, certificates, where) for where, item in images)
         if entries or layout.certificate_table.size:
             attach_table(layout, kept_table(layout, replace=replace) + entries, file)
-    tell(f"wrote {output or image}")
+    tell_written(target)
 
 
 def _with_policies(

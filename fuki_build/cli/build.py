@@ -1,6 +1,7 @@
 """`fuki build`: write what was planned."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,10 @@ from fuki_build.cli.caller_options import caller_of, caller_options
 from fuki_build.cli.documents import BuildDocument, build_document
 from fuki_build.cli.options import cell_option, json_option, output_type, recipe_argument
 from fuki_build.cli.render.findings import show_findings, show_notes
-from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
-from fuki_build.cli.render.sizes import human_size
+from fuki_build.cli.standard_output import file_for, is_standard_output, refuse_both, refuse_several, tell_artifacts
 from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import Document
-from fuki_build.hooks.records import Severity
 from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.load import load_cells
 
@@ -30,7 +29,9 @@ def _documents() -> tuple[type[Document], ...]:
 
 @click.command()
 @recipe_argument
-@click.option("-o", "--output", type=output_type, help="Where to write the image (or the only output).")
+@click.option(
+    "-o", "--output", type=output_type, help="Where to write the image (or the only output); '-' is standard output."
+)
 @click.option("--only", metavar="FORMAT", multiple=True, help="Write only outputs of this format (repeatable).")
 @click.option("--depfile", type=output_type, help="Write what the output depends on, in Make's syntax.")
 @click.option("--unsigned", is_flag=True, help="Leave all signatures out, for 'fuki digests' and 'fuki attach'.")
@@ -67,8 +68,9 @@ def build(  # noqa: PLR0917 - click passes them by name
 
     RECIPE is a fuki.toml or mkosi.conf, or a directory that holds one; by default the current one.
     """
+    refuse_both(output, as_json=as_json)
     loaded, *others = load_cells(recipe, caller_of(**given), cells)
-    if loaded.cell is not None:
+    if loaded.cell is not None and (others or not is_standard_output(output)):
         from fuki_build.cli.matrix import build_matrix  # noqa: PLC0415 - most recipes have none
 
         if depfile is not None and others:
@@ -88,15 +90,20 @@ def build(  # noqa: PLR0917 - click passes them by name
             as_json=as_json,
         )
 
-    with pipeline.plan(loaded, plugins, unsigned=unsigned) as planned:
+    with (
+        pipeline.plan(loaded, plugins, unsigned=unsigned) as planned,
+        nullcontext() if output is None else file_for(output) as path,
+    ):
+        if is_standard_output(output):
+            refuse_several(pipeline.preview(planned, only=only, output=path))
         show_notes(planned.resolved.notes)
-        show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
+        show_findings(planned.findings, of_build=True)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
             digests = MANIFEST_DIGESTS if as_json else NO_DIGESTS
             result = pipeline.build(
                 planned,
                 only=only,
-                output=output,
+                output=path,
                 progress=progress,
                 depfile=depfile,
                 digests=digests,
@@ -107,8 +114,6 @@ def build(  # noqa: PLR0917 - click passes them by name
             from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
             print_document(build_document(result))
-        else:
-            for artifact in result.artifacts:
-                size = human_size(artifact.path.stat().st_size)
-                tell(f"wrote {artifact.path} ({artifact.format}, {size})")
+        elif not is_standard_output(output):
+            tell_artifacts(result)
     return 0

@@ -54,6 +54,7 @@ def _documents() -> tuple[type[Document], ...]:
 )
 @click.option("--list", "list_rules", is_flag=True, help="List all rules.")
 @click.option("--explain", metavar="ID", help="Explain one rule.")
+@click.option("--unsigned", is_flag=True, help="Leave all signatures of a recipe out.")
 @click.option(
     "--format",
     "form",
@@ -63,10 +64,12 @@ def _documents() -> tuple[type[Document], ...]:
 @cell_option
 @json_lines_option(_documents)
 @click.pass_obj
-def check(  # noqa: PLR0917 - click passes them by name
+def check(
     plugins: tuple[str, ...],
+    *,
     files: tuple[Path, ...],
     addons: tuple[Path, ...],
+    unsigned: bool,
     list_rules: bool,
     explain: str | None,
     form: str | None,
@@ -86,7 +89,7 @@ def check(  # noqa: PLR0917 - click passes them by name
         return 0
 
     form = form or ("json" if as_json else None)
-    work = partial(_check, form, addons, plugins, cells)
+    work = partial(_check, form, addons, plugins, cells, unsigned)
     if not files:
         return work(None, PrettyPrinter())
     return each_image(files, work, as_json=as_json, modules=("pefile",), headings=form is None)
@@ -107,6 +110,7 @@ def _check(
     addons: tuple[Path, ...],
     plugins: tuple[str, ...],
     cells: tuple[str, ...],
+    unsigned: bool,
     file: Path | None,
     printer: DocumentPrinter,
 ) -> int:
@@ -116,10 +120,10 @@ def _check(
             from fuki_build.cli.matrix import check_matrix, matrix_findings  # noqa: PLC0415 - as above
 
             if form not in FORMATS:
-                return check_matrix(recipes, plugins, printer if form == "json" else None)
-            findings = matrix_findings(recipes, plugins)
+                return check_matrix(recipes, plugins, printer if form == "json" else None, unsigned=unsigned)
+            findings = matrix_findings(recipes, plugins, unsigned=unsigned)
         else:
-            findings = _findings(file, recipes, addons, plugins)
+            findings = _findings(file, recipes, addons, plugins, unsigned=unsigned)
     except FukiError as error:
         if form in FORMATS:
             _annotate([finding_of(error)], file, form)
@@ -140,13 +144,19 @@ def _is_finished(file: Path | None) -> bool:
 
 
 def _findings(
-    file: Path | None, recipes: Sequence[LoadedRecipe], addons: tuple[Path, ...], plugins: tuple[str, ...]
+    file: Path | None,
+    recipes: Sequence[LoadedRecipe],
+    addons: tuple[Path, ...],
+    plugins: tuple[str, ...],
+    *,
+    unsigned: bool,
 ) -> tuple[Finding, ...]:
     if file is not None and not recipes:
         return run_checks(pipeline.new_host(plugins), [inspect(path) for path in (file, *addons)])
     if addons:
         raise RecipeError("addons are given with a finished image; a recipe names its own", where="--addon")
-    with pipeline.plan(recipes[0], plugins) as planned:
+    with pipeline.plan(recipes[0], plugins, unsigned=unsigned) as planned:
+        pipeline.preview(planned)
         return planned.findings
 
 

@@ -10,12 +10,10 @@ from fuki_build.builtin.outputs import MANIFEST_DIGESTS
 from fuki_build.cli.documents import BuildDocument, build_document
 from fuki_build.cli.options import cell_option, digest_option, json_option, output_type
 from fuki_build.cli.render.findings import show_findings, show_notes
-from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
-from fuki_build.cli.render.sizes import human_size
 from fuki_build.cli.signer_options import signer_table
+from fuki_build.cli.standard_output import file_for, is_standard_output, refuse_both, refuse_several, tell_artifacts
 from fuki_build.errors import FukiError
-from fuki_build.hooks.records import Severity
 from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.caller import Caller
 from fuki_build.recipe.edits import Edits, at_options, caller_of, refuse_replacing
@@ -59,7 +57,7 @@ _path = click.Path(path_type=Path)
     "-O", "--option", "options", metavar="KEY=VALUE", multiple=True, help="Another option of it (repeatable)."
 )
 @digest_option
-@click.option("-o", "--output", type=output_type, help="Where to write the new image.")
+@click.option("-o", "--output", type=output_type, help="Where to write the new image; '-' is standard output.")
 @click.option("--in-place", is_flag=True, help="Replace IMAGE by the new one.")
 @json_option(lambda: BuildDocument)
 @click.pass_obj
@@ -97,12 +95,13 @@ def edit(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("Give --output, or --in-place to replace the image.")
     if output is not None:
         refuse_replacing(image, output)
+    refuse_both(output, as_json=as_json)
     target = image if output is None else output
     sign = signer_table(backend, key, certificate, options)
     caller = caller_of(
         Edits(
             image=image,
-            name=_name(target),
+            name=_name(image if is_standard_output(output) else target),
             set=assignments,
             remove=remove,
             no_hand_over=no_hand_over,
@@ -119,7 +118,11 @@ def edit(  # noqa: PLR0917 - click passes them by name
         )
     )
     try:
-        _build(caller, recipe, cells, plugins, target, image if in_place else None, as_json=as_json)
+        if is_standard_output(output):
+            with file_for(target, image.name) as path:
+                _build(caller, recipe, cells, plugins, path, None, printed=True)
+        else:
+            _build(caller, recipe, cells, plugins, target, image if in_place else None, as_json=as_json)
     except FukiError as error:
         raise (at_options(error) if recipe is None else error) from error
 
@@ -132,12 +135,16 @@ def _build(
     target: Path,
     edits: Path | None,
     *,
-    as_json: bool,
+    as_json: bool = False,
+    printed: bool = False,
 ) -> None:
+    """Make the image; one that is `printed` goes to standard output, and is all that is made."""
     loaded = recipe_of(caller) if recipe is None else load_recipe(recipe, caller, cells)
     with pipeline.plan(loaded, plugins) as planned:
+        if printed:
+            refuse_several(pipeline.preview(planned, output=target))
         show_notes(planned.resolved.notes)
-        show_findings(f for f in planned.findings if f.severity is not Severity.NOTE)
+        show_findings(planned.findings, of_build=True)
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
             digests = MANIFEST_DIGESTS if as_json else NO_DIGESTS
             result = pipeline.build(planned, output=target, progress=progress, digests=digests, edits=edits)
@@ -146,10 +153,8 @@ def _build(
             from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
             print_document(build_document(result))
-        else:
-            for artifact in result.artifacts:
-                size = human_size(artifact.path.stat().st_size)
-                tell(f"wrote {artifact.path} ({artifact.format}, {size})")
+        elif not printed:
+            tell_artifacts(result)
 
 
 def _name(path: Path) -> str:

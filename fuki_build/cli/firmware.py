@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fuki_build.cli.options import json_option, output_type
+from fuki_build.cli.standard_output import file_for, refuse_both, tell_written
 from fuki_build.errors import RecipeError, raised_as
 from fuki_build.image.blob import Blob
 from fuki_build.image.firmware_view import FirmwareDocument, FirmwareFileView, view_firmware
@@ -49,7 +50,9 @@ def _number(context: click.Context, parameter: click.Parameter, value: str | Non
 
 @firmware.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=output_type, required=True, help="Where to write the IGVM file.")
+@click.option(
+    "-o", "--output", type=output_type, required=True, help="Where to write the IGVM file; '-' is standard output."
+)
 @click.option(
     "--platform", "platforms", multiple=True, type=click.Choice(["native", "sev-snp"]),
     help="What it can be started on (repeatable); by default both.",
@@ -93,6 +96,7 @@ def wrap(  # noqa: PLR0917 - click passes them by name
     from fuki_build.recipe.igvm import wrap_firmware  # noqa: PLC0415
     from fuki_build.recipe.model import IgvmTable  # noqa: PLC0415
 
+    refuse_both(output, as_json=as_json)
     given = {
         "platforms": list(platforms) or None,
         "policy": policy,
@@ -118,11 +122,11 @@ def wrap(  # noqa: PLR0917 - click passes them by name
     findings = list(findings_of(wrapped))
     show_findings(findings)
     refuse_errors(findings)
-    with OutputFile(output) as target:
+    with file_for(output) as path, OutputFile(path) as target:
         for piece in read_pieces(wrapped):
             target.write(piece)
         target.commit()
-    click.echo(f"wrote {output}", err=True)
+    tell_written(output)
     if as_json:
         from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 

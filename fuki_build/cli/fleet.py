@@ -12,7 +12,8 @@ import click
 
 from fuki_build.cli.options import Documents, prints
 from fuki_build.cli.render.json import DocumentPrinter, LinePrinter, PrettyPrinter
-from fuki_build.cli.render.plain import plain, tell
+from fuki_build.cli.render.plain import complain, plain
+from fuki_build.cli.render.table import Terminal, keep, terminal
 from fuki_build.errors import FukiError
 from fuki_build.formats.documents import Document, View
 from fuki_build.hardware.chid import stub_chids
@@ -86,16 +87,17 @@ def each_image(
         import_module(name)
 
     worst = 0
-    results = run_in_copies([partial(_told, work, image, as_json=as_json) for image in images], cores())
+    results = run_in_copies([partial(_told, work, image, terminal(), as_json=as_json) for image in images], cores())
     for image, result in zip(images, results, strict=True):
         worst = max(worst, _show(image, result, as_json=as_json, headings=headings and not as_json))
     return worst
 
 
-def _told(work: Work, image: Path, *, as_json: bool) -> int:
+def _told(work: Work, image: Path, shown_on: Terminal, *, as_json: bool) -> int:
     """One image's work in a copy of the process, with its error told as the command line does, and in JSON."""
     from fuki_build.cli.main import explain  # noqa: PLC0415 - it is what imports the verbs
 
+    keep(shown_on)
     printer = LinePrinter(str(image)) if as_json else PrettyPrinter()
     error: ErrorView | None = None
     try:
@@ -121,7 +123,7 @@ def _show(image: Path, result: WorkResult, *, as_json: bool, headings: bool) -> 
     with result.out, result.err:
         if result.code is None:
             message = "its process was ended"
-            tell(f"fuki: error: {image}: {message}")
+            complain(f"fuki: error: {image}: {message}")
             if as_json:
                 LinePrinter(str(image)).finish(1, ErrorView(message, str(image), None))
             return 1

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -11,12 +10,12 @@ import click
 
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.plain import tell
+from fuki_build.cli.standard_output import file_for, tell_written
 from fuki_build.errors import FukiError, RecipeError, SigningError, located, raised_as
 from fuki_build.formats.documents import Document, View
 
 if TYPE_CHECKING:
     from fuki_build.image.output_directory import NewFile
-    from fuki_build.signing.request import SignRequest
 
 _TYPES = ("rsa2048", "rsa3072", "rsa4096", "p256", "p384")
 _MAX_FILE = 16 * 1024 * 1024
@@ -125,7 +124,13 @@ def _read(path: str, where: str) -> bytes:
 
 @keys.command()
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=output_type, required=True, help="Where to write the image with the keys.")
+@click.option(
+    "-o",
+    "--output",
+    type=output_type,
+    required=True,
+    help="Where to write the image with the keys; '-' is standard output.",
+)
 @click.option("--pk", metavar="FILE", required=True, help="The platform key's certificate.")
 @click.option("--kek", metavar="FILE", multiple=True, help="A certificate for KEK (repeatable).")
 @click.option("--db", metavar="FILE", multiple=True, help="A certificate for db (repeatable).")
@@ -177,7 +182,11 @@ def enroll(  # noqa: PLR0917 - click passes them by name
     )
     loaded = enrollment.load_keys(files, _read, lambda key: f"--{key.partition('[')[0]}")
 
-    with tempfile.TemporaryDirectory(prefix="fuki-") as workspace, OutputFile(output, edits=store) as file:
+    with (
+        tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
+        file_for(output) as path,
+        OutputFile(path, edits=store) as file,
+    ):
         target = Path(workspace) / "enrolled.fd"
         enrollment.enroll(store, target, loaded, enroller, SourceContext(Path(), Path(workspace)))
         data = target.read_bytes()
@@ -186,13 +195,15 @@ def enroll(  # noqa: PLR0917 - click passes them by name
 
     if secure_boot_support.enforces_secure_boot(data) is False:
         tell("fuki: warning: this firmware was built without Secure Boot, and ignores the keys")
-    tell(f"wrote {output}")
+    tell_written(output)
 
 
 @keys.command()
 @click.argument("variable", type=click.Choice(("PK", "KEK", "db", "dbx")))
 @click.argument("entries", metavar="FILE|HASH…", nargs=-1, required=True)
-@click.option("-o", "--output", type=output_type, required=True, help="Where to write the .auth file.")
+@click.option(
+    "-o", "--output", type=output_type, required=True, help="Where to write the .auth file; '-' is standard output."
+)
 @click.option("--append", is_flag=True, help="Add to the variable instead of setting it.")
 @click.option("--owner", type=click.UUID, default=UUID(int=0), help="GUID that marks the entries as yours.")
 @click.option("--backend", metavar="NAME", help="Sign with this backend; by default local.")
@@ -225,31 +236,13 @@ def update(  # noqa: PLR0917 - click passes them by name
     from fuki_build.formats.uefi import efi_signature_list  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
     from fuki_build.recipe.signing import resolve_signer  # noqa: PLC0415
-    from fuki_build.signing.secure_boot import enrollment  # noqa: PLC0415
+    from fuki_build.signing.secure_boot import enrollment, signed_update  # noqa: PLC0415
 
     table = signer_table(backend, key, certificate, options) or {"backend": "local"}
     request = resolve_signer(table, pipeline.new_host(plugins), "sign")
     value = efi_signature_list.encode(enrollment.load_lists(variable, entries, owner, _read, lambda place: place))
-    data = _authenticate(request, variable, value, append=append)
-    with OutputFile(output) as file:
+    data = signed_update.sign_update(request, variable, value, append=append)
+    with file_for(output) as path, OutputFile(path) as file:
         file.write(data)
         file.commit()
-    tell(f"wrote {output}")
-
-
-def _authenticate(request: "SignRequest", variable: str, value: bytes, *, append: bool) -> bytes:
-    from fuki_build.formats.uefi import efi_time  # noqa: PLC0415
-    from fuki_build.signing.authenticode import sign  # noqa: PLC0415
-    from fuki_build.signing.key_requirements import source_date  # noqa: PLC0415
-    from fuki_build.signing.request import errors_at, open_signers, signing_context  # noqa: PLC0415
-    from fuki_build.signing.secure_boot import variable_update  # noqa: PLC0415
-
-    time = efi_time.of(source_date() or datetime.now(UTC))
-    with signing_context(Path()) as context:
-        (signer,) = open_signers([request], context)
-        sign.check_key(signer)
-        with errors_at(request), request.backend.running():
-            if signer.key is None:
-                raise SigningError(f"{signer.name} signs images only", where="backend", hint="take one that has a key")
-            own = signer.key.certificates[0]
-            return variable_update.authenticate(variable, value, time, signer.key.sign, own, append=append)
+    tell_written(output)

@@ -13,7 +13,10 @@ import click
 
 from fuki_build import __version__
 from fuki_build.cli import streams
-from fuki_build.cli.render.plain import tell
+from fuki_build.cli.render import colour, talk
+from fuki_build.cli.render.colour import ColourChoice
+from fuki_build.cli.render.plain import complain
+from fuki_build.cli.render.talk import Talk
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
 from fuki_build.image.guard import guarding
 
@@ -39,8 +42,9 @@ VERBS = {
     "machine": "Machines: their SMBIOS strings and hardware ids.",
     "match": "Tell which firmware and devicetree machines select from each IMAGE, through which hardware id.",
     "measure": "Predict the registers that measure each IMAGE: 4, 9, 11, 12; with Secure Boot's variables 7; RTMRs.",
-    "plan": "Show every section that RECIPE's image will have, and where.",
+    "plan": "Show what building RECIPE would write: every section of its image, which files go where, and who signs.",
     "plugins": "List plugins: the built-in ones, and those that are installed.",
+    "release": "Tell whether the image NEW may be released after OLD.",
     "replay": "Recompute registers from LOG, an event log, and tell event by event what explains it.",
     "report": (
         "Write an HTML page about IMAGE, any UKI or addon: what it is, who signed it, what it selects and measures."
@@ -145,10 +149,22 @@ def _hint(verb: str) -> str:
     envvar="FUKI_PLUGINS",
     help="Load an installed plugin (repeatable).",
 )
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors on standard error.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more there: the notes of a build, what an error came from.")
+@click.option(
+    "--color",
+    type=click.Choice([choice.value for choice in ColourChoice]),
+    default=ColourChoice.AUTO.value,
+    help="When to colour; by default on terminals, unless NO_COLOR is set.",
+)
 @click.pass_context
-def fuki(ctx: click.Context, plugin: tuple[str, ...]) -> None:
+def fuki(ctx: click.Context, plugin: tuple[str, ...], *, quiet: bool, verbose: bool, color: str) -> None:
     """Build Unified Kernel Images that carry the guest's own firmware."""
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other.")
     ctx.obj = plugin
+    talk.choose(Talk.QUIET if quiet else Talk.VERBOSE if verbose else Talk.USUAL)
+    colour.choose(ColourChoice(color))
 
 
 def main() -> None:
@@ -185,13 +201,26 @@ def ended(call: Callable[[], object]) -> int:
             code = call()
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        _placed(error).show()
         return error.exit_code
     except _Terminated as signalled:
         return 128 + signalled.number
     except BaseException as error:  # noqa: BLE001 - the last resort: nothing may spill a traceback over a user
         return explain(error)
     return code if isinstance(code, int) else 0
+
+
+def _placed(error: click.ClickException) -> click.ClickException:
+    """An error about an option of `fuki` itself that stands behind the verb says that its place is before it."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    name = error.option_name
+    option = next((o for o in fuki.params if isinstance(o, click.Option) and name in o.opts), None)
+    if option is None:
+        return error
+    value = "" if option.is_flag else " …"
+    verb = error.ctx.command_path.partition(" ")[2]
+    return click.UsageError(f"The option {name} stands before the verb: fuki {name}{value} {verb} …", error.ctx)
 
 
 def explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kind of ending
@@ -205,7 +234,7 @@ def explain(error: BaseException) -> int:  # noqa: PLR0911 - a code for each kin
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
         case click.Abort() | KeyboardInterrupt():
-            tell("fuki: interrupted")
+            complain("fuki: interrupted")
             return 128 + signal.SIGINT
         case FukiError():
             _show(error, error.message, error.place, error.hint)
@@ -235,8 +264,14 @@ def _abandon_output() -> None:
 
 
 def _show(error: BaseException, message: str, where: str | None, hint: str | None) -> None:
-    tell(f"fuki: error: {f'{where}: ' if where else ''}{message}")
+    complain(f"fuki: error: {f'{where}: ' if where else ''}{message}")
     if hint:
-        tell(f"  hint: {hint}")
+        complain(f"  hint: {hint}")
+    cause = error.__cause__
+    while cause is not None and talk.level is Talk.VERBOSE:
+        text = cause.message if isinstance(cause, FukiError) else repr(cause)
+        if text != message:
+            complain(f"  from: {text}")
+        cause = cause.__cause__
     if os.environ.get("FUKI_DEBUG"):
         traceback.print_exception(error)

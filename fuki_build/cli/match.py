@@ -12,6 +12,7 @@ from fuki_build.checks.matching import Expectations
 from fuki_build.cli.fleet import each_image, images_argument, json_lines_option
 from fuki_build.cli.options import cell_option
 from fuki_build.cli.render.json import DocumentPrinter
+from fuki_build.cli.render.plain import tell
 from fuki_build.cli.selecting import chosen_machines, machine_options, profile_option
 from fuki_build.errors import MismatchError
 from fuki_build.hardware.machine import Machine
@@ -82,9 +83,7 @@ def match(  # noqa: PLR0917 - click passes them by name
     def match_one(image: Path, printer: DocumentPrinter) -> None:
         layout = inspect(image)
         if not any(section.name == ".hwids" for section in layout.plain_sections):
-            click.echo(
-                "fuki: warning: the image has no hardware ids (.hwids), so no machine selects anything", err=True
-            )
+            tell("fuki: warning: the image has no hardware ids (.hwids), so no machine selects anything")
 
         wrong = _Mismatches()
         matches = wrong.passing(_matches(layout, question, profile))

@@ -69,9 +69,9 @@ def build_matrix(
     return _end([outcome.failure for outcome in outcomes], "built")
 
 
-def plan_matrix(cells: Sequence[LoadedRecipe], plugins: Sequence[str], *, as_json: bool) -> int:
+def plan_matrix(cells: Sequence[LoadedRecipe], plugins: Sequence[str], *, unsigned: bool, as_json: bool) -> int:
     """Show all cells, and what they share."""
-    with pipeline.plan_cells(cells, plugins) as plans:
+    with pipeline.plan_cells(cells, plugins, unsigned=unsigned) as plans:
         if as_json:
             from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
@@ -82,9 +82,11 @@ def plan_matrix(cells: Sequence[LoadedRecipe], plugins: Sequence[str], *, as_jso
         return _tell(plans)
 
 
-def check_matrix(cells: Sequence[LoadedRecipe], plugins: Sequence[str], printer: DocumentPrinter | None) -> int:
+def check_matrix(
+    cells: Sequence[LoadedRecipe], plugins: Sequence[str], printer: DocumentPrinter | None, *, unsigned: bool
+) -> int:
     """Check all cells, for JSON with a printer; each finding names its cells."""
-    with pipeline.plan_cells(cells, plugins) as plans:
+    with pipeline.plan_cells(cells, plugins, unsigned=unsigned) as plans:
         if printer is not None:
             printer.print(matrix_findings_document(plans))
         elif not any(cell.failure or (cell.plan and cell.plan.findings) for cell in plans):
@@ -124,9 +126,9 @@ def _several(ids: Sequence[str]) -> str:
     return f"{ids[0]} and {len(ids) - 1} more" if ids[1:] else ids[0]
 
 
-def matrix_findings(cells: Sequence[LoadedRecipe], plugins: Sequence[str]) -> tuple[Finding, ...]:
+def matrix_findings(cells: Sequence[LoadedRecipe], plugins: Sequence[str], *, unsigned: bool) -> tuple[Finding, ...]:
     """The findings about all cells, each once, with its cells where it is not about all. Raises the first error."""
-    with pipeline.plan_cells(cells, plugins) as plans:
+    with pipeline.plan_cells(cells, plugins, unsigned=unsigned) as plans:
         for cell in plans:
             if cell.failure is not None:
                 raise cell.failure

@@ -23,19 +23,26 @@ def _documents() -> tuple[type[Document], ...]:
 @click.command()
 @recipe_argument
 @cell_option
+@click.option("--unsigned", is_flag=True, help="Leave all signatures out, as 'fuki build --unsigned' does.")
 @json_option(_documents)
 @click.option("--svg", "picture", flag_value="svg", help="Print a picture of the layout, SVG.")
 @click.option("--html", "picture", flag_value="html", help="Print a picture of the layout, HTML.")
 @click.pass_obj
 def plan(
-    plugins: tuple[str, ...], recipe: Path | None, cells: tuple[str, ...], as_json: bool, picture: str | None
+    plugins: tuple[str, ...],
+    recipe: Path | None,
+    cells: tuple[str, ...],
+    unsigned: bool,
+    as_json: bool,
+    picture: str | None,
 ) -> int:
-    """Show every section that RECIPE's image will have, and where.
+    """Show what building RECIPE would write: every section of its image, which files go where, and who signs.
 
     Of a matrix, show all cells, and what they share; of a single one that --cell chooses, its sections.
 
     RECIPE is a fuki.toml or mkosi.conf, or a directory that holds one; by default the current one.
-    Reads headers only. Exits with 1 if the checks find errors, as 'fuki build' would.
+    Reads headers and certificates only: no key is asked for a signature, so nobody is asked for a passphrase or PIN,
+    and no service is contacted. Exits with 1 if the checks find errors, as 'fuki build' would.
     """
     if as_json and picture:
         raise click.UsageError("--json and a picture cannot be had at once.")
@@ -48,22 +55,25 @@ def plan(
             raise RecipeError(
                 f"a picture is of one image, and there are {len(others) + 1}", where=f"--{picture}", hint=hint
             )
-        return plan_matrix((loaded, *others), plugins, as_json=as_json)
+        return plan_matrix((loaded, *others), plugins, unsigned=unsigned, as_json=as_json)
 
-    with in_cell(loaded.cell_id), pipeline.plan(loaded, plugins) as planned:
+    with in_cell(loaded.cell_id), pipeline.plan(loaded, plugins, unsigned=unsigned) as planned:
+        preview = pipeline.preview(planned)
         if as_json:
             from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-            print_document(plan_document(planned))
+            print_document(plan_document(planned, preview))
         elif picture:
             from fuki_build.cli.render.picture import picture_of  # noqa: PLC0415
 
             click.echo(picture_of(planned, picture).encode(errors="backslashreplace"), nl=False)
         else:
+            from fuki_build.cli.render.preview import show_preview  # noqa: PLC0415
             from fuki_build.cli.render.tables import show_view  # noqa: PLC0415
 
             for view in planned.views:
                 show_view(view)
+            show_preview(preview)
         show_notes(planned.resolved.notes)
         show_findings(planned.findings)
         return int(any(finding.severity is Severity.ERROR for finding in planned.findings))

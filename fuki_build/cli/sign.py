@@ -15,10 +15,12 @@ from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.signer_options import signer_table
+from fuki_build.cli.standard_output import file_for, tell_written
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
+from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import kept_table
 from fuki_build.recipe.load import load_recipe
 from fuki_build.recipe.signing import resolve_signer, resolve_signers
@@ -43,7 +45,13 @@ _WHERE = "sign"
 )
 @digest_option
 @click.option("--replace", is_flag=True, help="Remove the signatures that an image has; by default they stay.")
-@click.option("-o", "--output", type=output_type, help="Where to write a single image; by default it is replaced.")
+@click.option("--again", is_flag=True, help="Add a signature even where the same one is there already.")
+@click.option(
+    "-o",
+    "--output",
+    type=output_type,
+    help="Where to write a single image; by default it is replaced; '-' is standard output.",
+)
 @click.pass_obj
 def sign(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -56,11 +64,13 @@ def sign(  # noqa: PLR0917 - click passes them by name
     options: tuple[str, ...],
     digest: str,
     replace: bool,
+    again: bool,
     output: Path | None,
 ) -> None:
     """Sign IMAGE…, any PE image: UKI, addon, boot loader or kernel.
 
-    Paths are relative to the current directory, those of a recipe to the recipe.
+    Paths are relative to the current directory, those of a recipe to the recipe. An image that has all these signatures
+    already stays as it is.
     """
     if output is not None and len(images) > 1:
         raise click.UsageError("--output is for a single image.")
@@ -71,22 +81,40 @@ def sign(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("--digest is for a backend that the command line names; a recipe has the key 'digest'.")
     with _signers(plugins, recipe, cells, given) as (signers, context):
         for image in images:
-            _sign(image, output or image, signers, context, replace=replace)
+            layout = inspect(image)
+            missing = signers if replace or again else _missing(layout, signers)
+            if not missing:
+                tell(f"{image} is signed with this key already: it stays as it is (--again adds a signature)")
+                if output is None:
+                    continue
+            with file_for(output or image, image.name) as path:
+                _sign(layout, path, missing, context, replace=replace)
+            tell_written(output or image)
 
 
-def _sign(image: Path, target: Path, signers: Sequence[Signer], context: SigningContext, *, replace: bool) -> None:
+def _missing(layout: Layout, signers: Sequence[Signer]) -> Sequence[Signer]:
+    """The signers that have not signed the image yet; it is read for that only where one may have."""
+    from fuki_build.signing.authenticode.image import signing_digests  # noqa: PLC0415 - cryptography is slow to load
+    from fuki_build.signing.authenticode.repeated import signatures_by, still_to_sign  # noqa: PLC0415
+
+    if not signatures_by(layout, signers):
+        return signers
+    with progress_bar(layout.file_size) as progress:
+        assembly = assemble(layout, progress=progress, digests=signing_digests(signers))
+    return still_to_sign(layout, signers, assembly)
+
+
+def _sign(layout: Layout, target: Path, signers: Sequence[Signer], context: SigningContext, *, replace: bool) -> None:
     from fuki_build.signing.authenticode.image import (  # noqa: PLC0415 - cryptography is slow to load
         replacing,
         sign_written,
         signing_digests,
     )
 
-    layout = inspect(image)
     kept = kept_table(layout, replace=replace)
     with progress_bar(layout.file_size) as progress, replacing(target, layout) as file:
         assembly = assemble(layout, [file], progress, signing_digests(signers))
         sign_written(layout, file, signers, context, assembly, keep=kept)
-    tell(f"wrote {target}")
 
 
 @contextmanager

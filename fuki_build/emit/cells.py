@@ -15,7 +15,7 @@ from fuki_build.errors import FukiError, RecipeError, in_cell
 from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.joint_pass import assemble_all
-from fuki_build.image.output_files import OutputFiles, PathId, path_id
+from fuki_build.image.output_files import DistinctPaths, OutputFiles, PathId, path_id
 
 _TOGETHER = 256
 """Images that are written in one pass; each takes descriptors and threads."""
@@ -74,7 +74,7 @@ def write_cells(  # noqa: PLR0913 - each is an option of its own
             _choose(cell, only, output)
         _refuse_common_paths(cells)
 
-        taken: set[PathId] = set()
+        taken = DistinctPaths()
         for together in _rounds(cells):
             for cell in together:
                 _open(cell, OutputFiles(taken=taken, keep_same=keep_same), progress, digests, depfile)

@@ -9,10 +9,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fuki_build.emit.images import image_requests
-from fuki_build.emit.outputs import Output, choose_outputs, paths_of
+from fuki_build.emit.outputs import Output, choose_outputs, image_requests, paths_of
 from fuki_build.emit.plan import Plan
-from fuki_build.emit.write import template_directories
 from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import Document, View
 from fuki_build.image.blob import Blob, Identity, identity
@@ -117,7 +115,7 @@ def _files(plan: Plan, outputs: Sequence[Output]) -> Iterator[Path]:
     for output in outputs:
         names = output.format.templates(output.options)
         if names:
-            yield from template_files(names, template_directories(plan), output.where)
+            yield from template_files(names, plan.template_directories, output.where)
 
 
 def _public_keys(plan: Plan) -> Iterator[Path]:

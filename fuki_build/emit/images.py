@@ -7,8 +7,8 @@ from tempfile import mkdtemp
 
 from msgspec import Struct
 
-from fuki_build.emit.launch import launch_digests, needs_image_file
-from fuki_build.emit.outputs import Output
+from fuki_build.emit.launch import launch_digests
+from fuki_build.emit.outputs import Output, needs_file
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.signing import BuildSigning
 from fuki_build.hooks.records import BuiltImage
@@ -17,23 +17,9 @@ from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds, measured_in
 from fuki_build.image.joint_pass import ImageJob
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
-from fuki_build.signing.request import Signer, SignRequest
+from fuki_build.signing.request import Signer
 
 OpenFile = Callable[[Path, Output], OutputFile]
-
-
-def image_requests(plan: Plan, outputs: Sequence[Output]) -> Iterator[SignRequest]:
-    """What signs whole images in a build with these outputs."""
-    for output in outputs:
-        if output.images:
-            yield from output.signers
-    if _needs_file(plan, outputs):
-        yield from plan.resolved.signers
-
-
-def _needs_file(plan: Plan, outputs: Sequence[Output]) -> bool:
-    """Whether the image is to be read as a file, even where no output writes it."""
-    return needs_image_file(plan.resolved.launches) or any(output.format.needs_image_file for output in outputs)
 
 
 class _Copy(Struct, frozen=True):
@@ -74,7 +60,7 @@ class ImageWriter:
         self._progress = progress
         self._digests = digests | launch_digests(plan)
         for output in outputs:
-            with output.contribution.running():
+            with output.running():
                 self._digests |= output.format.digests(output.options)
                 self._digests |= measured_in(output.format.banks(output.options))
 
@@ -109,7 +95,7 @@ class ImageWriter:
             file = open_file(path, output)
             yield _Copy(file, self._signing.signers(output.signers))
 
-        if not places and layout is self._plan.uki and _needs_file(self._plan, self._outputs):
+        if not places and layout is self._plan.uki and needs_file(self._plan, self._outputs):
             # Cells of a matrix share a workspace.
             directory = Path(mkdtemp(dir=self._plan.workspace))
             file = self._stack.enter_context(OutputFile(directory / "image.efi"))

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from fuki_build.errors import SigningError
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.signers import KeySigner, SigningContext, SigningKey
+from fuki_build.hooks.signers import KeyPreview, KeySigner, SigningContext, SigningKey
 from fuki_build.recipe.model import Table
 from fuki_build.recipe.plugin_tables import read_plugin_table
 from fuki_build.signing.request import SignRequest, errors_at
@@ -24,6 +24,21 @@ def open_key(table: Mapping[str, Any], host: PluginHost, context: SigningContext
 
     Backends that sign whole files have no keys to sign digests with.
     """
+    backend, request = _request(table, host, context, where)
+    with errors_at(request), request.backend.running():
+        return backend().open(request.options, context)
+
+
+def preview_key(table: Mapping[str, Any], host: PluginHost, context: SigningContext, where: str) -> KeyPreview:
+    """What is known of the key that a table names, before it is opened. Raises as `open_key` does."""
+    backend, request = _request(table, host, context, where)
+    with errors_at(request), request.backend.running():
+        return backend().preview(request.options, context)
+
+
+def _request(
+    table: Mapping[str, Any], host: PluginHost, context: SigningContext, where: str
+) -> tuple[type[KeySigner], SignRequest]:
     context.withhold(table)
     signer = read_plugin_table(table, "backend", KeyTable, host.signer, where)
     backend = signer.contribution.thing
@@ -33,5 +48,4 @@ def open_key(table: Mapping[str, Any], host: PluginHost, context: SigningContext
 
     request = SignRequest(backend=signer.contribution, options=signer.options, where=where)
     context.note_options(request.options)
-    with errors_at(request), request.backend.running():
-        return backend().open(request.options, context)
+    return backend, request

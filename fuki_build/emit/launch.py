@@ -20,6 +20,11 @@ def needs_image_file(requests: Sequence[LaunchRequest]) -> bool:
     return any(request.direct_boot is DirectBootMode.IMAGE for request in requests)
 
 
+def will_launch(plan: Plan) -> bool:
+    """Whether a build has launches to tell of: some are asked for, and there is firmware to start with."""
+    return bool(plan.resolved.launches) and any(True for _ in subjects(plan.uki))
+
+
 def launch_digests(plan: Plan) -> DigestNeeds:
     """The digests of a recipe's images that its launches take."""
     launches = plan.resolved.launches

@@ -1,17 +1,21 @@
 """`[[fuki.output]]` tables: which formats, with which options, to which paths."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fuki_build.emit.launch import needs_image_file
 from fuki_build.emit.plan import Plan
-from fuki_build.errors import RecipeError
+from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.host import Contribution
 from fuki_build.hooks.records import OutputFormat
 from fuki_build.image.layout import Layout
+from fuki_build.recipe.convert import keys
 from fuki_build.recipe.model import OutputTable
 from fuki_build.recipe.plugin_tables import read_plugin_table
 from fuki_build.recipe.signing import refuse_kernels, resolve_signers
@@ -25,7 +29,8 @@ _PATH_FROM_COMMAND_LINE = "--output"
 class Output(Struct, frozen=True, kw_only=True):
     """One output: its format, options and path, the images that it writes, and what signs them.
 
-    `where` is the place of its table, `path_where` of what says its path.
+    `where` is the place of its table, `path_where` of what says its path. `has_name` tells that either the recipe or
+    the format says what its file is called.
     """
 
     format: OutputFormat
@@ -36,6 +41,25 @@ class Output(Struct, frozen=True, kw_only=True):
     path_where: str
     images: Mapping[Path, Layout]
     signers: tuple[SignRequest, ...] = ()
+    has_name: bool = True
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around what the format does: its errors name the place of the table, or of the option that they name."""
+        try:
+            with self.contribution.running():
+                yield
+        except FukiError as error:
+            option = re.match(r"[^.\[]*", error.where or "")
+            if not error.where:
+                error.where = self.where
+            elif option and option[0] in keys(type(self.options)):
+                error.where = f"{self.where}.{error.where}"
+            raise
+
+    def place(self, option: str) -> str:
+        """The place of an option, if the format has it; else that of the table."""
+        return f"{self.where}.{option}" if option in keys(type(self.options)) else self.where
 
 
 def paths_of(output: Output) -> Sequence[Path]:
@@ -62,6 +86,10 @@ def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = Non
     outputs = [_output(plan, data, where, image) for data, where in tables]
     if path is not None:
         outputs = _move(outputs, path)
+    for output in outputs:
+        if not output.has_name:
+            hint = 'add path = "…" to it' if output.where != _FROM_COMMAND_LINE else "name it with --output"
+            raise RecipeError(f"an output of format {output.format.name} needs a path", where=output.where, hint=hint)
     return tuple(_with_images(output, plan) for output in outputs)
 
 
@@ -96,6 +124,7 @@ def _output(plan: Plan, data: dict[str, Any], where: str, image: Path) -> Output
         path_where=where,
         images={},
         signers=_signers(plan, table, kind, where),
+        has_name=bool(table.path or kind.suffix),
     )
 
 
@@ -118,10 +147,24 @@ def _move(outputs: list[Output], path: Path) -> list[Output]:
     index = next((i for i, output in enumerate(outputs) if output.format.name == "uki"), 0)
     if outputs[index].format.name != "uki" and len(outputs) > 1:
         raise RecipeError("several outputs cannot go to one path", where="--output", hint="choose one with --only")
-    moved = replace(outputs[index], path=path, path_where=_PATH_FROM_COMMAND_LINE)
+    moved = replace(outputs[index], path=path, path_where=_PATH_FROM_COMMAND_LINE, has_name=True)
     return [moved if i == index else output for i, output in enumerate(outputs)]
 
 
 def _with_images(output: Output, plan: Plan) -> Output:
-    with output.contribution.running():
+    with output.running():
         return replace(output, images=output.format.images(output.path, plan.uki, plan.addons))
+
+
+def image_requests(plan: Plan, outputs: Sequence[Output]) -> Iterator[SignRequest]:
+    """What signs whole images in a build with these outputs."""
+    for output in outputs:
+        if output.images:
+            yield from output.signers
+    if needs_file(plan, outputs):
+        yield from plan.resolved.signers
+
+
+def needs_file(plan: Plan, outputs: Sequence[Output]) -> bool:
+    """Whether the image is to be read as a file, even where no output writes it."""
+    return needs_image_file(plan.resolved.launches) or any(output.format.needs_image_file for output in outputs)

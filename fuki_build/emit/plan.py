@@ -14,6 +14,7 @@ from fuki_build.image.guard import ReadFiles
 from fuki_build.image.layout import Layout
 from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.resolve import Resolved
+from fuki_build.recipe.text import template_directory
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -43,6 +44,13 @@ class Plan(Struct, frozen=True, kw_only=True):
         """The layouts in words, with the types of hardware ids that the recipe's machines tell."""
         machines = [expectation.machine for expectation in self.resolved.expectations]
         return [describe(layout, machines=machines) for layout in self.layouts]
+
+    @property
+    def template_directories(self) -> Sequence[Path]:
+        """Where templates are looked for: the recipe's own directories first, the shipped ones last."""
+        directory = self.loaded.directory
+        own = [directory, *(directory / name for name in self.loaded.recipe.templates)]
+        return [*own, *self.host.template_directories(), template_directory()]
 
     @property
     def layouts(self) -> Sequence[Layout]:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from fuki_build.emit import depfile as depfiles
-from fuki_build.emit.images import ImageWriter, image_requests
+from fuki_build.emit.images import ImageWriter
 from fuki_build.emit.keys import open_key
 from fuki_build.emit.launch import build_launches
-from fuki_build.emit.outputs import Output
+from fuki_build.emit.outputs import Output, image_requests
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.signing import BuildSigning
 from fuki_build.errors import FukiError, RecipeError, located
@@ -25,7 +25,7 @@ from fuki_build.image.joint_pass import ImageJob, assemble_all
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.output_files import OutputFiles
 from fuki_build.image.reading import read_pieces
-from fuki_build.recipe.text import render_template, template_directory
+from fuki_build.recipe.text import render_template
 
 
 def write_outputs(
@@ -174,7 +174,7 @@ def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: li
             file.write(piece)
 
     def render(name: str, variables: Mapping[str, Any]) -> str:
-        text, used = render_template(name, variables, template_directories(plan), output.where)
+        text, used = render_template(name, variables, plan.template_directories, output.place("template"))
         templates.extend(used)
         return text
 
@@ -182,15 +182,8 @@ def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: li
         return open_key(table, plan.host, plan.signing, f"{output.where}.{option}")
 
     context = OutputContext(path=output.path, directory=directory, write=write, render=render, key=key)
-    with output.contribution.running():
+    with output.running():
         output.format.emit(output.options, build, context)
-
-
-def template_directories(plan: Plan) -> list[Path]:
-    """Where templates are looked for: the recipe's own first, the shipped ones last."""
-    directory = plan.loaded.directory
-    own = [directory, *(directory / name for name in plan.loaded.recipe.templates)]
-    return [*own, *plan.host.template_directories(), template_directory()]
 
 
 def _dependencies(plan: Plan, templates: Sequence[Path]) -> tuple[Path, ...]:

@@ -46,7 +46,9 @@ from fuki_build.hooks.records import (
     FirmwareSource,
     OutputContext,
     OutputFormat,
+    PlannedFile,
     Platform,
+    PreviewContext,
     Problem,
     Problems,
     Rule,
@@ -54,7 +56,15 @@ from fuki_build.hooks.records import (
     SourceContext,
 )
 from fuki_build.hooks.secrets import SECRET_SOURCES
-from fuki_build.hooks.signers import CertificateOptions, FileSigner, KeySigner, SigningContext, SigningKey
+from fuki_build.hooks.signers import (
+    CertificateOptions,
+    FileSigner,
+    KeyPreview,
+    KeySigner,
+    SigningContext,
+    SigningKey,
+    named_certificates,
+)
 from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
 from fuki_build.image.digest_plan import ALL_DIGESTS, DESCRIBED_DIGESTS, NO_DIGESTS, DigestNeeds
@@ -84,6 +94,7 @@ __all__ = [
     "FirmwareFile",
     "FirmwareSource",
     "HandOver",
+    "KeyPreview",
     "KeySigner",
     "LaunchDigest",
     "LaunchDocument",
@@ -98,11 +109,13 @@ __all__ = [
     "Options",
     "OutputContext",
     "OutputFormat",
+    "PlannedFile",
     "Platform",
     "Prediction",
     "PredictionOptions",
     "PredictionOutput",
     "PredictionsView",
+    "PreviewContext",
     "Problem",
     "Problems",
     "Rule",
@@ -119,5 +132,6 @@ __all__ = [
     "encode_json",
     "from_document",
     "hookimpl",
+    "named_certificates",
     "to_document",
 ]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "fuki"
+_RECIPE = "fuki.plugins"
+"""The key of recipes that names plugins."""
 T = TypeVar("T")
 
 
@@ -71,14 +73,16 @@ class PluginHost:
         self._manager = pluggy.PluginManager(specs.PROJECT)
         self._manager.add_hookspecs(specs)
         self.loaded: dict[str, Loaded] = {}
+        self._for_recipe = False
         self._contributions: dict[str, dict[str, Contribution[Any]]] = {hook: {} for hook in HOOKS}
         for module in builtins:
             # With the dot, an installed plugin's name cannot be the same by accident.
             name = f"builtin.{module.__name__.rpartition('.')[2]}"
             self._register(PluginInfo(name, "fuki-build", __version__), module)
 
-    def load(self, names: Iterable[str], where: str = "fuki.plugins") -> None:
-        """Load installed plugins by name. Raises `PluginError` for an unknown or broken one."""
+    def load(self, names: Iterable[str], where: str = _RECIPE) -> None:
+        """Load installed plugins by name, by default a recipe's. Raises `PluginError` for an unknown or broken one."""
+        self._for_recipe |= where == _RECIPE
         for index, name in enumerate(names):
             if name not in self.loaded:
                 with located(f"{where}[{index}]", PluginError):
@@ -156,7 +160,9 @@ class PluginHost:
 
         hint = did_you_mean(name, self.names(hook)) or f"there are: {', '.join(self.names(hook)) or 'none'}"
         if name in installed():
-            hint = f"add {name!r} to plugins in [fuki] to load the installed plugin of that name"
+            hint = f"load the installed plugin of that name: fuki --plugin {name} …"
+            if self._for_recipe:
+                hint = f"add {name!r} to plugins in [fuki] to load the installed plugin of that name"
         raise RecipeError(f"there is no {HOOKS[hook]} {name!r}", hint=hint)
 
     def all(self, hook: str) -> list[Contribution[Any]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from fuki_build.hooks.options import Options
-from fuki_build.hooks.records import Build, OutputFormat
+from fuki_build.hooks.records import Build, OutputFormat, PlannedFile, PreviewContext
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.measure import pcr9, pcr11
 from fuki_build.measure.boot import Addon, Boot, BootMethod
@@ -71,6 +71,12 @@ class PredictionOutput(OutputFormat):
 
     def banks(self, options: Any) -> Sequence[str]:  # noqa: ANN401 - an instance of Options
         return check_banks(options.banks, "banks")
+
+    def preview(self, options: Any, context: PreviewContext) -> Sequence[PlannedFile]:  # noqa: ANN401
+        self.banks(options)
+        for index, path in enumerate(options.phases):
+            split_phases(path, f"phases[{index}]")
+        return super().preview(options, context)
 
     def predictions(self, options: PredictionOptions, build: Build) -> tuple[Sequence[Prediction], Boot]:
         """A prediction for each case, as events, and the boot that they are of. Raises `FukiError`."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.launch import LaunchRecord, LaunchSite
 from fuki_build.hooks.options import NoOptions, Options
-from fuki_build.hooks.signers import SigningKey
+from fuki_build.hooks.signers import KeyPreview, SigningKey
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
@@ -261,6 +261,32 @@ class OutputContext(Struct, frozen=True, kw_only=True):
     key: Callable[[Mapping[str, Any], str], SigningKey]
 
 
+class PlannedFile(Struct, frozen=True):
+    """A file that an output is going to write: `size` in bytes, None where it is known only when it is written.
+
+    `many` stands for a directory, and files in it that are known only then.
+    """
+
+    path: Path
+    size: int | None = None
+    many: bool = False
+
+
+class PreviewContext(Struct, frozen=True, kw_only=True):
+    """What a dry run has for an output: `path` and `directory` as `OutputContext` has them, and the image as planned.
+
+    `launches` tells whether there will be any. `find_template(template)` raises `RecipeError` for one that is not there
+    or does not parse; `key(table, option)` tells of a key what is known without opening it.
+    """
+
+    path: Path
+    directory: Path
+    uki: Layout
+    launches: bool
+    find_template: Callable[[str], None]
+    key: Callable[[Mapping[str, Any], str], KeyPreview]
+
+
 class OutputFormat(ABC):
     """Writes one kind of file: images, through `images`, or something that tells about them, through `emit`.
 
@@ -304,6 +330,13 @@ class OutputFormat(ABC):
     def templates(self, options: Any) -> Sequence[str]:  # noqa: ANN401, ARG002
         """The names of the templates that `emit` renders, for who must know beforehand what a build reads."""
         return ()
+
+    def preview(self, options: Any, context: PreviewContext) -> Sequence[PlannedFile]:  # noqa: ANN401, ARG002
+        """The files that `emit` will write, beside `images`; by default that at `context.path`, if there is an `emit`.
+
+        Raises `FukiError` for all that `emit` would refuse and that is known by now: a build begins with it, too.
+        """
+        return [] if type(self).emit is OutputFormat.emit else [PlannedFile(context.path)]
 
     def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, B027 - optional
         """Write files through `context.write`, after the images. Raises `FukiError`. By default nothing."""

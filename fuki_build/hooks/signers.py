@@ -121,6 +121,24 @@ def _secret_variables(options: object) -> Iterator[str]:
                 yield from _secret_variables(value)
 
 
+class KeyPreview(Struct, frozen=True, kw_only=True):
+    """What is known of a key before it is opened.
+
+    `certificates` are DER, the key's own first, `public_key` is a SubjectPublicKeyInfo in DER; each is None where only
+    the key's store knows.
+    """
+
+    certificates: Sequence[bytes] | None = None
+    public_key: bytes | None = None
+
+
+def named_certificates(options: object, context: SigningContext) -> KeyPreview:
+    """A preview from the certificates that options name, if they do. Raises `SigningError`."""
+    if not isinstance(options, CertificateOptions) or options.certificate is None:
+        return KeyPreview()
+    return KeyPreview(certificates=context.certificates(options))
+
+
 class SigningKey(ABC):
     """A key that can be used now.
 
@@ -161,12 +179,20 @@ class KeySigner(ABC):
     def open(self, options: Any, context: SigningContext) -> SigningKey:  # noqa: ANN401 - an instance of Options
         """Find the key, and log in where that is needed. Raises `SigningError`, `where` being the option at fault."""
 
+    def preview(self, options: Any, context: SigningContext) -> KeyPreview:  # noqa: ANN401
+        """What a dry run may know of the key: it asks for no secret, logs in nowhere, and contacts no service.
+
+        Raises `SigningError` or `RecipeError` for what is wrong with the options, as `open` does. By default the
+        certificates that they name.
+        """
+        return named_certificates(options, context)
+
     def certificates(self, options: Any, context: SigningContext) -> Sequence[bytes]:  # noqa: ANN401
-        """The key's certificates, for a preview: better without asking for a secret. By default the key is opened."""
+        """The key's certificates, for a layout: better without asking for a secret. By default the key is opened."""
         return self.open(options, context).certificates
 
     def public_key(self, options: Any, context: SigningContext) -> bytes:  # noqa: ANN401
-        """The key's SubjectPublicKeyInfo in DER, for a preview; by default the certificate's or open key's."""
+        """The key's SubjectPublicKeyInfo in DER, for a layout; by default the certificate's or open key's."""
         from fuki_build.formats.asn1 import x509  # noqa: PLC0415 - cryptography is loaded only where something is signed
 
         certificates = self.certificates(options, context)
@@ -193,3 +219,7 @@ class FileSigner(ABC):
 
         Raises `SigningError`. What the program did is verified afterwards: it may add a signature and nothing else.
         """
+
+    def preview(self, options: Any, context: SigningContext) -> KeyPreview:  # noqa: ANN401
+        """As `KeySigner.preview`, with the errors of `sign_file`: no certificate, or a program that is not there."""
+        return named_certificates(options, context)

@@ -39,12 +39,7 @@ class OutputFile:
         self._directories: list[Path] = []
 
     def __enter__(self) -> Self:
-        if self.path.is_dir():
-            raise FukiError(f"cannot write {self.path}: it is a directory")
-        if self.path.exists() and not self.path.is_file():
-            # Renaming would replace a device by a file.
-            raise FukiError(f"cannot write {self.path}: it is not a regular file")
-        self.refuse_input()
+        refuse_replacing(self.path, self._edited)
         with self._errors():
             self.descriptor = self._open()
         self._flusher = Flusher(self.descriptor)
@@ -239,6 +234,35 @@ class OutputFile:
         except OSError as error:
             hint = "free some space, or write elsewhere with --output" if error.errno == errno.ENOSPC else None
             raise FukiError(f"cannot write {self.path}: {error.strerror}", hint=hint) from error
+
+
+def refuse_replacing(path: Path, edited: FileId | None = None) -> None:
+    """Raise `FukiError` for what is no file that a new one can replace, and for a file that was read.
+
+    `edited` may be replaced although it was read.
+    """
+    if path.is_dir():
+        raise FukiError(f"cannot write {path}: it is a directory")
+    if path.exists() and not path.is_file():
+        # Renaming would replace a device by a file.
+        raise FukiError(f"cannot write {path}: it is not a regular file")
+    refuse_overwriting(path, edited)
+
+
+def check_writable(path: Path, edits: Path | None = None) -> None:
+    """Raise `FukiError` where an `OutputFile` could not be opened, without writing anything."""
+    refuse_replacing(path, None if edits is None else file_id(edits))
+    directory = _nearest_directory(path)
+    number = 0
+    try:
+        if not directory.is_dir():
+            number = errno.ENOTDIR
+        elif not os.access(directory, os.W_OK | os.X_OK):
+            number = errno.EROFS if os.statvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
+    except OSError as error:
+        number = error.errno or errno.EACCES
+    if number:
+        raise FukiError(f"cannot write {path}: {os.strerror(number)}")
 
 
 def _same_file(one: Path, other: Path) -> bool:

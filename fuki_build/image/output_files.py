@@ -14,6 +14,20 @@ from fuki_build.image.output_file import OutputFile
 PathId = tuple[FileId | None, tuple[str, ...]]
 
 
+class DistinctPaths:
+    """The paths of the outputs of one command."""
+
+    def __init__(self) -> None:
+        self._paths: set[PathId] = set()
+
+    def add(self, path: Path) -> None:
+        """Raise `RecipeError` for a path that another output has, however it is spelled."""
+        key = path_id(path)
+        if key in self._paths:
+            raise RecipeError(f"two outputs write {path}", hint="give each a path of its own")
+        self._paths.add(key)
+
+
 class OutputFiles:
     """New files in progress; `commit()` gives all of them their names, leaving the `with` without that leaves nothing.
 
@@ -22,7 +36,9 @@ class OutputFiles:
     them files named `.NAME.*.tmp` (new content that has no name yet) and `.NAME.*.old` (the replaced file).
     """
 
-    def __init__(self, edits: Path | None = None, taken: set[PathId] | None = None, *, keep_same: bool = False) -> None:
+    def __init__(
+        self, edits: Path | None = None, taken: DistinctPaths | None = None, *, keep_same: bool = False
+    ) -> None:
         """`edits` is a file that was read, and that the user asked to change in its place.
 
         `taken` are paths that others write, and is added to: several of these may be in progress together.
@@ -30,9 +46,9 @@ class OutputFiles:
         """
         self._edits = edits
         self._keep_same = keep_same
-        self._taken = set() if taken is None else taken
         self._stack = ExitStack()
-        self._files: dict[PathId, OutputFile] = {}
+        self._files: list[OutputFile] = []
+        self._paths = taken or DistinctPaths()
 
     def __enter__(self) -> Self:
         return self
@@ -42,19 +58,16 @@ class OutputFiles:
 
         One that is changed in its place keeps its permissions.
         """
-        key = path_id(path)
-        if key in self._taken:
-            raise RecipeError(f"two outputs write {path}", hint="give each a path of its own")
+        self._paths.add(path)
         file = self._stack.enter_context(OutputFile(path, mode, edits=self._edits))
-        self._files[key] = file
-        self._taken.add(key)
+        self._files.append(file)
         if self._edits is not None and file_id(path) == file_id(self._edits):
             os.fchmod(file.descriptor, stat.S_IMODE(path.stat().st_mode))
         return file
 
     def commit(self) -> None:
         """Make all contents durable, then give the files their names. Raises `FukiError`."""
-        files = [file for file in self._files.values() if not (self._keep_same and file.is_same())]
+        files = [file for file in self._files if not (self._keep_same and file.is_same())]
         if len(files) == 1:
             # A single file is atomic by itself, and usually needs no temporary name.
             files[0].commit()

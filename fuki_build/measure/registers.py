@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from fuki_build.errors import RecipeError
+from fuki_build.errors import RecipeError, did_you_mean
 from fuki_build.formats.hashes import SIZES, new_hash
 
 BANKS: Mapping[str, int] = {bank: SIZES[bank] for bank in ("sha1", "sha256", "sha384", "sha512")}
@@ -56,5 +56,6 @@ def check_banks(names: Iterable[str], where: str = "--bank", known: Mapping[str,
     """The banks in their usual order, each once. Raises `RecipeError` for an unknown one."""
     requested = {name.lower() for name in names}
     for name in sorted(requested - set(known)):
-        raise RecipeError(f"there is no bank {name!r}", where=where, hint=f"there are: {', '.join(known)}")
+        hint = did_you_mean(name, known) or f"there are: {', '.join(known)}"
+        raise RecipeError(f"there is no bank {name!r}", where=where, hint=hint)
     return tuple(bank for bank in known if bank in requested)

@@ -6,7 +6,16 @@ is the business of `supervisor.py`, a small process between the two.
 """
 
 from fuki_build.programs.errors import ProgramError
-from fuki_build.programs.process import Process, scratch_directory, started
+from fuki_build.programs.process import Process, check_startable, scratch_directory, started
 from fuki_build.programs.run import Completed, environment, run
 
-__all__ = ["Completed", "Process", "ProgramError", "environment", "run", "scratch_directory", "started"]
+__all__ = [
+    "Completed",
+    "Process",
+    "ProgramError",
+    "check_startable",
+    "environment",
+    "run",
+    "scratch_directory",
+    "started",
+]

@@ -1,8 +1,11 @@
 """A program and its supervisor, from start to end."""
 
+import errno
 import fcntl
 import marshal
 import os
+import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +45,7 @@ class Process:
     def _read_status(self) -> int:
         kind, _, number = os.read(self.status, _LONGEST_STATUS).decode().partition(" ")
         if kind == "errno":
-            raise ProgramError(f"cannot run {self._name}: {os.strerror(int(number))}")
+            raise _not_started(self._name, int(number))
         if kind != "exit":
             raise ProgramError(f"{self._name} was lost: the process that waits for it was killed")
         return int(number)
@@ -73,6 +76,25 @@ def started(
     """
     with _supervised(command, environment, directory, stdio, descriptors, largest_file, ()) as process:
         yield process
+
+
+def check_startable(program: str, environment: Mapping[str, str], directory: Path | None = None) -> None:
+    """Raise `ProgramError` for a program that `started` could not start; none is."""
+    number = 0
+    if "/" not in program:
+        number = 0 if shutil.which(program, path=environment.get("PATH", os.defpath)) else errno.ENOENT
+    else:
+        path = (directory or Path()) / program
+        try:
+            number = 0 if stat.S_ISREG(path.stat().st_mode) and os.access(path, os.X_OK) else errno.EACCES
+        except OSError as error:
+            number = error.errno or errno.ENOENT
+    if number:
+        raise _not_started(program, number)
+
+
+def _not_started(name: str, number: int) -> ProgramError:
+    return ProgramError(f"cannot run {name}: {os.strerror(number)}")
 
 
 @contextmanager

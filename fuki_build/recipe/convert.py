@@ -1,6 +1,8 @@
 """Plain data into typed tables, with errors that name the place, the problem and the nearest known key."""
 
 import re
+from collections.abc import Mapping
+from datetime import date
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -21,7 +23,7 @@ def convert(data: object, to: type[T], place: str) -> T:
     try:
         return msgspec.convert(data, to)
     except msgspec.ValidationError as error:
-        raise _explain(error, to, place) from None
+        raise _explain(error, to, place, data) from None
 
 
 def split(
@@ -47,11 +49,15 @@ def convert_options(data: object, to: type[T], common: type[msgspec.Struct], pla
     try:
         return msgspec.convert(data, to)
     except msgspec.ValidationError as error:
-        raise _explain(error, to, place, keys(common)) from None
+        raise _explain(error, to, place, data, keys(common)) from None
 
 
 def _explain(
-    error: msgspec.ValidationError, to: type[msgspec.Struct], place: str, more_keys: list[str] | None = None
+    error: msgspec.ValidationError,
+    to: type[msgspec.Struct],
+    place: str,
+    data: object,
+    more_keys: list[str] | None = None,
 ) -> RecipeError:
     placed = _AT.match(str(error))
     text, path = (placed[1], placed[2] or "") if placed else (str(error), "")
@@ -69,7 +75,21 @@ def _explain(
     if missing:
         return RecipeError(f"{missing[1]!r} is missing", where=where, hint=f"add {missing[1]} = … there")
 
-    return RecipeError(_plain(text), where=where, hint="see 'fuki schema' for what each key takes")
+    hint = _quoted(text, path, data) or "see 'fuki schema' for what each key takes"
+    return RecipeError(_plain(text), where=where, hint=hint)
+
+
+def _quoted(text: str, path: str, data: object) -> str | None:
+    """A hint for a number, date or boolean in place of a text: the same in quotes."""
+    if not re.match(r"Expected `str[`\s|]", text):
+        return None
+    for step in path.removeprefix(".").split("."):
+        if not isinstance(data, Mapping) or step not in data:
+            return None
+        data = data[step]
+    if isinstance(data, bool):
+        return f'did you mean "{str(data).lower()}", in quotes?'
+    return f'did you mean "{data}", in quotes?' if isinstance(data, int | float | date) else None
 
 
 def _plain(text: str) -> str:

@@ -123,6 +123,7 @@ def _wrap(table: IgvmTable, firmware: Blob, inputs: Inputs, where: str) -> Blob:
 
 
 def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -> tuple[FirmwareTable, FirmwareFile]:
+    data = _with_source(data, inputs, where)
     source = read_plugin_table(data, "source", FirmwareTable, host.firmware_source, where)
     note_named(source.options, inputs.recipe.directory)
     context = SourceContext(inputs.recipe.directory, inputs.workspace)
@@ -132,3 +133,11 @@ def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -
         with source.contribution.running():
             inputs.fetched[key] = source.contribution.thing().fetch(source.options, context)
     return source.table, inputs.fetched[key]
+
+
+def _with_source(data: dict[str, Any], inputs: Inputs, where: str) -> dict[str, Any]:
+    """The table with its source, which by default is what its path names: a directory, or a file."""
+    path = data.get("path")
+    if "source" in data or not isinstance(path, str):
+        return data
+    return {**data, "source": "directory"} if inputs.path(path, f"{where}.path").is_dir() else data

@@ -174,7 +174,13 @@ class IgvmTable(Table, frozen=True, kw_only=True):
 class FirmwareTable(Table, frozen=True, kw_only=True):
     """`[[fuki.firmware]]`: one firmware image; the keys that its source takes stand beside these."""
 
-    source: Annotated[str, Meta(description="where it comes from: directory, file, command, deb, or a plugin's")]
+    source: Annotated[
+        str,
+        Meta(
+            description="where it comes from: directory, file, command, deb, or a plugin's; by default what is at "
+            "`path`, a directory or a file"
+        ),
+    ] = "file"
     id: Annotated[str | None, Meta(description="the fwid; by default what the source suggests")] = None
     name: Annotated[str | None, Meta(description="name of the machines in .hwids; by default the fwid")] = None
     platforms: Annotated[tuple[str, ...], Meta(description="platforms that use it, 'name' or 'name:selector'")] = ()

@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import fields
 
-from fuki_build.errors import located
+from fuki_build.errors import RecipeError, did_you_mean, located
 from fuki_build.hooks.host import Contribution
 from fuki_build.hooks.options import NoOptions
 from fuki_build.recipe.convert import convert, convert_options, split
@@ -49,6 +49,10 @@ def read_plugin_table(
     name = data.get(key, defaults[key])
     if not isinstance(name, str):
         # Without a name no option can be told from a mistake: what is wrong with the key itself is said first.
+        misspelled = None if key in data else next((other for other in data if did_you_mean(other, [key])), None)
+        if misspelled is not None:
+            hint = did_you_mean(misspelled, [key])
+            raise RecipeError(f"unknown key {misspelled!r}", where=f"{where}.{misspelled}", hint=hint)
         convert(split(settle(data, where, common), common, NoOptions)[0], common, where)
     with located(key_place or f"{where}.{key}"):
         contribution = find(name)

@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fuki_build.errors import FormatError, RecipeError, located, raised_as
+from fuki_build.errors import FormatError, RecipeError, did_you_mean, located, raised_as
 from fuki_build.image.guard import note_read
 from fuki_build.recipe.budget import Budget
 from fuki_build.recipe.words import Word
+
+if TYPE_CHECKING:
+    from fuki_build.recipe.sandbox import BoundedEnvironment
 
 _FAILURES = (
     TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, RecursionError, SyntaxError,
@@ -85,18 +88,9 @@ def render_template(
 
     HTML and SVG texts escape what is put into them. Raises `RecipeError` when there is no such template or it fails.
     """
-    from jinja2 import TemplateNotFound  # noqa: PLC0415
-
-    from fuki_build.recipe.sandbox import BoundedEnvironment  # noqa: PLC0415
-
-    autoescape = name.removesuffix(".j2").endswith((".html", ".svg", ".xml"))
-    environment = BoundedEnvironment(new_budget(template=True), directories, autoescape=autoescape)
-    with _explained(variables, where):
-        try:
-            text = environment.get_template(name).render(variables)
-        except TemplateNotFound as error:
-            hint = f"looked in {', '.join(str(d) for d in directories)}"
-            raise RecipeError(f"there is no template {error.name!r}", where=where, hint=hint) from error
+    environment = _template_environment(name, directories)
+    with _explained(variables, where), _found(directories, where):
+        text = environment.get_template(name).render(variables)
 
     for file in environment.files:
         note_read(file)
@@ -129,6 +123,41 @@ def template_files(names: Sequence[str], directories: Sequence[Path], where: str
     return sorted(environment.files)
 
 
+def find_template(name: str, directories: Sequence[Path], where: str) -> None:
+    """Read and compile a template, as `render_template` does first, with the same errors."""
+    environment = _template_environment(name, directories)
+    with _explained({}, where), _found(directories, where):
+        environment.get_template(name)
+    for file in environment.files:
+        note_read(file)
+
+
+def _template_environment(name: str, directories: Sequence[Path]) -> "BoundedEnvironment":
+    from fuki_build.recipe.sandbox import BoundedEnvironment  # noqa: PLC0415 - Jinja2 is slow to load
+
+    autoescape = name.removesuffix(".j2").endswith((".html", ".svg", ".xml"))
+    return BoundedEnvironment(new_budget(template=True), directories, autoescape=autoescape)
+
+
+@contextmanager
+def _found(directories: Sequence[Path], where: str) -> Iterator[None]:
+    """Turn Jinja2's error about a template that is not there into a `RecipeError` at `where`."""
+    from jinja2 import TemplateNotFound  # noqa: PLC0415
+
+    try:
+        yield
+    except TemplateNotFound as error:
+        hint = did_you_mean(str(error.name), _templates(directories))
+        hint = hint or f"looked in {', '.join(str(d) for d in directories)}"
+        raise RecipeError(f"there is no template {error.name!r}", where=where, hint=hint) from error
+
+
+def _templates(directories: Sequence[Path]) -> Iterator[str]:
+    for directory in directories:
+        if directory.is_dir():
+            yield from sorted(path.name for path in directory.glob("*.j2"))
+
+
 @contextmanager
 def _explained(variables: Mapping[str, Any], where: str) -> Iterator[None]:
     """Turn what a text that is rendered may raise into a `RecipeError` at `where`."""
@@ -149,5 +178,5 @@ def _explain(error: Exception, variables: Mapping[str, Any], where: str) -> Reci
     return RecipeError(
         f"this text cannot be rendered: {str(error) or type(error).__name__}{at_line}",
         where=where,
-        hint=f"known names: {names}",
+        hint=f"known names: {names}" if variables else None,
     )

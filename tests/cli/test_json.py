@@ -72,6 +72,10 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     ],
     "plan": [("--json",)],
     "plugins": [("--all", "--json"), ("--json",)],
+    "release": [
+        (UKI, UKI, "--allow", "version-not-newer", "--json"),
+        (UKI, UKI, "--allow", "version-not-newer", "--platform", "qemu", "--bank", "all", "--json"),
+    ],
     "verify": [
         (UKI, "--json"), (UKI, "--certificate", "keys/db.pem", "--json"), ("shim", "--json"), ("stub", "--json"),
     ],

@@ -282,7 +282,7 @@ class TestTemplate:
         (workshop / "fuki.toml").write_text(
             (workshop / "fuki.toml").read_text() + '[[fuki.output]]\nformat = "uki"\npath = "a.efi"\n'
         )
-        assert "fuki.output[0]: this text cannot be rendered" in refused(workshop, "build")
+        assert "fuki.output[0].template: this text cannot be rendered" in refused(workshop, "build")
 
     def test_a_template_outside_the_directories_is_not_found(self, workshop, write, tmp_path):
         (tmp_path / "secret").write_text("secret")

@@ -242,7 +242,7 @@ def test_an_output_of_one_firmware_of_several(wrapped: Path, part):
     (wrapped / "fuki.toml").write_text(recipe)
     assert "several firmware images: ovmf, old" in refused(wrapped, "build")
     (wrapped / "fuki.toml").write_text(recipe + 'firmware = "oldd"')
-    assert "there are: ovmf, old" in refused(wrapped, "build")
+    assert "did you mean 'old'?" in refused(wrapped, "build")
     (wrapped / "fuki.toml").write_text(recipe + 'firmware = "old"')
     succeed(wrapped, "build")
     pages = decode_pages((wrapped / "acme_41.3.igvm").read_bytes(), NATIVE)

@@ -116,9 +116,9 @@ MISTAKES = {
         "known keys: cmdline, dtb,",
     ),
     # types
-    "a number for a text": (swap(f'"{CMDLINE} ro"', "7"), "fuki.image.cmdline", "got int", "fuki schema"),
+    "a number for a text": (swap(f'"{CMDLINE} ro"', "7"), "fuki.image.cmdline", "got int", 'did you mean "7"'),
     "a number in a list of paths": (swap('"initrd.img"', "1"), "fuki.image.initrd[0]", "a string", "fuki schema"),
-    "a number for the version": (swap('"41.3"', "41.3"), "fuki.version", "got float", "fuki schema"),
+    "a number for the version": (swap('"41.3"', "41.3"), "fuki.version", "got float", 'did you mean "41.3"'),
     "a list for a table": ('[fuki]\nname = "a"\nimage = []\n', "fuki.image", "a table, got a list", "fuki schema"),
     "a table for a list of tables": (
         more('[fuki.profile]\nid = "a"\n'),
@@ -130,13 +130,13 @@ MISTAKES = {
         more('[[fuki.output]]\nformat = "uki"\npath = 1\n'),
         "fuki.output[0].path",
         "got int",
-        "fuki schema",
+        'did you mean "1"',
     ),
     "a number for a source's option": (
         more('[[fuki.firmware]]\nsource = "directory"\npath = 1\n'),
         "fuki.firmware[0].path",
         "got int",
-        "fuki schema",
+        'did you mean "1"',
     ),
     "a number for a variable": (top("[fuki.variables]\na = 1"), "fuki.variables.a", "a string", "quotes"),
     # missing keys
@@ -146,7 +146,7 @@ MISTAKES = {
     "no stub": (swap('stub = "stub"\n', ""), "fuki.image.stub", "no stub", "efi.stub"),
     "no profile id": (more("[[fuki.profile]]\n"), "fuki.profile[0]", "'id' is missing", "add id"),
     "no addon name": (more('[[fuki.addon]]\ncmdline = "x"\n'), "fuki.addon[0]", "'name' is missing", "add name"),
-    "no source": (more('[[fuki.firmware]]\npath = "fw"\n'), "fuki.firmware[0]", "'source' is missing", "add source"),
+    "no source": (more('[[fuki.firmware]]\nid = "fw"\n'), "fuki.firmware[0]", "'path' is missing", "add path"),
     "no option of a source": (
         more('[[fuki.firmware]]\nsource = "directory"\n'),
         "fuki.firmware[0]",

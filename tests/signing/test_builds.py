@@ -215,10 +215,10 @@ class TestKernels:
         assert [[s[k] for k in places] for s in planned] == [[s[k] for k in places] for s in built]
 
     @pytest.mark.usefixtures("unsigned_kernel")
-    def test_planning_needs_no_private_key(self, keyed):
+    def test_a_key_that_is_not_there_is_missed_before_the_build(self, keyed):
         (keyed / "fuki.toml").write_text(RECIPE + self.KERNEL)
         (keyed / "db.key").unlink()
-        succeed(keyed, "plan")
+        assert "fuki.sign.key" in refused(keyed, "plan", code=4)
         assert "fuki.sign.key" in refused(keyed, "build", code=4)
 
     def test_the_manifest_has_the_digest_of_the_kernel_that_was_given(self, keyed, unsigned_kernel):

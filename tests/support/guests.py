@@ -60,10 +60,10 @@ def probe() -> bytes:
 
 
 @contextmanager
-def _tpm(directory: Path) -> Iterator[Path]:
-    """The control socket of a software TPM."""
+def software_tpm(directory: Path) -> Iterator[Path]:
+    """The control socket of a software TPM, whose state is in the directory, and stays there."""
     socket, state = directory / "tpm", directory / "state"
-    state.mkdir()
+    state.mkdir(exist_ok=True)
     command = ("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={socket}")
     with subprocess.Popen([*command, "--terminate"]) as process:
         try:
@@ -77,12 +77,12 @@ def _tpm(directory: Path) -> Iterator[Path]:
 def boot(directory: Path, *arguments: object) -> Measured:
     """Boot a guest whose initrd is the probe; `directory` is its own."""
     log = directory / "log"
-    with _tpm(directory) as socket:
+    with software_tpm(directory) as socket:
         command = [
             *("qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", CPU, "-m", "1G", "-nodefaults"),
             *("-display", "none", "-serial", "stdio", "-no-reboot"),
-            *("-chardev", f"socket,id=tpm,path={socket}", "-tpmdev", "emulator,id=tpm,chardev=tpm"),
-            *("-device", "tpm-tis,tpmdev=tpm", "-device", "virtio-serial-pci"),
+            *tpm_device(socket),
+            *("-device", "virtio-serial-pci"),
             *("-chardev", f"file,id=log,path={log}", "-device", "virtserialport,chardev=log"),
         ]
         done = subprocess.run(
@@ -98,6 +98,12 @@ def boot(directory: Path, *arguments: object) -> Measured:
     assert len(found) == 20, console[-2000:]
     registers = {(bank, int(pcr)): bytes.fromhex(value) for bank, pcr, value in found}
     return Measured(registers, log.read_bytes(), console)
+
+
+def tpm_device(socket: Path) -> tuple[str, ...]:
+    """QEMU's options for a TPM behind a control socket."""
+    chardev = ("-chardev", f"socket,id=tpm,path={socket}", "-tpmdev", "emulator,id=tpm,chardev=tpm")
+    return (*chardev, "-device", "tpm-tis,tpmdev=tpm")
 
 
 def disk(path: Path, image: Path, *addons: Path, partitioned: bool = False) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ def show_launches(records: Sequence[LaunchRecord]) -> None:
     console = StandardOutput()
     table = TextTable(
         "Firmware", "Technology", "VMM", "vCPU model", "vCPUs", "Features", "Boot", "Register", "Digest",
-        right=("vCPUs", "Features"),
+        right=("vCPUs", "Features"), keys=8,
     )  # fmt: skip
 
     for record in records:

@@ -23,7 +23,7 @@ def show_machine(machine: MachineDocument) -> None:
         console.print("known by its hardware ids only")
 
     console.print()
-    ids = TextTable("Tried", "Type", "systemd-stub", "Microsoft, fwupd", "Made of", right=("Tried", "Type"))
+    ids = TextTable("Tried", "Type", "systemd-stub", "Microsoft, fwupd", "Made of", right=("Tried", "Type"), keys=2)
     for row in sorted(machine.chids, key=lambda row: (row.tried or 99, row.type)):
         tried = str(row.tried) if row.tried else "never"
         fields = " + ".join(row.fields)
@@ -54,7 +54,7 @@ def show_hand_over(outcome: HandOverDocument) -> None:
 def show_matches(matches: Sequence[MatchView], *, measured: bool = False) -> None:
     """One row for each machine and profile; then what is measured there, if asked for."""
     console = StandardOutput()
-    table = TextTable("Machine", "Profile", "Firmware", "Devicetree", "Through", "Hardware id", "Expected")
+    table = TextTable("Machine", "Profile", "Firmware", "Devicetree", "Through", "Hardware id", "Expected", keys=2)
 
     for match in matches:
         hit = match.firmware or match.devicetree

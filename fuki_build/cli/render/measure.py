@@ -22,7 +22,7 @@ def show_predictions(view: PredictionsView, *, events: bool) -> None:
         console.print(plain(_title(case)), bold=True)
 
         if events:
-            made_of = TextTable("PCR", "Event", "By", "What", "Source", right=("PCR",))
+            made_of = TextTable("PCR", "Event", "By", "What", "Source", right=("PCR",), keys=2)
             for event in case.events:
                 text = f"{event.what} (cannot be told: {event.unknown})" if event.unknown else event.what
                 made_of.add_row(str(event.pcr), event.type, event.by, text, event.source)
@@ -39,7 +39,7 @@ def show_predictions(view: PredictionsView, *, events: bool) -> None:
 
 
 def _print_values(console: StandardOutput, name: str, rows: Iterable[tuple[str, str, str, str]]) -> None:
-    table = TextTable(name, "Phase", "Bank", "Value", right=(name,))
+    table = TextTable(name, "Phase", "Bank", "Value", right=(name,), keys=3)
     for row in rows:
         table.add_row(*row)
     console.table(table)
@@ -82,7 +82,7 @@ def show_replay(view: ReplayView) -> None:
     if view.fit:
         console.print(plain(_fit(view.fit)), bold=True)
 
-    events = TextTable("No", "Register", "Event", "By", "Explained by", "What", right=("No",))
+    events = TextTable("No", "Register", "Event", "By", "Explained by", "What", right=("No",), keys=2)
     for event in view.events:
         name = register_name(LogKind(view.kind), event.register)
         false = " (its digest is of something else)" if event.data_matches is False else ""
@@ -93,7 +93,7 @@ def show_replay(view: ReplayView) -> None:
     console.table(events)
     console.print()
 
-    values = TextTable("Register", "Bank", *(["Predicted"] if view.fit else []))
+    values = TextTable("Register", "Bank", *(["Predicted"] if view.fit else []), keys=2)
     values.add_column("Value")
     for register in view.registers:
         bank = "sha256" if "sha256" in register.values else next(iter(register.values))

@@ -6,7 +6,6 @@ import msgspec
 
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.emit.plan import Plan
-from fuki_build.emit.write import template_directories
 from fuki_build.recipe.text import render_template
 
 _COLOURS = {
@@ -26,5 +25,5 @@ def picture_of(plan: Plan, form: str) -> str:
         "name": plan.loaded.recipe.name,
         "version": plan.loaded.recipe.version,
     }
-    text, _ = render_template(f"layout.{form}.j2", variables, template_directories(plan), f"--{form}")
+    text, _ = render_template(f"layout.{form}.j2", variables, plan.template_directories, f"--{form}")
     return text

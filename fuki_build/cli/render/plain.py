@@ -1,6 +1,12 @@
 """Text from files that anyone may have made, safe to print on a terminal. Whatever a verb prints goes through here."""
 
+import sys
+
 import click
+
+from fuki_build.cli.render import talk
+from fuki_build.cli.render.talk import Talk
+from fuki_build.cli.render.words import message_lines
 
 
 def plain(text: str) -> str:
@@ -16,5 +22,12 @@ def say(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """One line on standard error."""
-    click.echo(plain(text), err=True)
+    """One line on standard error that tells what is done; none with `--quiet`."""
+    if talk.level > Talk.QUIET:
+        complain(text)
+
+
+def complain(text: str) -> None:
+    """One line on standard error that nobody should miss: an error."""
+    for line in message_lines(plain(text), sys.stderr):
+        click.echo(line, err=True)

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fuki_build.cli.render import colour
+from fuki_build.cli.render import colour, talk
+from fuki_build.cli.render.talk import Talk
 from fuki_build.image.assemble import Progress
 
 _WORTH_SHOWING = 64 * 1024 * 1024
@@ -15,7 +16,12 @@ _WORTH_SHOWING = 64 * 1024 * 1024
 @contextmanager
 def progress_bar(total: int) -> Iterator[Progress | None]:
     """A function to call with the number of bytes just done; None where nobody would see a bar."""
-    if total < _WORTH_SHOWING or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if (
+        total < _WORTH_SHOWING
+        or talk.level is Talk.QUIET
+        or not sys.stderr.isatty()
+        or os.environ.get("TERM") == "dumb"
+    ):
         yield None
         return
     from rich.console import Console  # noqa: PLC0415

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.cli.render.table import StandardOutput, TextTable
+from fuki_build.cli.render.words import fold
 from fuki_build.image.describe import DeviceView, FirmwareView, LayoutView, SectionView
 
 if TYPE_CHECKING:
     from fuki_build.cli.plugins import PluginView
+
+_ANY_WIDTH = 1000
 
 
 def show_view(view: LayoutView) -> None:
@@ -19,8 +22,13 @@ def show_view(view: LayoutView) -> None:
     title = f"{view.name}: {view.kind} for {view.arch}, {stub}, {human_size(view.file_size)} ({view.file_size} bytes)"
     console.print(plain(title), bold=True)
 
-    console.table(_sections(view.sections, {p.number: p.id for p in view.profiles}))
+    # A terminal is too narrow for digests beside the rest; a pipe gets each section in one line.
+    apart = console.width is not None and any(section.sha256 for section in view.sections)
+    console.table(_sections(view.sections, {p.number: p.id for p in view.profiles}, with_digest=not apart))
     console.print(f"{view.header_slots_left} section headers left")
+    if apart:
+        console.print()
+        console.table(_digests(view.sections))
 
     if view.firmware:
         console.print()
@@ -34,6 +42,14 @@ def show_view(view: LayoutView) -> None:
         for line in view.sbat[1:]:
             console.print(f"  {plain(line)}")
 
+    _show_signatures(console, view)
+    for flaw in view.flaws:
+        console.print(f"flaw: {plain(flaw)}")
+
+    console.print()
+
+
+def _show_signatures(console: StandardOutput, view: LayoutView) -> None:
     if view.kind != "addon" and view.signatures:
         console.print("\nSignatures", bold=True)
     for signature in view.signatures:
@@ -42,22 +58,28 @@ def show_view(view: LayoutView) -> None:
         console.print(f"  {kind}{by}, {signature.size} bytes at {signature.offset:#x}")
 
     if view.authenticode:
-        console.print(f"\nAuthenticode SHA-256 {view.authenticode}")
-    for flaw in view.flaws:
-        console.print(f"flaw: {plain(flaw)}")
-
-    console.print()
+        console.print()
+        for line in fold(f"Authenticode SHA-256 {view.authenticode}", console.width or _ANY_WIDTH):
+            console.print(line)
 
 
-def _sections(sections: Sequence[SectionView], profiles: dict[int, str | None]) -> TextTable:
+def _digests(sections: Sequence[SectionView]) -> TextTable:
+    table = TextTable("Section", "SHA-256")
+    for section in sections:
+        at = "" if section.profile is None else f"@{section.profile}"
+        table.add_row(section.name + at, section.sha256 or "")
+    return table
+
+
+def _sections(sections: Sequence[SectionView], profiles: dict[int, str | None], *, with_digest: bool) -> TextTable:
     """A finished image has no sources to show, a planned one no digests."""
     table = TextTable(
         "Profile", "Section", "Address", "Offset", "Size", "Share", "Measured", "What",
-        right=("Address", "Offset", "Size", "Share"),
+        right=("Address", "Offset", "Size", "Share"), keys=2,
     )  # fmt: skip
 
     with_source = any(section.source for section in sections)
-    with_digest = any(section.sha256 for section in sections)
+    with_digest = with_digest and any(section.sha256 for section in sections)
     if with_source:
         table.add_column("Source")
     if with_digest:

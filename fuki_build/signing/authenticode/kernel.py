@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
-from fuki_build.formats.asn1 import signed_data, x509
+from fuki_build.errors import RecipeError, SigningError
 from fuki_build.formats.pe.authenticode import HEADER_SIZE, encode_certificate
 from fuki_build.hooks.signers import KeySigner, SigningContext
 from fuki_build.image.assemble import Assembly, assemble, file_digest
@@ -13,7 +12,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import DigestNeeds, unsigned_request
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import kept_table, signed_content
-from fuki_build.signing.authenticode.sign import sign, signing_time, to_sign
+from fuki_build.signing.authenticode.sign import largest_entry, sign
 from fuki_build.signing.request import Signer, Signers, SignRequest, errors_at
 
 
@@ -79,14 +78,7 @@ def _entry_size(request: SignRequest, assembly: Assembly, context: SigningContex
         if not certificates:
             raise SigningError("there is no certificate for the key", where="certificate")
 
-        content, attributes = to_sign(_digest(request, assembly), request.digest, signing_time(request))
-        with raised_as(SigningError, "certificate", of=FormatError):
-            public_key = x509.public_key_of(certificates[0])
-            blank = bytes(x509.largest_signature(public_key))
-            rsa = x509.is_rsa(public_key)
-            signature = signed_data.encode(content, attributes, request.digest, blank, certificates, rsa=rsa)
-
-    return len(encode_certificate(signature))
+    return largest_entry(request, certificates, _digest(request, assembly))
 
 
 def _digest(request: SignRequest, assembly: Assembly) -> bytes:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats.asn1 import signed_data, x509
+from fuki_build.formats.pe.authenticode import encode_certificate
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.signing.authenticode import timestamp
 from fuki_build.signing.key_requirements import check_usable, source_date
@@ -14,16 +15,39 @@ from fuki_build.signing.request import DigestAlgorithm, Signer, SignRequest, err
 
 def check_key(signer: Signer) -> None:
     """Refuse a key that cannot sign images, before any work is done. Raises `SigningError` at its place."""
-    if signer.key is None:
-        return
-    with errors_at(signer.request):
-        if not signer.key.certificates:
+    if signer.key is not None:
+        check_certificates(signer.request, signer.key.certificates, signer.key.public_key)
+
+
+def check_certificates(request: SignRequest, certificates: Sequence[bytes], public_key: bytes | None) -> None:
+    """Refuse certificates (DER, the signer's first) with which images cannot be signed; `public_key` is the key's.
+
+    Raises `SigningError` at the signer's place.
+    """
+    with errors_at(request):
+        if not certificates:
             hint = "firmware finds the key by its certificate, so a signature needs one"
             raise SigningError("there is no certificate for the key", where="certificate", hint=hint)
-        check_usable(signer.key.certificates[0])
-        if x509.public_key_of(signer.key.certificates[0]) != signer.key.public_key:
-            subject = x509.subject(signer.key.certificates[0])
+        check_usable(certificates[0])
+        if public_key is not None and x509.public_key_of(certificates[0]) != public_key:
+            subject = x509.subject(certificates[0])
             raise SigningError(f"the certificate {subject} is not that of the key", where="certificate")
+
+
+def largest_entry(request: SignRequest, certificates: Sequence[bytes], digest: bytes) -> int:
+    """The size of a certificate table's entry with a signature over an image's digest, in bytes.
+
+    It is exact for RSA keys; ECDSA signatures may be some bytes shorter. Raises `FukiError`.
+    """
+    with errors_at(request):
+        content, attributes = to_sign(digest, request.digest, signing_time(request))
+        with raised_as(SigningError, "certificate", of=FormatError):
+            public_key = x509.public_key_of(certificates[0])
+            blank = bytes(x509.largest_signature(public_key))
+            rsa = x509.is_rsa(public_key)
+            signature = signed_data.encode(content, attributes, request.digest, blank, certificates, rsa=rsa)
+
+    return len(encode_certificate(signature))
 
 
 def to_sign(digest: bytes, algorithm: DigestAlgorithm, time: datetime | None = None) -> tuple[bytes, bytes]:

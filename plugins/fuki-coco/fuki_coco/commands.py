@@ -213,7 +213,9 @@ _FORMS: Mapping[str, Callable[[Sequence[LaunchRecord], str], bytes]] = {
 @click.command("reference-values")
 @click.argument("form", type=click.Choice(sorted(_FORMS)))
 @click.argument("launches", metavar="LAUNCHES", type=path_type)
-@click.option("-o", "--output", metavar="FILE", type=path_type, required=True, help="Where to write them.")
+@click.option(
+    "-o", "--output", metavar="FILE", type=path_type, required=True, help="Where to write them; '-' is standard output."
+)
 @click.option("--name", default="guest", help="What a CoRIM calls the guest.")
 @click.option("--key", metavar="TOML", help="""Sign a CoRIM, such as with 'backend = "local", key = "corim.key"'.""")
 @click.pass_obj
@@ -229,4 +231,7 @@ def reference_values(
 
         with signing_key(key_table(key, "--key"), plugins, "key") as opened:
             data = corim.sign(data, opened, name)
-    write_files({output: data})
+    if str(output) == "-":
+        click.echo(data, nl=False)
+    else:
+        write_files({output: data})

@@ -12,6 +12,8 @@ from fuki_build.hooks import (
     Options,
     OutputContext,
     OutputFormat,
+    PlannedFile,
+    PreviewContext,
     encode_json,
     to_document,
 )
@@ -21,15 +23,24 @@ from msgspec import Meta
 class _LaunchFormat(OutputFormat):
     """What tells of launches: fuki itself declares the digests that these take."""
 
+    def preview(self, options: Any, context: PreviewContext) -> Sequence[PlannedFile]:  # noqa: ANN401
+        if not context.launches:
+            raise _no_launches()
+        return super().preview(options, context)
+
     def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
         return NO_DIGESTS
 
 
 def _launches(build: Build) -> Sequence[LaunchRecord]:
     if not build.launches:
-        hint = "add a [[fuki.launch]] table, and firmware that guests start with"
-        raise RecipeError("there are no launches to tell about", hint=hint)
+        raise _no_launches()
     return build.launches
+
+
+def _no_launches() -> RecipeError:
+    hint = "add a [[fuki.launch]] table, and firmware that guests start with"
+    return RecipeError("there are no launches to tell about", hint=hint)
 
 
 class LaunchOutput(_LaunchFormat):
@@ -97,6 +108,11 @@ class CorimOutput(_LaunchFormat):
     suffix = ".corim"
     Options = CorimOptions
 
+    def preview(self, options: CorimOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        if options.key is not None:
+            context.key(options.key, "key")
+        return super().preview(options, context)
+
     def emit(self, options: CorimOptions, build: Build, context: OutputContext) -> None:
         from fuki_coco import corim  # noqa: PLC0415 - CBOR and COSE only where they are written
 
@@ -122,6 +138,12 @@ class IdBlockOutput(_LaunchFormat):
     name = "id-block"
     suffix = ".id-blocks.json"
     Options = IdBlockOptions
+
+    def preview(self, options: IdBlockOptions, context: PreviewContext) -> Sequence[PlannedFile]:
+        context.key(options.id_key, "id-key")
+        if options.author_key is not None:
+            context.key(options.author_key, "author-key")
+        return super().preview(options, context)
 
     def emit(self, options: IdBlockOptions, build: Build, context: OutputContext) -> None:
         from fuki_coco import id_blocks  # noqa: PLC0415 - cryptography only where something is signed

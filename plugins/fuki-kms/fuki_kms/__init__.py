@@ -3,11 +3,13 @@
 Each service's client is an extra of the distribution, and is imported only when one of its keys is opened.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from fuki_build.errors import PluginError
-from fuki_build.hooks import CertificateOptions, FileSigner, KeySigner, SigningContext, SigningKey, hookimpl
+from fuki_build.hooks import CertificateOptions, FileSigner, KeyPreview, KeySigner, SigningContext, SigningKey, hookimpl
 
 from fuki_kms.options import AwsOptions, AzureOptions, GcpOptions
 
@@ -23,7 +25,16 @@ def _client(backend: str, extra: str) -> Iterator[None]:
 
 
 class _CloudSigner(KeySigner):
-    """A preview needs only the certificates, for which no service is contacted."""
+    """A preview or layout needs only the certificates, for which no service is contacted."""
+
+    def preview(self, options: CertificateOptions, context: SigningContext) -> KeyPreview:
+        self.check(options)
+        # The services have no certificates of their keys.
+        return KeyPreview(certificates=context.certificates(options))
+
+    @abstractmethod
+    def check(self, options: Any) -> None:  # noqa: ANN401 - an instance of Options
+        """Raise `FukiError` for what can be told to be wrong before the service is asked."""
 
     def certificates(self, options: CertificateOptions, context: SigningContext) -> Sequence[bytes]:
         return context.certificates(options)
@@ -38,6 +49,11 @@ class AwsKms(_CloudSigner):
 
     name = "aws-kms"
     Options = AwsOptions
+
+    def check(self, options: AwsOptions) -> None:
+        with _client(self.name, "aws"):
+            from fuki_kms import aws  # noqa: PLC0415
+        aws.check(options)
 
     def open(self, options: AwsOptions, context: SigningContext) -> SigningKey:
         with _client(self.name, "aws"):
@@ -56,6 +72,11 @@ class GcpKms(_CloudSigner):
     name = "gcp-kms"
     Options = GcpOptions
 
+    def check(self, options: GcpOptions) -> None:
+        with _client(self.name, "gcp"):
+            from fuki_kms import gcp  # noqa: PLC0415
+        gcp.check(options)
+
     def open(self, options: GcpOptions, context: SigningContext) -> SigningKey:
         with _client(self.name, "gcp"):
             from fuki_kms import gcp  # noqa: PLC0415
@@ -71,6 +92,11 @@ class AzureKeyVault(_CloudSigner):
 
     name = "azure-key-vault"
     Options = AzureOptions
+
+    def check(self, options: AzureOptions) -> None:
+        with _client(self.name, "azure"):
+            from fuki_kms import azure  # noqa: PLC0415
+        azure.check(options)
 
     def open(self, options: AzureOptions, context: SigningContext) -> SigningKey:
         with _client(self.name, "azure"):

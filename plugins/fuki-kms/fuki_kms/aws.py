@@ -105,6 +105,12 @@ class AwsKey(RemoteKey):
             return bytes(answer["Signature"])
 
 
+def check(options: AwsOptions) -> None:
+    """Raise `FukiError` for an address of the service that is none."""
+    if options.endpoint_url:
+        check_endpoint(options.endpoint_url, "endpoint-url")
+
+
 def open_key(options: AwsOptions, context: SigningContext) -> AwsKey:
     region = options.region
     arn = _ARN.match(options.key)

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -96,13 +96,22 @@ class AzureKey(RemoteKey):
             return signature if self._algorithms is _RSA else _to_der(signature)
 
 
-def open_key(options: AzureOptions, context: SigningContext) -> AzureKey:
-    identifier = _IDENTIFIER.fullmatch(options.key)
+def check(options: AzureOptions) -> None:
+    """Raise `RecipeError` for what no key is called."""
+    _parts(options.key)
+
+
+def _parts(key: str) -> Sequence[str]:
+    """The vault, the name and the version of a key's identifier. Raises `RecipeError`."""
+    identifier = _IDENTIFIER.fullmatch(key)
     if not identifier:
         hint = "give https://VAULT.vault.azure.net/keys/NAME/VERSION"
         raise RecipeError("this is not the identifier of a key", where="key", hint=hint)
+    return identifier.groups()
 
-    vault, name, version = identifier.groups()
+
+def open_key(options: AzureOptions, context: SigningContext) -> AzureKey:
+    vault, name, version = _parts(options.key)
     credential = context.once("azure-key-vault", _identity)
 
     with _problems(options.key):

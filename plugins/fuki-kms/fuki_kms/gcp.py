@@ -129,11 +129,17 @@ class GcpKey(RemoteKey):
         return answer.signature
 
 
-def open_key(options: GcpOptions, context: SigningContext) -> GcpKey:
+def check(options: GcpOptions) -> None:
+    """Raise `FukiError` for a name that no key version has, and for an address of the service that is none."""
     if not _NAME.fullmatch(options.key):
         hint = "give projects/…/locations/…/keyRings/…/cryptoKeys/…/cryptoKeyVersions/…"
         raise RecipeError("this is not the resource name of a key version", where="key", hint=hint)
 
+    check_endpoint(options.endpoint, "endpoint")
+
+
+def open_key(options: GcpOptions, context: SigningContext) -> GcpKey:
+    check(options)
     endpoint = check_endpoint(options.endpoint, "endpoint")
     session = context.once("gcp-kms", _connect)
     return GcpKey(session, endpoint, options.key, context.certificates(options))

@@ -69,6 +69,7 @@ def test_a_preview_asks_nobody(internet, context, tmp_path, backend):
     (tmp_path / "db.crt").write_bytes(internet.authority.certificate.read_bytes())
     options = backend.Options(key=KEYS[backend], certificate="db.crt")
     assert len(backend().certificates(options, context)) == 1
+    assert backend().preview(options, context).certificates == backend().certificates(options, context)
     assert not internet.requests
 
 

@@ -7,7 +7,16 @@ from urllib.parse import unquote, urlsplit
 from fuki_build.errors import FormatError, RecipeError, did_you_mean, raised_as
 from fuki_build.formats import pkcs11_uri
 from fuki_build.formats.pkcs11_uri import ObjectType, Pkcs11Uri
-from fuki_build.hooks import SECRET_SOURCES, CertificateOptions, KeySigner, SigningContext, SigningKey, hookimpl
+from fuki_build.hooks import (
+    SECRET_SOURCES,
+    CertificateOptions,
+    KeyPreview,
+    KeySigner,
+    SigningContext,
+    SigningKey,
+    hookimpl,
+    named_certificates,
+)
 from msgspec import Meta
 
 
@@ -45,6 +54,13 @@ class Pkcs11Signer(KeySigner):
         with LOCK:
             token = log_in(module, uri, source, where if source else "pin", context)
             return open_key(token, uri, options, context)
+
+    def preview(self, options: Pkcs11Options, context: SigningContext) -> KeyPreview:
+        from fuki_pkcs11.modules import find_module  # noqa: PLC0415 - python-pkcs11 is slow to load
+
+        # The module is not loaded: it may contact a service as soon as it is.
+        find_module(options.module_path, parse_key(options.key), context.directory)
+        return named_certificates(options, context)
 
     def certificates(self, options: Pkcs11Options, context: SigningContext) -> Sequence[bytes]:
         if options.certificate is not None:

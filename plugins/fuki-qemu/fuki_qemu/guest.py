@@ -22,8 +22,8 @@ from fuki_qemu.console import ConsoleRecord, TerminalFilter, plain
 from fuki_qemu.tools import SWTPM
 
 _REFUSALS = (
-    re.compile(r"BdsDxe: failed to (?:load|start) Boot[0-9A-F]{4} .*: ([A-Z][^:\n]*)$", re.MULTILINE),
-    re.compile(r"Verification failed: (\(0x[0-9A-F]+\) [A-Z][^:\n]*)$", re.MULTILINE),
+    re.compile(r"BdsDxe: failed to (?:load|start) Boot[0-9A-F]{4} .*: ([A-Z][^:\n]*)\n"),
+    re.compile(r"Verification failed: (\(0x[0-9A-F]+\) [A-Z][^:\n]*)\n"),
 )
 """What firmware says, and shim, which then waits for somebody at the console."""
 _PERIOD = 0.1

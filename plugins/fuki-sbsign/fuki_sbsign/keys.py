@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import SECRET_SOURCES, CertificateOptions, SigningContext
+from fuki_build.hooks import SECRET_SOURCES, CertificateOptions, KeyPreview, SigningContext
 from msgspec import Meta
 
 from fuki_sbsign.call import Call
@@ -32,11 +32,26 @@ def in_token(text: str, where: str = "key") -> bool:
     return True
 
 
-def unlock_file(call: Call, key: str, options: KeyOptions, context: SigningContext) -> tuple[str, str | None]:
-    """A key file's path, and the passphrase if it is encrypted. Raises `SigningError`."""
+def preview(key: str | None, certificate: str | None, options: KeyOptions, context: SigningContext) -> KeyPreview:
+    """What files say of a key, None for what is in none; the errors are those of `unlock_file` and `certificate`."""
+    if key is not None:
+        refuse_unlocked(key, options)
+        context.read(key, "private key", "key")
+    if certificate is None:
+        return KeyPreview()
+    return KeyPreview(certificates=context.certificates(CertificateOptions(certificate=certificate)))
+
+
+def refuse_unlocked(key: str, options: KeyOptions) -> None:
+    """Raise `RecipeError` for what does not go with a key in a file."""
     if in_token(key):
         raise RecipeError("nothing says how to reach the token", where="key", hint="name an OpenSSL engine or provider")
     _refuse_token_options(options)
+
+
+def unlock_file(call: Call, key: str, options: KeyOptions, context: SigningContext) -> tuple[str, str | None]:
+    """A key file's path, and the passphrase if it is encrypted. Raises `SigningError`."""
+    refuse_unlocked(key, options)
     # None of the programs reads an encrypted key in DER.
     encrypted = b"ENCRYPTED" in context.read(key, "private key", "key")
     path = str((context.directory / key).absolute())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fuki_build.errors import FormatError, RecipeError, SigningError, raised_as
 from fuki_build.formats.pe import pe
-from fuki_build.hooks import SigningContext
+from fuki_build.hooks import CertificateOptions, KeyPreview, SigningContext
 from msgspec import Meta
 
 from fuki_sbsign import keys
@@ -49,6 +49,19 @@ class Osslsigncode(ProgramSigner):
     Options = OsslsigncodeOptions
     packages = "Debian, Fedora, Arch: osslsigncode"
 
+    def preview_key(self, options: OsslsigncodeOptions, context: SigningContext) -> KeyPreview:
+        context.certificates(CertificateOptions(intermediates=options.intermediates))
+        if options.pkcs12 is not None:
+            _refuse_both(options)
+            context.read(options.pkcs12, "PKCS #12 file", "pkcs12")
+            return KeyPreview()
+
+        key, certificate = _named(options)
+        in_tokens = keys.in_token(key), keys.in_token(certificate, "certificate")
+        if in_tokens[0]:
+            self._token(options, context)
+        return keys.preview(None if in_tokens[0] else key, None if in_tokens[1] else certificate, options, context)
+
     def prepare(
         self, call: Call, image: Path, output: Path, options: OsslsigncodeOptions, context: SigningContext
     ) -> None:
@@ -76,32 +89,27 @@ class Osslsigncode(ProgramSigner):
     ) -> tuple[list[bytes], str | None]:
         """Add the file. Returns further certificates, and the passphrase of the file."""
         path = options.pkcs12 or ""
-        if options.key is not None or options.certificate is not None:
-            hint = "leave out 'key' and 'certificate'"
-            raise RecipeError("the PKCS #12 file has a key and a certificate", where="pkcs12", hint=hint)
+        _refuse_both(options)
         context.read(path, "PKCS #12 file", "pkcs12")
         call.arguments += ["-pkcs12", str((context.directory / path).absolute())]
         return [], keys.passphrase(call, path, options, context)
 
     def _key(self, call: Call, options: OsslsigncodeOptions, context: SigningContext) -> tuple[list[bytes], str | None]:
         """Add key and certificate. Returns further certificates, and the secret that unlocks the key."""
-        if options.key is None or options.certificate is None:
-            missing = "key" if options.key is None else "certificate"
-            raise RecipeError(f"{missing!r} is missing", hint="give 'key' and 'certificate', or 'pkcs12'")
-
-        if keys.in_token(options.key):
-            key, secret = keys.unlock_token(call, options.key, options, context)
+        named_key, certificate = _named(options)
+        if keys.in_token(named_key):
+            key, secret = keys.unlock_token(call, named_key, options, context)
             call.arguments += self._token(options, context)
         else:
-            key, secret = keys.unlock_file(call, options.key, options, context)
+            key, secret = keys.unlock_file(call, named_key, options, context)
 
         call.arguments += ["-key", key]
 
-        if keys.in_token(options.certificate, "certificate"):
-            call.arguments += ["-pkcs11cert", options.certificate]
+        if keys.in_token(certificate, "certificate"):
+            call.arguments += ["-pkcs11cert", certificate]
             return [], secret
 
-        signer_certificate, others = keys.certificate(call, options.certificate, context)
+        signer_certificate, others = keys.certificate(call, certificate, context)
         call.arguments += ["-certs", str(signer_certificate)]
         return others, secret
 
@@ -111,6 +119,20 @@ class Osslsigncode(ProgramSigner):
             raise RecipeError("'module' is missing for a key in a token", hint=hint)
         engine = [] if options.engine is None else ["-pkcs11engine", located(options.engine, context.directory)]
         return [*engine, "-pkcs11module", located(options.module, context.directory)]
+
+
+def _refuse_both(options: OsslsigncodeOptions) -> None:
+    if options.key is not None or options.certificate is not None:
+        hint = "leave out 'key' and 'certificate'"
+        raise RecipeError("the PKCS #12 file has a key and a certificate", where="pkcs12", hint=hint)
+
+
+def _named(options: OsslsigncodeOptions) -> tuple[str, str]:
+    """Key and certificate, which are not in a PKCS #12 file."""
+    if options.key is None or options.certificate is None:
+        missing = "key" if options.key is None else "certificate"
+        raise RecipeError(f"{missing!r} is missing", hint="give 'key' and 'certificate', or 'pkcs12'")
+    return options.key, options.certificate
 
 
 def _refuse_signed(image: Path) -> None:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, ClassVar
 
 from fuki_build.errors import SigningError
-from fuki_build.hooks import FileSigner, Options, SigningContext
+from fuki_build.hooks import FileSigner, KeyPreview, Options, SigningContext
 from msgspec import Meta
 
 from fuki_sbsign.call import Call, prepare
@@ -33,6 +33,14 @@ class ProgramSigner(FileSigner):
     @abstractmethod
     def prepare(self, call: Call, image: Path, output: Path, options: Any, context: SigningContext) -> None:  # noqa: ANN401
         """Fill in everything that the program needs to write a signed copy of `image` to `output`."""
+
+    def preview(self, options: ProgramOptions, context: SigningContext) -> KeyPreview:
+        self._find(options.program, context.directory)
+        return self.preview_key(options, context)
+
+    def preview_key(self, options: Any, context: SigningContext) -> KeyPreview:  # noqa: ANN401, ARG002
+        """What of `prepare` can be done without a secret; by default nothing is known of the key."""
+        return KeyPreview()
 
     def sign_file(self, path: Path, options: ProgramOptions, context: SigningContext) -> None:
         program = self._find(options.program, context.directory)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from fuki_build.hooks import SigningContext
+from fuki_build.hooks import CertificateOptions, KeyPreview, SigningContext
 from msgspec import Meta
 
 from fuki_sbsign import keys
@@ -31,6 +31,10 @@ class Sbsign(ProgramSigner):
     name = "sbsign"
     Options = SbsignOptions
     packages = "Debian: sbsigntool; Fedora, Arch: sbsigntools"
+
+    def preview_key(self, options: SbsignOptions, context: SigningContext) -> KeyPreview:
+        context.certificates(CertificateOptions(intermediates=options.intermediates))
+        return keys.preview(options.key if options.engine is None else None, options.certificate, options, context)
 
     def prepare(self, call: Call, image: Path, output: Path, options: SbsignOptions, context: SigningContext) -> None:
         signer_certificate, others = keys.certificate(call, options.certificate, context)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import SigningContext
+from fuki_build.hooks import KeyPreview, SigningContext
 from msgspec import Meta
 
 from fuki_sbsign import keys
@@ -40,6 +40,11 @@ class SystemdSbsign(ProgramSigner):
     Options = SystemdSbsignOptions
     packages = "Debian: systemd-repart; Fedora, Arch: systemd"
     directories = ("/usr/lib/systemd", "/lib/systemd")
+
+    def preview_key(self, options: SystemdSbsignOptions, context: SigningContext) -> KeyPreview:
+        key = options.key if options.key_source == "file" else None
+        certificate = options.certificate if options.certificate_source == "file" else None
+        return keys.preview(key, certificate, options, context)
 
     def prepare(
         self, call: Call, image: Path, output: Path, options: SystemdSbsignOptions, context: SigningContext
