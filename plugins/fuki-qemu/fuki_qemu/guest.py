@@ -124,7 +124,7 @@ class RunningGuest:
 
         Where somebody watches, it is theirs to say that there is no hope.
         """
-        return None if self._screen is not Screen.NONE else _refusal(self.kept, since)
+        return None if self._screen is not Screen.NONE else refusal_of(self.kept, since)
 
 
 @contextmanager
@@ -241,7 +241,7 @@ def read_console(path: Path) -> str:
     return plain(data)
 
 
-def _refusal(kept: ConsoleRecord, since: int) -> str | None:
+def refusal_of(kept: ConsoleRecord, since: int) -> str | None:
     """The firmware's word for why it did not start the first thing that it tried; it says that early."""
     if kept.tail:
         return None

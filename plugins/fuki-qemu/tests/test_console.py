@@ -128,3 +128,23 @@ def test_the_terminal_gets_what_was_asked_for(screen: Screen, shown: bytes, tmp_
     outcome(tmp_path, "import os\nos.write(1, b'a\\x1b]0;x\\x07b')", screen)
     assert capfdbinary.readouterr().out == shown
     assert (tmp_path / "console").read_bytes() == b"a\x1b]0;x\x07b"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'BdsDxe: failed to load Boot0002 "UEFI Non-Block Boot Device" from PciRoot(0x0)/Pci(0x1,0x0): '
+        b"Access Denied\r\n",
+        b"Verification failed: (0x1A) Security Violation\r\n",
+    ],
+)
+def test_a_refusal_is_taken_from_a_whole_line_only(said: bytes):
+    """As OVMF 2022.11 and shim 15.8 print it; the console brings a few bytes at a time."""
+    console = ConsoleRecord.of(4096)
+    reasons = []
+    for byte in said:
+        console.add(bytes([byte]))
+        reasons.append(guest.refusal_of(console, 0))
+    assert set(reasons[:-1]) == {None}
+    assert reasons[-1] is not None
+    assert reasons[-1].endswith(("Access Denied", "Security Violation"))

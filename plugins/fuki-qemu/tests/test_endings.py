@@ -88,7 +88,7 @@ def test_programs_see_no_secret_of_the_environment(image, part, scratch, monkeyp
         seen.extend(Path(f"/proc/{number}/environ").read_bytes() for number in processes(scratch))
         raise RuntimeError("from a test")
 
-    monkeypatch.setattr(guest, "_refusal", look)
+    monkeypatch.setattr(guest, "refusal_of", look)
     with pytest.raises(RuntimeError, match="from a test"):
         session.boot(
             session.BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE), new_host()
@@ -109,7 +109,7 @@ def test_an_exception_while_the_guest_runs_leaves_nothing(image, part, scratch, 
         wait_for(lambda: len(processes(scratch)) == 2)
         raise RuntimeError("from a test")
 
-    monkeypatch.setattr(guest, "_refusal", fail)
+    monkeypatch.setattr(guest, "refusal_of", fail)
     request = session.BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE)
     with pytest.raises(RuntimeError, match="from a test"):
         session.boot(request, new_host())
