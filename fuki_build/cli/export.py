@@ -11,6 +11,7 @@ from fuki_build.cli.caller_options import caller_of, caller_options
 from fuki_build.cli.cell_commands import cell_choice, program, recipe_words
 from fuki_build.cli.options import cell_option, json_option, output_type, recipe_argument
 from fuki_build.cli.render.plain import tell
+from fuki_build.cli.standard_output import is_standard_output
 from fuki_build.errors import RecipeError, in_cell
 from fuki_build.formats.documents import encode_json
 from fuki_build.image.output_file import OutputFile
@@ -74,6 +75,7 @@ def ninja(
     from fuki_build.emit.hermetic import refuse_clashing  # noqa: PLC0415 - help starts without it
     from fuki_build.emit.ninja_file import NinjaEdge, encode  # noqa: PLC0415 - as above
 
+    _refuse_standard_output(output)
     loaded = load_cells(recipe, caller_of(**given), cells)
     words = recipe_words(recipe, given)
     command = program(plugins, "build") + words
@@ -168,6 +170,7 @@ def reapi(  # noqa: PLR0917 - click passes them by name
     from fuki_build.emit.remote_actions import RemoteActionsDocument  # noqa: PLC0415 - as above
     from fuki_build.formats.remote_execution import RemoteBlobs  # noqa: PLC0415 - as above
 
+    _refuse_standard_output(output)
     _refuse_absolute(given)
     loaded = load_cells(recipe, caller_of(**given), cells)
     command = [program_, *program(plugins, "build")[1:], *recipe_words(recipe, given), "--unsigned"]
@@ -226,6 +229,12 @@ def _write_actions(directory: Path, document: "RemoteActionsDocument", blobs: "R
             files.open(directory / name, 0o777).write(trexe_script(cell).encode())
         files.open(directory / "actions.json").write(encode_json(document))
         files.commit()
+
+
+def _refuse_standard_output(output: Path) -> None:
+    """What is exported is found again under its name."""
+    if is_standard_output(output):
+        raise click.UsageError("--output cannot be standard output here; name a path.")
 
 
 def _refuse_absolute(given: Mapping[str, Any]) -> None:

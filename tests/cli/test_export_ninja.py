@@ -158,6 +158,11 @@ class TestMistakes:
         (workshop / "fuki.toml").write_text(MATRIX + '[[fuki.output]]\nformat = "uki"\npath = "x.efi"\n')
         assert "both write x.efi" in refused(workshop, "export", "ninja")
 
+    def test_standard_output_is_refused(self, workshop):
+        for kind in ("ninja", "reapi"):
+            assert "name a path" in invoke(workshop, "export", kind, "-o", "-").err
+        assert not (workshop / "-").exists()
+
     def test_no_input_is_written_over(self, workshop):
         before = (workshop / "fuki.toml").read_bytes()
         outcome = invoke(workshop, "export", "ninja", "-o", "fuki.toml")
