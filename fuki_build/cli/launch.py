@@ -9,6 +9,7 @@ import click
 from fuki_build import pipeline
 from fuki_build.cli.firmware import read_subjects
 from fuki_build.cli.launch_diff import DifferencesDocument, compare
+from fuki_build.cli.launch_options import launch_options, launched_platform_option, technology_option
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
 from fuki_build.cli.selecting import start_options
@@ -38,34 +39,11 @@ from fuki_build.recipe.model import LaunchTable
 _WHERE = "launch"
 
 
-def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Options that may be repeated, and may have several values behind commas."""
-    return tuple(word.strip() for value in values for word in value.split(",") if word.strip())
-
-
-def _numbers(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
-    try:
-        return tuple(int(word, 0) for word in _words(context, parameter, values))
-    except ValueError:
-        raise click.BadParameter(f"{','.join(values)!r} is not made of numbers", context, parameter) from None
-
-
 @click.command()
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--technology", metavar="NAME", multiple=True, callback=_words, help="sev, sev-es, sev-snp, tdx …")
-@click.option("--platform", metavar="NAME", multiple=True, callback=_words, help="As a platform launches its machines.")
-@click.option("--vmm", metavar="NAME", multiple=True, callback=_words, help="Hypervisor: qemu, ec2, gce, hyperv.")
-@click.option("--vcpus", metavar="N,…", multiple=True, callback=_numbers, help="Numbers of vCPUs.")
-@click.option(
-    "--vcpu-model", metavar="NAME,…", multiple=True, callback=_words, help="QEMU's CPU models, or CPU signatures."
-)
-@click.option("--guest-features", metavar="N,…", multiple=True, callback=_numbers, help="By default 0x1.")
-@click.option(
-    "--direct-boot",
-    type=click.Choice([mode.value for mode in DirectBootMode]),
-    default=DirectBootMode.NONE.value,
-    help="What of a UKI the hypervisor boots itself.",
-)
+@technology_option
+@launched_platform_option
+@launch_options
 @click.option("--kernel", type=click.Path(path_type=Path), help="A kernel that the hypervisor boots itself.")
 @click.option("--initrd", type=click.Path(path_type=Path), help="Its initrd.")
 @click.option("--cmdline", help="Its command line.")

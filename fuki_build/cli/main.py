@@ -27,6 +27,7 @@ VERBS = {
     "attach": "Attach signatures to IMAGE.",
     "build": "Build RECIPE's outputs: all of them, or none.",
     "check": "Check each FILE, a recipe or a finished image.",
+    "diff": "Tell what differs between the images OLD and NEW, UKIs or addons made by anyone.",
     "digests": "Print, as JSON, every digest of IMAGE that is to be signed; of several images, a line for each.",
     "edit": "Make a new image of IMAGE, a UKI or addon of anyone's, in which some things are others.",
     "export": "Hand RECIPE's cells to another build system.",

@@ -66,3 +66,28 @@ def read_assignments(section: Section) -> Mapping[str, str]:
         return env_file.decode(section.content.read_at(0, _MAX_TEXT))
     except FormatError:
         return {}
+
+
+def successors(old: Layout, new: Layout) -> Mapping[int | None, int | None]:
+    """By profile of one image: the profile of another that has its id, or its number where it has no id.
+
+    One that has no successor is left out. An image without profiles boots what is profile 0 of one that has some.
+    """
+    if not old.profiles:
+        return {None: 0 if new.profiles else None}
+    if not new.profiles:
+        return {0: None}
+
+    new_ids = profile_ids(new)
+    by_id: dict[str, int] = {}
+    for number, profile_id in new_ids.items():
+        if profile_id:
+            by_id.setdefault(profile_id, number)
+
+    following: dict[int | None, int | None] = {}
+    for number, profile_id in profile_ids(old).items():
+        if profile_id and profile_id in by_id:
+            following[number] = by_id[profile_id]
+        elif not profile_id and number in new_ids:
+            following[number] = number
+    return following

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from fuki_build.formats.documents import Document, View
-from fuki_build.formats.uki.sbat import SbatRow
+from fuki_build.formats.uki.sbat import SbatRow, generations
 from fuki_build.hardware.machine import Machine
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.registers import PHASES
 from fuki_build.measure.views import PredictionsView
-from fuki_build.release.objections import Objection, generations, object_to
+from fuki_build.release.objections import Objection, object_to
 from fuki_build.release.released import ReleasedImage
 from fuki_build.release.served import served_machines
 from fuki_build.signing.key_requirements import source_date

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fuki_build.formats import version_order
 from fuki_build.formats.documents import View
-from fuki_build.formats.uki.sbat import SbatRow
-from fuki_build.image.profiles import profile_ids
+from fuki_build.formats.uki.sbat import generations
+from fuki_build.image.profiles import profile_ids, successors
 from fuki_build.image.selection import Hit
 from fuki_build.release.policies import policy_objections
 from fuki_build.release.reason import Reason, place
 from fuki_build.release.released import ReleasedImage
-from fuki_build.release.served import ServedMachine, successors
+from fuki_build.release.served import ServedMachine
 from fuki_build.signing.authenticode.signature import GOOD, SignatureReport, SignatureVerdict
 
 REASONS: Mapping[str, str] = {
@@ -101,14 +101,6 @@ def _sbat(old: ReleasedImage, new: ReleasedImage) -> Iterator[Reason]:
         elif after[component] < generation:
             text = f"{component} falls from generation {generation} to {after[component]}"
             yield Reason("sbat-generation-falls", text)
-
-
-def generations(rows: Sequence[SbatRow]) -> dict[str, int]:
-    """The generation of each component that counts: of several, the lowest."""
-    lowest: dict[str, int] = {}
-    for row in rows:
-        lowest[row.component] = min(row.generation, lowest.get(row.component, row.generation))
-    return lowest
 
 
 _UNBROKEN = (*GOOD, SignatureVerdict.UNTRUSTED)

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.errors import FormatError, FukiError, located
-from fuki_build.formats.uki import sbat
+from fuki_build.errors import FukiError, located
 from fuki_build.formats.uki.sbat import SbatRow
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import Progress, assemble
@@ -15,6 +14,7 @@ from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import read_assignments
+from fuki_build.image.sbat_table import read_sbat
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.predict import Prediction, cases, labelled_cases, predict
 from fuki_build.measure.registers import split_phases
@@ -96,7 +96,7 @@ def read_release(
 
         contents = SectionDigests(layout, assembly, algorithms)
         possible = cases(layout, None, layout.profiles or (None,))
-        rows, flaw = _sbat(layout)
+        rows, flaw = read_sbat(layout)
         return ReleasedImage(
             layout=layout,
             slices=slices(layout.plain_sections),
@@ -113,13 +113,3 @@ def read_release(
 def _os_release(layout: Layout) -> Mapping[str, str]:
     sections = layout.find(".osrel")
     return read_assignments(sections[0]) if sections else {}
-
-
-def _sbat(layout: Layout) -> tuple[tuple[SbatRow, ...], str]:
-    tables = layout.find(".sbat")
-    if not tables:
-        return (), ""
-    try:
-        return sbat.decode(tables[0].content.read_small(sbat.MAX_SIZE, "the .sbat section")), ""
-    except FormatError as error:
-        return (), error.message

@@ -1,6 +1,6 @@
 """The machines that the old image serves, and what each of them selects from both images."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from msgspec import Struct
@@ -9,8 +9,7 @@ from fuki_build.errors import FukiError
 from fuki_build.hardware.chid import STUB_ORDER
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.firmware import searched
-from fuki_build.image.layout import Layout
-from fuki_build.image.profiles import profile_ids
+from fuki_build.image.profiles import successors
 from fuki_build.image.selection import Selection, Selector
 from fuki_build.release.released import ReleasedImage
 
@@ -32,31 +31,6 @@ _MAX_SELECTIONS = 65_536
 """Most selections that are simulated, of all machines and ids in all profiles; they take some seconds."""
 _ANY_TYPE = STUB_ORDER[0]
 """Of an id that stands in a table: what it was hashed from cannot be told, and does not matter where it is alone."""
-
-
-def successors(old: Layout, new: Layout) -> Mapping[int | None, int | None]:
-    """By profile of the old image: the profile of the new one that has its id, or its number where it has no id.
-
-    One that has no successor is left out. An image without profiles boots what is profile 0 of one that has some.
-    """
-    if not old.profiles:
-        return {None: 0 if new.profiles else None}
-    if not new.profiles:
-        return {0: None}
-
-    new_ids = profile_ids(new)
-    by_id: dict[str, int] = {}
-    for number, profile_id in new_ids.items():
-        if profile_id:
-            by_id.setdefault(profile_id, number)
-
-    found: dict[int | None, int | None] = {}
-    for number, profile_id in profile_ids(old).items():
-        if profile_id and profile_id in by_id:
-            found[number] = by_id[profile_id]
-        elif not profile_id and number in new_ids:
-            found[number] = number
-    return found
 
 
 def served_machines(old: ReleasedImage, new: ReleasedImage, machines: Sequence[Machine]) -> tuple[ServedMachine, ...]:

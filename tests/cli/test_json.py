@@ -46,6 +46,10 @@ certificate = "keys/db.pem"
 CASES: dict[str, list[tuple[str, ...]]] = {
     "build": [("-o", "again.efi", "--only", "uki", "--json")],
     "check": [("--json",), (UKI, "--json")],
+    "diff": [
+        (UKI, "unsigned.efi", "--json"), (UKI, UKI, "--json"), ("stub", UKI, "--platform", "qemu", "--json"),
+        ("--forbid", "signatures", UKI, "unsigned.efi", "--json"),
+    ],
     "digests": [("unsigned.efi",), ("unsigned.efi", "--digest", "sha384")],
     "edit": [(UKI, "--set", ".cmdline=quiet", "-o", "edited.efi", "--json")],
     "firmware show": [(UKI, "--json"), ("two.fd", "--json"), ("initrd.img", "--json")],
@@ -82,6 +86,8 @@ CASES: dict[str, list[tuple[str, ...]]] = {
 }  # fmt: skip
 """What verbs of the core are run with; `replay` and the plugins' verbs have their own tests."""
 ELSEWHERE = {
+    "attest show",
+    "attest verify",
     "boot",
     "hand-over status",
     "id-block attach",
@@ -90,7 +96,7 @@ ELSEWHERE = {
     "id-block verify",
     "replay",
 }
-MISMATCHES = {("verify", "stub"), ("launch", "two.fd")}
+MISMATCHES = {("verify", "stub"), ("launch", "two.fd"), ("diff", "--forbid")}
 
 
 @pytest.fixture(scope="module")

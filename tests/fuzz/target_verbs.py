@@ -45,6 +45,8 @@ _VERBS = (
     "--plugin coco reference-values corim FILE -o values",
     "--plugin coco id-block attach FILE -o block",
     "edit FILE -o edited.efi",
+    "diff FILE whole.efi --forbid sections --forbid sbat",
+    "diff whole.efi FILE --platform qemu --json",
     "edit FILE --set .cmdline=x --set .osrel=ID=x --add-initrd FILE -o edited.efi",
     "edit FILE --firmware a=FILE --chid 01e09b32-de05-56ca-b9d1-9486ad5f381d --remove .cmdline -o edited.efi",
     "edit whole.efi --set .initrd=@FILE:.initrd --set .hwids=@FILE:.hwids -o edited.efi",

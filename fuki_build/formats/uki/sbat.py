@@ -110,3 +110,11 @@ def revoked(rows: Iterable[SbatRow], level: Iterable[SbatRow]) -> tuple[str, ...
         for row in rows
         if row.generation < needed.get(row.component, 0)
     )
+
+
+def generations(rows: Iterable[SbatRow]) -> dict[str, int]:
+    """The generation of each component that counts: of several, the lowest."""
+    lowest: dict[str, int] = {}
+    for row in rows:
+        lowest[row.component] = min(row.generation, lowest.get(row.component, row.generation))
+    return lowest

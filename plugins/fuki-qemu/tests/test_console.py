@@ -133,8 +133,7 @@ def test_the_terminal_gets_what_was_asked_for(screen: Screen, shown: bytes, tmp_
 @pytest.mark.parametrize(
     "said",
     [
-        b'BdsDxe: failed to load Boot0002 "UEFI Non-Block Boot Device" from PciRoot(0x0)/Pci(0x1,0x0): '
-        b"Access Denied\r\n",
+        b'BdsDxe: failed to load Boot0002 "UEFI Misc Device" from PciRoot(0x0)/Pci(0x1,0x0): Access Denied\r\n',
         b"Verification failed: (0x1A) Security Violation\r\n",
     ],
 )

@@ -1,0 +1,1 @@
+"""What differs between two finished images, made of what reports know of each."""
