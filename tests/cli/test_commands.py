@@ -23,13 +23,14 @@ VERBS = (
         "hand-over",
         "hwids",
         "init",
+        "inputs",
         "inspect",
         "integrate",
         "keys",
         "launch",
         "machine",
     ),
-    *("match", "measure", "plan", "plugins", "replay", "report", "schema", "sign", "ukify", "verify"),
+    *("match", "measure", "plan", "plugins", "release", "replay", "report", "schema", "sign", "ukify", "verify"),
 )
 
 
