@@ -143,13 +143,15 @@ def build(  # noqa: PLR0913 - each is an option of its own
     refuse: bool = True,
     digests: DigestNeeds = ALL_DIGESTS,
     edits: Path | None = None,
+    keep_same: bool = False,
 ) -> "Result":
     """Write what was planned: all artifacts, or none.
 
     `only` limits the output formats, `output` is where the image goes. `depfile` is written with the artifacts, in
     Make's syntax: what they depend on. `digests` are those that the result is asked for, beside what the outputs
     declare; by default everything in SHA-256. `edits` is a file that was read and may be replaced all the same, because
-    the user asked for it to be changed in its place. Raises `CheckError` on findings that are errors, unless `refuse`
+    the user asked for it to be changed in its place. With `keep_same`, outputs whose content would stay the same are
+    not replaced. Raises `CheckError` on findings that are errors, unless `refuse`
     is off, and `FukiError` for what goes wrong on the way.
     """
     from fuki_build.emit.write import write_outputs  # noqa: PLC0415 - planning starts without writing
@@ -158,10 +160,10 @@ def build(  # noqa: PLR0913 - each is an option of its own
     if refuse:
         refuse_errors(planned.findings)
     with guarding(planned.read):
-        return write_outputs(planned, outputs, progress, depfile, digests, edits)
+        return write_outputs(planned, outputs, progress, depfile, digests, edits, keep_same=keep_same)
 
 
-def build_cells(
+def build_cells(  # noqa: PLR0913 - each is an option of its own
     plans: "Sequence[CellPlan]",
     *,
     only: Sequence[str] = (),
@@ -170,6 +172,7 @@ def build_cells(
     threads: int = 1,
     progress: Progress | None = None,
     digests: DigestNeeds = NO_DIGESTS,
+    keep_same: bool = False,
 ) -> "Iterator[CellOutcome]":
     """Write what was planned of a matrix: of each cell all artifacts, or none, whatever becomes of the others.
 
@@ -179,7 +182,14 @@ def build_cells(
     from fuki_build.emit.cells import write_cells  # noqa: PLC0415 - as above
 
     yield from write_cells(
-        plans, only=only, output=output, depfile=depfile, threads=threads, progress=progress, digests=digests
+        plans,
+        only=only,
+        output=output,
+        depfile=depfile,
+        threads=threads,
+        progress=progress,
+        digests=digests,
+        keep_same=keep_same,
     )
 
 

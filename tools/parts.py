@@ -13,6 +13,7 @@ import fcntl
 import gzip
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,13 @@ class Tree:
     packages: tuple[str, ...]
     suite: str = "sid"
     architecture: str = "amd64"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment of Python packages that must not stand beside fuki's own."""
+
+    packages: tuple[str, ...]
 
 
 def _stub(name: str, suite: str = "sid", architecture: str = "amd64") -> Part:
@@ -184,11 +192,21 @@ TREES: Mapping[str, Tree] = {
     ),
     # systemd-sysupdate and what it starts: systemd-pull, and gpg to verify what was pulled.
     "sysupdate-tools": Tree(("coreutils", "dash", "gpg", "libcurl4t64", "libssl3t64", "systemd-container")),
+    # A remote execution engine's workers and clients.
+    "buildbox": Tree(("buildbox",)),
+}
+
+
+ENVIRONMENTS: Mapping[str, Environment] = {
+    # A remote execution engine's server. The last version for Python 3.11; with psycopg 3 beside it, it hangs.
+    "buildgrid": Environment(("buildgrid==0.4.4", "psycopg2-binary>=2.9")),
 }
 
 
 def get(name: str) -> Path:
-    """Where a part or a tree is; downloads and unpacks its packages the first time."""
+    """Where a part, a tree or an environment is; downloads and unpacks its packages the first time."""
+    if name in ENVIRONMENTS:
+        return _get_environment(name)
     part = TREES.get(name) or ALL[name]
     place = PARTS / f"{name if isinstance(part, Tree) else part.package}-{part.suite}-{part.architecture}"
     PARTS.mkdir(exist_ok=True)
@@ -203,6 +221,21 @@ def get(name: str) -> Path:
     if not found:
         raise FukiError(f"the package {part.package} of {part.suite} has no {part.path}")
     return found[0]
+
+
+def _get_environment(name: str) -> Path:
+    """Made in its place, which its programs know."""
+    place = PARTS / f"{name}-py{sys.version_info.major}.{sys.version_info.minor}"
+    PARTS.mkdir(exist_ok=True)
+    with (PARTS / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ready = place / ".ready"
+        if not ready.exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True, stdout=sys.stderr)
+            command = [str(place / "bin/pip"), "install", "--quiet", "--no-compile", *ENVIRONMENTS[name].packages]
+            subprocess.run(command, check=True, stdout=sys.stderr)
+            ready.touch()
+    return place
 
 
 def _unpack(part: Part, place: Path) -> None:
@@ -320,7 +353,8 @@ def _lay_out(directory: Path, sources: Mapping[str, Path]) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Get real stubs, kernels and firmware.")
-    parser.add_argument("names", nargs="*", choices=[[], *ALL, *TREES], metavar="NAME", help=", ".join([*ALL, *TREES]))
+    names = [*ALL, *TREES, *ENVIRONMENTS]
+    parser.add_argument("names", nargs="*", choices=[[], *names], metavar="NAME", help=", ".join(names))
     parser.add_argument("--quickstart", type=Path, metavar="DIR")
     parser.add_argument("--matrix", type=Path, metavar="DIR")
     chosen = parser.parse_args(arguments)

@@ -35,6 +35,7 @@ def _documents() -> tuple[type[Document], ...]:
 @click.option("--only", metavar="FORMAT", multiple=True, help="Write only outputs of this format (repeatable).")
 @click.option("--depfile", type=output_type, help="Write what the output depends on, in Make's syntax.")
 @click.option("--unsigned", is_flag=True, help="Leave all signatures out, for 'fuki digests' and 'fuki attach'.")
+@click.option("--keep-same", is_flag=True, help="Let an output be, with its times, whose content would stay the same.")
 @cell_option
 @click.option(
     "-j",
@@ -53,6 +54,7 @@ def build(  # noqa: PLR0917 - click passes them by name
     only: tuple[str, ...],
     depfile: Path | None,
     unsigned: bool,
+    keep_same: bool,
     cells: tuple[str, ...],
     jobs: int | None,
     as_json: bool,
@@ -83,6 +85,7 @@ def build(  # noqa: PLR0917 - click passes them by name
             output=output,
             depfile=depfile,
             unsigned=unsigned,
+            keep_same=keep_same,
             threads=jobs or len(os.sched_getaffinity(0)),
             as_json=as_json,
         )
@@ -98,7 +101,13 @@ def build(  # noqa: PLR0917 - click passes them by name
         with progress_bar(sum(layout.file_size for layout in planned.layouts)) as progress:
             digests = MANIFEST_DIGESTS if as_json else NO_DIGESTS
             result = pipeline.build(
-                planned, only=only, output=path, progress=progress, depfile=depfile, digests=digests
+                planned,
+                only=only,
+                output=path,
+                progress=progress,
+                depfile=depfile,
+                digests=digests,
+                keep_same=keep_same,
             )
         show_findings(result.build.findings[len(planned.findings) :])
         if as_json:

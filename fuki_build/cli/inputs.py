@@ -1,6 +1,5 @@
 """`fuki inputs`: what every cell reads and writes, and the command that builds it."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,11 @@ import click
 
 from fuki_build import pipeline
 from fuki_build.cli.caller_options import caller_of, caller_options
+from fuki_build.cli.cell_commands import cell_choice, program, recipe_words
 from fuki_build.cli.options import cell_option, json_option, recipe_argument
 from fuki_build.errors import in_cell
 from fuki_build.formats.documents import Document
-from fuki_build.recipe.load import find_recipe, load_cells
+from fuki_build.recipe.load import load_cells
 
 
 def _document() -> type[Document]:
@@ -48,7 +48,7 @@ def inputs(
     )
 
     loaded = load_cells(recipe, caller_of(**given), cells)
-    command = [*_program(plugins), str(recipe or find_recipe(recipe)), *_options(given)]
+    command = program(plugins, "build") + recipe_words(recipe, given)
     digests = FileDigests()
     actions = []
     tools: dict[str, str] = {}
@@ -56,11 +56,10 @@ def inputs(
         for cell in plans:
             if cell.plan is None:
                 raise cell.failure or AssertionError(cell)
-            choice = ["--cell", cell.loaded.cell_id] if cell.loaded.cell_id else []
             with in_cell(cell.loaded.cell_id), cell.loaded.origins.named():
-                actions.append(hermetic_cell(cell.plan, [*command, *choice], digests))
+                actions.append(hermetic_cell(cell.plan, [*command, *cell_choice(cell.loaded)], digests))
             tools |= cell.plan.host.versions()
-        refuse_clashing(actions)
+        refuse_clashing({action.id: [output.path for output in action.outputs] for action in actions})
 
         document = HermeticDocument(tools=dict(sorted(tools.items())), cells=tuple(actions))
         if as_json:
@@ -71,15 +70,3 @@ def inputs(
             from fuki_build.cli.render.inputs import show_actions  # noqa: PLC0415
 
             show_actions(document)
-
-
-def _program(plugins: Sequence[str]) -> list[str]:
-    return ["fuki", *(word for name in plugins for word in ("--plugin", name)), "build"]
-
-
-def _options(given: dict[str, Any]) -> Iterator[str]:
-    """The options that bring inputs, as they were given."""
-    for name, value in given.items():
-        option = "--set" if name == "variables" else f"--{name.replace('_', '-')}"
-        for item in value if isinstance(value, tuple) else () if value is None else (value,):
-            yield from (option, str(item))

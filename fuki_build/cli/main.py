@@ -30,6 +30,7 @@ VERBS = {
     "diff": "Tell what differs between the images OLD and NEW, UKIs or addons made by anyone.",
     "digests": "Print, as JSON, every digest of IMAGE that is to be signed; of several images, a line for each.",
     "edit": "Make a new image of IMAGE, a UKI or addon of anyone's, in which some things are others.",
+    "export": "Hand RECIPE's cells to another build system.",
     "firmware": "Firmware images: OVMF, edk2, IGVM.",
     "hand-over": "Hand-overs: a guest that starts its own firmware.",
     "hwids": "Hardware id tables: .hwids sections of images, or such a section on its own.",

@@ -28,6 +28,7 @@ def build_matrix(
     output: Path | None,
     depfile: Path | None,
     unsigned: bool,
+    keep_same: bool,
     threads: int,
     as_json: bool,
 ) -> int:
@@ -50,6 +51,7 @@ def build_matrix(
                 threads=threads,
                 progress=progress.advance,
                 digests=digests,
+                keep_same=keep_same,
             ):
                 progress.finished(outcome)
                 outcomes.append(outcome)

@@ -50,7 +50,7 @@ class _CellInProgress(Struct, kw_only=True):
             self.stack.close()
 
 
-def write_cells(
+def write_cells(  # noqa: PLR0913 - each is an option of its own
     plans: Sequence[CellPlan],
     *,
     only: Sequence[str] = (),
@@ -59,10 +59,12 @@ def write_cells(
     threads: int = 1,
     progress: Progress | None = None,
     digests: DigestNeeds = NO_DIGESTS,
+    keep_same: bool = False,
 ) -> Iterator[CellOutcome]:
     """Write every cell that can be; its outcome comes as soon as its files have their names.
 
-    `depfile` is for a single cell. Raises `RecipeError`, before anything is written, where two cells write one path.
+    `depfile` is for a single cell. With `keep_same`, outputs whose content would stay the same are not replaced.
+    Raises `RecipeError`, before anything is written, where two cells write one path.
     """
     with ExitStack() as stack:
         cells = [
@@ -75,7 +77,7 @@ def write_cells(
         taken = DistinctPaths()
         for together in _rounds(cells):
             for cell in together:
-                _open(cell, taken, progress, digests, depfile)
+                _open(cell, OutputFiles(taken=taken, keep_same=keep_same), progress, digests, depfile)
             yield from _finish(together, threads)
 
 
@@ -135,13 +137,13 @@ def _rounds(cells: Sequence[_CellInProgress]) -> Iterator[Sequence[_CellInProgre
 
 
 def _open(
-    cell: _CellInProgress, taken: DistinctPaths, progress: Progress | None, digests: DigestNeeds, depfile: Path | None
+    cell: _CellInProgress, files: OutputFiles, progress: Progress | None, digests: DigestNeeds, depfile: Path | None
 ) -> None:
     """Open the files and keys of a cell."""
     if cell.failure is not None or cell.cell.plan is None:
         return
     with cell.attempt():
-        new = cell.stack.enter_context(OutputFiles(taken=taken))
+        new = cell.stack.enter_context(files)
         cell.writing = Writing(cell.cell.plan, cell.outputs, new, cell.stack, progress, depfile, digests)
 
 

@@ -6,7 +6,7 @@ beside its inputs is told as well: keys, which never are inputs, and what comes 
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fuki_build.emit.outputs import Output, choose_outputs, image_requests, paths_of
@@ -90,15 +90,19 @@ def hermetic_cell(plan: Plan, command: Sequence[str], digests: FileDigests) -> H
     """A plan as an action. Reads every input that is not among `digests`; raises `FukiError`."""
     cell = plan.loaded.cell
     outputs = choose_outputs(plan)
-    paths = dict.fromkeys(str(path) for path in _files(plan, outputs))
     return HermeticCell(
         id=plan.loaded.recipe.name if cell is None else cell.id,
         variables={} if cell is None else cell.variables,
         command=tuple(command),
-        inputs=tuple(digests.input(Path(path)) for path in sorted(paths)),
+        inputs=tuple(digests.input(Path(path)) for path in input_paths(plan, outputs)),
         outputs=tuple(HermeticOutput(str(path), o.format.name) for o in outputs for path in paths_of(o)),
         needs=tuple(dict.fromkeys(_needs(plan, outputs))),
     )
+
+
+def input_paths(plan: Plan, outputs: Sequence[Output]) -> list[str]:
+    """The files that building `outputs` reads, sorted; keys are not among them."""
+    return sorted({str(path) for path in _files(plan, outputs)})
 
 
 def _files(plan: Plan, outputs: Sequence[Output]) -> Iterator[Path]:
@@ -106,10 +110,22 @@ def _files(plan: Plan, outputs: Sequence[Output]) -> Iterator[Path]:
     inputs = plan.resolved.inputs
     named = (*plan.loaded.files, *(item.path for item in inputs.files), *inputs.dependencies)
     yield from (path for path in named if not path.is_relative_to(plan.workspace) and not path.is_dir())
+    if plan.offline_policies:
+        yield from _public_keys(plan)
     for output in outputs:
         names = output.format.templates(output.options)
         if names:
             yield from template_files(names, plan.template_directories, output.where)
+
+
+def _public_keys(plan: Plan) -> Iterator[Path]:
+    """What stands for the keys of policies that are signed elsewhere. Raises `RecipeError` where there is none."""
+    for index, table in enumerate(plan.loaded.recipe.pcr_policy):
+        where = f"fuki.pcr-policy[{index}]"
+        if "public-key" not in table:
+            hint = f"give {where}.public-key"
+            raise RecipeError("without its public key, the key itself would have to be read", where=where, hint=hint)
+        yield plan.loaded.directory / table["public-key"]
 
 
 def _needs(plan: Plan, outputs: Sequence[Output]) -> Iterator[HermeticNeed]:
@@ -121,7 +137,7 @@ def _needs(plan: Plan, outputs: Sequence[Output]) -> Iterator[HermeticNeed]:
             table = getattr(output.options, option)
             if isinstance(table, Mapping) and "backend" in table:
                 yield HermeticNeed("key", f"{output.where}.{option}")
-    for reservation in plan.resolved.policies:
+    for reservation in () if plan.offline_policies else plan.resolved.policies:
         for key in reservation.keys:
             yield HermeticNeed("key", key.request.signer.where)
     for fwid, origin in plan.resolved.firmware_origins.items():
@@ -131,13 +147,13 @@ def _needs(plan: Plan, outputs: Sequence[Output]) -> Iterator[HermeticNeed]:
         yield HermeticNeed("environment", name)
 
 
-def refuse_clashing(cells: Sequence[HermeticCell]) -> None:
-    """Raise `RecipeError` where two cells write one path."""
+def refuse_clashing(outputs: Mapping[str, Iterable[str]]) -> None:
+    """Raise `RecipeError` where two cells write one path; `outputs` has the paths of each, by its id."""
     owners: dict[str, str] = {}
-    for cell in cells:
-        for output in cell.outputs:
-            owner = owners.setdefault(os.path.abspath(output.path), cell.id)  # noqa: PTH100 - links stay what they are
-            if owner != cell.id:
+    for cell, paths in outputs.items():
+        for path in paths:
+            owner = owners.setdefault(os.path.abspath(path), cell)  # noqa: PTH100 - links stay what they are
+            if owner != cell:
                 hint = "give each a path of its own, with {{ matrix.NAME }} in it"
-                problem = f"the cells {owner} and {cell.id} both write {output.path}"
+                problem = f"the cells {owner} and {cell} both write {path}"
                 raise RecipeError(problem, where="fuki.output", hint=hint)

@@ -35,13 +35,16 @@ def write_outputs(
     depfile: Path | None = None,
     digests: DigestNeeds = NO_DIGESTS,
     edits: Path | None = None,
+    *,
+    keep_same: bool = False,
 ) -> Result:
     """Assemble the images, let every output tell about them, and give all files their names at the end.
 
     `digests` are computed beside those that the outputs declare. `edits` is a file that was read, and may be replaced.
+    With `keep_same`, outputs whose content would stay the same are not replaced.
     """
     with ExitStack() as stack:
-        new = stack.enter_context(OutputFiles(edits))
+        new = stack.enter_context(OutputFiles(edits, keep_same=keep_same))
         writing = Writing(plan, outputs, new, stack, progress, depfile, digests)
         return writing.finish(list(assemble_all(writing.jobs)))
 

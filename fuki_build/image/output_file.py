@@ -17,6 +17,7 @@ from fuki_build.image.output_directory import make_directories, remove_directori
 
 _NO_COPY = frozenset((errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EIO))
 """Why the kernel does not copy between two files: their file systems or their kinds, or because reading fails."""
+_PIECE = 1024 * 1024
 
 
 class OutputFile:
@@ -104,6 +105,16 @@ class OutputFile:
     def readable_path(self) -> Path:
         """A path under which the unfinished file can be read by this process."""
         return self._temporary or Path(f"/proc/self/fd/{self.descriptor}")
+
+    def is_same(self) -> bool:
+        """Whether the file that has the name has this content already; one that is read for that is no input."""
+        with suppress(OSError):
+            if not stat.S_ISREG(self.path.lstat().st_mode):
+                return False
+            self._flusher.wait()
+            with self.path.open("rb", buffering=0) as other:
+                return _same_content(self.descriptor, other.fileno())
+        return False
 
     def sync(self) -> None:
         """Make the content durable. Raises `FukiError` when it cannot be."""
@@ -259,6 +270,14 @@ def _same_file(one: Path, other: Path) -> bool:
         return os.path.samestat(one.lstat(), other.lstat())
     except OSError:
         return False
+
+
+def _same_content(one: int, other: int) -> bool:
+    size = os.fstat(one).st_size
+    if os.fstat(other).st_size != size:
+        return False
+    offsets = range(0, size, _PIECE)
+    return all(os.pread(one, _PIECE, offset) == os.pread(other, _PIECE, offset) for offset in offsets)
 
 
 def _nearest_directory(path: Path) -> Path:

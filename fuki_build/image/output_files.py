@@ -36,12 +36,16 @@ class OutputFiles:
     them files named `.NAME.*.tmp` (new content that has no name yet) and `.NAME.*.old` (the replaced file).
     """
 
-    def __init__(self, edits: Path | None = None, taken: DistinctPaths | None = None) -> None:
+    def __init__(
+        self, edits: Path | None = None, taken: DistinctPaths | None = None, *, keep_same: bool = False
+    ) -> None:
         """`edits` is a file that was read, and that the user asked to change in its place.
 
         `taken` are paths that others write, and is added to: several of these may be in progress together.
+        With `keep_same`, a file that would be replaced by one of the same content stays, with its times.
         """
         self._edits = edits
+        self._keep_same = keep_same
         self._stack = ExitStack()
         self._files: list[OutputFile] = []
         self._paths = taken or DistinctPaths()
@@ -63,7 +67,7 @@ class OutputFiles:
 
     def commit(self) -> None:
         """Make all contents durable, then give the files their names. Raises `FukiError`."""
-        files = self._files
+        files = [file for file in self._files if not (self._keep_same and file.is_same())]
         if len(files) == 1:
             # A single file is atomic by itself, and usually needs no temporary name.
             files[0].commit()

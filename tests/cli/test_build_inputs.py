@@ -3,6 +3,8 @@
 import json
 
 from fuki_build.image.inspect import inspect
+from fuki_build.testing import succeed
+from tests.conftest import RECIPE
 
 
 def text(path, name):
@@ -45,3 +47,25 @@ def test_a_missing_input_and_a_wrong_variable_are_one_error_and_nothing_is_writt
     assert "no.img" in fuki("build", "--initrd=no.img", "-o", "x.efi", code=2).stderr
     assert "NAME=VALUE" in fuki("build", "--set", "novalue", "-o", "x.efi", code=2).stderr
     assert not (workshop / "x.efi").exists()
+
+
+class TestKeepSame:
+    def test_an_output_of_the_same_content_keeps_its_times_and_another_is_replaced(self, workshop):
+        manifest = '[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n'
+        (workshop / "fuki.toml").write_text(RECIPE + manifest)
+        succeed(workshop, "build")
+        image, facts = workshop / "acme_41.3.efi", workshop / "acme_41.3.manifest.json"
+        before = image.stat()
+        whole = facts.read_bytes()
+        facts.write_bytes(b"other")
+        succeed(workshop, "build", "--keep-same")
+        assert (image.stat().st_ino, image.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        assert facts.read_bytes() == whole
+
+        # One byte, of the same length.
+        data = bytearray(image.read_bytes())
+        data[-1] ^= 1
+        image.write_bytes(data)
+        succeed(workshop, "build", "--keep-same")
+        data[-1] ^= 1
+        assert image.read_bytes() == bytes(data)

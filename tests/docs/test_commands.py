@@ -21,6 +21,7 @@ from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings,
 from tests.docs.reference import first_party
 from tests.support.images import layout_of, write
 from tests.support.installers import DracutRoot, KernelInstallRoot, install_wrappers
+from tests.support.remote_execution import install_tools
 
 Prepare = Callable[[str], Path]
 PROGRAMS = Path(sys.executable).parent
@@ -67,9 +68,10 @@ def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
 
 @pytest.fixture(scope="session")
 def signing_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory for PATH with the signing programs that are not the machine's own, and kernel-install and dracut."""
+    """A directory for PATH with programs that are not the machine's own: signing, kernel-install, dracut, BuildBox."""
     directory = install_programs(tmp_path_factory.mktemp("programs"))
     install_wrappers(directory)
+    install_tools(directory)
     return directory
 
 
