@@ -39,7 +39,8 @@ def write_recipe(directory, text=""):
 @pytest.fixture
 def read(monkeypatch):
     """Bytes that Python read of each file, by inode."""
-    counts, real = Counter(), os.pread
+    counts: Counter[int] = Counter()
+    real = os.pread
 
     def pread(descriptor: int, length: int, offset: int) -> bytes:
         data = real(descriptor, length, offset)
@@ -52,7 +53,7 @@ def read(monkeypatch):
 
 @pytest.fixture
 def hashed(monkeypatch):
-    counts = Counter()
+    counts: Counter[str] = Counter()
     monkeypatch.setattr(digest, "new_hash", lambda name: Counting(hashes.new_hash(name), name, counts))
     return counts
 
@@ -187,7 +188,8 @@ class TestFailures:
 
     def test_an_input_that_changes_fails_every_cell_that_has_it(self, large, monkeypatch):
         write_recipe(large, MANIFEST)
-        real, changed = os.pread, []
+        real = os.pread
+        changed: list[object] = []
 
         def pread(descriptor: int, length: int, offset: int) -> bytes:
             path = large / "initrd.img"
