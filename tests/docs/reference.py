@@ -131,7 +131,8 @@ def _documents(_: str) -> str:
     """Each verb that prints JSON, with the parts of the page where its documents are."""
     page = (REFERENCE / "json.md").read_text()
     rows: list[tuple[str, ...]] = [
-        (f"`fuki {verb}`", ", ".join(_link(page, kind) for kind in kinds)) for verb, kinds in documents().items()
+        (f"`fuki {verb}`", ", ".join(dict.fromkeys(_link(page, kind) for kind in kinds)))
+        for verb, kinds in documents().items()
     ]
     return _markdown(("verb", "prints"), rows)
 

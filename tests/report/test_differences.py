@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import parts
 import pytest
@@ -111,7 +112,7 @@ SIGNED = {".pcrsig", "pcr9"}
     ],
 )  # fmt: skip
 def test_one_change_differs_in_all_that_depends_on_it_and_in_nothing_else(
-    fleet: Path, tmp_path: Path, changes: Mapping[str, object], differing: set[str]
+    fleet: Path, tmp_path: Path, changes: Mapping[str, Any], differing: set[str]
 ):
     (tmp_path / "keys").symlink_to(fleet / "keys")
     (tmp_path / "others").symlink_to(fleet / "others")
@@ -234,9 +235,11 @@ def test_a_command_line_changes_launches_only_where_the_hypervisor_boots_it(upda
 
     rows = printed(updated, "diff", NEW, changed, *launch, "--direct-boot", "sections", plugins=("coco",))["launches"]
     (row,) = [row for row in rows if ", main, " in row["case"]]
-    files = tuple(str(updated / "new" / name) for name in ("vmlinuz", "initrd.img"))
+    kernel, initrd = (str(updated / "new" / name) for name in ("vmlinuz", "initrd.img"))
     for side, cmdline in (("old", "root=LABEL=root rw quiet"), ("new", "quiet")):
-        expected = peer_digest("sev-snp", updated / "new/amdsev.fd", "qemu", 1, "EPYC-Milan", 1, *files, cmdline)
+        expected = peer_digest(
+            "sev-snp", updated / "new/amdsev.fd", "qemu", 1, "EPYC-Milan", 1, kernel, initrd, cmdline
+        )
         assert row[side] == expected
 
 

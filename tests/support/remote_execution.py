@@ -137,12 +137,12 @@ class RemoteExecution:
             shutil.chown(directory, "postgres", "postgres")
             user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         data = directory / "data"
-        make = [*user, programs / "initdb", "-A", "trust", "-U", "bgd", "--no-sync", "-D", data]
+        make = [*user, str(programs / "initdb"), "-A", "trust", "-U", "bgd", "--no-sync", "-D", str(data)]
         subprocess.run(make, check=True, capture_output=True, cwd=directory)
         options = {"listen_addresses": "", "unix_socket_directories": directory, "fsync": "off"}
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         process = self._start("postgres", [*user, programs / "postgres", "-D", data, *words], signal.SIGINT)
-        check = [programs / "pg_isready", "-q", "-h", directory, "-U", "bgd"]
+        check = [str(programs / "pg_isready"), "-q", "-h", str(directory), "-U", "bgd"]
         self._wait("postgres", process, lambda: subprocess.run(check, check=False).returncode == 0)
 
     def _start_server(self) -> None:
@@ -174,7 +174,7 @@ class RemoteExecution:
         self.workers[name] = self._start(name, worker, signal.SIGTERM, here)
 
         # An action that only this worker can have ends when the server knows it.
-        first = [self.tools / "trexe", f"--remote={self.url}", f"--platform-properties=worker={name}", "/bin/true"]
+        first = [str(self.tools / "trexe"), f"--remote={self.url}", f"--platform-properties=worker={name}", "/bin/true"]
         subprocess.run(first, check=True, capture_output=True, timeout=_PATIENCE, cwd=directory)
 
     def execute(self, script: Path, here: Path, *options: str) -> subprocess.Popen[str]:
