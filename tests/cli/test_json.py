@@ -55,6 +55,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     "firmware show": [(UKI, "--json"), ("two.fd", "--json"), ("initrd.img", "--json")],
     "firmware wrap": [("one.fd", "-o", "one.igvm", "--platform", "native", "--json")],
     "hwids decode": [(UKI, "--json"), (UKI, "--profile", "2", "--json")],
+    "export reapi": [("plain.toml", "--json")],
     "inputs": [("--json",)],
     "inspect": [
         (UKI, "--json"), (UKI, "--digests", "--json"), ("out/acme.efi.extra.d/serial.addon.efi", "--json"),
@@ -114,6 +115,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path])
         recipe.read_text().replace('version = "41.3"', 'version = "41.3"\nplugins = ["coco"]') + PREDICTIONS
     )
 
+    (directory / "plain.toml").write_text('[fuki]\nname = "plain"\n[fuki.image]\nstub = "stub"\nlinux = "vmlinuz"\n')
     succeed(directory, "keys", "generate", "--pcr")
     succeed(directory, "build", "--unsigned", "--only", "uki", "-o", "unsigned.efi")
     succeed(directory, "build")
