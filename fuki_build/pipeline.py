@@ -93,11 +93,18 @@ def _plan(
 
 @contextmanager
 def plan_cells(
-    cells: "Sequence[LoadedRecipe]", plugins: Sequence[str] = (), *, unsigned: bool = False
+    cells: "Sequence[LoadedRecipe]",
+    plugins: Sequence[str] = (),
+    *,
+    unsigned: bool = False,
+    previewed: bool = False,
+    only: Sequence[str] = (),
+    output: Path | None = None,
 ) -> "Iterator[Sequence[CellPlan]]":
     """Plan every cell of a matrix, as `plan` does; they share keys, and firmware that is fetched once.
 
-    A cell that cannot be planned has the error in place of its plan.
+    A cell that cannot be planned has the error in place of its plan; with `previewed`, one that could not be written
+    with `only` and `output` as well.
     """
     from fuki_build.emit.plan import CellPlan  # noqa: PLC0415 - as above
 
@@ -114,6 +121,8 @@ def plan_cells(
                         hosts[loaded.recipe.plugins] = host
                     host = hosts[loaded.recipe.plugins]
                     planned = _plan(loaded, host, signing, read, fetched, unsigned=unsigned)
+                    if previewed:
+                        preview(planned, only=only, output=output)
                 plans.append(CellPlan(loaded=loaded, plan=planned))
             except FukiError as error:
                 plans.append(CellPlan(loaded=loaded, failure=error))

@@ -38,7 +38,7 @@ def build_matrix(
         raise RecipeError(f"{len(cells)} cells cannot go to one path", where="--output", hint=hint)
 
     outcomes = []
-    with pipeline.plan_cells(cells, plugins, unsigned=unsigned) as plans:
+    with pipeline.plan_cells(cells, plugins, unsigned=unsigned, previewed=True, only=only, output=output) as plans:
         _show_notes(plans)
         _show_findings(plans, lambda finding: finding.severity is not Severity.NOTE)
         with CellProgress(plans) as progress:
@@ -71,7 +71,7 @@ def build_matrix(
 
 def plan_matrix(cells: Sequence[LoadedRecipe], plugins: Sequence[str], *, unsigned: bool, as_json: bool) -> int:
     """Show all cells, and what they share."""
-    with pipeline.plan_cells(cells, plugins, unsigned=unsigned) as plans:
+    with pipeline.plan_cells(cells, plugins, unsigned=unsigned, previewed=True) as plans:
         if as_json:
             from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
@@ -86,7 +86,7 @@ def check_matrix(
     cells: Sequence[LoadedRecipe], plugins: Sequence[str], printer: DocumentPrinter | None, *, unsigned: bool
 ) -> int:
     """Check all cells, for JSON with a printer; each finding names its cells."""
-    with pipeline.plan_cells(cells, plugins, unsigned=unsigned) as plans:
+    with pipeline.plan_cells(cells, plugins, unsigned=unsigned, previewed=True) as plans:
         if printer is not None:
             printer.print(matrix_findings_document(plans))
         elif not any(cell.failure or (cell.plan and cell.plan.findings) for cell in plans):
@@ -128,7 +128,7 @@ def _several(ids: Sequence[str]) -> str:
 
 def matrix_findings(cells: Sequence[LoadedRecipe], plugins: Sequence[str], *, unsigned: bool) -> tuple[Finding, ...]:
     """The findings about all cells, each once, with its cells where it is not about all. Raises the first error."""
-    with pipeline.plan_cells(cells, plugins, unsigned=unsigned) as plans:
+    with pipeline.plan_cells(cells, plugins, unsigned=unsigned, previewed=True) as plans:
         for cell in plans:
             if cell.failure is not None:
                 raise cell.failure

@@ -160,6 +160,28 @@ def test_plan_check_and_build_say_the_same_of(directory, mistake, monkeypatch):
     assert sorted(directory.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (output('format = "ukii"'), "fuki.output[0].format"),
+        (output('format = "predictions"\nbanks = ["md5"]'), "fuki.output[0].banks"),
+        (SIGN.replace("db.key", "no.key"), "no.key"),
+    ],
+)
+def test_the_cells_of_a_matrix_are_previewed_as_well(directory, tables, message):
+    with (directory / "fuki.toml").open("a") as recipe:
+        recipe.write(f"\n[fuki.matrix]\nsize = [1, 2]\n{tables}")
+    before = sorted(directory.rglob("*"))
+
+    for verb in ("plan", "check", "build"):
+        outcome = invoke(directory, verb)
+        errors = [line for line in outcome.err.splitlines() if line.startswith("fuki: error: ")]
+        assert len(errors) == 2
+        assert all(message in error for error in errors)
+        assert outcome.code in {2, 4}
+    assert sorted(directory.rglob("*")) == before
+
+
 def test_planned_sizes_and_signers_are_those_of_the_build(directory):
     with (directory / "fuki.toml").open("a") as recipe:
         recipe.write(f'\n{SIGN}\n[[fuki.addon]]\nname = "a"\ncmdline = "b"\n{UKI}')
