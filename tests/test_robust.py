@@ -82,7 +82,7 @@ class TestKilled:
     def test_a_large_build_killed_at_any_moment_leaves_the_old_image_and_nothing_else(self, scratched):
         os.truncate(scratched / "initrd.img", 200 * 1000**2)
         last = operations(scratched)
-        assert last > 200
+        assert last > 50
         (scratched / OUTPUT).write_text("old")
         for moment in spread(last - 20, 8):
             assert signalled(scratched, signal.SIGKILL, moment).returncode == -signal.SIGKILL
@@ -224,9 +224,12 @@ AS_NOBODY = """
 import os, sys
 from fuki_build.cli.main import run
 os.chdir(sys.argv[1])
-with open(os.devnull, "w") as sys.stdout:
-    run(["plan"])  # imports what this user cannot read later
-sys.stdout = sys.__stdout__
+before = set(os.listdir())
+with open(os.devnull, "w") as sys.stdout, open(os.devnull, "w") as sys.stderr:
+    run(["build"])  # imports what this user cannot read later
+sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+for name in set(os.listdir()) - before:
+    os.unlink(name)
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
@@ -275,7 +278,7 @@ def test_a_recipe_that_may_not_be_read_is_told(public, nobody):
 def test_a_directory_that_may_not_be_written_is_told(public, nobody):
     done = nobody("build")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "fuki: error: cannot write acme_41.3.efi: Permission denied"
+    assert done.stderr.splitlines()[0] == "fuki: error: fuki.output: cannot write acme_41.3.efi: Permission denied"
     assert not list(public.glob("*.efi"))
 
 

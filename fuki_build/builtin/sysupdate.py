@@ -10,7 +10,17 @@ from msgspec import Meta
 
 from fuki_build import Blob, programs
 from fuki_build.errors import FukiError, RecipeError, SigningError, raised_as
-from fuki_build.hooks import NO_DIGESTS, Build, DigestNeeds, Options, OutputContext, OutputFormat, hookimpl
+from fuki_build.hooks import (
+    NO_DIGESTS,
+    Build,
+    DigestNeeds,
+    Options,
+    OutputContext,
+    OutputFormat,
+    PlannedFile,
+    PreviewContext,
+    hookimpl,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~^-]*")
@@ -47,6 +57,9 @@ class SysupdateOutput(OutputFormat):
 
     def digests(self, options: SysupdateOptions) -> DigestNeeds:  # noqa: ARG002
         return NO_DIGESTS
+
+    def preview(self, options: SysupdateOptions, context: PreviewContext) -> Sequence[PlannedFile]:  # noqa: ARG002
+        return [PlannedFile(context.path, many=True)]
 
     def emit(self, options: SysupdateOptions, build: Build, context: OutputContext) -> None:
         _check(options, build)

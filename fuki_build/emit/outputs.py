@@ -74,7 +74,8 @@ def choose_outputs(plan: Plan, only: Sequence[str] = (), path: Path | None = Non
     `path` is where the image goes, or the only output if that is another. What has no path of its own stands beside
     the image. Raises `RecipeError`.
     """
-    tables = [(data, f"fuki.output[{i}]") for i, data in enumerate(plan.loaded.recipe.output or _DEFAULT)]
+    tables = [(data, f"fuki.output[{i}]") for i, data in enumerate(plan.loaded.recipe.output)]
+    tables = tables or [(data, "fuki.output") for data in _DEFAULT]
     if _is_beside(plan) and not any(data.get("format") == "uki" for data, _ in tables):
         tables.insert(0, ({"format": "uki"}, _FROM_COMMAND_LINE))
     image = path or _image_path(plan, tables)

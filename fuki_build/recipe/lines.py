@@ -90,7 +90,9 @@ def lines_of_toml(text: str) -> dict[Steps, int]:
     for number, line in _statements(text):
         if header := _TABLE.match(line):
             current = _indexed(_names(header[2]), tables, new=header[1] == "[[")
-            lines.setdefault(current, number)
+            # The first header of a table within others is where these begin, unless they have one of their own.
+            for length in range(1, len(current) + 1):
+                lines.setdefault(current[:length], number)
         elif key := _KEY.match(line):
             lines.setdefault((*current, *_names(key[1])), number)
     return lines

@@ -38,11 +38,13 @@ EXAMPLES = ("ci", "quickstart", "fleet", "make", "matrix", "meson", "mkosi", "ni
 
 
 @pytest.fixture
-def prepare(tmp_path: Path, lay_out: Callable[[Path], None]) -> Prepare:
+def prepare(tmp_path_factory: pytest.TempPathFactory, lay_out: Callable[[Path], None]) -> Prepare:
     """`prepare(name)` makes a fresh directory as a page's `<!-- in: name -->` asks for it."""
+    # Its name is short: sockets below it have paths of 107 bytes at most.
+    base = tmp_path_factory.mktemp("page")
 
     def prepare(name: str) -> Path:
-        directory = tmp_path / f"{sum(1 for _ in tmp_path.iterdir())}" / name
+        directory = base / f"{sum(1 for _ in base.iterdir())}" / name
         if name in EXAMPLES:
             ignored = shutil.ignore_patterns("parts", "out")
             shutil.copytree(CHECKOUT / "examples" / name, directory, ignore=ignored)

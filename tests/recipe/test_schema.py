@@ -98,6 +98,7 @@ def test_it_knows_the_options_of_every_source_and_format(schema):
         "pcrlock",
         "predictions",
         "rvps",
+        "sysupdate",
         "template",
         "uki",
     ]

@@ -23,9 +23,9 @@ from fuki_qemu.tools import SWTPM
 
 _REFUSALS = (
     re.compile(r"BdsDxe: failed to (?:load|start) Boot[0-9A-F]{4} .*: ([A-Z][^:\n]*)\n"),
-    re.compile(r"Verification failed: (\(0x[0-9A-F]+\) [A-Z][^:\n]*)\n"),
+    re.compile(r"Verification failed: (\(0x[0-9A-F]+\) [A-Z][A-Za-z ]*)[^A-Za-z ]"),
 )
-"""What firmware says, and shim, which then waits for somebody at the console."""
+"""What firmware says on a line, and shim in a box, which then waits for somebody at the console."""
 _PERIOD = 0.1
 """Seconds between looks at what the guest does."""
 _GRACE = 1
