@@ -9,22 +9,11 @@ from pathlib import Path
 import parts
 import pytest
 
-from tests.support.workshop import BASE, lay_out
+from tests.support.workshop import BASE, lay_out, workshop_recipe
 
 Fuki = Callable[..., subprocess.CompletedProcess[str]]
 
-RECIPE = """\
-[fuki]
-name = "acme"
-version = "41.3"
-
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["initrd.img"]
-cmdline = "root=LABEL=root ro"
-os-release = "os-release"
-"""
+RECIPE = workshop_recipe()
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from fuki_build.testing import (
     command,
     indistinguishable,
     listed_ids,
+    partial_recipe,
     platforms,
     recipe,
     recipes,
@@ -294,6 +295,16 @@ def test_a_recipe_is_toml_that_says_what_was_asked_for(tmp_path: Path):
             "initrd": [str(tmp_path / "initrd")],
         },
         "profile": [{"id": "debug"}],
+    }
+
+
+def test_a_partial_recipe_says_nothing_that_was_not_asked_for():
+    assert tomllib.loads(partial_recipe()) == {"fuki": {}}
+    text = partial_recipe('[[fuki.addon]]\nname = "a"', environment=["HOME"], sections={".note": {"text": "\x7f"}})
+    assert tomllib.loads(text)["fuki"] == {
+        "environment": ["HOME"],
+        "image": {"sections": {".note": {"text": "\x7f"}}},
+        "addon": [{"name": "a"}],
     }
 
 

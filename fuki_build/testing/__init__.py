@@ -17,7 +17,7 @@ from fuki_build.image.guard import guarding
 from fuki_build.testing.command import CommandOutcome, invoke, refused, succeed, tree
 from fuki_build.testing.platforms import assert_platform, indistinguishable, listed_ids
 from fuki_build.testing.plugins import install_plugin
-from fuki_build.testing.recipes import recipe
+from fuki_build.testing.recipes import partial_recipe, recipe
 
 __all__ = [
     "STUB_ORDER",
@@ -28,6 +28,7 @@ __all__ = [
     "install_plugin",
     "invoke",
     "listed_ids",
+    "partial_recipe",
     "recipe",
     "refused",
     "stub_chids",

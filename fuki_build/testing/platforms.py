@@ -18,7 +18,7 @@ from fuki_build.errors import FukiError
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid, identity
 from fuki_build.hardware.machine import STRINGS, Machine
 from fuki_build.hooks.host import loaded_machines
-from fuki_build.hooks.records import Platform
+from fuki_build.hooks.platforms import Platform
 from fuki_build.pipeline import new_host
 from fuki_build.recipe.machines import Declared, choose_devices, platform_machines
 

@@ -8,7 +8,7 @@ import parts
 import pytest
 from fuki_qemu import PROBE
 
-from fuki_build.testing import succeed
+from fuki_build.testing import recipe, succeed
 from tests.support.bootable import CALM, CLOUD_PLUGINS, CMDLINE
 
 
@@ -45,17 +45,7 @@ def test_an_image_of_ukify_s_with_another_command_line_initrd_and_firmware(bench
 
 def test_a_hand_over_program_that_is_removed_leaves_the_stub_to_start(bench, tmp_path):
     (tmp_path / "one.fd").write_bytes(b"firmware".ljust(64 * 1024, b"\xff"))
-    (tmp_path / "fuki.toml").write_text(f"""
-[fuki]
-name = "boot"
-plugins = ["hand-over"]
-silence = ["firmware-unknown", "vm-launch-update-payload"]
-[fuki.image]
-stub = "{parts.get("stub-x64")}"
-linux = "{PROBE}"
-uname = "6.12-probe"
-cmdline = "{CMDLINE}"
-os-release = {{ text = "ID=boot" }}
+    firmware = """
 [[fuki.firmware]]
 source = "file"
 id = "one"
@@ -63,7 +53,18 @@ path = "one.fd"
 platforms = ["qemu:q35"]
 [fuki.hand-over]
 interface = "vm-launch-update"
-""")
+"""
+    text = recipe(
+        firmware,
+        name="boot",
+        plugins=["hand-over"],
+        silence=["firmware-unknown", "vm-launch-update-payload"],
+        stub=parts.get("stub-x64"),
+        linux=PROBE,
+        uname="6.12-probe",
+        cmdline=CMDLINE,
+    )
+    (tmp_path / "fuki.toml").write_text(text)
     succeed(tmp_path, "build")
     succeed(tmp_path, "edit", "boot.efi", "--no-hand-over", "--silence", "firmware-unknown", "-o", "edited.efi")
     found = bench.boot(tmp_path / "edited.efi", scenario="hand-over program removed")

@@ -26,6 +26,7 @@ from fuki_build.measure.reasons import reasons
 from fuki_build.measure.registers import BANKS
 from fuki_build.measure.rtmr import rtmrs
 from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.testing import recipe
 from tests.support.guests import CALM, boot, disk, probe
 
 Q35 = Machine(name="q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
@@ -59,22 +60,17 @@ def extended(values: Iterable[bytes]) -> bytes:
 def build(workshop: Path, fuki, stub: Path) -> tuple[Path, Path]:
     """An image that tells what was measured, and an addon of it."""
     (workshop / "initrd.img").write_bytes(probe())
-    (workshop / "fuki.toml").write_text(f"""
-[fuki]
-name = "log"
-[fuki.image]
-stub = "{stub}"
-linux = "vmlinuz"
-initrd = "initrd.img"
-cmdline = "console=ttyS0 quiet panic=-1 {CALM}"
-os-release = "os-release"
+    cmdline = f"console=ttyS0 quiet panic=-1 {CALM}"
+    slices = f"""
 [[fuki.profile]]
 id = "other"
-cmdline = "console=ttyS0 quiet panic=-1 {CALM} other"
+cmdline = "{cmdline} other"
 [[fuki.addon]]
 name = "more"
 cmdline = "from=addon"
-""")
+"""
+    text = recipe(slices, name="log", stub=stub, initrd="initrd.img", cmdline=cmdline, os_release="os-release")
+    (workshop / "fuki.toml").write_text(text)
     fuki("build")
     return workshop / "log.efi", workshop / "log.efi.extra.d" / "more.addon.efi"
 

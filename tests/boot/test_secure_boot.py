@@ -17,7 +17,7 @@ import pytest
 from fuki_build.formats.reader import Reader
 from fuki_build.formats.uefi import authenticated_variable as auth
 from fuki_build.formats.uefi import variable_store
-from fuki_build.testing import succeed
+from fuki_build.testing import recipe, succeed
 
 _TOO_LONG = 300
 """Seconds that no boot takes, even on a busy machine."""
@@ -28,22 +28,20 @@ CPU = "qemu64,-cx16"
 CMDLINE = "console=ttyS0 panic=-1 from=tenant no_timer_check tsc=reliable mitigations=off cryptomgr.notests=1"
 REFUSED = "Access Denied"
 
-RECIPE = f"""
-[fuki]
-name = "boot"
-plugins = ["virt-firmware"]
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-cmdline = "{CMDLINE}"
-os-release = "os-release"
+RECIPE = recipe(
+    """
 [[fuki.firmware]]
 source = "file"
 path = "OVMF.fd"
 id = "tenant"
 platforms = ["qemu"]
-enroll = {{ pk = "keys/PK.pem", kek = ["keys/KEK.pem"], db = ["keys/db.pem"] }}
-"""
+enroll = { pk = "keys/PK.pem", kek = ["keys/KEK.pem"], db = ["keys/db.pem"] }
+""",
+    name="boot",
+    plugins=["virt-firmware"],
+    cmdline=CMDLINE,
+    os_release="os-release",
+)
 """Intel's TDX build of OVMF takes its variables from the image itself, as confidential guests have it."""
 
 

@@ -16,6 +16,7 @@ import pytest
 from fuki_build.formats.tcg.event_log import TYPES
 from fuki_build.testing import refused, succeed
 from tests.formats.test_event_log import record, spec_event
+from tests.support.workshop import workshop_recipe
 
 FORMATS = """
 [[fuki.output]]
@@ -49,10 +50,10 @@ def directory(workshop: Path) -> Path:
     """A recipe with two profiles, firmware for one machine, and every format."""
     (workshop / "ovmf").mkdir()
     (workshop / "ovmf" / "OVMF.fd").write_bytes(parts.get("ovmf-generic").read_bytes()[-65536:])
-    recipe = (workshop / "fuki.toml").read_text().replace('"root=LABEL=root ro"', '"root=LABEL=root ro console=ttyS0"')
+    recipe = workshop_recipe(plugins=["virt"], cmdline="root=LABEL=root ro console=ttyS0")
     recipe += '[[fuki.firmware]]\nsource = "directory"\npath = "ovmf"\nplatforms = ["qemu:q35"]\n'
     recipe += '[[fuki.profile]]\nid = "other"\ncmdline = "other console=ttyS0"\n'
-    (workshop / "fuki.toml").write_text(recipe.replace("[fuki]\n", '[fuki]\nplugins = ["virt"]\n') + FORMATS)
+    (workshop / "fuki.toml").write_text(recipe + FORMATS)
     succeed(workshop, "build")
     return workshop
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from fuki_build.builtin import apt
 from fuki_build.testing import refused, succeed
 from tests.conftest import RECIPE
+from tests.support.workshop import workshop_recipe
 
 OUTPUTS = """\
 [[fuki.output]]
@@ -26,8 +28,9 @@ path = "m.json"
 def source(workshop):
     """Write a recipe with one firmware table."""
 
-    def source(text: str) -> None:
-        (workshop / "fuki.toml").write_text(f'{RECIPE}[[fuki.firmware]]\nplatforms = ["qemu"]\n{text}\n{OUTPUTS}')
+    def source(text: str, *, silence: Sequence[str] = ()) -> None:
+        firmware = f'[[fuki.firmware]]\nplatforms = ["qemu"]\n{text}\n'
+        (workshop / "fuki.toml").write_text(workshop_recipe(firmware + OUTPUTS, silence=silence))
 
     return source
 
@@ -158,10 +161,7 @@ class TestCommand:
         monkeypatch.setenv("TZ", "Asia/Tokyo")
         monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "12345")
-        source('source = "command"\nid = "made"\ncommand = ["env", "-0"]')
-        (workshop / "fuki.toml").write_text(
-            (workshop / "fuki.toml").read_text().replace("[fuki.image]", 'silence = ["firmware-unknown"]\n[fuki.image]')
-        )
+        source('source = "command"\nid = "made"\ncommand = ["env", "-0"]', silence=["firmware-unknown"])
         content = built(workshop)[1].decode()
         environment = dict(line.split("=", 1) for line in content.split("\0") if line)
         assert environment == {

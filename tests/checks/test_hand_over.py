@@ -17,20 +17,11 @@ from fuki_build.hooks import CheckSubject
 from fuki_build.image import layout as layouts
 from fuki_build.image.layout import Layout
 from fuki_build.image.stub import MODELS
-from fuki_build.testing import invoke, refused, succeed
+from fuki_build.testing import invoke, recipe, refused, succeed
 from tests.support.images import layout_of
 
-RECIPE = """\
-[fuki]
-name = "acme"
-plugins = ["hand-over"]
-
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-os-release = "os-release"
-sbat = ["acme,1,Acme,acme,1,https://example.com/"]
-
+RECIPE = recipe(
+    """
 [fuki.hand-over]
 interface = "vm-launch-update"
 
@@ -39,7 +30,11 @@ source = "file"
 id = "one"
 path = "one.igvm"
 platforms = ["qemu:q35"]
-"""
+""",
+    plugins=["hand-over"],
+    os_release="os-release",
+    sbat=["acme,1,Acme,acme,1,https://example.com/"],
+)
 
 
 def igvm_file() -> bytes:

@@ -5,34 +5,24 @@ import json
 import os
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha1
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from fuki_build.testing import CommandOutcome, invoke, refused, succeed
+from fuki_build.testing import CommandOutcome, invoke, recipe, refused, succeed
 from fuki_build.testing.secure_boot import make_identity, write_certificates, write_key
 from tests.checks import test_structure
 from tests.support.signature_variants import insert, places
 
 CHID = "01e09b32-de05-56ca-b9d1-9486ad5f381d"
 
-RIGHT = """\
-[fuki]
-name = "acme"
 
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["initrd.img"]
-cmdline = "quiet"
-os-release = "os-release"
-splash = "splash.bmp"
-uname = "auto"
-sbat = ["acme,1,Acme,acme,1,https://example.com/"]
-
+def right(*, silence: Iterable[str] = ()) -> str:
+    """A recipe that no rule complains about."""
+    tables = """
 [[fuki.firmware]]
 source = "file"
 id = "one"
@@ -48,6 +38,19 @@ id = "two"
 path = "two.fd"
 platforms = ["qemu:i440fx"]
 """
+    return recipe(
+        tables,
+        silence=silence,
+        initrd=["initrd.img"],
+        cmdline="quiet",
+        os_release="os-release",
+        splash="splash.bmp",
+        uname="auto",
+        sbat=["acme,1,Acme,acme,1,https://example.com/"],
+    )
+
+
+RIGHT = right()
 
 EXPECTED = {"firmware-not-handed-over"}
 """What even the right image gets: stubs of 262 do not start the firmware."""
@@ -203,10 +206,9 @@ def stub_alone(*_: object) -> tuple[str, ...]:
     return ("stub",)
 
 
-def addon(workshop: Path, *keys: str) -> None:
-    (workshop / "fuki.toml").write_text(
-        "\n".join((RIGHT, "[[fuki.addon]]", 'name = "a"', 'cmdline = "debug"', *keys, ""))
-    )
+def addon(workshop: Path, *keys: str, silence: Iterable[str] = ()) -> None:
+    lines = (right(silence=silence), "[[fuki.addon]]", 'name = "a"', 'cmdline = "debug"', *keys, "")
+    (workshop / "fuki.toml").write_text("\n".join(lines))
 
 
 def addon_of_another_release(workshop: Path, _: object) -> tuple[str, ...]:
@@ -398,7 +400,7 @@ def check(workshop: Path) -> CommandOutcome:
 def test_a_silenced_rule_says_nothing_and_no_longer_stops_a_build(workshop, part):
     other_firmware("")(workshop, part)
     assert check(workshop).code == 1
-    (workshop / "fuki.toml").write_text(RIGHT.replace("[fuki.image]", 'silence = ["firmware-unknown"]\n[fuki.image]'))
+    (workshop / "fuki.toml").write_text(right(silence=["firmware-unknown"]))
     assert check(workshop).code == 0
     assert "firmware-unknown" not in check(workshop).err
     succeed(workshop, "build")
@@ -501,9 +503,7 @@ def test_an_image_as_kernel_is_an_error_of_the_plan(workshop):
 
 
 def test_finished_addons_are_checked_with_their_image(workshop):
-    addon(workshop, 'uname = "6.1-other"')
-    recipe = (workshop / "fuki.toml").read_text()
-    (workshop / "fuki.toml").write_text(recipe.replace("[fuki.image]", 'silence = ["addon-uname"]\n[fuki.image]', 1))
+    addon(workshop, 'uname = "6.1-other"', silence=["addon-uname"])
     succeed(workshop, "build")
     place = "acme.efi.extra.d/a.addon.efi"
     succeed(workshop, "check", place)

@@ -10,8 +10,10 @@ import pytest
 
 from fuki_build.testing import invoke, refused, succeed
 from tests.conftest import RECIPE
+from tests.support.workshop import workshop_recipe
 
-MATRIX = RECIPE + '[fuki.matrix]\ncloud = ["aws", "gcp"]\n'
+AXES = '[fuki.matrix]\ncloud = ["aws", "gcp"]\n'
+MATRIX = RECIPE + AXES
 KEYS = (
     '[fuki.sign]\nbackend = "local"\nkey = "secret/db.key"\ncertificate = "db.crt"\n'
     '[[fuki.pcr-policy]]\nbackend = "local"\nkey = "secret/pcr.key"\npublic-key = "pcr.pub"\n'
@@ -59,7 +61,7 @@ class TestActions:
         assert [word for word in words if word.startswith("--input-path")] == [f"--input-path={n}:{n}" for n in inputs]
 
     def test_a_variable_that_the_recipe_takes_from_the_environment_is_part_of_the_command(self, workshop, monkeypatch):
-        recipe = MATRIX.replace("[fuki]\n", '[fuki]\nenvironment = ["CHANNEL"]\n')
+        recipe = workshop_recipe(AXES, environment=["CHANNEL"])
         (workshop / "fuki.toml").write_text(recipe)
         actions = set()
         for channel in ("stable", "beta"):

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from fuki_build.cli.options import documents_of
 from fuki_build.formats.document_schema import document_schema
 from fuki_build.formats.documents import encode_json
-from fuki_build.testing import refused, succeed
+from fuki_build.testing import recipe, refused, succeed
 from fuki_build.testing.documents import complaints, printed, schema_of
 from tests.docs import reference
 from tests.formats.test_event_log import LOGS
@@ -115,7 +115,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path])
         recipe.read_text().replace('version = "41.3"', 'version = "41.3"\nplugins = ["coco"]') + PREDICTIONS
     )
 
-    (directory / "plain.toml").write_text('[fuki]\nname = "plain"\n[fuki.image]\nstub = "stub"\nlinux = "vmlinuz"\n')
+    (directory / "plain.toml").write_text(recipe(name="plain", os_release=None))
     succeed(directory, "keys", "generate", "--pcr")
     succeed(directory, "build", "--unsigned", "--only", "uki", "-o", "unsigned.efi")
     succeed(directory, "build")
@@ -136,9 +136,7 @@ def test_a_document_is_as_its_schema_says(built: Path, verb: str, arguments: tup
 
 
 def test_documents_with_findings_and_mismatches_are_as_well(built: Path, tmp_path: Path):
-    (tmp_path / "fuki.toml").write_text(
-        f'[fuki]\nname = "a"\n[fuki.image]\nstub = "{built / "stub"}"\nlinux = "{built / "vmlinuz"}"\n'
-    )
+    (tmp_path / "fuki.toml").write_text(recipe(stub=built / "stub", linux=built / "vmlinuz", os_release=None))
     assert printed(tmp_path, "check", "--json")["findings"]
     (missed,) = printed(built, "match", UKI, "--expect", "qemu:q35=two", "--profile", "0", "--json", code=3)["matches"]
     assert (missed["holds"], missed["firmware"]["fwid"]) == (False, "one")
@@ -147,9 +145,8 @@ def test_documents_with_findings_and_mismatches_are_as_well(built: Path, tmp_pat
 
 
 def test_documents_of_a_matrix_are_as_well(built: Path, tmp_path: Path):
-    image = f'[fuki.image]\nstub = "{built / "stub"}"\nlinux = "{built}/{{{{ matrix.linux }}}}"\n'
     matrix = '[fuki.matrix.n.one]\nlinux = "vmlinuz"\n[fuki.matrix.n.two]\nlinux = "missing"\n'
-    (tmp_path / "fuki.toml").write_text(f'[fuki]\nname = "a"\n{image}{matrix}')
+    (tmp_path / "fuki.toml").write_text(recipe(matrix, stub=built / "stub", linux=built / "{{ matrix.linux }}"))
     for verb in ("plan", "build", "check"):
         one, two = printed(tmp_path, verb, "--json", code=2)["cells"]
         assert (one["cell"], one["error"]) == ("n=one", None)

@@ -9,16 +9,25 @@ import struct
 import subprocess
 import sys
 import termios
+from typing import Any
 
 import pytest
 
 from fuki_build.testing import invoke, refused, succeed
 from tests.conftest import RECIPE
+from tests.support.workshop import workshop_recipe
 
-MATRIX = RECIPE.replace("root ro", "root ro console={{ matrix.console }}") + (
-    '[fuki.matrix]\ncloud = ["aws", "gcp"]\n[fuki.matrix.arch.x64]\nconsole = "ttyS0"\n'
-    '[fuki.matrix.arch.x86]\nconsole = "tty0"\n'
-)
+
+def matrix_recipe(**keys: Any) -> str:  # noqa: ANN401 - as in `recipe`
+    """Four cells, each with a console of its architecture."""
+    matrix = (
+        '[fuki.matrix]\ncloud = ["aws", "gcp"]\n[fuki.matrix.arch.x64]\nconsole = "ttyS0"\n'
+        '[fuki.matrix.arch.x86]\nconsole = "tty0"\n'
+    )
+    return workshop_recipe(matrix, cmdline="root=LABEL=root ro console={{ matrix.console }}", **keys)
+
+
+MATRIX = matrix_recipe()
 IDS = [f"cloud={cloud},arch={arch}" for cloud in ("aws", "gcp") for arch in ("x64", "x86")]
 
 
@@ -194,7 +203,7 @@ class TestInputs:
 
     def test_what_is_no_input_is_told_as_a_need_and_keys_never_are_inputs(self, workshop, monkeypatch):
         monkeypatch.setenv("CHANNEL", "beta")
-        recipe = MATRIX.replace("[fuki]\n", '[fuki]\nenvironment = ["CHANNEL"]\n')
+        recipe = matrix_recipe(environment=["CHANNEL"])
         recipe += '[fuki.sign]\nbackend = "local"\nkey = "db.key"\ncertificate = "db.crt"\n'
         recipe += '[[fuki.firmware]]\nsource = "command"\nid = "made"\ncommand = ["cat", "stub"]\nchids = ["c7352a90-6932-5bb7-b916-d272f6e71955"]\n'  # noqa: E501
         (workshop / "fuki.toml").write_text(recipe)

@@ -11,23 +11,14 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from fuki_build.recipe.text import template_directory
-from fuki_build.testing import invoke, secure_boot, succeed
+from fuki_build.testing import invoke, recipe, secure_boot, succeed
 from tests.support.images import layout_of, write
 from tests.support.smbios import dump, end, system
 
-RECIPE = """\
-[fuki]
-name = "acme"
-expect = [{ machine = "machine.toml" }]
-
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["initrd.img"]
-cmdline = { file = "cmdline.txt" }
-os-release = "os-release"
-sbat = { file = "sbat.csv" }
-sections = { ".blob" = "blob" }
+RECIPE = recipe(
+    """
+[[fuki.expect]]
+machine = "machine.toml"
 
 [[fuki.firmware]]
 source = "file"
@@ -56,7 +47,13 @@ path = "out/acme.efi"
 format = "template"
 path = "out/notes.txt"
 template = "notes.txt.j2"
-"""
+""",
+    initrd=["initrd.img"],
+    cmdline={"file": "cmdline.txt"},
+    os_release="os-release",
+    sbat={"file": "sbat.csv"},
+    sections={".blob": "blob"},
+)
 PHRASE = "correct horse"
 BUILT_FROM = (
     "stub", "vmlinuz", "initrd.img", "cmdline.txt", "os-release", "sbat.csv", "blob", "one.fd", "machine.dmi",

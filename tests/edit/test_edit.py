@@ -8,21 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from fuki_build.testing import invoke, refused, secure_boot, succeed
-from tests.conftest import RECIPE
+from fuki_build.testing import invoke, partial_recipe, refused, secure_boot, succeed
 from tests.support.rich import ADDONS, UKI, make_rich, sections
+from tests.support.workshop import workshop_recipe
 
 OUT = "edited.efi"
-PARTS = """\
-[fuki]
-name = "acme"
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["initrd.img"]
-cmdline = "root=LABEL=root ro"
-os-release = "os-release"
-"""
+PARTS = workshop_recipe(version=None)
 FIRMWARE = """
 [[fuki.firmware]]
 source = "file"
@@ -119,25 +110,24 @@ class TestWithoutAChange:
         assert edit(shop).read_bytes() == image.read_bytes()
 
     def test_a_hand_over_program_is_still_where_the_image_starts(self, shop):
-        recipe = PARTS.replace('name = "acme"', 'name = "acme"\nplugins = ["hand-over"]') + FIRMWARE + HAND_OVER
-        recipe = recipe.replace("[fuki.image]", 'silence = ["vm-launch-update-payload"]\n[fuki.image]')
-        image = build(shop, recipe)
+        recipe = workshop_recipe(plugins=["hand-over"], silence=["vm-launch-update-payload"]) + FIRMWARE
+        image = build(shop, recipe + HAND_OVER)
         assert ".fuki" in names(image)
         assert edit(shop).read_bytes() == image.read_bytes()
 
-        plain = build(shop, recipe.replace(HAND_OVER, ""), "plain.efi")
+        plain = build(shop, recipe, "plain.efi")
         assert edit(shop, "--no-hand-over").read_bytes() == plain.read_bytes()
         assert edit(shop, "--remove", ".fuki").read_bytes() == plain.read_bytes()
 
 
 SAME = {
-    "a command line": (["--set", ".cmdline=quiet splash"], PARTS.replace("root=LABEL=root ro", "quiet splash")),
-    "a file's command line": (["--set", ".cmdline=@line"], PARTS.replace('"root=LABEL=root ro"', '{ file = "line" }')),
-    "an initrd behind": (["--add-initrd", "more.img"], PARTS.replace('"initrd.img"', '"initrd.img", "more.img"')),
-    "another initrd": (["--set", ".initrd=@more.img"], PARTS.replace("initrd.img", "more.img")),
-    "an os-release": (["--set", ".osrel=ID=b"], PARTS.replace('"os-release"', '{ text = "ID=b" }')),
-    "no os-release": (["--remove", ".osrel"], PARTS.replace('os-release = "os-release"\n', "")),
-    "an empty command line": (["--set", ".cmdline="], PARTS.replace('cmdline = "root=LABEL=root ro"\n', "")),
+    "a command line": (["--set", ".cmdline=quiet splash"], workshop_recipe(cmdline="quiet splash")),
+    "a file's command line": (["--set", ".cmdline=@line"], workshop_recipe(cmdline={"file": "line"})),
+    "an initrd behind": (["--add-initrd", "more.img"], workshop_recipe(initrd=["initrd.img", "more.img"])),
+    "another initrd": (["--set", ".initrd=@more.img"], workshop_recipe(initrd=["more.img"])),
+    "an os-release": (["--set", ".osrel=ID=b"], workshop_recipe(os_release={"text": "ID=b"})),
+    "no os-release": (["--remove", ".osrel"], workshop_recipe(os_release=None)),
+    "an empty command line": (["--set", ".cmdline="], workshop_recipe(cmdline=None)),
     "a release": (["--set", ".uname=6.1"], PARTS + 'uname = "6.1"\n'),
     "a splash that was not there": (["--set", ".splash=@splash.bmp"], PARTS + 'splash = "splash.bmp"\n'),
     "a section of one's own": (["--set", ".note=x"], PARTS + 'sections = { ".note" = { text = "x" } }\n'),
@@ -145,8 +135,8 @@ SAME = {
         ["--firmware", "one=one.fd", "--platform", "qemu:q35"],
         PARTS + FIRMWARE.partition('\n[[fuki.firmware]]\nsource = "file"\nid = "two"')[0],
     ),
-    "another stub": (["--stub", "stub-257"], PARTS.replace('"stub"', '"stub-257"')),
-    "another kernel": (["--set", ".linux=@other-kernel"], PARTS.replace('"vmlinuz"', '"other-kernel"')),
+    "another stub": (["--stub", "stub-257"], workshop_recipe(stub="stub-257")),
+    "another kernel": (["--set", ".linux=@other-kernel"], workshop_recipe(linux="other-kernel")),
     "a profile": (
         ["--add-profile", "debug=Debug", "--set", ".cmdline@debug=debug"],
         PARTS + PROFILES.partition('\n[[fuki.profile]]\nid = "rescue"')[0],
@@ -194,7 +184,7 @@ class TestProfiles:
 
     def test_own_sections_of_the_first_are_set_through_a_recipe(self, shop):
         build(shop, PARTS + PROFILES)
-        (shop / "part.toml").write_text('[fuki]\n[fuki.image]\n[[fuki.profile]]\nid = "main"\ncmdline = "first"\n')
+        (shop / "part.toml").write_text(partial_recipe('[[fuki.profile]]\nid = "main"\ncmdline = "first"'))
         edited = edit(shop, "--recipe", "part.toml")
         assert content(shop, ".cmdline@0") == b"first"
         assert content(shop, ".cmdline") == b"root=LABEL=root ro"
@@ -202,9 +192,7 @@ class TestProfiles:
 
     def test_a_title_is_changed_and_the_id_kept(self, shop):
         build(shop, PARTS + PROFILES)
-        (shop / "part.toml").write_text(
-            '[fuki]\n[fuki.image]\ntitle = "Usual"\n[[fuki.profile]]\nid = "debug"\ntitle = "New"\n'
-        )
+        (shop / "part.toml").write_text(partial_recipe('[[fuki.profile]]\nid = "debug"\ntitle = "New"', title="Usual"))
         edit(shop, "--recipe", "part.toml")
         assert content(shop, ".profile@0") == b"ID=main\nTITLE=Usual\n"
         assert content(shop, ".profile@1") == b"ID=debug\nTITLE=New\n"
@@ -265,7 +253,7 @@ class TestSignatures:
         for name in ("db.key", "db.crt"):
             shutil.move(shop / name, shop / "below" / name)
         (shop / "below/part.toml").write_text(
-            '[fuki]\n[fuki.image]\n[fuki.sign]\nbackend = "local"\nkey = "db.key"\ncertificate = "db.crt"\n'
+            partial_recipe('[fuki.sign]\nbackend = "local"\nkey = "db.key"\ncertificate = "db.crt"')
         )
         edit(shop, "--recipe", "below/part.toml")
         succeed(shop, "verify", OUT, "--certificate", "below/db.crt")
@@ -291,12 +279,12 @@ class TestInRecipes:
     def test_a_base_is_built_as_it_is_edited(self, shop):
         build(shop)
         edited = edit(shop, "--set", ".cmdline=x", "--remove", ".uname").read_bytes()
-        recipe = '[fuki]\nname = "a"\n[fuki.image]\nbase = "acme.efi"\ncmdline = "x"\nremove = [".uname"]\n'
+        recipe = partial_recipe(name="a", base="acme.efi", cmdline="x", remove=[".uname"])
         assert build(shop, recipe, "built.efi").read_bytes() == edited
 
     def test_plan_shows_what_is_built(self, shop):
         build(shop)
-        (shop / "fuki.toml").write_text('[fuki]\nname = "a"\n[fuki.image]\nbase = "acme.efi"\ncmdline = "x"\n')
+        (shop / "fuki.toml").write_text(partial_recipe(name="a", base="acme.efi", cmdline="x"))
         planned = json.loads(succeed(shop, "plan", "--json").out)["images"][0]
         succeed(shop, "build", "-o", OUT)
         shown = json.loads(succeed(shop, "inspect", OUT, "--json").out)
@@ -308,7 +296,7 @@ class TestInRecipes:
 
     def test_a_manifest_has_the_digests_of_what_was_kept(self, shop):
         build(shop)
-        recipe = '[fuki]\nname = "a"\n[fuki.image]\nbase = "acme.efi"\ncmdline = "x"\n'
+        recipe = partial_recipe(name="a", base="acme.efi", cmdline="x")
         build(shop, recipe + '[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n', OUT)
         document = json.loads((shop / "edited.manifest.json").read_text())
         inputs = {item["name"]: item["sha256"] for item in document["inputs"]}
@@ -318,7 +306,7 @@ class TestInRecipes:
 
     def test_outputs_depend_on_the_base(self, shop):
         build(shop)
-        (shop / "fuki.toml").write_text('[fuki]\nname = "a"\n[fuki.image]\nbase = "acme.efi"\n')
+        (shop / "fuki.toml").write_text(partial_recipe(name="a", base="acme.efi"))
         succeed(shop, "build", "-o", OUT, "--depfile", "deps")
         assert "acme.efi \\" in (shop / "deps").read_text() or "acme.efi\n" in (shop / "deps").read_text()
         refused(shop, "build", "-o", "acme.efi")
@@ -326,7 +314,7 @@ class TestInRecipes:
     def test_a_kernel_of_the_base_is_signed_where_the_recipe_wants_it(self, shop):
         sign = '[fuki.sign]\nbackend = "local"\nkey = "db.key"\ncertificate = "db.crt"\nsign-kernel = "always"\n'
         build(shop)
-        recipe = '[fuki]\nname = "acme"\n[fuki.image]\nbase = "acme.efi"\n' + sign
+        recipe = partial_recipe(sign, name="acme", base="acme.efi")
         edited = build(shop, recipe, OUT).read_bytes()
         assert edited == build(shop, PARTS + sign, "built.efi").read_bytes()
 
@@ -334,11 +322,11 @@ class TestInRecipes:
 class TestSectionsInPlaceOfFiles:
     def test_they_are_taken_wherever_files_are(self, shop):
         image = build(shop, PARTS + FIRMWARE + PROFILES)
-        recipe = (
-            PARTS.replace('"vmlinuz"', '"acme.efi:.linux"')
-            .replace('"initrd.img"', '"acme.efi:.initrd"')
-            .replace('"root=LABEL=root ro"', '{ file = "acme.efi:.cmdline" }')
-            .replace('"os-release"', '"acme.efi:.osrel"')
+        recipe = workshop_recipe(
+            linux="acme.efi:.linux",
+            initrd=["acme.efi:.initrd"],
+            cmdline={"file": "acme.efi:.cmdline"},
+            os_release="acme.efi:.osrel",
         )
         recipe += FIRMWARE.replace("one.fd", "acme.efi:.efifw:one").replace("two.fd", "acme.efi:.efifw:two")
         recipe += PROFILES.replace('cmdline = "debug"', 'cmdline = { file = "acme.efi:.cmdline@debug" }')
@@ -353,7 +341,7 @@ class TestSectionsInPlaceOfFiles:
     def test_the_manifest_has_the_section_s_name_and_digest(self, shop):
         build(shop)
         outputs = '[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n'
-        build(shop, PARTS.replace('"vmlinuz"', '"acme.efi:.linux"') + outputs, OUT)
+        build(shop, workshop_recipe(outputs, linux="acme.efi:.linux"), OUT)
         inputs = json.loads((shop / "edited.manifest.json").read_text())["inputs"]
         digests = json.loads(succeed(shop, "inspect", "acme.efi", "--digests", "--json").out)["sections"]
         (kernel,) = [item for item in inputs if item["where"] == "fuki.image.linux"]
@@ -417,7 +405,7 @@ def test_where_the_image_goes_is_said_once(shop, more):
 
 def test_a_stub_that_is_an_image_names_the_verb(shop):
     build(shop)
-    (shop / "fuki.toml").write_text(RECIPE.replace('"stub"', '"acme.efi"'))
+    (shop / "fuki.toml").write_text(workshop_recipe(stub="acme.efi"))
     error = refused(shop, "plan")
     assert "fuki.image.stub" in error
     assert "fuki edit" in error
@@ -425,7 +413,7 @@ def test_a_stub_that_is_an_image_names_the_verb(shop):
 
 def test_an_error_says_its_place_in_a_recipe(shop):
     build(shop)
-    (shop / "part.toml").write_text('[fuki]\n[fuki.image]\nremove = [".nope"]\n')
+    (shop / "part.toml").write_text(partial_recipe(remove=[".nope"]))
     assert "fuki.image.remove[0]" in refused(shop, "edit", "acme.efi", "--recipe", "part.toml", "-o", OUT)
     (shop / "fuki.toml").write_text(PARTS + 'remove = [".osrel"]\n')
     assert "no base image" in refused(shop, "plan")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from fuki_build import FukiError, build, plan
 from fuki_build.testing import install_plugin, invoke, refused, succeed
 from tests.conftest import RECIPE
 from tests.support.rich import ADDONS, MANIFEST, UKI, WRITTEN, authenticode, make_rich, sections, sha256
+from tests.support.workshop import workshop_recipe
 
 
 @pytest.fixture
@@ -241,8 +243,7 @@ class TestDepfile:
         device = {"type": "uefi-fw", "name": "n", "fwid": "x", "hwids": ["01e09b32-de05-56ca-b9d1-9486ad5f381d"]}
         (workshop / "hw/below").mkdir(parents=True)
         (workshop / "hw/below/a.json").write_text(json.dumps(device))
-        silence = 'silence = ["hwids-missing-firmware"]\n[fuki.image]'
-        (workshop / "fuki.toml").write_text(RECIPE.replace("[fuki.image]", silence) + 'hwids = "hw"\n')
+        (workshop / "fuki.toml").write_text(workshop_recipe(silence=["hwids-missing-firmware"], hwids="hw"))
         succeed(workshop, "build", "--depfile", "d")
         assert {"hw", "hw/below", "hw/below/a.json"} <= set(depfile(workshop / "d")[1])
 
@@ -250,10 +251,10 @@ class TestDepfile:
 class TestTemplate:
     @pytest.fixture
     def write(self, workshop):
-        def write(text: str, more: str = "") -> None:
+        def write(text: str, more: str = "", **keys: Any) -> None:  # noqa: ANN401 - of a recipe
             (workshop / "own.txt.j2").write_text(text)
             output = '[[fuki.output]]\nformat = "template"\ntemplate = "own.txt.j2"\npath = "own.txt"\n'
-            (workshop / "fuki.toml").write_text(RECIPE.replace("[fuki.image]", more + "[fuki.image]") + output)
+            (workshop / "fuki.toml").write_text(workshop_recipe(more + output, **keys))
 
         return write
 
@@ -269,7 +270,7 @@ class TestTemplate:
         assert (workshop / "own.txt").read_text() == "blue"
 
     def test_templates_are_looked_for_in_the_recipes_directories(self, workshop, write):
-        write("", 'templates = ["lib"]\n')
+        write("", templates=["lib"])
         (workshop / "own.txt.j2").unlink()
         (workshop / "lib").mkdir()
         (workshop / "lib/own.txt.j2").write_text("from lib")

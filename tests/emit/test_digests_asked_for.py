@@ -18,6 +18,7 @@ from fuki_build.image.blob import FilePart
 from fuki_build.testing import install_plugin, invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
 from tests.support.rich import authenticode, sections, sha256
+from tests.support.workshop import workshop_recipe
 
 SIZE = 3_000_000
 """Of the initrd, in bytes: much more than everything else that is hashed by the byte."""
@@ -119,7 +120,7 @@ class TestHashing:
 
     def test_a_section_and_its_first_input_are_hashed_together(self, large, hashed):
         (large / "second").write_bytes(b"x" * 1000)
-        write_recipe(large, recipe=RECIPE.replace('initrd = ["initrd.img"]', 'initrd = ["initrd.img", "second"]'))
+        write_recipe(large, recipe=workshop_recipe(initrd=["initrd.img", "second"]))
         result = build_here(large)
         assert 2 * SIZE < hashed["sha256"] <= 2 * image_size(large) + 1000
         digests = {file.name: file.sha256 for file in result.build.inputs}
@@ -256,7 +257,7 @@ class TestPlugins:
             distribution = f"fuki-tells-{len(declared)}"
             install_plugin(tmp_path / "site", "tells", TELLS.format(declared=declared), distribution=distribution)
             monkeypatch.syspath_prepend(tmp_path / "site")
-            recipe = RECIPE.replace("[fuki]\n", '[fuki]\nplugins = ["tells"]\n', 1)
+            recipe = workshop_recipe(plugins=["tells"])
             write_recipe(workshop, '[[fuki.output]]\nformat = "tells"\n[[fuki.output]]\nformat = "uki"\n', recipe)
             return workshop
 

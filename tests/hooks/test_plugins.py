@@ -7,6 +7,7 @@ import pytest
 
 from fuki_build.testing import install_plugin
 from tests.conftest import RECIPE
+from tests.support.workshop import workshop_recipe
 
 TRACE = "import os, pathlib\npathlib.Path(os.environ['FUKI_TEST_TRACE']).touch()\n"
 
@@ -105,7 +106,7 @@ def fuki_commands():
     return [greet]
 '''
 
-NAMED = RECIPE.replace("[fuki.image]", 'plugins = ["acme"]\n[fuki.image]')
+NAMED = workshop_recipe(plugins=["acme"])
 
 
 @pytest.fixture
@@ -230,7 +231,7 @@ class TestWhatAPluginGives:
         (workshop / "fuki.toml").write_text(NAMED)
         assert "warning: .splash: there is no .splash [acme-no-splash]" in run("check", path=acme).stderr
         assert "It is pretty." in run("--plugin", "acme", "check", "--explain", "acme-no-splash", path=acme).stdout
-        (workshop / "fuki.toml").write_text(NAMED.replace("[fuki.image]", 'silence = ["acme-no-splash"]\n[fuki.image]'))
+        (workshop / "fuki.toml").write_text(workshop_recipe(plugins=["acme"], silence=["acme-no-splash"]))
         assert "acme-no-splash" not in run("check", path=acme).stderr
 
     def test_a_template_is_found_by_name_in_a_plugins_directory(self, run, acme, workshop, tmp_path):

@@ -13,18 +13,10 @@ import parts
 import pefile
 import pytest
 
-AA64 = """
-[fuki]
-name = "acme"
-[fuki.image]
-stub = "stub-aa64"
-linux = "vmlinuz-aa64"
-initrd = ["early.img", "odd.img"]
-os-release = "os-release"
-cmdline = "console=ttyAMA0"
-dtb = "machine.dtb"
-dtbauto = ["first.dtb", "second.dtb"]
-hwids = "all-machines"
+from fuki_build.testing import recipe
+
+AA64 = recipe(
+    """
 [[fuki.firmware]]
 source = "directory"
 path = "firmware/aavmf"
@@ -35,7 +27,16 @@ cmdline = "earlycon"
 [[fuki.addon]]
 name = "bare"
 cmdline = "earlycon"
-"""
+""",
+    stub="stub-aa64",
+    linux="vmlinuz-aa64",
+    initrd=["early.img", "odd.img"],
+    os_release="os-release",
+    cmdline="console=ttyAMA0",
+    dtb="machine.dtb",
+    dtbauto=["first.dtb", "second.dtb"],
+    hwids="all-machines",
+)
 AA64_MACHINE = (
     '{"type": "uefi-fw", "name": "MSI MS-7D70", "fwid": "aavmf", "hwids": ["01e09b32-de05-56ca-b9d1-9486ad5f381d"]}'
 )
@@ -113,7 +114,7 @@ def fuki(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_an_aa64_kernel_on_an_x64_stub_is_refused(directory):
     (directory / "vmlinuz").unlink()
     (directory / "vmlinuz").symlink_to(parts.get("kernel-aa64"))
-    (directory / "fuki.toml").write_text('[fuki]\nname = "acme"\n[fuki.image]\nstub = "stub"\nlinux = "vmlinuz"\n')
+    (directory / "fuki.toml").write_text(recipe())
     done = fuki(directory, "build")
     assert done.returncode == 1
     assert "the kernel is for aa64, the stub for x64" in done.stderr
@@ -125,8 +126,7 @@ def test_an_x64_addon_stub_beside_an_aa64_image_is_refused(directory):
     (directory / "stub").unlink()
     (directory / "stub").symlink_to(parts.get("stub-aa64"))
     (directory / "fuki.toml").write_text(
-        '[fuki]\nname = "acme"\n[fuki.image]\nstub = "stub"\nlinux = "vmlinuz"\n'
-        '[[fuki.addon]]\nname = "serial"\nstub = "addon-stub"\ncmdline = "quiet"\n'
+        recipe('[[fuki.addon]]\nname = "serial"\nstub = "addon-stub"\ncmdline = "quiet"\n')
     )
     done = fuki(directory, "build")
     assert done.returncode == 2
@@ -142,17 +142,6 @@ MACHINES = {
 }
 
 OTHER = """
-[fuki]
-name = "acme"
-# What stands in the kernel's place.
-silence = ["kernel-is-image"]
-[fuki.image]
-stub = "stub"
-arch = "{arch}"
-linux = "vmlinuz"
-uname = "6.0-given"
-initrd = ["early.img", "odd.img"]
-os-release = "os-release"
 [[fuki.firmware]]
 source = "directory"
 path = "firmware/ovmf-amdsev"
@@ -176,7 +165,16 @@ def other(request, tmp_path_factory, lay_out, build) -> tuple[str, Path]:
         (directory / name).symlink_to(parts.get(f"{part}-{request.param}"))
     for name in ("b.json", "c.json"):
         (directory / "machines" / name).unlink()
-    (directory / "fuki.toml").write_text(OTHER.format(arch=request.param))
+    (directory / "fuki.toml").write_text(
+        recipe(
+            OTHER,
+            silence=["kernel-is-image"],  # what stands in the kernel's place
+            arch=request.param,
+            uname="6.0-given",
+            initrd=["early.img", "odd.img"],
+            os_release="os-release",
+        )
+    )
     return request.param, build(directory)
 
 

@@ -4,15 +4,10 @@ import re
 
 import pytest
 
-RECIPE = """
-[fuki]
-name = "acme"
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["early.img"]
-os-release = "os-release"
-cmdline = "root=LABEL=root ro"
+from fuki_build.testing import recipe
+
+RECIPE = recipe(
+    """
 [[fuki.firmware]]
 source = "directory"
 path = "firmware/ovmf-amdsev"
@@ -27,7 +22,11 @@ cmdline = "console=ttyS0"
 [[fuki.addon]]
 name = "bare"
 cmdline = "console=ttyS0"
-"""
+""",
+    initrd=["early.img"],
+    os_release="os-release",
+    cmdline="root=LABEL=root ro",
+)
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,16 @@ import sys
 import parts
 import pytest
 
+from fuki_build.testing import partial_recipe
 from tests.support.installers import RELEASE, DracutRoot
 from tests.support.scratch_root import Ended, inside
 
-RECIPE = """\
-[fuki]
-
+RECIPE = partial_recipe("""
 [[fuki.firmware]]
 source = "directory"
 path = "/srv/ovmf-generic"
 platforms = ["qemu:q35"]
-"""
+""")
 
 
 class Machine(DracutRoot):

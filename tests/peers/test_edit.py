@@ -8,7 +8,7 @@ from pathlib import Path
 import parts
 import pytest
 
-from fuki_build.testing import secure_boot
+from fuki_build.testing import partial_recipe, secure_boot
 
 Edit = Callable[..., Path]
 
@@ -65,9 +65,11 @@ def test_firmware_is_added_as_ukify_does(directory, ukify, edit):
     more = ["--hwids=machines", "--efifw=firmware/ovmf-amdsev", "--efifw=firmware/ovmf-generic"]
     ukify("build", *COMMON[:-1], LINE, *more, "--output=again.efi", cwd=directory)
     (directory / "part.toml").write_text(
-        '[fuki]\n[fuki.image]\nhwids = "machines"\n'
-        '[[fuki.firmware]]\nsource = "directory"\npath = "firmware/ovmf-amdsev"\n'
-        '[[fuki.firmware]]\nsource = "directory"\npath = "firmware/ovmf-generic"\n'
+        partial_recipe(
+            '[[fuki.firmware]]\nsource = "directory"\npath = "firmware/ovmf-amdsev"\n'
+            '[[fuki.firmware]]\nsource = "directory"\npath = "firmware/ovmf-generic"\n',
+            hwids="machines",
+        )
     )
     edited = edit(directory / "ukify.efi", "--recipe", "part.toml")
     assert filecmp.cmp(edited, directory / "again.efi", shallow=False)

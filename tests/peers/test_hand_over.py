@@ -8,18 +8,18 @@ import pytest
 from fuki_hand_over.programs import VM_LAUNCH_UPDATE
 
 from fuki_build.formats.uki.hand_over_program import TABLE_SIZE
-from fuki_build.testing import secure_boot, succeed
+from fuki_build.testing import recipe, secure_boot, succeed
 
-RECIPE = """
-[fuki]
-name = "image"
-plugins = ["hand-over"]
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["early.img"]
-os-release = "os-release"
-cmdline = "root=LABEL=root ro"
+TABLE = """
+[fuki.hand-over]
+interface = "vm-launch-update"
+lasting = true
+on-failure = "power-off"
+"""
+
+
+def image_recipe(more: str = "") -> str:
+    tables = """
 [[fuki.firmware]]
 source = "directory"
 path = "firmware/ovmf-amdsev"
@@ -28,24 +28,22 @@ hwids = "machines/a.json"
 id = "debug"
 cmdline = "systemd.debug_shell=1"
 """
-TABLE = """
-[fuki.hand-over]
-interface = "vm-launch-update"
-lasting = true
-on-failure = "power-off"
-"""
-# The payload is a plain image: what the device takes is not what these tests are about.
-SILENCE = '\nsilence = ["vm-launch-update-payload"]\n'
+    return recipe(
+        tables + more,
+        name="image",
+        plugins=["hand-over"],
+        silence=["vm-launch-update-payload"],  # a plain image: what the device takes is not what this is about
+        initrd=["early.img"],
+        os_release="os-release",
+        cmdline="root=LABEL=root ro",
+    )
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory, lay_out, build) -> tuple[Path, Path]:
     """One image without the program, and one with it."""
     paths = []
-    for name, text in (
-        ("without", RECIPE),
-        ("with", RECIPE.replace("\n[fuki.image]", f"{SILENCE}[fuki.image]") + TABLE),
-    ):
+    for name, text in (("without", image_recipe()), ("with", image_recipe(TABLE))):
         directory = lay_out(tmp_path_factory.mktemp(name))
         (directory / "fuki.toml").write_text(text)
         paths.append(build(directory))

@@ -12,16 +12,15 @@ from pathlib import Path
 import parts
 import pytest
 
+from fuki_build.testing import partial_recipe
 from tests.support.installers import MACHINE_ID, RELEASE, KernelInstallRoot
 from tests.support.scratch_root import inside
 
 KERNEL = "/srv/vmlinuz"
 UKI = f"EFI/Linux/acme-{RELEASE}.efi"
 ADDON = f"{UKI}.extra.d/serial.addon.efi"
-RECIPE = """\
-[fuki]
-version = "1"
-
+RECIPE = partial_recipe(
+    """
 [[fuki.firmware]]
 source = "directory"
 path = "/srv/ovmf-generic"
@@ -30,7 +29,9 @@ platforms = ["qemu:q35"]
 [[fuki.addon]]
 name = "serial"
 cmdline = "console=ttyS0"
-"""
+""",
+    version="1",
+)
 GENERATORS = {
     "plugin": ("fuki", {}),
     "ukify": ("ukify", {"KERNEL_INSTALL_UKIFY": inside(parts.get("ukify"))}),
@@ -245,8 +246,10 @@ def test_the_recipe_is_that_of_the_named_directory_or_of_etc_kernel_or_of_etc_fu
         return [f["fwid"] for f in inspect(machine.directory / "boot" / UKI)["firmware"]]
 
     recipes = {
-        place: f'[fuki]\n[[fuki.firmware]]\nid = "{place}"\nsource = "directory"\npath = "/srv/ovmf-generic"\n'
-        f'platforms = ["qemu:q35"]\n'
+        place: partial_recipe(
+            f'[[fuki.firmware]]\nid = "{place}"\nsource = "directory"\npath = "/srv/ovmf-generic"\n'
+            f'platforms = ["qemu:q35"]\n'
+        )
         for place in ("conf", "kernel", "fuki")
     }
     machine.write("srv/conf/entry-token", "acme")
@@ -262,7 +265,7 @@ def test_the_recipe_is_that_of_the_named_directory_or_of_etc_kernel_or_of_etc_fu
 def test_a_recipe_s_command_line_stands_behind_that_of_the_configuration_and_before_that_of_the_running_kernel(
     machine, pe
 ):
-    machine.write("etc/kernel/fuki.toml", '[fuki]\n[fuki.image]\ncmdline = "of=recipe"\n')
+    machine.write("etc/kernel/fuki.toml", partial_recipe(cmdline="of=recipe"))
 
     def command_line() -> bytes:
         machine.image("plugin")
@@ -343,7 +346,7 @@ def test_outputs_and_addons_that_kernel_install_does_not_care_for_are_told(machi
     addon = '[[fuki.output]]\nformat = "addon"\n'
     machine.write("etc/kernel/fuki.toml", f"{RECIPE}{addon}{manifest}")
     assert "uki.manifest.json goes away with the staging area" in machine.add()
-    machine.write("etc/kernel/fuki.toml", f'[fuki]\n{manifest}path = "/srv/manifest.json"\n')
+    machine.write("etc/kernel/fuki.toml", partial_recipe(f'{manifest}path = "/srv/manifest.json"'))
     said = machine.add()
     assert "goes away" not in said
     assert f"/boot/{ADDON} is not of this image, and stays" in said

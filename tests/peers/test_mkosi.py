@@ -8,7 +8,7 @@ from pathlib import Path
 import parts
 import pytest
 
-from fuki_build.testing import succeed
+from fuki_build.testing import recipe, succeed
 
 PLAIN = """\
 [Distribution]
@@ -47,19 +47,8 @@ Sections=.blob=blob
 Environment=AFTER=1
 """
 
-RECIPE = """
-[fuki]
-name = "acme"
-version = "41.3"
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["early.img", "odd.img", "late.img"]
-cmdline = "root=LABEL=root ro console=ttyS0"
-os-release = "os-release"
-splash = "splash.bmp"
-uname = "6.0-of-the-recipe"
-sections = { ".blob" = "blob" }
+RECIPE = recipe(
+    """
 [[fuki.firmware]]
 source = "directory"
 path = "firmware/ovmf-amdsev"
@@ -76,7 +65,15 @@ cmdline = "root=LABEL=root ro systemd.debug_shell=1"
 [[fuki.addon]]
 name = "serial"
 cmdline = "console=ttyS1"
-"""
+""",
+    version="41.3",
+    initrd=["early.img", "odd.img", "late.img"],
+    cmdline="root=LABEL=root ro console=ttyS0",
+    os_release="os-release",
+    splash="splash.bmp",
+    uname="6.0-of-the-recipe",
+    sections={".blob": "blob"},
+)
 
 
 @pytest.fixture

@@ -7,18 +7,10 @@ from pathlib import Path
 import parts
 import pytest
 
-RECIPE = """
-[fuki]
-name = "acme"
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["early.img", "odd.img"]
-os-release = "os-release"
-cmdline = "quiet"
-splash = "splash.bmp"
-dtbauto = ["first.dtb", "second.dtb"]
-hwids = "hwids"
+from fuki_build.testing import recipe
+
+RECIPE = recipe(
+    """
 [[fuki.firmware]]
 source = "directory"
 path = "firmware/ovmf-amdsev"
@@ -29,7 +21,14 @@ cmdline = "systemd.debug_shell=1"
 [[fuki.addon]]
 name = "serial"
 cmdline = "console=ttyS0"
-"""
+""",
+    initrd=["early.img", "odd.img"],
+    os_release="os-release",
+    cmdline="quiet",
+    splash="splash.bmp",
+    dtbauto=["first.dtb", "second.dtb"],
+    hwids="hwids",
+)
 ROW = re.compile(r"^ *\d+ (\S+) +([0-9a-f]{8}) +([0-9a-f]{8,16}) +[0-9a-f]{8,16} +([0-9a-f]{8}) ", re.MULTILINE)
 IMAGE_BASE = re.compile(r"^ImageBase\s+([0-9a-f]+)$", re.MULTILINE)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import parts
 import pytest
 
+from fuki_build.testing import partial_recipe
 from tests.peers.test_ukify_calls import IMAGE, JOINED, PROFILE, PROFILES, Both
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -56,14 +57,15 @@ def run(directory: Path) -> Callable[..., int]:
     return run
 
 
-RECIPE = """[fuki]
-version = "1"
-
+RECIPE = partial_recipe(
+    """
 [[fuki.firmware]]
 source = "directory"
 path = "firmware/ovmf-generic"
 platforms = ["qemu:q35"]
-"""
+""",
+    version="1",
+)
 
 
 class TestYocto:

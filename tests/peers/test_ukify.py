@@ -11,15 +11,11 @@ from pathlib import Path
 import parts
 import pytest
 
+from fuki_build.testing import recipe
+
 NX_COMPAT = 0x0100
 
-MINIMAL = """\
-[fuki]
-name = "acme"
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-"""
+MINIMAL = recipe(os_release=None)
 
 EVERYTHING = (
     MINIMAL

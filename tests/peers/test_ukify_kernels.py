@@ -15,16 +15,9 @@ import parts
 import pytest
 import zstandard
 
-RECIPE = """
-[fuki]
-name = "acme"
-# A boot loader stands in for kernels of formats that no package has.
-silence = ["kernel-is-image"]
-[fuki.image]
-stub = "stub"
-linux = "kernel"
-os-release = "os-release"
-"""
+from fuki_build.testing import recipe
+
+RECIPE = recipe(silence=["kernel-is-image"], linux="kernel", os_release="os-release")
 BANNER = b"Linux version 6.12.107+deb13-riscv64 (debian-kernel@example.org) (gcc-14) #1 SMP\n\0"
 
 

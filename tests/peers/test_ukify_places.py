@@ -7,6 +7,7 @@ from pathlib import Path
 import parts
 import pytest
 
+from fuki_build.testing import partial_recipe
 from fuki_build.ukify.options import OPTIONS
 from tests.peers.test_ukify_calls import IMAGE, PROFILE, SIGNING, Both, Ended
 
@@ -175,7 +176,7 @@ def test_a_partial_recipe_that_is_not_there_is_told_by_the_variable(refused, tmp
     )
 
 
-FIRMWARE = "[fuki]\n[[fuki.firmware]]\nsource = 'directory'\npath = '{}'\nplatforms = ['qemu:q35']\n"
+FIRMWARE = "[[fuki.firmware]]\nsource = 'directory'\npath = '{}'\nplatforms = ['qemu:q35']\n"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_a_fault_of_the_recipe_is_told_as_the_recipe_s_and_one_of_the_caller_as_
     both, refused, tmp_path, path, arguments: Sequence[str], expected
 ):
     recipe = tmp_path / "fuki.toml"
-    recipe.write_text(FIRMWARE.format(both.directory / path))
+    recipe.write_text(partial_recipe(FIRMWARE.format(both.directory / path)))
     assert place(refused(*IMAGE, *arguments, FUKI_RECIPE=str(recipe))) == expected
 
 
@@ -211,7 +212,7 @@ def test_profiles_that_contradict_each_other_are_told_where_they_come_from(refus
     arguments, tables, expected = PROFILES[name]
     environment = {}
     if tables:
-        (tmp_path / "fuki.toml").write_text(f"[fuki]\n{tables}")
+        (tmp_path / "fuki.toml").write_text(partial_recipe(tables))
         environment["FUKI_RECIPE"] = str(tmp_path / "fuki.toml")
     ended = refused(*IMAGE, *arguments, **environment)
     assert place(ended) == expected

@@ -7,17 +7,9 @@ from pathlib import Path
 
 import pytest
 
-IMAGE = """
-[fuki]
-name = "acme"
-silence = ["addon-uname"]
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["early.img"]
-cmdline = "root=LABEL=root"
-os-release = "os-release"
-"""
+from fuki_build.testing import recipe
+
+IMAGE = recipe(silence=["addon-uname"], initrd=["early.img"], cmdline="root=LABEL=root", os_release="os-release")
 
 PROFILES = """
 title = "Acme, as usual"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,16 @@ from fuki_build.formats.reader import Reader
 from fuki_build.formats.uefi import variable_store
 from fuki_build.testing import invoke, refused, succeed
 from tests.conftest import RECIPE
-from tests.support.workshop import lay_out
+from tests.support.workshop import lay_out, workshop_recipe
 
 OWNER = "77fa9abd-0359-4d32-bd60-28f4e78f784b"
 FIRMWARE = '[[fuki.firmware]]\nsource = "directory"\npath = "fw"\nplatforms = ["qemu"]\n'
 KEYS = 'pk = "keys/PK.pem", kek = ["keys/KEK.pem"], db = ["keys/db.pem"]'
 
 
-def recipe(enroll: str, firmware: str = FIRMWARE, plugins: str = 'plugins = ["virt-firmware"]\n') -> str:
+def recipe(enroll: str, firmware: str = FIRMWARE, plugins: Sequence[str] = ("virt-firmware",)) -> str:
     outputs = '[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n'
-    return RECIPE.replace("[fuki.image]", f"{plugins}\n[fuki.image]") + f"{firmware}enroll = {enroll}\n{outputs}"
+    return workshop_recipe(f"{firmware}enroll = {enroll}\n{outputs}", plugins=plugins)
 
 
 pytestmark = pytest.mark.workshop(real={"fw/OVMF.fd": "ovmf-inteltdx"})
@@ -176,7 +177,7 @@ def test_firmware_without_variables_is_refused_at_its_place(enrolling, part):
 
 
 def test_without_the_plugin_it_is_named(enrolling):
-    (enrolling / "fuki.toml").write_text(recipe(f"{{ {KEYS} }}", plugins=""))
+    (enrolling / "fuki.toml").write_text(recipe(f"{{ {KEYS} }}", plugins=()))
     assert "add 'virt-firmware' to plugins" in refused(enrolling, "build")
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from fuki_build.testing import invoke, refused, succeed
 from tests.conftest import RECIPE
+from tests.support.workshop import workshop_recipe
 
 
 @pytest.fixture
@@ -46,10 +47,9 @@ def test_a_kernel_whose_release_cannot_be_read_is_helped_by_giving_it(workshop):
     kernel = bytearray(64)
     kernel[:6] = b"\x7fELF\x01\x01"
     (workshop / "kernel.elf").write_bytes(bytes(kernel))
-    text = RECIPE.replace('"vmlinuz"', '"kernel.elf"')
-    (workshop / "fuki.toml").write_text(text)
+    (workshop / "fuki.toml").write_text(workshop_recipe(linux="kernel.elf"))
     assert 'give the release with uname = "…"' in refused(workshop, "plan")
-    (workshop / "fuki.toml").write_text(text.replace("cmdline =", 'uname = "6.1"\ncmdline ='))
+    (workshop / "fuki.toml").write_text(workshop_recipe(linux="kernel.elf", uname="6.1"))
     assert "release" not in invoke(workshop, "plan").err
 
 

@@ -1,6 +1,7 @@
 """`igvm` of a `[[fuki.firmware]]`, outputs of the format, and what is told of the firmware before a build."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from fuki_build.testing import invoke, refused, succeed
 from fuki_build.testing.igvm import decode_pages
 from fuki_build.testing.launch import peer_digest
 from tests.conftest import RECIPE
+from tests.support.workshop import workshop_recipe
 
 NATIVE, SNP = 1, 2
 HOB_AREA, DATA = 0x813000, 0x4000000  # Debian's edk2 2026.08, and our default
@@ -28,9 +30,8 @@ platforms = ["qemu"]
 UKI = '\n[[fuki.output]]\nformat = "uki"\n'
 
 
-def write(wrapped: Path, wrapping: str, more: str = "", plugins: str = "") -> None:
-    recipe = RECIPE.replace("[fuki.image]", f"plugins = [{plugins}]\n[fuki.image]")
-    (wrapped / "fuki.toml").write_text(f"{recipe}{TABLE}{wrapping}\n{more}{UKI}")
+def write(wrapped: Path, wrapping: str, more: str = "", plugins: Sequence[str] = ()) -> None:
+    (wrapped / "fuki.toml").write_text(workshop_recipe(f"{TABLE}{wrapping}\n{more}{UKI}", plugins=plugins))
 
 
 pytestmark = pytest.mark.workshop(real={"OVMF.fd": "ovmf-generic"})
@@ -83,7 +84,7 @@ def test_launches_follow_the_wrapped_firmware(wrapped: Path, part):
 def test_keys_are_enrolled_before_the_firmware_is_wrapped(wrapped: Path, part):
     succeed(wrapped, "keys", "generate", "--type", "p256")
     enroll = 'enroll = { pk = "keys/PK.pem", db = ["keys/db.pem"] }\nigvm = {}'
-    write(wrapped, enroll, plugins='"virt-firmware"')
+    write(wrapped, enroll, plugins=["virt-firmware"])
     (wrapped / "OVMF.fd").unlink()
     (wrapped / "OVMF.fd").symlink_to(part("ovmf-inteltdx"))
     succeed(wrapped, "build")
@@ -96,7 +97,7 @@ def test_keys_in_wrapped_firmware_that_ignores_them_are_found_as_in_bare_firmwar
     succeed(wrapped, "keys", "generate", "--type", "p256")
     enroll = 'enroll = { pk = "keys/PK.pem", db = ["keys/db.pem"] }'
     for wrapping in (enroll, f"{enroll}\nigvm = {{}}"):
-        write(wrapped, wrapping, plugins='"virt-firmware"')
+        write(wrapped, wrapping, plugins=["virt-firmware"])
         rules = {f["rule"] for f in json.loads(invoke(wrapped, "check", "--json").out)["findings"]}
         assert "firmware-ignores-keys" in rules
 

@@ -7,9 +7,10 @@ import pytest
 from fuki_build.errors import RecipeError
 from fuki_build.recipe.load import load_cells, load_recipe
 from fuki_build.recipe.matrix import MAX_CELLS, choose_cells, find_cells
+from fuki_build.testing import recipe
 from tests.support.workshop import lay_out
 
-IMAGE = '[fuki]\nname = "acme"\n[fuki.image]\nlinux = "vmlinuz-{{ matrix.arch }}"\n'
+LINUX = "vmlinuz-{{ matrix.arch }}"
 
 
 def variables(matrix):
@@ -138,11 +139,11 @@ class TestChoosing:
 
 class TestTexts:
     def test_each_cell_s_texts_have_its_values_and_so_have_variables(self, tmp_path):
-        recipe = IMAGE + (
-            'cmdline = "{{ both }}"\n[fuki.variables]\nboth = "{{ matrix.arch }}+{{ matrix.n }}"\n'
+        tables = (
+            '[fuki.variables]\nboth = "{{ matrix.arch }}+{{ matrix.n }}"\n'
             '[fuki.matrix]\narch = ["x64", "aa64"]\nn = [1]\n'
         )
-        lay_out(tmp_path, recipe=recipe)
+        lay_out(tmp_path, recipe=recipe(tables, linux=LINUX, cmdline="{{ both }}"))
         images = [cell.recipe.image for cell in load_cells(tmp_path)]
         assert [(image.linux, image.cmdline) for image in images] == [
             ("vmlinuz-x64", "x64+1"),
@@ -151,13 +152,13 @@ class TestTexts:
 
     def test_a_name_that_a_cell_lacks_is_told_with_the_cell(self, tmp_path):
         matrix = '[fuki.matrix]\narch = ["x64"]\n[[fuki.matrix.include]]\narch = "aa64"\nextra = "1"\n'
-        lay_out(tmp_path, recipe=IMAGE + 'cmdline = "{{ matrix.extra }}"\n' + matrix)
+        lay_out(tmp_path, recipe=recipe(matrix, linux=LINUX, cmdline="{{ matrix.extra }}"))
         with pytest.raises(RecipeError, match=r"cell arch=x64: fuki\.image\.cmdline: .*extra") as caught:
             load_cells(tmp_path)
         assert "matrix.arch" in (caught.value.hint or "")
 
     def test_what_is_about_one_image_asks_for_a_choice(self, tmp_path):
-        lay_out(tmp_path, recipe=IMAGE + '[fuki.matrix]\narch = ["x64", "aa64"]\n')
+        lay_out(tmp_path, recipe=recipe('[fuki.matrix]\narch = ["x64", "aa64"]', linux=LINUX))
         with pytest.raises(RecipeError, match="2 cells"):
             load_recipe(tmp_path)
         assert load_recipe(tmp_path, None, ["arch=aa64"]).recipe.image.linux == "vmlinuz-aa64"

@@ -7,6 +7,7 @@ from fuki_build import load_recipe
 from fuki_build.recipe.model import Recipe
 from fuki_build.testing import refused, succeed
 from tests.conftest import RECIPE
+from tests.support.workshop import workshop_recipe
 
 START = """\
 [Distribution]
@@ -141,8 +142,7 @@ def test_variables_and_sections_are_pairs(workshop, load):
     recipe = load(START + "Variables=a=1 'b=two words'\nVariables=c=3\nSections=.foo=os-release\n")
     assert recipe == toml(
         workshop,
-        RECIPE.replace("[fuki.image]", '[fuki.variables]\na = "1"\nb = "two words"\nc = "3"\n[fuki.image]')
-        + '[fuki.image.sections]\n".foo" = "os-release"\n',
+        workshop_recipe('[fuki.variables]\na = "1"\nb = "two words"\nc = "3"\n', sections={".foo": "os-release"}),
     )
 
 

@@ -8,8 +8,8 @@ from fuki_build.errors import RecipeError
 from fuki_build.recipe.budget import Budget
 from fuki_build.recipe.text import TEXT_STEPS, render_template, render_text
 from fuki_build.testing import refused
-from tests.conftest import RECIPE
 from tests.fuzz.helper import memory_limit
+from tests.support.workshop import workshop_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +131,7 @@ def test_all_texts_of_a_recipe_share_one_budget(workshop):
     one = "{{ ('a' * 99999) | length }}"
     assert render_text(one, {}, "here") == "99999"
     variables = "[fuki.variables]\n" + "".join(f'v{n} = "{one}"\n' for n in range(20))
-    (workshop / "fuki.toml").write_text(RECIPE.replace("[fuki.image]", variables + "[fuki.image]"))
+    (workshop / "fuki.toml").write_text(workshop_recipe(variables))
     assert f"takes more than {TEXT_STEPS} steps" in refused(workshop, "plan")
 
 
@@ -160,8 +160,5 @@ def test_a_template_file_that_is_no_text_names_the_file(tmp_path):
 
 def test_a_variable_of_the_environment_that_is_not_utf_8_is_refused_at_its_place(workshop, monkeypatch):
     monkeypatch.setenv("ODD", "caf\udce9")
-    text = RECIPE.replace("[fuki.image]", 'environment = ["ODD"]\n[fuki.image]').replace(
-        "root=LABEL=root", "{{ env.ODD }}"
-    )
-    (workshop / "fuki.toml").write_text(text)
+    (workshop / "fuki.toml").write_text(workshop_recipe(environment=["ODD"], cmdline="{{ env.ODD }}"))
     assert "fuki.image.cmdline: a text cannot hold '\\udce9'" in refused(workshop, "plan")

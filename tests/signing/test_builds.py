@@ -11,6 +11,7 @@ import pytest
 from fuki_build.testing import refused, secure_boot, succeed
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN, VERIFIERS
+from tests.support.workshop import workshop_recipe
 
 IMAGE = "acme_41.3.efi"
 
@@ -90,7 +91,7 @@ def test_other_digests_sign_with_a_warning(keyed, verifies, algorithm, name):
 
 
 def test_a_warning_about_a_signature_can_be_silenced(keyed):
-    silent = RECIPE.replace("[fuki.image]", 'silence = ["signature-unusual"]\n[fuki.image]')
+    silent = workshop_recipe(silence=["signature-unusual"])
     (keyed / "fuki.toml").write_text(silent + SIGN + 'digest = "sha384"\n')
     assert "signature-unusual" not in succeed(keyed, "build").err
 

@@ -6,21 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from fuki_build.testing import succeed
+from fuki_build.testing import recipe, succeed
 from tests.signing.conftest import SIGN
 
-RECIPE = """\
-[fuki]
-name = "acme"
-
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-
+RECIPE = recipe(
+    """
 [[fuki.profile]]
 id = "debug"
 cmdline = "debug"
-"""
+""",
+    os_release=None,
+)
 SCRIPT = """
 import sys
 from fuki_build.cli.main import run

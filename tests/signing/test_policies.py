@@ -17,7 +17,7 @@ from fuki_build.image.inspect import inspect
 from fuki_build.measure import pcr11
 from fuki_build.measure.predict import cases
 from fuki_build.measure.section_digests import SectionDigests
-from fuki_build.testing import invoke, refused, secure_boot, succeed
+from fuki_build.testing import invoke, partial_recipe, recipe, refused, secure_boot, succeed
 from tests.signing.conftest import SIGN
 
 PHASES = (
@@ -27,17 +27,7 @@ PHASES = (
     "enter-initrd:leave-initrd:sysinit:ready",
 )
 
-RECIPE = """\
-[fuki]
-name = "acme"
-
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["initrd.img"]
-cmdline = "root=LABEL=root ro"
-os-release = "os-release"
-"""
+RECIPE = recipe(initrd=["initrd.img"], cmdline="root=LABEL=root ro", os_release="os-release")
 
 FIRMWARE = """
 [[fuki.firmware]]
@@ -468,7 +458,7 @@ class TestEdits:
 
     def test_a_recipe_makes_them_anew(self, pcr):
         build(pcr, RECIPE + FIRMWARE + PROFILES + POLICY)
-        (pcr / "part.toml").write_text("[fuki]\n[fuki.image]\n" + POLICY)
+        (pcr / "part.toml").write_text(partial_recipe(POLICY))
         self.edited(pcr, "--set", ".cmdline=other", "--recipe", "part.toml")
         for profile in (0, 1, 2):
             theirs = systemds(pcr, pcr / "edited.efi", profile, "sign", "--private-key=pcr.key", "--bank=sha256")

@@ -6,7 +6,7 @@ from pathlib import Path
 import parts
 from fuki_qemu import PROBE
 
-from fuki_build.testing import succeed
+from fuki_build.testing import recipe, succeed
 
 CALM = "no_timer_check tsc=reliable mitigations=off cryptomgr.notests=1"
 """Keeps a kernel from giving up on timers that a busy host serves late, and saves a second."""
@@ -34,27 +34,23 @@ def build(  # noqa: PLR0913 - what images differ in
     """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "initrd.img").write_bytes(parts.initrd(initrd))
-    names = ", ".join(f'"{name}"' for name in plugins)
-    silenced = ", ".join(f'"{rule}"' for rule in silence)
-    uname = "" if kernel else 'uname = "6.12-probe"'
     if isinstance(cmdline, bytes):
         (directory / "cmdline").write_bytes(cmdline)
-    options = '{ file = "cmdline" }' if isinstance(cmdline, bytes) else f'"{cmdline}"'
-    (directory / "fuki.toml").write_text(f"""
-[fuki]
-name = "boot"
-plugins = [{names}]
-silence = [{silenced}]
-[fuki.image]
-stub = "{parts.get(stub)}"
-linux = "{parts.get("kernel-x64") if kernel else PROBE}"
-{uname}
-initrd = "initrd.img"
-cmdline = {options}
-os-release = {{ text = "ID=boot" }}
-sbat = [{f'"{sbat}"' if sbat else ""}]
-{more}
-""")
+
+    text = recipe(
+        more,
+        name="boot",
+        plugins=plugins,
+        silence=silence,
+        stub=parts.get(stub),
+        linux=parts.get("kernel-x64") if kernel else PROBE,
+        uname=None if kernel else "6.12-probe",
+        initrd="initrd.img",
+        cmdline={"file": "cmdline"} if isinstance(cmdline, bytes) else cmdline,
+        os_release={"text": "ID=boot"},
+        sbat=[sbat] if sbat else [],
+    )
+    (directory / "fuki.toml").write_text(text)
     succeed(directory, "build")
     return directory / "boot.efi"
 

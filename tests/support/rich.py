@@ -6,18 +6,10 @@ from pathlib import Path
 
 import pefile
 
-RICH = """\
-[fuki]
-name = "acme"
-version = "41.3"
+from fuki_build.testing import recipe
 
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-initrd = ["initrd.img", "more.img"]
-cmdline = "root=LABEL=root ro"
-os-release = "os-release"
-
+RICH = recipe(
+    """
 [[fuki.firmware]]
 source = "file"
 id = "one"
@@ -61,7 +53,12 @@ format = "addon"
 
 [[fuki.output]]
 format = "manifest"
-"""
+""",
+    version="41.3",
+    initrd=["initrd.img", "more.img"],
+    cmdline="root=LABEL=root ro",
+    os_release="os-release",
+)
 
 UKI = "out/acme.efi"
 ADDONS = ("out/acme.efi.extra.d/serial.addon.efi", "out/acme.efi.extra.d/more.addon.efi")

@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import parts
 
+from fuki_build.testing import recipe
+
 BASE = {"stub": "stub-x64", "vmlinuz": "kernel-x64"}
+KEYS = {"version": "41.3", "initrd": ["initrd.img"], "cmdline": "root=LABEL=root ro", "os_release": "os-release"}
+
+
+def workshop_recipe(more: str = "", **changes: Any) -> str:  # noqa: ANN401 - as in `recipe`
+    """The recipe of the fixture `workshop`, with `more` behind it and other keys; None leaves one out."""
+    return recipe(more, **(KEYS | changes))
 
 
 def lay_out(

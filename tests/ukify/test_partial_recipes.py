@@ -13,22 +13,23 @@ import pytest
 from fuki_build.errors import RecipeError
 from fuki_build.image.inspect import inspect
 from fuki_build.recipe.caller import Caller, merge
+from fuki_build.testing import partial_recipe
 from fuki_build.ukify.partial import find_partial
 
 Ukify = Callable[..., subprocess.CompletedProcess[str]]
 
-RECIPE = """\
-[fuki]
-version = "41"
-[fuki.image]
-cmdline = "of the recipe"
-os-release = { text = "ID={{ name }}-{{ version }}" }
-sections = { ".note" = { text = "of the recipe" } }
+RECIPE = partial_recipe(
+    """
 [[fuki.firmware]]
 source = "directory"
 path = "firmware/generic"
 platforms = ["qemu:q35"]
-"""
+""",
+    version="41",
+    cmdline="of the recipe",
+    os_release={"text": "ID={{ name }}-{{ version }}"},
+    sections={".note": {"text": "of the recipe"}},
+)
 PROFILE = """\
 [[fuki.profile]]
 id = "debug"
@@ -181,7 +182,7 @@ def test_the_first_recipe_that_there_is_counts(tmp_path):
     environment = {"FUKI_RECIPE": str(places[0]), "KERNEL_INSTALL_CONF_ROOT": str(tmp_path / "conf")}
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text("[fuki]\n")
+        place.write_text(partial_recipe())
     system = tmp_path / "etc" / "fuki"
     for place in places:
         assert find_partial(drop_in, environment, system) == place
@@ -189,7 +190,7 @@ def test_the_first_recipe_that_there_is_counts(tmp_path):
         environment.pop("FUKI_RECIPE", None)
     assert find_partial(drop_in, environment, system) is None
     (tmp_path / "etc/kernel").mkdir()
-    (tmp_path / "etc/kernel/fuki.toml").write_text("[fuki]\n")
+    (tmp_path / "etc/kernel/fuki.toml").write_text(partial_recipe())
     assert find_partial(None, {}, system) == tmp_path / "etc/kernel/fuki.toml"
     assert find_partial(None, {"FUKI_RECIPE": ""}, system) is None
 

@@ -1,11 +1,12 @@
 """The platforms `azure` and `hyperv`. Expected ids were collected with the SMBIOS strings, and not computed by fuki."""
 
+import json
 from pathlib import Path
 
 import fuki_build
 import parts
 import pytest
-from fuki_build.testing import assert_platform, indistinguishable, listed_ids
+from fuki_build.testing import assert_platform, indistinguishable, listed_ids, recipe
 
 from fuki_azure import Azure, HyperV
 
@@ -19,34 +20,24 @@ IDS = {
     11: MANUFACTURER_AND_PRODUCT,
 }
 
-RECIPE = """\
-[fuki]
-name = "cloud"
-plugins = ["azure"]
-
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-os-release = { text = "ID=cloud\\n" }
-
-[[fuki.firmware]]
-source = "file"
-path = "OVMF.fd"
-id = "ovmf-azure"
-platforms = PLATFORMS
-"""
-
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     for name, part in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64"), ("OVMF.fd", "ovmf-generic")):
         (tmp_path / name).symlink_to(parts.get(part))
     return tmp_path / "fuki.toml"
 
 
-def collisions(recipe: Path, platforms: str) -> list[str]:
-    recipe.write_text(RECIPE.replace("PLATFORMS", platforms))
-    with fuki_build.plan(recipe) as planned:
+def collisions(path: Path, *platforms: str) -> list[str]:
+    firmware = f"""
+[[fuki.firmware]]
+source = "file"
+path = "OVMF.fd"
+id = "ovmf-azure"
+platforms = {json.dumps(platforms)}
+"""
+    path.write_text(recipe(firmware, plugins=["azure"]))
+    with fuki_build.plan(path) as planned:
         return [finding.message for finding in planned.findings if finding.rule == "match-collision"]
 
 
@@ -66,18 +57,18 @@ def test_azure_is_listed_under_manufacturer_and_product():
     assert listed_ids("azure", plugins=["azure"]) == {MANUFACTURER_AND_PRODUCT: "Azure Gen2"}
 
 
-def test_a_recipe_for_azure_is_told_that_hyper_v_selects_its_firmware_too(recipe: Path):
-    (message,) = collisions(recipe, '["azure"]')
+def test_a_recipe_for_azure_is_told_that_hyper_v_selects_its_firmware_too(path: Path):
+    (message,) = collisions(path, "azure")
     assert "Hyper-V Gen2" in message
 
 
-def test_a_recipe_for_hyper_v_is_told_that_azure_selects_its_firmware_too(recipe: Path):
-    (message,) = collisions(recipe, '["hyperv"]')
+def test_a_recipe_for_hyper_v_is_told_that_azure_selects_its_firmware_too(path: Path):
+    (message,) = collisions(path, "hyperv")
     assert "Azure Gen2" in message
 
 
-def test_a_recipe_that_names_both_is_told_nothing(recipe: Path):
-    assert collisions(recipe, '["azure", "hyperv"]') == []
+def test_a_recipe_that_names_both_is_told_nothing(path: Path):
+    assert collisions(path, "azure", "hyperv") == []
 
 
 def test_confidential_sizes_launch_under_hyper_v():

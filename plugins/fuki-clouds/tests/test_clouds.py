@@ -6,7 +6,7 @@ import fuki_build
 import parts
 import pytest
 from fuki_build.hooks import Platform
-from fuki_build.testing import assert_platform, indistinguishable, listed_ids
+from fuki_build.testing import assert_platform, indistinguishable, listed_ids, recipe
 
 from fuki_clouds import Alibaba, DigitalOcean, Hetzner, Ibm, Oci
 
@@ -14,34 +14,24 @@ Q35 = "817fca52-ae83-52f5-8642-9497f79d49d0"
 I440FX = "a141acf9-eb8a-52b7-b7c8-e94b402a1590"
 ANY_QEMU = "7f5dbe14-cfc8-595a-95fd-0fda870d7b52"
 
-RECIPE = """\
-[fuki]
-name = "cloud"
-plugins = ["clouds"]
-
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-os-release = { text = "ID=cloud\\n" }
-
-[[fuki.firmware]]
-source = "file"
-path = "OVMF.fd"
-id = "ovmf-cloud"
-platforms = ["PLATFORM"]
-"""
-
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     for name, part in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64"), ("OVMF.fd", "ovmf-generic")):
         (tmp_path / name).symlink_to(parts.get(part))
     return tmp_path / "fuki.toml"
 
 
-def collisions(recipe: Path, platform: str) -> list[str]:
-    recipe.write_text(RECIPE.replace("PLATFORM", platform))
-    with fuki_build.plan(recipe) as planned:
+def collisions(path: Path, platform: str) -> list[str]:
+    firmware = f"""
+[[fuki.firmware]]
+source = "file"
+path = "OVMF.fd"
+id = "ovmf-cloud"
+platforms = ["{platform}"]
+"""
+    path.write_text(recipe(firmware, plugins=["clouds"]))
+    with fuki_build.plan(path) as planned:
         return [finding.message for finding in planned.findings if finding.rule == "match-collision"]
 
 
@@ -83,11 +73,11 @@ def test_a_cloud_with_strings_of_its_own_can_be_told_from_qemu(platform: Platfor
     assert indistinguishable(platform, Ibm()) == []
 
 
-def test_a_recipe_for_oracle_is_told_that_qemu_and_ibm_select_its_firmware_too(recipe: Path):
-    (message,) = collisions(recipe, "oci")
+def test_a_recipe_for_oracle_is_told_that_qemu_and_ibm_select_its_firmware_too(path: Path):
+    (message,) = collisions(path, "oci")
     assert "QEMU i440fx" in message
     assert "IBM VPC i440fx" in message
 
 
-def test_a_recipe_for_hetzner_is_told_of_no_collision(recipe: Path):
-    assert collisions(recipe, "hetzner") == []
+def test_a_recipe_for_hetzner_is_told_of_no_collision(path: Path):
+    assert collisions(path, "hetzner") == []

@@ -8,34 +8,24 @@ from pathlib import Path
 import parts
 import pytest
 from fuki_build import FukiError
-from fuki_build.testing import assert_platform, listed_ids
+from fuki_build.testing import assert_platform, listed_ids, recipe
 
 import fuki_gcp
 
 IDS = {8: "3b3363c2-fcf4-5b8f-82ec-f4e3943032b5", 9: "fa23da35-436a-5d5d-add2-bd549606b553"}
 """CHIDs in the stub's dialect by type, collected with the strings and not computed by fuki."""
 
-RECIPE = """\
-[fuki]
-name = "cloud"
-{plugins}
-
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-os-release = {{ text = "ID=cloud\\n" }}
-
+FIRMWARE = """
 [[fuki.firmware]]
 source = "file"
 path = "OVMF.fd"
 id = "ovmf-gcp"
-platforms = ["{platform}"]
-{more}
+platforms = ["gcp"]
 """
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     for name, part in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64"), ("OVMF.fd", "ovmf-generic")):
         (tmp_path / name).symlink_to(parts.get(part))
     return tmp_path / "fuki.toml"
@@ -54,25 +44,25 @@ def test_compute_engine_is_listed_under_manufacturer_and_product():
     assert listed_ids("gcp", plugins=["gcp"]) == {IDS[9]: "Google Compute Engine"}
 
 
-def test_a_recipe_that_forces_types_gets_the_ids_of_all_of_them(recipe: Path):
-    recipe.write_text(RECIPE.format(plugins='plugins = ["gcp"]', platform="gcp", more="chid-types = [8, 9]"))
-    done = fuki("plan", "--json", recipe)
+def test_a_recipe_that_forces_types_gets_the_ids_of_all_of_them(path: Path):
+    path.write_text(recipe(FIRMWARE + "chid-types = [8, 9]", plugins=["gcp"]))
+    done = fuki("plan", "--json", path)
     assert done.returncode == 0, done.stderr
     devices = json.loads(done.stdout)["images"][0]["devices"]
     assert {chid for device in devices for chid in device["chids"]} == set(IDS.values())
     assert {(device["name"], device["fwid"]) for device in devices} == {("Google Compute Engine", "ovmf-gcp")}
 
 
-def test_a_recipe_that_does_not_load_the_plugin_is_told_how(recipe: Path):
-    recipe.write_text(RECIPE.format(plugins="", platform="gcp", more=""))
-    done = fuki("plan", recipe)
+def test_a_recipe_that_does_not_load_the_plugin_is_told_how(path: Path):
+    path.write_text(recipe(FIRMWARE))
+    done = fuki("plan", path)
     assert done.returncode == 2
     assert "add 'gcp' to plugins" in done.stderr
 
 
-def test_a_selector_is_refused_because_all_sizes_are_alike(recipe: Path):
-    recipe.write_text(RECIPE.format(plugins='plugins = ["gcp"]', platform="gcp:n2d-standard-2", more=""))
-    done = fuki("plan", recipe)
+def test_a_selector_is_refused_because_all_sizes_are_alike(path: Path):
+    path.write_text(recipe(FIRMWARE.replace('"gcp"', '"gcp:n2d-standard-2"'), plugins=["gcp"]))
+    done = fuki("plan", path)
     assert done.returncode == 2
     assert "fuki.firmware[0].platforms[0]: gcp has no machine 'n2d-standard-2'" in done.stderr
 

@@ -12,26 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from fuki_build.testing import recipe
 from kms_fakes import azure, gcp
 from kms_fakes.keys import private_key
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-RECIPE = """\
-[fuki]
-name = "acme"
-plugins = ["kms"]
-
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-os-release = {{ text = "ID=acme\\n" }}
-
-[fuki.sign]
-backend = "{backend}"
-key = "{key}"
-certificate = "db.crt"
-"""
 
 
 @pytest.fixture
@@ -54,7 +39,8 @@ def build(tmp_path: Path) -> Run:
     (tmp_path / "db.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
 
     def build(backend: str, key: str) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "fuki.toml").write_text(RECIPE.format(backend=backend, key=key))
+        sign = f'[fuki.sign]\nbackend = "{backend}"\nkey = "{key}"\ncertificate = "db.crt"\n'
+        (tmp_path / "fuki.toml").write_text(recipe(sign, plugins=["kms"]))
         return fuki("build", "-o", "acme.efi", cwd=tmp_path)
 
     return build

@@ -15,20 +15,17 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from fuki_build.testing import recipe
 
 Fuki = Callable[..., subprocess.CompletedProcess[str]]
 
-RECIPE = """\
-[fuki]
-name = "acme"
-plugins = ["pkcs11"]
+PIN = 'pin = "env:FUKI_TEST_PIN"'
+IMAGES = ("acme.efi", "acme.efi.extra.d/serial.addon.efi")
 
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-cmdline = "root=LABEL=root ro"
-os-release = {{ text = "ID=acme\\n" }}
 
+def signed_recipe(module: Path | str, more: str = "") -> str:
+    """An image and an addon, signed by a key of the module's token; `more` are keys of the signer."""
+    tables = f"""
 [[fuki.addon]]
 name = "serial"
 cmdline = "console=ttyS0"
@@ -37,7 +34,7 @@ cmdline = "console=ttyS0"
 backend = "pkcs11"
 key = "pkcs11:token=fuki%20test;object=certified"
 module-path = "{module}"
-{pin}
+{more}
 
 [[fuki.output]]
 format = "uki"
@@ -46,28 +43,28 @@ format = "addon"
 [[fuki.output]]
 format = "manifest"
 """
-IMAGES = ("acme.efi", "acme.efi.extra.d/serial.addon.efi")
+    return recipe(tables, plugins=["pkcs11"], cmdline="root=LABEL=root ro")
 
 
 @pytest.fixture
-def recipe(hsm, tmp_path: Path) -> Path:
+def directory(hsm, tmp_path: Path) -> Path:
     """A directory with a recipe that signs, and the certificate to verify by."""
-    directory = tmp_path / "recipe"
+    directory = tmp_path / "images"
     directory.mkdir()
     (directory / "stub").symlink_to(parts.get("stub-x64"))
     (directory / "vmlinuz").symlink_to(parts.get("kernel-x64"))
-    (directory / "fuki.toml").write_text(RECIPE.format(module=hsm.module, pin='pin = "env:FUKI_TEST_PIN"'))
+    (directory / "fuki.toml").write_text(signed_recipe(hsm.module, PIN))
     certificate = x509.load_der_x509_certificate((hsm.directory / "certified.der").read_bytes())
     (directory / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
     return directory
 
 
 @pytest.fixture
-def fuki(recipe: Path) -> Fuki:
+def fuki(directory: Path) -> Fuki:
     def fuki(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "fuki_build", *arguments]
         done = subprocess.run(
-            command, cwd=recipe, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            command, cwd=directory, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
         assert done.returncode == code, done.stderr
         return done
@@ -80,31 +77,31 @@ def files(directory: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_what_is_built_is_signed_by_the_token_s_key(recipe: Path, fuki: Fuki, image: str):
+def test_what_is_built_is_signed_by_the_token_s_key(directory: Path, fuki: Fuki, image: str):
     fuki("build")
     command = ["sbverify", "--cert", "certificate.pem", image]
-    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "Signature verification OK", done.stderr
     fuki("verify", image, "--certificate", "certificate.pem")
 
 
-def test_two_builds_are_the_same(recipe: Path, fuki: Fuki):
+def test_two_builds_are_the_same(directory: Path, fuki: Fuki):
     fuki("build")
-    first = dict(files(recipe))
+    first = dict(files(directory))
     fuki("build")
-    assert dict(files(recipe)) == first
+    assert dict(files(directory)) == first
 
 
-def test_any_image_is_signed_with_the_command_line_alone(recipe: Path, hsm, fuki: Fuki):
-    (recipe / "stub.efi").write_bytes((recipe / "stub").read_bytes())
+def test_any_image_is_signed_with_the_command_line_alone(directory: Path, hsm, fuki: Fuki):
+    (directory / "stub.efi").write_bytes((directory / "stub").read_bytes())
     options = ("-O", f"module-path={hsm.module}", "-O", "pin=env:FUKI_TEST_PIN")
     key = "pkcs11:token=fuki%20test;id=%0a"
     fuki("--plugin", "pkcs11", "sign", "stub.efi", "--backend", "pkcs11", "--key", key, *options)
     fuki("verify", "stub.efi", "--certificate", "certificate.pem")
 
 
-def test_image_and_addons_need_one_login(recipe: Path, shim, fuki: Fuki):
-    (recipe / "fuki.toml").write_text(RECIPE.format(module=shim.module, pin='pin = "env:FUKI_TEST_PIN"'))
+def test_image_and_addons_need_one_login(directory: Path, shim, fuki: Fuki):
+    (directory / "fuki.toml").write_text(signed_recipe(shim.module, PIN))
     fuki("build")
     assert shim.count("C_Login") == 1
     assert shim.count("C_Sign ") == len(IMAGES)
@@ -120,9 +117,9 @@ phases = ["enter-initrd"]
 """
 
 
-def test_image_and_policies_need_one_login(recipe: Path, hsm, shim, fuki: Fuki):
-    text = RECIPE.format(module=shim.module, pin='pin = "env:FUKI_TEST_PIN"')
-    (recipe / "fuki.toml").write_text(text + POLICY.format(module=shim.module))
+def test_image_and_policies_need_one_login(directory: Path, hsm, shim, fuki: Fuki):
+    text = signed_recipe(shim.module, PIN)
+    (directory / "fuki.toml").write_text(text + POLICY.format(module=shim.module))
     fuki("build")
     assert shim.count("C_Login") == 1
     assert shim.count("C_Sign ") == len(IMAGES) + 1
@@ -139,13 +136,13 @@ def test_image_and_policies_need_one_login(recipe: Path, hsm, shim, fuki: Fuki):
     fuki("verify", IMAGES[0], "--certificate", "certificate.pem")
 
 
-def test_the_pin_is_asked_for_once_and_not_shown(recipe: Path, hsm, shim):
-    (recipe / "fuki.toml").write_text(RECIPE.format(module=shim.module, pin=""))
+def test_the_pin_is_asked_for_once_and_not_shown(directory: Path, hsm, shim):
+    (directory / "fuki.toml").write_text(signed_recipe(shim.module))
 
     command = ["script", "--quiet", "--return", "--command", f"{sys.executable} -m fuki_build build", "/dev/null"]
     environment = {key: value for key, value in os.environ.items() if key != "FUKI_TEST_PIN"}
     with subprocess.Popen(
-        command, cwd=recipe, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=directory, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as terminal:
         assert terminal.stdin
         assert terminal.stdout
@@ -166,25 +163,25 @@ def test_the_pin_is_asked_for_once_and_not_shown(recipe: Path, hsm, shim):
 
 
 @pytest.mark.parametrize("command", [("build",), ("plan", "--json"), ("sign", "acme.efi"), ("verify", "acme.efi")])
-def test_no_output_holds_the_pin(recipe: Path, hsm, fuki: Fuki, command: tuple[str, ...]):
+def test_no_output_holds_the_pin(directory: Path, hsm, fuki: Fuki, command: tuple[str, ...]):
     fuki("build")
     done = fuki(*command)
     assert hsm.pin not in done.stdout + done.stderr
-    written = dict(files(recipe))
+    written = dict(files(directory))
     assert len(written) > len(IMAGES)
     assert [path for path, content in written.items() if hsm.pin.encode() in content] == []
 
 
-def test_a_plan_needs_neither_token_nor_pin(recipe: Path, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
+def test_a_plan_needs_neither_token_nor_pin(directory: Path, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("FUKI_TEST_PIN")
-    text = (recipe / "fuki.toml").read_text()
-    (recipe / "fuki.toml").write_text(text.replace("object=certified", "object=nope"))
+    text = (directory / "fuki.toml").read_text()
+    (directory / "fuki.toml").write_text(text.replace("object=certified", "object=nope"))
     fuki("plan")
 
 
-def test_a_wrong_pin_leaves_everything_as_it_was(recipe: Path, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
+def test_a_wrong_pin_leaves_everything_as_it_was(directory: Path, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
     fuki("build")
-    before = dict(files(recipe))
+    before = dict(files(directory))
     monkeypatch.setenv("FUKI_TEST_PIN", "Falsch-4711")
     for command in (("build",), ("sign", "acme.efi")):
         error = fuki(*command, code=4).stderr
@@ -192,19 +189,19 @@ def test_a_wrong_pin_leaves_everything_as_it_was(recipe: Path, fuki: Fuki, monke
             "fuki: error: fuki.sign.pin: cannot log in to token 'fuki test': the PIN is wrong\n"
             "  hint: it is not tried again: tokens lock after a few wrong PINs\n"
         )
-    assert dict(files(recipe)) == before
+    assert dict(files(directory)) == before
 
 
-def test_debugging_output_does_not_hold_the_pin(recipe: Path, hsm, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
+def test_debugging_output_does_not_hold_the_pin(directory: Path, hsm, fuki: Fuki, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FUKI_DEBUG", "1")
-    text = (recipe / "fuki.toml").read_text().replace("object=certified", "object=nope")
-    (recipe / "fuki.toml").write_text(text)
+    text = (directory / "fuki.toml").read_text().replace("object=certified", "object=nope")
+    (directory / "fuki.toml").write_text(text)
     assert hsm.pin not in fuki("build", code=4).stderr
-    (recipe / "fuki.toml").write_text(text.replace("object=nope", f"object=certified?pin-value={hsm.pin}"))
+    (directory / "fuki.toml").write_text(text.replace("object=nope", f"object=certified?pin-value={hsm.pin}"))
     assert hsm.pin not in fuki("build", code=2).stderr
 
 
-def test_two_threads_build_at_the_same_time_what_one_builds(recipe: Path, fuki: Fuki):
+def test_two_threads_build_at_the_same_time_what_one_builds(directory: Path, fuki: Fuki):
     """In a process of its own: what went wrong here was a segmentation fault."""
     fuki("build", "-o", "alone.efi", "--only", "uki")
 
@@ -220,8 +217,8 @@ def test_two_threads_build_at_the_same_time_what_one_builds(recipe: Path, fuki: 
     )
     command = [sys.executable, "-c", script]
 
-    done = subprocess.run(command, cwd=recipe, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
-    alone = (recipe / "alone.efi").read_bytes()
-    assert all((recipe / f"{number}.efi").read_bytes() == alone for number in range(4))
+    alone = (directory / "alone.efi").read_bytes()
+    assert all((directory / f"{number}.efi").read_bytes() == alone for number in range(4))

@@ -6,22 +6,12 @@ from pathlib import Path
 
 import parts
 import pytest
-from fuki_build.testing import refused, succeed
+from fuki_build.testing import recipe, refused, succeed
 from fuki_build.testing.secure_boot import EXPIRED, make_identity, write_certificates, write_key
 from fuki_build.testing.timestamp_authority import timestamp_authority
 from signing_programs import PASSPHRASE, PIN, URI, run, script
 
-RECIPE = """\
-[fuki]
-name = "acme"
-plugins = ["sbsign"]
-
-[fuki.image]
-stub = "stub.efi"
-os-release = { text = "ID=acme\\n" }
-linux = "vmlinuz"
-
-"""
+RECIPE = recipe(plugins=["sbsign"], stub="stub.efi")
 KEY = 'key = "db.key"\ncertificate = "db.crt"\n'
 NSS = 'nickname = "db"\ndirectory = "nss"\npin = "file:nss-password"\n'
 SIGNERS = {"local": KEY, "sbsign": KEY, "systemd-sbsign": KEY, "osslsigncode": KEY, "pesign": NSS}

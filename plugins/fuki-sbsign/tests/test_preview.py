@@ -6,23 +6,13 @@ from pathlib import Path
 
 import parts
 import pytest
-from fuki_build.testing import invoke, succeed
+from fuki_build.testing import invoke, recipe, succeed
 
-RECIPE = """\
-[fuki]
-name = "acme"
-plugins = ["sbsign"]
-
-[fuki.image]
-stub = "stub.efi"
-os-release = {{ text = "ID=acme\\n" }}
-linux = "vmlinuz"
-
-[[fuki.sign]]
-backend = "{backend}"
-{options}
-"""
 KEY = 'key = "db.key"\ncertificate = "db.crt"\n'
+
+
+def signed_recipe(backend: str, options: str) -> str:
+    return recipe(f'[[fuki.sign]]\nbackend = "{backend}"\n{options}', plugins=["sbsign"], stub="stub.efi")
 
 
 @pytest.fixture
@@ -39,7 +29,7 @@ def test_the_signer_is_told_and_no_program_runs(directory: Path, backend: str):
     program = directory / "program"
     program.write_text("#!/bin/sh\ntouch ran\nexit 1\n")
     program.chmod(0o755)
-    (directory / "fuki.toml").write_text(RECIPE.format(backend=backend, options=f'{KEY}program = "./program"\n'))
+    (directory / "fuki.toml").write_text(signed_recipe(backend, f'{KEY}program = "./program"\n'))
     (signer,) = json.loads(succeed(directory, "plan", "--json").out)["signers"]
     assert signer["backend"] == backend
     assert signer["subject"] is not None
@@ -61,7 +51,7 @@ def test_the_signer_is_told_and_no_program_runs(directory: Path, backend: str):
 def test_a_mistake_is_the_same_error_from_plan_check_and_build(
     directory: Path, backend: str, options: str, where: str, message: str
 ):
-    (directory / "fuki.toml").write_text(RECIPE.format(backend=backend, options=options))
+    (directory / "fuki.toml").write_text(signed_recipe(backend, options))
     outcomes = [invoke(directory, verb) for verb in ("plan", "check", "build")]
     assert outcomes[0].err.startswith(f"fuki: error: {where}: ")
     assert message in outcomes[0].err

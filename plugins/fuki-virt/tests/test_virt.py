@@ -6,22 +6,13 @@ from pathlib import Path
 import fuki_build
 import parts
 from fuki_build.formats.uki import hwids
-from fuki_build.testing import assert_platform, listed_ids
+from fuki_build.testing import assert_platform, listed_ids, recipe
 
 from fuki_virt import Nutanix, OpenStack, VirtualBox, VMware
 
 README = Path(__file__).parents[1] / "README.md"
 
-RECIPE = """\
-[fuki]
-name = "guest"
-
-[fuki.image]
-stub = "stub"
-linux = "vmlinuz"
-os-release = { text = "ID=guest\\n" }
-
-"""
+RECIPE = recipe(name="guest", os_release={"text": "ID=guest\n"})
 
 
 def test_vmware_has_the_ids_that_were_seen_there():
