@@ -17,7 +17,7 @@ from fuki_build.checks import (
     structure,
     stub,
 )
-from fuki_build.hooks.records import Rule
+from fuki_build.hooks.rules import Rule
 
 FAMILIES = (
     content,

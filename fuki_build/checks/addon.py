@@ -1,6 +1,6 @@
 """Rules about an addon and the image that it is for."""
 
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.layout import Layout
 from fuki_build.image.section import Section
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fuki_build.checks.places import sections
 from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.formats.uki.kernel import x86_command_line_limit
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.section import Section
 from fuki_build.image.stub import UNNUMBERED
 

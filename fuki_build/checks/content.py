@@ -3,7 +3,7 @@
 from fuki_build.checks.places import at, sections
 from fuki_build.errors import FormatError
 from fuki_build.formats.uki import bmp, compression, env_file
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
 from fuki_build.image.section import MATCHED
 

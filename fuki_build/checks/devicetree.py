@@ -6,7 +6,7 @@ from fuki_build.checks.places import at, sections
 from fuki_build.errors import FormatError
 from fuki_build.formats.hardware import fdt
 from fuki_build.formats.uki.hwids import DeviceType
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.firmware import Slice, read_compatible
 
 _SHOWN = 5

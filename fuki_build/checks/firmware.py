@@ -8,7 +8,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.uefi import secure_boot_support, variable_store
 from fuki_build.formats.uefi.firmware import FirmwareKind
 from fuki_build.formats.uki.hwids import DeviceType
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.blob import Blob
 from fuki_build.image.fact_cache import remembered
 from fuki_build.image.firmware import FirmwareImage, Slice

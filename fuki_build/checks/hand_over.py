@@ -6,7 +6,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.pe import pe
 from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, stub_chids
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.hand_over import read_table
 from fuki_build.image.layout import PlacedSection
 from fuki_build.image.section import HAND_OVER

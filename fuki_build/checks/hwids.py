@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, Dialect, chid, stub_chids
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.firmware import Slice
 
 

@@ -12,7 +12,7 @@ from fuki_build.formats.confidential.igvm.data_hobs import DataKind
 from fuki_build.formats.confidential.ovmf import IgvmKind
 from fuki_build.formats.uefi import secure_boot_support
 from fuki_build.formats.uefi.firmware import FirmwareKind
-from fuki_build.hooks.records import CheckSubject, Finding, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Finding, Problem, Problems, Rule, Severity
 from fuki_build.image.blob import Blob
 from fuki_build.image.unwrapping import Unwrapped, unwrap
 from fuki_build.image.wrapping import MAX_FIRMWARE, igvm_section

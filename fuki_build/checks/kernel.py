@@ -8,7 +8,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.pe import CoffMachine, PeHeaders
 from fuki_build.formats.uki import loader_info
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
 from fuki_build.image.section import Section
 from fuki_build.image.stub import PROGRAMS

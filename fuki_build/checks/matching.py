@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from fuki_build.hardware.chid import identity
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.records import CheckSubject, Expectation, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Expectation, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
 from fuki_build.image.selection import Hit
 

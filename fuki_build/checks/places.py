@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fuki_build.hooks.records import CheckSubject
+from fuki_build.hooks.rules import CheckSubject
 from fuki_build.image.section import Section
 
 

@@ -6,7 +6,7 @@ from fuki_build.checks.places import sections
 from fuki_build.errors import FormatError
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.second_reader import SecondReader, SecondReading
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 
 _SHOWN = 16
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fuki_build.errors import CheckError, RecipeError
 from fuki_build.hooks.host import PluginHost, loaded_machines
-from fuki_build.hooks.records import CheckSubject, Expectation, Finding, Severity
+from fuki_build.hooks.rules import CheckSubject, Expectation, Finding, Severity
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 

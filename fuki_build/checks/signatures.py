@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from fuki_build.errors import FormatError
 from fuki_build.formats.pe.authenticode import AUTHENTICODE, PADDING, uncovered
 from fuki_build.formats.uki import sbat
-from fuki_build.hooks.records import CheckSubject, Finding, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Finding, Problem, Problems, Rule, Severity
 from fuki_build.image.signatures import certificates, read_certificate
 from fuki_build.signing.request import Signer
 

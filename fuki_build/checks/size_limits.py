@@ -1,7 +1,7 @@
 """Rules about room: in the header, in sections that already exist, and in the firmware that loads the image."""
 
 from fuki_build.formats.pe import pe
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 
 _TWO_GIB = 2 * 1024**3
 

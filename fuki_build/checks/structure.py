@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.pe import Directory, SectionHeader
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
 
 _SECTION_LIMITS = (25, 96)

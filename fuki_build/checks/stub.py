@@ -1,7 +1,7 @@
 """Rules about what the stub's version can do with the image."""
 
 from fuki_build.formats.uki.kernel import is_kernel
-from fuki_build.hooks.records import CheckSubject, Problem, Problems, Rule, Severity
+from fuki_build.hooks.rules import CheckSubject, Problem, Problems, Rule, Severity
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.image.section import HAND_OVER

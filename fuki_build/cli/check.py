@@ -21,7 +21,7 @@ from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats.documents import Document
 from fuki_build.formats.uki import compression
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import Finding, Severity
+from fuki_build.hooks.rules import Finding, Severity
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.recipe.lines import locate

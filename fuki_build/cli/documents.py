@@ -6,7 +6,8 @@ from fuki_build.builtin.outputs import ManifestDocument, manifest
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.preview import Preview
 from fuki_build.formats.documents import Document, View
-from fuki_build.hooks.records import Finding, PlannedFile
+from fuki_build.hooks.outputs import PlannedFile
+from fuki_build.hooks.rules import Finding
 from fuki_build.image.describe import LayoutView
 
 

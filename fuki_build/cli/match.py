@@ -17,7 +17,7 @@ from fuki_build.cli.selecting import chosen_machines, machine_options, profile_o
 from fuki_build.errors import MismatchError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import Expectation
+from fuki_build.hooks.rules import Expectation
 from fuki_build.image.firmware import slices
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout

@@ -15,7 +15,7 @@ from fuki_build.cli.render.matrix import CellProgress, show_cells, show_outcomes
 from fuki_build.cli.render.plain import tell
 from fuki_build.emit.plan import CellPlan
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.hooks.records import Finding, Severity
+from fuki_build.hooks.rules import Finding, Severity
 from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.load import LoadedRecipe
 

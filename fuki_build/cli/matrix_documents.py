@@ -11,7 +11,7 @@ from fuki_build.emit.plan import CellPlan, Plan
 from fuki_build.emit.shared import shared_inputs
 from fuki_build.errors import FukiError
 from fuki_build.formats.documents import Document, View
-from fuki_build.hooks.records import Finding
+from fuki_build.hooks.rules import Finding
 from fuki_build.image.describe import LayoutView
 
 

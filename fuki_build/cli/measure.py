@@ -19,7 +19,7 @@ from fuki_build.cli.selecting import (
 )
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats.hashes import SIZES
-from fuki_build.hooks.records import CheckSubject
+from fuki_build.hooks.rules import CheckSubject
 from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect

@@ -10,7 +10,7 @@ from fuki_build.cli.options import cell_option, json_option, recipe_argument
 from fuki_build.cli.render.findings import show_findings, show_notes
 from fuki_build.errors import RecipeError, in_cell
 from fuki_build.formats.documents import Document
-from fuki_build.hooks.records import Severity
+from fuki_build.hooks.rules import Severity
 from fuki_build.recipe.load import load_cells
 
 

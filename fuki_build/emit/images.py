@@ -11,7 +11,7 @@ from fuki_build.emit.launch import launch_digests
 from fuki_build.emit.outputs import Output, needs_file
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.signing import BuildSigning
-from fuki_build.hooks.records import BuiltImage
+from fuki_build.hooks.outputs import BuiltImage
 from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds, measured_in
 from fuki_build.image.joint_pass import ImageJob

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from fuki_build.emit.plan import Plan
 from fuki_build.hooks.launch import DirectBootMode, LaunchRecord
-from fuki_build.hooks.records import BuiltImage
+from fuki_build.hooks.outputs import BuiltImage
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import DigestNeeds, measured_in
 from fuki_build.launch.boots import ProfileBoot, image_boot, section_boots, subjects

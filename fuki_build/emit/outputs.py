@@ -13,7 +13,7 @@ from fuki_build.emit.launch import needs_image_file
 from fuki_build.emit.plan import Plan
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.host import Contribution
-from fuki_build.hooks.records import OutputFormat
+from fuki_build.hooks.outputs import OutputFormat
 from fuki_build.image.layout import Layout
 from fuki_build.recipe.convert import keys
 from fuki_build.recipe.model import OutputTable

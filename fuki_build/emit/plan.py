@@ -7,7 +7,8 @@ from msgspec import Struct, field
 
 from fuki_build.errors import FukiError
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import Artifact, Build, Finding
+from fuki_build.hooks.outputs import Artifact, Build
+from fuki_build.hooks.rules import Finding
 from fuki_build.hooks.signers import SigningContext
 from fuki_build.image.describe import LayoutView, describe
 from fuki_build.image.guard import ReadFiles

@@ -12,7 +12,7 @@ from fuki_build.emit.launch import will_launch
 from fuki_build.emit.outputs import Output, image_requests
 from fuki_build.emit.plan import Plan
 from fuki_build.errors import located
-from fuki_build.hooks.records import PlannedFile, PreviewContext
+from fuki_build.hooks.outputs import PlannedFile, PreviewContext
 from fuki_build.hooks.signers import KeyPreview
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import check_writable

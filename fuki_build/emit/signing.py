@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from fuki_build.emit.plan import Plan
-from fuki_build.hooks.records import Finding
+from fuki_build.hooks.rules import Finding
 from fuki_build.image.assemble import DeferredContent
 from fuki_build.image.blob import Blob, FilePart
 from fuki_build.image.image import ImageKind

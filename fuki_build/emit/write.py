@@ -15,7 +15,7 @@ from fuki_build.emit.signing import BuildSigning
 from fuki_build.errors import FukiError, RecipeError, located
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import loaded_machines
-from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
+from fuki_build.hooks.outputs import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.blob import Blob, FilePart

@@ -24,6 +24,16 @@ from fuki_build.hooks.launch import (
     to_document,
 )
 from fuki_build.hooks.options import Options
+from fuki_build.hooks.outputs import (
+    Artifact,
+    Build,
+    BuiltImage,
+    OutputContext,
+    OutputFormat,
+    PlannedFile,
+    PreviewContext,
+)
+from fuki_build.hooks.platforms import Platform
 from fuki_build.hooks.predictions import (
     COMMAND_LINE_SOURCE,
     CONSTANT_SOURCE,
@@ -35,26 +45,7 @@ from fuki_build.hooks.predictions import (
     PredictionOutput,
     PredictionsView,
 )
-from fuki_build.hooks.records import (
-    Artifact,
-    Build,
-    BuiltImage,
-    CheckSubject,
-    Expectation,
-    Finding,
-    FirmwareFile,
-    FirmwareSource,
-    OutputContext,
-    OutputFormat,
-    PlannedFile,
-    Platform,
-    PreviewContext,
-    Problem,
-    Problems,
-    Rule,
-    Severity,
-    SourceContext,
-)
+from fuki_build.hooks.rules import CheckSubject, Expectation, Finding, Problem, Problems, Rule, Severity
 from fuki_build.hooks.secrets import SECRET_SOURCES
 from fuki_build.hooks.signers import (
     CertificateOptions,
@@ -65,6 +56,7 @@ from fuki_build.hooks.signers import (
     SigningKey,
     named_certificates,
 )
+from fuki_build.hooks.sources import FirmwareFile, FirmwareSource, SourceContext
 from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
 from fuki_build.image.digest_plan import ALL_DIGESTS, DESCRIBED_DIGESTS, NO_DIGESTS, DigestNeeds

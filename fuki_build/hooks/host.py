@@ -19,8 +19,11 @@ from fuki_build.hooks import specs
 from fuki_build.hooks.contract import HOOKS, check_marked, contribution_of, name_of, things_of
 from fuki_build.hooks.enrollers import Enroller
 from fuki_build.hooks.hand_overs import HandOver
-from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
+from fuki_build.hooks.outputs import OutputFormat
+from fuki_build.hooks.platforms import Platform
+from fuki_build.hooks.rules import Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
+from fuki_build.hooks.sources import FirmwareSource
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from fuki_build.hooks.options import Options
-from fuki_build.hooks.records import Build, OutputFormat, PlannedFile, PreviewContext
+from fuki_build.hooks.outputs import Build, OutputFormat, PlannedFile, PreviewContext
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.measure import pcr9, pcr11
 from fuki_build.measure.boot import Addon, Boot, BootMethod

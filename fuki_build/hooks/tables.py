@@ -10,7 +10,7 @@ from fuki_build.errors import RecipeError
 from fuki_build.hardware.chid import WIDE_TO_NARROW
 from fuki_build.hardware.machine import Machine, from_table
 from fuki_build.hooks.launch import LaunchSite
-from fuki_build.hooks.records import Platform
+from fuki_build.hooks.platforms import Platform
 
 
 class TablePlatform(Platform):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fuki_build.errors import RecipeError, did_you_mean
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import Expectation
+from fuki_build.hooks.rules import Expectation
 from fuki_build.recipe.machines import find_machines
 from fuki_build.recipe.model import Recipe
 

@@ -14,7 +14,7 @@ from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, WIDE_TO_NARROW, Dialect, Identity, chid, identity, stub_chids
 from fuki_build.hardware.machine import Machine, from_table
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import Platform
+from fuki_build.hooks.platforms import Platform
 from fuki_build.image.blob import Blob
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.model import FirmwareTable

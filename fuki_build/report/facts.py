@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from fuki_build.hooks.records import Finding
+from fuki_build.hooks.rules import Finding
 from fuki_build.image.describe import LayoutView
 from fuki_build.image.selection_view import HitView
 from fuki_build.measure.views import BootView, EventView, RegisterView

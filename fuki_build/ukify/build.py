@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from fuki_build import pipeline
 from fuki_build.errors import FukiError
-from fuki_build.hooks.records import Finding
+from fuki_build.hooks.rules import Finding
 from fuki_build.image.digest_plan import NO_DIGESTS
 from fuki_build.recipe.caller import Caller, Product
 from fuki_build.recipe.load import load_recipe, recipe_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fuki_build.errors import FukiError, raised_as
-from fuki_build.hooks.records import Finding, Severity
+from fuki_build.hooks.rules import Finding, Severity
 from fuki_build.ukify.call import UkifyCall, read_call
 from fuki_build.ukify.partial import find_partial
 

@@ -7,7 +7,7 @@ import pytest
 
 from fuki_build.checks.matching import RULES
 from fuki_build.hardware.machine import Machine, encode_file
-from fuki_build.hooks.records import CheckSubject, Expectation, Severity
+from fuki_build.hooks.rules import CheckSubject, Expectation, Severity
 from fuki_build.image.inspect import inspect
 from fuki_build.testing import invoke, recipe, succeed
 from tests.support.smbios import T440S

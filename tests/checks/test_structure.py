@@ -9,7 +9,7 @@ import pytest
 from fuki_qemu import PROBE
 
 from fuki_build.checks.run import check
-from fuki_build.hooks.records import Finding
+from fuki_build.hooks.rules import Finding
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.pipeline import new_host

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuki_build.cli.render.annotations import Annotation, annotation, annotations_text
-from fuki_build.hooks.records import Finding, Severity
+from fuki_build.hooks.rules import Finding, Severity
 from fuki_build.recipe.lines import lines_of_mkosi, lines_of_toml, locate
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "data" / "gitlab-code-quality.schema.json").read_text())

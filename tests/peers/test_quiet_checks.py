@@ -8,10 +8,10 @@ import parts
 import pytest
 
 from fuki_build.checks.run import check
-from fuki_build.hooks.records import Severity
+from fuki_build.hooks.rules import Severity
 from fuki_build.image.inspect import inspect
 from fuki_build.pipeline import new_host
-from fuki_build.testing import succeed
+from fuki_build.testing import recipe, succeed
 
 ARCHITECTURES = ("x64", "aa64", "ia32", "arm", "riscv64", "loongarch64")
 PROGRAMS = (
@@ -97,18 +97,7 @@ def test_an_image_of_ukify_s_with_profiles_and_an_addon_gets_no_complaint(direct
     assert complaints(directory / "profiles.efi", directory / "a.addon.efi") == set()
 
 
-RECIPE = """
-[fuki]
-name = "quiet"
-[fuki.image]
-stub = "{stub}"
-linux = "{linux}"
-initrd = ["early.img", "late.img"]
-cmdline = "root=LABEL=root quiet"
-os-release = "os-release"
-ucode = "ucode.img"
-splash = "splash.bmp"
-{more}
+SLICES = """
 [[fuki.profile]]
 id = "debug"
 cmdline = "debug"
@@ -117,16 +106,27 @@ name = "serial"
 cmdline = "console=ttyS0"
 """
 OURS = {
-    "x64": ("stub", "vmlinuz", ""),
-    "x64 on 257": ("stub-257", "vmlinuz", ""),
-    "aa64": ("stub-aa64", "vmlinuz-aa64", 'dtb = "machine.dtb"\ndtbauto = ["first.dtb", "second.dtb"]'),
+    "x64": {},
+    "x64 on 257": {"stub": "stub-257"},
+    "aa64": {
+        "stub": "stub-aa64",
+        "linux": "vmlinuz-aa64",
+        "dtb": "machine.dtb",
+        "dtbauto": ["first.dtb", "second.dtb"],
+    },
 }
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_an_image_of_ours_gets_no_complaint_planned_and_finished(directory: Path, name: str):
-    stub, linux, more = OURS[name]
-    (directory / "fuki.toml").write_text(RECIPE.format(stub=stub, linux=linux, more=more))
+    image = {
+        "initrd": ["early.img", "late.img"],
+        "cmdline": "root=LABEL=root quiet",
+        "os_release": "os-release",
+        "ucode": "ucode.img",
+        "splash": "splash.bmp",
+    }
+    (directory / "fuki.toml").write_text(recipe(SLICES, name="quiet", **image | OURS[name]))
     assert "nothing to complain about" in succeed(directory, "check").err
     succeed(directory, "build")
     assert complaints(directory / "quiet.efi", directory / "quiet.efi.extra.d" / "serial.addon.efi") == set()

@@ -14,7 +14,7 @@ from fuki_build.formats.uki import efifw, hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.chid import Dialect, chid, stub_chids
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.records import CheckSubject, Expectation
+from fuki_build.hooks.rules import CheckSubject, Expectation
 from fuki_build.image import selection
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob

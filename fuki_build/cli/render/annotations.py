@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from fuki_build.cli.render.plain import plain
 from fuki_build.errors import FukiError
-from fuki_build.hooks.records import Finding, Severity
+from fuki_build.hooks.rules import Finding, Severity
 
 GITHUB = "github"
 GITLAB = "gitlab"

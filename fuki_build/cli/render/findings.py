@@ -9,7 +9,7 @@ from fuki_build.cli.render import colour, talk
 from fuki_build.cli.render.plain import complain, plain
 from fuki_build.cli.render.talk import Talk
 from fuki_build.cli.render.words import message_lines
-from fuki_build.hooks.records import Finding, Severity
+from fuki_build.hooks.rules import Finding, Severity
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 

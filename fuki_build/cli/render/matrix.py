@@ -16,7 +16,7 @@ from fuki_build.emit.cells import CellOutcome
 from fuki_build.emit.outputs import choose_outputs, paths_of
 from fuki_build.emit.plan import CellPlan, Plan
 from fuki_build.emit.shared import SharedInput, shared_inputs
-from fuki_build.hooks.records import Severity
+from fuki_build.hooks.rules import Severity
 
 _INTERVAL = 0.1
 """Seconds between two updates of a terminal's line."""

@@ -1,194 +1,21 @@
-"""The records and protocols that plugins use."""
+"""Output formats: what a plugin implements, and what a build and its preview pass to it."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import StrEnum
-from functools import cached_property
+from abc import ABC
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.launch import LaunchRecord, LaunchSite
+from fuki_build.hooks.launch import LaunchRecord
 from fuki_build.hooks.options import NoOptions, Options
+from fuki_build.hooks.rules import Finding
 from fuki_build.hooks.signers import KeyPreview, SigningKey
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
-from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
-from fuki_build.image.selection import Selector
-from fuki_build.image.stub import MODELS
-
-
-class SourceContext(Struct, frozen=True):
-    """What a firmware source may use: paths are relative to `directory`, the recipe's.
-
-    `workspace` is a scratch directory that lives until the command ends.
-    """
-
-    directory: Path
-    workspace: Path
-
-
-class FirmwareFile(Struct, frozen=True):
-    """A firmware image on disk.
-
-    `id` is the fwid that the source suggests, `inputs` every file that decided what it is (for depfiles), `origin`
-    facts for the manifest, such as a package's version.
-    """
-
-    path: Path
-    id: str | None = None
-    inputs: tuple[Path, ...] = ()
-    origin: Mapping[str, str] = {}
-
-
-class FirmwareSource(ABC):
-    """Turns the options of a `[[fuki.firmware]]` table into a firmware image.
-
-    >>> class VendorOptions(Options, frozen=True):
-    ...     board: str
-    >>> class Vendor(FirmwareSource):
-    ...     name = "vendor"
-    ...     Options = VendorOptions
-    ...     def fetch(self, options, context):
-    ...         return FirmwareFile(context.directory / f"{options.board}.fd", id=options.board)
-    >>> options = Vendor.Options(board="q35")
-    >>> Vendor().fetch(options, SourceContext(Path("/recipe"), Path("/tmp"))).path.name
-    'q35.fd'
-    """
-
-    name: ClassVar[str]
-    Options: ClassVar[type[Options]] = NoOptions
-
-    @abstractmethod
-    def fetch(self, options: Any, context: SourceContext) -> FirmwareFile:  # noqa: ANN401 - an instance of Options
-        """Find or make the image; raises `FukiError` when there is none."""
-
-
-class Platform(ABC):
-    """A cloud or hypervisor: its machines, and the CHID types that tell them from others.
-
-    >>> class Acme(Platform):
-    ...     name = "acme"
-    ...     title = "Acme Cloud"
-    ...     chid_types = (9,)
-    ...     def machines(self, selector=None):
-    ...         return [Machine(name="acme", manufacturer="Acme", product="VM")]
-    >>> [machine.product for machine in Acme().machines()]
-    ['VM']
-    """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    chid_types: tuple[int, ...]
-    """The CHID types, in systemd-stub's dialect, that can stand for its machines, the widest first."""
-
-    @abstractmethod
-    def machines(self, selector: str | None = None) -> Sequence[Machine]:
-        """All machines, or those that `selector` (behind the colon of `acme:selector`) names.
-
-        Raises `FukiError` for a selector that selects nothing.
-        """
-
-    def launch_sites(self, selector: str | None = None) -> Sequence[LaunchSite]:  # noqa: ARG002
-        """How it launches confidential guests on those machines; by default nothing is known of that."""
-        return ()
-
-
-class Severity(StrEnum):
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """What a rule found: `where` is a section or a place in the recipe."""
-
-    rule: str
-    severity: Severity
-    message: str
-    where: str | None = None
-    hint: str | None = None
-
-
-class Problem(Struct, frozen=True):
-    """What is wrong: `where` is a section or a place in the recipe, `hint` what to do."""
-
-    message: str
-    where: str | None = None
-    hint: str | None = None
-
-
-Problems = Iterator[Problem]
-
-
-class Expectation(Struct, frozen=True, kw_only=True):
-    """What a machine is to select: a firmware by its fwid, or none.
-
-    `profile` is the number of the slice that says so (None: the base, and so every profile without a word of its own);
-    `explicit` tells `[[fuki.expect]]` from what follows from `[[fuki.firmware]]`.
-    """
-
-    machine: Machine
-    fwid: str | None
-    profile: int | None
-    where: str
-    explicit: bool = False
-
-
-class CheckSubject(Struct, frozen=True, dict=True):
-    """What rules look at: a layout, planned or read, all machines of the loaded platforms, and what is expected.
-
-    `image` is the image that an addon is for, where it is known.
-    """
-
-    layout: Layout
-    machines: Sequence[Machine] = ()
-    expectations: Sequence[Expectation] = ()
-    image: Layout | None = None
-
-    @cached_property
-    def slices(self) -> tuple[Slice, ...]:
-        """The base and each profile with their firmware and hardware id tables decoded."""
-        return slices(self.layout.plain_sections)
-
-    @cached_property
-    def selector(self) -> Selector:
-        """What machines select from the tables, whatever the image's own stub does: the newest model selects all."""
-        return Selector(self.slices, MODELS[-1])
-
-
-class Rule(Struct, frozen=True, kw_only=True):
-    """A check: `check` yields a `Problem` for each thing that is wrong.
-
-    >>> def no_splash(subject):
-    ...     if not subject.layout.find(".splash"):
-    ...         yield Problem("there is no .splash")
-    >>> rule = Rule(
-    ...     id="no-splash",
-    ...     severity=Severity.NOTE,
-    ...     summary="An image has a splash screen",
-    ...     explanation="It is pretty.",
-    ...     check=no_splash,
-    ... )
-    >>> rule.id
-    'no-splash'
-    """
-
-    id: str
-    severity: Severity
-    summary: str
-    explanation: str
-    check: Callable[[CheckSubject], Iterable[Problem]]
-
-    def findings(self, subject: CheckSubject) -> list[Finding]:
-        return [
-            Finding(rule=self.id, severity=self.severity, message=p.message, where=p.where, hint=p.hint)
-            for p in self.check(subject)
-        ]
 
 
 class BuiltImage(Struct, frozen=True):
