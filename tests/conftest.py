@@ -18,7 +18,7 @@ RECIPE = workshop_recipe()
 
 @pytest.fixture(scope="session")
 def part() -> Callable[[str], Path]:
-    """`part("stub-x64")` is the path of a real one; names are those of tools/parts.py."""
+    """`part("stub-x64")` is the path of a real one; names are those of tools/known_parts.py."""
     return parts.get
 
 

@@ -93,8 +93,8 @@ def wrap(  # noqa: PLR0917 - click passes them by name
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
     from fuki_build.image.reading import read_pieces  # noqa: PLC0415
     from fuki_build.recipe.convert import convert  # noqa: PLC0415
+    from fuki_build.recipe.firmware_model import IgvmTable  # noqa: PLC0415
     from fuki_build.recipe.igvm import wrap_firmware  # noqa: PLC0415
-    from fuki_build.recipe.model import IgvmTable  # noqa: PLC0415
 
     refuse_both(output, as_json=as_json)
     given = {
@@ -135,7 +135,7 @@ def wrap(  # noqa: PLR0917 - click passes them by name
 
 
 def _item(text: str) -> dict[str, str]:
-    from fuki_build.recipe.model import DataName  # noqa: PLC0415 - what only wrap needs
+    from fuki_build.recipe.firmware_model import DataName  # noqa: PLC0415 - what only wrap needs
 
     kind, equals, path = text.partition("=")
     if not equals or not path or kind not in list(DataName):

@@ -9,8 +9,8 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.sources import SourceContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.reading import blob_digest
+from fuki_build.recipe.firmware_model import EnrollTable
 from fuki_build.recipe.inputs import Inputs
-from fuki_build.recipe.model import EnrollTable
 
 
 def enroll_firmware(

@@ -19,11 +19,11 @@ from fuki_build.image.guard import note_named, note_read
 from fuki_build.image.reading import read_pieces
 from fuki_build.image.section import Section
 from fuki_build.recipe.enrollment import enroll_firmware
+from fuki_build.recipe.firmware_model import FirmwareTable, IgvmTable
 from fuki_build.recipe.hwids import listed_devices
 from fuki_build.recipe.igvm import wrap_firmware
 from fuki_build.recipe.inputs import Inputs
 from fuki_build.recipe.machines import Declared, choose_devices, declared_machines
-from fuki_build.recipe.model import FirmwareTable, IgvmTable
 from fuki_build.recipe.plugin_tables import read_plugin_table
 
 

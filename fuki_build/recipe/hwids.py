@@ -10,8 +10,8 @@ from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats.documents import decode_json
 from fuki_build.formats.uki import hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
+from fuki_build.recipe.firmware_model import FirmwareTable
 from fuki_build.recipe.inputs import Inputs
-from fuki_build.recipe.model import FirmwareTable
 
 _TABLE_STARTS = tuple(hwids.first_bytes(kind) for kind in DeviceType)
 

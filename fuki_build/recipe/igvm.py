@@ -10,7 +10,7 @@ from fuki_build.formats.pe import pe
 from fuki_build.formats.uefi import authenticated_variable
 from fuki_build.image.blob import Blob
 from fuki_build.image.wrapping import GuestData, WrapSettings, wrap
-from fuki_build.recipe.model import DataName, IgvmDataTable, IgvmTable
+from fuki_build.recipe.firmware_model import DataName, IgvmDataTable, IgvmTable
 
 OpenFile = Callable[[str, str], Blob]
 """Opens the file that a key names, for errors `where`."""

@@ -16,8 +16,8 @@ from fuki_build.hardware.machine import Machine, from_table
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.platforms import Platform
 from fuki_build.image.blob import Blob
+from fuki_build.recipe.firmware_model import FirmwareTable
 from fuki_build.recipe.inputs import Inputs
-from fuki_build.recipe.model import FirmwareTable
 
 _UNSET = (
     "",

@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from fuki_build.errors import RecipeError, did_you_mean
 from fuki_build.formats import documents
+from fuki_build.recipe.firmware_model import FirmwareTable
 from fuki_build.recipe.image_settings import ImageSettings
 from fuki_build.recipe.mkosi_files import CONDITIONS, HEADER, SECTION, has_section, headers
 from fuki_build.recipe.model import (
     AddonTable,
     ExpectTable,
-    FirmwareTable,
     HandOverTable,
     ImageTable,
     LaunchTable,

@@ -8,15 +8,8 @@ from fuki_build import __version__
 from fuki_build.formats.document_schema import DIALECT
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import KeySigner
-from fuki_build.recipe.model import (
-    FirmwareTable,
-    HandOverTable,
-    MatrixPart,
-    OutputTable,
-    PcrPolicyTable,
-    Recipe,
-    SignTable,
-)
+from fuki_build.recipe.firmware_model import FirmwareTable
+from fuki_build.recipe.model import HandOverTable, MatrixPart, OutputTable, PcrPolicyTable, Recipe, SignTable
 
 
 def schema(host: PluginHost) -> dict[str, Any]:

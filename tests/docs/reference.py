@@ -24,7 +24,7 @@ from fuki_build.formats.documents import Document
 from fuki_build.hooks.contract import HOOKS
 from fuki_build.hooks.host import PluginHost
 from fuki_build.image.stub import MODELS, NEWEST_KNOWN
-from fuki_build.recipe import model
+from fuki_build.recipe import firmware_model, model
 
 CHECKOUT = Path(__file__).parent.parent.parent
 REFERENCE = CHECKOUT / "docs" / "reference"
@@ -45,8 +45,9 @@ def generate(name: str) -> str:
 def _keys(name: str) -> str:
     """A table of a recipe; of several named, the keys that the first has and the others lack."""
     own, *others = name.split(" without ")
-    left_out = {key for other in others for key in _schema(getattr(model, other))["properties"]}
-    return _table(_schema(getattr(model, own)), left_out)
+    tables = vars(model) | vars(firmware_model)
+    left_out = {key for other in others for key in _schema(tables[other])["properties"]}
+    return _table(_schema(tables[own]), left_out)
 
 
 def _schema(table: type[msgspec.Struct]) -> Schema:

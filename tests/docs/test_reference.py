@@ -10,7 +10,7 @@ from fuki_build import Machine
 from fuki_build.builtin.outputs import ManifestDocument
 from fuki_build.formats.document_schema import document_schema
 from fuki_build.hooks.contract import HOOKS
-from fuki_build.recipe import model
+from fuki_build.recipe import firmware_model, model
 from tests.docs import reference
 from tests.docs.pages import CHECKOUT
 
@@ -21,7 +21,8 @@ def test_the_generated_parts_are_up_to_date():
 
 def test_every_table_of_the_recipe_is_on_the_page():
     text = (reference.REFERENCE / "recipe.md").read_text()
-    tables = {name for name, thing in vars(model).items() if isinstance(thing, type) and issubclass(thing, model.Table)}
+    things = vars(model) | vars(firmware_model)
+    tables = {name for name, thing in things.items() if isinstance(thing, type) and issubclass(thing, model.Table)}
     shown = set(re.findall(r"<!-- generated: keys (\w+)", text))
     assert shown == tables - {"Table", "TextFile", "InlineText", "MatrixPart"}
 

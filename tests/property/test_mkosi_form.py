@@ -15,16 +15,9 @@ from hypothesis import strategies as st
 from fuki_build.hooks.host import Contribution
 from fuki_build.hooks.signers import KeySigner
 from fuki_build.pipeline import new_host
+from fuki_build.recipe.firmware_model import FirmwareTable
 from fuki_build.recipe.load import load_recipe
-from fuki_build.recipe.model import (
-    FirmwareTable,
-    HandOverTable,
-    ImageTable,
-    OutputTable,
-    PcrPolicyTable,
-    Recipe,
-    SignTable,
-)
+from fuki_build.recipe.model import HandOverTable, ImageTable, OutputTable, PcrPolicyTable, Recipe, SignTable
 from fuki_build.recipe.plugin_tables import read_plugin_table
 from tests.support.mkosi_form import as_section, as_toml
 

@@ -6,6 +6,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import known_parts
 import parts
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
@@ -16,7 +17,7 @@ VERSION = "{}.{}".format(*sys.version_info)
 @cache
 def others() -> tuple[str, ...]:
     """The supported versions that can be had here, without the running one; downloads none yet."""
-    return tuple(v for v in SUPPORTED if v != VERSION and (_part(v) in parts.ALL or _installed(v)))
+    return tuple(v for v in SUPPORTED if v != VERSION and (_part(v) in known_parts.ALL or _installed(v)))
 
 
 def interpreter(version: str, directory: Path) -> Path:
