@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from fuki_build.errors import FukiError
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.authenticode import digest_ranges
+from fuki_build.formats.pe.minimal_image import minimal_image
 from fuki_build.formats.pe.pe import PeHeaders, SectionHeader
 from fuki_build.image.blob import Blob
 from fuki_build.image.hand_over import read_table
@@ -166,7 +167,7 @@ def with_contents(layout: Layout, contents: Mapping[int, Blob]) -> Layout:
 
 def _stub_sections(image: Image) -> tuple[PeHeaders, list[PlacedSection]]:
     if image.stub is None:
-        return pe.minimal_image(image.machine, len(image.sections) + _SPARE_SLOTS), []
+        return minimal_image(image.machine, len(image.sections) + _SPARE_SLOTS), []
 
     stub = image.stub
 

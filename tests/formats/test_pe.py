@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.minimal_image import minimal_image
 
 Part = Callable[[str], Path]
 
@@ -147,7 +148,7 @@ def test_all_free_slots_can_be_filled_and_one_more_is_refused(part: Part):
 
 
 def test_slots_end_where_the_first_sections_data_begins():
-    headers = pe.minimal_image(pe.CoffMachine.x64, slots=20)
+    headers = minimal_image(pe.CoffMachine.x64, slots=20)
     content = pe.SectionHeader(
         raw_name=b".cmdline",
         virtual_size=5,
@@ -189,7 +190,7 @@ def test_an_unsigned_stub_has_no_certificate_table(part: Part):
 
 @pytest.mark.parametrize("machine", list(pe.CoffMachine))
 def test_pefile_reads_a_minimal_image_as_it_was_meant(machine: pe.CoffMachine):
-    headers = pe.minimal_image(machine, slots=3)
+    headers = minimal_image(machine, slots=3)
     content = pe.SectionHeader(
         raw_name=b".cmdline",
         virtual_size=5,
@@ -213,12 +214,12 @@ def test_pefile_reads_a_minimal_image_as_it_was_meant(machine: pe.CoffMachine):
 
 @pytest.mark.parametrize("machine", list(pe.CoffMachine))
 def test_a_minimal_image_has_the_slots_that_were_asked_for(machine: pe.CoffMachine):
-    assert pe.minimal_image(machine, slots=17).free_slots >= 17
+    assert minimal_image(machine, slots=17).free_slots >= 17
 
 
 @pytest.mark.parametrize("machine", list(pe.CoffMachine))
 def test_a_minimal_image_decodes_to_itself(machine: pe.CoffMachine):
-    headers = pe.minimal_image(machine, slots=3)
+    headers = minimal_image(machine, slots=3)
     data = pe.encode(headers)
     assert pe.decode(data, len(data)) == headers
 

@@ -8,6 +8,7 @@ import pytest
 
 from fuki_build.errors import FormatError, RecipeError
 from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.minimal_image import minimal_image
 from fuki_build.formats.uki import efifw, hwids
 from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.image.describe import describe
@@ -21,7 +22,7 @@ SLOTS = 1600
 
 def write_image(path: Path, content: bytes, *places: tuple[str, int, int]) -> Path:
     """An image whose sections (name, offset, size) are parts of one content, and may overlap."""
-    headers = pe.minimal_image(pe.CoffMachine.x64, len(places))
+    headers = minimal_image(pe.CoffMachine.x64, len(places))
     start = headers.optional.size_of_headers
     sections = tuple(
         pe.SectionHeader(

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.minimal_image import minimal_image
 from fuki_build.formats.reader import Reader
 from fuki_build.formats.uefi import authenticated_variable as auth
 from fuki_build.formats.uefi import efi_signature_list
@@ -145,7 +146,7 @@ section_headers = st.builds(
 def test_pe_headers_are_decoded_as_they_were_encoded(
     machine: pe.CoffMachine, sections: list[pe.SectionHeader], spare: int
 ):
-    headers = pe.minimal_image(machine, len(sections) + spare).with_sections(tuple(sections))
+    headers = minimal_image(machine, len(sections) + spare).with_sections(tuple(sections))
     data = pe.encode(headers)
     assert len(data) == headers.optional.size_of_headers
     assert pe.decode(data, 0x20000) == headers

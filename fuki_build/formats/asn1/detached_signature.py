@@ -7,7 +7,8 @@ from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
 from fuki_build.formats.asn1 import der
-from fuki_build.formats.asn1.signed_data import DIGESTS, ECDSA, RSA, issuer_and_serial
+from fuki_build.formats.asn1.object_identifiers import DIGESTS, ECDSA, RSA
+from fuki_build.formats.asn1.signed_data import issuer_and_serial
 
 ALGORITHM = "sha256"
 """The only digest that all firmware takes here."""

@@ -7,7 +7,6 @@ Signature Format", 2008. What is read must be DER, but for the order in sets wit
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
@@ -16,31 +15,22 @@ from msgspec import Struct
 from fuki_build.errors import FormatError
 from fuki_build.formats.asn1 import der
 from fuki_build.formats.asn1 import pkcs7 as schema
+from fuki_build.formats.asn1.object_identifiers import (
+    CONTENT_TYPE,
+    DIGESTS,
+    ECDSA,
+    INDIRECT_DATA,
+    MESSAGE_DIGEST,
+    NESTED_SIGNATURE,
+    OPUS_INFO,
+    PE_IMAGE_DATA,
+    RSA,
+    SIGNED_DATA,
+    SIGNING_TIME,
+    TIMESTAMP_TOKEN,
+)
+from fuki_build.formats.asn1.values import as_tlv, decode_as, object_identifier, parse_tlv
 
-T = TypeVar("T")
-
-SIGNED_DATA = "1.2.840.113549.1.7.2"
-INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
-_PE_IMAGE_DATA = "1.3.6.1.4.1.311.2.1.15"
-_OPUS_INFO = "1.3.6.1.4.1.311.2.1.12"
-CONTENT_TYPE = "1.2.840.113549.1.9.3"
-MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
-SIGNING_TIME = "1.2.840.113549.1.9.5"
-NESTED_SIGNATURE = "1.3.6.1.4.1.311.2.4.1"
-TIMESTAMP_TOKEN = "1.3.6.1.4.1.311.3.3.1"  # noqa: S105 - an object identifier
-RSA = "1.2.840.113549.1.1.1"
-ECDSA = {
-    "sha256": "1.2.840.10045.4.3.2",
-    "sha384": "1.2.840.10045.4.3.3",
-    "sha512": "1.2.840.10045.4.3.4",
-}
-DIGESTS = {
-    "sha1": "1.3.14.3.2.26",
-    "sha256": "2.16.840.1.101.3.4.2.1",
-    "sha384": "2.16.840.1.101.3.4.2.2",
-    "sha512": "2.16.840.1.101.3.4.2.3",
-}
-"""Object identifiers by hashlib's names."""
 _DIGEST_NAMES = {oid: name for name, oid in DIGESTS.items()}
 _FIRMWARE_LOOKS_AT = 32
 """Where edk2 (HashPeImageByType) expects the identifier of the first digest algorithm, without decoding the rest."""
@@ -93,8 +83,8 @@ def indirect_data(digest: bytes, algorithm: str) -> bytes:
     # SpcLink of the file form, as every tool fills it in.
     text = "<<<Obsolete>>>".encode("utf-16-be")
     link = der.wrap(0xA0, der.wrap(0xA2, der.wrap(0x80, text)))
-    image = schema.PeImageData(flags=asn1.BitString(b"", 0), file=_raw(link))
-    data = [_tlv(ObjectIdentifier(_PE_IMAGE_DATA)), _tlv(image)]
+    image = schema.PeImageData(flags=asn1.BitString(b"", 0), file=parse_tlv(link))
+    data = [as_tlv(ObjectIdentifier(PE_IMAGE_DATA)), as_tlv(image)]
 
     digest_info = schema.DigestInfo(algorithm=_digest_algorithm(algorithm), digest=digest)
     return asn1.encode_der(schema.IndirectData(data=data, message_digest=digest_info))
@@ -109,7 +99,7 @@ def signed_attributes(content: bytes, algorithm: str, time: datetime | None = No
         _attribute(MESSAGE_DIGEST, digest),
         # An SpcSpOpusInfo without fields.
         schema.Attribute(
-            type=ObjectIdentifier(_OPUS_INFO),
+            type=ObjectIdentifier(OPUS_INFO),
             values=_set(der.wrap(der.SEQUENCE, b"")),
         ),
     ]
@@ -136,19 +126,19 @@ def encode(
 ) -> bytes:
     """A ContentInfo in DER with one signer, whose certificate comes first. Raises `FormatError` if it is not one."""
     issuer, serial = issuer_and_serial(certificates[0])
-    signature_algorithm = _tlv(ObjectIdentifier(RSA if rsa else ECDSA[algorithm]))
+    signature_algorithm = as_tlv(ObjectIdentifier(RSA if rsa else ECDSA[algorithm]))
     unsigned = (
         None
         if timestamp is None
-        else [_tlv(_attribute(TIMESTAMP_TOKEN, _decode(asn1.TLV, timestamp, "the timestamp")))]
+        else [as_tlv(_attribute(TIMESTAMP_TOKEN, decode_as(asn1.TLV, timestamp, "the timestamp")))]
     )
 
     signer = schema.Asn1SignerInfo(
         version=1,
-        sid=schema.IssuerAndSerial(issuer=_raw(issuer), serial=serial),
+        sid=schema.IssuerAndSerial(issuer=parse_tlv(issuer), serial=serial),
         digest_algorithm=_digest_algorithm(algorithm),
-        attributes=[_raw(attribute) for attribute in der.items(der.value(attributes))],
-        signature_algorithm=[signature_algorithm, _tlv(asn1.Null())] if rsa else [signature_algorithm],
+        attributes=[parse_tlv(attribute) for attribute in der.items(der.value(attributes))],
+        signature_algorithm=[signature_algorithm, as_tlv(asn1.Null())] if rsa else [signature_algorithm],
         signature=signature,
         unsigned_attributes=unsigned,
     )
@@ -157,7 +147,7 @@ def encode(
         version=1,
         digest_algorithms=_set(der.wrap(der.SEQUENCE, b"".join(map(asn1.encode_der, _digest_algorithm(algorithm))))),
         content_info=_content_info(INDIRECT_DATA, content),
-        certificates=[_raw(c) for c in sorted(set(certificates))],
+        certificates=[parse_tlv(c) for c in sorted(set(certificates))],
         crls=None,
         signer_infos=_set(asn1.encode_der(signer)),
     )
@@ -167,16 +157,16 @@ def encode(
 
 def decode(data: bytes) -> SignedData:
     """Decode a signature; bytes behind its outer length are padding. Raises `FormatError` for anything else."""
-    outer = _decode(schema.ContentInfo, data[: der.total_size(data)], "the signature")
+    outer = decode_as(schema.ContentInfo, data[: der.total_size(data)], "the signature")
     if outer.type.dotted_string != SIGNED_DATA:
         raise FormatError("the signature is no SignedData")
 
-    signed = _decode(schema.SignedDataContent, asn1.encode_der(outer.content), "the signature's SignedData")
+    signed = decode_as(schema.SignedDataContent, asn1.encode_der(outer.content), "the signature's SignedData")
     if signed.content_info.type.dotted_string != INDIRECT_DATA:
         raise FormatError("the signature is not about an image (no SpcIndirectDataContent)")
 
     content = asn1.encode_der(signed.content_info.content)
-    image_digest = _decode(schema.IndirectData, content, "the signature's digest").message_digest
+    image_digest = decode_as(schema.IndirectData, content, "the signature's digest").message_digest
 
     return SignedData(
         algorithm=_algorithm_name(image_digest.algorithm),
@@ -184,7 +174,7 @@ def decode(data: bytes) -> SignedData:
         content=der.value(content),
         certificates=tuple(asn1.encode_der(certificate) for certificate in signed.certificates or ()),
         signers=tuple(
-            _signer(_decode(schema.Asn1SignerInfo, info, "a signer")) for info in _members(signed.signer_infos)
+            _signer(decode_as(schema.Asn1SignerInfo, info, "a signer")) for info in _members(signed.signer_infos)
         ),
         digest_algorithms=tuple(_algorithm_name(_algorithm(item)) for item in _members(signed.digest_algorithms)),
         firmware_algorithm=firmware_algorithm(data),
@@ -194,7 +184,7 @@ def decode(data: bytes) -> SignedData:
 def _algorithm(data: bytes) -> schema.Algorithm:
     if data[0] != der.SEQUENCE:
         raise FormatError("a digest algorithm of the signature is none")
-    return [_raw(item) for item in der.items(der.value(data))]
+    return [parse_tlv(item) for item in der.items(der.value(data))]
 
 
 def _algorithm_name(algorithm: schema.Algorithm) -> str:
@@ -236,26 +226,9 @@ def _signer(info: schema.Asn1SignerInfo) -> SignerInfo:
     )
 
 
-def octet_string(data: bytes) -> bytes:
-    """The content of an OCTET STRING in DER, such as a messageDigest. Raises `FormatError`."""
-    return _decode(bytes, data, "an octet string")
-
-
-def object_identifier(data: bytes) -> str:
-    """An OBJECT IDENTIFIER in DER as dotted text. Raises `FormatError`."""
-    return _decode(ObjectIdentifier, data, "an object identifier").dotted_string
-
-
-def time_of(data: bytes) -> datetime:
-    """A signingTime in DER. Raises `FormatError`."""
-    if data[:1] == b"\x17":
-        return _decode(asn1.UTCTime, data, "the signing time").as_datetime()
-    return _decode(asn1.GeneralizedTime, data, "the signing time").as_datetime()
-
-
 def issuer_and_serial(certificate: bytes) -> tuple[bytes, int]:
     """How a SignerInfo identifies a certificate: by its issuer's name in DER, and its serial number."""
-    tbs = _decode(schema.Asn1Certificate, certificate, "a certificate").tbs
+    tbs = decode_as(schema.Asn1Certificate, certificate, "a certificate").tbs
     return asn1.encode_der(tbs.issuer), tbs.serial
 
 
@@ -273,12 +246,12 @@ def _attributes(raw: Sequence[asn1.TLV]) -> dict[str, bytes]:
 
 
 def _attribute_values(raw: asn1.TLV) -> tuple[str, list[bytes]]:
-    attribute = _decode(schema.Attribute, asn1.encode_der(raw), "an attribute of the signature")
+    attribute = decode_as(schema.Attribute, asn1.encode_der(raw), "an attribute of the signature")
     return attribute.type.dotted_string, _members(attribute.values)
 
 
 def _set(*members: bytes) -> asn1.TLV:
-    return _raw(der.wrap(der.SET, b"".join(members)))
+    return parse_tlv(der.wrap(der.SET, b"".join(members)))
 
 
 def _members(values: asn1.TLV) -> list[bytes]:
@@ -294,11 +267,11 @@ def _attribute(name: str, value: object) -> schema.Attribute:
 
 
 def _content_info(name: str, content: bytes) -> schema.ContentInfo:
-    return schema.ContentInfo(type=ObjectIdentifier(name), content=_raw(content))
+    return schema.ContentInfo(type=ObjectIdentifier(name), content=parse_tlv(content))
 
 
 def _digest_algorithm(name: str) -> schema.Algorithm:
-    return [_tlv(ObjectIdentifier(DIGESTS[name])), _tlv(asn1.Null())]
+    return [as_tlv(ObjectIdentifier(DIGESTS[name])), as_tlv(asn1.Null())]
 
 
 def _digest_name(algorithm: schema.Algorithm) -> str:
@@ -306,18 +279,3 @@ def _digest_name(algorithm: schema.Algorithm) -> str:
     if name not in DIGESTS:
         raise FormatError(f"the signature's digest algorithm {name} is not known")
     return name
-
-
-def _tlv(value: object) -> asn1.TLV:
-    return asn1.decode_der(asn1.TLV, asn1.encode_der(value))
-
-
-def _raw(data: bytes) -> asn1.TLV:
-    return _decode(asn1.TLV, data, "a part of the signature")
-
-
-def _decode(kind: type[T], data: bytes, description: str) -> T:
-    try:
-        return asn1.decode_der(kind, data)
-    except (ValueError, OverflowError) as error:
-        raise FormatError(f"{description} is not what DER and PKCS #7 ask for") from error

@@ -115,7 +115,7 @@ _OPTIONAL_32 = Struct("<HBBIIIIIIIIIHHHHHHIIIIHHIIIIII")
 _BASE_OF_DATA = 8  # its index among PE32's fields, after base_of_code
 _DIRECTORY = Struct("<II")
 _SECTION = Struct("<8sIIIIIIHHI")
-SECTION_HEADER_SIZE = _SECTION.size
+DIRECTORY_SIZE, SECTION_HEADER_SIZE = _DIRECTORY.size, _SECTION.size
 _CHECKSUM_OFFSET = 64  # in the optional header, both forms
 
 
@@ -296,45 +296,6 @@ def encode(headers: PeHeaders) -> bytes:
     if len(data) > headers.optional.size_of_headers:
         raise FormatError(f"{len(headers.sections)} section headers do not fit into the image's header")
     return data.ljust(headers.optional.size_of_headers, b"\0")
-
-
-def minimal_image(machine: CoffMachine, slots: int) -> PeHeaders:
-    """Headers of an EFI application without code, with space for `slots` section headers.
-
-    32-bit machines get PE32, as their firmware expects; everything that a loader does not need is zero.
-    """
-    magic = PE32 if machine in (CoffMachine.ia32, CoffMachine.arm) else PE32_PLUS
-
-    dos = b"MZ".ljust(0x3C, b"\0") + Struct("<I").pack(0x40)
-    directories = (Directory(0, 0),) * 16
-    optional_size = _optional_struct(magic).size + len(directories) * _DIRECTORY.size
-    used = len(dos) + len(_SIGNATURE) + _COFF.size + optional_size + slots * _SECTION.size
-
-    # Executable, no line numbers or local symbols, no debug information; large addresses or 32-bit words.
-    characteristics = 0x020E | (0x0100 if magic == PE32 else 0x0020)
-
-    headers_size = align(used, 0x200)
-    optional = OptionalHeader(*[0] * len(OptionalHeader._fields))._replace(
-        magic=magic,
-        section_alignment=0x1000,
-        file_alignment=0x200,
-        size_of_image=0x1000,
-        size_of_headers=headers_size,
-        subsystem=SUBSYSTEM_EFI_APPLICATION,
-        dll_characteristics=NX_COMPAT,
-        number_of_directories=len(directories),
-    )
-
-    coff = CoffHeader(
-        machine=machine,
-        number_of_sections=0,
-        time_date_stamp=0,
-        symbol_table=0,
-        number_of_symbols=0,
-        size_of_optional_header=optional_size,
-        characteristics=characteristics,
-    )
-    return PeHeaders(dos=dos, coff=coff, optional=optional, directories=directories, sections=())
 
 
 def align(value: int, alignment: int) -> int:

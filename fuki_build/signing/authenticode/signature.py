@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
-from fuki_build.formats.asn1 import signed_data, x509
+from fuki_build.formats.asn1 import signed_data, values, x509
+from fuki_build.formats.asn1.object_identifiers import CONTENT_TYPE, INDIRECT_DATA, MESSAGE_DIGEST, SIGNING_TIME
 from fuki_build.formats.asn1.signed_data import SignedData, SignerInfo
 from fuki_build.signing.authenticode.chain import Chains
 from fuki_build.signing.authenticode.trust import Trust
@@ -103,13 +104,13 @@ def judge_signature(signature: SignedData | Unreadable, digests: Mapping[str, st
 def _judge(signature: SignedData, algorithm: str, digest: str, trust: Trust) -> SignatureReport:
     own = signers_certificate(signature)
     signer = signature.signers[0]
-    time = signer.attributes.get(signed_data.SIGNING_TIME)
+    time = signer.attributes.get(SIGNING_TIME)
     report = SignatureReport(
         verdict=SignatureVerdict.INTACT,
         reason="the signature is about this image",
         algorithm=algorithm,
         certificate=x509.facts(own),
-        signing_time=signed_data.time_of(time) if time else None,
+        signing_time=values.time_of(time) if time else None,
         timestamp=signer.timestamp is not None,
         remarks=tuple(_remarks(signature, signer)),
     )
@@ -177,8 +178,8 @@ def made_by(public_key: bytes, signature: SignedData) -> bool:
     content = hashlib.new(algorithm, signature.content).digest()
     signed = content
     if signer.signed is not None:
-        digest = signer.attributes.get(signed_data.MESSAGE_DIGEST)
-        if digest is None or not hmac.compare_digest(signed_data.octet_string(digest), content):
+        digest = signer.attributes.get(MESSAGE_DIGEST)
+        if digest is None or not hmac.compare_digest(values.octet_string(digest), content):
             return False
         signed = hashlib.new(algorithm, signer.signed).digest()
     return x509.verifies(public_key, signer.signature, signed, algorithm)
@@ -194,10 +195,10 @@ def _remarks(signature: SignedData, signer: SignerInfo) -> Iterator[str]:
     if signer.signed is None:
         yield "it has no signed attributes: firmware takes it, other programs may not"
     else:
-        type_ = signer.attributes.get(signed_data.CONTENT_TYPE)
+        type_ = signer.attributes.get(CONTENT_TYPE)
         if type_ is None:
             yield "the attribute contentType is missing: firmware does not look for it, other programs do"
-        elif signed_data.object_identifier(type_) != signed_data.INDIRECT_DATA:
+        elif values.object_identifier(type_) != INDIRECT_DATA:
             yield "the attribute contentType says that it is about something else: firmware does not look at it"
 
     if signer.nested:

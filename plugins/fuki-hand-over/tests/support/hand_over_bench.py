@@ -8,6 +8,7 @@ from pathlib import Path
 from struct import pack
 
 from fuki_build.formats.pe import pe
+from fuki_build.formats.pe.minimal_image import minimal_image
 from fuki_build.formats.uki import hand_over_outcome
 from fuki_build.formats.uki.hand_over_outcome import HandOverOutcome
 
@@ -105,7 +106,7 @@ def machine(library: ctypes.CDLL, image: bytes, smbios: bytes = b"") -> Iterator
 
 def write_image(*sections: tuple[str, bytes]) -> bytes:
     """A PE image whose sections stand in the file where they do in memory: loaded by reading it."""
-    headers = pe.minimal_image(pe.CoffMachine.x64, len(sections))
+    headers = minimal_image(pe.CoffMachine.x64, len(sections))
     body, placed = b"", []
     start = pe.align(headers.optional.size_of_headers, 0x1000)
     for name, content in sections:
