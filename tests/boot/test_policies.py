@@ -11,6 +11,7 @@ from pathlib import Path
 
 import parts
 from fuki_qemu import session
+from fuki_qemu.boot_request import BootRequest
 from fuki_qemu.guest import Screen
 
 from fuki_build import new_host
@@ -66,7 +67,7 @@ key = "../keys/pcr.key"
 phases = ["enter-initrd"]
 """
     image = build(directory, policy, kernel=True, cmdline=f"console=ttyS0 quiet panic=-1 {CALM}", initrd=tools())
-    request = session.BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE, timeout=150)
+    request = BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE, timeout=150)
     console = session.boot(request, new_host(), tmp_path / "boot-1").console
     assert "the policy is accepted" in console, console[-3000:]
     assert "unsealed: open-sesame" in console

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fuki_qemu import session
+from fuki_qemu.boot_request import BootRequest
 from fuki_qemu.guest import Screen
 
 from fuki_build import find_machines, find_profiles, inspect, new_host, predict_boot, read_boot
@@ -152,7 +153,7 @@ def test_the_real_kernel_under_a_stub_that_has_the_firmware_load_it(bench, tmp_p
 def test_the_real_kernel_handed_over_without_a_probe_says_its_command_line(tmp_path, part):
     """The kernel finds no first program, and with panic=-1 ends the machine."""
     image = build(tmp_path / "real", PROFILE, kernel=True)
-    request = session.BootRequest(
+    request = BootRequest(
         image=image,
         profile="other",
         direct=True,

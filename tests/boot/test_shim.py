@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fuki_qemu import esp, session
+from fuki_qemu.boot_request import BootRequest
 from fuki_qemu.guest import Screen
 from fuki_virt_firmware import find_program
 
@@ -55,7 +56,7 @@ def start(part, tmp_path, monkeypatch):
             subprocess.run(["mcopy", "-i", path, second, "::/EFI/BOOT/grubx64.efi"], check=True)
 
         monkeypatch.setattr(esp, "write", write_with_shim)
-        request = session.BootRequest(
+        request = BootRequest(
             image=image,
             firmware=part("ovmf-secboot"),
             keys=store,

@@ -110,11 +110,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path])
     (directory / "os-release").write_text("ID=acme\n")
     (directory / "acme.toml").write_text('[machine]\nmanufacturer = "Acme"\nproduct = "Rocket"\n')
     (directory / "ids.toml").write_text('[machine]\nchids = { 9 = "01e09b32-de05-56ca-b9d1-9486ad5f381d" }\n')
-    recipe = make_rich(directory, part) / "fuki.toml"
-    recipe.write_text(
-        recipe.read_text().replace('version = "41.3"', 'version = "41.3"\nplugins = ["coco"]') + PREDICTIONS
-    )
-
+    make_rich(directory, part, PREDICTIONS, plugins=["coco"])
     (directory / "plain.toml").write_text(recipe(name="plain", os_release=None))
     succeed(directory, "keys", "generate", "--pcr")
     succeed(directory, "build", "--unsigned", "--only", "uki", "-o", "unsigned.efi")

@@ -15,7 +15,7 @@ from fuki_build.testing import CommandOutcome, invoke, refused, succeed
 
 OWNER = "77fa9abd-0359-4d32-bd60-28f4e78f784b"
 MADE = {f"{name}.{kind}" for name in ("PK", "KEK", "db") for kind in ("key", "pem", "esl", "auth")} | {"owner.txt"}
-ENROL = ("--plugin", "virt-firmware", "keys", "enroll")
+ENROLL = ("--plugin", "virt-firmware", "keys", "enroll")
 PHRASE = "correct horse"
 
 
@@ -101,7 +101,7 @@ def key_folder(tmp_path: Path, part) -> Path:
 
 def enroll(key_folder: Path, store: str = "vars.fd", *more: str, output: str = "out.fd") -> CommandOutcome:
     given = ("--pk", "keys/PK.pem", "--kek", "keys/KEK.pem", "--db", "keys/db.pem", "--owner", OWNER)
-    return succeed(key_folder, *ENROL, store, "-o", output, *given, *more)
+    return succeed(key_folder, *ENROLL, store, "-o", output, *given, *more)
 
 
 def values(path: Path) -> dict[str, bytes]:
@@ -164,7 +164,7 @@ class TestEnroll:
 
     def test_without_an_owner_the_entries_get_one_that_follows_from_the_platform_key(self, key_folder):
         for output in ("one.fd", "two.fd"):
-            succeed(key_folder, *ENROL, "vars.fd", "-o", output, "--pk", "keys/PK.pem", "--db", "keys/db.pem")
+            succeed(key_folder, *ENROLL, "vars.fd", "-o", output, "--pk", "keys/PK.pem", "--db", "keys/db.pem")
         assert values(key_folder / "one.fd") == values(key_folder / "two.fd")
         (found,) = efi_signature_list.decode(values(key_folder / "one.fd")["PK"])
         assert found.signatures[0].owner not in {UUID(OWNER), UUID(int=0)}
@@ -206,7 +206,7 @@ def test_a_mistake_is_one_error_with_its_remedy_and_writes_nothing(key_folder, a
     (key_folder / "two.pem").write_bytes(
         (key_folder / "keys/PK.pem").read_bytes() + (key_folder / "keys/db.pem").read_bytes()
     )
-    error = refused(key_folder, *ENROL, *arguments, "-o", "out.fd", code=code)
+    error = refused(key_folder, *ENROLL, *arguments, "-o", "out.fd", code=code)
     assert problem in error
     assert remedy in error
 
@@ -230,7 +230,7 @@ def test_a_damaged_list_is_refused_before_a_program_sees_it(key_folder, monkeypa
     monkeypatch.setattr(VirtFirmware, "enroll", lambda *_: pytest.fail("the store was handed over"))
     store = damaged(key_folder, name, at, number)
     keys = ("--pk", "keys/PK.pem", "--db", "keys/db.pem", "--owner", OWNER)
-    error = refused(key_folder, *ENROL, store, "-o", "out.fd", *keys, code=1)
+    error = refused(key_folder, *ENROLL, store, "-o", "out.fd", *keys, code=1)
     assert f"damaged.fd: {name} is damaged: " in error
     assert "take a fresh one" in error
     assert not (key_folder / "out.fd").exists()
@@ -243,7 +243,7 @@ def test_a_list_that_is_cut_off_is_refused(key_folder):
     data[0xE0] = 0x55
     (key_folder / "damaged.fd").write_bytes(data)
     keys = ("--pk", "keys/PK.pem", "--db", "keys/db.pem", "--owner", OWNER)
-    assert "KEK is damaged: " in refused(key_folder, *ENROL, "damaged.fd", "-o", "again.fd", *keys, code=1)
+    assert "KEK is damaged: " in refused(key_folder, *ENROLL, "damaged.fd", "-o", "again.fd", *keys, code=1)
 
 
 def test_without_the_plugin_it_is_named(key_folder):
@@ -255,7 +255,7 @@ def test_more_than_the_store_holds_is_refused(key_folder):
     digests = [hashlib.sha256(number.to_bytes(4)).digest() for number in range(8192)]
     many = efi_signature_list.hash_list(SignatureType.SHA256, digests, UUID(OWNER))
     (key_folder / "many.esl").write_bytes(efi_signature_list.encode([many]))
-    error = refused(key_folder, *ENROL, "vars.fd", "-o", "out.fd", *KEYS, "--dbx", "many.esl", code=1)
+    error = refused(key_folder, *ENROLL, "vars.fd", "-o", "out.fd", *KEYS, "--dbx", "many.esl", code=1)
     assert "too small" in error
 
 

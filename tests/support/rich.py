@@ -1,15 +1,14 @@
 """A recipe with some of everything, and independent readings of what is built from it."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pefile
 
-from fuki_build.testing import recipe
+from tests.support.workshop import workshop_recipe
 
-RICH = recipe(
-    """
+TABLES = """
 [[fuki.firmware]]
 source = "file"
 id = "one"
@@ -53,12 +52,7 @@ format = "addon"
 
 [[fuki.output]]
 format = "manifest"
-""",
-    version="41.3",
-    initrd=["initrd.img", "more.img"],
-    cmdline="root=LABEL=root ro",
-    os_release="os-release",
-)
+"""
 
 UKI = "out/acme.efi"
 ADDONS = ("out/acme.efi.extra.d/serial.addon.efi", "out/acme.efi.extra.d/more.addon.efi")
@@ -66,12 +60,14 @@ MANIFEST = "out/acme.manifest.json"
 WRITTEN = (UKI, *ADDONS, MANIFEST)
 
 
-def make_rich(workshop: Path, part: Callable[[str], Path]) -> Path:
-    """Turn the workshop's recipe into the rich one."""
+def make_rich(workshop: Path, part: Callable[[str], Path], more: str = "", plugins: Iterable[str] = ()) -> Path:
+    """Turn the workshop's recipe into the rich one, with `more` behind it."""
     (workshop / "one.fd").symlink_to(part("ovmf-generic"))
     (workshop / "two.fd").symlink_to(part("ovmf-amdsev"))
     (workshop / "more.img").write_bytes(b"not quite an initrd" * 1000)
-    (workshop / "fuki.toml").write_text(RICH)
+
+    text = workshop_recipe(TABLES + more, plugins=plugins, initrd=["initrd.img", "more.img"])
+    (workshop / "fuki.toml").write_text(text)
     return workshop
 
 

@@ -1,5 +1,6 @@
 """Evidence to test with: what the tests make, and real machines' where `FUKI_EVIDENCE` names a folder of it."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def made(tmp_path_factory, amd, intel, tpm_key) -> dict[str, EvidenceCase]:
         "quote-5": intel.quote(5),
     }
     claims = makers.claims_of(tpm_key.public_key())
-    bound = makers.hashlib.sha256(claims).digest()
+    bound = hashlib.sha256(claims).digest()
     files["hcl"] = makers.hcl_report(amd.report(report_data=bound), claims)
     registers = {number: bytes([number]) * 32 for number in range(24)}
     files["message"] = makers.tpm_quote(registers)

@@ -1,5 +1,6 @@
 """Evidence against an image: launch measurements, registers of a TPM, ID blocks, policy."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -263,10 +264,10 @@ class TestTpm:
         (prediction,) = json.loads(succeed(image, *arguments).out)["predictions"]
         for event in prediction["events"]:
             # The boot secret is the machine's own, so that nobody can predict the initrd's digest.
-            digest = event["digests"].setdefault("sha256", makers.hashlib.sha256(event["what"].encode()).hexdigest())
+            digest = event["digests"].setdefault("sha256", hashlib.sha256(event["what"].encode()).hexdigest())
             self.tool(tpm, directory, "tpm2_pcrextend", f"{event['pcr']}:sha256={digest}")
         for phase in phases:
-            digest = makers.hashlib.sha256(phase.encode()).hexdigest()
+            digest = hashlib.sha256(phase.encode()).hexdigest()
             self.tool(tpm, directory, "tpm2_pcrextend", f"11:sha256={digest}")
         return prediction["events"]
 

@@ -11,7 +11,8 @@ from fuki_build.hooks import encode_json
 if TYPE_CHECKING:
     from fuki_build import Machine, PluginHost
 
-    from fuki_qemu.session import Booted, BootRequest
+    from fuki_qemu.boot_request import BootRequest
+    from fuki_qemu.session import Booted
     from fuki_qemu.show import BootDocument
 
 _path = click.Path(path_type=Path)
@@ -89,11 +90,12 @@ def boot(  # noqa: PLR0917 - click passes them by name
     from fuki_build import new_host  # noqa: PLC0415 - slow to load
 
     from fuki_qemu import guest, session  # noqa: PLC0415
+    from fuki_qemu.boot_request import BootRequest  # noqa: PLC0415
     from fuki_qemu.host.choice import Host  # noqa: PLC0415
 
     host = new_host(plugins)
     quiet = verify or as_json
-    request = session.BootRequest(
+    request = BootRequest(
         image=image,
         machine=_machine(as_, host) if as_ else None,
         profile=profile,

@@ -16,18 +16,17 @@ from fuki_build import (
     note_read,
     predict_boot,
     read_boot,
-    read_program,
 )
 from fuki_build.errors import FukiError
 from fuki_build.programs import scratch_directory
 from msgspec import Struct, structs
 
-from fuki_qemu import boot_option, esp, firmware, guest, machine, programs, smbios, tools
+from fuki_qemu import esp, firmware, guest, guest_firmware, machine, programs, smbios, tools
+from fuki_qemu.boot_request import BootRequest
 from fuki_qemu.firmware import QemuFirmware
-from fuki_qemu.guest import Outcome, Screen
+from fuki_qemu.guest import Outcome
 from fuki_qemu.host import choice, cycle
 from fuki_qemu.host import plan as host_plan
-from fuki_qemu.host.choice import Host
 from fuki_qemu.host.cycle import CycleSettings, Start
 from fuki_qemu.host.native_start import memory_of_q35
 from fuki_qemu.host.plan import BootConditions, ExpectedStart
@@ -38,29 +37,6 @@ from fuki_qemu.told import kept, read_report
 BANKS = ("sha1", "sha256", "sha384", "sha512")
 _NO_MACHINE = Machine(name="QEMU q35", manufacturer="QEMU", product="Standard PC (Q35 + ICH9, 2009)")
 """What a guest is that is given no strings."""
-
-
-class BootRequest(Struct, frozen=True, kw_only=True):
-    """What is to be booted, and how. `machine` None is QEMU's own; `keys` switch Secure Boot on.
-
-    `kvm` None means to use KVM where that works.
-    """
-
-    image: Path
-    machine: Machine | None = None
-    profile: str | None = None
-    options: str | None = None
-    addons: tuple[Path, ...] = ()
-    direct: bool = False
-    host: Host | None = None
-    firmware: Path | None = None
-    variables: Path | None = None
-    keys: Path | None = None
-    memory: str = "1G"
-    kvm: bool | None = None
-    verify: bool = False
-    timeout: float | None = None
-    screen: Screen = Screen.FILTERED
 
 
 class HostedBoot(Struct, frozen=True):
@@ -129,20 +105,23 @@ def _boot(request: BootRequest, layout: Layout, profile: int | None, host: Plugi
     if len(addons) != len(request.addons) + (programs.ADDON in addons.values()):
         raise FukiError("two addons have one name, and only one can be beside the image", where="--addon")
 
-    chosen = _choose(request, host, place)
+    chosen = guest_firmware.choose(request, host, place)
     for path in (*request.addons, chosen.code, *([chosen.store] if chosen.store else [])):
         note_read(path)
 
     options = _options(request, profile)
     hosted = _settings(request, chosen)
     trusted = programs.ADDON in addons.values()
-    store = _write_store(chosen, place, None if request.direct else options, trusted=trusted) if not hosted else None
+    store = None
+    if hosted is None:
+        passed = None if request.direct else options
+        store = guest_firmware.write_store(chosen, place, passed, trusted=trusted)
 
     is_me = request.machine or _NO_MACHINE
     expected = _expect(request, layout, is_me, profile, list(addons.values()), chosen, store, hosted, place)
 
     parts = VirtualMachine(
-        firmware=_flash(chosen, store) if hosted is None else cycle.options(hosted, place),
+        firmware=guest_firmware.flash(chosen, store) if hosted is None else cycle.options(hosted, place),
         smbios=tuple(smbios.options(request.machine)) if request.machine else (),
         memory=machine.check_memory(request.memory),
         smm=chosen.smm,
@@ -169,23 +148,6 @@ def _boot(request: BootRequest, layout: Layout, profile: int | None, host: Plugi
         report=read_report(place) if request.verify else None,
         hosted=None if hosted is None else HostedBoot(layout, hosted, starts, expected),
     )
-
-
-def _choose(request: BootRequest, host: PluginHost, place: Path) -> QemuFirmware:
-    if request.host is not None:
-        if request.keys is not None or request.variables is not None:
-            hint = "enrol keys into the image's own firmware: they are what counts after the hand-over"
-            where = "--secure-boot" if request.keys is not None else "--variables"
-            raise FukiError("a host that takes firmware has no variable store", where=where, hint=hint)
-        if not request.direct and (request.options or request.profile):
-            where = "--options" if request.options else "--profile"
-            hint = "give --direct too, where no boot option is needed"
-            raise FukiError("a host that takes firmware keeps no boot option", where=where, hint=hint)
-        code = request.firmware or firmware.find(secure_boot=False).code
-        return QemuFirmware(code)
-
-    chosen = firmware.choose(request.firmware, request.variables, secure_boot=request.keys is not None)
-    return chosen if request.keys is None else firmware.enrolled(chosen, request.keys, host, place)
 
 
 def _settings(request: BootRequest, chosen: QemuFirmware) -> CycleSettings | None:
@@ -235,32 +197,6 @@ def _options(request: BootRequest, profile: int | None) -> str | None:
     words = [f"@{profile}"] if profile else []
     words += [request.options] if request.options else []
     return " ".join(words) or None
-
-
-def _write_store(chosen: QemuFirmware, place: Path, options: str | None, *, trusted: bool) -> Path | None:
-    """The guest's own copy of the firmware's variables, with what this boot needs added; None if it keeps none."""
-    if not chosen.has_store:
-        if options is not None:
-            hint = "name a firmware with a variable store; or with --direct, no boot option is needed"
-            raise FukiError(f"{chosen.code} keeps no variables, so no boot option", where="--firmware", hint=hint)
-        return None
-
-    store = firmware.read_store(chosen)
-    if options is not None:
-        store = boot_option.with_boot_option(store, "\\" + esp.LOADER.replace("/", "\\"), options)
-    if trusted:
-        digest = bytes.fromhex(read_program(programs.ADDON, ("sha256",)).assembly.authenticode)
-        store = boot_option.with_trusted_hash(store, digest)
-
-    path = place / "variables.fd"
-    path.write_bytes(store)
-    return path
-
-
-def _flash(chosen: QemuFirmware, store: Path | None) -> tuple[str, ...]:
-    if store is None:
-        return machine.rom(chosen.code)
-    return machine.flash(chosen.code, store) if chosen.store else machine.flash(store, None)
 
 
 def _predict(

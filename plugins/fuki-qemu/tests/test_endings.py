@@ -14,6 +14,7 @@ from fuki_build.testing import guarding, invoke
 from probe_image import build
 
 from fuki_qemu import PROBE, guest, session, told
+from fuki_qemu.boot_request import BootRequest
 from fuki_qemu.guest import Screen
 
 
@@ -90,9 +91,7 @@ def test_programs_see_no_secret_of_the_environment(image, part, scratch, monkeyp
 
     monkeypatch.setattr(guest, "refusal_of", look)
     with pytest.raises(RuntimeError, match="from a test"):
-        session.boot(
-            session.BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE), new_host()
-        )
+        session.boot(BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE), new_host())
     assert len(seen) == 2
     assert not any(b"FUKI_TEST_SECRET" in environment for environment in seen)
 
@@ -110,7 +109,7 @@ def test_an_exception_while_the_guest_runs_leaves_nothing(image, part, scratch, 
         raise RuntimeError("from a test")
 
     monkeypatch.setattr(guest, "refusal_of", fail)
-    request = session.BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE)
+    request = BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE)
     with pytest.raises(RuntimeError, match="from a test"):
         session.boot(request, new_host())
     assert processes(scratch) == set()
