@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fuki_build import pipeline
+from fuki_build.cli.comparing import Comparison, comparison_options
 from fuki_build.cli.launch_options import launch_options, technology_option
-from fuki_build.cli.measure import bank_option, chosen_banks
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
-from fuki_build.cli.selecting import boot_options, chosen_machines, machine_options
-from fuki_build.cli.trusting import read_level, read_trust, trust_options
+from fuki_build.cli.selecting import boot_options
 from fuki_build.errors import MismatchError, RecipeError
-from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.launch import DirectBootMode
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_file import OutputFile
@@ -53,9 +51,7 @@ def _document() -> "type[Document]":
     expose_value=False,
     help="List what --forbid takes, and what counts as a difference.",
 )
-@machine_options
-@trust_options
-@bank_option
+@comparison_options
 @click.option("--phase", "phases", metavar="PATH", multiple=True, help="A path of boot phases (repeatable).")
 @boot_options
 @click.option("--launch", "launched", is_flag=True, help="Launch measurements too, as the options behind this say.")
@@ -70,14 +66,7 @@ def diff(  # noqa: PLR0917 - click passes them by name
     old: Path,
     new: Path,
     forbidden: tuple[str, ...],
-    files: tuple[Path, ...],
-    platforms: tuple[str, ...],
-    this_machine: bool,
-    certificates: tuple[Path, ...],
-    db: tuple[Path, ...],
-    dbx: tuple[Path, ...],
-    sbat_level: Path | None,
-    banks: tuple[str, ...],
+    comparison: Comparison,
     phases: tuple[str, ...],
     launched: bool,
     technology: tuple[str, ...],
@@ -105,8 +94,7 @@ def diff(  # noqa: PLR0917 - click passes them by name
         hint = "give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others"
         raise RecipeError(text, where="--forbid", hint=hint)
     host = pipeline.new_host(plugins)
-    named = bool(files or platforms or this_machine)
-    machines = chosen_machines(host, files, platforms, this_machine=this_machine) if named else loaded_machines(host)
+    machines = comparison.machines(host)
 
     table = LaunchTable(
         technology=technology,
@@ -124,15 +112,15 @@ def diff(  # noqa: PLR0917 - click passes them by name
     check_forbidden(forbidden, (section.name for layout in layouts for section in layout.plain_sections))
     options = _options(
         machines,
-        chosen_banks(banks),
+        comparison.chosen_banks(),
         phases,
         boot,
-        trust=read_trust(certificates, db, dbx),
-        level=read_level(sbat_level),
+        trust=comparison.trust(),
+        level=comparison.level(),
     )
     with progress_bar(sum(layout.file_size for layout in layouts)) as progress:
         before, after = (read_compared(layout, host, options, progress) for layout in layouts)
-    document = compare(before, after, machines, launches, only_machines=named)
+    document = compare(before, after, machines, launches, only_machines=comparison.names_machines)
 
     against = tuple(violations(document, forbidden))
     if page is not None:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,7 +12,7 @@ from fuki_build.cli.documents import BuildDocument, build_document
 from fuki_build.cli.options import cell_option, digest_option, json_option, output_type
 from fuki_build.cli.render.findings import show_findings, show_notes
 from fuki_build.cli.render.progress import progress_bar
-from fuki_build.cli.signer_options import signer_table
+from fuki_build.cli.signer_options import signer_options
 from fuki_build.cli.standard_output import file_for, is_standard_output, refuse_both, refuse_several, tell_artifacts
 from fuki_build.errors import FukiError
 from fuki_build.image.digest_plan import NO_DIGESTS
@@ -50,12 +51,7 @@ _path = click.Path(path_type=Path)
 @click.option("--silence", metavar="ID", multiple=True, help="Leave out the findings of a check (repeatable).")
 @click.option("--recipe", type=_path, help="A partial recipe: its tables are added to the image and win.")
 @cell_option
-@click.option("--backend", metavar="NAME", help="Sign with this backend; by default local, if there is a --key.")
-@click.option("--key", help="The backend's option 'key': for local, a file.")
-@click.option("--certificate", metavar="FILE", help="The backend's option 'certificate'.")
-@click.option(
-    "-O", "--option", "options", metavar="KEY=VALUE", multiple=True, help="Another option of it (repeatable)."
-)
+@signer_options()
 @digest_option
 @click.option("-o", "--output", type=output_type, help="Where to write the new image; '-' is standard output.")
 @click.option("--in-place", is_flag=True, help="Replace IMAGE by the new one.")
@@ -77,10 +73,7 @@ def edit(  # noqa: PLR0917 - click passes them by name
     silence: tuple[str, ...],
     recipe: Path | None,
     cells: tuple[str, ...],
-    backend: str | None,
-    key: str | None,
-    certificate: str | None,
-    options: tuple[str, ...],
+    signer: dict[str, Any],
     digest: str,
     output: Path | None,
     in_place: bool,
@@ -97,7 +90,6 @@ def edit(  # noqa: PLR0917 - click passes them by name
         refuse_replacing(image, output)
     refuse_both(output, as_json=as_json)
     target = image if output is None else output
-    sign = signer_table(backend, key, certificate, options)
     caller = caller_of(
         Edits(
             image=image,
@@ -113,7 +105,7 @@ def edit(  # noqa: PLR0917 - click passes them by name
             machines=machines,
             chids=chids,
             silence=silence,
-            sign={"digest": digest, **sign} if sign else {},
+            sign={"digest": digest, **signer} if signer else {},
             beside_recipe=recipe is not None,
         )
     )

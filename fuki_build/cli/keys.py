@@ -3,13 +3,14 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import click
 
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.plain import tell
+from fuki_build.cli.signer_options import signer_options
 from fuki_build.cli.standard_output import file_for, tell_written
 from fuki_build.errors import FukiError, RecipeError, SigningError, located, raised_as
 from fuki_build.formats.documents import Document, View
@@ -206,24 +207,16 @@ def enroll(  # noqa: PLR0917 - click passes them by name
 )
 @click.option("--append", is_flag=True, help="Add to the variable instead of setting it.")
 @click.option("--owner", type=click.UUID, default=UUID(int=0), help="GUID that marks the entries as yours.")
-@click.option("--backend", metavar="NAME", help="Sign with this backend; by default local.")
-@click.option("--key", help="The backend's option 'key': for local, a file.")
-@click.option("--certificate", metavar="FILE", help="The backend's option 'certificate'.")
-@click.option(
-    "-O", "--option", "options", metavar="KEY=VALUE", multiple=True, help="Another option of it (repeatable)."
-)
+@signer_options("Sign with this backend; by default local.")
 @click.pass_obj
-def update(  # noqa: PLR0917 - click passes them by name
+def update(
     plugins: tuple[str, ...],
     variable: str,
     entries: tuple[str, ...],
     output: Path,
     append: bool,
     owner: UUID,
-    backend: str | None,
-    key: str | None,
-    certificate: str | None,
-    options: tuple[str, ...],
+    signer: dict[str, Any],
 ) -> None:
     """Sign a new value of VARIABLE, as an .auth file: certificates, signature lists and SHA-256 hashes.
 
@@ -232,14 +225,12 @@ def update(  # noqa: PLR0917 - click passes them by name
     with that attribute (efi-updatevar -a).
     """
     from fuki_build import pipeline  # noqa: PLC0415 - slow to load
-    from fuki_build.cli.signer_options import signer_table  # noqa: PLC0415
     from fuki_build.formats.uefi import efi_signature_list  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
     from fuki_build.recipe.signing import resolve_signer  # noqa: PLC0415
     from fuki_build.signing.secure_boot import enrollment, signed_update  # noqa: PLC0415
 
-    table = signer_table(backend, key, certificate, options) or {"backend": "local"}
-    request = resolve_signer(table, pipeline.new_host(plugins), "sign")
+    request = resolve_signer(signer or {"backend": "local"}, pipeline.new_host(plugins), "sign")
     value = efi_signature_list.encode(enrollment.load_lists(variable, entries, owner, _read, lambda place: place))
     data = signed_update.sign_update(request, variable, value, append=append)
     with file_for(output) as path, OutputFile(path) as file:

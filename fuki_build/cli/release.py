@@ -8,14 +8,13 @@ from uuid import UUID
 import click
 
 from fuki_build import pipeline
-from fuki_build.cli.measure import bank_option, chosen_banks
+from fuki_build.cli.comparing import Comparison, comparison_options
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.plain import tell
-from fuki_build.cli.selecting import chosen_machines, machine_options, start_options
-from fuki_build.cli.signer_options import signer_table
-from fuki_build.cli.trusting import read_level, read_trust, trust_options
+from fuki_build.cli.selecting import start_options
+from fuki_build.cli.signer_options import signer_options
 from fuki_build.errors import MismatchError, RecipeError, did_you_mean
-from fuki_build.hooks.host import PluginHost, loaded_machines
+from fuki_build.hooks.host import PluginHost
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_files import OutputFiles
 
@@ -46,9 +45,7 @@ def _document() -> "type[Document]":
     expose_value=False,
     help="List all reasons.",
 )
-@machine_options
-@trust_options
-@bank_option
+@comparison_options
 @start_options
 @click.option(
     "--learn",
@@ -60,11 +57,11 @@ def _document() -> "type[Document]":
 @click.option("--level", metavar="FILE", type=_path, help="Write the SBAT level that revokes OLD.")
 @click.option("--revoke", metavar="FILE", type=_path, help="Write an update of dbx that revokes OLD, to be appended.")
 @click.option("--owner", type=click.UUID, default=UUID(int=0), help="GUID that marks the entry of dbx as yours.")
-@click.option("--backend", metavar="NAME", help="Sign the update of dbx with this backend; by default local.")
-@click.option("--key", help="The backend's option 'key', KEK's: for local, a file.")
-@click.option("--kek", "certificate", metavar="FILE", help="The backend's option 'certificate', KEK's.")
-@click.option(
-    "-O", "--option", "options", metavar="KEY=VALUE", multiple=True, help="Another option of it (repeatable)."
+@signer_options(
+    "Sign the update of dbx with this backend; by default local.",
+    key="The backend's option 'key', KEK's: for local, a file.",
+    certificate="The backend's option 'certificate', KEK's.",
+    certificate_option="--kek",
 )
 @json_option(_document)
 @click.pass_obj
@@ -74,22 +71,12 @@ def release(  # noqa: PLR0917 - click passes them by name
     old: Path,
     new: Path,
     allowed: tuple[str, ...],
-    files: tuple[Path, ...],
-    platforms: tuple[str, ...],
-    this_machine: bool,
-    certificates: tuple[Path, ...],
-    db: tuple[Path, ...],
-    dbx: tuple[Path, ...],
-    sbat_level: Path | None,
-    banks: tuple[str, ...],
+    comparison: Comparison,
     learned: tuple[str, ...],
     level: Path | None,
     revoke: Path | None,
     owner: UUID,
-    backend: str | None,
-    key: str | None,
-    certificate: str | None,
-    options: tuple[str, ...],
+    signer: dict[str, Any],
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what start_options give
 ) -> None:
@@ -105,33 +92,30 @@ def release(  # noqa: PLR0917 - click passes them by name
     _check_allowed(allowed)
     targets = _targets(learned)
     host = pipeline.new_host(plugins)
-    named = bool(files or platforms or this_machine)
-    machines = chosen_machines(host, files, platforms, this_machine=this_machine) if named else loaded_machines(host)
-    chosen = chosen_banks(banks)
-    how = read_boot(chosen, **boot)
-    trust = read_trust(certificates, db, dbx)
-    rows = read_level(sbat_level)
+    machines = comparison.machines(host)
+    banks = comparison.chosen_banks()
+    start = read_boot(banks, **boot)
+    trust = comparison.trust()
+    rows = comparison.level()
 
-    before, after = (read_release(inspect(path), trust, rows, chosen) for path in (old, new))
+    before, after = (read_release(inspect(path), trust, rows, banks) for path in (old, new))
     document = compare(
         before,
         after,
         ReleaseOptions(
             machines=machines,
-            named=named,
+            named=comparison.names_machines,
             trusted=trust.db is not None,
             allowed=allowed,
             level=rows,
-            boot=how,
-            banks=chosen,
+            boot=start,
+            banks=banks,
         ),
     )
 
     refused = [objection for objection in document.objections if not objection.allowed]
     if not refused:
-        revocation = (
-            _revocation(host, document, owner, signer_table(backend, key, certificate, options)) if revoke else b""
-        )
+        revocation = _revocation(host, document, owner, signer) if revoke else b""
         _write(document, targets, level, (revoke, revocation))
     _show(document, as_json=as_json)
     _warn_unused(allowed, document)

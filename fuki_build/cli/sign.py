@@ -14,7 +14,7 @@ from fuki_build.cli.options import cell_option, digest_option, output_type
 from fuki_build.cli.render.findings import show_findings
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
-from fuki_build.cli.signer_options import signer_table
+from fuki_build.cli.signer_options import signer_options
 from fuki_build.cli.standard_output import file_for, tell_written
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.signers import SigningContext
@@ -37,12 +37,7 @@ _WHERE = "sign"
     help="Take the signers of this recipe's [fuki.sign]; by default, without a backend, of the current directory's.",
 )
 @cell_option
-@click.option("--backend", metavar="NAME", help="Sign with this backend; by default local, if there is a --key.")
-@click.option("--key", help="The backend's option 'key': for local, a file.")
-@click.option("--certificate", metavar="FILE", help="The backend's option 'certificate'.")
-@click.option(
-    "-O", "--option", "options", metavar="KEY=VALUE", multiple=True, help="Another option of it (repeatable)."
-)
+@signer_options()
 @digest_option
 @click.option("--replace", is_flag=True, help="Remove the signatures that an image has; by default they stay.")
 @click.option("--again", is_flag=True, help="Add a signature even where the same one is there already.")
@@ -58,10 +53,7 @@ def sign(  # noqa: PLR0917 - click passes them by name
     images: tuple[Path, ...],
     recipe: Path | None,
     cells: tuple[str, ...],
-    backend: str | None,
-    key: str | None,
-    certificate: str | None,
-    options: tuple[str, ...],
+    signer: dict[str, Any],
     digest: str,
     replace: bool,
     again: bool,
@@ -74,12 +66,11 @@ def sign(  # noqa: PLR0917 - click passes them by name
     """
     if output is not None and len(images) > 1:
         raise click.UsageError("--output is for a single image.")
-    given = signer_table(backend, key, certificate, options)
-    if given:
-        given = {"digest": digest, **given}
-    elif _is_given("digest"):
+    if not signer and _is_given("digest"):
         raise click.UsageError("--digest is for a backend that the command line names; a recipe has the key 'digest'.")
-    with _signers(plugins, recipe, cells, given) as (signers, context):
+    table = {"digest": digest, **signer} if signer else {}
+
+    with _signers(plugins, recipe, cells, table) as (signers, context):
         for image in images:
             layout = inspect(image)
             missing = signers if replace or again else _missing(layout, signers)

@@ -1,14 +1,56 @@
 """A signer on the command line, as the table that a recipe would have."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import click
 
 from fuki_build.errors import FormatError, SigningError
 from fuki_build.formats.documents import decode_toml_value
 
+F = TypeVar("F", bound=Callable[..., Any])
 _TOML = ("[", "{", '"', "true", "false")
+
+
+def signer_options(
+    backend: str = "Sign with this backend; by default local, if there is a --key.",
+    *,
+    key: str = "The backend's option 'key': for local, a file.",
+    certificate: str = "The backend's option 'certificate'.",
+    certificate_option: str = "--certificate",
+) -> Callable[[F], F]:
+    """The options that name a signer, as one argument `signer`: a table as a recipe has it, empty where none is named.
+
+    The texts are those of `--help`.
+    """
+    options = (
+        click.option("--backend", metavar="NAME", help=backend),
+        click.option("--key", help=key),
+        click.option(certificate_option, "certificate", metavar="FILE", help=certificate),
+        click.option(
+            "-O", "--option", "options", metavar="KEY=VALUE", multiple=True, help="Another option of it (repeatable)."
+        ),
+    )
+
+    def with_options(verb: F) -> F:
+        @wraps(verb)
+        def with_signer(
+            *arguments: Any,  # noqa: ANN401 - what click passes
+            backend: str | None,
+            key: str | None,
+            certificate: str | None,
+            options: tuple[str, ...],
+            **others: Any,  # noqa: ANN401
+        ) -> Any:  # noqa: ANN401
+            return verb(*arguments, signer=signer_table(backend, key, certificate, options), **others)
+
+        decorated = cast("F", with_signer)
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return with_options
 
 
 def signer_table(
