@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes tells about the machine, which may be busy.
+settings.register_profile("fuki", deadline=None)
+settings.load_profile("fuki")
 
 # A shell that starts a run in the background has it ignore SIGINT, and so would all that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuki_build.errors import FormatError
-from fuki_build.formats.asn1 import signed_data
+from fuki_build.formats.asn1 import signed_data, values
+from fuki_build.formats.asn1.object_identifiers import MESSAGE_DIGEST, SIGNING_TIME
 from fuki_build.image.inspect import inspect
 from fuki_build.image.signatures import certificates, read_certificate
 from fuki_build.testing.secure_boot import make_identity
@@ -43,8 +44,8 @@ def test_what_was_encoded_is_decoded(identity):
     (signer,) = found.signers
     assert (found.algorithm, found.digest) == ("sha256", DIGEST)
     assert found.certificate_of(signer) == identity.certificate.public_bytes(Encoding.DER)
-    assert signed_data.time_of(signer.attributes[signed_data.SIGNING_TIME]).year == 2051
-    digest = signed_data.octet_string(signer.attributes[signed_data.MESSAGE_DIGEST])
+    assert values.time_of(signer.attributes[SIGNING_TIME]).year == 2051
+    digest = values.octet_string(signer.attributes[MESSAGE_DIGEST])
     assert digest == hashlib.sha256(found.content).digest()
     identity.key.public_key().verify(signer.signature, signer.signed, padding.PKCS1v15(), SHA256())
 
