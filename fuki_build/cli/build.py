@@ -1,6 +1,5 @@
 """`fuki build`: write what was planned."""
 
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from fuki_build.cli.standard_output import file_for, is_standard_output, refuse_
 from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import Document
 from fuki_build.image.digest_plan import NO_DIGESTS
+from fuki_build.programs.cores import cores
 from fuki_build.recipe.load import load_cells
 
 
@@ -86,7 +86,7 @@ def build(  # noqa: PLR0917 - click passes them by name
             depfile=depfile,
             unsigned=unsigned,
             keep_same=keep_same,
-            threads=jobs or len(os.sched_getaffinity(0)),
+            threads=jobs or cores(),
             as_json=as_json,
         )
 

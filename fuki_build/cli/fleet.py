@@ -18,7 +18,8 @@ from fuki_build.errors import FukiError
 from fuki_build.formats.documents import Document, View
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
-from fuki_build.programs.workers import WorkResult, cores, run_in_copies
+from fuki_build.programs.cores import cores
+from fuki_build.programs.workers import WorkResult, run_in_copies
 
 _START = 64 * 1024
 F = TypeVar("F", bound=Callable[..., Any])

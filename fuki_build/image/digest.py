@@ -1,6 +1,5 @@
 """Many digests of one stream: each over its own ranges, fed from a single read, hashed in threads."""
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from queue import Queue
 from threading import Thread
@@ -8,6 +7,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from fuki_build.formats.hashes import Hash, new_hash
+from fuki_build.programs.cores import cores
 
 _QUEUE = 8
 """Pieces that may wait for a worker; limits memory use."""
@@ -158,7 +158,7 @@ class StreamHasher:
 
         # The costliest are spread first, so that all threads have about as much to do.
         hashes = _hashes(requests)
-        self._shares: list[list[_Running]] = [[] for _ in range(min(len(hashes), len(os.sched_getaffinity(0))))]
+        self._shares: list[list[_Running]] = [[] for _ in range(min(len(hashes), cores()))]
         costs = [0] * len(self._shares)
         for running in hashes:
             least = costs.index(min(costs))

@@ -42,11 +42,6 @@ class _Worker(Struct, frozen=True):
     err: BinaryIO
 
 
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def run_in_copies(works: Iterable[Callable[[], int]], count: int) -> Iterator[WorkResult]:
     """Do each piece of work in a copy of this process, at most `count` at a time; results in the order of the work.
 

@@ -10,22 +10,10 @@ import pytest
 
 from fuki_build.testing import invoke, partial_recipe, refused, secure_boot, succeed
 from tests.support.rich import ADDONS, UKI, make_rich, sections
-from tests.support.workshop import workshop_recipe
+from tests.support.workshop import FIRMWARE, workshop_recipe
 
 OUT = "edited.efi"
 PARTS = workshop_recipe(version=None)
-FIRMWARE = """
-[[fuki.firmware]]
-source = "file"
-id = "one"
-path = "one.fd"
-platforms = ["qemu:q35"]
-[[fuki.firmware]]
-source = "file"
-id = "two"
-path = "two.fd"
-platforms = ["qemu:i440fx"]
-"""
 PROFILES = """
 [[fuki.profile]]
 id = "debug"

@@ -19,6 +19,7 @@ from fuki_build.measure.predict import cases
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.testing import invoke, partial_recipe, recipe, refused, secure_boot, succeed
 from tests.signing.conftest import SIGN
+from tests.support.workshop import FIRMWARE
 
 PHASES = (
     "enter-initrd",
@@ -29,18 +30,6 @@ PHASES = (
 
 RECIPE = recipe(initrd=["initrd.img"], cmdline="root=LABEL=root ro", os_release="os-release")
 
-FIRMWARE = """
-[[fuki.firmware]]
-source = "file"
-id = "one"
-path = "one.fd"
-platforms = ["qemu:q35"]
-[[fuki.firmware]]
-source = "file"
-id = "two"
-path = "two.fd"
-platforms = ["qemu:i440fx"]
-"""
 
 PROFILES = """
 [[fuki.profile]]

@@ -10,6 +10,19 @@ from fuki_build.testing import recipe
 
 BASE = {"stub": "stub-x64", "vmlinuz": "kernel-x64"}
 KEYS = {"version": "41.3", "initrd": ["initrd.img"], "cmdline": "root=LABEL=root ro", "os_release": "os-release"}
+FIRMWARE = """
+[[fuki.firmware]]
+source = "file"
+id = "one"
+path = "one.fd"
+platforms = ["qemu:q35"]
+[[fuki.firmware]]
+source = "file"
+id = "two"
+path = "two.fd"
+platforms = ["qemu:i440fx"]
+"""
+"""Firmware images for two machines, to be behind a recipe."""
 
 
 def workshop_recipe(more: str = "", **changes: Any) -> str:  # noqa: ANN401 - as in `recipe`

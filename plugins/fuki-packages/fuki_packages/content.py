@@ -3,14 +3,15 @@
 import os
 import re
 import shutil
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from fuki_build import programs
+from fuki_build import Blob, programs
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.hooks import Build, BuiltImage, Options
+from fuki_build.hooks import NO_DIGESTS, Build, BuiltImage, DigestNeeds, Options, OutputContext, OutputFormat
 from msgspec import Meta, Struct
 
 _EPOCH = 315_532_800
@@ -46,6 +47,25 @@ class Content(Struct, frozen=True, kw_only=True):
     root: Path
     files: tuple[Path, ...]
     time: int
+
+
+class PackageOutput(OutputFormat):
+    """A package with the image, and with its addons beside it, which some program makes of laid out files."""
+
+    architectures: ClassVar[Mapping[str, str]]
+    """The packages' own words for machines, by EFI's names of these."""
+    needs_image_file = True
+
+    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
+        return NO_DIGESTS
+
+    def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401
+        with laid_out(options, build, self.architectures) as content:
+            context.write(context.path, Blob.of_file(self.pack(options, content)))
+
+    @abstractmethod
+    def pack(self, options: Any, content: Content) -> Path:  # noqa: ANN401
+        """Make the package, beside the directory `content.root`. Raises `FukiError`."""
 
 
 @contextmanager

@@ -5,12 +5,10 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from fuki_build import Blob
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import NO_DIGESTS, Build, DigestNeeds, OutputContext, OutputFormat
 from msgspec import Meta
 
-from fuki_packages.content import Content, PackageOptions, laid_out, line, run, settle
+from fuki_packages.content import Content, PackageOptions, PackageOutput, line, run, settle
 
 _ARCHITECTURES = {
     "x64": "amd64",
@@ -28,7 +26,7 @@ class DebPackageOptions(PackageOptions, frozen=True, kw_only=True):
     maintainer: Annotated[str, Meta(description="who answers for the package: Name <address>")]
 
 
-class DebOutput(OutputFormat):
+class DebOutput(PackageOutput):
     """A Debian package with the image, and with its addons beside it.
 
     >>> DebOutput.Options(maintainer="Acme <ops@acme.example>").directory
@@ -38,19 +36,16 @@ class DebOutput(OutputFormat):
     name = "deb"
     suffix = ".deb"
     Options = DebPackageOptions
-    needs_image_file = True
+    architectures = _ARCHITECTURES
 
-    def digests(self, options: DebPackageOptions) -> DigestNeeds:  # noqa: ARG002
-        return NO_DIGESTS
+    def pack(self, options: DebPackageOptions, content: Content) -> Path:
+        _check(content)
+        _write_control(content, line(options.maintainer, "maintainer"))
 
-    def emit(self, options: DebPackageOptions, build: Build, context: OutputContext) -> None:
-        with laid_out(options, build, _ARCHITECTURES) as content:
-            _check(content)
-            _write_control(content, line(options.maintainer, "maintainer"))
-            package = content.root.parent / "package.deb"
-            command = ["dpkg-deb", "--root-owner-group", "--threads-max=1", f"-Z{options.compression}"]
-            run([*command, "--build", str(content.root), str(package)], content, "dpkg")
-            context.write(context.path, Blob.of_file(package))
+        package = content.root.parent / "package.deb"
+        command = ["dpkg-deb", "--root-owner-group", "--threads-max=1", f"-Z{options.compression}"]
+        run([*command, "--build", str(content.root), str(package)], content, "dpkg")
+        return package
 
 
 def _check(content: Content) -> None:

@@ -1,14 +1,13 @@
 """RPM packages, made by rpmbuild (rpm-spec(5))."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
-from fuki_build import Blob
 from fuki_build.errors import RecipeError
-from fuki_build.hooks import NO_DIGESTS, Build, DigestNeeds, OutputContext, OutputFormat
 from msgspec import Meta
 
-from fuki_packages.content import Content, PackageOptions, laid_out, line, run
+from fuki_packages.content import Content, PackageOptions, PackageOutput, line, run
 
 _ARCHITECTURES = {
     "x64": "x86_64",
@@ -41,7 +40,7 @@ class RpmPackageOptions(PackageOptions, frozen=True, kw_only=True):
     release: Annotated[str, Meta(description="which package of the same image it is")] = "1"
 
 
-class RpmOutput(OutputFormat):
+class RpmOutput(PackageOutput):
     """An RPM package with the image, and with its addons beside it.
 
     >>> RpmOutput.Options(license="GPL-2.0-only").release
@@ -51,22 +50,20 @@ class RpmOutput(OutputFormat):
     name = "rpm"
     suffix = ".rpm"
     Options = RpmPackageOptions
-    needs_image_file = True
+    architectures = _ARCHITECTURES
 
-    def digests(self, options: RpmPackageOptions) -> DigestNeeds:  # noqa: ARG002
-        return NO_DIGESTS
+    def pack(self, options: RpmPackageOptions, content: Content) -> Path:
+        _check(content, options)
+        directory = content.root.parent
+        (directory / "package.spec").write_text(_spec(content, options))
 
-    def emit(self, options: RpmPackageOptions, build: Build, context: OutputContext) -> None:
-        with laid_out(options, build, _ARCHITECTURES) as content:
-            _check(content, options)
-            directory = content.root.parent
-            (directory / "package.spec").write_text(_spec(content, options))
-            macros = {**_MACROS, "_topdir": str(directory), "_binary_payload": _PAYLOADS[options.compression]}
-            macros["_rpmfilename"] = "package.rpm"
-            defined = [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
-            target = ("--target", content.architecture)
-            run(["rpmbuild", "-bb", "--quiet", *defined, *target, str(directory / "package.spec")], content, "rpm")
-            context.write(context.path, Blob.of_file(directory / "RPMS" / "package.rpm"))
+        macros = {**_MACROS, "_topdir": str(directory), "_binary_payload": _PAYLOADS[options.compression]}
+        macros["_rpmfilename"] = "package.rpm"
+        defined = [word for name, value in macros.items() for word in ("--define", f"{name} {value}")]
+
+        target = ("--target", content.architecture)
+        run(["rpmbuild", "-bb", "--quiet", *defined, *target, str(directory / "package.spec")], content, "rpm")
+        return directory / "RPMS" / "package.rpm"
 
 
 def _check(content: Content, options: RpmPackageOptions) -> None:
