@@ -44,10 +44,13 @@ def signing_table(megabytes: int, rounds: int, directory: Path) -> list[str]:
     """What signing adds to a build, and what other programs take to sign its result."""
     prepare(directory, megabytes)
     make_key = "openssl req -x509 -newkey rsa:2048 -noenc -subj /CN=bench -keyout db.key -out db.crt"
+
     with (directory / "fuki.toml").open("a") as recipe:
         recipe.write('\n[fuki.sign]\nbackend = "local"\nkey = "db.key"\ncertificate = "db.crt"\n')
+
     measure(make_key.split(), fuki_command("build", "--unsigned", "-o", "finished.efi"), cwd=directory)
     library = parts.get("libsystemd-shared").parent
+
     systemd = ["env", f"LD_LIBRARY_PATH={library}", str(parts.get("systemd-sbsign")), "sign", "--private-key=db.key"]
     commands = {
         "fuki build --unsigned": fuki_command("build", "--unsigned", "-o", "out.efi"),
@@ -58,33 +61,38 @@ def signing_table(megabytes: int, rounds: int, directory: Path) -> list[str]:
         "sbsign": ["sbsign", "--key", "db.key", "--cert", "db.crt", "--output", "out.efi", "finished.efi"],
         "systemd-sbsign": [*systemd, "--certificate=db.crt", "--output=out.efi", "finished.efi"],
     }
+
     runners = {name: partial(measure, command, cwd=directory) for name, command in commands.items()}
-    found = contest(runners, [directory / "out.efi"], rounds)
+    contestants = contest(runners, [directory / "out.efi"], rounds)
+
     unsigned = "fuki build --unsigned"
     lines = [f"| {megabytes} MB initrd | wall s | CPU s | peak MiB | wall/unsigned build |", "|---|---|---|---|---|"]
-    for name, usages in found.items():
+    for name, usages in contestants.items():
         values = [f"{median(usages, field):.2f}" for field in ("wall", "cpu")]
-        values += [f"{median(usages, 'memory'):.0f}", f"{ratio(found, name, unsigned, 'wall'):.2f}"]
+        values += [f"{median(usages, 'memory'):.0f}", f"{ratio(contestants, name, unsigned, 'wall'):.2f}"]
         lines.append(f"| {name} | {' | '.join(values)} |")
+
     return lines
 
 
 def build_table(sizes: Sequence[int], rounds: int, directory: Path) -> list[str]:
     columns = ["initrd", "firmware", "", "wall s", "CPU s", "peak MiB"]
     columns += ["ukify/fuki wall", "ukify/fuki CPU", "ukify/fuki memory", "fuki/floor wall"]
+
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for firmware, (size, place) in product((FIRMWARE, ()), [(size, directory / str(size)) for size in sizes]):
         place.mkdir()
         prepare(place, size, firmware)
-        found = build_contest(place, firmware, rounds)
-        for name, usages in found.items():
+        contestants = build_contest(place, firmware, rounds)
+        for name, usages in contestants.items():
             values = [f"{median(usages, field):.2f}" for field in ("wall", "cpu")]
             about = [f"{size} MB", str(len(firmware))] if name == "fuki" else ["", ""]
             row = [*about, name, *values, f"{median(usages, 'memory'):.0f}"]
-            ratios = [f"{ratio(found, 'ukify', 'fuki', field):.1f}" for field in Usage._fields]
-            ratios.append(f"{ratio(found, 'fuki', 'floor', 'wall'):.2f}")
+            ratios = [f"{ratio(contestants, 'ukify', 'fuki', field):.1f}" for field in Usage._fields]
+            ratios.append(f"{ratio(contestants, 'fuki', 'floor', 'wall'):.2f}")
             lines.append("| " + " | ".join(row + (ratios if name == "fuki" else [""] * 4)) + " |")
         shutil.rmtree(place)
+
     return lines
 
 
@@ -120,12 +128,15 @@ def prepare_predictions(directory: Path, megabytes: int) -> None:
         place.mkdir()
         shutil.copyfile(parts.get("ovmf-generic"), place / "OVMF.fd")
         recipe += f'[[fuki.firmware]]\nsource = "directory"\npath = "firmware-{number}"\nplatforms = ["{platform}"]\n'
+
     for name in ("one", "two"):
         recipe += f'[[fuki.profile]]\nid = "{name}"\ncmdline = "{name}"\n'
+
     recipe += '[[fuki.output]]\nformat = "uki"\npath = "fuki.efi"\n'
     for banks, name in (('["sha256"]', "one"), ('["sha1", "sha256", "sha384", "sha512"]', "four")):
         table = f'[[fuki.output]]\nformat = "predictions"\npath = "{name}.json"\nbanks = {banks}\n'
         (directory / f"{name}.toml").write_text(recipe + table)
+
     (directory / "none.toml").write_text(recipe)
 
 
@@ -141,18 +152,23 @@ def prediction_table(megabytes: int, rounds: int, directory: Path) -> list[str]:
     place = directory / "predictions"
     place.mkdir()
     prepare_predictions(place, megabytes)
-    found: dict[str, list[Usage]] = {name: [] for name in ("none", "one", "four")}
+
+    contestants: dict[str, list[Usage]] = {name: [] for name in ("none", "one", "four")}
     for number in range(rounds + 1):
-        for name, usages in found.items():
+        for name, usages in contestants.items():
             usage = measure(fuki_command("build", f"{name}.toml"), cwd=place)
             if number:
                 usages.append(usage)
+
     taken, values = arithmetic(place / "fuki.efi", rounds)
     lines = ["| build with predictions in | wall s | CPU s | wall, of the build without |", "|---|---|---|---|"]
     for name, words in (("none", "no bank"), ("one", "SHA-256"), ("four", "four banks")):
-        share = f"{ratio(found, name, 'none', 'wall'):.2f}"
-        lines.append(f"| {words} | {median(found[name], 'wall'):.2f} | {median(found[name], 'cpu'):.2f} | {share} |")
-    part = taken / median(found["none"], "wall")
+        share = f"{ratio(contestants, name, 'none', 'wall'):.2f}"
+        lines.append(
+            f"| {words} | {median(contestants[name], 'wall'):.2f} | {median(contestants[name], 'cpu'):.2f} | {share} |"
+        )
+
+    part = taken / median(contestants["none"], "wall")
     lines += ["", f"{values} values follow from the digests in {1000 * taken:.0f} ms, {part:.1%} of the build."]
     shutil.rmtree(place)
     return lines
@@ -166,6 +182,7 @@ def main() -> None:
     chosen = parser.parse_args()
     work = parts.CHECKOUT / "build"
     work.mkdir(exist_ok=True)
+
     with tempfile.TemporaryDirectory(dir=work, prefix="bench-") as directory:
         keep_compiled(Path(directory) / "kept")
         sizes = [int(size) for size in chosen.sizes.split(",")]
@@ -182,8 +199,10 @@ def main() -> None:
         lines += ["", *fleet_table(chosen.rounds, Path(directory))]
         lines += ["", *matrix_table()]
         lines += ["", *hand_over_table(Path(directory)), "", *cycle_table(Path(directory))]
+
     text = "\n".join(lines)
     print(text)
+
     if chosen.write:
         page = chosen.write.read_text()
         before, _, rest = page.partition(START)

@@ -65,6 +65,7 @@ def write_recipe(place: Path, firmware: int = 1, profiles: int = 0, machines: Se
         else:
             which = f'match = {{ manufacturer = "Acme", product = "Rocket {number}" }}'
         tables.append(f'[[fuki.firmware]]\nsource = "file"\npath = "one.fd"\nid = "f{number}"\n{which}')
+
     tables += [f'[[fuki.profile]]\nid = "p{number}"\ncmdline = "p{number}"' for number in range(profiles)]
     (place / "fuki.toml").write_text("\n".join(tables))
 

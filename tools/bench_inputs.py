@@ -17,15 +17,19 @@ def prepare(directory: Path, megabytes: int, firmware: Collection[str] = FIRMWAR
     shutil.copyfile(parts.get("stub-x64"), directory / "stub")
     shutil.copyfile(parts.get("kernel-x64"), directory / "vmlinuz")
     (directory / "os-release").write_text("ID=bench\n")
+
     with (directory / "initrd").open("wb") as file:
         for _ in range(megabytes):
             file.write(os.urandom(1_000_000))
+
     hwids = directory / "hwids"
     hwids.mkdir(exist_ok=True)
+
     recipe = [
         '[fuki]\nname = "bench"\n[fuki.image]\nstub = "stub"\nlinux = "vmlinuz"\ninitrd = "initrd"',
         'cmdline = "ro"\nos-release = "os-release"',
     ]
+
     for number, name in enumerate(firmware):
         place = directory / name
         place.mkdir(exist_ok=True)
@@ -35,6 +39,7 @@ def prepare(directory: Path, megabytes: int, firmware: Collection[str] = FIRMWAR
             f'{{"type": "uefi-fw", "name": "{name}", "fwid": "{name}", "hwids": ["{chid}"]}}'
         )
         recipe.append(f'[[fuki.firmware]]\nsource = "directory"\npath = "{name}"\nhwids = "hwids/{name}.json"')
+
     (directory / "fuki.toml").write_text("\n".join(recipe))
 
 

@@ -45,19 +45,19 @@ def measure(*commands: Sequence[str], cwd: Path, codes: Collection[int] = (0,)) 
 
 def contest(runners: Mapping[str, Callable[[], Usage]], outputs: Sequence[Path], rounds: int) -> dict[str, list[Usage]]:
     """Run all in turns, without `outputs` of before, after one round that warms the page cache and is not counted."""
-    found: dict[str, list[Usage]] = {name: [] for name in runners}
+    contestants: dict[str, list[Usage]] = {name: [] for name in runners}
     for number in range(rounds + 1):
         for name, runner in runners.items():
             for output in outputs:
                 output.unlink(missing_ok=True)
             usage = runner()
             if number:
-                found[name].append(usage)
-    return found
+                contestants[name].append(usage)
+    return contestants
 
 
-def ratio(found: dict[str, list[Usage]], above: str, below: str, field: str) -> float:
-    pairs = zip(found[above], found[below], strict=True)
+def ratio(contestants: dict[str, list[Usage]], above: str, below: str, field: str) -> float:
+    pairs = zip(contestants[above], contestants[below], strict=True)
     return float(statistics.median(getattr(a, field) / getattr(b, field) for a, b in pairs))
 
 

@@ -60,10 +60,10 @@ def ukify_table(sizes: Sequence[int], rounds: int, directory: Path) -> list[str]
             "ukify": ukify_command(),
         }
         runners = {name: partial(measure, command, cwd=place) for name, command in commands.items()}
-        found = contest(runners, [place / "fuki.efi", place / "ukify.efi"], rounds)
-        for name, usages in found.items():
+        contestants = contest(runners, [place / "fuki.efi", place / "ukify.efi"], rounds)
+        for name, usages in contestants.items():
             values = [f"{median(usages, field):.2f}" for field in ("wall", "cpu")]
-            ratios = [f"{ratio(found, 'ukify', 'fuki ukify', field):.1f}" for field in ("wall", "cpu")]
+            ratios = [f"{ratio(contestants, 'ukify', 'fuki ukify', field):.1f}" for field in ("wall", "cpu")]
             own = name == "fuki ukify"
             row = [f"{size} MB" if own else "", name, *values, f"{median(usages, 'memory'):.0f}"]
             lines.append(f"| {' | '.join(row + (ratios if own else ['', '']))} |")

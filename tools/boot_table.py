@@ -81,17 +81,19 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1:
         print(__doc__, file=sys.stderr)
         return 2
+
     with tempfile.TemporaryDirectory() as directory:
         results = Path(directory) / "results"
         run(results)
-        found = [json.loads(line) for line in results.read_text().splitlines()]
+        outcomes = [json.loads(line) for line in results.read_text().splitlines()]
+
     qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True).stdout
     where = f"{qemu.splitlines()[0]} without KVM, {os.cpu_count()} cores ({platform.machine()})."
-    once = [result for result in found if not result["starts"]]
-    handed_over = [result for result in found if result["starts"]]
+    once = [result for result in outcomes if not result["starts"]]
+    handed_over = [result for result in outcomes if result["starts"]]
     text = f"{_HEAD}{where}\n\n{table(once)}\n{_STARTS_HEAD}{start_table(handed_over)}"
     Path(arguments[0]).write_text(text)
-    print(f"wrote {arguments[0]}: {len(found)} scenarios")
+    print(f"wrote {arguments[0]}: {len(outcomes)} scenarios")
     return 0
 
 

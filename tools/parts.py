@@ -33,20 +33,25 @@ def get(name: str) -> Path:
     """Where a part, a tree or an environment is; downloads and unpacks its packages the first time."""
     if name in ENVIRONMENTS:
         return _get_environment(name)
+
     part = TREES.get(name) or ALL[name]
     place = PARTS / f"{name if isinstance(part, Tree) else part.package}-{part.suite}-{part.architecture}"
     PARTS.mkdir(exist_ok=True)
+
     with (PARTS / ".lock").open("w") as lock:
         # Tests run side by side, and apt is not made for that.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
             _unpack_tree(part, place) if isinstance(part, Tree) else _unpack(part, place)
+
     if isinstance(part, Tree):
         return place
-    found = sorted(place.glob(part.path))
-    if not found:
+
+    paths = sorted(place.glob(part.path))
+    if not paths:
         raise FukiError(f"the package {part.package} of {part.suite} has no {part.path}")
-    return found[0]
+
+    return paths[0]
 
 
 def _get_environment(name: str) -> Path:
@@ -136,12 +141,12 @@ def _firmware(name: str) -> Path:
     if shutil.which("apt-get"):
         return get(name)
     share = Path("/usr/share")
-    found = next((share / path for path in _SYSTEM_FIRMWARE[name] if (share / path).is_file()), None)
-    if found is None:
+    firmware = next((share / path for path in _SYSTEM_FIRMWARE[name] if (share / path).is_file()), None)
+    if firmware is None:
         raise FukiError(
             f"this machine has no {name}", hint="install your distribution's OVMF package (edk2-ovmf, ovmf)"
         )
-    return found
+    return firmware
 
 
 def quickstart(directory: Path) -> None:
@@ -183,6 +188,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("names", nargs="*", choices=[[], *names], metavar="NAME", help=", ".join(names))
     parser.add_argument("--quickstart", type=Path, metavar="DIR")
     parser.add_argument("--matrix", type=Path, metavar="DIR")
+
     chosen = parser.parse_args(arguments)
     try:
         if chosen.quickstart:
@@ -194,6 +200,7 @@ def main(arguments: Sequence[str]) -> int:
     except FukiError as error:
         print(f"parts: {error}", file=sys.stderr)
         return 1
+
     return 0
 
 

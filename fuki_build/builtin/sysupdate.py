@@ -114,9 +114,11 @@ def _check(options: SysupdateOptions, build: Build) -> None:
         )
     if not _NAME.fullmatch(build.name):
         raise RecipeError(f"systemd-sysupdate finds no images of the name {build.name!r}", where="fuki.name")
+
     for key, value in (("url", options.url), ("directory", options.directory)):
         if not _LINE.fullmatch(value):
             raise RecipeError(f"{value!r} cannot be written into a definition", where=key)
+
     if build.addons:
         hint = "make profiles of them, or write no sysupdate output"
         raise RecipeError("systemd-sysupdate takes no addons beside an image", where="fuki.addon", hint=hint)
@@ -136,6 +138,7 @@ def _sign(sums: bytes, key: str, options: SysupdateOptions, context: OutputConte
         if done.code or not done.stdout:
             hint = "sign it elsewhere: gpg --detach-sign --output SHA256SUMS.gpg SHA256SUMS"
             raise SigningError(f"gpg {done.how}: {done.last_lines(2)}", hint=hint)
+
     return done.stdout
 
 

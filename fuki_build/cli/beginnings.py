@@ -52,6 +52,7 @@ def machine_parts(root: Path = Path("/"), release: str | None = None) -> Beginni
     # The initrd is that of the kernel that was found.
     own = kernel.name.removeprefix("vmlinuz-") if kernel and kernel.name.startswith("vmlinuz-") else release
     initrd = _first(root, _INITRDS, own) if kernel else None
+
     stubs = root / SYSTEM_STUBS.relative_to("/")
     has_stub = any(stubs.glob(STUB_FILES["systemd-stub"].replace("<arch>", "*")))
     os_release = _first(root, _OS_RELEASES, release)

@@ -45,15 +45,18 @@ def caller_of(
         for key, path in (("linux", linux), ("os-release", os_release), ("stub", stub))
         if path is not None
     }
+
     if initrd:
         image["initrd"] = [os.path.abspath(path) for path in initrd]  # noqa: PTH100 - as above
     if cmdline is not None:
         image["cmdline"] = {"file": os.path.abspath(cmdline[1:])} if cmdline.startswith("@") else cmdline  # noqa: PTH100
+
     pairs = {}
     for text in variables:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise click.UsageError(f"--set wants NAME=VALUE, not {text!r}.")
         pairs[name] = value
+
     tables = {key: table for key, table in (("image", image), ("variables", pairs)) if table}
     return Caller(tables=tables) if tables else None

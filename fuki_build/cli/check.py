@@ -173,6 +173,7 @@ def _annotate(findings: Sequence[Finding], file: Path | None, form: str) -> None
             syntax = _SYNTAX.search(finding.message) if finding.where == str(location.path) else None
             line = int(syntax[1]) if syntax else location.line
             annotations.append(annotation(finding, location.path, line))
+
     click.echo(annotations_text(annotations, form), nl=False)
 
 

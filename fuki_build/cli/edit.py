@@ -88,6 +88,7 @@ def edit(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("Give --output, or --in-place to replace the image.")
     if output is not None:
         refuse_replacing(image, output)
+
     refuse_both(output, as_json=as_json)
     target = image if output is None else output
     caller = caller_of(
@@ -109,6 +110,7 @@ def edit(  # noqa: PLR0917 - click passes them by name
             beside_recipe=recipe is not None,
         )
     )
+
     try:
         if is_standard_output(output):
             with file_for(target, image.name) as path:

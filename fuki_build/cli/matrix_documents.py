@@ -117,6 +117,7 @@ def matrix_plan_document(cells: Sequence[CellPlan]) -> MatrixPlanDocument:
                 error=error_view(cell.failure),
             )
         )
+
     shared = shared_inputs(cells)
     return MatrixPlanDocument(
         cells=tuple(views),

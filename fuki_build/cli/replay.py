@@ -168,10 +168,12 @@ def _result(log: EventLog, bank: str, register: int, value: bytes) -> ExpectedVi
     """How an expected value compares; a PCR 11 that was read later has phases that no firmware log tells of."""
     if bank not in log.banks:
         raise RecipeError(f"the log has no bank {bank}", where="--expect", hint=f"it has {', '.join(log.banks)}")
+
     own = registers(log, bank).get(register, bytes(SIZES[bank]))
     phase = None
     if own != value and register == PHASES_PCR and log.kind is LogKind.TPM:
         phase = fits_phases(value, bank, own, PHASES)
+
     return ExpectedView(
         register=register,
         bank=bank,

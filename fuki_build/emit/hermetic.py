@@ -131,18 +131,22 @@ def _public_keys(plan: Plan) -> Iterator[Path]:
 def _needs(plan: Plan, outputs: Sequence[Output]) -> Iterator[HermeticNeed]:
     for request in image_requests(plan, outputs):
         yield HermeticNeed("key", request.where)
+
     for output in outputs:
         # Formats that sign what they tell have a table with a backend among their options.
         for option in getattr(output.options, "__struct_fields__", ()):
             table = getattr(output.options, option)
             if isinstance(table, Mapping) and "backend" in table:
                 yield HermeticNeed("key", f"{output.where}.{option}")
+
     for reservation in () if plan.offline_policies else plan.resolved.policies:
         for key in reservation.keys:
             yield HermeticNeed("key", key.request.signer.where)
+
     for fwid, origin in plan.resolved.firmware_origins.items():
         if origin.get("source") not in _LOCAL_SOURCES:
             yield HermeticNeed("source", fwid)
+
     for name in plan.loaded.recipe.environment:
         yield HermeticNeed("environment", name)
 

@@ -84,8 +84,8 @@ class BuildSigning:
         from fuki_build.signing.pcr_policy.kept import deferred_kept  # noqa: PLC0415
         from fuki_build.signing.pcr_policy.section import deferred_sections  # noqa: PLC0415
 
-        made = deferred_sections(layout, reservations, self._policy_signers, self._policies)
-        return {**made, **deferred_kept(layout, kept, self._policies)}
+        sections = deferred_sections(layout, reservations, self._policy_signers, self._policies)
+        return {**sections, **deferred_kept(layout, kept, self._policies)}
 
     def with_policies(self, layout: Layout) -> Layout:
         """The layout with the policies that were made when it was assembled."""

@@ -84,11 +84,11 @@ class SigningContext:
         """What programs get: the environment without the variables that secrets come from, used or not."""
         return {name: value for name, value in os.environ.items() if name not in self._withheld}
 
-    def read(self, path: str, what: str, where: str) -> bytes:
+    def read(self, path: str, description: str, where: str) -> bytes:
         """A small file's content. Raises `SigningError` at `where`, the option that named it."""
         self.files.append(self.directory / path)
         with raised_as(SigningError, where):
-            return Blob.of_file(self.directory / path).read_small(_MAX_SIZE, what)
+            return Blob.of_file(self.directory / path).read_small(_MAX_SIZE, description)
 
     def certificates(self, options: CertificateOptions) -> list[bytes]:
         """The certificates that `options` name, in DER, the signer's first; none where it is not given."""

@@ -127,6 +127,7 @@ def _hashes(requests: Iterable[Request]) -> list[_Running]:
             branches[request] = []
         else:
             branches[leader].append(request)
+
     return [_Running(request, its_branches) for request, its_branches in branches.items()]
 
 

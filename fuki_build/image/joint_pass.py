@@ -173,8 +173,10 @@ class _Loans:
     def __init__(self, jobs: Sequence[ImageJob]) -> None:
         self._lenders: dict[ContentKey, tuple[int, Request]] = {}
         self._borrowed: list[dict[Request, tuple[int, Request]]] = [{} for _ in jobs]
+
         if len(jobs) < 2:
             return
+
         for index, job in enumerate(jobs):
             if job.deferred or job.layout.file is not None:
                 continue
@@ -195,6 +197,7 @@ def _content_key(layout: Layout, request: Request) -> ContentKey | None:
     """What a request hashes, where that is content of one section's files, wherever it stands in the image."""
     if request.before is not None or not request.ranges:
         return None
+
     parts: list[Part] = []
     for start, end in request.ranges:
         for placed in layout.sections:
@@ -204,9 +207,11 @@ def _content_key(layout: Layout, request: Request) -> ContentKey | None:
                 break
         else:
             return None
+
     # What is in memory is hashed sooner than compared.
     if not any(isinstance(part, FilePart) for part in parts):
         return None
+
     return request.algorithm, request.suffix, tuple(parts)
 
 
@@ -222,6 +227,7 @@ def _with_loans(runs: Sequence[_Run], index: int, loans: _Loans) -> Assembly | F
             )
         except FukiError as error:
             return error
+
     return Assembly(assembly.digest_plan, results)
 
 

@@ -261,6 +261,7 @@ def check_writable(path: Path, edits: Path | None = None) -> None:
             number = errno.EROFS if os.statvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
     except OSError as error:
         number = error.errno or errno.EACCES
+
     if number:
         raise FukiError(f"cannot write {path}: {os.strerror(number)}")
 

@@ -77,6 +77,7 @@ def _settings(file: igvm.Igvm, data_address: int) -> WrapSettings:
     blocks = [d for d in own if isinstance(d, igvm.SnpIdBlock)]
     contexts = [d for d in own if isinstance(d, igvm.VpContext)]
     registers = vmsa.decode(file.context(contexts[0])) if contexts else {}
+
     signature = registers.get("rdx", 0)
     return WrapSettings(
         platforms=tuple(igvm.IgvmPlatform(p.platform) for p in file.platforms if p.platform in list(PLATFORMS)),

@@ -47,17 +47,17 @@ def is_for_one_version(distribution: metadata.Distribution) -> bool:
 def unpack_wheel(distribution: metadata.Distribution, version: Version, library: Path) -> None:
     """Let pip download the wheel of a distribution for a version of Python, and unpack it. Raises `FukiError`."""
     requirement = f"{distribution.name}=={distribution.version}"
-    wanted = ".".join(map(str, version))
+    python = ".".join(map(str, version))
     with tempfile.TemporaryDirectory(prefix="fuki-wheels-") as place:
         command = [
             *(sys.executable, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", "download"),
-            *("--no-deps", "--only-binary=:all:", f"--python-version={wanted}", f"--dest={place}", requirement),
+            *("--no-deps", "--only-binary=:all:", f"--python-version={python}", f"--dest={place}", requirement),
         ]
         done = programs.run(command, environment=programs.environment(*_VARIABLES), timeout=_TIMEOUT)
         wheels = sorted(Path(place).glob("*.whl"))
         if done.code or len(wheels) != 1:
-            hint = f"or run 'fuki integrate' with Python {wanted}: then nothing is downloaded"
-            problem = f"pip has no {requirement} for Python {wanted}: {done.last_lines() or done.how}"
+            hint = f"or run 'fuki integrate' with Python {python}: then nothing is downloaded"
+            problem = f"pip has no {requirement} for Python {python}: {done.last_lines() or done.how}"
             raise FukiError(problem, where="--python", hint=hint)
         with zipfile.ZipFile(wheels[0]) as wheel:
             wheel.extractall(library)

@@ -44,8 +44,10 @@ def added_events(subject: BootedProfile, line: CommandLine, boot: Boot) -> Itera
             digests={},
             unknown=line.addons_unknown,
         )
+
     for names, text in line.addons:
         yield _options(subject, f"options of addons ({names})", text)
+
     if line.smbios is not None:
         yield _options(subject, "options from SMBIOS", line.smbios)
     if not line.addons_unknown:

@@ -32,6 +32,7 @@ class Pipes:
         self.complaints = bytearray()
         self._ours: list[int] = []
         self.theirs: list[int] = []
+
         for mode in ("w", "r", "r"):
             reader, writer = os.pipe()
             self._ours.append(writer if mode == "w" else reader)

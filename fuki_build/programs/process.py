@@ -120,12 +120,14 @@ def _supervised(
     name = command[0] if command else sys.executable
     if any("\0" in text for text in (*command, *environment.values())):
         raise ProgramError(f"cannot run {name}: an argument or variable has a NUL character in it")
+
     job = (
         [os.fsencode(word) for word in command],
         {os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
         largest_file or 0,
         [os.fsencode(folder) for folder in folders],
     )
+
     # What the interpreter itself needs, and what the program is looked up in.
     own = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
     own["PATH"] = environment.get("PATH", os.defpath)
@@ -144,6 +146,7 @@ def _supervised(
             data = marshal.dumps((*job, given, list(descriptors)))
     except OSError as error:
         raise ProgramError(f"cannot run {name}: {error.strerror}") from error
+
     process = Process(supervisor, name)
     with supervisor:
         try:

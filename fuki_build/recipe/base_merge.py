@@ -51,12 +51,12 @@ def merge_sections(base: Iterable[Section], own: Iterable[Section]) -> list[Sect
 
 def emptied(contents: ContentTable, own: Iterable[Section]) -> frozenset[str]:
     """The sections that a recipe gives, and gives empty: an image does not have them."""
-    made = {section.name for section in own}
+    names = {section.name for section in own}
     given = {name for key, name in _KEYS.items() if getattr(contents, key) is not None}
     if contents.linux is not None:
         # The release of another kernel; it stays unknown where this one's cannot be read.
         given.add(".uname")
-    return frozenset(given - made)
+    return frozenset(given - names)
 
 
 def _is_same(one: Section, other: Section) -> bool:

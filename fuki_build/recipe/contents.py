@@ -151,6 +151,7 @@ def sbat_lines(contents: ContentTable, default: str, inputs: Inputs, where: str)
     place = f"{where}.sbat"
     if isinstance(contents.sbat, TextFile):
         return _parse_sbat(inputs.text(contents.sbat, place), place)
+
     lines: list[str] = []
     for index, item in enumerate(contents.sbat or (default,)):
         where_item = (
@@ -158,6 +159,7 @@ def sbat_lines(contents: ContentTable, default: str, inputs: Inputs, where: str)
         )
         data = inputs.text(item, where_item)
         lines += _parse_sbat(data if isinstance(item, TextFile) else f"{sbat.HEADER}\n".encode() + data, where_item)
+
     # Lines of one component may stand in several items.
     return _parse_sbat("\n".join((sbat.HEADER, *lines)).encode(), place)
 

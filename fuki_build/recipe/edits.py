@@ -213,12 +213,14 @@ def _firmware(edits: Edits) -> list[dict[str, Any]]:
         "machines": [edits.path(path) for path in edits.machines],
         "chids": list(edits.chids),
     }
+
     machines = {key: value for key, value in machines.items() if value}
     if machines and len(edits.firmware) != 1:
         option = {"platforms": "--platform", "machines": "--machine", "chids": "--chid"}[next(iter(machines))]
         problem = "there is no firmware to select" if not edits.firmware else "it does not say for which firmware"
         hint = "give one --firmware; a recipe (--recipe) has a table for each"
         raise RecipeError(problem, where=option, hint=hint)
+
     return [{**_source(text, edits), **machines} for text in edits.firmware]
 
 

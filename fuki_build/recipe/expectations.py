@@ -35,4 +35,5 @@ def explicit_expectations(
             Expectation(machine=machine, fwid=table.firmware, profile=profile, where=where, explicit=True)
             for machine in machines
         ]
+
     return expectations

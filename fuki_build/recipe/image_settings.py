@@ -67,11 +67,13 @@ class ImageSettings:
             if letter not in _SPECIFIERS:
                 hint = "%i and %v are mkosi's ImageId= and ImageVersion=; write %% for a percent sign"
                 raise RecipeError(f"unknown specifier '%{letter}'", where=where, hint=hint)
+
             name = _SPECIFIERS[letter]
             setting = self.get(name)
             if setting is None:
                 hint = f"set {name}= in [{_SECTION}] of mkosi.conf; write %% for a percent sign"
                 raise RecipeError(f"%{letter} stands for {name}=, which is not set", where=where, hint=hint)
+
             return setting.value
 
         return _SPECIFIER.sub(expanded, text)
@@ -98,6 +100,7 @@ def _read_file(path: Path) -> dict[str, ImageSetting]:
     """The last assignments of one file, as mkosi reads its own sections: a `#` starts a comment anywhere."""
     text = read_text(path)
     condition = next((header for header in headers(text) if header in CONDITIONS), None)
+
     settings: dict[str, ImageSetting] = {}
     section = ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -111,4 +114,5 @@ def _read_file(path: Path) -> dict[str, ImageSetting]:
         if "%" in value:
             unknown = f"is {value}, which mkosi expands"
         settings[key] = ImageSetting(value, f"{path}:{number}", unknown)
+
     return settings

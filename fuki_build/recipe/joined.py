@@ -60,8 +60,10 @@ def join_sections(own: ResolvedContents, joined: Sequence[Section], number: int,
     """
     if not joined:
         return own
+
     names = {section.name for section in joined} - set(MATCHED)
     more = [section for section in own.sections if section.name not in names]
+
     sections = [
         replace(
             _with_devices(section, own, where) if section.name == ".hwids" else section,
@@ -70,6 +72,7 @@ def join_sections(own: ResolvedContents, joined: Sequence[Section], number: int,
         )
         for section in joined
     ]
+
     return ResolvedContents((*sections, *more), _kernel(joined, where) or own.kernel)
 
 

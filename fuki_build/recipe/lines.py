@@ -95,6 +95,7 @@ def lines_of_toml(text: str) -> dict[Steps, int]:
                 lines.setdefault(current[:length], number)
         elif key := _KEY.match(line):
             lines.setdefault((*current, *_names(key[1])), number)
+
     return lines
 
 
@@ -128,6 +129,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         elif word == "\n":
             begins = depth == 0
         number += word.count("\n")
+
     if begins and number <= len(lines):
         yield number, lines[number - 1]
 
@@ -154,4 +156,5 @@ def lines_of_mkosi(text: str) -> dict[Steps, int]:
             for table in (("fuki",), ("fuki", "image")):
                 lines.setdefault((*table, key), number)
                 lines.setdefault((*table, key, counts[key]), number)
+
     return lines

@@ -100,6 +100,7 @@ def choose_cells(cells: Sequence[MatrixCell], choices: Sequence[str], where: str
     """
     if choices and not cells:
         raise RecipeError("the recipe has no matrix to choose cells of", where=where, hint="leave the option out")
+
     chosen: dict[str, MatrixCell] = {}
     for choice in choices:
         patterns = _patterns(choice, cells, where)
@@ -109,6 +110,7 @@ def choose_cells(cells: Sequence[MatrixCell], choices: Sequence[str], where: str
             hint = did_you_mean(choice, known) or f"there are {', '.join(known[:4])}{' …' if known[4:] else ''}"
             raise RecipeError(f"no cell is {choice!r}", where=where, hint=hint)
         chosen |= {cell.id: cell for cell in named}
+
     return tuple(cell for cell in cells if not choices or cell.id in chosen)
 
 
@@ -124,6 +126,7 @@ def _patterns(choice: str, cells: Sequence[MatrixCell], where: str) -> Mapping[s
             hint = did_you_mean(axis, axes) or f"its axes: {', '.join(axes)}"
             raise RecipeError(f"the matrix has no axis {axis!r}", where=where, hint=hint)
         patterns[axis] = pattern
+
     return patterns
 
 
@@ -163,9 +166,9 @@ def _refuse_clashes(axes: Sequence[_Axis]) -> None:
             for name in variables:
                 owner = owners.setdefault(name, axis.name)
                 if owner == name or owner != axis.name:
-                    what = "an axis" if owner == name else f"a variable of the axis {owner!r}"
+                    use = "an axis" if owner == name else f"a variable of the axis {owner!r}"
                     where = place_of(place_of(place_of(_PLACE, axis.name), value), name)
-                    raise RecipeError(f"{name!r} is {what} already", where=where, hint="give it another name")
+                    raise RecipeError(f"{name!r} is {use} already", where=where, hint="give it another name")
 
 
 def _items(matrix: Mapping[str, Any], key: str) -> list[Values]:

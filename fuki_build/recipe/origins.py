@@ -69,6 +69,7 @@ def _numbers(key: str, given: Sequence[Any], own: Sequence[Any]) -> list[int]:
     """Where the recipe's tables stand behind those of a caller; profiles of one id are one."""
     if key != "profile":
         return [len(given) + number for number in range(len(own))]
+
     ids = [table.get("id") for table in given]
     places: list[int] = []
     for table in own:
@@ -78,6 +79,7 @@ def _numbers(key: str, given: Sequence[Any], own: Sequence[Any]) -> list[int]:
         else:
             places.append(len(ids))
             ids.append(id_)
+
     return places
 
 

@@ -66,6 +66,7 @@ def _policies(image: ReleasedImage, keys: Mapping[str, bytes]) -> _Policies:
             case = image.predictions[scope.case].case
             opening = _opening(held.key, held.entry, held.bank, scope.phase)
             openings.setdefault(_case(case.profile, case.measured), set()).add(opening)
+
     return _Policies(frozenset(names), {case: frozenset(of) for case, of in openings.items()})
 
 

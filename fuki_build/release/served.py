@@ -49,7 +49,7 @@ def served_machines(old: ReleasedImage, new: ReleasedImage, machines: Sequence[M
     pair = Selector(old.slices, old.layout.model), Selector(new.slices, new.layout.model)
     for profiles in following.items():
         named = [_served(pair, machine, profiles) for machine in dict.fromkeys(machines)]
-        hit = {found.chid for one in named for found in (one.before.firmware, one.before.devicetree) if found}
+        hit = {selected.chid for one in named for selected in (one.before.firmware, one.before.devicetree) if selected}
 
         served += named
         served += [

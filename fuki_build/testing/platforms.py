@@ -90,6 +90,7 @@ def listed_ids(*platforms: str, plugins: Sequence[str] = ()) -> dict[str, str]:
             )
             for machine in machines
         ]
+
     devices = choose_devices(declared, loaded_machines(host))
     return {str(value): device.name for device in devices for value in device.chids}
 

@@ -33,16 +33,20 @@ def join_signatures(call: UkifyCall, plugins: tuple[str, ...]) -> Iterator[str]:
     image, output = Path(call.one("join_pcrsig") or ""), Path(call.one("output") or "")
     with raised_as(RecipeError, "--pcrsig", of=FormatError):
         signatures = pcrsig.decode(read_text(call.one("pcrsig") or "", "--pcrsig").encode())
+
     with raised_as(RecipeError, "--join-pcrsig", of=FormatError, about=str(image)), located("--join-pcrsig"):
         layout = inspect(image)
         joined = _with_signatures(layout, signatures)
+
     if output.resolve() == image.resolve():
         raise RecipeError("the image would be written over", where="--output", hint="name another file")
+
     old = b""
     if layout.certificate_table.size and "old-signature" in call.many("upstream"):
         old = read_table(layout)
     elif layout.certificate_table.size:
         yield f"the signature of {image} no longer holds, and is left out"
+
     table, needed = sign_table(call)
     with (
         signing_context(Path()) as context,
@@ -58,6 +62,7 @@ def join_signatures(call: UkifyCall, plugins: tuple[str, ...]) -> Iterator[str]:
             assembly = assemble(joined, [file], digests=signing_digests(signers))
             sign_written(joined, file, signers, context, assembly, keep=old)
         file.commit()
+
     yield f"wrote {output}"
 
 

@@ -87,4 +87,5 @@ def _report(annotations: Sequence[Annotation]) -> list[dict[str, object]]:
                 "location": {"path": plain(one.path), "lines": {"begin": one.line or 1}},
             }
         )
+
     return issues

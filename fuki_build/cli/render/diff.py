@@ -69,14 +69,17 @@ def parts(document: ImageDifferences) -> Iterator[Part]:
 def _content_parts(document: ImageDifferences) -> Iterator[Part]:
     contents = "Old size", "New size", "Old SHA-256", "New SHA-256"
     profiles = [(_at(p.number), p.id or "", p.title or "", p.change.value) for p in document.profiles]
+
     sections = [
         (_at(s.profile), s.name, s.fwid or s.compatible or "", s.change.value, *_contents(s.old, s.new))
         for s in document.sections
     ]
+
     firmware = [
         (_at(f.profile), f.fwid or "", f.change.value, _what(f.old, f.new), *_contents(f.old, f.new))
         for f in document.firmware
     ]
+
     yield Part("Profiles", ("Profile", "Id", "Title", "Change"), profiles)
     yield Part("Sections", ("Profile", "Section", "Of", "Change", *contents), sections)
     yield Part("Texts", ("Profile", "Section", "Change", "Text"), list(_texts(document)))
@@ -88,11 +91,13 @@ def _boot_parts(document: ImageDifferences) -> Iterator[Part]:
         (_named(s.machines), " ".join(map(_at, s.profiles)), _selected(s.old), _selected(s.new))
         for s in document.selections
     ]
+
     registers = list(_registers(document.registers))
     launches = [
         (x.fwid, _at(x.profile), x.technology, x.register, x.case, x.old or "-", x.new or "-")
         for x in document.launches or ()
     ]
+
     launch_columns = "Firmware", "Profile", "Technology", "Register", "Case", "Old", "New"
     yield Part("Selections", ("Machines", "Profile", "Old", "New"), selections)
     yield Part("Registers", ("Profile", "PCR", "Bank", "With", "Old", "New"), registers)
@@ -102,6 +107,7 @@ def _boot_parts(document: ImageDifferences) -> Iterator[Part]:
 def _trust_parts(document: ImageDifferences) -> Iterator[Part]:
     components = [(c.component, _number(c.old), _number(c.new), _direction(c)) for c in document.sbat]
     signatures = [(s.of, s.change.value, s.signer, s.fingerprint) for s in document.signatures]
+
     policies = [
         (
             _at(p.profile),
@@ -113,6 +119,7 @@ def _trust_parts(document: ImageDifferences) -> Iterator[Part]:
         )
         for p in document.policies
     ]
+
     yield Part("SBAT", ("Component", "Old", "New", "Change"), components)
     yield Part("Signatures", ("Of", "Change", "Signer", "Certificate SHA-256"), signatures)
     yield Part("PCR policies", ("Profile", "With", "Change", "Key", "Phases", "Banks"), policies)
@@ -161,8 +168,10 @@ def remarks(document: ImageDifferences) -> Iterator[str]:
     if document.identical:
         yield "The images are the same, byte for byte."
         return
+
     old, new = document.old.file_size, document.new.file_size
     yield f"Size: {old} bytes, now {new} ({new - old:+d})"
+
     if document.unpredicted:
         yield f"Registers are not compared: {document.unpredicted}"
     elif stay := _unchanged(document.registers):

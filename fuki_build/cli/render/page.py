@@ -40,6 +40,7 @@ def page_of_differences(document: ImageDifferences, forbidden: Sequence[Violatio
         "forbidden": msgspec.to_builtins(forbidden),
         "parts": tables,
     }
+
     text, _ = render_template("differences.html.j2", _plain(facts), [template_directory()], "diff")
     return text
 

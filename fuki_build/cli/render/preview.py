@@ -31,6 +31,7 @@ def _outputs(outputs: Sequence[PlannedOutputView]) -> TextTable:
                 f"{file.path}/…" if file.many else file.path,
             )
             table.add_row(*row, *[", ".join(output.signed_by) or "-"] * signed)
+
     return table
 
 

@@ -105,6 +105,7 @@ def decode(data: bytes) -> HandOverOutcome:
         _RECORD, data, 0, f"the variable {NAME}"
     )
     device_version, device_status, chid_type, capabilities, control, chid = device
+
     if version != VERSION:
         raise FormatError(
             f"the variable {NAME} is of version {version}, this fuki knows {VERSION}",
@@ -114,6 +115,7 @@ def decode(data: bytes) -> HandOverOutcome:
         raise FormatError(f"the variable {NAME} claims {size} bytes, it has {len(data)}")
     if result not in list(HandOverResult):
         raise FormatError(f"the variable {NAME} has the unknown result {result}")
+
     selected = HandOverResult(result) is not HandOverResult.NOTHING_SELECTED
     return HandOverOutcome(
         result=HandOverResult(result),

@@ -49,6 +49,7 @@ def decode(section: bytes, size: int) -> ProgramTable:
         raise FormatError(f"the hand-over program's table is of the unknown version {version}, {table_size} bytes")
     if not table_size <= entry < size:
         raise FormatError(f"the hand-over program starts at {entry:#x}, outside of its {size} bytes")
+
     name = interface.partition(b"\0")[0]
     try:
         return ProgramTable(name.decode("ascii"), entry, stub_entry, HandOverOptions(options))

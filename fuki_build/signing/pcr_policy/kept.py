@@ -69,8 +69,8 @@ def keep_policies(
     notes: list[str] = []
     for owner in dict.fromkeys(owners):
         seers = _seers(layout, owner, given)
-        old = {what for seer in _seers(before, numbers[owner], set()) for what in old_cases.get(seer, ())}
-        new = {what for seer in seers for what in new_cases.get(seer, ())}
+        old = {case for seer in _seers(before, numbers[owner], set()) for case in old_cases.get(seer, ())}
+        new = {case for seer in seers for case in new_cases.get(seer, ())}
         place = pcrsig.SECTION if owner is None else f"{pcrsig.SECTION} of profile @{owner}"
         if old and old <= new:
             continue

@@ -65,12 +65,15 @@ def read_nonce(text: str | None, path: Path | None) -> bytes | None:
             return read_small_file(path, _MAX_NONCE)
     if text is None:
         return None
+
     try:
         nonce = bytes.fromhex(text)
     except ValueError as error:
         raise RecipeError(f"{text!r} is not hexadecimal", where="--nonce") from error
+
     if not 1 <= len(nonce) <= _MAX_NONCE:
         raise RecipeError(f"a nonce has 1 to {_MAX_NONCE} bytes, not {len(nonce)}", where="--nonce")
+
     return nonce
 
 

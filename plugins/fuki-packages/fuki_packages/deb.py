@@ -69,6 +69,7 @@ def _write_control(content: Content, maintainer: str) -> None:
         "Priority": "optional",
         "Description": content.summary,
     }
+
     directory = content.root / "DEBIAN"
     directory.mkdir()
     (directory / "control").write_text("".join(f"{name}: {value}\n" for name, value in fields.items()))

@@ -24,6 +24,7 @@ def with_boot_option(store: bytes, path: str, options: str) -> bytes:
     name = _text(path)
     node = bytes([_MEDIA_PATH, _FILE_PATH]) + (4 + len(name)).to_bytes(2, "little") + name
     devices = node + _END_OF_PATH
+
     option = _ACTIVE.to_bytes(4, "little") + len(devices).to_bytes(2, "little") + _text("fuki") + devices
     for title, data in (("Boot0000", option + _text(options)), ("BootOrder", bytes(2))):
         variable = StoredVariable(
@@ -34,6 +35,7 @@ def with_boot_option(store: bytes, path: str, options: str) -> bytes:
             data=data,
         )
         store = variable_store.assign(store, variable)
+
     return store
 
 

@@ -179,6 +179,7 @@ def _expect(  # noqa: PLR0913, PLR0917 - all that decides what is measured
     if hosted is None:
         prediction = _predict(request, layout, is_me, profile, addons, chosen, store)
         return (ExpectedStart(host_plan.HOST, layout, prediction),)
+
     console = machine.STUB_CONSOLE
     conditions = BootConditions(
         machine=is_me,
@@ -189,6 +190,7 @@ def _expect(  # noqa: PLR0913, PLR0917 - all that decides what is measured
         addons=tuple(addons),
         banks=BANKS,
     )
+
     return host_plan.expect(layout, conditions, hosted, place)
 
 

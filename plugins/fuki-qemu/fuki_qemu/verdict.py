@@ -48,6 +48,7 @@ def compare_registers(prediction: Prediction, report: GuestReport) -> tuple[Verd
     """The registers that were predicted, in each bank that the guest has."""
     log = _decode(report.log)
     banks = [bank for bank in prediction.banks if bank in report.registers]
+
     rows = [_register(pcr, bank, prediction, report, log) for pcr in prediction.registers for bank in banks]
     if not rows:
         rows.append(
@@ -67,6 +68,7 @@ def compare_registers(prediction: Prediction, report: GuestReport) -> tuple[Verd
                 what="event log", bank="", predicted=None, measured=None, verdict=BootVerdict.DIFFERENT, difference=flaw
             )
         )
+
     return tuple(rows)
 
 

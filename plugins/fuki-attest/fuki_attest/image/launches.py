@@ -93,6 +93,7 @@ def _shown(subject: str, kind: str, processor: str, rows: Sequence[LaunchRow]) -
     """What the launches that match have in common."""
     firmware = {row.firmware for row in rows}
     profiles = {row.profile for row in rows}
+
     profile = profiles.pop() if len(profiles) == 1 else None
     return ShownView(
         subject=subject,
@@ -150,9 +151,9 @@ def _owner_steps(about: About, report: SnpReport, expected: ImageExpectations) -
         ("id key digest", report.id_key_digest, expected.id_key_digest),
         ("author key digest", report.author_key_digest, expected.author_key_digest),
     )
-    for claim, value, wanted in digests:
-        if wanted is not None:
-            yield about.step(claim, "what you expect", value == wanted, f"it is {value.hex()}")
+    for claim, value, digest in digests:
+        if digest is not None:
+            yield about.step(claim, "what you expect", value == digest, f"it is {value.hex()}")
         elif expected.ids is None or claim == "host data":
             yield about.not_verified(claim, "what you expect", f"nothing was given; it is {value.hex()}", asked=False)
     if expected.ids is not None:
@@ -164,12 +165,14 @@ def _id_steps(about: About, report: SnpReport, expected: ImageExpectations) -> S
     ids = expected.ids
     if ids is None:
         return
+
     block = next((one for one in ids.blocks if one.launch_digest == report.measurement), None)
     against = "the ID blocks"
     yield about.step("measurement", against, block is not None, "no block is for this measurement")
     yield about.step("id key digest", against, report.id_key_digest == ids.id_key_digest, report.id_key_digest.hex())
     author = report.author_key_digest
     yield about.step("author key digest", against, author == ids.author_key_digest, f"it is {author.hex()}")
+
     if block is not None:
         yield about.step("family id", against, report.family_id == block.family_id, f"it is {report.family_id.hex()}")
         yield about.step("image id", against, report.image_id == block.image_id, f"it is {report.image_id.hex()}")

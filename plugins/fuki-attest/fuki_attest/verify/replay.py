@@ -40,6 +40,7 @@ def rtmr_steps(item: Item, bodies: Mapping[str, TdBody]) -> Steps:
     about = About(item.name)
     if not bodies:
         yield about.not_verified("events", "the RTMRs of a quote", "no quote was given", asked=True)
+
     values = replay(log)
     for name, body in bodies.items():
         for number, value in enumerate(body.rtmrs):
@@ -47,6 +48,7 @@ def rtmr_steps(item: Item, bodies: Mapping[str, TdBody]) -> Steps:
             yield about.step(
                 f"RTMR{number} of the log", name, own == value, f"the log gives {own.hex()}, the quote {value.hex()}"
             )
+
     if log.flaw:
         yield about.step("log", "its format", holds=False, detail=f"it is damaged behind byte {log.end}: {log.flaw}")
 

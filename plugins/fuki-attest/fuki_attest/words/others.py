@@ -69,6 +69,7 @@ def _certificate(decoded: x509.Certificate) -> Iterator[FieldView]:
     yield FieldView("valid from", time(decoded.not_valid_before_utc))
     yield FieldView("valid until", time(decoded.not_valid_after_utc))
     yield FieldView("sha-256", certificate.fingerprint(decoded))
+
     amd = certificate.amd_extensions(decoded)
     if amd is not None:
         yield FieldView("product", amd.product)

@@ -53,11 +53,13 @@ def fields(report: SnpReport) -> Iterator[FieldView]:
     yield FieldView("platform info", f"{report.platform_info:#x}", bits(report.platform_info, PLATFORM_BITS))
     yield FieldView("author key", "yes" if report.author_key_enabled else "no")
     yield FieldView("chip key masked", "yes" if report.chip_key_masked else "no")
+
     yield FieldView(
         "signing key",
         str(report.signing_key),
         _KEYS.get(SnpKey(report.signing_key), "") if (report.signing_key in set(SnpKey)) else "not known",
     )
+
     yield digest("report data", report.report_data)
     yield digest("measurement", report.measurement)
     yield digest("host data", report.host_data, "the host gave none")
@@ -66,14 +68,17 @@ def fields(report: SnpReport) -> Iterator[FieldView]:
     yield digest("report id", report.report_id)
     yield digest("report id of the migration agent", report.report_id_ma, "")
     yield FieldView("reported tcb", tcb(report.reported_tcb), "what the signing key was derived from")
+
     if report.cpuid is not None:
         family, model, stepping = report.cpuid
         yield FieldView("cpuid", f"{family:#x} {model:#x} {stepping:#x}", processor(report) or "not known")
+
     yield digest("chip id", report.chip_id, "masked")
     yield FieldView("committed tcb", tcb(report.committed_tcb), "the firmware cannot go back below it")
     yield FieldView("current firmware", build(report.current_build))
     yield FieldView("committed firmware", build(report.committed_build))
     yield FieldView("launch tcb", tcb(report.launch_tcb), "when the guest started")
+
     if report.launch_mitigations is not None and report.current_mitigations is not None:
         yield FieldView("launch mitigations", f"{report.launch_mitigations:#x}")
         yield FieldView("current mitigations", f"{report.current_mitigations:#x}")

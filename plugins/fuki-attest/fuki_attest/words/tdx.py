@@ -35,6 +35,7 @@ def quote_fields(quote: TdQuote) -> Iterator[FieldView]:
     yield digest("enclave's cpu svn", enclave.cpu_svn)
     yield digest("enclave's attributes", enclave.attributes)
     yield digest("enclave's report data", enclave.report_data)
+
     if quote.rest:
         yield FieldView("behind the quote", f"{len(quote.rest)} bytes", "nothing vouches for them")
 
@@ -61,8 +62,10 @@ def body_fields(body: TdBody) -> Iterator[FieldView]:
     yield digest("mrconfigid", body.mr_config_id, "the host gave none")
     yield digest("mrowner", body.mr_owner, "the host gave none")
     yield digest("mrownerconfig", body.mr_owner_config, "the host gave none")
+
     for number, value in enumerate(body.rtmrs):
         yield digest(f"rtmr{number}", value, "nothing was measured into it")
+
     yield digest("report data", body.report_data)
     if body.tee_tcb_svn_2 is not None and body.mr_service_td is not None:
         yield digest("tee tcb svn 2", body.tee_tcb_svn_2)
