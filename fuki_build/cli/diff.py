@@ -87,7 +87,7 @@ def diff(  # noqa: PLR0917 - click passes them by name
     from fuki_build.recipe.launch import resolve_launch  # noqa: PLC0415 - cryptography is slow to load
     from fuki_build.report.differences.compare import compare, read_compared  # noqa: PLC0415
     from fuki_build.report.differences.forbidding import check_forbidden, violations  # noqa: PLC0415
-    from fuki_build.report.differences.launches import LaunchQuestion  # noqa: PLC0415
+    from fuki_build.report.differences.launches import ComparedLaunches  # noqa: PLC0415
 
     if "pcr7" in forbidden and not (boot["variables"] or boot["lists"]):
         text = "register 7 is made of Secure Boot's variables, and none were given"
@@ -106,7 +106,7 @@ def diff(  # noqa: PLR0917 - click passes them by name
     )
     # Who says how guests are launched, or forbids that it differs, asks about it.
     asked = launched or "launch" in forbidden or table != LaunchTable()
-    launches = LaunchQuestion(host, resolve_launch(table, host, Path(), "--launch")) if asked else None
+    launches = ComparedLaunches(host, resolve_launch(table, host, Path(), "--launch")) if asked else None
 
     layouts = inspect(old), inspect(new)
     check_forbidden(forbidden, (section.name for layout in layouts for section in layout.plain_sections))

@@ -118,7 +118,9 @@ def edit(  # noqa: PLR0917 - click passes them by name
         else:
             _build(caller, recipe, cells, plugins, target, image if in_place else None, as_json=as_json)
     except FukiError as error:
-        raise (at_options(error) if recipe is None else error) from error
+        if recipe is None:
+            at_options(error)
+        raise
 
 
 def _build(

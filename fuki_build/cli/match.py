@@ -78,7 +78,7 @@ def match(  # noqa: PLR0917 - click passes them by name
         recipes = explicit_expectations(loaded.recipe, loaded.directory, host)
     named = this_machine or files or platforms or asked or recipes
     machines = chosen_machines(host, files, platforms, this_machine=this_machine or not named)
-    question = _Question(machines, asked, Expectations(recipes))
+    request = _MatchRequest(machines, asked, Expectations(recipes))
 
     def match_one(image: Path, printer: DocumentPrinter) -> None:
         layout = inspect(image)
@@ -86,7 +86,7 @@ def match(  # noqa: PLR0917 - click passes them by name
             tell("fuki: warning: the image has no hardware ids (.hwids), so no machine selects anything")
 
         wrong = _Mismatches()
-        matches = wrong.passing(_matches(layout, question, profile))
+        matches = wrong.passing(_matches(layout, request, profile))
         _show(matches, printer if as_json else None, measured)
         wrong.refuse(str(image))
 
@@ -95,7 +95,7 @@ def match(  # noqa: PLR0917 - click passes them by name
     )
 
 
-class _Question(Struct, frozen=True):
+class _MatchRequest(Struct, frozen=True):
     """The machines that are asked about, what is expected in every profile, and what recipes expect as checks do."""
 
     machines: Sequence[Machine]
@@ -148,7 +148,7 @@ def _expected(texts: Sequence[str], host: PluginHost) -> Iterator[Expectation]:
             yield Expectation(machine=machine, fwid=fwid or None, profile=None, where=_COMMAND_LINE, explicit=True)
 
 
-def _matches(layout: Layout, asked: _Question, profile: str | None) -> Iterator[MatchView]:
+def _matches(layout: Layout, asked: _MatchRequest, profile: str | None) -> Iterator[MatchView]:
     """The answers on one image. Raises `FukiError` before the first of them."""
     selector = Selector(slices(layout.plain_sections), layout.model)
     views = MatchViews(has_program=bool(layout.find(HAND_OVER)))
@@ -156,7 +156,7 @@ def _matches(layout: Layout, asked: _Question, profile: str | None) -> Iterator[
 
 
 def _answers(
-    selector: Selector, views: MatchViews, asked: _Question, profiles: Sequence[int | None]
+    selector: Selector, views: MatchViews, asked: _MatchRequest, profiles: Sequence[int | None]
 ) -> Iterator[MatchView]:
     for number in profiles:
         for machine in asked.machines:

@@ -122,13 +122,13 @@ def _rounds(cells: Sequence[_CellInProgress]) -> Iterator[Sequence[_CellInProgre
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     # A file may need a second descriptor on its way to its name.
-    room = _TOGETHER if soft == resource.RLIM_INFINITY else max(1, min(_TOGETHER, (soft - 64) // 2))
+    most = _TOGETHER if soft == resource.RLIM_INFINITY else max(1, min(_TOGETHER, (soft - 64) // 2))
 
     together: list[_CellInProgress] = []
     files = 0
     for cell in cells:
         count = sum(len(paths_of(output)) for output in cell.outputs)
-        if together and files + count > room:
+        if together and files + count > most:
             yield together
             together, files = [], 0
         together.append(cell)

@@ -149,9 +149,9 @@ class ImageStream:
             start += count
             self._passed(count)
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Wait until all bytes so far are hashed, so that nothing keeps them."""
-        self._hasher.settle()
+        self._hasher.drain()
 
     def _passed(self, size: int) -> None:
         self._at += size

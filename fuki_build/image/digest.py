@@ -187,14 +187,14 @@ class StreamHasher:
         for queue in self._queues:
             queue.put((offset, piece))
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Wait until everything that was fed is hashed."""
         for queue in self._queues:
             queue.join()
 
     def seen(self) -> dict[Request, Hash]:
         """Copies of all hashes after everything that was fed; suffixes are not yet included."""
-        self.settle()
+        self.drain()
         return {request: state for share in self._shares for r in share for request, state in r.seen().items()}
 
     @property

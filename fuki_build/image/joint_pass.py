@@ -102,7 +102,7 @@ class _Run:
                 break
             take_part(self.stream, part)
         # What is kept until it is hashed would add up over the images.
-        self.stream.settle()
+        self.stream.drain()
 
 
 class _Pass:

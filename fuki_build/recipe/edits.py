@@ -103,14 +103,13 @@ def refuse_replacing(image: Path, output: Path) -> None:
         raise RecipeError(f"the output would replace the input {image}", where="--output", hint=hint)
 
 
-def at_options(error: FukiError) -> FukiError:
-    """An error at the option that brought what is wrong, where there is no recipe that might have."""
+def at_options(error: FukiError) -> None:
+    """Place an error at the option that brought what is wrong, where there is no recipe that might have."""
     place = error.where or ""
     for key, option in _OPTIONS.items():
         if place.startswith(key) and place[len(key) :][:1] in {"", ".", "["}:
             error.where = option
             break
-    return error
 
 
 def _set_sections(edits: Edits, layout: Layout, image: dict[str, Any], profiles: dict[str, dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from fuki_build.errors import RecipeError, did_you_mean, located
 from fuki_build.hooks.host import Contribution
 from fuki_build.hooks.options import NoOptions
 from fuki_build.recipe.convert import convert, convert_options, split
-from fuki_build.recipe.words import settle
+from fuki_build.recipe.words import read_words
 
 
 class _Configurable(Protocol):
@@ -53,12 +53,12 @@ def read_plugin_table(
         if misspelled is not None:
             hint = did_you_mean(misspelled, [key])
             raise RecipeError(f"unknown key {misspelled!r}", where=f"{where}.{misspelled}", hint=hint)
-        convert(split(settle(data, where, common), common, NoOptions)[0], common, where)
+        convert(split(read_words(data, where, common), common, NoOptions)[0], common, where)
     with located(key_place or f"{where}.{key}"):
         contribution = find(name)
 
     own_options = contribution.thing.Options
-    shared, rest = split(settle(data, where, own_options, common), common, own_options)
+    shared, rest = split(read_words(data, where, own_options, common), common, own_options)
     return PluginTable(
         contribution=contribution,
         table=convert(shared, common, where),

@@ -38,7 +38,7 @@ def read_value(text: str, annotation: Any, where: str) -> Any:  # noqa: ANN401 -
     return text if items is None else _list(text, items, where)
 
 
-def settle(data: Mapping[str, Any], where: str, *tables: type[msgspec.Struct]) -> dict[str, Any]:
+def read_words(data: Mapping[str, Any], where: str, *tables: type[msgspec.Struct]) -> dict[str, Any]:
     """A table with each word as what its key takes in the first of `tables` that has it. Raises `RecipeError`."""
     kinds = {field.encode_name: field.type for table in reversed(tables) for field in msgspec.structs.fields(table)}
     return {

@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fuki_attest import evidence, show
 from fuki_attest.pieces import Evidence
 from fuki_attest.verify import run as verification
-from fuki_attest.verify.steps import Wishes
+from fuki_attest.verify.steps import AppraisalPolicy
 
 from fuki_build.errors import FormatError
 
-_WISHES = Wishes(at=makers.NOW, nonce=b"nonce")
+POLICY = AppraisalPolicy(at=makers.NOW, nonce=b"nonce")
 
 
 def seeds() -> Iterator[bytes]:
@@ -37,4 +37,4 @@ def run(data: bytes) -> None:
     with suppress(FormatError):
         given = Evidence(tuple(evidence.recognise(data, "file")))
         show.document(given)
-        assert verification.verify(given, _WISHES)
+        assert verification.verify(given, POLICY)

@@ -16,7 +16,7 @@ from fuki_build.report.differences.content import (
     section_differences,
     text_differences,
 )
-from fuki_build.report.differences.launches import LaunchQuestion, launch_differences
+from fuki_build.report.differences.launches import ComparedLaunches, launch_differences
 from fuki_build.report.differences.trust import (
     component_differences,
     policy_differences,
@@ -37,7 +37,7 @@ def compare(
     old: Compared,
     new: Compared,
     machines: Sequence[Machine],
-    launches: LaunchQuestion | None = None,
+    launches: ComparedLaunches | None = None,
     *,
     only_machines: bool,
 ) -> ImageDifferences:

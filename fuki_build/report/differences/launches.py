@@ -19,7 +19,7 @@ _Key = tuple[Place, str, LaunchDigest]
 """The slice and fwid of firmware, and a measurement without its value."""
 
 
-class LaunchQuestion(Struct, frozen=True):
+class ComparedLaunches(Struct, frozen=True):
     """The launches that are asked about, and the host with the models that know them."""
 
     host: PluginHost
@@ -27,10 +27,10 @@ class LaunchQuestion(Struct, frozen=True):
 
 
 def launch_differences(
-    old: Compared, new: Compared, pairs: ProfilePairs, question: LaunchQuestion
+    old: Compared, new: Compared, pairs: ProfilePairs, launches: ComparedLaunches
 ) -> Iterator[LaunchDifference]:
     """Measurements that are others, or of firmware that only one image has. Raises `FukiError` as `predict` does."""
-    before, after = _digests(old, pairs, question, old=True), _digests(new, pairs, question, old=False)
+    before, after = _digests(old, pairs, launches, old=True), _digests(new, pairs, launches, old=False)
     for key in dict.fromkeys((*after, *before)):
         if before.get(key) != after.get(key):
             (profile, _), fwid, digest = key
@@ -45,18 +45,18 @@ def launch_differences(
             )
 
 
-def _digests(side: Compared, pairs: ProfilePairs, question: LaunchQuestion, *, old: bool) -> Mapping[_Key, str]:
+def _digests(side: Compared, pairs: ProfilePairs, launches: ComparedLaunches, *, old: bool) -> Mapping[_Key, str]:
     """The measurements of an image's firmware; of several with one fwid in a slice, of the first."""
     firmware: dict[tuple[Place, str], LaunchFirmware] = {}
     for subject in subjects(side.layout):
         firmware.setdefault((pairs.place(subject.profile, old=old), subject.name), subject)
 
     digests: dict[_Key, str] = {}
-    for request in question.requests if firmware else ():
+    for request in launches.requests if firmware else ():
         boots = _boots(side, request.direct_boot)
         for (place, fwid), subject in firmware.items():
             with located(side.layout.where or side.layout.name):
-                (record,) = predict(question.host, request, [subject], boots)
+                (record,) = predict(launches.host, request, [subject], boots)
             for digest in record.prediction.digests:
                 digests[place, fwid, replace(digest, digest="")] = digest.digest
     return digests

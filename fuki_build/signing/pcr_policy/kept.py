@@ -156,8 +156,10 @@ def _sections(image: Image, gone: Sequence[int | None], kept: Sequence[KeptPolic
     ]
     for owner, policies in waiting.items():
         last = max(index for index, section in enumerate(sections) if owner is None or section.profile == owner)
-        room = Section(name=pcrsig.SECTION, content=Blob.of_bytes(b" " * policies.size), source=_SOURCE, profile=owner)
-        sections.insert(last + 1, room)
+        reserved = Section(
+            name=pcrsig.SECTION, content=Blob.of_bytes(b" " * policies.size), source=_SOURCE, profile=owner
+        )
+        sections.insert(last + 1, reserved)
     return sections
 
 

@@ -84,16 +84,16 @@ def verify(plugins: tuple[str, ...], /, files: tuple[Path, ...], as_json: bool, 
     from fuki_attest.verify.steps import unanswered  # noqa: PLC0415
     from fuki_attest.words.fields import time  # noqa: PLC0415
 
-    wishes = options.wishes(asked)
+    policy = options.appraisal_policy(asked)
     collateral = options.read_collateral(asked["collateral"]) if asked["collateral"] else ()
     given = options.join(evidence.read(files), collateral)
-    steps = run.verify(given, wishes)
+    steps = run.verify(given, policy)
     compared = options.compare(given, plugins, asked)
     steps += compared[0]
 
     if as_json:
         document = verdict.VerdictDocument(
-            at=time(wishes.at), holds=not unanswered(steps), steps=tuple(steps), shows=tuple(compared[1])
+            at=time(policy.at), holds=not unanswered(steps), steps=tuple(steps), shows=tuple(compared[1])
         )
         click.echo(encode_json(document), nl=False)
     else:

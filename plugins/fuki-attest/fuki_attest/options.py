@@ -15,7 +15,7 @@ from fuki_attest.formats import certificate, tpm_quote
 from fuki_attest.formats.snp_report import SnpTcb
 from fuki_attest.image.shown import ShownView
 from fuki_attest.pieces import Evidence, Item
-from fuki_attest.verify.steps import EvidenceStep, Wishes
+from fuki_attest.verify.steps import AppraisalPolicy, EvidenceStep
 
 _MAX_FILES = 64
 _MAX_NONCE = 64
@@ -109,9 +109,9 @@ def join(given: Evidence, more: Sequence[Item]) -> Evidence:
     return Evidence((*given.items, *more))
 
 
-def wishes(asked: Mapping[str, Any]) -> Wishes:
+def appraisal_policy(asked: Mapping[str, Any]) -> AppraisalPolicy:
     """What the options of the verb ask for, by their names. Raises `FukiError`."""
-    return Wishes(
+    return AppraisalPolicy(
         at=read_time(asked["at"]),
         roots=read_roots(asked["roots"]) if asked["roots"] else (),
         keys=tuple(read_key(path) for path in asked["trusted_keys"]),
@@ -137,7 +137,7 @@ def compare(
         return [], []
 
     from fuki_attest.image import expectations  # noqa: PLC0415 - only where there is an image
-    from fuki_attest.image.compare import ImageQuestion  # noqa: PLC0415
+    from fuki_attest.image.compare import ImageComparison  # noqa: PLC0415
     from fuki_attest.image.compare import compare as compare_image  # noqa: PLC0415
 
     host = new_host(plugins)
@@ -151,5 +151,5 @@ def compare(
         author_key_digest=expectations.read_key_digest(asked["author_key"]) if asked["author_key"] else None,
     )
     machines = find_machines(asked["machine"], Path(), host, "--machine") if asked["machine"] else None
-    question = ImageQuestion(image=image, host=host, recipe=recipe, machines=machines, expected=expected)
-    return compare_image(given, question)
+    comparison = ImageComparison(image=image, host=host, recipe=recipe, machines=machines, expected=expected)
+    return compare_image(given, comparison)

@@ -85,14 +85,14 @@ def hold_unchangeable(case, original, start, end, changed):
 def holds(files, options):
     """Whether evidence holds; read and verified in this process."""
     asked = dict(zip(options[::2], options[1::2], strict=False)) if "--allow-debug" not in options else {}
-    wishes = steps.Wishes(
+    policy = steps.AppraisalPolicy(
         at=parsing.read_time(asked.get("--at")),
         roots=parsing.read_roots(Path(asked["--roots"])) if "--roots" in asked else (),
         nonce=parsing.read_nonce(asked.get("--nonce"), None),
         allow_debug="--allow-debug" in options,
     )
     try:
-        return not steps.unanswered(run.verify(evidence.read(files), wishes))
+        return not steps.unanswered(run.verify(evidence.read(files), policy))
     except FukiError:
         return False
 

@@ -11,9 +11,9 @@ from fuki_attest import evidence, show
 from fuki_attest.formats import certificate_table, snp_report, td_quote, tpm_quote
 from fuki_attest.pieces import Evidence
 from fuki_attest.verify import run, trust
-from fuki_attest.verify.steps import StepVerdict, Wishes
+from fuki_attest.verify.steps import AppraisalPolicy, StepVerdict
 
-WISHES = Wishes(at=makers.NOW, nonce=b"challenge")
+POLICY = AppraisalPolicy(at=makers.NOW, nonce=b"challenge")
 
 
 def samples(amd, intel):
@@ -39,7 +39,7 @@ def test_damaged_evidence_ends_in_a_verdict_or_an_error(amd, intel):
         try:
             given_evidence = Evidence(tuple(evidence.recognise(damaged, "file")))
             show.document(given_evidence)
-            steps = run.verify(given_evidence, WISHES)
+            steps = run.verify(given_evidence, POLICY)
         except FukiError:
             return
         # Without the roots of who made them, none of these can hold as a whole.

@@ -85,7 +85,7 @@ def laid_out(options: PackageOptions, build: Build, architectures: Mapping[str, 
     with programs.scratch_directory("fuki-") as workspace:
         root = workspace / "root"
         files = tuple(_lay_out(root, options.directory.lstrip("/"), build))
-        settle(root, time)
+        normalize(root, time)
         yield Content(
             package=f"{name}-{build.version}" if options.side_by_side else name,
             version=build.version,
@@ -97,7 +97,7 @@ def laid_out(options: PackageOptions, build: Build, architectures: Mapping[str, 
         )
 
 
-def settle(root: Path, time: int) -> None:
+def normalize(root: Path, time: int) -> None:
     """Give all that is below a directory the same time, and modes that do not depend on who builds."""
     for path in (*root.rglob("*"), root):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -8,7 +8,7 @@ from typing import Annotated
 from fuki_build.errors import RecipeError
 from msgspec import Meta
 
-from fuki_packages.content import Content, PackageOptions, PackageOutput, line, run, settle
+from fuki_packages.content import Content, PackageOptions, PackageOutput, line, normalize, run
 
 _ARCHITECTURES = {
     "x64": "amd64",
@@ -74,7 +74,7 @@ def _write_control(content: Content, maintainer: str) -> None:
     directory.mkdir()
     (directory / "control").write_text("".join(f"{name}: {value}\n" for name, value in fields.items()))
     (directory / "md5sums").write_text("".join(f"{_md5(content, path)}  {path}\n" for path in content.files))
-    settle(content.root, content.time)
+    normalize(content.root, content.time)
 
 
 def _md5(content: Content, path: Path) -> str:

@@ -17,7 +17,7 @@ from fuki_attest.verify.run import is_bound, tpm_context
 from fuki_attest.verify.steps import About, EvidenceStep
 
 
-class ImageQuestion(Struct, frozen=True, kw_only=True):
+class ImageComparison(Struct, frozen=True, kw_only=True):
     """What evidence is held against."""
 
     image: Path
@@ -27,45 +27,45 @@ class ImageQuestion(Struct, frozen=True, kw_only=True):
     expected: ImageExpectations
 
 
-def compare(evidence: Evidence, question: ImageQuestion) -> tuple[list[EvidenceStep], list[ShownView]]:
+def compare(evidence: Evidence, comparison: ImageComparison) -> tuple[list[EvidenceStep], list[ShownView]]:
     """The steps, and which machine each piece of evidence shows. Raises `FukiError` where nothing can be predicted."""
     steps: list[EvidenceStep] = []
     shown: list[ShownView] = []
     for item in evidence.items:
         about = About(item.name)
         if item.kind in (EvidenceKind.SNP_REPORT, EvidenceKind.TD_QUOTE):
-            steps += _launch_steps(about, item, evidence, question, shown)
+            steps += _launch_steps(about, item, evidence, comparison, shown)
         elif item.kind is EvidenceKind.TPM_QUOTE:
             context = tpm_context(evidence)
-            steps += registers.tpm_steps(about, item.value, context, question.image, question.machines, shown)
+            steps += registers.tpm_steps(about, item.value, context, comparison.image, comparison.machines, shown)
         elif item.kind is EvidenceKind.EVENT_LOG:
-            steps += registers.log_steps(about, item.value, question.image, question.machines)
+            steps += registers.log_steps(about, item.value, comparison.image, comparison.machines)
 
     if not steps:
-        against = f"the predictions for {question.image.name}"
+        against = f"the predictions for {comparison.image.name}"
         why = "there is no report, no quote and no log"
         steps.append(About("all evidence").not_verified("measurements", against, why, asked=True))
     return steps, shown
 
 
 def _launch_steps(
-    about: About, item: Item, evidence: Evidence, question: ImageQuestion, shown: list[ShownView]
+    about: About, item: Item, evidence: Evidence, comparison: ImageComparison, shown: list[ShownView]
 ) -> list[EvidenceStep]:
     is_snp = item.kind is EvidenceKind.SNP_REPORT
     data = item.value.report_data if is_snp else item.value.body.report_data
     if is_bound(evidence, data):
         why = "the hardware measured the paravisor; the image is in the TPM's registers"
-        against = f"the predictions for {question.image.name}"
+        against = f"the predictions for {comparison.image.name}"
         return [about.not_verified("launch measurement", against, why, asked=False)]
 
     technology = "sev-snp" if is_snp else "tdx"
-    records = launches_of_image(question.image, question.host, technology, question.recipe)
-    launches = Launches(records, question.image.name)
+    records = launches_of_image(comparison.image, comparison.host, technology, comparison.recipe)
+    launches = Launches(records, comparison.image.name)
     if is_snp:
-        expected = replace(question.expected, policies=_policies(records))
+        expected = replace(comparison.expected, policies=_policies(records))
         steps = list(launches.snp_steps(about, item.value, expected))
     else:
-        steps = list(launches.tdx_steps(about, item.value.body, question.expected))
+        steps = list(launches.tdx_steps(about, item.value.body, comparison.expected))
     shown += launches.shown
     return steps
 

@@ -9,38 +9,38 @@ from fuki_attest.formats.snp_report import SnpReport
 from fuki_attest.formats.td_report import TdBody, TdReport
 from fuki_attest.pieces import Evidence, EvidenceKind, Item
 from fuki_attest.verify import paravisor, replay, snp, tdx, tpm
-from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes, nonce_step
+from fuki_attest.verify.steps import About, AppraisalPolicy, EvidenceStep, Steps, nonce_step
 from fuki_attest.verify.tpm import AttestationKey, TpmContext
 from fuki_attest.verify.trust import trust
 
 _SIGNED = {EvidenceKind.SNP_REPORT, EvidenceKind.TD_QUOTE, EvidenceKind.TPM_QUOTE}
 
 
-def verify(evidence: Evidence, wishes: Wishes) -> list[EvidenceStep]:
+def verify(evidence: Evidence, policy: AppraisalPolicy) -> list[EvidenceStep]:
     """The steps, in the order of the evidence. Raises `FormatError` for certificates that cannot be read."""
     certificates = [item.value for item in evidence.of(EvidenceKind.CERTIFICATE)]
-    trusted = trust(wishes, certificates, [item.value for item in evidence.of(EvidenceKind.REVOCATIONS)])
+    trusted = trust(policy, certificates, [item.value for item in evidence.of(EvidenceKind.REVOCATIONS)])
     quotes = [item.value for item in evidence.of(EvidenceKind.TD_QUOTE)]
     documents = [item.value for item in evidence.of(EvidenceKind.COLLATERAL)]
 
     steps: list[EvidenceStep] = []
     for item in evidence.items:
         if item.kind is EvidenceKind.SNP_REPORT:
-            steps += snp.steps(item, certificates, trusted, wishes)
+            steps += snp.steps(item, certificates, trusted, policy)
         elif item.kind is EvidenceKind.TD_QUOTE:
-            steps += tdx.quote_steps(item, documents, trusted, wishes)
+            steps += tdx.quote_steps(item, documents, trusted, policy)
         elif item.kind is EvidenceKind.TD_REPORT:
             steps += tdx.report_steps(item, quotes)
         elif item.kind is EvidenceKind.HCL_REPORT:
             steps += paravisor.steps(item, _hardware(evidence, item), quotes)
         elif item.kind is EvidenceKind.TPM_QUOTE:
-            steps += tpm.steps(item, tpm_context(evidence), trusted, wishes)
+            steps += tpm.steps(item, tpm_context(evidence), trusted, policy)
         elif item.kind is EvidenceKind.EVENT_LOG:
             steps += _log_steps(evidence, item)
-        steps += _nonce_steps(evidence, item, wishes)
+        steps += _nonce_steps(evidence, item, policy)
 
     steps += _nothing_signed(evidence)
-    steps += _nowhere(evidence, wishes)
+    steps += _nowhere(evidence, policy)
     return steps
 
 
@@ -50,7 +50,7 @@ def _hardware(evidence: Evidence, item: Item) -> SnpReport | TdReport:
     return hardware
 
 
-def _nonce_steps(evidence: Evidence, item: Item, wishes: Wishes) -> Steps:
+def _nonce_steps(evidence: Evidence, item: Item, policy: AppraisalPolicy) -> Steps:
     """A challenge is answered by the report data, or where a paravisor has that for its claims, by the TPM's quote."""
     if item.kind is EvidenceKind.SNP_REPORT:
         data = item.value.report_data
@@ -59,7 +59,7 @@ def _nonce_steps(evidence: Evidence, item: Item, wishes: Wishes) -> Steps:
     else:
         return
     if not is_bound(evidence, data):
-        yield nonce_step(About(item.name), "the report data", data, wishes)
+        yield nonce_step(About(item.name), "the report data", data, policy)
 
 
 def is_bound(evidence: Evidence, report_data: bytes) -> bool:
@@ -111,20 +111,20 @@ def _nothing_signed(evidence: Evidence) -> Steps:
         yield About(", ".join(names)).not_verified("evidence", "a key", "none of it is signed evidence", asked=True)
 
 
-def _nowhere(evidence: Evidence, wishes: Wishes) -> Steps:
+def _nowhere(evidence: Evidence, policy: AppraisalPolicy) -> Steps:
     """What was asked for, and has no place in this evidence: it is not fine because nothing was looked at."""
     about = About("all evidence")
-    if wishes.minimum_tcb is not None and not evidence.of(EvidenceKind.SNP_REPORT):
+    if policy.minimum_tcb is not None and not evidence.of(EvidenceKind.SNP_REPORT):
         yield about.not_verified("reported TCB", "a minimum", "there is no SNP report", asked=True)
 
     quotes = evidence.of(EvidenceKind.TPM_QUOTE)
-    if wishes.keys and not quotes:
+    if policy.keys and not quotes:
         yield about.not_verified("attestation key", "the keys that you trust", "there is no TPM quote", asked=True)
-    if wishes.collateral and not evidence.of(EvidenceKind.TD_QUOTE) and not evidence.of(EvidenceKind.SNP_REPORT):
+    if policy.collateral and not evidence.of(EvidenceKind.TD_QUOTE) and not evidence.of(EvidenceKind.SNP_REPORT):
         yield about.not_verified("evidence", "the collateral", "there is no quote and no report", asked=True)
 
-    if wishes.nonce is not None and evidence.of(EvidenceKind.HCL_REPORT) and not quotes:
+    if policy.nonce is not None and evidence.of(EvidenceKind.HCL_REPORT) and not quotes:
         why = "an HCL report answers no challenge; there is no TPM quote"
         yield about.not_verified("it answers the challenge", "the nonce", why, asked=True)
-    elif wishes.nonce is not None and not {item.kind for item in evidence.items} & _SIGNED:
+    elif policy.nonce is not None and not {item.kind for item in evidence.items} & _SIGNED:
         yield about.not_verified("it answers the challenge", "the nonce", "nothing carries a nonce", asked=True)

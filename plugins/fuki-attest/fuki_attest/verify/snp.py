@@ -9,14 +9,14 @@ from fuki_attest.formats.certificate import AmdExtensions
 from fuki_attest.formats.snp_report import SnpKey, SnpReport
 from fuki_attest.pieces import Item
 from fuki_attest.verify.signatures import verifies_p384
-from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes
+from fuki_attest.verify.steps import About, AppraisalPolicy, EvidenceStep, Steps
 from fuki_attest.verify.trust import TrustStore, chain_steps
 from fuki_attest.words import snp as words
 
 _KEYS = {SnpKey.VCEK: "VCEK", SnpKey.VLEK: "VLEK"}
 
 
-def steps(item: Item, certificates: Sequence[x509.Certificate], trusted: TrustStore, wishes: Wishes) -> Steps:
+def steps(item: Item, certificates: Sequence[x509.Certificate], trusted: TrustStore, policy: AppraisalPolicy) -> Steps:
     """All that can be said of one report. Raises `FormatError` for a certificate with damaged extensions."""
     report: SnpReport = item.value
     about = About(item.name)
@@ -24,9 +24,9 @@ def steps(item: Item, certificates: Sequence[x509.Certificate], trusted: TrustSt
     if name is None:
         yield about.step("signature", "AMD's keys", holds=False, detail="the report says that it is not signed")
     else:
-        yield from _signature_steps(about, report, name, certificates, trusted, wishes)
-    yield from _policy_steps(about, report, wishes)
-    yield _minimum_step(about, report, wishes)
+        yield from _signature_steps(about, report, name, certificates, trusted, policy)
+    yield from _policy_steps(about, report, policy)
+    yield _minimum_step(about, report, policy)
 
 
 def _signature_steps(
@@ -35,7 +35,7 @@ def _signature_steps(
     name: str,
     certificates: Sequence[x509.Certificate],
     trusted: TrustStore,
-    wishes: Wishes,
+    policy: AppraisalPolicy,
 ) -> Steps:
     candidates = [
         (one, extensions) for one in certificates if (extensions := certificate.amd_extensions(one)) is not None
@@ -60,7 +60,7 @@ def _signature_steps(
         f"the report has {words.tcb(report.reported_tcb)}, the certificate {words.tcb(extensions.tcb)}",
     )
     yield _processor_step(about, report, extensions, certificate.name(signer))
-    yield from chain_steps(about, signer, trusted, wishes)
+    yield from chain_steps(about, signer, trusted, policy)
 
 
 def _processor_step(about: About, report: SnpReport, extensions: AmdExtensions, signer: str) -> EvidenceStep:
@@ -92,17 +92,17 @@ def _chip_step(about: About, report: SnpReport, extensions: AmdExtensions) -> Ev
     return about.step("chip", "the certificate", chip_id == report.chip_id, "the key is another chip's")
 
 
-def _policy_steps(about: About, report: SnpReport, wishes: Wishes) -> Steps:
+def _policy_steps(about: About, report: SnpReport, policy: AppraisalPolicy) -> Steps:
     debug = bool(report.policy >> words.DEBUG & 1)
-    if not wishes.allow_debug:
+    if not policy.allow_debug:
         yield about.step("policy: debugging", "off", not debug, "the host may read and change the guest's memory")
     migration = bool(report.policy >> words.MIGRATION_AGENT & 1)
-    if not wishes.allow_migration:
+    if not policy.allow_migration:
         yield about.step("policy: migration agent", "none", not migration, "an agent may move the guest elsewhere")
 
 
-def _minimum_step(about: About, report: SnpReport, wishes: Wishes) -> EvidenceStep:
-    minimum = wishes.minimum_tcb
+def _minimum_step(about: About, report: SnpReport, policy: AppraisalPolicy) -> EvidenceStep:
+    minimum = policy.minimum_tcb
     if minimum is None:
         why = f"no minimum was given; the report has {words.tcb(report.reported_tcb)}"
         return about.not_verified("reported TCB", "a minimum", why, asked=False)

@@ -34,8 +34,10 @@ class EvidenceStep(View, frozen=True, kw_only=True):
         return self.verdict is StepVerdict.HOLDS or (self.verdict is StepVerdict.UNVERIFIED and not self.asked)
 
 
-class Wishes(Struct, frozen=True, kw_only=True):
-    """What the user asked for. `roots` stand in place of the pinned ones; `keys` are attestation keys to trust, SPKI.
+class AppraisalPolicy(Struct, frozen=True, kw_only=True):
+    """What the user asks of evidence (RFC 9334, 8.5).
+
+    `roots` stand in place of the pinned ones; `keys` are attestation keys to trust, SPKI.
 
     `collateral` tells that some was given, so that what it decides is asked for.
     """
@@ -85,10 +87,10 @@ def unanswered(steps: Sequence[EvidenceStep]) -> list[EvidenceStep]:
     return [step for step in steps if not step.is_answered]
 
 
-def nonce_step(about: About, field: str, value: bytes, wishes: Wishes) -> EvidenceStep:
+def nonce_step(about: About, field: str, value: bytes, policy: AppraisalPolicy) -> EvidenceStep:
     """A field that carries a challenge, against the nonce that was given; zeros may fill up a field of fixed size."""
-    if wishes.nonce is None:
+    if policy.nonce is None:
         why = f"no nonce was given: the evidence may be an old one; {field} is {value.hex()}"
         return about.not_verified("it answers the challenge", "the nonce", why, asked=False)
-    holds = len(wishes.nonce) <= len(value) and wishes.nonce.ljust(len(value), b"\0") == value
+    holds = len(policy.nonce) <= len(value) and policy.nonce.ljust(len(value), b"\0") == value
     return about.step("it answers the challenge", "the nonce", holds, f"{field} is {value.hex()}")

@@ -15,7 +15,7 @@ from fuki_attest.formats.td_report import TdBody, TdReport
 from fuki_attest.pieces import Item
 from fuki_attest.verify import intel
 from fuki_attest.verify.signatures import verifies_p256
-from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes
+from fuki_attest.verify.steps import About, AppraisalPolicy, EvidenceStep, Steps
 from fuki_attest.verify.trust import TrustStore, chain_of, chain_steps
 from fuki_attest.words import tdx as words
 
@@ -25,7 +25,9 @@ _TD_ENCLAVE = 2
 _ENCLAVE_DEBUG = 2
 
 
-def quote_steps(item: Item, documents: Sequence[SignedCollateral], trusted: TrustStore, wishes: Wishes) -> Steps:
+def quote_steps(
+    item: Item, documents: Sequence[SignedCollateral], trusted: TrustStore, policy: AppraisalPolicy
+) -> Steps:
     """All that can be said of one quote. Raises `FormatError` for certificates that cannot be read."""
     quote: TdQuote = item.value
     about = About(item.name)
@@ -60,9 +62,9 @@ def quote_steps(item: Item, documents: Sequence[SignedCollateral], trusted: Trus
 
     # The certificates of a quote are of use for that quote alone.
     own = TrustStore(trusted.roots, (*chain, *trusted.pool), trusted.revocations)
-    yield from chain_steps(about, leaf, own, wishes)
-    yield from _collateral_steps(about, quote, documents, own, wishes)
-    yield from attribute_steps(about, quote.body, wishes)
+    yield from chain_steps(about, leaf, own, policy)
+    yield from _collateral_steps(about, quote, documents, own, policy)
+    yield from attribute_steps(about, quote.body, policy)
 
 
 def _enclave_steps(about: About, quote: TdQuote) -> Steps:
@@ -85,35 +87,35 @@ def _is_pck(leaf: x509.Certificate) -> bool:
 
 
 def _collateral_steps(
-    about: About, quote: TdQuote, documents: Sequence[SignedCollateral], trusted: TrustStore, wishes: Wishes
+    about: About, quote: TdQuote, documents: Sequence[SignedCollateral], trusted: TrustStore, policy: AppraisalPolicy
 ) -> Steps:
     for document in documents:
-        yield _date_step(about, document, wishes)
+        yield _date_step(about, document, policy)
 
     parts, missing = intel.assemble(quote, documents, trusted)
     claim, against = "platform's TCB and quoting enclave", "Intel's collateral"
     if parts is None:
-        yield about.not_verified(claim, against, f"there is no {', no '.join(missing)}", asked=wishes.collateral)
+        yield about.not_verified(claim, against, f"there is no {', no '.join(missing)}", asked=policy.collateral)
         return
 
     root = chain_of(certificate.decode_chain(quote.certificates)[0], trusted.pool)[-1].public_bytes(Encoding.DER)
     try:
-        status = intel.status(quote, parts, root, wishes.at)
+        status = intel.status(quote, parts, root, policy.at)
     except intel.LibraryMissingError as error:
         yield about.not_verified(claim, against, str(error), asked=True)
         return
     yield about.step(claim, against, status.is_up_to_date, status.text)
 
 
-def _date_step(about: About, document: SignedCollateral, wishes: Wishes) -> EvidenceStep:
+def _date_step(about: About, document: SignedCollateral, policy: AppraisalPolicy) -> EvidenceStep:
     try:
         issued, until = (_moment(text) for text in (document.issued, document.next_update))
     except ValueError as error:
         raise FormatError(f"the dates of the {document.kind} cannot be read") from error
     return about.step(
         f"date of the {document.kind}",
-        wishes.at.strftime("%Y-%m-%d"),
-        issued <= wishes.at <= until,
+        policy.at.strftime("%Y-%m-%d"),
+        issued <= policy.at <= until,
         f"it is out of date: it is of {document.issued} until {document.next_update}",
     )
 
@@ -123,12 +125,12 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def attribute_steps(about: About, body: TdBody, wishes: Wishes) -> Steps:
+def attribute_steps(about: About, body: TdBody, policy: AppraisalPolicy) -> Steps:
     """The bits that decide who may look into the guest."""
-    if not wishes.allow_debug:
+    if not policy.allow_debug:
         debug = bool(body.td_attributes >> words.DEBUG & 1)
         yield about.step("attributes: debugging", "off", not debug, "the host may read and change the guest's memory")
-    if not wishes.allow_migration:
+    if not policy.allow_migration:
         migratable = bool(body.td_attributes >> words.MIGRATABLE & 1)
         yield about.step("attributes: migration", "off", not migratable, "the guest may be moved elsewhere")
 

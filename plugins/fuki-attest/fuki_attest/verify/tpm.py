@@ -13,7 +13,7 @@ from fuki_attest.formats.tpm_quote import TpmQuote, TpmSignature, digest_of
 from fuki_attest.pieces import Item
 from fuki_attest.verify.replay import Values, replay, selected, with_untouched
 from fuki_attest.verify.signatures import verifies_tpm
-from fuki_attest.verify.steps import About, Steps, Wishes, nonce_step
+from fuki_attest.verify.steps import About, AppraisalPolicy, Steps, nonce_step
 from fuki_attest.verify.trust import TrustStore, chain_steps
 
 _KEY = "an attestation key"
@@ -43,7 +43,7 @@ def of_certificate(item: Item) -> AttestationKey:
     return AttestationKey(certificate.name(item.value), spki, item.value)
 
 
-def steps(item: Item, context: TpmContext, trusted: TrustStore, wishes: Wishes) -> Steps:
+def steps(item: Item, context: TpmContext, trusted: TrustStore, policy: AppraisalPolicy) -> Steps:
     """All that can be said of one quote."""
     quote: TpmQuote = item.value
     about = About(item.name)
@@ -60,18 +60,18 @@ def steps(item: Item, context: TpmContext, trusted: TrustStore, wishes: Wishes) 
         yield about.step("signature", names, signed is not None, "another key made it, or the quote was changed")
 
     if signed is not None:
-        yield from _key_steps(about, signed[0], trusted, wishes)
-    yield nonce_step(about, "its nonce", quote.nonce, wishes)
+        yield from _key_steps(about, signed[0], trusted, policy)
+    yield nonce_step(about, "its nonce", quote.nonce, policy)
     yield from _register_steps(about, quote, context, signed[1].algorithm if signed else None)
 
 
-def _key_steps(about: About, key: AttestationKey, trusted: TrustStore, wishes: Wishes) -> Steps:
+def _key_steps(about: About, key: AttestationKey, trusted: TrustStore, policy: AppraisalPolicy) -> Steps:
     """Why the key is one to trust: the user says so, a certificate does, or a report of the hardware."""
     claim = "attestation key"
-    if key.spki in wishes.keys:
+    if key.spki in policy.keys:
         yield about.step(claim, "the keys that you trust", holds=True)
     elif key.certificate is not None:
-        yield from chain_steps(about, key.certificate, trusted, wishes)
+        yield from chain_steps(about, key.certificate, trusted, policy)
     elif key.vouched:
         yield about.step(claim, "the claims of the HCL report", holds=True)
     else:

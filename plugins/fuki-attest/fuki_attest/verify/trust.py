@@ -17,7 +17,7 @@ from fuki_build.formats.asn1.x509 import UNREADABLE
 from msgspec import Struct
 
 from fuki_attest.formats import certificate
-from fuki_attest.verify.steps import About, EvidenceStep, Steps, Wishes
+from fuki_attest.verify.steps import About, AppraisalPolicy, EvidenceStep, Steps
 from fuki_attest.words.fields import time
 
 PINNED = {
@@ -41,12 +41,12 @@ class TrustStore(Struct, frozen=True):
 
 
 def trust(
-    wishes: Wishes, given: Sequence[x509.Certificate], revocations: Sequence[x509.CertificateRevocationList]
+    policy: AppraisalPolicy, given: Sequence[x509.Certificate], revocations: Sequence[x509.CertificateRevocationList]
 ) -> TrustStore:
     """What is trusted: the user's roots where there are any, else the pinned ones."""
-    if wishes.roots:
-        roots = {certificate.fingerprint(root): certificate.name(root) for root in wishes.roots}
-        return TrustStore(roots, (*wishes.roots, *given), tuple(revocations))
+    if policy.roots:
+        roots = {certificate.fingerprint(root): certificate.name(root) for root in policy.roots}
+        return TrustStore(roots, (*policy.roots, *given), tuple(revocations))
     return TrustStore(PINNED, (*packaged(), *given), tuple(revocations))
 
 
@@ -80,7 +80,7 @@ def issued(subject: x509.Certificate, issuer: x509.Certificate, below: int) -> b
     return constraints.ca and (constraints.path_length is None or constraints.path_length >= below)
 
 
-def chain_steps(about: About, leaf: x509.Certificate, trusted: TrustStore, wishes: Wishes) -> Steps:
+def chain_steps(about: About, leaf: x509.Certificate, trusted: TrustStore, policy: AppraisalPolicy) -> Steps:
     """Whether the leaf comes from a trusted root, is valid at the time, and not revoked."""
     chain = chain_of(leaf, trusted.pool)
     names = " < ".join(certificate.name(link) for link in chain)
@@ -92,10 +92,10 @@ def chain_steps(about: About, leaf: x509.Certificate, trusted: TrustStore, wishe
         f"{names} ends with no trusted root",
     )
 
-    outside = [link for link in chain if not certificate.is_valid_at(link, wishes.at)]
+    outside = [link for link in chain if not certificate.is_valid_at(link, policy.at)]
     yield about.step(
         "validity of the chain",
-        time(wishes.at),
+        time(policy.at),
         not outside,
         "; ".join(
             f"{certificate.name(link)} is valid from {time(link.not_valid_before_utc)}"
@@ -103,11 +103,11 @@ def chain_steps(about: About, leaf: x509.Certificate, trusted: TrustStore, wishe
             for link in outside
         ),
     )
-    yield _revocation_step(about, chain, trusted, wishes)
+    yield _revocation_step(about, chain, trusted, policy)
 
 
 def _revocation_step(
-    about: About, chain: Sequence[x509.Certificate], trusted: TrustStore, wishes: Wishes
+    about: About, chain: Sequence[x509.Certificate], trusted: TrustStore, policy: AppraisalPolicy
 ) -> EvidenceStep:
     claim, against = "revocation", "the issuers' lists"
     missing: list[str] = []
@@ -117,13 +117,13 @@ def _revocation_step(
         if not lists:
             missing.append(certificate.name(issuer))
         for revocations in lists:
-            problems += _problems(link, revocations, wishes)
+            problems += _problems(link, revocations, policy)
 
     if problems:
         return about.step(claim, against, holds=False, detail="; ".join(problems))
     if missing or len(chain) < 2:
         why = f"there is no list of {', '.join(missing)}" if missing else "the chain has no issuer"
-        return about.not_verified(claim, against, why, asked=wishes.collateral)
+        return about.not_verified(claim, against, why, asked=policy.collateral)
     return about.step(claim, against, holds=True)
 
 
@@ -139,7 +139,9 @@ def _is_list_of(revocations: x509.CertificateRevocationList, issuer: x509.Certif
         return False
 
 
-def _problems(link: x509.Certificate, revocations: x509.CertificateRevocationList, wishes: Wishes) -> Iterator[str]:
+def _problems(
+    link: x509.Certificate, revocations: x509.CertificateRevocationList, policy: AppraisalPolicy
+) -> Iterator[str]:
     try:
         revoked = revocations.get_revoked_certificate_by_serial_number(link.serial_number)
     except UNREADABLE as error:
@@ -148,6 +150,6 @@ def _problems(link: x509.Certificate, revocations: x509.CertificateRevocationLis
         yield f"{certificate.name(link)} is revoked since {time(revoked.revocation_date_utc)}"
 
     until = revocations.next_update_utc
-    if not revocations.last_update_utc <= wishes.at or (until is not None and wishes.at > until):
+    if not revocations.last_update_utc <= policy.at or (until is not None and policy.at > until):
         end = f" until {time(until)}" if until is not None else ""
         yield f"the list is out of date: it is of {time(revocations.last_update_utc)}{end}"
