@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fuki_build.errors import FormatError, FukiError, RecipeError, SigningError, located, raised_as
-from fuki_build.testing import invoke
+from fuki_build.testing import invoke, succeed
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -51,6 +51,23 @@ def test_the_cause_is_shown_where_it_is_asked_for(tmp_path, monkeypatch):
     error = invoke(tmp_path, "plan").err
     assert "UnicodeDecodeError" in error
     assert "direct cause" in error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("edit", "acme.efi", "--add-initrd", "missing", "-o", "edited.efi"),
+        ("ukify", "build", "--stub=stub", "--linux=vmlinuz", "--initrd=missing", "--output=ukify.efi"),
+    ],
+    ids=["edit", "ukify"],
+)
+def test_an_error_that_is_told_at_an_option_keeps_its_cause(workshop, monkeypatch, arguments: tuple[str, ...]):
+    succeed(workshop, "build", "-o", "acme.efi")
+    monkeypatch.setenv("FUKI_DEBUG", "1")
+    outcome = invoke(workshop, *arguments)
+    assert outcome.code != 0
+    assert "FileNotFoundError" in outcome.err
+    assert "direct cause" in outcome.err
 
 
 @pytest.mark.parametrize("form", [r"raise error\.at\(", r"error\.message, where=[^\n]*hint=error\.hint\) from error"])

@@ -69,7 +69,8 @@ def build(
                 _make_executable(output)
             printed = "".join(_printed(call, output))
     except FukiError as error:
-        raise in_callers_terms(error, call, caller, recipe) from error
+        in_callers_terms(error, call, caller, recipe)
+        raise
 
     return Built(tuple(artifact.path for artifact in result.artifacts), printed)
 

@@ -15,8 +15,8 @@ _INSERTED = "--only"
 """Where outputs are that no table of a recipe asks for."""
 
 
-def in_callers_terms(error: FukiError, call: UkifyCall, caller: Caller, recipe: Path | None) -> FukiError:
-    """The error at the option that brought what is wrong, or at the setting of ukify.conf in its place.
+def in_callers_terms(error: FukiError, call: UkifyCall, caller: Caller, recipe: Path | None) -> None:
+    """Place an error at the option that brought what is wrong, or at the setting of ukify.conf in its place.
 
     Faults of the partial recipe's own, where there is one, stay there.
 
@@ -40,7 +40,6 @@ def in_callers_terms(error: FukiError, call: UkifyCall, caller: Caller, recipe: 
 
     if recipe is None and error.hint:
         error.hint = _with_options(error.hint)
-    return error
 
 
 def _option(place: str, call: UkifyCall, caller: Caller) -> Option | None:
