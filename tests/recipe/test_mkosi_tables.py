@@ -11,7 +11,7 @@ from fuki_build.testing.secure_boot import make_identity, write_certificates, wr
 from fuki_build.ukify.partial import image_settings
 from tests.conftest import RECIPE
 from tests.support.mkosi_form import as_section, as_toml
-from tests.support.rich import RICH, WRITTEN, make_rich
+from tests.support.rich import WRITTEN, make_rich, rich_recipe
 
 EVERYTHING = """
 [[fuki.expect]]
@@ -57,7 +57,7 @@ def rich(workshop, part):
 
 
 def test_tables_of_every_kind_build_the_same_bytes_in_both_forms(rich):
-    recipe = tomllib.loads(RICH + EVERYTHING)["fuki"]
+    recipe = tomllib.loads(rich_recipe(EVERYTHING))["fuki"]
     # The section has lists only, which places tell apart from a single file.
     recipe["addon"][1]["initrd"] = ["more.img"]
     # That the firmware is no IGVM file does not matter here.

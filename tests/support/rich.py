@@ -60,14 +60,17 @@ MANIFEST = "out/acme.manifest.json"
 WRITTEN = (UKI, *ADDONS, MANIFEST)
 
 
+def rich_recipe(more: str = "", plugins: Iterable[str] = ()) -> str:
+    """The text of the rich recipe, with `more` behind it."""
+    return workshop_recipe(TABLES + more, plugins=plugins, initrd=["initrd.img", "more.img"])
+
+
 def make_rich(workshop: Path, part: Callable[[str], Path], more: str = "", plugins: Iterable[str] = ()) -> Path:
     """Turn the workshop's recipe into the rich one, with `more` behind it."""
     (workshop / "one.fd").symlink_to(part("ovmf-generic"))
     (workshop / "two.fd").symlink_to(part("ovmf-amdsev"))
     (workshop / "more.img").write_bytes(b"not quite an initrd" * 1000)
-
-    text = workshop_recipe(TABLES + more, plugins=plugins, initrd=["initrd.img", "more.img"])
-    (workshop / "fuki.toml").write_text(text)
+    (workshop / "fuki.toml").write_text(rich_recipe(more, plugins))
     return workshop
 
 
