@@ -52,6 +52,28 @@ def test_a_byte_order_mark_is_passed_over():
     assert sbat.decode_level(b"\xef\xbb\xbfsbat,1,2026010100\n")[0].component == "sbat"
 
 
+def test_empty_lines_before_the_header_are_passed_over():
+    assert sbat.parse(f"\r\n\n{HEADER}\n{A}\n".encode()) == (A,)
+
+
+def test_bytes_that_are_no_text_are_no_reason_to_refuse_a_table():
+    """shim looks at commas and line ends only."""
+    (_, row) = sbat.decode(f"{HEADER}\n".encode() + b"a,3,\xff\xfe,a,1,url\n")
+    assert (row.component, row.generation) == ("a", 3)
+
+
+def test_a_short_line_of_an_image_is_refused_with_what_a_line_has():
+    with pytest.raises(FormatError, match="'foo,1'.* 6 fields") as caught:
+        sbat.parse(f"{HEADER}\nfoo,1\n".encode())
+    assert caught.value.hint == "component,generation,vendor,package,version,url"
+
+
+def test_a_short_line_of_a_level_is_not_told_to_be_as_an_images():
+    with pytest.raises(FormatError, match="'shim'.* 2 fields") as caught:
+        sbat.decode_level(b"sbat,1,2026010100\nshim\n")
+    assert caught.value.hint is None
+
+
 @pytest.mark.parametrize(
     "table",
     [
@@ -70,7 +92,9 @@ def test_what_is_no_table_is_refused(table: bytes):
         sbat.parse(table)
 
 
-@pytest.mark.parametrize("level", [b"", b"shim,4\n", b"sbat,1,2026010100\nshim\n"])
+@pytest.mark.parametrize(
+    "level", [b"", b"shim,4\n", b"sbat,1,2026010100\nshim\n", b" sbat,1,2026010100\n", b"Xsbat,1\n"]
+)
 def test_what_is_no_level_is_refused(level: bytes):
     with pytest.raises(FormatError, match="SBAT"):
         sbat.decode_level(level)
@@ -92,6 +116,9 @@ def line(component: str, generation: str) -> str:
         pytest.param(["a,one"], ["a,1"], True, id="a generation in words is 0"),
         pytest.param(["a,2x"], ["a,2"], False, id="a number with something behind it"),
         pytest.param(["a,-1"], ["a,1"], True, id="a negative generation"),
+        pytest.param(["a, 2"], ["a,2"], False, id="atoi skips blanks before the number"),
+        pytest.param(["a,0"], ["a,0"], False, id="no generation is not below none"),
+        pytest.param(["a,0"], ["b,1"], False, id="a component that the level does not name"),
         pytest.param(["a,65537"], ["a,2"], True, id="a generation is cut to 16 bits"),
         pytest.param(["a,5"], ["a,65537"], False, id="that of the level too"),
     ],
@@ -118,6 +145,7 @@ def test_revocation_is_shims(rows: list[str], level: list[str], revoked: bool):
 def test_what_shim_takes_and_its_document_forbids_is_told(rows: list[str], problem: str):
     (told,) = sbat.problems(sbat.decode("\n".join([HEADER, *rows]).encode()))
     assert problem in told
+    assert "SBAT lines of a " in told or repr(rows[-1]) in told
 
 
 def test_nothing_is_told_of_the_tables_of_real_stubs(part: Part):
