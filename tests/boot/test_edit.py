@@ -67,5 +67,5 @@ interface = "vm-launch-update"
     (tmp_path / "fuki.toml").write_text(text)
     succeed(tmp_path, "build")
     succeed(tmp_path, "edit", "boot.efi", "--no-hand-over", "--silence", "firmware-unknown", "-o", "edited.efi")
-    found = bench.boot(tmp_path / "edited.efi", scenario="hand-over program removed")
-    assert found.compared["PCR 11", "sha256"]["verdict"] == "equal"
+    booted = bench.boot(tmp_path / "edited.efi", scenario="hand-over program removed")
+    assert booted.compared["PCR 11", "sha256"]["verdict"] == "equal"

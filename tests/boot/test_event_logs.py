@@ -103,12 +103,12 @@ def test_a_disk_boot_with_an_addon_and_options_from_smbios(stub, partitioned, wo
     log = event_log.decode(measured.log)
     assert [event.data for event in log.events if event.type_name == "EV_EFI_GPT_EVENT"] == [table] * partitioned
     check_time(log, prediction, known, layout)
-    found = explain(log, contents, cases(layout, None, layout.profiles), Boot(addons=(added,)))
-    assert found.complete
-    assert found.prediction is not None
-    assert found.prediction.case.profile == 0
-    assert found.boot is not None
-    assert found.boot.smbios == EXTRA
+    explanation = explain(log, contents, cases(layout, None, layout.profiles), Boot(addons=(added,)))
+    assert explanation.complete
+    assert explanation.prediction is not None
+    assert explanation.prediction.case.profile == 0
+    assert explanation.boot is not None
+    assert explanation.boot.smbios == EXTRA
 
     without = explain(log, contents, cases(layout, None, layout.profiles))
     unexpected = [item for item in without.events if item.verdict is RegisterVerdict.UNEXPECTED]

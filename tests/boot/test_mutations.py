@@ -37,8 +37,8 @@ def test_one_bit_of_a_section(section, registers, bench, tmp_path, monkeypatch):
         write(path, tmp_path / "changed.efi", addons)
 
     monkeypatch.setattr(esp, "write", write_changed)
-    found = bench.boot(image, code=3)
-    verdicts = {key: row["verdict"] for key, row in found.compared.items() if key[1]}
+    booted = bench.boot(image, code=3)
+    verdicts = {key: row["verdict"] for key, row in booted.compared.items() if key[1]}
     assert {int(what[4:]) for (what, _), verdict in verdicts.items() if verdict == "different"} == registers
     assert all(verdicts[f"PCR {pcr}", bank] == "different" for pcr in registers for bank in BANKS)
-    assert f"was to be content of {section}, and is" in found.compared["PCR 11", "sha256"]["difference"]
+    assert f"was to be content of {section}, and is" in booted.compared["PCR 11", "sha256"]["difference"]

@@ -43,9 +43,17 @@ def cloudy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_plain_image_from_a_disk(bench, plain):
-    found = bench.boot(plain, scenario="plain image")
-    assert {what for what, _ in found.compared} >= {"PCR 4", "PCR 7", "PCR 9", "PCR 11", "PCR 12", "SMBIOS", "StubInfo"}
-    assert {bank for _, bank in found.compared} == {"", "sha1", "sha256", "sha384", "sha512"}
+    booted = bench.boot(plain, scenario="plain image")
+    assert {what for what, _ in booted.compared} >= {
+        "PCR 4",
+        "PCR 7",
+        "PCR 9",
+        "PCR 11",
+        "PCR 12",
+        "SMBIOS",
+        "StubInfo",
+    }
+    assert {bank for _, bank in booted.compared} == {"", "sha1", "sha256", "sha384", "sha512"}
 
 
 def test_an_image_with_bytes_of_no_section_and_an_odd_size(bench, plain, tmp_path):
@@ -54,8 +62,8 @@ def test_an_image_with_bytes_of_no_section_and_an_odd_size(bench, plain, tmp_pat
     second = sorted(place for size, place in places(data) if size)[1]
     image = tmp_path / "odd.efi"
     image.write_bytes(insert(data, second, b"G" * 512) + b"T" * 1005)
-    found = bench.boot(image, scenario="a gap between sections, odd size")
-    assert found.compared["PCR 4", "sha256"]["verdict"] == "equal"
+    booted = bench.boot(image, scenario="a gap between sections, odd size")
+    assert booted.compared["PCR 4", "sha256"]["verdict"] == "equal"
 
 
 def test_a_plain_image_handed_over_directly(bench, plain):
@@ -64,20 +72,20 @@ def test_a_plain_image_handed_over_directly(bench, plain):
 
 def test_an_image_without_console_gets_the_machines(bench, tmp_path):
     image = build(tmp_path / "silent", cmdline="root=LABEL=root")
-    found = bench.boot(image, scenario="no console= in the command line")
-    assert found.document["command-line"].endswith("console=uart,io,0x3f8 console=hvc0")
+    booted = bench.boot(image, scenario="no console= in the command line")
+    assert booted.document["command-line"].endswith("console=uart,io,0x3f8 console=hvc0")
 
 
 def test_passed_options_take_the_place_of_the_images(bench, plain):
-    found = bench.boot(plain, "--options", "passed=yes console=ttyS0", scenario="options passed by the boot option")
-    assert found.document["command-line"] == "passed=yes console=ttyS0"
+    booted = bench.boot(plain, "--options", "passed=yes console=ttyS0", scenario="options passed by the boot option")
+    assert booted.document["command-line"] == "passed=yes console=ttyS0"
 
 
 @pytest.mark.parametrize("fwid", CLOUDS)
 def test_a_platform_selects_its_firmware(fwid, bench, cloudy):
-    found = bench.boot(cloudy, "--as", CLOUDS[fwid], scenario=f"as {fwid}", plugins=CLOUD_PLUGINS)
-    assert found.document["fwid"] == fwid
-    assert found.measured(11) not in {value for other, value in predictions(cloudy).items() if other != fwid}
+    booted = bench.boot(cloudy, "--as", CLOUDS[fwid], scenario=f"as {fwid}", plugins=CLOUD_PLUGINS)
+    assert booted.document["fwid"] == fwid
+    assert booted.measured(11) not in {value for other, value in predictions(cloudy).items() if other != fwid}
 
 
 def predictions(image: Path) -> dict[str | None, str]:
@@ -96,17 +104,17 @@ def predictions(image: Path) -> dict[str | None, str]:
 
 def test_a_machine_of_another_size_selects_none(bench, cloudy, tmp_path):
     (tmp_path / "other.toml").write_bytes(encode_file(OTHER_SIZE))
-    found = bench.boot(cloudy, "--as", tmp_path / "other.toml", scenario="as a size without firmware")
-    assert found.document["fwid"] is None
-    assert found.measured(11) == predictions(cloudy)[None]
+    booted = bench.boot(cloudy, "--as", tmp_path / "other.toml", scenario="as a size without firmware")
+    assert booted.document["fwid"] is None
+    assert booted.measured(11) == predictions(cloudy)[None]
 
 
 @pytest.mark.parametrize(("profile", "number"), [("main", 0), ("other", 1)])
 def test_each_profile(profile, number, bench, tmp_path):
     image = build(tmp_path / "profiles", PROFILE)
-    found = bench.boot(image, "--profile", profile, scenario=f"profile {profile}")
-    assert found.compared["StubProfile", ""]["measured"] == str(number)
-    assert ("which=other" in found.document["command-line"]) == (profile == "other")
+    booted = bench.boot(image, "--profile", profile, scenario=f"profile {profile}")
+    assert booted.compared["StubProfile", ""]["measured"] == str(number)
+    assert ("which=other" in booted.document["command-line"]) == (profile == "other")
 
 
 def test_a_profile_handed_over_directly(bench, tmp_path):
@@ -117,8 +125,8 @@ def test_a_profile_handed_over_directly(bench, tmp_path):
 def test_an_addon(bench, tmp_path):
     image = build(tmp_path / "addon", ADDON)
     addon = image.with_name("boot.efi.extra.d") / "more.addon.efi"
-    found = bench.boot(image, "--addon", addon, scenario="an addon")
-    assert found.document["command-line"].endswith(" from=addon")
+    booted = bench.boot(image, "--addon", addon, scenario="an addon")
+    assert booted.document["command-line"].endswith(" from=addon")
 
 
 def test_an_older_edk2(bench, plain, part):
@@ -126,8 +134,8 @@ def test_an_older_edk2(bench, plain, part):
 
 
 def test_the_real_kernel(bench, tmp_path):
-    found = bench.boot(build(tmp_path / "real", kernel=True), scenario="real kernel")
-    assert found.document["command-line"].endswith(" rdinit=/.fuki/probe")
+    booted = bench.boot(build(tmp_path / "real", kernel=True), scenario="real kernel")
+    assert booted.document["command-line"].endswith(" rdinit=/.fuki/probe")
 
 
 def test_the_real_kernel_on_a_cloud_with_an_addon(bench, tmp_path):
@@ -135,14 +143,14 @@ def test_the_real_kernel_on_a_cloud_with_an_addon(bench, tmp_path):
     image = build(directory, clouds(directory) + ADDON, kernel=True)
     addon = image.with_name("boot.efi.extra.d") / "more.addon.efi"
     options = ("--as", "azure", "--addon", addon)
-    found = bench.boot(image, *options, scenario="real kernel as azure, an addon", plugins=CLOUD_PLUGINS)
-    assert found.document["fwid"] == "azure"
+    booted = bench.boot(image, *options, scenario="real kernel as azure, an addon", plugins=CLOUD_PLUGINS)
+    assert booted.document["fwid"] == "azure"
 
 
 def test_the_real_kernel_in_the_second_profile(bench, tmp_path):
     image = build(tmp_path / "real", PROFILE, kernel=True)
-    found = bench.boot(image, "--profile", "other", scenario="real kernel, profile other")
-    assert "which=other" in found.document["command-line"]
+    booted = bench.boot(image, "--profile", "other", scenario="real kernel, profile other")
+    assert "which=other" in booted.document["command-line"]
 
 
 def test_the_real_kernel_under_a_stub_that_has_the_firmware_load_it(bench, tmp_path):

@@ -120,12 +120,12 @@ done
 
 def updater(tenant: Path, part, directory: Path) -> Path:
     """A signed image that hands firmware two updates of dbx: one that db's key signed, which may not, and KEK's."""
-    found = json.loads(succeed(tenant, "inspect", "signed.efi", "--digests", "--json").out)["authenticode"]
+    digest = json.loads(succeed(tenant, "inspect", "signed.efi", "--digests", "--json").out)["authenticode"]
     files = {"init": INIT.encode(), "bin/busybox": part("busybox").read_bytes()}
     files["efivarfs.ko"] = lzma.decompress(part("efivarfs-x64").read_bytes())
     for key in ("db", "KEK"):
         keys = ("--key", f"keys/{key}.key", "--certificate", f"keys/{key}.pem")
-        succeed(tenant, "keys", "update", "dbx", found, "--append", "-o", directory / "dbx.auth", *keys)
+        succeed(tenant, "keys", "update", "dbx", digest, "--append", "-o", directory / "dbx.auth", *keys)
         attributes = auth.SECURE_BOOT_ATTRIBUTES | auth.Attributes.APPEND_WRITE
         files[f"by-{key}"] = attributes.to_bytes(4, "little") + (directory / "dbx.auth").read_bytes()
     (directory / "initrd").write_bytes(parts.initrd(files))
@@ -180,7 +180,7 @@ def test_firmware_in_setup_mode_takes_the_auth_files(tenant, part, tmp_path):
     store = Path(shutil.copyfile(part("ovmf-vars"), tmp_path / "vars.fd"))
     console = boot(*flash(part, store), *disk(tmp_path / "esp.img", files))
     assert "successfully enrolled" in console, console[-2000:]
-    found = {one.name: one.data for one in variable_store.decode(Reader.of(store.read_bytes())) or ()}
-    assert found["SecureBootEnable"] == b"\1"
+    variables = {one.name: one.data for one in variable_store.decode(Reader.of(store.read_bytes())) or ()}
+    assert variables["SecureBootEnable"] == b"\1"
     for name in names:
-        assert found[name] == (tenant / f"keys/{name}.esl").read_bytes()
+        assert variables[name] == (tenant / f"keys/{name}.esl").read_bytes()

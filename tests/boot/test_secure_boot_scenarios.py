@@ -37,8 +37,8 @@ def secure(tenant: Path, part) -> tuple[object, ...]:
 
 
 def test_a_signed_image_starts(bench, tenant, secure):
-    found = bench.boot(tenant / "signed.efi", *secure, scenario="Secure Boot, signed", plugins=ENROLLER)
-    assert found.compared["PCR 7", "sha256"]["verdict"] == "equal"
+    booted = bench.boot(tenant / "signed.efi", *secure, scenario="Secure Boot, signed", plugins=ENROLLER)
+    assert booted.compared["PCR 7", "sha256"]["verdict"] == "equal"
 
 
 def test_a_signed_image_with_a_signed_addon_starts(bench, tenant, secure, tmp_path):
@@ -47,8 +47,8 @@ def test_a_signed_image_with_a_signed_addon_starts(bench, tenant, secure, tmp_pa
     sign(image.parent, "boot.efi", "signed.efi")
     addon = sign(image.parent, "boot.efi.extra.d/more.addon.efi", "signed.addon.efi")
     options = (*secure, "--addon", addon)
-    found = bench.boot(image.with_name("signed.efi"), *options, scenario="Secure Boot, an addon", plugins=ENROLLER)
-    assert found.document["command-line"].endswith(" from=addon")
+    booted = bench.boot(image.with_name("signed.efi"), *options, scenario="Secure Boot, an addon", plugins=ENROLLER)
+    assert booted.document["command-line"].endswith(" from=addon")
 
 
 def test_a_signed_image_with_the_real_kernel_starts_and_its_probe_is_trusted_by_hash(bench, tenant, secure, tmp_path):
@@ -66,9 +66,9 @@ def test_a_store_that_has_keys_serves_too(bench, tenant, part, tmp_path):
 
 
 def refused(bench, image: Path, *options: object, scenario: str) -> None:
-    found = bench.boot(image, *options, scenario=scenario, plugins=ENROLLER, code=1)
-    assert found.document["ending"] == "refused"
-    assert "did not start the image: Access Denied" in found.error
+    booted = bench.boot(image, *options, scenario=scenario, plugins=ENROLLER, code=1)
+    assert booted.document["ending"] == "refused"
+    assert "did not start the image: Access Denied" in booted.error
 
 
 def test_an_unsigned_image_is_refused(bench, tenant, secure):

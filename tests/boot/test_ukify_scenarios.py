@@ -39,5 +39,5 @@ def test_an_image_with_firmware_for_one_cloud(platform, bench, ukify, tmp_path, 
     device = {"type": "uefi-fw", "name": "gce", "fwid": "gce", "hwids": [GCP]}
     (tmp_path / "hwids" / "gce.json").write_text(json.dumps(device))
     image = ukify("stub-x64", f"--efifw={tmp_path / 'gce'}", f"--hwids={tmp_path / 'hwids'}")
-    found = bench.boot(image, "--as", platform, scenario=f"ukify, with firmware, as {platform}", plugins=CLOUD_PLUGINS)
-    assert found.document["fwid"] == ("gce" if platform == "gcp" else None)
+    booted = bench.boot(image, "--as", platform, scenario=f"ukify, with firmware, as {platform}", plugins=CLOUD_PLUGINS)
+    assert booted.document["fwid"] == ("gce" if platform == "gcp" else None)

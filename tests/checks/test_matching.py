@@ -144,22 +144,24 @@ class TestExpectations:
         assert findings(workshop, self.ONE, expect("qemu:q35", "one"), expect("laptop.toml", None)) == []
 
     def test_another_firmware_than_the_expected_one_is_an_error_with_its_place(self, workshop: Path):
-        found = findings(workshop, self.ONE, expect("qemu:q35", "one"), expect("lab.toml", "ovmf"))
-        assert found == [("match-expectation", "error", "fuki.expect[1]", "lab selects one, expected is ovmf")]
+        complaints = findings(workshop, self.ONE, expect("qemu:q35", "one"), expect("lab.toml", "ovmf"))
+        assert complaints == [("match-expectation", "error", "fuki.expect[1]", "lab selects one, expected is ovmf")]
 
     def test_none_instead_of_a_firmware_is_an_error(self, workshop: Path):
-        found = findings(workshop, self.ONE, expect("laptop.toml", "one"))
-        assert found == [
+        complaints = findings(workshop, self.ONE, expect("laptop.toml", "one"))
+        assert complaints == [
             ("match-expectation", "error", "fuki.expect[0]", "laptop selects no firmware, expected is one")
         ]
 
     def test_a_firmware_instead_of_none_is_an_error(self, workshop: Path):
-        found = findings(workshop, self.ONE, expect("qemu:q35", None))
-        assert found == [("match-expectation", "error", "fuki.expect[0]", "QEMU q35 selects one, expected is none")]
+        complaints = findings(workshop, self.ONE, expect("qemu:q35", None))
+        assert complaints == [
+            ("match-expectation", "error", "fuki.expect[0]", "QEMU q35 selects one, expected is none")
+        ]
 
     def test_a_platform_is_expected_machine_by_machine(self, workshop: Path):
-        found = findings(workshop, self.ONE, expect("qemu", "one"))
-        assert [f[3] for f in found if f[0] == "match-expectation"] == [
+        complaints = findings(workshop, self.ONE, expect("qemu", "one"))
+        assert [f[3] for f in complaints if f[0] == "match-expectation"] == [
             "QEMU i440fx selects no firmware, expected is one"
         ]
 
@@ -190,18 +192,18 @@ class TestProfiles:
         assert findings(workshop, *self.PARTS, *expected) == []
 
     def test_profiles_are_named_in_what_is_found(self, workshop: Path):
-        found = findings(workshop, *self.PARTS, expect("qemu:q35", "one"))
-        assert [f[2:] for f in found] == [("fuki.expect[0]", "QEMU q35 booting @1 selects two, expected is one")]
+        complaints = findings(workshop, *self.PARTS, expect("qemu:q35", "one"))
+        assert [f[2:] for f in complaints] == [("fuki.expect[0]", "QEMU q35 booting @1 selects two, expected is one")]
 
     def test_the_image_itself_is_a_profile_with_a_name(self, workshop: Path):
         expected = expect("qemu:q35", "two", "main")
-        found = findings(workshop, *self.PARTS, expected)
-        assert [f[3] for f in found] == ["QEMU q35 booting @0 selects one, expected is two"]
+        complaints = findings(workshop, *self.PARTS, expected)
+        assert [f[3] for f in complaints] == ["QEMU q35 booting @0 selects one, expected is two"]
 
     def test_the_base_counts_for_profiles_without_firmware_of_their_own(self, workshop: Path):
         assert findings(workshop, *self.PARTS, expect("qemu:q35", "one", "plain")) == []
-        found = findings(workshop, *self.PARTS, expect("qemu:q35", "two", "plain"))
-        assert [f[3] for f in found] == ["QEMU q35 booting @2 selects one, expected is two"]
+        complaints = findings(workshop, *self.PARTS, expect("qemu:q35", "two", "plain"))
+        assert [f[3] for f in complaints] == ["QEMU q35 booting @2 selects one, expected is two"]
 
     def test_without_profiles_the_image_is_the_profile_main(self, workshop: Path):
         assert findings(workshop, self.PARTS[0], expect("qemu:q35", "one", "main")) == []

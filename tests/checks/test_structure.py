@@ -100,9 +100,9 @@ WRONG: dict[str, tuple[Change, ...]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_the_wrong_image_is_found_with_the_place(tmp_path: Path, name: str):
     rule = name.split(maxsplit=1)[0]
-    found = [finding for finding in findings(tmp_path / "image.efi", *WRONG[name]) if finding.rule == rule]
-    assert found
-    assert all(finding.where for finding in found)
+    hits = [finding for finding in findings(tmp_path / "image.efi", *WRONG[name]) if finding.rule == rule]
+    assert hits
+    assert all(finding.where for finding in hits)
 
 
 def test_the_right_image_has_no_findings(tmp_path: Path):
@@ -110,9 +110,9 @@ def test_the_right_image_has_no_findings(tmp_path: Path):
 
 
 def test_an_image_of_many_sections_gets_a_note_with_the_number(tmp_path: Path):
-    (found,) = findings(tmp_path / "image.efi", contents=MANY)
-    assert (found.rule, found.severity) == ("section-count", "note")
-    assert "26 sections" in found.message
+    (complaint,) = findings(tmp_path / "image.efi", contents=MANY)
+    assert (complaint.rule, complaint.severity) == ("section-count", "note")
+    assert "26 sections" in complaint.message
     assert findings(tmp_path / "image.efi", contents=MANY[:-1]) == []
 
 
@@ -152,9 +152,9 @@ KERNELS: dict[str, tuple[bytes, tuple[Change, ...], str]] = {
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_kernel_that_the_stub_cannot_start_is_found(tmp_path: Path, name: str):
     kernel, changes, message = KERNELS[name]
-    found = findings(tmp_path / "image.efi", *changes, contents=with_kernel(kernel))
-    assert any(finding.rule == name.split(maxsplit=1)[0] and message in finding.message for finding in found)
-    assert all(finding.where == ".linux" for finding in found)
+    complaints = findings(tmp_path / "image.efi", *changes, contents=with_kernel(kernel))
+    assert any(finding.rule == name.split(maxsplit=1)[0] and message in finding.message for finding in complaints)
+    assert all(finding.where == ".linux" for finding in complaints)
 
 
 @pytest.mark.parametrize(
@@ -175,14 +175,14 @@ def test_stubs_before_and_after_start_such_kernels(tmp_path: Path, version: byte
 
 def test_an_image_in_an_image_is_found_once(tmp_path: Path):
     inner = write(tmp_path / "inner.efi", layout_of(CONTENTS)).read_bytes()
-    (found,) = findings(tmp_path / "image.efi", contents=with_kernel(inner))
-    assert (found.rule, found.where) == ("kernel-is-image", ".linux")
+    (complaint,) = findings(tmp_path / "image.efi", contents=with_kernel(inner))
+    assert (complaint.rule, complaint.where) == ("kernel-is-image", ".linux")
 
 
 def test_a_kernel_before_5_8_is_found_where_there_is_no_other_way_to_start_it(tmp_path: Path):
     old = changed(parts.get("kernel-aa64").read_bytes(), optional(MAJOR_IMAGE_VERSION, 0, "<H"))
-    found = findings(tmp_path / "image.efi", contents=with_kernel(old), stub="stub-aa64")
-    assert [f.rule for f in found] == ["kernel-not-startable"]
+    complaints = findings(tmp_path / "image.efi", contents=with_kernel(old), stub="stub-aa64")
+    assert [f.rule for f in complaints] == ["kernel-not-startable"]
     old = changed(KERNEL, optional(MAJOR_IMAGE_VERSION, 0, "<H"))
     assert findings(tmp_path / "image.efi", contents=with_kernel(old)) == []
 
@@ -190,15 +190,15 @@ def test_a_kernel_before_5_8_is_found_where_there_is_no_other_way_to_start_it(tm
 def test_an_x64_kernel_starts_from_a_stub_for_ia32_where_it_tells_how(tmp_path: Path):
     mixed = parts.get("kernel-x64").read_bytes()
     assert findings(tmp_path / "image.efi", contents=with_kernel(mixed), stub="stub-ia32") == []
-    (found,) = findings(tmp_path / "image.efi", contents=CONTENTS, stub="stub-ia32")
-    assert found.rule == "kernel-not-startable"
+    (complaint,) = findings(tmp_path / "image.efi", contents=CONTENTS, stub="stub-ia32")
+    assert complaint.rule == "kernel-not-startable"
 
 
 @pytest.mark.parametrize("cmdline", [b"\0", b" \n\0"])
 def test_an_empty_command_line_is_found_under_stubs_that_hang_at_it(tmp_path: Path, cmdline: bytes):
     old = stub_says(b"LoaderInfo: systemd-stub 255.1")
-    (found,) = findings(tmp_path / "image.efi", old, contents=with_cmdline(cmdline))
-    assert (found.rule, found.where) == ("cmdline-empty", ".cmdline")
+    (complaint,) = findings(tmp_path / "image.efi", old, contents=with_cmdline(cmdline))
+    assert (complaint.rule, complaint.where) == ("cmdline-empty", ".cmdline")
     # This one was booted.
     assert findings(tmp_path / "image.efi", contents=with_cmdline(cmdline)) == []
 
@@ -213,8 +213,8 @@ CMDLINES = {
 
 @pytest.mark.parametrize("cmdline", CMDLINES, ids=CMDLINES.values())
 def test_a_command_line_that_does_not_arrive_whole_is_found(tmp_path: Path, cmdline: bytes):
-    (found,) = findings(tmp_path / "image.efi", contents=with_cmdline(cmdline))
-    assert (found.rule, found.where) == (CMDLINES[cmdline], ".cmdline")
+    (complaint,) = findings(tmp_path / "image.efi", contents=with_cmdline(cmdline))
+    assert (complaint.rule, complaint.where) == (CMDLINES[cmdline], ".cmdline")
 
 
 @pytest.mark.parametrize(
@@ -251,8 +251,8 @@ def test_an_x86_kernel_tells_its_own_limit(tmp_path: Path):
 
 def test_a_profile_s_command_line_is_held_against_the_kernel_of_that_profile(tmp_path: Path):
     contents = (*CONTENTS, (".profile", b"ID=a\n", 0), (".profile", b"ID=b\n", 1), (".cmdline", b"x" * 2048, 1))
-    (found,) = findings(tmp_path / "image.efi", contents=contents)
-    assert (found.rule, found.where) == ("cmdline-too-long", "@1 .cmdline")
+    (complaint,) = findings(tmp_path / "image.efi", contents=contents)
+    assert (complaint.rule, complaint.where) == ("cmdline-too-long", "@1 .cmdline")
 
 
 ADDON = ((".cmdline", b"debug", None), (".uname", b"6.12-acme", None))

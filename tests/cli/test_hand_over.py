@@ -98,8 +98,8 @@ def test_a_file_may_have_no_attributes_and_must_be_there(tmp_path):
 
 
 def test_this_machine_tells_it_and_others_do_not(tmp_path, monkeypatch):
-    found = read_outcome(write(tmp_path, BOOTED))
-    monkeypatch.setattr(verb, "read_outcome", lambda: found)
+    outcome = read_outcome(write(tmp_path, BOOTED))
+    monkeypatch.setattr(verb, "read_outcome", lambda: outcome)
     (tmp_path / "acme.toml").write_text('[machine]\nname = "acme"\nmanufacturer = "Acme"\n')
     monkeypatch.setattr(verb.capture, "this_machine", lambda: verb.read_machine(tmp_path / "acme.toml"))
     document = json.loads(invoke(tmp_path, "machine", "show", "--json").out)

@@ -111,10 +111,10 @@ def values(path: Path) -> dict[str, bytes]:
 class TestEnroll:
     def test_a_store_holds_what_was_made(self, key_folder):
         assert "wrote out.fd" in enroll(key_folder).err
-        found = values(key_folder / "out.fd")
+        variables = values(key_folder / "out.fd")
         for name in ("PK", "KEK", "db"):
-            assert found[name] == (key_folder / f"keys/{name}.esl").read_bytes()
-        assert found["SecureBootEnable"] == b"\1"
+            assert variables[name] == (key_folder / f"keys/{name}.esl").read_bytes()
+        assert variables["SecureBootEnable"] == b"\1"
 
     def test_the_same_store_and_keys_give_the_same_bytes(self, key_folder):
         revoked = ("--dbx", "ab" * 32)
@@ -166,8 +166,8 @@ class TestEnroll:
         for output in ("one.fd", "two.fd"):
             succeed(key_folder, *ENROLL, "vars.fd", "-o", output, "--pk", "keys/PK.pem", "--db", "keys/db.pem")
         assert values(key_folder / "one.fd") == values(key_folder / "two.fd")
-        (found,) = efi_signature_list.decode(values(key_folder / "one.fd")["PK"])
-        assert found.signatures[0].owner not in {UUID(OWNER), UUID(int=0)}
+        (signature_list,) = efi_signature_list.decode(values(key_folder / "one.fd")["PK"])
+        assert signature_list.signatures[0].owner not in {UUID(OWNER), UUID(int=0)}
 
     def test_firmware_that_ignores_keys_comes_with_a_warning(self, key_folder, part):
         assert "without Secure Boot" in enroll(key_folder, str(part("ovmf-generic"))).err

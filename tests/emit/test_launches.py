@@ -62,9 +62,9 @@ def test_a_build_writes_the_digests_of_every_profile_and_number_of_vcpus(launchi
     add(launching, '[[fuki.output]]\nformat = "launch"\n')
     succeed(launching, "build")
     document = json.loads((launching / "acme_41.3.launch.json").read_text())
-    found = {(row["boot"], row["vcpus"]): row["digest"] for row in document["launches"]}
+    digests = {(row["boot"], row["vcpus"]): row["digest"] for row in document["launches"]}
     files = (str(launching / "vmlinuz"), str(launching / "initrd.img"))
-    assert found == {
+    assert digests == {
         (boot, vcpus): peer_digest("sev-snp", part("ovmf-generic"), "qemu", vcpus, "EPYC-Milan", 1, *files, cmdline)
         for boot, cmdline in (("main", "root=LABEL=root ro"), ("debug", "debug"))
         for vcpus in (1, 2)
@@ -200,8 +200,8 @@ def test_a_launch_is_a_line_in_mkosi_conf(launching: Path, part):
     (launching / "mkosi.conf").write_text(MKOSI)
     succeed(launching, "build", "mkosi.conf")
     document = json.loads((launching / "acme.launch.json").read_text())
-    found = {(row["vcpus"], row["guest-features"]): row["digest"] for row in document["launches"] if row["vcpus"]}
-    assert found == {
+    digests = {(row["vcpus"], row["guest-features"]): row["digest"] for row in document["launches"] if row["vcpus"]}
+    assert digests == {
         (vcpus, features): peer_digest("sev-snp", part("ovmf-generic"), "qemu", vcpus, "EPYC-Milan", features)
         for vcpus in (1, 2)
         for features in (0x1, 0x21)

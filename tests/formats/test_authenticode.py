@@ -68,9 +68,9 @@ def our_digest(path: Path) -> str:
 def osslsigncode_digests(path: Path) -> set[str]:
     """What the signature says and what osslsigncode computes; the chain of trust is no concern here."""
     done = subprocess.run(["osslsigncode", "verify", "-in", path], capture_output=True, text=True, check=False)
-    found = re.findall(r"^(?:Current|Calculated) message digest\s*: ([0-9A-F]{64})", done.stdout, re.MULTILINE)
-    assert len(found) == 2, done.stdout + done.stderr
-    return {digest.lower() for digest in found}
+    matches = re.findall(r"^(?:Current|Calculated) message digest\s*: ([0-9A-F]{64})", done.stdout, re.MULTILINE)
+    assert len(matches) == 2, done.stdout + done.stderr
+    return {digest.lower() for digest in matches}
 
 
 @pytest.mark.parametrize("name", ["kernel-x64", "kernel-aa64"])
@@ -145,9 +145,11 @@ def test_an_image_with_few_directories_has_only_its_checksum_left_out(part: Part
 def test_debians_kernels_carry_one_signature(part: Part, name: str):
     headers, data = decode_file(part(name))
     place = headers.security
-    found = authenticode.certificates(data[place.address : place.address + place.size], place.address)
-    assert [(c.offset, c.revision, c.kind) for c in found] == [(place.address, 0x0200, authenticode.AUTHENTICODE)]
-    assert found[0].size <= place.size < found[0].size + 8
+    certificates = authenticode.certificates(data[place.address : place.address + place.size], place.address)
+    assert [(c.offset, c.revision, c.kind) for c in certificates] == [
+        (place.address, 0x0200, authenticode.AUTHENTICODE)
+    ]
+    assert certificates[0].size <= place.size < certificates[0].size + 8
 
 
 def test_two_signatures_are_found_as_sbverify_lists_them(part: Part, sign: Sign):
@@ -156,8 +158,8 @@ def test_two_signatures_are_found_as_sbverify_lists_them(part: Part, sign: Sign)
     assert re.findall(r"^signature \d+$", listing, re.MULTILINE) == ["signature 1", "signature 2"]
     headers, data = decode_file(signed)
     place = headers.security
-    found = authenticode.certificates(data[place.address : place.address + place.size], place.address)
-    assert [c.kind for c in found] == [authenticode.AUTHENTICODE] * 2
+    certificates = authenticode.certificates(data[place.address : place.address + place.size], place.address)
+    assert [c.kind for c in certificates] == [authenticode.AUTHENTICODE] * 2
 
 
 def test_a_signature_taken_out_by_sbattach_stands_where_its_entry_says(part: Part, sign: Sign, tmp_path: Path):

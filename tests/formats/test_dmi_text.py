@@ -71,8 +71,8 @@ def test_a_blank_string_in_dmidecode_is_kept():
 
 
 def test_releases_of_fwupdtool_are_decimal_and_hashed_as_two_hexadecimal_digits():
-    found = dmi_text.parse_fwupdtool("BiosMajorRelease: 5\nBiosMinorRelease: 32\n")
-    assert found == {"bios_major": "05", "bios_minor": "20"}
+    strings = dmi_text.parse_fwupdtool("BiosMajorRelease: 5\nBiosMinorRelease: 32\n")
+    assert strings == {"bios_major": "05", "bios_minor": "20"}
 
 
 def test_a_string_that_fwupdtool_prints_as_empty_is_there_and_blank():

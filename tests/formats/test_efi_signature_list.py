@@ -50,11 +50,11 @@ def test_a_header_between_list_and_signatures_is_kept():
 
 @pytest.mark.parametrize(("name", "kinds"), [("PK", ["X509"]), ("KEK", ["X509"] * 3), ("db", ["X509"] * 5)])
 def test_the_certificates_that_debian_enrols_are_found(part, name: str, kinds: list[str]):
-    found = {v.name: v.data for v in variable_store.decode(Reader.of(part("ovmf-vars-ms").read_bytes())) or ()}
-    lists = esl.decode(found[name])
+    variables = {v.name: v.data for v in variable_store.decode(Reader.of(part("ovmf-vars-ms").read_bytes())) or ()}
+    lists = esl.decode(variables[name])
     assert [SignatureType(str(one.type)).name for one in lists] == kinds
     assert all(one.signatures[0].data.startswith(b"\x30\x82") for one in lists)
-    assert esl.encode(lists) == found[name]
+    assert esl.encode(lists) == variables[name]
 
 
 def lied(total: int, header: int = 0, size: int = 48, rest: bytes = bytes(48)) -> bytes:

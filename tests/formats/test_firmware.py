@@ -29,8 +29,8 @@ def recognise_bytes(data: bytes) -> FirmwareSummary:
     ],
 )
 def test_ovmf_is_recognised_with_what_it_has(part: Part, name: str, features: tuple[str, ...]):
-    found = recognise_bytes(part(name).read_bytes())
-    assert (found.kind, found.features, found.flaw) == (FirmwareKind.OVMF, features, None)
+    firmware = recognise_bytes(part(name).read_bytes())
+    assert (firmware.kind, firmware.features, firmware.flaw) == (FirmwareKind.OVMF, features, None)
 
 
 def test_a_variable_store_is_recognised(part: Part):
@@ -55,9 +55,9 @@ def test_an_update_capsule_is_recognised():
 @pytest.mark.parametrize(("header_size", "image_size"), [(27, 40), (28, 41), (41, 40)])
 def test_a_capsule_that_lies_about_sizes_has_a_flaw(header_size: int, image_size: int):
     data = pack("<16sIII", FMP_CAPSULE.bytes_le, header_size, 0, image_size) + bytes(12)
-    found = recognise_bytes(data)
-    assert found.kind is FirmwareKind.CAPSULE
-    assert found.flaw
+    firmware = recognise_bytes(data)
+    assert firmware.kind is FirmwareKind.CAPSULE
+    assert firmware.flaw
 
 
 # IGVM_FIXED_HEADER: magic, format version, variable headers' offset and size, file size, checksum; in version 2 also
@@ -73,24 +73,24 @@ def test_an_igvm_file_is_recognised(version: int):
     "header", [(3, 24, 8, 64, 0), (1, 24, 41, 64, 0), (1, 24, 8, 65, 0), (1, 0xFFFFFFFF, 0xFFFFFFFF, 64, 0)]
 )
 def test_an_igvm_file_that_lies_has_a_flaw(header: tuple[int, ...]):
-    found = recognise_bytes(pack("<4sIIIII", b"IGVM", *header) + bytes(40))
-    assert found.kind is FirmwareKind.IGVM
-    assert found.flaw
+    firmware = recognise_bytes(pack("<4sIIIII", b"IGVM", *header) + bytes(40))
+    assert firmware.kind is FirmwareKind.IGVM
+    assert firmware.flaw
 
 
 def test_a_volume_larger_than_the_file_is_a_flaw():
-    found = recognise_bytes(pack("<16s16sQ4sIH", b"", FFS2.bytes_le, 1 << 20, b"_FVH", 0, 72).ljust(4096, b"\0"))
-    assert found.kind is FirmwareKind.EDK2
-    assert found.flaw
+    firmware = recognise_bytes(pack("<16s16sQ4sIH", b"", FFS2.bytes_le, 1 << 20, b"_FVH", 0, 72).ljust(4096, b"\0"))
+    assert firmware.kind is FirmwareKind.EDK2
+    assert firmware.flaw
 
 
 def test_ovmf_with_damaged_metadata_has_a_flaw(part: Part):
     data = bytearray(part("ovmf-generic").read_bytes())
     data[len(data) - 50 : len(data) - 48] = b"\xff\xff"
     data = data[-4096:]
-    found = recognise_bytes(bytes(data))
-    assert found.kind is FirmwareKind.UNKNOWN
-    assert found.flaw
+    firmware = recognise_bytes(bytes(data))
+    assert firmware.kind is FirmwareKind.UNKNOWN
+    assert firmware.flaw
 
 
 @pytest.mark.parametrize("data", [b"", b"IGVM", b"#!/bin/sh\n", bytes(4096), b"\xff" * 65536])

@@ -32,11 +32,11 @@ def measured(data: bytes | bytearray) -> bytes:
 
 def test_the_header_and_the_used_entries_are_measured(tmp_path):
     data = disk(tmp_path / "disk")
-    found = measured(data)
-    assert found[:92] == data[512 : 512 + 92]
-    assert found[92:100] == (2).to_bytes(8, "little")
-    assert len(found) == 100 + 2 * 128
-    assert [UUID(bytes_le=bytes(found[at : at + 16])) for at in (100, 228)] == [ESP, ROOT]
+    measured_data = measured(data)
+    assert measured_data[:92] == data[512 : 512 + 92]
+    assert measured_data[92:100] == (2).to_bytes(8, "little")
+    assert len(measured_data) == 100 + 2 * 128
+    assert [UUID(bytes_le=bytes(measured_data[at : at + 16])) for at in (100, 228)] == [ESP, ROOT]
 
 
 def test_a_disk_with_large_sectors_has_its_table_further_behind(tmp_path):

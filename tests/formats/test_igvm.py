@@ -31,9 +31,9 @@ HEADERS = [
 
 
 def decode(data: bytes) -> igvm.Igvm:
-    found = igvm.decode(Reader.of(data))
-    assert found is not None
-    return found
+    decoded = igvm.decode(Reader.of(data))
+    assert decoded is not None
+    return decoded
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -119,8 +119,8 @@ def test_whatever_stands_in_the_headers_is_read_or_refused(noise: bytes, at: int
     data = bytearray(written.build(HEADERS))
     data[at : at + len(noise)] = noise
     with suppress(FormatError):
-        found = igvm.decode(Reader.of(bytes(data)))
-        assert found is None or len(found.directives) <= igvm.MAX_HEADERS
+        decoded = igvm.decode(Reader.of(bytes(data)))
+        assert decoded is None or len(decoded.directives) <= igvm.MAX_HEADERS
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -153,10 +153,10 @@ DIRECTIVES = st.one_of(
 @given(st.lists(DIRECTIVES, max_size=20), st.binary(max_size=100), st.sampled_from([1, 2]))
 def test_headers_are_decoded_as_they_were_encoded(directives: list[igvm.Directive], data: bytes, version: int):
     file = igvm.encode(directives, data, version)
-    found = decode(file)
-    assert found.directives == tuple(directives)
+    decoded = decode(file)
+    assert decoded.directives == tuple(directives)
     assert file[igvm.data_offset(directives, version) :] == data
-    assert found.header.file_size == len(file)
+    assert decoded.header.file_size == len(file)
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,8 @@ def test_a_partition_holds_the_file_behind_its_size(data: bytes):
     image = partition.encode_prefix(len(data)) + data + bytes(partition.padding(len(data)))
     assert image[:4] == len(data).to_bytes(4, "little")
     assert len(image) % 4096 == 0
-    found = partition.decode(Reader.of(image))
-    assert found.read_at(0, found.size) == data
+    decoded = partition.decode(Reader.of(image))
+    assert decoded.read_at(0, decoded.size) == data
 
 
 @pytest.mark.parametrize("image", [b"", b"\1\0\0", bytes(4096), b"\xff\xff\0\0" + bytes(4092)])

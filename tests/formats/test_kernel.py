@@ -173,9 +173,9 @@ def elf(*notes: bytes, count: int | None = None) -> bytes:
 def readelf_release(path: Path) -> str:
     """The note of type 0x100, which readelf calls OPEN and prints as bytes."""
     listing = subprocess.run(["readelf", "--notes", path], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"Linux\s+0x[0-9a-f]+\s+OPEN\s+description data: ([0-9a-f ]+)", listing)
-    assert found, listing
-    return bytes.fromhex(found[1]).rstrip(b"\0").decode()
+    matches = re.search(r"Linux\s+0x[0-9a-f]+\s+OPEN\s+description data: ([0-9a-f ]+)", listing)
+    assert matches, listing
+    return bytes.fromhex(matches[1]).rstrip(b"\0").decode()
 
 
 OTHER_NOTES = note(b"GNU\0", 3, filler(20)) + note(b"Linux\0", 0x101, b"\0\0\0\0")

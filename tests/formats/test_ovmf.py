@@ -107,22 +107,22 @@ def image(*entries: bytes, head: bytes = b"", length: int | None = None) -> Read
 
 
 def test_entries_are_found_by_their_guids():
-    found = ovmf.decode(image(entry(ovmf.SEV_ES_RESET, b"\x04\xb0\x80\0"), entry(ovmf.SVSM_INFO, b"12345678")))
-    assert found is not None
-    assert found.entries == {ovmf.SEV_ES_RESET: b"\x04\xb0\x80\0", ovmf.SVSM_INFO: b"12345678"}
-    assert (found.sev, found.tdx) == (None, None)
+    metadata = ovmf.decode(image(entry(ovmf.SEV_ES_RESET, b"\x04\xb0\x80\0"), entry(ovmf.SVSM_INFO, b"12345678")))
+    assert metadata is not None
+    assert metadata.entries == {ovmf.SEV_ES_RESET: b"\x04\xb0\x80\0", ovmf.SVSM_INFO: b"12345678"}
+    assert (metadata.sev, metadata.tdx) == (None, None)
 
 
 def test_an_empty_table_has_no_entries():
-    found = ovmf.decode(image())
-    assert found is not None
-    assert found.entries == {}
+    metadata = ovmf.decode(image())
+    assert metadata is not None
+    assert metadata.entries == {}
 
 
 def test_entries_are_named():
-    found = ovmf.decode(image(entry(ovmf.SEV_HASH_TABLE, bytes(8))))
-    assert found is not None
-    assert found.entry_names == ("SEV kernel hash table",)
+    metadata = ovmf.decode(image(entry(ovmf.SEV_HASH_TABLE, bytes(8))))
+    assert metadata is not None
+    assert metadata.entry_names == ("SEV kernel hash table",)
 
 
 def metadata(guid: object, content: bytes, distance: int | None = None) -> Reader:
@@ -206,7 +206,7 @@ def test_an_unknown_kind_is_a_number():
 
 
 def test_an_address_that_is_cut_short_is_refused():
-    found = ovmf.decode(image(entry(ovmf.SEV_ES_RESET, b"\1\2")))
-    assert found is not None
+    metadata = ovmf.decode(image(entry(ovmf.SEV_ES_RESET, b"\1\2")))
+    assert metadata is not None
     with pytest.raises(FormatError, match="reset block"):
-        _ = found.reset_address
+        _ = metadata.reset_address

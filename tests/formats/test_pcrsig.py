@@ -24,10 +24,10 @@ banks = st.sampled_from(["sha1", "sha256", "sha384", "sha512"])
 
 @given(st.lists(st.tuples(banks, entries), max_size=6), st.integers(0, 50))
 def test_what_was_encoded_is_decoded_whatever_its_padding(pairs, more):
-    found = pcrsig.group(pairs)
-    plain = pcrsig.encode(found)
-    assert pcrsig.decode(pcrsig.encode(found, len(plain) + more)) == found
-    assert pcrsig.decode(plain + bytes(more)) == found
+    policies = pcrsig.group(pairs)
+    plain = pcrsig.encode(policies)
+    assert pcrsig.decode(pcrsig.encode(policies, len(plain) + more)) == policies
+    assert pcrsig.decode(plain + bytes(more)) == policies
 
 
 @given(st.binary(max_size=80))

@@ -56,10 +56,10 @@ def test_an_id_is_any_bytes(data: bytes):
 def test_any_other_text_is_decoded_or_refused(text: str):
     for uri in (text, f"pkcs11:{text}", f"pkcs11:token={text}", f"pkcs11:?{text}"):
         try:
-            found = pkcs11_uri.decode(uri)
+            attributes = pkcs11_uri.decode(uri)
         except FormatError:
             continue
-        assert pkcs11_uri.decode(pkcs11_uri.encode(found)) == found
+        assert pkcs11_uri.decode(pkcs11_uri.encode(attributes)) == attributes
 
 
 @given(st.text(st.characters(codec="ascii"), min_size=4), st.sampled_from(["?", "?module-name=a&", ";", ""]))

@@ -63,13 +63,13 @@ def test_bytes_that_are_no_text_are_no_reason_to_refuse_a_table():
 
 
 def test_a_short_line_of_an_image_is_refused_with_what_a_line_has():
-    with pytest.raises(FormatError, match="'foo,1'.* 6 fields") as caught:
+    with pytest.raises(FormatError, match=r"'foo,1'.* 6 fields") as caught:
         sbat.parse(f"{HEADER}\nfoo,1\n".encode())
     assert caught.value.hint == "component,generation,vendor,package,version,url"
 
 
 def test_a_short_line_of_a_level_is_not_told_to_be_as_an_images():
-    with pytest.raises(FormatError, match="'shim'.* 2 fields") as caught:
+    with pytest.raises(FormatError, match=r"'shim'.* 2 fields") as caught:
         sbat.decode_level(b"sbat,1,2026010100\nshim\n")
     assert caught.value.hint is None
 

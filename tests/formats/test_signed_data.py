@@ -40,13 +40,13 @@ def test_openssl_reads_the_certificate_of_a_signature(identity):
 
 
 def test_what_was_encoded_is_decoded(identity):
-    found = signed_data.decode(sign(identity, datetime(2051, 2, 3, 4, 5, 6, tzinfo=UTC)) + bytes(7))
-    (signer,) = found.signers
-    assert (found.algorithm, found.digest) == ("sha256", DIGEST)
-    assert found.certificate_of(signer) == identity.certificate.public_bytes(Encoding.DER)
+    signature = signed_data.decode(sign(identity, datetime(2051, 2, 3, 4, 5, 6, tzinfo=UTC)) + bytes(7))
+    (signer,) = signature.signers
+    assert (signature.algorithm, signature.digest) == ("sha256", DIGEST)
+    assert signature.certificate_of(signer) == identity.certificate.public_bytes(Encoding.DER)
     assert values.time_of(signer.attributes[SIGNING_TIME]).year == 2051
     digest = values.octet_string(signer.attributes[MESSAGE_DIGEST])
-    assert digest == hashlib.sha256(found.content).digest()
+    assert digest == hashlib.sha256(signature.content).digest()
     identity.key.public_key().verify(signer.signature, signer.signed, padding.PKCS1v15(), SHA256())
 
 
@@ -54,8 +54,8 @@ def test_what_was_encoded_is_decoded(identity):
 def test_signatures_that_others_made_are_decoded(part, name, subject):
     layout = inspect(part(name))
     for entry in certificates(layout):
-        found = signed_data.decode(read_certificate(layout, entry))
-        own = found.certificate_of(found.signers[0])
+        signature = signed_data.decode(read_certificate(layout, entry))
+        own = signature.certificate_of(signature.signers[0])
         command = ["openssl", "x509", "-inform", "DER", "-noout", "-subject"]
         assert subject in subprocess.run(command, input=own, capture_output=True, check=True).stdout.decode()
 
@@ -66,9 +66,9 @@ def test_damaged_signatures_are_refused_or_decoded_and_nothing_else(identity, at
     data = bytearray(sign(identity))
     data[at % len(data)] = value
     try:
-        found = signed_data.decode(bytes(data[:cut]))
-        for signer in found.signers:
-            found.certificate_of(signer)
+        signature = signed_data.decode(bytes(data[:cut]))
+        for signer in signature.signers:
+            signature.certificate_of(signer)
     except FormatError:
         pass
 

@@ -47,8 +47,8 @@ def test_a_string_number_beyond_the_strings_is_an_empty_string():
 
 
 def test_a_system_structure_of_smbios_2_0_has_no_sku_and_no_family():
-    found = smbios.identity(structure(1, bytes([1, 2, 0, 0]), b"QEMU", b"PC") + end())
-    assert (found["product"], found["sku"], found["family"]) == ("PC", "", "")
+    machine = smbios.identity(structure(1, bytes([1, 2, 0, 0]), b"QEMU", b"PC") + end())
+    assert (machine["product"], machine["sku"], machine["family"]) == ("PC", "", "")
 
 
 def test_a_bios_structure_of_smbios_2_0_has_no_release():
@@ -79,8 +79,8 @@ def test_a_bare_table_is_a_dump_too():
 
 def test_one_structure_of_each_kind_is_all_that_counts():
     noise = b"".join(structure(kind, bytes(20), b"noise") for kind in (4, 7, 11, 16, 17, 32, 126, 200))
-    found = smbios.identity(noise + baseboard(T440S) + enclosure() + system(T440S) + noise + bios(T440S) + end())
-    assert found == smbios.identity(table())
+    machine = smbios.identity(noise + baseboard(T440S) + enclosure() + system(T440S) + noise + bios(T440S) + end())
+    assert machine == smbios.identity(table())
 
 
 BROKEN = {

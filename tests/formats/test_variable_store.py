@@ -51,12 +51,12 @@ def test_other_files_have_no_store(part, name: str):
 
 
 def test_debians_enrolled_store_has_secure_boots_variables(part):
-    found = {v.name: v for v in variable_store.decode(Reader.of(part("ovmf-vars-ms").read_bytes())) or ()}
-    assert {"PK", "KEK", "db", "dbx"} <= set(found)
-    assert found["PK"].vendor == VENDOR
-    assert found["db"].vendor == UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
-    assert all(found[name].attributes == 0x27 for name in ("PK", "KEK", "db", "dbx"))
-    assert all(found[name].timestamp > efi_time.NONE for name in ("PK", "KEK", "db", "dbx"))
+    variables = {v.name: v for v in variable_store.decode(Reader.of(part("ovmf-vars-ms").read_bytes())) or ()}
+    assert {"PK", "KEK", "db", "dbx"} <= set(variables)
+    assert variables["PK"].vendor == VENDOR
+    assert variables["db"].vendor == UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
+    assert all(variables[name].attributes == 0x27 for name in ("PK", "KEK", "db", "dbx"))
+    assert all(variables[name].timestamp > efi_time.NONE for name in ("PK", "KEK", "db", "dbx"))
 
 
 def test_a_variable_is_read_whole():
@@ -88,8 +88,8 @@ def test_deleted_and_half_written_variables_do_not_count():
 def test_a_variable_that_was_being_replaced_counts_until_it_is():
     old, new = variable("a", b"old", REPLACING), variable("a", b"new")
     for content, value in (((old,), b"old"), ((old, new), b"new"), ((new, old), b"new")):
-        found = variable_store.decode(Reader.of(volume(store(*content))))
-        assert [v.data for v in found or ()] == [value]
+        variables = variable_store.decode(Reader.of(volume(store(*content))))
+        assert [v.data for v in variables or ()] == [value]
 
 
 def test_variables_end_where_flash_is_erased():

@@ -13,10 +13,10 @@ Part = Callable[[str], Path]
 def test_the_volumes_of_ovmf_fill_the_file(part: Part, name: str):
     """OvmfPkg/OvmfPkgDefines.fdf.inc: variables, then DXE, then SEC, without gaps."""
     data = part(name).read_bytes()
-    found = list(volumes.volumes(Reader.of(data)))
-    assert [volume.name for volume in found] == ["variables", "FFS 2", "FFS 2"]
-    ends = [volume.offset + volume.size for volume in found]
-    assert [volume.offset for volume in found] == [0, *ends[:-1]]
+    parts = list(volumes.volumes(Reader.of(data)))
+    assert [volume.name for volume in parts] == ["variables", "FFS 2", "FFS 2"]
+    ends = [volume.offset + volume.size for volume in parts]
+    assert [volume.offset for volume in parts] == [0, *ends[:-1]]
     assert ends[-1] == len(data)
 
 

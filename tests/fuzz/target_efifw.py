@@ -14,6 +14,6 @@ def seeds() -> Iterator[bytes]:
 
 def run(data: bytes) -> None:
     with suppress(FormatError):
-        found = efifw.decode(data[:8192], len(data))
-        assert found.fwid
-        assert found.payload_offset + found.payload_size <= len(data)
+        firmware = efifw.decode(data[:8192], len(data))
+        assert firmware.fwid
+        assert firmware.payload_offset + firmware.payload_size <= len(data)

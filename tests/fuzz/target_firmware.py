@@ -23,5 +23,5 @@ def seeds() -> Iterator[bytes]:
 def run(data: bytes) -> None:
     assert str(firmware.recognise(Reader.of(data)))
     with suppress(FormatError):
-        found = ovmf.decode(Reader.of(data))
-        assert found is None or len(found.entry_names) == len(found.entries)
+        metadata = ovmf.decode(Reader.of(data))
+        assert metadata is None or len(metadata.entry_names) == len(metadata.entries)

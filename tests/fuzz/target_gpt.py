@@ -24,8 +24,8 @@ def seeds() -> Iterator[bytes]:
 def run(data: bytes) -> None:
     for disk in (data, _with_checksums(data)):
         with suppress(FormatError):
-            found = gpt.measured(Reader.of(disk))
-            assert len(found) <= len(disk) + 8
+            measured_data = gpt.measured(Reader.of(disk))
+            assert len(measured_data) <= len(disk) + 8
 
 
 def _with_checksums(data: bytes) -> bytes:

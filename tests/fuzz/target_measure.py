@@ -34,5 +34,7 @@ def run(data: bytes) -> None:
         assembly = assemble(layout, digests=measured_in(_BANKS))
         # The same file as an addon beside itself: what an addon holds is read as well.
         boot = Boot(method=BootMethod.DIRECT, addons=(Addon("x.addon.efi", layout, assembly),))
-        found = predict(SectionDigests(layout, assembly, _BANKS), cases(layout, None, layout.profiles or (None,)), boot)
-        assert msgspec.json.encode(predictions_view(layout, found, [("enter-initrd",)], boot, rtmrs=True))
+        prediction = predict(
+            SectionDigests(layout, assembly, _BANKS), cases(layout, None, layout.profiles or (None,)), boot
+        )
+        assert msgspec.json.encode(predictions_view(layout, prediction, [("enter-initrd",)], boot, rtmrs=True))

@@ -15,7 +15,7 @@ def seeds() -> Iterator[bytes]:
 
 def run(data: bytes) -> None:
     with suppress(FormatError):
-        found = pcrsig.decode(data)
-        assert pcrsig.decode(pcrsig.encode(found)) == found
-        for _, entry in pcrsig.missing(found):
+        policies = pcrsig.decode(data)
+        assert pcrsig.decode(pcrsig.encode(policies)) == policies
+        for _, entry in pcrsig.missing(policies):
             assert entry.message

@@ -19,6 +19,6 @@ def seeds() -> Iterator[bytes]:
 
 def run(data: bytes) -> None:
     with suppress(FormatError):
-        found = report.decode(data)
-        for value in found.variables.values() if found else ():
+        told = report.decode(data)
+        for value in told.variables.values() if told else ():
             report.variable_text(value)

@@ -16,11 +16,11 @@ def seeds() -> Iterator[bytes]:
 
 def run(data: bytes) -> None:
     with suppress(FormatError):
-        found = signed_data.decode(data)
-        for signer in found.signers:
-            certificate = found.certificate_of(signer)
+        signature = signed_data.decode(data)
+        for signer in signature.signers:
+            certificate = signature.certificate_of(signer)
             if certificate is not None:
                 x509.facts(certificate)
-                Chains(certificate, found.certificates).lead_to(certificate)
+                Chains(certificate, signature.certificates).lead_to(certificate)
                 x509.to_be_signed_hash(certificate, "sha256")
                 x509.verifies(x509.public_key_of(certificate), signer.signature, bytes(32), "sha256")

@@ -34,5 +34,5 @@ def seeds() -> Iterator[bytes]:
 
 def run(data: bytes) -> None:
     with suppress(FormatError):
-        found = smbios.identity(smbios.split_dump(data))
-        assert stub_chids(from_strings("x", found))
+        machine = smbios.identity(smbios.split_dump(data))
+        assert stub_chids(from_strings("x", machine))

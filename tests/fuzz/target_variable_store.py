@@ -24,5 +24,5 @@ def seeds() -> Iterator[bytes]:
 
 def run(data: bytes) -> None:
     with suppress(FormatError):
-        found = variable_store.decode(Reader.of(data))
-        assert found is None or sum(len(one.data) for one in found) < len(data)
+        variables = variable_store.decode(Reader.of(data))
+        assert variables is None or sum(len(one.data) for one in variables) < len(data)

@@ -60,8 +60,8 @@ def _certificate() -> bytes:
     key = ec.derive_private_key(7, ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Acme")])
     day = datetime(2026, 1, 1, tzinfo=UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, day, day.replace(year=2040))
-    pem = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, day, day.replace(year=2040))
+    pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     return pem + key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -56,7 +56,7 @@ def run(data: bytes) -> None:
     firmware = Blob.of_bytes(bytes(-len(data) % 4096) + data)
     for settings, pieces in ((WrapSettings(), ()), (WrapSettings(snp_parameters=True), DATA)):
         with suppress(FormatError):
-            found = unwrap(wrap(firmware, settings, pieces))
-            assert found is not None
-            assert found.firmware.read_at(0, found.firmware.size) == firmware.read_at(0, firmware.size)
+            unwrapped = unwrap(wrap(firmware, settings, pieces))
+            assert unwrapped is not None
+            assert unwrapped.firmware.read_at(0, unwrapped.firmware.size) == firmware.read_at(0, firmware.size)
     unwrap(Blob.of_bytes(data))

@@ -136,6 +136,6 @@ def test_an_extension_is_a_type_and_the_display_panel(extension: int, base: int)
 
 @pytest.mark.parametrize("kind", range(15))
 def test_every_type_without_a_panel_has_an_id_in_the_stubs_dialect(kind: int):
-    found = chid(MSI, kind, Dialect.STUB)
-    assert found is not None
-    assert (found.version, found.variant) == (5, "specified in RFC 4122")
+    computed = chid(MSI, kind, Dialect.STUB)
+    assert computed is not None
+    assert (computed.version, computed.variant) == (5, "specified in RFC 4122")

@@ -483,8 +483,8 @@ class TestNestedOptions:
     @pytest.mark.parametrize(("part", "field"), NESTED.values(), ids=NESTED)
     def test_a_plugin_may_have_options_with(self, run, tmp_path, part, field):
         path = install_plugin(tmp_path / "site", "acme", nested(part, field))
-        found = rows(run("--plugin", "acme", "plugins", "--json", path=path))
-        assert found["acme"]["gives"] == {"output format": ["v"]}
+        table = rows(run("--plugin", "acme", "plugins", "--json", path=path))
+        assert table["acme"]["gives"] == {"output format": ["v"]}
 
 
 class TestBlame:
@@ -500,19 +500,19 @@ class TestBlame:
         site = tmp_path / "site"
         install_plugin(site, "acme", source)
         path = install_plugin(site, "good", "NAMES = ['good']" + PLATFORMS)
-        found = rows(run("plugins", "--all", "--json", path=path))
-        assert found["acme"]["state"] == "failed"
-        assert problem in found["acme"]["error"]
-        assert found["good"]["gives"] == {"platform": ["good"]}
+        table = rows(run("plugins", "--all", "--json", path=path))
+        assert table["acme"]["state"] == "failed"
+        assert problem in table["acme"]["error"]
+        assert table["good"]["gives"] == {"platform": ["good"]}
 
     def test_a_failed_plugin_gives_nothing(self, run, tmp_path):
         source = "NAMES = ['half']" + PLATFORMS + "@hookimpl\ndef fuki_template_dirs(): raise RuntimeError('late')\n"
         site = tmp_path / "site"
         install_plugin(site, "acme", source)
         path = install_plugin(site, "other", "NAMES = ['half']" + PLATFORMS)
-        found = rows(run("plugins", "--all", "--json", path=path))
-        assert found["acme"]["state"] == "failed"
-        assert found["other"]["gives"] == {"platform": ["half"]}
+        table = rows(run("plugins", "--all", "--json", path=path))
+        assert table["acme"]["state"] == "failed"
+        assert table["other"]["gives"] == {"platform": ["half"]}
 
     def test_an_entry_point_that_names_no_module_is_blamed(self, run, tmp_path):
         path = install_plugin(tmp_path / "site", "acme", "", value="no_such_module:thing")
@@ -520,9 +520,9 @@ class TestBlame:
         assert "plugin 'acme' (distribution fuki-acme 1.2.3) cannot be imported" in done.stderr
 
     def test_plugins_shows_a_named_one_that_is_not_installed(self, run, acme):
-        found = rows(run("--plugin", "nope", "plugins", "--json", path=acme))
-        assert found["nope"]["state"] == "failed"
-        assert "not installed" in found["nope"]["error"] or "no plugin 'nope'" in found["nope"]["error"]
+        table = rows(run("--plugin", "nope", "plugins", "--json", path=acme))
+        assert table["nope"]["state"] == "failed"
+        assert "not installed" in table["nope"]["error"] or "no plugin 'nope'" in table["nope"]["error"]
 
 
 RAISING = {

@@ -39,9 +39,9 @@ OTHER = Machine(name="other", manufacturer="Other", product="Other")
 
 
 def own(kind: int, machine: Machine = BOARD) -> UUID:
-    found = chid(machine, kind, Dialect.STUB)
-    assert found is not None
-    return found
+    computed = chid(machine, kind, Dialect.STUB)
+    assert computed is not None
+    return computed
 
 
 def efi_firmware(fwid: str, profile: int | None = None, payload: bytes = b"payload") -> Section:
@@ -87,12 +87,12 @@ DOCUMENTED_ORDER = [17, 16, 15, 3, 6, 8, 10, 4, 5, 7, 9, 11]
 
 @pytest.mark.parametrize(("first", "second"), list(pairwise(DOCUMENTED_ORDER)))
 def test_a_type_comes_before_the_next_one_wherever_its_record_stands(first: int, second: int):
-    found = run(
+    measured = run(
         efi_firmware("late"),
         efi_firmware("early"),
         table((FIRMWARE, own(second), "late"), (FIRMWARE, own(first), "early")),
     )
-    assert selected(found) == ("early", first)
+    assert selected(measured) == ("early", first)
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2, 12, 13, 14])
@@ -101,8 +101,8 @@ def test_a_type_is_never_tried(kind: int):
 
 
 def test_of_two_records_of_one_id_the_first_counts():
-    found = run(efi_firmware("b"), efi_firmware("a"), table((FIRMWARE, own(9), "a"), (FIRMWARE, own(9), "b")))
-    assert selected(found) == ("a", 9)
+    measured = run(efi_firmware("b"), efi_firmware("a"), table((FIRMWARE, own(9), "a"), (FIRMWARE, own(9), "b")))
+    assert selected(measured) == ("a", 9)
 
 
 def test_of_two_firmware_images_of_one_name_the_first_counts():
@@ -121,10 +121,10 @@ def test_a_firmware_image_that_the_stub_cannot_read_is_passed_over():
 
 
 def test_a_machine_that_is_in_no_record_selects_nothing():
-    found = run(
+    measured = run(
         efi_firmware("x"), devicetree("d"), table((FIRMWARE, own(9), "x"), (DEVICETREE, own(9), "d")), machine=OTHER
     )
-    assert (found.firmware, found.devicetree) == (None, None)
+    assert (measured.firmware, measured.devicetree) == (None, None)
 
 
 def test_an_image_without_a_table_selects_nothing():
@@ -144,22 +144,22 @@ def test_a_table_that_the_stub_refuses_selects_nothing():
 
 
 def test_a_record_whose_firmware_is_missing_ends_the_search():
-    found = run(efi_firmware("there"), table((FIRMWARE, own(3), "gone"), (FIRMWARE, own(9), "there")))
-    assert selected(found) == ("gone", 3)
-    assert found.firmware is not None
-    assert found.firmware.section is None
-    assert ".efifw" not in [section.name for section in found.measured]
+    measured = run(efi_firmware("there"), table((FIRMWARE, own(3), "gone"), (FIRMWARE, own(9), "there")))
+    assert selected(measured) == ("gone", 3)
+    assert measured.firmware is not None
+    assert measured.firmware.section is None
+    assert ".efifw" not in [section.name for section in measured.measured]
 
 
 def test_firmware_and_devicetrees_are_searched_apart():
-    found = run(
+    measured = run(
         efi_firmware("x"),
         devicetree("acme,board"),
         table((DEVICETREE, own(3), "acme,board"), (FIRMWARE, own(9), "x")),
     )
-    assert selected(found) == ("x", 9)
-    assert found.devicetree is not None
-    assert (found.devicetree.record.key, found.devicetree.kind) == ("acme,board", 3)
+    assert selected(measured) == ("x", 9)
+    assert measured.devicetree is not None
+    assert (measured.devicetree.record.key, measured.devicetree.kind) == ("acme,board", 3)
 
 
 def test_a_devicetree_is_found_by_its_first_compatible_string():
@@ -188,9 +188,9 @@ def test_a_machine_of_which_only_ids_are_known_is_found_by_them():
 )
 def test_what_a_stub_of_a_version_selects(version: tuple[int, int], firmware: bool, tree: bool):
     sections = (efi_firmware("x"), devicetree("d"), table((FIRMWARE, own(9), "x"), (DEVICETREE, own(9), "d")))
-    found = run(*sections, model=model_of(version))
-    assert (found.firmware is not None, found.devicetree is not None) == (firmware, tree)
-    names = [section.name for section in found.measured]
+    measured = run(*sections, model=model_of(version))
+    assert (measured.firmware is not None, measured.devicetree is not None) == (firmware, tree)
+    names = [section.name for section in measured.measured]
     assert (".efifw" in names, ".dtbauto" in names) == (firmware, tree)
 
 
@@ -198,10 +198,10 @@ class TestProfiles:
     def test_a_profile_that_brings_nothing_uses_what_the_base_selects(self):
         sections = (efi_firmware("base"), table((FIRMWARE, own(9), "base")), plain(".profile", 0), plain(".profile", 1))
         for profile in (0, 1):
-            found = run(*sections, profile=profile)
-            assert selected(found) == ("base", 9)
-            assert found.firmware is not None
-            assert found.firmware.profile is None
+            measured = run(*sections, profile=profile)
+            assert selected(measured) == ("base", 9)
+            assert measured.firmware is not None
+            assert measured.firmware.profile is None
 
     def test_a_profiles_own_firmware_stands_over_the_bases(self):
         sections = (
@@ -258,9 +258,9 @@ class TestProfiles:
             plain(".profile", 0),
             table((FIRMWARE, own(9), "gone"), profile=0),
         )
-        found = run(*sections, profile=0)
-        assert selected(found) == ("base", 9)
-        assert [section.name for section in found.measured] == [".profile", ".hwids", ".efifw"]
+        measured = run(*sections, profile=0)
+        assert selected(measured) == ("base", 9)
+        assert [section.name for section in measured.measured] == [".profile", ".hwids", ".efifw"]
 
 
 class TestMeasured:
@@ -279,12 +279,12 @@ class TestMeasured:
             plain(".text"),
             plain(".extra"),
         ]
-        found = run(*reversed(sections))
-        assert tuple(section.name for section in found.measured) == self.ORDER
+        measured = run(*reversed(sections))
+        assert tuple(section.name for section in measured.measured) == self.ORDER
 
     def test_only_what_is_selected_is_measured_of_sections_that_repeat(self):
         wanted, tree = efi_firmware("wanted"), devicetree("wanted")
-        found = run(
+        measured = run(
             efi_firmware("a"),
             wanted,
             efi_firmware("z"),
@@ -292,22 +292,22 @@ class TestMeasured:
             tree,
             table((FIRMWARE, own(9), "wanted"), (DEVICETREE, own(9), "wanted")),
         )
-        assert [section for section in found.measured if section.name != ".hwids"] == [tree, wanted]
+        assert [section for section in measured.measured if section.name != ".hwids"] == [tree, wanted]
 
     def test_the_table_is_measured_where_it_selects_nothing_too(self):
-        found = run(efi_firmware("x"), table((FIRMWARE, own(9), "x")), machine=OTHER)
-        assert [section.name for section in found.measured] == [".hwids"]
+        measured = run(efi_firmware("x"), table((FIRMWARE, own(9), "x")), machine=OTHER)
+        assert [section.name for section in measured.measured] == [".hwids"]
 
     def test_a_profiles_section_is_measured_instead_of_the_bases(self):
         base, own_cmdline, other = plain(".cmdline"), plain(".cmdline", 1), plain(".cmdline", 0)
-        found = run(base, plain(".profile", 0), other, plain(".profile", 1), own_cmdline, profile=1)
-        assert [section for section in found.measured if section.name == ".cmdline"] == [own_cmdline]
+        measured = run(base, plain(".profile", 0), other, plain(".profile", 1), own_cmdline, profile=1)
+        assert [section for section in measured.measured if section.name == ".cmdline"] == [own_cmdline]
 
     def test_the_bases_firmware_is_measured_with_a_profile_whose_table_stands_over_the_bases(self):
         base_table, own_table = table((FIRMWARE, own(9), "base")), table((FIRMWARE, own(9, OTHER), "own"), profile=0)
         base, brought = efi_firmware("base"), efi_firmware("own", 0)
-        found = run(base, base_table, plain(".profile", 0), own_table, brought, profile=0)
-        assert [section for section in found.measured if section.name in (".hwids", ".efifw")] == [own_table, base]
+        measured = run(base, base_table, plain(".profile", 0), own_table, brought, profile=0)
+        assert [section for section in measured.measured if section.name in (".hwids", ".efifw")] == [own_table, base]
 
 
 # systemd, src/boot/test-chid-match.c and src/boot/hwids/test/: machines, and the ids in its table.
@@ -347,8 +347,8 @@ def test_systemds_own_test_machines_find_what_systemds_test_expects(name: str):
     trees = [devicetree(key) for _, kind, key, _ in SYSTEMD.values() if kind is DEVICETREE]
     fields: dict[str, Any] = dict(zip(FIELDS, strings, strict=True))
     machine = Machine(name=name, **fields)
-    found = run(efi_firmware("test,vmware"), *trees, table(*rows), machine=machine)
-    hits = {FIRMWARE: found.firmware, DEVICETREE: found.devicetree}
+    measured = run(efi_firmware("test,vmware"), *trees, table(*rows), machine=machine)
+    hits = {FIRMWARE: measured.firmware, DEVICETREE: measured.devicetree}
     assert {k: hit.record.key for k, hit in hits.items() if hit} == {kind: key}
     hit = hits[kind]
     assert hit is not None

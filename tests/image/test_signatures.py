@@ -28,9 +28,9 @@ def contents(layout):
 
 @pytest.mark.parametrize("name", ["stub-x64", "kernel-x64", "addon-stub-aa64", "addon-stub-ia32"])
 def test_what_is_attached_is_read_again(part, tmp_path, name):
-    found = sign(part(name), tmp_path / "signed.efi")
-    assert contents(found) == [b"first", b"the second one"]
-    assert assemble(found).authenticode == assemble(inspect(part(name))).authenticode
+    signed = sign(part(name), tmp_path / "signed.efi")
+    assert contents(signed) == [b"first", b"the second one"]
+    assert assemble(signed).authenticode == assemble(inspect(part(name))).authenticode
 
 
 def test_a_checksum_that_was_set_is_kept_right(part, tmp_path):
@@ -42,16 +42,16 @@ def test_a_checksum_that_was_set_is_kept_right(part, tmp_path):
 @pytest.mark.parametrize("more", range(1, 9))
 def test_a_file_of_any_size_is_padded_before_its_signature(part, tmp_path, more):
     (tmp_path / "odd.efi").write_bytes(part("addon-stub-x64").read_bytes() + b"x" * more)
-    found = sign(tmp_path / "odd.efi", tmp_path / "signed.efi")
-    assert found.headers.security.address % 8 == 0
-    assert contents(found) == [b"first", b"the second one"]
-    assert assemble(found).authenticode == assemble(inspect(tmp_path / "odd.efi")).digest_to_sign("sha256")
+    signed = sign(tmp_path / "odd.efi", tmp_path / "signed.efi")
+    assert signed.headers.security.address % 8 == 0
+    assert contents(signed) == [b"first", b"the second one"]
+    assert assemble(signed).authenticode == assemble(inspect(tmp_path / "odd.efi")).digest_to_sign("sha256")
 
 
 def test_an_empty_table_removes_the_signatures(part, tmp_path):
-    found = sign(part("kernel-x64"), tmp_path / "bare.efi", b"")
-    assert certificates(found) == ()
-    assert found.headers.security == (0, 0)
+    signed = sign(part("kernel-x64"), tmp_path / "bare.efi", b"")
+    assert certificates(signed) == ()
+    assert signed.headers.security == (0, 0)
 
 
 def test_signed_content_is_the_signed_file(part, tmp_path):

@@ -33,9 +33,9 @@ def firmware(build: str) -> Blob:
 
 
 def read(file: Blob) -> igvm.Igvm:
-    found = igvm.decode(Reader.of(file.read_at(0, file.size)))
-    assert found is not None
-    return found
+    decoded = igvm.decode(Reader.of(file.read_at(0, file.size)))
+    assert decoded is not None
+    return decoded
 
 
 def pages(file: igvm.Igvm, mask: int) -> Sequence[igvm.PageData]:
@@ -216,22 +216,22 @@ def test_a_file_can_be_taken_apart_again(platforms, policy, signature, parameter
     )
     image = firmware("ovmf-generic")
     pieces = tuple(GuestData(kind, Blob.of_bytes(content)) for kind, content in data)
-    found = unwrap(wrap(image, settings, pieces))
-    assert found is not None
-    assert found.firmware.read_at(0, found.firmware.size) == image.read_at(0, image.size)
-    assert [(d.kind, d.content.read_at(0, d.content.size)) for d in found.data] == data
+    unwrapped = unwrap(wrap(image, settings, pieces))
+    assert unwrapped is not None
+    assert unwrapped.firmware.read_at(0, unwrapped.firmware.size) == image.read_at(0, image.size)
+    assert [(d.kind, d.content.read_at(0, d.content.size)) for d in unwrapped.data] == data
     snp = igvm.IgvmPlatform.SEV_SNP in platforms
-    assert found.settings.platforms == platforms
-    assert not snp or found.settings.policy == policy
-    assert not snp or (found.settings.cpu_signature, found.settings.snp_parameters) == (signature, parameters)
+    assert unwrapped.settings.platforms == platforms
+    assert not snp or unwrapped.settings.policy == policy
+    assert not snp or (unwrapped.settings.cpu_signature, unwrapped.settings.snp_parameters) == (signature, parameters)
 
 
 def test_an_id_block_is_taken_out_again():
     auth = IdAuth(b"\x22" * 144 + bytes(368), b"\x33" * 148 + bytes(880))
     settings = WrapSettings(policy=0xB0000, id_block=(IdBlock(launch_digest=b"\x11" * 48, policy=0xB0000, svn=7), auth))
-    found = unwrap(wrap(firmware("ovmf-2025"), settings))
-    assert found is not None
-    assert found.settings == settings
+    unwrapped = unwrap(wrap(firmware("ovmf-2025"), settings))
+    assert unwrapped is not None
+    assert unwrapped.settings == settings
 
 
 def test_a_file_of_another_s_making_is_not_taken_for_ours():
@@ -251,8 +251,8 @@ def test_damage_is_told_from_a_file_of_ours(at: int, noise: bytes):
     data = bytearray(file.read_at(0, file.size))
     data[at : at + len(noise)] = noise
     with suppress(FormatError):
-        found = unwrap(Blob.of_bytes(bytes(data)))
-        assert found is None or wrap(found.firmware, found.settings).size == file.size
+        unwrapped = unwrap(Blob.of_bytes(bytes(data)))
+        assert unwrapped is None or wrap(unwrapped.firmware, unwrapped.settings).size == file.size
 
 
 def test_nothing_of_the_firmware_is_read_but_its_tables(monkeypatch: pytest.MonkeyPatch):

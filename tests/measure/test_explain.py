@@ -41,9 +41,9 @@ def log_of(events: Iterable[Event], kind: LogKind = LogKind.TPM) -> EventLog:
 
 
 def found(contents: SectionDigests, boot: Boot, kind: LogKind = LogKind.TPM) -> Explanation:
-    wanted = cases(contents.layout, None, [None])
-    (prediction,) = predict(contents, wanted, boot)
-    return explain(log_of(prediction.events, kind), contents, wanted)
+    boots = cases(contents.layout, None, [None])
+    (prediction,) = predict(contents, boots, boot)
+    return explain(log_of(prediction.events, kind), contents, boots)
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_the_log_of_a_confidential_guest_is_explained_although_it_has_other_regi
 
 def test_what_the_log_of_a_confidential_guest_lacks_is_told_with_its_own_registers():
     contents = contents_of(b"console=tty0")
-    wanted = cases(contents.layout, None, [None])
-    (prediction,) = predict(contents, wanted, Boot(secret=False))
+    boots = cases(contents.layout, None, [None])
+    (prediction,) = predict(contents, boots, Boot(secret=False))
     *others, _ = prediction.events
-    explanation = explain(log_of(others, LogKind.CC), contents, wanted)
+    explanation = explain(log_of(others, LogKind.CC), contents, boots)
     assert list(reasons(explanation, contents, LogKind.CC)) == [
         (3, "the initrd, as the stub joins it was not measured")
     ]
@@ -85,8 +85,8 @@ def test_what_the_log_of_a_confidential_guest_lacks_is_told_with_its_own_registe
 
 def test_an_initrd_that_cannot_be_told_is_undecided_and_nothing_is_missing():
     contents = contents_of(b"console=tty0")
-    wanted = cases(contents.layout, None, [None])
-    (prediction,) = predict(contents, wanted, Boot(secret=False))
+    boots = cases(contents.layout, None, [None])
+    (prediction,) = predict(contents, boots, Boot(secret=False))
     *others, initrd = prediction.events
     changed = Event(
         pcr=initrd.pcr,
@@ -96,7 +96,7 @@ def test_an_initrd_that_cannot_be_told_is_undecided_and_nothing_is_missing():
         by=initrd.by,
         digests=digests(b"secret", ("sha384",)),
     )
-    explanation = explain(log_of([*others, changed]), contents, wanted)
+    explanation = explain(log_of([*others, changed]), contents, boots)
     assert explanation.complete
     assert explanation.events[-1].verdict is RegisterVerdict.UNDECIDED
     assert "secret" in explanation.events[-1].what
@@ -104,8 +104,8 @@ def test_an_initrd_that_cannot_be_told_is_undecided_and_nothing_is_missing():
 
 def test_a_program_that_starts_before_the_image_is_found():
     contents = contents_of(b"console=tty0")
-    wanted = cases(contents.layout, None, [None])
-    (prediction,) = predict(contents, wanted, Boot(secret=False))
+    boots = cases(contents.layout, None, [None])
+    (prediction,) = predict(contents, boots, Boot(secret=False))
     first, second, *others = prediction.events
     program = Event(
         pcr=4,
@@ -115,7 +115,7 @@ def test_a_program_that_starts_before_the_image_is_found():
         by=first.by,
         digests=digests(b"menu", ("sha384",)),
     )
-    explanation = explain(log_of([first, second, program, *others]), contents, wanted)
+    explanation = explain(log_of([first, second, program, *others]), contents, boots)
     assert not explanation.complete
     assert not explanation.missing
     ((register, text),) = reasons(explanation, contents, LogKind.TPM)
@@ -135,12 +135,12 @@ def test_a_section_with_other_content_is_named():
 
 def test_a_log_of_thousands_of_options_is_not_searched_for_all_of_them():
     contents = contents_of()
-    wanted = cases(contents.layout, None, [None])
-    by = predict(contents, wanted)[0].events[0].by
+    boots = cases(contents.layout, None, [None])
+    by = predict(contents, boots)[0].events[0].by
     texts = [f"option{number}" for number in range(3000)]
     many = [
         Event(pcr=12, type="EV_IPL", what=f"x: {t}", source="", by=by, digests=digests(encode(t), ("sha384",)))
         for t in texts
     ]
-    explanation = explain(log_of(many), contents, wanted)
+    explanation = explain(log_of(many), contents, boots)
     assert sum(item.verdict is RegisterVerdict.UNEXPECTED for item in explanation.events) > 2990

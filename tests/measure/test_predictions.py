@@ -34,8 +34,8 @@ def contents_of(layout: Layout) -> SectionDigests:
 
 def predicted(*sections: Content, boot: Boot | None = None, profile: int | None = None, stub="stub-x64") -> Prediction:
     contents = contents_of(layout_of([LINUX, *sections], stub))
-    (found,) = predict(contents, cases(contents.layout, None, [profile]), boot)
-    return found
+    (prediction,) = predict(contents, cases(contents.layout, None, [profile]), boot)
+    return prediction
 
 
 def addon(name: str, *sections: Content) -> Addon:
@@ -53,8 +53,8 @@ def sha256(data: bytes) -> bytes:
 
 class TestSections:
     def test_of_sections_that_repeat_in_a_slice_the_first_is_measured(self):
-        found = predicted((".cmdline", b"first", None), (".cmdline", b"second", None))
-        digests = [event.digests["sha256"] for event in found.events if event.pcr == 11]
+        prediction = predicted((".cmdline", b"first", None), (".cmdline", b"second", None))
+        digests = [event.digests["sha256"] for event in prediction.events if event.pcr == 11]
         assert sha256(b"first") in digests
         assert sha256(b"second") not in digests
 
@@ -106,39 +106,39 @@ def tree(compatible: str) -> bytes:
 
 class TestCommandLine:
     def test_what_is_passed_takes_the_place_of_the_images_own(self):
-        found = predicted((".cmdline", b"own console=tty0", None), boot=Boot(options="given console=tty0"))
-        assert what(found, 12) == ["passed options: given console=tty0"]
-        assert "the kernel's options: given console=tty0" in what(found, 9)
+        prediction = predicted((".cmdline", b"own console=tty0", None), boot=Boot(options="given console=tty0"))
+        assert what(prediction, 12) == ["passed options: given console=tty0"]
+        assert "the kernel's options: given console=tty0" in what(prediction, 9)
 
     def test_secure_boot_keeps_the_images_own(self):
         boot = Boot(options="given", secure_boot=True)
-        found = predicted((".cmdline", b"own console=tty0", None), boot=boot)
-        assert what(found, 12) == []
-        assert "the kernel's options: own console=tty0" in what(found, 9)
+        prediction = predicted((".cmdline", b"own console=tty0", None), boot=boot)
+        assert what(prediction, 12) == []
+        assert "the kernel's options: own console=tty0" in what(prediction, 9)
 
     def test_addons_and_smbios_are_appended_in_that_order(self):
         addons = (addon("b.addon.efi", (".cmdline", b"b", None)), addon("a.addon.efi", (".cmdline", b"a", None)))
         boot = Boot(smbios="host", addons=addons, global_addons=(addon("z.addon.efi", (".cmdline", b"z", None)),))
-        found = predicted((".cmdline", b" own\nconsole=tty0 ", None), boot=boot)
-        assert what(found, 12) == [
+        prediction = predicted((".cmdline", b" own\nconsole=tty0 ", None), boot=boot)
+        assert what(prediction, 12) == [
             "options of addons (z.addon.efi, a.addon.efi, b.addon.efi): z a b",
             "options from SMBIOS: host",
         ]
-        assert "the kernel's options: own console=tty0 z a b host" in what(found, 9)
-        assert what(found, 4)[-3:] == ["the addon z.addon.efi", "the addon a.addon.efi", "the addon b.addon.efi"]
+        assert "the kernel's options: own console=tty0 z a b host" in what(prediction, 9)
+        assert what(prediction, 4)[-3:] == ["the addon z.addon.efi", "the addon a.addon.efi", "the addon b.addon.efi"]
 
     def test_an_addon_for_another_kernel_is_loaded_and_not_used(self):
         other = addon("x.addon.efi", (".cmdline", b"x", None), (".uname", b"5", None))
-        found = predicted((".cmdline", b"console=", None), (".uname", b"6", None), boot=Boot(addons=(other,)))
-        assert "the addon x.addon.efi" in what(found, 4)
-        assert what(found, 12) == []
+        prediction = predicted((".cmdline", b"console=", None), (".uname", b"6", None), boot=Boot(addons=(other,)))
+        assert "the addon x.addon.efi" in what(prediction, 4)
+        assert what(prediction, 12) == []
 
     def test_an_initrd_in_an_addon_is_measured_and_joined_behind_the_others(self):
         beside = addon("x.addon.efi", (".initrd", b"12345", None))
         boot = Boot(method=BootMethod.DIRECT, addons=(beside,))
-        found = predicted((".cmdline", b"console=", None), (".initrd", b"123456", None), boot=boot)
-        assert [event.digests["sha256"] for event in found.events if event.pcr == 12] == [sha256(b"12345")]
-        initrd = next(event for event in found.events if event.pcr == 9 and event.source != "command line")
+        prediction = predicted((".cmdline", b"console=", None), (".initrd", b"123456", None), boot=boot)
+        assert [event.digests["sha256"] for event in prediction.events if event.pcr == 12] == [sha256(b"12345")]
+        initrd = next(event for event in prediction.events if event.pcr == 9 and event.source != "command line")
         assert initrd.digests["sha256"] == sha256(b"123456\0\0" + b"12345\0\0\0")
 
     def test_without_console_the_options_cannot_be_told_unless_it_is_known_what_is_added(self):
@@ -150,35 +150,35 @@ class TestCommandLine:
 
     def test_what_the_stub_does_not_keep_is_left_out(self):
         """tests/boot/test_odd_strings.py has the real stub pass such a line."""
-        found = predicted(
+        prediction = predicted(
             (".cmdline", b"a=Caf\xe9 box \xf0\x9f\x98\x80 console=", None), boot=Boot(method=BootMethod.DIRECT)
         )
-        assert "the kernel's options: a=Cafox  console=" in what(found, 9)
+        assert "the kernel's options: a=Cafox  console=" in what(prediction, 9)
 
     def test_options_from_smbios_are_taken_as_the_stub_takes_bytes(self):
-        found = predicted(
+        prediction = predicted(
             (".cmdline", b"console=", None), boot=Boot(method=BootMethod.DIRECT, smbios="a=\U0001f600\udcffb")
         )
-        assert "options from SMBIOS: a=b" in what(found, 12)
+        assert "options from SMBIOS: a=b" in what(prediction, 12)
 
     @given(st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"])))
     def test_a_command_line_has_no_control_characters_and_no_blanks_at_its_ends(self, text):
-        found = mangle(text)
-        assert found == found.strip(" ")
-        assert not any(c < " " or c == "\x7f" for c in found)
+        mangled = mangle(text)
+        assert mangled == mangled.strip(" ")
+        assert not any(c < " " or c == "\x7f" for c in mangled)
 
 
 class TestInitrd:
     def test_microcode_comes_before_the_initrd_although_it_stands_behind_it(self):
         sections = ((".cmdline", b"console=", None), (".initrd", b"initrd", None), (".ucode", b"micro", None))
-        found = predicted(*sections, boot=Boot(method=BootMethod.DIRECT))
-        assert found.events[-1].digests["sha256"] == sha256(b"micro\0\0\0" + b"initrd\0\0")
+        prediction = predicted(*sections, boot=Boot(method=BootMethod.DIRECT))
+        assert prediction.events[-1].digests["sha256"] == sha256(b"micro\0\0\0" + b"initrd\0\0")
 
     def test_an_initrd_alone_is_not_padded(self):
-        found = predicted(
+        prediction = predicted(
             (".cmdline", b"console=", None), (".initrd", b"alone", None), boot=Boot(method=BootMethod.DIRECT)
         )
-        assert found.events[-1].digests["sha256"] == sha256(b"alone")
+        assert prediction.events[-1].digests["sha256"] == sha256(b"alone")
 
     def test_a_secret_of_the_machine_makes_it_unpredictable_on_a_disk(self):
         sections = ((".cmdline", b"console=", None), (".initrd", b"x", None))

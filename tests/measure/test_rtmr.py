@@ -48,8 +48,8 @@ def extended(values: Iterable[bytes]) -> bytes:
 
 def predicted(layout: Layout, boot: Boot, profile: int | None = 0) -> Prediction:
     contents = SectionDigests(layout, assemble(layout, digests=measured_in(BANKS)), BANKS)
-    (found,) = predict(contents, cases(layout, None, [profile]), boot)
-    return found
+    (prediction,) = predict(contents, cases(layout, None, [profile]), boot)
+    return prediction
 
 
 def told(boot: Boot, profile: int | None = 0, stub: str = "stub-x64", more: Sequence[Content] = ()) -> tuple[Rtmr, ...]:

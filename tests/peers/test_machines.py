@@ -121,11 +121,11 @@ def analyze(tmp_path: Path) -> Callable[..., str]:
         private = root / "lib"
         private.mkdir()
         (core,) = parts.get("libsystemd-shared").parent.glob("libsystemd-core-*.so")
-        found = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-        system_libraries = [line.split()[2] for line in found.splitlines() if "=> /" in line]
+        libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+        system_libraries = [line.split()[2] for line in libraries.splitlines() if "=> /" in line]
         for library in (parts.get("libsystemd-shared"), core, *map(Path, system_libraries)):
             shutil.copy(library, private)
-        loader = next(word for word in found.split() if "/ld-linux" in word)
+        loader = next(word for word in libraries.split() if "/ld-linux" in word)
         (root / loader.lstrip("/")).parent.mkdir()
         shutil.copy(loader, root / loader.lstrip("/"))
         sysfs = root / "sys/class/dmi/id"

@@ -42,8 +42,8 @@ def rows(tool) -> Callable[..., list[Row]]:
 
     def read(path: Path, program: str | Path = "objdump", **environment: str) -> list[Row]:
         (base,) = (int(text, 16) for text in IMAGE_BASE.findall(tool(program, "-p", path, **environment)))
-        found = ROW.findall(tool(program, "-h", path, **environment))
-        return [(name, int(size, 16), int(vma, 16) - base, int(offset, 16)) for name, size, vma, offset in found]
+        matches = ROW.findall(tool(program, "-h", path, **environment))
+        return [(name, int(size, 16), int(vma, 16) - base, int(offset, 16)) for name, size, vma, offset in matches]
 
     return read
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import parts
 import pytest
@@ -105,7 +106,7 @@ cmdline = "debug"
 name = "serial"
 cmdline = "console=ttyS0"
 """
-OURS = {
+OURS: dict[str, dict[str, Any]] = {
     "x64": {},
     "x64 on 257": {"stub": "stub-257"},
     "aa64": {
@@ -119,7 +120,7 @@ OURS = {
 
 @pytest.mark.parametrize("name", OURS)
 def test_an_image_of_ours_gets_no_complaint_planned_and_finished(directory: Path, name: str):
-    image = {
+    image: dict[str, Any] = {
         "initrd": ["early.img", "late.img"],
         "cmdline": "root=LABEL=root quiet",
         "os_release": "os-release",

@@ -81,10 +81,10 @@ def test_auth_files_are_those_of_efitools():
 
 def verify(file: str, name: str, signer: str, attributes: int = auth.SECURE_BOOT_ATTRIBUTES) -> None:
     """OpenSSL finds that the signature in a `.auth` file is the signer's, over what it is to cover."""
-    found = auth.decode(Path(file).read_bytes())
-    Path("covered").write_bytes(found.covered(name, auth.VENDORS[name], attributes))
+    update = auth.decode(Path(file).read_bytes())
+    Path("covered").write_bytes(update.covered(name, auth.VENDORS[name], attributes))
     oid = bytes.fromhex("06092a864886f70d010702")
-    Path("signature.der").write_bytes(der.wrap(der.SEQUENCE, oid + der.wrap(0xA0, found.signature)))
+    Path("signature.der").write_bytes(der.wrap(der.SEQUENCE, oid + der.wrap(0xA0, update.signature)))
     options = ("-inform", "DER", "-in", "signature.der", "-content", "covered", "-binary", "-out", "/dev/null")
     run("openssl", "cms", "-verify", *options, "-CAfile", signer, "-partial_chain", "-purpose", "any", "-no_check_time")
 
@@ -140,14 +140,14 @@ def test_auth_files_of_other_tools_are_read():
 def test_an_append_of_efitools_is_read_and_covers_what_is_said_here():
     lay_out()
     run("sign-efi-sig-list", "-a", "-k", "KEK.key", "-c", "KEK.pem", "dbx", "db.esl", "append.auth")
-    found = auth.decode(Path("append.auth").read_bytes())
-    assert found.payload == Path("db.esl").read_bytes()
+    update = auth.decode(Path("append.auth").read_bytes())
+    assert update.payload == Path("db.esl").read_bytes()
     run("sign-efi-sig-list", "-a", "-o", "-k", "KEK.key", "-c", "KEK.pem", "dbx", "db.esl", "covered")
     attributes = auth.SECURE_BOOT_ATTRIBUTES | auth.Attributes.APPEND_WRITE
     covered = Path("covered").read_bytes()
     # The two runs differ in their time, if it is not zero.
-    ours = found.covered("dbx", auth.VENDORS["dbx"], attributes)
-    at = len(covered) - len(found.payload) - efi_time.SIZE
+    ours = update.covered("dbx", auth.VENDORS["dbx"], attributes)
+    at = len(covered) - len(update.payload) - efi_time.SIZE
     assert (ours[:at], ours[at + efi_time.SIZE :]) == (covered[:at], covered[at + efi_time.SIZE :])
 
 
@@ -169,7 +169,7 @@ def test_signed_data_of_an_identity_that_others_made_verifies():
 def test_virt_fw_vars_reads_the_same_variables(part, name: str):
     run(program("virt-fw-vars"), "--input", part(name), "--output-json", "theirs.json")
     theirs = json.loads(Path("theirs.json").read_text())["variables"]
-    found = variable_store.decode(Reader.of(part(name).read_bytes())) or ()
+    variables = variable_store.decode(Reader.of(part(name).read_bytes())) or ()
     ours = [
         {
             "name": one.name,
@@ -178,6 +178,6 @@ def test_virt_fw_vars_reads_the_same_variables(part, name: str):
             "data": one.data.hex(),
             **({"time": efi_time.encode(one.timestamp).hex()} if one.timestamp != efi_time.NONE else {}),
         }
-        for one in found
+        for one in variables
     ]
     assert sorted(ours, key=str) == sorted(theirs, key=str)

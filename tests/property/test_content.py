@@ -65,10 +65,10 @@ def test_a_slice_of_a_blob_is_the_slice_of_its_bytes(file: Path, data: st.DataOb
     blob, expected = data.draw(blobs(file))
     start = data.draw(st.integers(0, len(expected)))
     size = data.draw(st.integers(0, len(expected) - start))
-    found = blob.slice(start, size)
-    assert found.size == size
-    assert found.read_at(0, size) == expected[start : start + size]
-    assert found.read_small(size, "the content") == expected[start : start + size]
+    part = blob.slice(start, size)
+    assert part.size == size
+    assert part.read_at(0, size) == expected[start : start + size]
+    assert part.read_small(size, "the content") == expected[start : start + size]
 
 
 @given(st.data())
@@ -76,8 +76,8 @@ def test_a_slice_of_a_slice_is_a_slice(file: Path, data: st.DataObject):
     blob, expected = data.draw(blobs(file))
     outer = data.draw(st.integers(0, len(expected)))
     inner = data.draw(st.integers(0, len(expected) - outer))
-    found = blob.slice(outer, len(expected) - outer).slice(inner, len(expected) - outer - inner)
-    assert found.read_at(0, len(expected)) == expected[outer + inner :]
+    part = blob.slice(outer, len(expected) - outer).slice(inner, len(expected) - outer - inner)
+    assert part.read_at(0, len(expected)) == expected[outer + inner :]
 
 
 @given(st.data(), st.integers(0, 600), st.integers(0, 600))

@@ -105,8 +105,8 @@ def test_assignments(data: bytes):
 
 @given(st.one_of(ANY, mutated(b"#### LoaderInfo: systemd-stub 262.1-1 ####")))
 def test_loader_information(data: bytes):
-    found = loader_info.decode(data)
-    assert found is None or min(found.numbers) >= 0
+    information = loader_info.decode(data)
+    assert information is None or min(information.numbers) >= 0
 
 
 @given(st.one_of(ANY, mutations(*FIRMWARE)))
@@ -117,8 +117,8 @@ def test_firmware_is_always_called_something(data: bytes):
 @given(mutations("ovmf-generic", "ovmf-inteltdx", "ovmf-2025"))
 def test_ovmf_tables(data: bytes):
     with suppress(FormatError):
-        found = ovmf.decode(Reader.of(data))
-        assert found is None or sum(map(len, found.entries.values())) < len(data)
+        entries = ovmf.decode(Reader.of(data))
+        assert entries is None or sum(map(len, entries.entries.values())) < len(data)
 
 
 LISTS = efi_signature_list.encode(
@@ -156,8 +156,8 @@ def test_variable_stores(data: bytes, whole: bool):
     """As it stands the volume claims more than is there; made to fit, its variables are reached."""
     fitted = data[:32] + pack("<Q", len(data)) + data[40:88] + pack("<I", max(0, len(data) - 72)) + data[92:]
     with suppress(FormatError):
-        found = variable_store.decode(Reader.of(data if whole else fitted))
-        assert found is None or sum(len(v.data) for v in found) <= len(data)
+        variables = variable_store.decode(Reader.of(data if whole else fitted))
+        assert variables is None or sum(len(v.data) for v in variables) <= len(data)
 
 
 CONTENT = b"Linux version 6.12.1 (a@b)\n" * 20

@@ -44,10 +44,10 @@ SIMILAR = st.builds(Machine, name=st.just("m"), **dict.fromkeys(STRINGS[:4] + ST
 
 @given(TABLES, st.tuples(st.integers(0, 255), st.integers(0, 255)), st.integers(0, 255))
 def test_a_table_tells_what_was_put_into_it(values: Mapping[str, str], release: tuple[int, int], enclosure: int):
-    found = smbios.identity(smbios.split_dump(dump(table(values, release, enclosure))))
-    assert {field: found[field] for field in TABLE_FIELDS if found[field]} == values
-    assert (found["bios_major"], found["bios_minor"]) == (f"{release[0]:02x}", f"{release[1]:02x}")
-    assert found["enclosure_type"] == f"{enclosure:x}"
+    machine = smbios.identity(smbios.split_dump(dump(table(values, release, enclosure))))
+    assert {field: machine[field] for field in TABLE_FIELDS if machine[field]} == values
+    assert (machine["bios_major"], machine["bios_minor"]) == (f"{release[0]:02x}", f"{release[1]:02x}")
+    assert machine["enclosure_type"] == f"{enclosure:x}"
 
 
 @given(TABLES, st.data())
@@ -125,8 +125,8 @@ def test_any_table_is_a_machine_or_refused(values: dict[str, object]):
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_any_devicetree_is_read_or_refused(structure: bytes, strings: bytes):
     head = b"".join(n.to_bytes(4, "big") for n in (0xD00DFEED, 0, 40, 40 + len(structure), 40, 17, 16, 0, 0, 0))
-    found = fdt.compatible(Reader.of(head + structure + strings))
-    assert found is None or isinstance(found, str)
+    compatible = fdt.compatible(Reader.of(head + structure + strings))
+    assert compatible is None or isinstance(compatible, str)
 
 
 @given(MACHINES, st.integers(0, 17))

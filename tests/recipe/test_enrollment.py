@@ -59,10 +59,10 @@ def test_firmware_in_another_image_takes_keys_as_a_file_does(enrolling):
 
 def test_the_image_carries_the_firmware_with_the_keys_in_it(enrolling, part):
     succeed(enrolling, "build")
-    found = payload(enrolling)
-    assert len(found) == part("ovmf-inteltdx").stat().st_size
+    firmware = payload(enrolling)
+    assert len(firmware) == part("ovmf-inteltdx").stat().st_size
     for name in ("PK", "KEK", "db"):
-        assert values(found)[name] == (enrolling / f"keys/{name}.esl").read_bytes()
+        assert values(firmware)[name] == (enrolling / f"keys/{name}.esl").read_bytes()
 
 
 def test_it_is_what_the_verb_makes(enrolling):

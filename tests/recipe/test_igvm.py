@@ -89,8 +89,8 @@ def test_keys_are_enrolled_before_the_firmware_is_wrapped(wrapped: Path, part):
     (wrapped / "OVMF.fd").symlink_to(part("ovmf-inteltdx"))
     succeed(wrapped, "build")
     firmware = b"".join(content for address, content in decode_pages(payload(wrapped), SNP) if address >= 0xFFC00000)
-    found = {variable.name for variable in variable_store.decode(Reader.of(firmware)) or ()}
-    assert {"PK", "db"} <= found
+    variables = {variable.name for variable in variable_store.decode(Reader.of(firmware)) or ()}
+    assert {"PK", "db"} <= variables
 
 
 def test_keys_in_wrapped_firmware_that_ignores_them_are_found_as_in_bare_firmware(wrapped: Path):
@@ -219,10 +219,10 @@ def test_an_output_carries_the_image_that_was_built(wrapped: Path, wrapping: str
         assert data_hobs.decode(memory[HOB_AREA]) == ((DATA, len(image), DataKind.KERNEL, 0),)
         content = b"".join(memory[address] for address in range(DATA, DATA + len(image), 4096))
         assert content[: len(image)] == image
-    found = igvm.decode(Reader.of(file))
-    assert found is not None
+    decoded = igvm.decode(Reader.of(file))
+    assert decoded is not None
     policy = 0xB0000 if wrapping else 0x30000
-    assert [d.policy for d in found.directives if isinstance(d, igvm.GuestPolicy)] == [policy]
+    assert [d.policy for d in decoded.directives if isinstance(d, igvm.GuestPolicy)] == [policy]
 
 
 def test_an_output_is_a_partition(wrapped: Path):

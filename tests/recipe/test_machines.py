@@ -94,8 +94,8 @@ def test_the_types_can_be_forced_and_all_are_listed(workshop: Path):
 
 
 def test_a_platform_that_is_forced_to_a_wide_type_is_listed_once_under_its_title(workshop: Path):
-    found = devices(workshop, firmware("one", 'platforms = ["qemu"]\nchid-types = [11]'))
-    assert found == [("one", "QEMU", {ANY_QEMU})]
+    listed = devices(workshop, firmware("one", 'platforms = ["qemu"]\nchid-types = [11]'))
+    assert listed == [("one", "QEMU", {ANY_QEMU})]
 
 
 def test_strings_to_match_give_the_id_of_just_those_strings(workshop: Path):
@@ -127,9 +127,9 @@ def test_all_ways_to_declare_come_together_for_one_firmware(workshop: Path):
         f'platforms = ["qemu:q35"]\nmachines = ["t440s.dump"]\nhwids = "ec2.json"\nchids = ["{I440FX}"]\n'
         'match = { manufacturer = "Google", product = "Google Compute Engine" }',
     )
-    found = devices(workshop, text)
-    assert {key for key, _, _ in found} == {"one"}
-    assert set().union(*(ids for _, _, ids in found)) == {
+    listed = devices(workshop, text)
+    assert {key for key, _, _ in listed} == {"one"}
+    assert set().union(*(ids for _, _, ids in listed)) == {
         Q35,
         T440S_11,
         AWS_11,

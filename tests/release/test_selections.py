@@ -86,5 +86,5 @@ def test_devicetrees_are_looked_at_as_firmware_is(tmp_path):
 @pytest.mark.parametrize("table", [b"sbat,1,SBAT\n", b"sbat,1,SBAT Version,sbat,1,https://x.example\n"])
 def test_a_table_that_shim_refuses_has_lost_its_components(tmp_path, table):
     first = b"sbat,1,SBAT Version,sbat,1,https://x.example\nacme,1,Acme,acme,1,https://acme.example\n"
-    found = reasons(tmp_path, [(".sbat", first, None)], [(".sbat", table, None)])
-    assert {reason for reason, _ in found} == {"sbat-component-lost"}
+    objections = reasons(tmp_path, [(".sbat", first, None)], [(".sbat", table, None)])
+    assert {reason for reason, _ in objections} == {"sbat-component-lost"}

@@ -67,12 +67,12 @@ PoliciesBySection = dict[int | None, dict[str, tuple[PolicySignature, ...]]]
 
 class TestPlaces:
     def test_a_policy_holds_where_its_register_has_the_value(self):
-        found = covered([entry(PLAIN, LATER), entry(FIRM, INITRD)], PLAIN, FIRM)
-        assert [held.places for held in found.held] == [(PolicyScope(0, LATER),), (PolicyScope(1, INITRD),)]
+        coverage = covered([entry(PLAIN, LATER), entry(FIRM, INITRD)], PLAIN, FIRM)
+        assert [held.places for held in coverage.held] == [(PolicyScope(0, LATER),), (PolicyScope(1, INITRD),)]
 
     def test_hex_is_read_in_either_case(self):
-        made = entry(PLAIN, INITRD)
-        (held,) = covered([PolicySignature(pcrs=(11,), pkfp="AA", pol=made.pol.upper())], PLAIN).held
+        policy = entry(PLAIN, INITRD)
+        (held,) = covered([PolicySignature(pcrs=(11,), pkfp="AA", pol=policy.pol.upper())], PLAIN).held
         assert (held.key, held.places) == ("aa", (PolicyScope(0, INITRD),))
 
     def test_one_for_the_time_before_any_phase_is_recognised(self):
@@ -84,12 +84,12 @@ class TestPlaces:
         assert (held.comparable, held.places) == (True, ())
 
     def test_one_over_other_registers_is_not_compared(self):
-        found = covered([entry(PLAIN, INITRD, pcrs=(7, 11))], PLAIN)
-        assert (found.held[0].comparable, found.held[0].places, found.gaps) == (False, (), ())
+        coverage = covered([entry(PLAIN, INITRD, pcrs=(7, 11))], PLAIN)
+        assert (coverage.held[0].comparable, coverage.held[0].places, coverage.gaps) == (False, (), ())
 
     def test_where_nothing_is_predicted_nothing_holds(self):
-        found = covered([entry(PLAIN, INITRD)])
-        assert (found.held[0].places, found.gaps) == ((), ())
+        coverage = covered([entry(PLAIN, INITRD)])
+        assert (coverage.held[0].places, coverage.gaps) == ((), ())
 
 
 class TestSections:
@@ -110,42 +110,42 @@ class TestSections:
         assert (held.places, held.seen_by) == ((PolicyScope(1, INITRD),), (0, 1))
 
     def test_a_profile_without_any_is_no_gap(self):
-        found = cover({0: {"sha256": (entry(self.MAIN, INITRD),)}}, [self.MAIN, self.DEBUG], [INITRD])
-        assert found.gaps == ()
+        coverage = cover({0: {"sha256": (entry(self.MAIN, INITRD),)}}, [self.MAIN, self.DEBUG], [INITRD])
+        assert coverage.gaps == ()
 
 
 class TestGaps:
     def test_a_phase_that_a_key_has_elsewhere_is_one(self):
-        found = covered([entry(PLAIN, INITRD), entry(PLAIN, LATER), entry(FIRM, INITRD)], PLAIN, FIRM)
-        assert gaps(found) == [(KEY, PolicyScope(1, LATER))]
+        coverage = covered([entry(PLAIN, INITRD), entry(PLAIN, LATER), entry(FIRM, INITRD)], PLAIN, FIRM)
+        assert gaps(coverage) == [(KEY, PolicyScope(1, LATER))]
 
     def test_a_phase_that_a_key_has_nowhere_is_none(self):
         """As for a key that opens secrets in the initrd only."""
         assert covered([entry(PLAIN, INITRD), entry(FIRM, INITRD)], PLAIN, FIRM).gaps == ()
 
     def test_each_key_is_told_apart(self):
-        found = covered([entry(PLAIN, INITRD), entry(FIRM, INITRD, OTHER)], PLAIN, FIRM)
-        assert gaps(found) == [(KEY, PolicyScope(1, INITRD)), (OTHER, PolicyScope(0, INITRD))]
+        coverage = covered([entry(PLAIN, INITRD), entry(FIRM, INITRD, OTHER)], PLAIN, FIRM)
+        assert gaps(coverage) == [(KEY, PolicyScope(1, INITRD)), (OTHER, PolicyScope(0, INITRD))]
 
     def test_a_key_whose_policies_all_hold_nowhere_leaves_out_everything(self):
-        found = covered([entry(prediction(b"\3"), INITRD)], PLAIN)
-        assert gaps(found) == [(KEY, PolicyScope(0, INITRD)), (KEY, PolicyScope(0, LATER))]
+        coverage = covered([entry(prediction(b"\3"), INITRD)], PLAIN)
+        assert gaps(coverage) == [(KEY, PolicyScope(0, INITRD)), (KEY, PolicyScope(0, LATER))]
 
 
 def coverage_of(image: Path) -> tuple[Coverage, tuple[Prediction, ...]]:
     layout = inspect(image)
-    found = find_policies(layout)
-    predictions = predict_everything(layout, assemble(layout, digests=measured_in(found.banks)), found.banks)
+    coverage = find_policies(layout)
+    predictions = predict_everything(layout, assemble(layout, digests=measured_in(coverage.banks)), coverage.banks)
     assert predictions is not None
-    return cover(found.sections, predictions, [split_phases(path) for path in PHASES]), predictions
+    return cover(coverage.sections, predictions, [split_phases(path) for path in PHASES]), predictions
 
 
 class TestImages:
     def test_every_policy_that_fuki_makes_holds_where_systemd_measure_says(self, pcr):
         image = build(pcr, RECIPE + FIRMWARE + PROFILES + POLICY + ALL_BANKS)
-        found, predictions = coverage_of(image)
-        assert found.gaps == ()
-        assert Counter(len(held.places) for held in found.held) == {1: 3 * 3 * 4 * 4}
+        coverage, predictions = coverage_of(image)
+        assert coverage.gaps == ()
+        assert Counter(len(held.places) for held in coverage.held) == {1: 3 * 3 * 4 * 4}
         for index, predicted in enumerate(predictions):
             options = extracted(predicted.case.measured, pcr / f"case-{index}")
             banks = [f"--bank={bank}" for bank in predicted.banks]
@@ -153,7 +153,7 @@ class TestImages:
                 theirs = systemd_measure(pcr, "policy-digest", *options, f"--phase={phase}", *banks)
                 ours = {
                     held.bank: held.entry.pol
-                    for held in found.held
+                    for held in coverage.held
                     if PolicyScope(index, split_phases(phase)) in held.places
                 }
                 assert ours == {bank: entries[0]["pol"] for bank, entries in theirs.items()}
@@ -180,18 +180,18 @@ class TestImages:
         environment = {**os.environ, "LD_LIBRARY_PATH": f"{libraries}:{libraries}/systemd"}
         done = subprocess.run(command, cwd=pcr, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        found, predictions = coverage_of(pcr / "theirs.efi")
+        coverage, predictions = coverage_of(pcr / "theirs.efi")
         plain, firm = sorted(range(2), key=lambda index: predictions[index].case.firmware or "")
         phases = [split_phases(path) for path in PHASES]
-        assert {held.places for held in found.held} == {(PolicyScope(plain, phase),) for phase in phases}
-        assert [gap.place for gap in found.gaps] == [PolicyScope(firm, phase) for phase in phases]
+        assert {held.places for held in coverage.held} == {(PolicyScope(plain, phase),) for phase in phases}
+        assert [gap.place for gap in coverage.gaps] == [PolicyScope(firm, phase) for phase in phases]
 
     def test_policies_of_another_command_line_hold_nowhere(self, pcr):
         build(pcr, RECIPE + POLICY)
         (pcr / "old").write_bytes(extract(pcr))
         image = build(pcr, RECIPE.replace(" ro", " rw") + '[fuki.image.sections]\n".pcrsig" = "old"\n')
-        found, _ = coverage_of(image)
-        assert [held.places for held in found.held] == [()] * len(PHASES)
+        coverage, _ = coverage_of(image)
+        assert [held.places for held in coverage.held] == [()] * len(PHASES)
 
 
 def extract(directory: Path) -> bytes:

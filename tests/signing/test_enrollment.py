@@ -81,8 +81,8 @@ def with_keys(**changes: object) -> Callable[..., None]:
 def test_the_real_one_passes(part, tmp_path, certificates):
     context = SourceContext(tmp_path, tmp_path)
     enrollment.enroll(part("ovmf-vars"), tmp_path / "out", keys_of(certificates), contribution(real), context)
-    found = {one.name: one.data for one in enrollment.read_variables(tmp_path / "out")}
-    assert found["db"] == esl.encode([esl.certificate_list(keys_of(certificates).db[0], OWNER)])
+    variables = {one.name: one.data for one in enrollment.read_variables(tmp_path / "out")}
+    assert variables["db"] == esl.encode([esl.certificate_list(keys_of(certificates).db[0], OWNER)])
 
 
 @pytest.mark.parametrize("work", [copy, short, crash, nothing, garbage], ids=lambda work: work.__name__)

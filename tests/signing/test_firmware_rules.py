@@ -45,8 +45,8 @@ class TestStructures:
         (keyed / "fuki.toml").write_text(RECIPE + SIGN + ("sign-kernel = true\n" if sign_kernel else ""))
         succeed(keyed, "build")
         assert verifies("sbverify", keyed / "acme_41.3.efi", keyed / "db.crt")
-        found = report(keyed, "acme_41.3.efi", "--certificate", "db.crt")
-        assert found["image"]["verdict"] == "valid"
+        document = report(keyed, "acme_41.3.efi", "--certificate", "db.crt")
+        assert document["image"]["verdict"] == "valid"
 
     @pytest.mark.parametrize("structure", STRUCTURES)
     def test_the_digest_is_edk2s(self, keyed, structure):
@@ -89,8 +89,8 @@ class TestChains:
                 keyed / f"{name}.esl",
                 *(efi_signature_list.certificate_list(data_of(identity), OWNER) for identity in identities),
             )
-        found = report(keyed, "in.efi", "--db", "db.esl", "--dbx", "dbx.esl", code=code)
-        return str(found["image"]["verdict"])
+        document = report(keyed, "in.efi", "--db", "db.esl", "--dbx", "dbx.esl", code=code)
+        return str(document["image"]["verdict"])
 
     @pytest.mark.parametrize(
         ("name", "verdict"),
@@ -181,8 +181,8 @@ class TestPssKeys:
         command = ["sbsign", "--key", "p.key", "--cert", "p.crt", "--output", "out.efi", "stub"]
         done = subprocess.run(command, cwd=pss, check=False, capture_output=True)
         if not done.returncode:
-            found = report(pss, "out.efi", "--certificate", "p.crt", code=3)["image"]["signatures"][0]
-            assert "RSASSA-PSS" in found["reason"]
+            signature = report(pss, "out.efi", "--certificate", "p.crt", code=3)["image"]["signatures"][0]
+            assert "RSASSA-PSS" in signature["reason"]
 
     def test_it_is_not_enrolled(self, pss, part):
         keys = ("--pk", "db.crt", "--kek", "db.crt", "--db", "p.crt")
@@ -208,8 +208,8 @@ class TestVariables:
 
     def test_a_variable_of_efivarfs_is_taken_for_what_it_is(self, signed):
         assert report(signed, "s.efi", "--db", "variable")["image"]["verdict"] == "valid"
-        found = report(signed, "s.efi", "--db", "variable", "--dbx", "variable", code=3)
-        assert found["image"]["verdict"] == "revoked"
+        document = report(signed, "s.efi", "--db", "variable", "--dbx", "variable", code=3)
+        assert document["image"]["verdict"] == "revoked"
 
     def test_so_it_is_where_registers_are_predicted(self, signed):
         options = [word for name in ("PK", "KEK", "dbx") for word in ("--variable", f"{name}=db.esl")]

@@ -105,8 +105,8 @@ def test_a_signing_time_survives_the_journey(unsigned, monkeypatch):
     write(unsigned, sign(unsigned, digests(unsigned, IMAGE, "--signing-time")))
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
     succeed(unsigned, "attach", IMAGE, "--signatures", "signatures.json", "--certificate", "db.crt")
-    found = json.loads(succeed(unsigned, "verify", IMAGE, "--json").out)["image"]["signatures"][0]
-    assert found["signing-time"] == "2023-11-14T22:13:20Z"
+    signature = json.loads(succeed(unsigned, "verify", IMAGE, "--json").out)["image"]["signatures"][0]
+    assert signature["signing-time"] == "2023-11-14T22:13:20Z"
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])

@@ -158,8 +158,8 @@ class TestWhat:
         """As for secrets that only the initrd may have, and others."""
         both = POLICY + 'phases = ["enter-initrd"]\n' + POLICY.replace("pcr.key", "db.key") + 'phases = ["a", "a:b"]\n'
         build(pcr, RECIPE + both)
-        found = signatures(pcr)["sha256"]
-        keys = [entry["pkfp"] for entry in found]
+        policies = signatures(pcr)["sha256"]
+        keys = [entry["pkfp"] for entry in policies]
         assert sorted(keys.count(key) for key in set(keys)) == [1, 2]
         assert invoke(pcr, "inspect", "acme.efi", "--extract", ".pcrpkey", "-o", "key").code == 2
 

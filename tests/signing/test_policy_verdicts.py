@@ -37,20 +37,20 @@ def made(pcr: Path) -> dict[str, list[dict]]:
 
 def test_each_is_told_with_everything_that_it_is_for(pcr):
     build(pcr, RECIPE + FIRMWARE + PROFILES + POLICY + 'phases = ["enter-initrd"]\n' + SIGN)
-    found = report(pcr)
-    assert {entry["verdict"] for entry in found["policies"]} == {"valid"}
-    places = [place for entry in found["policies"] for place in entry["holds"]]
+    document = report(pcr)
+    assert {entry["verdict"] for entry in document["policies"]} == {"valid"}
+    places = [place for entry in document["policies"] for place in entry["holds"]]
     firmware = [None, "one", "two"]
     assert [(place["profile"], place["fwid"]) for place in places] == [(p, f) for p in (0, 1, 2) for f in firmware]
     assert {place["phase"] for place in places} == {"enter-initrd"}
-    assert found["missing-policies"] == []
+    assert document["missing-policies"] == []
 
 
 def test_the_table_tells_what_a_key_left_out(pcr):
     build(pcr, RECIPE + FIRMWARE + POLICY)
-    found = signatures(pcr)
-    found["sha256"] = found["sha256"][:5]
-    (pcr / "own").write_text(json.dumps(found))
+    policies = signatures(pcr)
+    policies["sha256"] = policies["sha256"][:5]
+    (pcr / "own").write_text(json.dumps(policies))
     recipe = RECIPE + OWN_KEY + '[fuki.image.sections]\n".pcrsig" = "own"\n' + FIRMWARE + SIGN
     build(pcr, recipe)
     out = succeed(pcr, "verify", "acme.efi").out
@@ -62,8 +62,8 @@ class TestSignatures:
     def test_one_that_its_key_did_not_make_ends_with_3(self, pcr, made):
         made["sha256"][1]["sig"] = made["sha256"][0]["sig"]
         with_policies(pcr, json.dumps(made).encode())
-        found = report(pcr, code=3)
-        assert [entry["verdict"] for entry in found["policies"]] == ["valid", "forged", "valid", "valid"]
+        document = report(pcr, code=3)
+        assert [entry["verdict"] for entry in document["policies"]] == ["valid", "forged", "valid", "valid"]
         assert "was not made by its key" in invoke(pcr, "verify", "acme.efi").err
 
     def test_one_that_is_not_in_base64_ends_with_3(self, pcr, made):
@@ -83,16 +83,16 @@ class TestSignatures:
 
     def test_one_of_another_image_holds_nowhere_and_is_no_failure(self, pcr, made):
         with_policies(pcr, json.dumps(made).encode(), 'splash = "os-release"\n')
-        found = report(pcr)
-        assert [entry["holds"] for entry in found["policies"]] == [[]] * 4
-        assert len(found["missing-policies"]) == 4
+        document = report(pcr)
+        assert [entry["holds"] for entry in document["policies"]] == [[]] * 4
+        assert len(document["missing-policies"]) == 4
 
     def test_a_key_that_is_not_in_the_image_may_come_with_its_certificate(self, pcr):
         """As with policies of several keys, where the image names none."""
         build(pcr, RECIPE + POLICY + POLICY.replace("pcr.key", "db.key") + SIGN)
         assert {entry["verdict"] for entry in report(pcr)["policies"]} == {"unknown-key"}
-        found = report(pcr, "--certificate", "db.crt")
-        assert sorted(entry["verdict"] for entry in found["policies"]) == ["unknown-key"] * 4 + ["valid"] * 4
+        document = report(pcr, "--certificate", "db.crt")
+        assert sorted(entry["verdict"] for entry in document["policies"]) == ["unknown-key"] * 4 + ["valid"] * 4
 
 
 class TestReferences:

@@ -73,9 +73,9 @@ class TestFacts:
         assert rich.sha256(image.read_bytes()) in text_of(page(image.parent, image), "#identity")
 
     def test_every_section_is_there_with_its_digest(self, image):
-        found = rows(page(image.parent, image), "#layout")
+        table = rows(page(image.parent, image), "#layout")
         for name, _, offset, _, _, content in rich.sections(image):
-            assert any({name, f"{offset:#x}", rich.sha256(content)} <= set(row) for row in found), name
+            assert any({name, f"{offset:#x}", rich.sha256(content)} <= set(row) for row in table), name
 
     def test_the_picture_is_to_scale(self, image):
         shapes = page(image.parent, image).query("#layout svg rect")
@@ -92,11 +92,11 @@ class TestFacts:
 
     def test_machines_select_what_match_says(self, image):
         out = json.loads(succeed(image.parent, "match", image, "--platform", "all", "--json").out)
-        found = rows(page(image.parent, image), "#firmware")
+        table = rows(page(image.parent, image), "#firmware")
         for match in out["matches"]:
             hit = match["firmware"]
             assert any(
-                {match["machine"], "all", hit["fwid"], hit["chid"], str(hit["type"])} <= set(row) for row in found
+                {match["machine"], "all", hit["fwid"], hit["chid"], str(hit["type"])} <= set(row) for row in table
             )
 
     def test_platforms_of_plugins_and_machine_files_are_told(self, image):

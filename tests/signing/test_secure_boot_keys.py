@@ -64,9 +64,11 @@ def test_only_the_certificate_in_db_is_for_code():
 
 def test_a_list_holds_the_certificate_and_the_owner():
     files = make()
-    (found,) = efi_signature_list.decode(files["db.esl"])
-    assert [signature.owner for signature in found.signatures] == [OWNER]
-    assert x509.load_der_x509_certificate(found.signatures[0].data) == x509.load_pem_x509_certificate(files["db.pem"])
+    (signature_list,) = efi_signature_list.decode(files["db.esl"])
+    assert [signature.owner for signature in signature_list.signatures] == [OWNER]
+    assert x509.load_der_x509_certificate(signature_list.signatures[0].data) == x509.load_pem_x509_certificate(
+        files["db.pem"]
+    )
     assert files["owner.txt"] == f"{OWNER}\n".encode()
 
 

@@ -59,14 +59,14 @@ class TestOthersSignatures:
     def test_of_osslsigncode(self, keyed, algorithm):
         command = f"osslsigncode sign -h {algorithm} -certs db.crt -key db.key -in stub -out out.efi -n name"
         subprocess.run(command.split(), cwd=keyed, check=True, capture_output=True)
-        found = report(keyed, "out.efi", "--certificate", "ca.crt")["image"]
-        assert (found["verdict"], found["signatures"][0]["algorithm"]) == ("valid", algorithm)
+        image_report = report(keyed, "out.efi", "--certificate", "ca.crt")["image"]
+        assert (image_report["verdict"], image_report["signatures"][0]["algorithm"]) == ("valid", algorithm)
 
     @pytest.mark.parametrize("name", ["kernel-x64", "shim"])
     def test_of_distributions(self, keyed, part, name):
         """Their own certificate is in the signature; what issued it is not."""
-        found = report(keyed, part(name))["image"]
-        assert {signature["verdict"] for signature in found["signatures"]} == {"intact"}
+        image_report = report(keyed, part(name))["image"]
+        assert {signature["verdict"] for signature in image_report["signatures"]} == {"intact"}
 
     def test_sbverify_agrees_on_the_kernel_of_debian(self, keyed, part):
         subprocess.run(["sbattach", "--detach", "p7", part("kernel-x64")], cwd=keyed, check=True, capture_output=True)
@@ -144,8 +144,8 @@ class TestTampering:
         place = pe.decode(stub[: pe.HEAD_SIZE], len(stub))
         at, entry = authenticode.security_patch(place, len(stub), len(table))
         (signed / "moved.efi").write_bytes(stub[:at] + entry + stub[at + 8 :] + table)
-        found = report(signed, "moved.efi", "--certificate", "ca.crt", code=3)["image"]
-        assert found["verdict"] == "mismatch"
+        image_report = report(signed, "moved.efi", "--certificate", "ca.crt", code=3)["image"]
+        assert image_report["verdict"] == "mismatch"
 
     def test_a_signature_by_another_key_is_forged(self, signed, keys):
         """The other's signature, under the trusted certificate."""
@@ -160,8 +160,8 @@ class TestTampering:
         at, place = authenticode.security_patch(headers, headers.security.address, len(entry))
         unsigned = data[:at] + place + data[at + 8 : headers.security.address]
         (signed / "forged.efi").write_bytes(unsigned + entry)
-        found = report(signed, "forged.efi", "--certificate", "ca.crt", code=3)["image"]
-        assert found["verdict"] == "forged"
+        image_report = report(signed, "forged.efi", "--certificate", "ca.crt", code=3)["image"]
+        assert image_report["verdict"] == "forged"
 
 
 class TestTrust:
@@ -177,8 +177,8 @@ class TestTrust:
 
     def test_a_certificate_in_db_is_trusted(self, signed, keys):
         write_list(signed / "db.esl", efi_signature_list.certificate_list(der(keys.authority), OWNER))
-        found = report(signed, IMAGE, "--db", "db.esl")["image"]["signatures"][0]
-        assert (found["verdict"], found["trusted-by"]) == ("valid", "CN=Acme CA")
+        signature = report(signed, IMAGE, "--db", "db.esl")["image"]["signatures"][0]
+        assert (signature["verdict"], signature["trusted-by"]) == ("valid", "CN=Acme CA")
 
     def test_a_digest_in_db_makes_an_unsigned_image_valid(self, signed):
         digest = report(signed, "stub", code=3)["image"]["authenticode"]
@@ -192,8 +192,8 @@ class TestTrust:
         write_list(
             signed / "dbx.esl", efi_signature_list.hash_list(SignatureType.SHA256, [bytes.fromhex(digest)], OWNER)
         )
-        found = report(signed, IMAGE, "--certificate", "ca.crt", "--dbx", "dbx.esl", code=3)
-        assert found["image"]["verdict"] == "revoked"
+        document = report(signed, IMAGE, "--certificate", "ca.crt", "--dbx", "dbx.esl", code=3)
+        assert document["image"]["verdict"] == "revoked"
 
     @pytest.mark.parametrize("which", ["signer", "authority"])
     def test_a_certificate_in_dbx_revokes_all_that_it_stands_behind(self, signed, keys, which):
@@ -205,8 +205,8 @@ class TestTrust:
         digest = hashlib.sha256(keys.signer.certificate.tbs_certificate_bytes).digest()
         revoked = SignatureList(SignatureType.X509_SHA256.guid, (Signature(OWNER, digest + bytes(16)),))
         write_list(signed / "dbx.esl", revoked)
-        found = report(signed, IMAGE, "--certificate", "ca.crt", "--dbx", "dbx.esl", code=3)
-        assert found["image"]["verdict"] == "revoked"
+        document = report(signed, IMAGE, "--certificate", "ca.crt", "--dbx", "dbx.esl", code=3)
+        assert document["image"]["verdict"] == "revoked"
 
     def test_db_and_dbx_come_from_a_variable_store_of_ovmf(self, signed, part):
         """Debian's store with Microsoft's keys trusts the shim that Microsoft signed, and not us."""
@@ -238,13 +238,13 @@ class TestSbat:
     @pytest.mark.parametrize(("generation", "code"), [(1, 0), (99, 3)])
     def test_a_component_of_an_older_generation_is_revoked(self, signed, generation, code):
         (signed / "level").write_text(self.LEVEL.format(generation))
-        found = report(signed, IMAGE, "--sbat-level", "level", code=code)["image"]
-        assert bool(found["revoked-components"]) == bool(code)
+        image_report = report(signed, IMAGE, "--sbat-level", "level", code=code)["image"]
+        assert bool(image_report["revoked-components"]) == bool(code)
 
     def test_an_image_without_components_is_revoked(self, keyed, part):
         (keyed / "level").write_text(self.LEVEL.format(1))
-        found = report(keyed, part("kernel-x64"), "--sbat-level", "level", code=3)["image"]
-        assert found["revoked-components"] == ["the image, which has no .sbat"]
+        image_report = report(keyed, part("kernel-x64"), "--sbat-level", "level", code=3)["image"]
+        assert image_report["revoked-components"] == ["the image, which has no .sbat"]
 
 
 class TestKernels:

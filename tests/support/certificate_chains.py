@@ -80,8 +80,8 @@ def certify(subject: str, key: int, issuer: Identity | None = None, spec: Spec =
         builder = builder.add_extension(extension, critical=critical)
     signer = issuer.key if issuer else key_of(key)
     scheme = padding.PSS(padding.MGF1(SHA256()), 32) if spec.pss else None
-    made = Identity(key_of(key), builder.sign(signer, SHA256(), rsa_padding=scheme))
-    return _again_with_sha1(made, signer) if spec.sha1 else made
+    identity = Identity(key_of(key), builder.sign(signer, SHA256(), rsa_padding=scheme))
+    return _again_with_sha1(identity, signer) if spec.sha1 else identity
 
 
 def _again_with_sha1(identity: Identity, signer: PrivateKey) -> Identity:

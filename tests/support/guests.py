@@ -94,9 +94,9 @@ def boot(directory: Path, *arguments: object) -> Measured:
         )
     # The firmware leaves escape codes in front of the first line.
     console = done.stdout.decode(errors="replace")
-    found = re.findall(r"PCR (sha\d+) (\d+) ([0-9A-F]+)", console)
-    assert len(found) == 20, console[-2000:]
-    registers = {(bank, int(pcr)): bytes.fromhex(value) for bank, pcr, value in found}
+    matches = re.findall(r"PCR (sha\d+) (\d+) ([0-9A-F]+)", console)
+    assert len(matches) == 20, console[-2000:]
+    registers = {(bank, int(pcr)): bytes.fromhex(value) for bank, pcr, value in matches}
     return Measured(registers, log.read_bytes(), console)
 
 

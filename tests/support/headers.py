@@ -19,9 +19,9 @@ def headers(data: bytes | bytearray) -> pe.PeHeaders:
 
 def section(name: str, field: int, value: int) -> Change:
     def change(data: bytearray) -> None:
-        found = headers(data)
-        index = [s.name for s in found.sections].index(name)
-        pack_into("<I", data, found.section_table_offset + index * pe.SECTION_HEADER_SIZE + field, value)
+        layout = headers(data)
+        index = [s.name for s in layout.sections].index(name)
+        pack_into("<I", data, layout.section_table_offset + index * pe.SECTION_HEADER_SIZE + field, value)
 
     return change
 

@@ -270,22 +270,22 @@ SHAPES: Mapping[str, Shape] = {
 
 def variants(directory: Path) -> list[Variant]:
     """All of them; `directory` is for what signing programs leave."""
-    found = chains()
+    known = chains()
     return [
-        *_crossed(found["root in db"], found["root in dbx, not carried"], found["not in db"]),
-        *(_of_chain(name, chain) for name, chain in found.items()),
-        *_of_programs(directory, found["self-signed in db"]),
-        *_tables(found["self-signed in db"], found["leaf in dbx"], found["not in db"]),
-        *_contents(found["self-signed in db"]),
+        *_crossed(known["root in db"], known["root in dbx, not carried"], known["not in db"]),
+        *(_of_chain(name, chain) for name, chain in known.items()),
+        *_of_programs(directory, known["self-signed in db"]),
+        *_tables(known["self-signed in db"], known["leaf in dbx"], known["not in db"]),
+        *_contents(known["self-signed in db"]),
     ]
 
 
 def _of_chain(name: str, chain: Chain, image: bytes | None = None, shape: Shape = _USUAL) -> Variant:
     carried = [data_of(identity) for identity in chain.carried]
-    made = sign_image(image or base(), chain.signer, carried, shape)
+    signed = sign_image(image or base(), chain.signer, carried, shape)
     db, dbx = (tuple(map(data_of, identities)) for identities in (chain.db, chain.dbx))
     hashed = tuple(hashlib.sha256(i.certificate.tbs_certificate_bytes).digest() for i in chain.dbx_hashes)
-    return Variant(name, made, db, dbx, hashed)
+    return Variant(name, signed, db, dbx, hashed)
 
 
 def _crossed(*chosen: Chain) -> Iterator[Variant]:

@@ -181,8 +181,8 @@ OPTIONS = {
 
 @pytest.mark.parametrize(("options", "fwid"), OPTIONS.items())
 def test_profiles_are_asked_for_as_the_stub_reads_options(options, fwid, library):
-    found = from_program(library, bench.write_image(*three_profiles()), ACME, options)
-    assert (found[0] if found else None) == fwid
+    outcome = from_program(library, bench.write_image(*three_profiles()), ACME, options)
+    assert (outcome[0] if outcome else None) == fwid
 
 
 @pytest.mark.parametrize(("argument", "fwid"), [("@1", "p1"), ("@1 ", "p0"), ("quiet", "p0"), ("@0", "p0")])

@@ -26,9 +26,9 @@ def test_virt_firmware_reads_the_boot_option_that_was_written(part, tmp_path: Pa
     text = read_with_virt_firmware(store, tmp_path)
     assert "BootOrder" in text
     assert r"\EFI\BOOT\BOOTX64.EFI" in text
-    found = {variable.name: variable for variable in variable_store.decode(Reader.of(store)) or ()}
-    assert found["BootOrder"].data == b"\0\0"
-    assert found["Boot0000"].data.endswith("@1 quiet\0".encode("utf-16-le"))
+    variables = {variable.name: variable for variable in variable_store.decode(Reader.of(store)) or ()}
+    assert variables["BootOrder"].data == b"\0\0"
+    assert variables["Boot0000"].data.endswith("@1 quiet\0".encode("utf-16-le"))
 
 
 def test_a_trusted_hash_stands_behind_what_db_had(part, tmp_path: Path):

@@ -40,10 +40,10 @@ def test_debians_descriptions_lead_to_its_firmware(secure: bool, code: str, tmp_
     """The package is unpacked elsewhere than its descriptions say."""
     for path in sorted((SYSTEM / "qemu" / "firmware").glob("*.json")):
         (tmp_path / path.name).write_text(path.read_text().replace("/usr/share", str(SYSTEM)))
-    found = firmware.find(secure_boot=secure, directories=[str(tmp_path)])
-    assert (found.code.name, found.smm) == (code, secure)
-    assert found.store is not None
-    assert found.store.name == "OVMF_VARS_4M.fd"
+    chosen = firmware.find(secure_boot=secure, directories=[str(tmp_path)])
+    assert (chosen.code.name, chosen.smm) == (code, secure)
+    assert chosen.store is not None
+    assert chosen.store.name == "OVMF_VARS_4M.fd"
 
 
 def test_the_first_name_wins_and_an_earlier_directory_hides_a_later_ones(tmp_path: Path, part):
@@ -52,8 +52,8 @@ def test_the_first_name_wins_and_an_earlier_directory_hides_a_later_ones(tmp_pat
     describe(tmp_path / "usr", "20.json", code, store)
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "10.json").touch()
-    found = firmware.find(secure_boot=False, directories=[str(tmp_path / "etc"), str(tmp_path / "usr")])
-    assert found == QemuFirmware(code, store)
+    chosen = firmware.find(secure_boot=False, directories=[str(tmp_path / "etc"), str(tmp_path / "usr")])
+    assert chosen == QemuFirmware(code, store)
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_what_does_not_fit_is_passed_over(changes: dict[str, Any], tmp_path: Pat
 
 
 def test_a_code_image_takes_the_store_that_is_named_after_it(part):
-    found = firmware.choose(part("ovmf-secboot"), None, secure_boot=True)
-    assert found == QemuFirmware(part("ovmf-secboot"), part("ovmf-vars"), smm=True)
+    chosen = firmware.choose(part("ovmf-secboot"), None, secure_boot=True)
+    assert chosen == QemuFirmware(part("ovmf-secboot"), part("ovmf-vars"), smm=True)
 
 
 def test_an_image_with_a_store_inside_needs_no_other(part):
-    found = firmware.choose(part("ovmf-generic"), None, secure_boot=False)
-    assert (found.store, found.has_store) == (None, True)
+    chosen = firmware.choose(part("ovmf-generic"), None, secure_boot=False)
+    assert (chosen.store, chosen.has_store) == (None, True)
 
 
 def test_a_store_without_code_firmware_without_secure_boot_and_files_without_a_store_are_errors(part, tmp_path):

@@ -31,18 +31,18 @@ WHOLE = frame(
 
 
 def test_a_whole_report_is_read_from_between_other_output():
-    found = report.decode(b"noise" + WHOLE + b"more noise")
-    assert found is not None
-    assert (found.program, found.log, found.smbios) == ("efi", b"events", None)
-    assert found.command_line == "console=ttyS0"
-    assert found.registers == {"sha256": {11: bytes(range(32))}, "sha1": {4: bytes(20)}}
-    assert report.variable_text(found.variables["StubInfo"]) == "systemd-stub 262"
+    told = report.decode(b"noise" + WHOLE + b"more noise")
+    assert told is not None
+    assert (told.program, told.log, told.smbios) == ("efi", b"events", None)
+    assert told.command_line == "console=ttyS0"
+    assert told.registers == {"sha256": {11: bytes(range(32))}, "sha1": {4: bytes(20)}}
+    assert report.variable_text(told.variables["StubInfo"]) == "systemd-stub 262"
 
 
 def test_a_command_line_from_proc_has_no_line_break():
-    found = report.decode(frame(("cmdline", b"root=x quiet\n")))
-    assert found is not None
-    assert found.command_line == "root=x quiet"
+    told = report.decode(frame(("cmdline", b"root=x quiet\n")))
+    assert told is not None
+    assert told.command_line == "root=x quiet"
 
 
 @pytest.mark.parametrize("size", [0, 3, 8, 12, len(WHOLE) - 1])

@@ -22,9 +22,9 @@ def volumes(file: Path) -> list[str]:
 @pytest.mark.parametrize("build", BUILDS)
 def test_a_file_holds_what_the_firmware_holds(tmp_path: Path, build: str):
     succeed(tmp_path, "firmware", "wrap", parts.get(build), "-o", "guest.igvm")
-    found = volumes(tmp_path / "guest.igvm")
-    assert found
-    assert found == volumes(parts.get(build))
+    inside = volumes(tmp_path / "guest.igvm")
+    assert inside
+    assert inside == volumes(parts.get(build))
 
 
 def test_it_does_so_with_data_before_the_firmware(tmp_path: Path):
