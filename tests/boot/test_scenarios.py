@@ -13,7 +13,7 @@ from fuki_qemu.guest import Screen
 from fuki_build import find_machines, find_profiles, inspect, new_host, predict_boot, read_boot
 from fuki_build.hardware.machine import Machine, encode_file
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build, clouds
-from tests.support.signature_variants import insert, places
+from tests.support.signature_shapes import insert, places
 
 OTHER_SIZE = Machine(
     name="m5.large", manufacturer="Amazon EC2", product="m5.large", baseboard_manufacturer="Amazon EC2"

@@ -15,7 +15,7 @@ import pytest
 from fuki_build.testing import CommandOutcome, invoke, recipe, refused, succeed
 from fuki_build.testing.secure_boot import make_identity, write_certificates, write_key
 from tests.checks import test_structure
-from tests.support.signature_variants import insert, places
+from tests.support.signature_shapes import insert, places
 
 CHID = "01e09b32-de05-56ca-b9d1-9486ad5f381d"
 

@@ -22,7 +22,7 @@ from fuki_build.signing.authenticode.trust import Database, Trust
 from fuki_build.signing.authenticode.verify import verify
 from fuki_build.testing.secure_boot import write_certificates
 from tests.support.certificate_chains import LEAF, certify, data_of
-from tests.support.signature_variants import STRUCTURES, sign_image
+from tests.support.signature_shapes import STRUCTURES, sign_image
 
 from .helper import workspace
 
