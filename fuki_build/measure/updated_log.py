@@ -16,7 +16,7 @@ from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr7, pcr11
 from fuki_build.measure.events import CONSTANT, Event, Measurer
-from fuki_build.measure.explain import Explained, Explanation, number_in_log
+from fuki_build.measure.explain import IMAGE_REGISTERS, Explained, Explanation, number_in_log
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import Digests, replay
 
@@ -123,13 +123,14 @@ def start_of_image(explanation: Explanation, *, by_prediction: bool) -> int | No
     return None
 
 
-def of_old_image(explanation: Explanation, start: int, *, by_prediction: bool) -> frozenset[int]:
+def of_old_image(log: EventLog, explanation: Explanation, start: int, *, by_prediction: bool) -> frozenset[int]:
     """The places in the log of events that the old image causes, which started at `start`.
 
     What vouches for it belongs to it only if it was measured right before it: firmware measures each authority once, so
     an earlier one vouches for an earlier program, and stays.
     """
     items = explanation.events
+    own = {number_in_log(pcr, log.kind) for pcr in IMAGE_REGISTERS}
     earlier = max((at for at in range(start) if items[at].event.type_name == pcr4.APPLICATION), default=-1)
 
     def is_old(at: int, item: Explained) -> bool:
@@ -137,7 +138,8 @@ def of_old_image(explanation: Explanation, start: int, *, by_prediction: bool) -
             return earlier < at
         if by_prediction:
             return item.predicted is not None and item.predicted.source != CONSTANT
-        return at == start or (at > start and (item.by in _PROGRAMS or item.event.type_name == pcr4.APPLICATION))
+        is_own = item.by in _PROGRAMS and item.event.register in own
+        return at == start or (at > start and (is_own or item.event.type_name == pcr4.APPLICATION))
 
     return frozenset(at for at, item in enumerate(items) if item.event.extends and is_old(at, item))
 

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fuki_build.errors import FukiError, MismatchError
 from fuki_build.formats.tcg import event_data
-from fuki_build.formats.tcg.event_log import EventLog
+from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import find_profiles, successors
 from fuki_build.measure import pcr4, pcr12
 from fuki_build.measure.boot import Boot
+from fuki_build.measure.events import Event, Measurer
 from fuki_build.measure.explain import (
     IMAGE_REGISTERS,
     Explained,
@@ -29,6 +31,14 @@ from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.updated_log import UpdatedLog, of_old_image, start_of_image, updated
 from fuki_build.signing.secure_boot.boot import with_authorities
 
+_SMBIOS = Event(
+    pcr=1,
+    type="EV_EVENT_TAG",
+    what="SMBIOS structures of types 1, 2 and 11",
+    source="the machine",
+    by=Measurer.STUB,
+    unknown="the new stub measures SMBIOS structures, and the log does not have them",
+)
 _TABLES = {".efifw": "firmware", ".dtbauto": "devicetree"}
 """Sections that are measured only where a machine selects one of them."""
 
@@ -59,7 +69,7 @@ def update_with_old(
 
     _refuse_unexplained(log, explanation, start, old)
     case = _succeeding(old.layout, new.layout, explanation.prediction.case, machines)
-    places = of_old_image(explanation, start, by_prediction=True)
+    places = of_old_image(log, explanation, start, by_prediction=True)
     return _update(log, places, start, new, case, explanation.boot)
 
 
@@ -83,7 +93,7 @@ def update_without_old(
 
     for item in explanation.events[start + 1 :]:
         _refuse_foreign(item, log)
-    places = of_old_image(explanation, start, by_prediction=False)
+    places = of_old_image(log, explanation, start, by_prediction=False)
     return _update(log, places, start, new, explanation.prediction.case, explanation.boot)
 
 
@@ -91,7 +101,19 @@ def _update(
     log: EventLog, places: frozenset[int], start: int, new: SectionDigests, case: Case, boot: Boot
 ) -> MachineUpdate:
     (prediction,) = predict_logged(log, new, [case], with_authorities(boot, new))
+
+    measured = [at for at, event in enumerate(log.events) if _is_smbios(event)]
+    if not new.layout.model.measures_smbios:
+        # A boot menu that measured them before the image started goes on doing so.
+        places |= {at for at in measured if at > start}
+    elif not measured:
+        prediction = replace(prediction, events=(*prediction.events, _SMBIOS))
+
     return MachineUpdate(log=updated(log, places, start, prediction), prediction=prediction, boot=boot)
+
+
+def _is_smbios(event: LoggedEvent) -> bool:
+    return event.type_name == "EV_EVENT_TAG" and "SMBIOS" in event_data.describe(event)
 
 
 def _refuse_unexplained(log: EventLog, explanation: Explanation, start: int, old: SectionDigests) -> None:

@@ -10,7 +10,7 @@ from fuki_build.measure import pcr11
 from fuki_build.measure.events import in_hex
 from fuki_build.measure.explain import registers as replayed
 from fuki_build.measure.log_views import register_name
-from fuki_build.measure.updated_log import EventChange, UpdatedEvent, UpdatedLog
+from fuki_build.measure.updated_log import UpdatedEvent, UpdatedLog
 from fuki_build.measure.views import BootView, boot_view
 from fuki_build.release.machine_update import MachineUpdate
 
@@ -71,7 +71,7 @@ class UpdateView(Document, frozen=True, kw_only=True):
     events: Sequence[UpdatedEventView]
 
 
-def update_view(  # noqa: PLR0913 - what was asked, and what came of it
+def update_view(
     update: MachineUpdate,
     new: Layout,
     old: Layout | None,
