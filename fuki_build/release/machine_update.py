@@ -11,7 +11,7 @@ from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import find_profiles, successors
-from fuki_build.measure import pcr4, pcr12
+from fuki_build.measure import pcr4, pcr9, pcr12
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, Measurer
 from fuki_build.measure.explain import (
@@ -70,7 +70,8 @@ def update_with_old(
     _refuse_unexplained(log, explanation, start, old)
     case = _succeeding(old.layout, new.layout, explanation.prediction.case, machines)
     places = of_old_image(log, explanation, start, by_prediction=True)
-    return _update(log, places, start, new, case, explanation.boot)
+    how = _shown_by_old(log, old, explanation.prediction, explanation.boot, boot)
+    return _update(log, places, start, new, case, how)
 
 
 def update_without_old(
@@ -94,7 +95,33 @@ def update_without_old(
     for item in explanation.events[start + 1 :]:
         _refuse_foreign(item, log)
     places = of_old_image(log, explanation, start, by_prediction=False)
-    return _update(log, places, start, new, explanation.prediction.case, explanation.boot)
+    how = _shown_by_new(explanation, explanation.boot, boot)
+    return _update(log, places, start, new, explanation.prediction.case, how)
+
+
+def _shown_by_old(log: EventLog, old: SectionDigests, prediction: Prediction, fitting: Boot, given: Boot) -> Boot:
+    """The boot that fits; but a console and a secret that change nothing that the old image measures were only given."""
+
+    def matters(boot: Boot) -> bool:
+        return predict_logged(log, old, [prediction.case], boot) != (prediction,)
+
+    return replace(
+        fitting,
+        console=fitting.console if matters(replace(fitting, console="console=other")) else given.console,
+        secret=fitting.secret if matters(replace(fitting, secret=not fitting.secret)) else given.secret,
+    )
+
+
+def _shown_by_new(explanation: Explanation, fitting: Boot, given: Boot) -> Boot:
+    """The boot that fits; but console and secret count only if the log has the very options and initrd that they give."""
+    predicted = [item.predicted for item in explanation.events if item.predicted and not item.predicted.unknown]
+    has_options = any(event.source == pcr9.OPTIONS for event in predicted)
+    has_initrd = any(event.pcr == pcr9.PCR and event.source != pcr9.OPTIONS for event in predicted)
+    return replace(
+        fitting,
+        console=fitting.console if has_options else given.console,
+        secret=fitting.secret if has_initrd else given.secret,
+    )
 
 
 def _update(
