@@ -12,6 +12,7 @@ from itertools import zip_longest
 
 from msgspec import Struct
 
+from fuki_build.errors import FormatError
 from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr7, pcr11
@@ -20,6 +21,8 @@ from fuki_build.measure.explain import IMAGE_REGISTERS, Explained, Explanation, 
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import Digests, replay
 
+_MAX_EVENTS = 4096
+"""Limit of events in a register that the image extends; real logs have some fifty."""
 _PROGRAMS = frozenset((Measurer.STUB, Measurer.KERNEL))
 
 
@@ -147,7 +150,8 @@ def of_old_image(log: EventLog, explanation: Explanation, start: int, *, by_pred
 def updated(log: EventLog, old: frozenset[int], start: int, prediction: Prediction) -> UpdatedLog:
     """The log after an update: `old` are the places of events that the old image causes, `start` is that of its start.
 
-    `prediction` is of the new image, in the banks of the log that can be computed.
+    `prediction` is of the new image, in the banks of the log that can be computed. Raises `FormatError` for a log that
+    no machine writes.
     """
     banks = [bank for bank in log.banks if bank in SIZES]
     logged: dict[int, list[_Logged]] = {}
@@ -179,6 +183,9 @@ def _merged(
     register: int, logged: Sequence[_Logged], new: Sequence[Event], banks: Sequence[str]
 ) -> Iterator[UpdatedEvent]:
     """The events of one register: what both have stays, and between that the new events take the place of the old."""
+    if new and len(logged) > _MAX_EVENTS:
+        raise FormatError(f"a log with {len(logged)} events in register {register} is beyond belief")
+
     before = [tuple(item.event.digests.get(bank) for bank in banks) for item in logged]
     # A digest that cannot be told equals no other.
     after = [tuple(event.digests.get(bank, at) for bank in banks) for at, event in enumerate(new)]

@@ -11,6 +11,7 @@ from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import find_profiles, successors
+from fuki_build.image.section import STUB_MEASURED
 from fuki_build.measure import pcr4, pcr9, pcr12
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, Measurer
@@ -39,8 +40,6 @@ _SMBIOS = Event(
     by=Measurer.STUB,
     unknown="the new stub measures SMBIOS structures, and the log does not have them",
 )
-_TABLES = {".efifw": "firmware", ".dtbauto": "devicetree"}
-"""Sections that are measured only where a machine selects one of them."""
 
 
 class MachineUpdate(Struct, frozen=True, kw_only=True):
@@ -100,7 +99,7 @@ def update_without_old(
 
 
 def _shown_by_old(log: EventLog, old: SectionDigests, prediction: Prediction, fitting: Boot, given: Boot) -> Boot:
-    """The boot that fits; but a console and a secret that change nothing that the old image measures were only given."""
+    """The boot that fits, with console and secret as given where they change nothing that the old image measures."""
 
     def matters(boot: Boot) -> bool:
         return predict_logged(log, old, [prediction.case], boot) != (prediction,)
@@ -113,7 +112,7 @@ def _shown_by_old(log: EventLog, old: SectionDigests, prediction: Prediction, fi
 
 
 def _shown_by_new(explanation: Explanation, fitting: Boot, given: Boot) -> Boot:
-    """The boot that fits; but console and secret count only if the log has the very options and initrd that they give."""
+    """The boot that fits, with console and secret as given where the log has other options, or another initrd."""
     predicted = [item.predicted for item in explanation.events if item.predicted and not item.predicted.unknown]
     has_options = any(event.source == pcr9.OPTIONS for event in predicted)
     has_initrd = any(event.pcr == pcr9.PCR and event.source != pcr9.OPTIONS for event in predicted)
@@ -171,7 +170,8 @@ def _refuse_foreign(item: Explained, log: EventLog) -> None:
         raise MismatchError(
             f"{words} was started by the image", hint="give it with --addon, or the old image with --old"
         )
-    if item.event.register == number_in_log(pcr12.PCR, log.kind) and item.event.type_name == "EV_IPL":
+    may_be_options = item.event.type_name == "EV_IPL" and words not in STUB_MEASURED
+    if may_be_options and item.event.register == number_in_log(pcr12.PCR, log.kind):
         raise MismatchError(
             f"it is not known where the options {words!r} come from",
             hint="give --options, --smbios-options or --addon, or the old image with --old",
@@ -179,32 +179,35 @@ def _refuse_foreign(item: Explained, log: EventLog) -> None:
 
 
 def _succeeding(old: Layout, new: Layout, case: Case, machines: Sequence[Machine] | None) -> Case:
-    """What the machine boots of the new image."""
+    """What the machine boots of the new image: what has the names that it selects now."""
     following = successors(old, new)
     if case.profile not in following:
         raise FukiError(f"{new.where} has no profile that succeeds profile {case.profile} of {old.where}")
 
     possible = cases(new, machines, [following[case.profile]])
-    if machines is None:
-        names = case.firmware, case.devicetree
-        possible = tuple(one for one in possible if (one.firmware, one.devicetree) == names)
+    if machines is None and case.firmware is not None:
+        possible = tuple(one for one in possible if one.firmware == case.firmware)
+    if machines is None and case.devicetree is not None:
+        possible = tuple(one for one in possible if one.devicetree == case.devicetree)
     return _only(possible, new)
 
 
 def _candidates(
     log: EventLog, new: SectionDigests, profile: str | None, machines: Sequence[Machine] | None
 ) -> Sequence[Case]:
-    """The cases in which the image measures such sections as the log has: firmware, and a devicetree, or not."""
+    """What machines may boot of the image: one that measured firmware or a devicetree selects some again, if it can.
+
+    Raises `FukiError` where that leaves a choice.
+    """
     profiles = find_profiles(new.layout, profile)
     possible = cases(new.layout, machines, profiles)
+
     if machines is None:
-        sections = {event_data.text(event.data) for event in log.events if event.type_name == "EV_IPL"}
-        selects = {kind: name in sections for name, kind in _TABLES.items()}
-        possible = tuple(
-            case
-            for case in possible
-            if (case.firmware is not None, case.devicetree is not None) == (selects["firmware"], selects["devicetree"])
-        )
+        measured = {event_data.text(event.data) for event in log.events if event.type_name == "EV_IPL"}
+        if ".efifw" in measured:
+            possible = tuple(case for case in possible if case.firmware is not None) or possible
+        if ".dtbauto" in measured:
+            possible = tuple(case for case in possible if case.devicetree is not None) or possible
 
     for number in profiles:
         _only([case for case in possible if case.profile == number], new.layout)
@@ -213,9 +216,9 @@ def _candidates(
 
 def _only(possible: Sequence[Case], image: Layout) -> Case:
     if len(possible) != 1:
-        choices = "several firmware images and devicetrees" if possible else "none of that kind"
+        names = sorted({case.firmware or "no firmware" for case in possible}) or ["none with the name of the old one"]
         raise FukiError(
-            f"it is not clear which firmware or devicetree the machine selects: there are {choices}",
+            f"it is not clear which firmware or devicetree the machine selects: {', '.join(names)}",
             where=image.where,
             hint="name the machine with --machine or --platform",
         )
