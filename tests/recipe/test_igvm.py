@@ -74,7 +74,7 @@ def test_the_manifest_tells_of_it(wrapped: Path):
 
 def test_launches_follow_the_wrapped_firmware(wrapped: Path, part):
     more = '[[fuki.launch]]\ntechnology = "sev-snp"\n[[fuki.output]]\nformat = "launch"\n'
-    write(wrapped, f"igvm = {{ cpu-signature = {CPU_SIGS['EPYC-Milan']} }}", more, '"coco"')
+    write(wrapped, f"igvm = {{ cpu-signature = {CPU_SIGS['EPYC-Milan']} }}", more, ["coco"])
     succeed(wrapped, "build")
     (launch,) = json.loads((wrapped / "acme_41.3.launch.json").read_text())["launches"]
     assert launch["variant"] == "igvm"
