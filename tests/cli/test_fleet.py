@@ -24,7 +24,7 @@ IMAGES = ("b.efi", "broken.efi", "a.efi", "nowhere.efi", "signed.efi")
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path]) -> Path:
+def fleet(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path]) -> Path:
     """Two images with firmware, a signed kernel, a file that is none, and a machine."""
     directory = tmp_path_factory.mktemp("fleet")
     for name, source in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64"), ("one.fd", "ovmf-generic")):
@@ -52,9 +52,9 @@ def headed(image: str, text: str) -> str:
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"digests"}))
-def test_the_text_of_each_image_is_that_of_the_image_alone_under_its_name(shop: Path, verb: str):
-    alone = [invoke(shop, verb, image, *VERBS[verb]) for image in IMAGES]
-    together = fuki(shop, verb, *IMAGES, *VERBS[verb])
+def test_the_text_of_each_image_is_that_of_the_image_alone_under_its_name(fleet: Path, verb: str):
+    alone = [invoke(fleet, verb, image, *VERBS[verb]) for image in IMAGES]
+    together = fuki(fleet, verb, *IMAGES, *VERBS[verb])
     assert together.out == "".join(headed(image, one.out) for image, one in zip(IMAGES, alone, strict=True))
     assert together.err == "".join(
         one.err if one.err.startswith(f"fuki: error: {image}: ") else headed(image, one.err)
@@ -66,14 +66,14 @@ def test_the_text_of_each_image_is_that_of_the_image_alone_under_its_name(shop: 
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_json_is_a_line_for_each_image_with_the_document_of_the_image_alone(shop: Path, verb: str):
+def test_json_is_a_line_for_each_image_with_the_document_of_the_image_alone(fleet: Path, verb: str):
     as_json = () if verb == "digests" else ("--json",)
-    together = fuki(shop, verb, *IMAGES, *VERBS[verb], *as_json)
+    together = fuki(fleet, verb, *IMAGES, *VERBS[verb], *as_json)
     lines = [json.loads(line) for line in together.out.splitlines()]
     assert [line["image"] for line in lines] == list(IMAGES)
 
     for image, line in zip(IMAGES, lines, strict=True):
-        alone = invoke(shop, verb, image, *VERBS[verb], *as_json)
+        alone = invoke(fleet, verb, image, *VERBS[verb], *as_json)
         assert line["exit-code"] == alone.code
         assert line["document"] == (json.loads(alone.out) if alone.out else None)
         assert complaints(line, verb) == []
@@ -86,8 +86,8 @@ def test_json_is_a_line_for_each_image_with_the_document_of_the_image_alone(shop
     assert together.code == max(line["exit-code"] for line in lines)
 
 
-def test_an_image_that_is_not_as_expected_has_its_document_and_its_error(shop: Path):
-    together = fuki(shop, "match", "a.efi", "signed.efi", "--expect", "./acme.toml=one", "--json")
+def test_an_image_that_is_not_as_expected_has_its_document_and_its_error(fleet: Path):
+    together = fuki(fleet, "match", "a.efi", "signed.efi", "--expect", "./acme.toml=one", "--json")
     right, wrong = map(json.loads, together.out.splitlines())
     assert (right["exit-code"], right["error"]) == (0, None)
     assert wrong["exit-code"] == together.code == 3
@@ -95,10 +95,10 @@ def test_an_image_that_is_not_as_expected_has_its_document_and_its_error(shop: P
     assert wrong["document"]["matches"][0]["holds"] is False
 
 
-def test_annotations_of_several_images_are_one_list(shop: Path):
-    alone = [invoke(shop, "check", image, "--format", "github") for image in ("a.efi", "b.efi")]
+def test_annotations_of_several_images_are_one_list(fleet: Path):
+    alone = [invoke(fleet, "check", image, "--format", "github") for image in ("a.efi", "b.efi")]
     assert all(one.out for one in alone)
-    assert fuki(shop, "check", "a.efi", "b.efi", "--format", "github").out == alone[0].out + alone[1].out
+    assert fuki(fleet, "check", "a.efi", "b.efi", "--format", "github").out == alone[0].out + alone[1].out
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_annotations_of_several_images_are_one_list(shop: Path):
         (("check", "a.efi", "b.efi", "--format", "gitlab"), "--format gitlab"),
     ],
 )
-def test_an_option_that_is_about_one_file_is_refused_with_several(shop: Path, arguments: tuple[str, ...], option: str):
-    outcome = invoke(shop, *arguments)
+def test_an_option_that_is_about_one_file_is_refused_with_several(fleet: Path, arguments: tuple[str, ...], option: str):
+    outcome = invoke(fleet, *arguments)
     assert outcome.code == 2
     assert f"{option} takes one FILE" in outcome.err
 
@@ -122,12 +122,12 @@ def test_without_an_image_the_usage_is_told(tmp_path: Path, verb: str):
     assert "Missing argument" in outcome.err
 
 
-def test_what_is_asked_of_all_is_an_error_once(shop: Path):
-    assert "nothing.toml" in refused(shop, "match", "a.efi", "b.efi", "--machine", "nothing.toml", code=1)
-    assert "nothing.der" in refused(shop, "verify", "a.efi", "b.efi", "--certificate", "nothing.der", code=1)
+def test_what_is_asked_of_all_is_an_error_once(fleet: Path):
+    assert "nothing.toml" in refused(fleet, "match", "a.efi", "b.efi", "--machine", "nothing.toml", code=1)
+    assert "nothing.der" in refused(fleet, "verify", "a.efi", "b.efi", "--certificate", "nothing.der", code=1)
 
 
-def test_rows_of_a_match_are_printed_before_all_are_made(shop: Path, tmp_path: Path):
+def test_rows_of_a_match_are_printed_before_all_are_made(fleet: Path, tmp_path: Path):
     """Rows by the thousand are not held in memory: the first ones are written when few others were made."""
     script = f"""
 import os, sys
@@ -152,7 +152,7 @@ class Out:
 class Text(Out):
     buffer = Out()
 sys.stdout = Text()
-code = run(["match", {str(shop / "a.efi")!r}, "--platform", "all", "--json"])
+code = run(["match", {str(fleet / "a.efi")!r}, "--platform", "all", "--json"])
 print(code, made, written[0], len(written), max(b - a for a, b in zip(written, written[1:])), file=sys.stderr)
 """
     (tmp_path / "script.py").write_text(script)
