@@ -102,12 +102,14 @@ class TestKilled:
                 assert (scratched / OUTPUT).read_bytes() == whole
             else:
                 (scratched / "out").mkdir(exist_ok=True)
+
         assert seen == {0, 1}
 
     def test_a_build_killed_while_it_replaces_leaves_the_old_image_or_the_new_one(self, scratched):
         operations(scratched)
         whole = (scratched / OUTPUT).read_bytes()
         (scratched / OUTPUT).write_text("old")
+
         last = operations(scratched)
         seen = set()
         for moment in range(last - 16, last + 1):
@@ -122,6 +124,7 @@ class TestKilled:
             others = [name for name in written(scratched) if name != "acme.efi"]
             assert all((scratched / "out" / name).read_bytes() == whole for name in others)
             assert len(others) <= 1
+
         assert seen == {b"old", whole}
 
 

@@ -65,6 +65,7 @@ class Bench:
         """
         self._count += 1
         keep = self.directory / f"boot-{self._count}"
+
         loads = [word for name in ("qemu", *plugins) for word in ("--plugin", name)]
         firmware = () if "--firmware" in options else ("--firmware", parts.get("ovmf-code"))
         command = (
@@ -81,17 +82,21 @@ class Bench:
             *firmware,
             *options,
         )
+
         outcome = invoke(self.directory, *command)
         assert outcome.code == code, outcome
+
         document = json.loads(outcome.out) if outcome.out else {}
         if document:
             assert complaints(document, "boot", "qemu") == []
         if code == 0:
             explain(carried or image, keep / "event-log", options)
+
         compared = {(row["what"], row["bank"]): row for row in document.get("compared", ())}
         if scenario and RESULTS in os.environ:
             with Path(os.environ[RESULTS]).open("a") as file:
                 file.write(json.dumps({"scenario": scenario, "code": code, **document}) + "\n")
+
         return Verdict(outcome.code, outcome.err, document, compared)
 
 

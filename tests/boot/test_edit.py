@@ -54,6 +54,7 @@ platforms = ["qemu:q35"]
 [fuki.hand-over]
 interface = "vm-launch-update"
 """
+
     text = recipe(
         firmware,
         name="boot",
@@ -64,6 +65,7 @@ interface = "vm-launch-update"
         uname="6.12-probe",
         cmdline=CMDLINE,
     )
+
     (tmp_path / "fuki.toml").write_text(text)
     succeed(tmp_path, "build")
     succeed(tmp_path, "edit", "boot.efi", "--no-hand-over", "--silence", "firmware-unknown", "-o", "edited.efi")

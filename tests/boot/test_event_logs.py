@@ -69,6 +69,7 @@ cmdline = "{cmdline} other"
 name = "more"
 cmdline = "from=addon"
 """
+
     text = recipe(slices, name="log", stub=stub, initrd="initrd.img", cmdline=cmdline, os_release="os-release")
     (workshop / "fuki.toml").write_text(text)
     fuki("build")

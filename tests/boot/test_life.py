@@ -84,6 +84,7 @@ def image(directory: Path, version: int) -> Path:
     """Build and sign a release."""
     files = {**tools(), "init": INIT.encode(), "release": b"%d" % version}
     files["efivarfs.ko"] = lzma.decompress(parts.get("efivarfs-x64").read_bytes())
+
     text = recipe(
         MORE,
         silence=["firmware-unknown"],
@@ -91,6 +92,7 @@ def image(directory: Path, version: int) -> Path:
         cmdline=f"console=ttyS0 quiet panic=-1 {CALM}",
         os_release={"text": f"ID=acme\nIMAGE_VERSION={version}\n"},
     )
+
     firmware = f"the firmware of release {version}".encode().ljust(64 * 1024, b"\xff")
     content = {"initrd": parts.initrd(files), "firmware.fd": firmware}
     lay_out(directory, real={"stub": "stub-x64", "vmlinuz": "kernel-x64"}, files=content, recipe=text)
@@ -178,6 +180,7 @@ def counted(directory: Path, version: int, init: bytes, kernel: bytes) -> Path:
         cmdline=f"console=ttyS0 quiet panic=-1 {CALM}",
         os_release={"text": f"ID=acme\nIMAGE_VERSION={version}\n"},
     )
+
     files = {"init": init, "bin/busybox": parts.get("busybox").read_bytes()}
     firmware = f"the firmware of release {version}".encode().ljust(64 * 1024, b"\xff")
     content = {"initrd": parts.initrd(files), "firmware.fd": firmware, "kernel": kernel}

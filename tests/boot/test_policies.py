@@ -61,11 +61,13 @@ def tools() -> dict[str, bytes]:
 def test_a_signed_policy_unlocks_a_secret_in_its_phase_and_in_no_other(tmp_path, part):
     succeed(tmp_path, "keys", "generate", "keys", "--pcr")
     directory = tmp_path / "image"
+
     policy = """
 [[fuki.pcr-policy]]
 key = "../keys/pcr.key"
 phases = ["enter-initrd"]
 """
+
     image = build(directory, policy, kernel=True, cmdline=f"console=ttyS0 quiet panic=-1 {CALM}", initrd=tools())
     request = BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE, timeout=150)
     console = session.boot(request, new_host(), tmp_path / "boot-1").console

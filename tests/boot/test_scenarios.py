@@ -170,6 +170,7 @@ def test_the_real_kernel_handed_over_without_a_probe_says_its_command_line(tmp_p
         timeout=150,
         screen=Screen.NONE,
     )
+
     booted = session.boot(request, new_host())
     assert booted.outcome.ending == "ended"
     assert "Kernel command line: console=ttyS0 which=other" in booted.console

@@ -51,6 +51,7 @@ def tenant(tmp_path_factory, part) -> Path:
     directory = tmp_path_factory.mktemp("secure-boot")
     for name, real in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64"), ("OVMF.fd", "ovmf-inteltdx")):
         (directory / name).symlink_to(part(real))
+
     (directory / "os-release").write_text("ID=boot\n")
     (directory / "fuki.toml").write_text(RECIPE)
     succeed(directory, "keys", "generate", "--name", "Tenant")
@@ -96,6 +97,7 @@ def boot(*options: str, until: str = "") -> str:
             if until and until in console:
                 process.terminate()
                 return console
+
     assert process.returncode == 0, console[-2000:]
     return console
 
@@ -128,11 +130,14 @@ def updater(tenant: Path, part, directory: Path) -> Path:
         succeed(tenant, "keys", "update", "dbx", digest, "--append", "-o", directory / "dbx.auth", *keys)
         attributes = auth.SECURE_BOOT_ATTRIBUTES | auth.Attributes.APPEND_WRITE
         files[f"by-{key}"] = attributes.to_bytes(4, "little") + (directory / "dbx.auth").read_bytes()
+
     (directory / "initrd").write_bytes(parts.initrd(files))
     base, _, _ = RECIPE.partition("[[fuki.firmware]]")
     (directory / "fuki.toml").write_text(f'{base}initrd = "initrd"\n')
+
     for name in ("stub", "vmlinuz", "os-release"):
         (directory / name).symlink_to(tenant / name)
+
     succeed(directory, "build")
     succeed(tenant, "sign", directory / "boot.efi", "--key", "keys/db.key", "--certificate", "keys/db.pem")
     return directory / "boot.efi"

@@ -106,13 +106,16 @@ class TestCommand:
     def test_two_programs_do_not_write_over_each_other(self, workshop, firmware, part):
         (workshop / "one.fd").write_bytes(firmware)
         (workshop / "two.fd").write_bytes(part("ovmf-amdsev").read_bytes())
+
         tables = [
             f'[[fuki.firmware]]\nsource = "command"\nid = "{name}"\ncommand = ["cat", "{name}.fd"]\n'
             f'platforms = ["qemu:{machine}"]\n'
             for name, machine in (("one", "q35"), ("two", "i440fx"))
         ]
+
         (workshop / "fuki.toml").write_text(RECIPE + "".join(tables) + OUTPUTS)
         succeed(workshop, "build")
+
         for name in ("one", "two"):
             succeed(workshop, "inspect", "a.efi", "--extract", f"efifw:{name}", "-o", "out")
             assert (workshop / "out").read_bytes() == (workshop / f"{name}.fd").read_bytes()
@@ -163,6 +166,7 @@ class TestCommand:
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "12345")
         source('source = "command"\nid = "made"\ncommand = ["env", "-0"]', silence=["firmware-unknown"])
         content = built(workshop)[1].decode()
+
         environment = dict(line.split("=", 1) for line in content.split("\0") if line)
         assert environment == {
             "PATH": os.environ["PATH"],

@@ -24,6 +24,7 @@ def test_inputs_stand_in_place_of_the_recipe_s_and_are_relative_to_the_current_d
     assert text(workshop / "one.efi", ".osrel") == b"ID=given\n"
     assert text(workshop / "one.efi", ".initrd").endswith(b"07070100")
     fuki("build", "other", *inputs, "--cmdline=@line", "-o", "two.efi")
+
     assert text(workshop / "two.efi", ".cmdline") == b"  from a file\n"
 
 

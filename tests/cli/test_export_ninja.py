@@ -74,6 +74,7 @@ class TestBuilding:
             "include build.ninja\nrule copy\n  command = cp $in $out\n  description = fuki copy\n"
             f"build copy.efi: copy {IMAGES['gcp'][0]}\ndefault copy.efi\n"
         )
+
         assert "copy" in ran(ninja(workshop, "-f", "all.ninja"))
         image = workshop / IMAGES["gcp"][0]
         before = image.stat()

@@ -97,9 +97,11 @@ class TestKeys:
         secrets += [base64.b64decode("".join(key.splitlines()[1:-1])).hex() for key in keys]
         written = files(signed / "reapi")
         assert len(written) > 6
+
         for name, content in written.items():
             assert not [secret for secret in secrets if secret.encode() in content or secret in content.hex()], name
             assert not [word for word in (b"secret", b"db.key", b"pcr.key") if word in content], name
+
         cells = json.loads(written["actions.json"])["cells"]
         assert [cell["signs"] for cell in cells] == [True, True]
         # The public key is one, since the image has it.

@@ -106,6 +106,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path])
     directory = tmp_path_factory.mktemp("rich")
     for name, source in (("stub", "stub-x64"), ("vmlinuz", "kernel-x64"), ("shim", "shim")):
         (directory / name).symlink_to(part(source))
+
     (directory / "initrd.img").write_bytes(b"0707 no real one")
     (directory / "os-release").write_text("ID=acme\n")
     (directory / "acme.toml").write_text('[machine]\nmanufacturer = "Acme"\nproduct = "Rocket"\n')

@@ -49,6 +49,7 @@ class TestPlan:
         (kernel,) = [line for line in lines if line.startswith("vmlinuz")]
         (more,) = [line for line in lines if line.startswith("more.img")]
         assert kernel.split()[-2:] == ["4", "all"]
+
         assert more.split()[-3:] == ["2", "cloud=aws,arch=x86", "cloud=gcp,arch=x86"]
 
     def test_the_document_counts_shared_bytes_once(self, workshop):
@@ -91,11 +92,13 @@ class TestBuild:
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
         environment = {**os.environ, "TERM": "xterm"}
         environment.pop("NO_COLOR", None)
+
         command = [sys.executable, "-m", "fuki_build", "build"]
         subprocess.run(
             command, cwd=workshop, env=environment, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=child,
         )  # fmt: skip
+
         os.close(child)
         text = b""
         try:
@@ -103,6 +106,7 @@ class TestBuild:
                 text += piece
         except OSError:
             pass  # what a terminal reads as its end
+
         os.close(parent)
         assert b"\n" not in text
         assert b"\r4 of 4 cells, " in text
@@ -158,6 +162,7 @@ class TestOtherVerbs:
         assert invoke(workshop, "check", "--cell", "arch=x64").code == 0
         github = invoke(workshop, "check", "--format", "github")
         assert github.code == 1
+
         assert github.out.count("::error file=fuki.toml") == 1
 
     @pytest.mark.parametrize("verb", [("match", "--recipe", "fuki.toml"), ("sign", "--recipe", "fuki.toml")])
@@ -213,6 +218,7 @@ class TestInputs:
             ("key", "fuki.sign"), ("source", "made"), ("environment", "CHANNEL"),
         ]  # fmt: skip
         assert not [item for item in cell["inputs"] if "key" in item["path"]]
+
         assert all((workshop / item["path"]).is_file() for item in cell["inputs"])
 
     def test_templates_are_inputs_with_what_they_include(self, workshop):

@@ -121,6 +121,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path])
     secure_boot.write_certificates(workshop / "new.crt", other.certificate)
     (workshop / "stub").write_bytes(part("stub-x64").read_bytes())
     (workshop / "initrd.img").write_bytes(parts.initrd({"init": b"#!/bin/sh\n"}))
+
     for name, source in (
         ("vmlinuz", "kernel-x64"),
         ("one.fd", "ovmf-generic"),
@@ -128,6 +129,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path])
         ("vars.fd", "ovmf-vars"),
     ):
         (workshop / name).symlink_to(part(source))
+
     texts = {
         "fuki.toml": RECIPE,
         "os-release": "ID=acme\n",
@@ -143,16 +145,20 @@ def stock(tmp_path_factory: pytest.TempPathFactory, part: Callable[[str], Path])
         "part.j2": "{{ build.name }}",
         "machine.toml": '[machine]\nname = "nobody"\nmanufacturer = "Acme"\nproduct = "Nobody"\n',
     }
+
     for name, text in texts.items():
         (workshop / name).write_text(text)
+
     (workshop / "machine.dmi").write_bytes(dump(system({"manufacturer": "Acme", "product": "VM"}) + end()))
     write(workshop / "u.efi", layout_of([(".osrel", b"ID=acme\n", None), (".linux", b"kernel", None)]))
     shutil.copy(workshop / "u.efi", workshop / "v.efi")
     succeed(workshop, "keys", "generate", "k", "--type", "p256")
     (workshop / "dbx.esl").write_bytes((workshop / "k/db.esl").read_bytes())
+
     document = json.loads(succeed(workshop, "digests", "u.efi").out)
     for item in document["digests"]:
         item["signature"] = base64.b64encode(bytes(256)).decode()
+
     (workshop / "signed.json").write_text(json.dumps(document))
     return workshop
 

@@ -92,6 +92,7 @@ def test_text_of_strangers_steers_no_terminal(tmp_path):
     (tmp_path / "new").write_bytes(hwids.encode([device]))
     other = Device(DeviceType.UEFI_FW, "name", "f", frozenset([UUID(int=1)]))
     (tmp_path / "old").write_bytes(hwids.encode([other]))
+
     for arguments in (
         ["hwids", "decode", "new"],
         ["hwids", "decode", "new", "--json"],

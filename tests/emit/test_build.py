@@ -358,11 +358,13 @@ class TestAllOrNothing:
             def fuki_outputs():
                 return [Bad]
         """
+
         path = install_plugin(tmp_path / "site", "bad", source)
         (workshop / "fuki.toml").write_text(
             RECIPE + '[[fuki.output]]\nformat = "uki"\n[[fuki.output]]\nformat = "manifest"\n'
             '[[fuki.output]]\nformat = "bad"\n'
         )
+
         before = sorted(workshop.rglob("*"))
         fuki("--plugin", "bad", "build", code=5, PYTHONPATH=path)
         assert sorted(workshop.rglob("*")) == before

@@ -98,6 +98,7 @@ def test_runtime_registers_of_a_build_are_those_of_the_image_that_it_wrote(launc
     (row,) = [row for row in launches if row["boot"]]
     assert (row["register"], row["boot"]) == ("RTMR2", "disk@0")
     found = json.loads(succeed(launching, "--plugin", "coco", *later).out)["launches"]
+
     assert [other["digest"] for other in found if other["boot"]] == [row["digest"]]
 
 

@@ -30,6 +30,7 @@ def write_key_and_certificate(key: Path, certificate: Path) -> None:
         .not_valid_after(datetime(2120, 1, 1, tzinfo=UTC))
         .sign(private, hashes.SHA256())
     )
+
     pem = serialization.Encoding.PEM
     form = serialization.PrivateFormat.PKCS8
     key.write_bytes(private.private_bytes(pem, form, serialization.NoEncryption()))

@@ -150,6 +150,7 @@ def bomb(name: str) -> bytes:
         return gzip.compress(bytes(MAX_CONTENT + 1), 1)
     if name == "lz4":
         return lz4.frame.compress(bytes(MAX_CONTENT + 1), block_size=lz4.frame.BLOCKSIZE_MAX4MB)
+
     raise AssertionError(name)
 
 

@@ -162,6 +162,7 @@ def elf(*notes: bytes, count: int | None = None) -> bytes:
         body += bytes(-len(body) % 4)
         headers.append(pack("<IIQQQQIIQQ", 1, 7, 2, 0, 64 + len(body), len(content), 0, 0, 4, 0))
         body += content
+
     headers.append(pack("<IIQQQQIIQQ", 8, 3, 0, 0, 64, len(names), 0, 0, 1, 0))
     body += bytes(-len(body) % 8)
     total = len(headers) if count is None else count

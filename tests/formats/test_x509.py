@@ -101,10 +101,13 @@ def test_a_key_for_rsassa_pss_only_is_refused_in_every_form(tmp_path):
     forms = "openssl pkey -in p.key -pubout -out p.pub", "openssl pkey -in p.key -pubout -outform DER -out p.der"
     for command in (make, certify, *forms):
         subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+
     for name in ("p.crt", "p.pub", "p.der"):
         with pytest.raises(FormatError, match="RSASSA-PSS"):
             x509.read_public_key((tmp_path / name).read_bytes())
+
     with pytest.raises(FormatError, match="RSASSA-PSS"):
         x509.decode_public_key((tmp_path / "p.der").read_bytes())
+
     with pytest.raises(FormatError, match="RSASSA-PSS"):
         x509.public_key_of(x509.decode_certificates((tmp_path / "p.crt").read_bytes())[0])

@@ -39,15 +39,19 @@ def fuzz(name: str, seconds: int, directory: Path) -> tuple[bool, str]:
 def _fuzz(name: str, seconds: int, directory: Path, scratch: str) -> tuple[bool, str]:
     corpus = directory / "corpus" / name
     corpus.mkdir(parents=True)
+
     for number, seed in enumerate(load(name).seeds()):
         (corpus / f"seed{number}").write_bytes(seed)
+
     command = [sys.executable, "-m", "fuzz.engine", name, f"-max_total_time={seconds}", f"-timeout={MAX_SECONDS}"]
     command += [f"-rss_limit_mb={MAX_MEMORY_MB}", f"-max_len={MAX_INPUT}", f"-artifact_prefix={directory}/{name}-"]
     command += ["-print_final_stats=1", str(corpus)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(SEARCH), "TMPDIR": scratch}
+
     done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         return False, f"{name}: failed, the input is in {directory}\n{(done.stdout + done.stderr)[-4000:]}"
+
     counts = dict(re.findall(r"stat::(\w+): +(\d+)", done.stderr))
     return True, f"{name}: {counts['number_of_executed_units']} inputs, {counts['peak_rss_mb']} MB"
 
@@ -57,9 +61,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=20, help="for each target")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(NAMES))
     chosen = parser.parse_args()
+
     unknown = set(chosen.targets) - set(NAMES)
     if unknown:
         parser.error(f"there is no target {min(unknown)}")
+
     directory = Path(tempfile.mkdtemp(prefix="fuki-fuzz-"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda name: fuzz(name, chosen.seconds, directory), chosen.targets or NAMES)
@@ -67,8 +73,10 @@ def main() -> int:
         for good, text in results:
             survived.append(good)
             print(text, flush=True)  # noqa: T201 - a command line tool
+
     if not all(survived):
         return 1
+
     shutil.rmtree(directory)
     return 0
 

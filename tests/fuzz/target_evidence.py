@@ -30,6 +30,7 @@ def seeds() -> Iterator[bytes]:
     yield pack(">HHH", 0x14, 0x0B, 256) + bytes(256)
     yield makers.spki(key.public_key())
     yield b"sha256:\n  0 : 0x" + b"00" * 32 + b"\n"
+
     yield from intel.collateral().values()
 
 

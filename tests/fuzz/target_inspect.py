@@ -19,6 +19,7 @@ _FILE = workspace() / "image.efi"
 def seeds() -> Iterator[bytes]:
     for stub in ("addon-stub-x64", "addon-stub-aa64"):
         yield head(stub, 8192)
+
     devices = [Device(DeviceType.UEFI_FW, "EC2", name, frozenset({UUID(int=7)})) for name in ("ovmf", "other")]
     table = hwids.encode(devices)
     firmware = efifw.encode_header("ovmf", 4096) + tail("ovmf-generic", 4096)
@@ -30,12 +31,14 @@ def seeds() -> Iterator[bytes]:
         (".linux", image([(".cmdline", b"a kernel", None)]), None),
         (".initrd", b"\x1f\x8b\x08", None),
     ]
+
     debug: list[tuple[str, bytes, int | None]] = [
         (".profile", b"ID=debug\nTITLE=Debug shell\n", 0),
         (".cmdline", b"debug", 0),
         (".hwids", table, 0),
         (".efifw", firmware, 0),
     ]
+
     yield image([*base, (".sbat", sbat.merge([[sbat.UKI_COMPONENT]]), None), *debug])
     yield image(base[:2], stub="addon-stub-x64")
 

@@ -22,6 +22,7 @@ def seeds() -> Iterator[bytes]:
     yield head("kernel-x64", 0x1000)
     yield head("kernel-aa64", 512) + _BANNER
     yield _elf()
+
     block = lz4.block.compress(_BANNER, store_size=False)
     packed = {
         "gzip": gzip.compress(_BANNER),
@@ -32,6 +33,7 @@ def seeds() -> Iterator[bytes]:
         "lz4": b"\x02\x21\x4c\x18" + pack("<I", len(block)) + block + pack("<I", len(_BANNER)),
         "zstd": zstandard.compress(_BANNER),
     }
+
     for name, data in packed.items():
         yield data
         yield pack("<2sxx4sII8x32s", b"MZ", b"zimg", 56, len(data), name.encode()) + data

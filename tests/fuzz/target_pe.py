@@ -26,13 +26,16 @@ def run(data: bytes) -> None:
 def _use(headers: pe.PeHeaders, size: int) -> None:
     assert headers.free_slots >= 0
     assert all(isinstance(section.name, str) for section in headers.sections)
+
     with suppress(FormatError):
         again = pe.decode(pe.encode(headers), size)
         assert again.sections == headers.sections
+
     ranges = authenticode.digest_ranges(headers, size)
     at = 0
     for start, end in ranges[:-1]:
         assert at <= start < end <= size
         at = end
+
     last, end = ranges[-1]
     assert at - authenticode.uncovered(headers) <= last < end <= size

@@ -98,11 +98,14 @@ def run(data: bytes) -> None:
     kind, text = data[:1], data[1:]
     if any(sequence in text for sequence in _TOO_FAR):
         return
+
     for name, content in _FILES.items():
         if not (_DIRECTORY / name).exists():
             (_DIRECTORY / name).write_bytes(content())
+
     path = _DIRECTORY / ("mkosi.conf" if kind == b"m" else "fuki.toml")
     path.write_bytes(text)
+
     refused = OSError("no program is run while fuzzing")
     with (
         patch.object(subprocess, "Popen", side_effect=refused),

@@ -76,13 +76,17 @@ def seeds() -> Iterator[bytes]:
     for number, line in enumerate(_VERBS):
         if "attach" not in line and "reference" not in line:
             yield bytes([number]) + images[number % len(images)]
+
     for verb in ("--certificate FILE --json", "--key FILE"):
         yield _number(verb) + _certificate()
+
     log = min(target_event_log.seeds(), key=len)
     yield _number("replay FILE") + log
     yield _number("replay FILE --json") + log
+
     for machine in (*target_smbios.seeds(), *target_machine.seeds()):
         yield _number("machine show FILE") + machine
+
     yield _number("--signatures") + b'{"version":1,"image":"a","digests":[]}'
     yield _number("reference-values") + b'{"version":1,"launches":[],"notes":[]}'
 
@@ -92,13 +96,16 @@ def run(data: bytes) -> None:
         return
     if not (_DIRECTORY / _IMAGE).exists():
         (_DIRECTORY / _IMAGE).write_bytes(image([(".cmdline", b"quiet", None)]))
+
     (_DIRECTORY / "FILE").write_bytes(data[1:])
     verb = _VERBS[data[0] % len(_VERBS)]
     with memory_limit():
         outcome = invoke(_DIRECTORY, *verb.split())
+
     assert outcome.code in _CODES, outcome
     assert "internal error" not in outcome.err, outcome.err
     assert "plugin's authors" not in outcome.err, outcome.err
     assert not _STEERS.search(outcome.err), ascii(outcome.err)
+
     if "--extract" not in verb:
         assert not _STEERS.search(outcome.out), ascii(outcome.out)

@@ -39,6 +39,7 @@ def write_image(path: Path, content: bytes, *places: tuple[str, int, int]) -> Pa
         )
         for number, (name, at, size) in enumerate(places, 1)
     )
+
     path.write_bytes(pe.encode(headers.with_sections(sections)) + content)
     return path
 

@@ -53,9 +53,11 @@ def test_what_is_there_stays_as_it_is(tmp_path, kind):
     else:
         (tmp_path / "empty").mkdir()
         path.symlink_to("nothing" if kind == "link to nothing" else "empty")
+
     before = tree(tmp_path)
     with pytest.raises(FukiError):
         write_directory(path, FILES)
+
     assert tree(tmp_path) == before
 
 

@@ -244,6 +244,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[i
 def test_a_kill_at_any_moment_leaves_whole_files_and_a_mix_only_between_renames(killed):
     _, states = killed
     old = {name: data.decode() for name, data in OLD.items()}
+
     new = {name: data.decode() for name, data in NEW.items()}
     mixed = []
     for status, found in states:
@@ -258,6 +259,7 @@ def test_a_kill_at_any_moment_leaves_whole_files_and_a_mix_only_between_renames(
         if named not in (old, new):
             mixed.append(named)
             assert beside, "what is not finished can be seen"
+
     # Only between the five renames: each mix is another one.
     assert len({json.dumps(named, sort_keys=True) for named in mixed}) == len(NAMES) - 1
     assert states[-1] == [0, new]

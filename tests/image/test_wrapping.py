@@ -155,16 +155,19 @@ def test_policy_and_id_block_are_for_snp_guests_only():
         IdBlock(launch_digest=b"\x11" * 48, policy=0xB0000, svn=7),
         IdAuth(b"\x22" * 512, b"\x02" + b"\x33" * 1027),
     )
+
     file = read(wrap(firmware("ovmf-generic"), WrapSettings(policy=0xB0000, id_block=(block, auth))))
     assert [d for d in file.directives if isinstance(d, igvm.GuestPolicy)] == [igvm.GuestPolicy(0xB0000, SNP)]
     (found,) = (d for d in file.directives if isinstance(d, igvm.SnpIdBlock))
     assert (found.mask, found.launch_digest, found.svn, found.author_key_enabled) == (SNP, b"\x11" * 48, 7, 0)
+
     native = read(
         wrap(
             firmware("ovmf-generic"),
             WrapSettings(platforms=(igvm.IgvmPlatform.NATIVE,), policy=0xB0000, id_block=(block, auth)),
         )
     )
+
     assert not [d for d in native.directives if isinstance(d, igvm.GuestPolicy | igvm.SnpIdBlock)]
 
 
@@ -223,6 +226,7 @@ def test_a_file_can_be_taken_apart_again(platforms, policy, signature, parameter
     snp = igvm.IgvmPlatform.SEV_SNP in platforms
     assert unwrapped.settings.platforms == platforms
     assert not snp or unwrapped.settings.policy == policy
+
     assert not snp or (unwrapped.settings.cpu_signature, unwrapped.settings.snp_parameters) == (signature, parameters)
 
 

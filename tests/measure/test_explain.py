@@ -87,6 +87,7 @@ def test_an_initrd_that_cannot_be_told_is_undecided_and_nothing_is_missing():
     contents = contents_of(b"console=tty0")
     boots = cases(contents.layout, None, [None])
     (prediction,) = predict(contents, boots, Boot(secret=False))
+
     *others, initrd = prediction.events
     changed = Event(
         pcr=initrd.pcr,
@@ -96,6 +97,7 @@ def test_an_initrd_that_cannot_be_told_is_undecided_and_nothing_is_missing():
         by=initrd.by,
         digests=digests(b"secret", ("sha384",)),
     )
+
     explanation = explain(log_of([*others, changed]), contents, boots)
     assert explanation.complete
     assert explanation.events[-1].verdict is RegisterVerdict.UNDECIDED
@@ -106,6 +108,7 @@ def test_a_program_that_starts_before_the_image_is_found():
     contents = contents_of(b"console=tty0")
     boots = cases(contents.layout, None, [None])
     (prediction,) = predict(contents, boots, Boot(secret=False))
+
     first, second, *others = prediction.events
     program = Event(
         pcr=4,
@@ -115,6 +118,7 @@ def test_a_program_that_starts_before_the_image_is_found():
         by=first.by,
         digests=digests(b"menu", ("sha384",)),
     )
+
     explanation = explain(log_of([first, second, program, *others]), contents, boots)
     assert not explanation.complete
     assert not explanation.missing

@@ -174,6 +174,7 @@ def test_a_guests_registers_are_held_against_those_that_its_image_predicts(tmp_p
     done = invoke(tmp_path, *verb)
     assert done.code == 3
     assert "RTMR2 has the events that image.efi predicts, in another order" in done.err
+
     assert re.search(r"(?m)^RTMR2 +sha384 another value", done.out)
 
 

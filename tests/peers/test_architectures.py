@@ -48,12 +48,15 @@ def aa64(tmp_path_factory, lay_out, build) -> Path:
     directory: Path = lay_out(tmp_path_factory.mktemp("aa64"))
     for name in ("stub-aa64", "addon-stub-aa64"):
         (directory / name).symlink_to(parts.get(name))
+
     (directory / "vmlinuz-aa64").symlink_to(parts.get("kernel-aa64"))
     (directory / "firmware" / "aavmf").mkdir()
     (directory / "firmware" / "aavmf" / "QEMU_EFI.fd").symlink_to(parts.get("aavmf"))
     (directory / "all-machines").mkdir()
+
     for path in parts.get("hwids-aa64").glob("*.json"):
         (directory / "all-machines" / path.name).symlink_to(path)
+
     (directory / "all-machines" / "guest.json").write_text(AA64_MACHINE)
     (directory / "fuki.toml").write_text(AA64)
     return build(directory)
@@ -163,8 +166,10 @@ def other(request, tmp_path_factory, lay_out, build) -> tuple[str, Path]:
     for name, part in (("stub", "stub"), ("addon-stub", "addon-stub"), ("vmlinuz", "boot")):
         (directory / name).unlink()
         (directory / name).symlink_to(parts.get(f"{part}-{request.param}"))
+
     for name in ("b.json", "c.json"):
         (directory / "machines" / name).unlink()
+
     (directory / "fuki.toml").write_text(
         recipe(
             OTHER,
@@ -175,6 +180,7 @@ def other(request, tmp_path_factory, lay_out, build) -> tuple[str, Path]:
             os_release="os-release",
         )
     )
+
     return request.param, build(directory)
 
 
@@ -196,6 +202,7 @@ def test_an_image_for_another_machine_is_ukify_s_byte_for_byte(other, ukify, pe)
         "--efifw=firmware/ovmf-amdsev",
         "--output=ukify.efi",
     ]
+
     ukify("build", *arguments, cwd=image.parent)
     assert pe(image).sections == pe(image.with_name("ukify.efi")).sections
     assert filecmp.cmp(image, image.with_name("ukify.efi"), shallow=False)

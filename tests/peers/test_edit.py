@@ -64,6 +64,7 @@ def test_firmware_is_added_as_ukify_does(directory, ukify, edit):
     ukify("build", *COMMON[:-1], LINE, "--hwids=", "--output=ukify.efi", cwd=directory)
     more = ["--hwids=machines", "--efifw=firmware/ovmf-amdsev", "--efifw=firmware/ovmf-generic"]
     ukify("build", *COMMON[:-1], LINE, *more, "--output=again.efi", cwd=directory)
+
     (directory / "part.toml").write_text(
         partial_recipe(
             '[[fuki.firmware]]\nsource = "directory"\npath = "firmware/ovmf-amdsev"\n'
@@ -71,6 +72,7 @@ def test_firmware_is_added_as_ukify_does(directory, ukify, edit):
             hwids="machines",
         )
     )
+
     edited = edit(directory / "ukify.efi", "--recipe", "part.toml")
     assert filecmp.cmp(edited, directory / "again.efi", shallow=False)
 

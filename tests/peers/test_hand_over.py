@@ -102,15 +102,19 @@ def test_signatures_cover_it(images, tmp_path):
     secure_boot.write_certificates(tmp_path / "db.crt", identity.certificate)
     signed = tmp_path / "signed.efi"
     succeed(tmp_path, "sign", images[1], "--key", "db.key", "--certificate", "db.crt", "-o", signed)
+
     verifiers = (
         ["sbverify", "--cert", "db.crt", "signed.efi"],
         ["osslsigncode", "verify", "-CAfile", "db.crt", "-in", "signed.efi"],
     )
+
     for command in verifiers:
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
     changed = bytearray(signed.read_bytes())
     changed[changed.index(b"FUKIHAND") + 1000] ^= 1
     signed.write_bytes(changed)
+
     for command in verifiers:
         assert subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).returncode
 

@@ -124,6 +124,7 @@ def test_the_machine_is_read_only_where_the_tests_run(machine):
         esac
     done </proc/self/mountinfo
     """
+
     ended = machine.run("sh", "-c", script)
     assert (ended.out, ended.code) == ("", 0)
     assert "/boot" in machine.ended("inspect", RELEASE, KERNEL, KERNEL_INSTALL_CONF_ROOT="/srv/empty")
@@ -378,6 +379,7 @@ def test_a_plugin_that_was_switched_off_or_is_another_s_stays(machine):
     plugin.unlink()
     assert machine.integrate().splitlines()[0] == f"wrote {plugin}"
     assert plugin.read_text() == ours
+
     assert "has all of it already" in machine.integrate()
 
 

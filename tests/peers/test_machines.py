@@ -68,6 +68,7 @@ def fwupdtool(tmp_path: Path) -> Callable[[bytes], str]:
         (tables / "DMI").write_bytes(structures)
         (tables / "smbios_entry_point").write_bytes(entry_point(structures))
         program = parts.get("fwupdtool")
+
         libraries = program.parents[2] / LIBRARIES
         (private,) = libraries.glob("fwupd-*")
         environment = {
@@ -75,6 +76,7 @@ def fwupdtool(tmp_path: Path) -> Callable[[bytes], str]:
             "LD_LIBRARY_PATH": f"{libraries}:{private}",
             "FWUPD_SYSFSFWDIR": str(tmp_path / "firmware"),
         }
+
         return subprocess.run(
             [program, "hwids"], env=environment, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
         ).stdout
@@ -122,16 +124,20 @@ def analyze(tmp_path: Path) -> Callable[..., str]:
         private.mkdir()
         (core,) = parts.get("libsystemd-shared").parent.glob("libsystemd-core-*.so")
         libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+
         system_libraries = [line.split()[2] for line in libraries.splitlines() if "=> /" in line]
         for library in (parts.get("libsystemd-shared"), core, *map(Path, system_libraries)):
             shutil.copy(library, private)
+
         loader = next(word for word in libraries.split() if "/ld-linux" in word)
         (root / loader.lstrip("/")).parent.mkdir()
         shutil.copy(loader, root / loader.lstrip("/"))
         sysfs = root / "sys/class/dmi/id"
         sysfs.mkdir(parents=True)
+
         for name, text in files.items():
             (sysfs / name).write_text(text + "\n")
+
         command = ["unshare", "--map-root-user", f"--root={root}", "/systemd-analyze", "chid", "--no-pager", *arguments]
         return subprocess.run(
             command, env={"LD_LIBRARY_PATH": "/lib", **environment}, capture_output=True, text=True, check=True

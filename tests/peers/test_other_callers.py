@@ -217,11 +217,14 @@ class TestBuildService:
                 f"{name}.key",
             )
             tool("openssl", *request, "-out", f"{name}.crt", cwd=directory)
+
         tool("openssl", "rsa", "-in", "pcr.key", "-pubout", "-out", "pcr.pub", cwd=directory)
         (directory / "small.efi").symlink_to(parts.get("kernel-x64"))
+
         pair = Both(directory)
         for name in ("one", "two"):
             assert pair.theirs(*PROFILE, *PROFILES[name], f"--output={name}.profile").code == 0
+
         return pair
 
     def round(self, directory: Path, step: str, image: str, *more: str, who: str = "ours") -> None:

@@ -169,6 +169,7 @@ def test_signed_data_of_an_identity_that_others_made_verifies():
 def test_virt_fw_vars_reads_the_same_variables(part, name: str):
     run(program("virt-fw-vars"), "--input", part(name), "--output-json", "theirs.json")
     theirs = json.loads(Path("theirs.json").read_text())["variables"]
+
     variables = variable_store.decode(Reader.of(part(name).read_bytes())) or ()
     ours = [
         {
@@ -180,4 +181,5 @@ def test_virt_fw_vars_reads_the_same_variables(part, name: str):
         }
         for one in variables
     ]
+
     assert sorted(ours, key=str) == sorted(theirs, key=str)

@@ -56,6 +56,7 @@ class Fleet:
         namespace = ["unshare", "--mount", "--propagation=private"]
         if os.geteuid() != 0:
             namespace += ["--user", "--map-root-user"]
+
         inside = ["/usr/bin/env", "-i", "SYSTEMD_ESP_PATH=/efi", "PATH=/usr/bin", "SYSTEMD_LOG_LEVEL=debug"]
         command = ["/usr/lib/systemd/systemd-sysupdate", "--no-pager", *arguments]
         return subprocess.run(
@@ -87,11 +88,14 @@ def fleet(tmp_path) -> Iterator[Fleet]:
     root = tmp_path / "root"
     for name in ("etc/systemd", "efi/EFI/Linux", "dev", "proc", "usr", "tmp", "run", "var/tmp", "var/lib"):
         (root / name).mkdir(parents=True)
+
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / name).symlink_to(f"usr/{name}")
+
     (root / "etc/os-release").write_text("ID=acme\nVERSION_ID=1\nIMAGE_VERSION=1\n")
     (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
     (tmp_path / "feed").mkdir()
+
     handler = functools.partial(_Quiet, directory=str(tmp_path / "feed"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -108,6 +112,7 @@ def key(fleet) -> Iterator[str]:
     """A key of GnuPG's, which the machine trusts; gives what a recipe says of it."""
     home = fleet.directory / "gnupg"
     home.mkdir(mode=0o700)
+
     gpg = ["gpg", "--homedir", home, "--batch", "--quiet"]
     generate = ["--quick-generate-key", "Acme <acme@acme.example>", "default", "default", "never"]
     try:

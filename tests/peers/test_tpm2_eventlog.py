@@ -18,6 +18,7 @@ def test_events_and_registers_are_those_of_tpm2_eventlog(name, tool):
     log = event_log.decode(path.read_bytes())
     theirs = re.findall(r"PCRIndex: (\d+)\n  EventType: (\w+)", text)
     assert [(str(event.register), event.type_name) for event in log.events] == theirs
+
     _, _, values = text.partition("\npcrs:\n")
     bank, checked = "", 0
     for line in values.splitlines():
@@ -26,4 +27,5 @@ def test_events_and_registers_are_those_of_tpm2_eventlog(name, tool):
         elif found := re.fullmatch(r"    (\d+) *: 0x([0-9a-f]+)", line):
             assert registers(log, bank)[int(found[1])].hex() == found[2]
             checked += 1
+
     assert checked >= 4 * 10

@@ -165,6 +165,7 @@ def test_a_kernel_without_nx_compat_takes_it_from_the_image_as_with_ukify(direct
     ukify("build", *INPUTS, *NOTHING, cwd=directory)
     ours = build(directory)
     assert not pe(ours).headers["DllCharacteristics"] & NX_COMPAT
+
     assert filecmp.cmp(ours, directory / "ukify.efi", shallow=False)
 
 

@@ -53,9 +53,11 @@ UNREADABLE = {
 def both(tmp_path_factory, lay_out, tool) -> Both:
     directory: Path = lay_out(tmp_path_factory.mktemp("places"))
     tool("openssl", "genrsa", "-out", "pcr.key", "2048", cwd=directory)
+
     for name in ("db", "pcr"):
         request = ("req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", f"/CN={name}", "-keyout", f"{name}.key")
         tool("openssl", *request, "-out", f"{name}.crt", cwd=directory)
+
     tool("openssl", "rsa", "-in", "pcr.key", "-pubout", "-out", "pcr.pub", cwd=directory)
     (directory / "small.efi").symlink_to(parts.get("boot-x64"))
     (directory / "emptydir").mkdir()

@@ -67,9 +67,11 @@ def pair(tmp_path_factory, lay_out, build, ukify) -> Pair:
     """An image with profiles, by fuki and by ukify, which makes each profile as a file and joins them."""
     directory = lay_out(tmp_path_factory.mktemp("profiles"))
     (directory / "fuki.toml").write_text(IMAGE + PROFILES)
+
     for name, (profile, arguments) in PROFILE_ARGUMENTS.items():
         output = f"--output={name}.profile.efi"
         ukify("build", "--stub=addon-stub", f"--profile={profile}", "--hwids=", *arguments, output, cwd=directory)
+
     ukify(
         "build",
         "--stub=stub",
@@ -83,6 +85,7 @@ def pair(tmp_path_factory, lay_out, build, ukify) -> Pair:
         "--output=ukify.efi",
         cwd=directory,
     )
+
     return Pair(build(directory), directory / "ukify.efi")
 
 
@@ -127,6 +130,7 @@ source = "directory"
 path = "firmware/ovmf-generic"
 """
     )
+
     ukify(
         "build",
         "--stub=addon-stub",
@@ -141,6 +145,7 @@ path = "firmware/ovmf-generic"
         "--output=machines.profile.efi",
         cwd=directory,
     )
+
     arguments = ["--stub=stub", "--linux=vmlinuz", "--os-release=", "--hwids=", "--output=joined.efi"]
     ukify("build", *arguments, "--join-profile=machines.profile.efi", cwd=directory)
     return Pair(build(directory), directory / "machines.profile.efi")

@@ -16,6 +16,7 @@ def expected(includes, excludes):
     """Combinations that no exclusion names, with what each inclusion may add; then the inclusions that could not."""
     original = [dict(zip(AXES, values, strict=True)) for values in product(*AXES.values())]
     original = [cell for cell in original if not any(item.items() <= cell.items() for item in excludes)]
+
     cells = [(cell, dict(cell)) for cell in original]
     new = []
     for item in includes:
@@ -25,6 +26,7 @@ def expected(includes, excludes):
             added.update(item)
         if not fitting:
             new.append(item)
+
     return [added for _, added in cells] + new
 
 

@@ -78,6 +78,7 @@ def values(annotation: object, meta: msgspec.Meta | None = None) -> st.SearchStr
         keys = NAMES if arguments[0] is str else values(arguments[0])
         items = st.just("x") if arguments[1] is Any else values(arguments[1])
         return st.dictionaries(keys, items, min_size=1, max_size=2)
+
     assert isinstance(annotation, type)
     return _plain_values(annotation, meta)
 
@@ -103,6 +104,7 @@ def _plain_values(kind: type, meta: msgspec.Meta | None) -> st.SearchStrategy[An
     if kind is str and meta is not None and meta.pattern:
         printable = st.characters(min_codepoint=33, max_codepoint=126)
         return st.from_regex(meta.pattern, fullmatch=True, alphabet=printable)
+
     kinds: dict[type, st.SearchStrategy[Any]] = {
         str: texts(),
         bool: st.booleans(),
@@ -110,6 +112,7 @@ def _plain_values(kind: type, meta: msgspec.Meta | None) -> st.SearchStrategy[An
         float: st.floats(0.5, 1e6),
         UUID: st.uuids().map(str),
     }
+
     return kinds[kind]
 
 

@@ -212,6 +212,7 @@ def test_an_output_is_the_firmware_s_file(wrapped: Path, wrapping: str):
 def test_an_output_carries_the_image_that_was_built(wrapped: Path, wrapping: str):
     write(wrapped, wrapping, OUTPUT + "uki = true\n")
     succeed(wrapped, "build")
+
     file = (wrapped / "acme_41.3.igvm").read_bytes()
     image = (wrapped / "acme_41.3.efi").read_bytes()
     for mask in (NATIVE, SNP):
@@ -219,6 +220,7 @@ def test_an_output_carries_the_image_that_was_built(wrapped: Path, wrapping: str
         assert data_hobs.decode(memory[HOB_AREA]) == ((DATA, len(image), DataKind.KERNEL, 0),)
         content = b"".join(memory[address] for address in range(DATA, DATA + len(image), 4096))
         assert content[: len(image)] == image
+
     decoded = igvm.decode(Reader.of(file))
     assert decoded is not None
     policy = 0xB0000 if wrapping else 0x30000
@@ -247,6 +249,7 @@ def test_an_output_of_one_firmware_of_several(wrapped: Path, part):
     (wrapped / "fuki.toml").write_text(recipe + 'firmware = "old"')
     succeed(wrapped, "build")
     pages = decode_pages((wrapped / "acme_41.3.igvm").read_bytes(), NATIVE)
+
     assert b"".join(content for _, content in pages) == part("ovmf-2022").read_bytes()
 
 

@@ -127,8 +127,10 @@ def test_all_ways_to_declare_come_together_for_one_firmware(workshop: Path):
         f'platforms = ["qemu:q35"]\nmachines = ["t440s.dump"]\nhwids = "ec2.json"\nchids = ["{I440FX}"]\n'
         'match = { manufacturer = "Google", product = "Google Compute Engine" }',
     )
+
     listed = devices(workshop, text)
     assert {key for key, _, _ in listed} == {"one"}
+
     assert set().union(*(ids for _, _, ids in listed)) == {
         Q35,
         T440S_11,

@@ -62,6 +62,7 @@ def test_tables_of_every_kind_build_the_same_bytes_in_both_forms(rich):
     recipe["addon"][1]["initrd"] = ["more.img"]
     # That the firmware is no IGVM file does not matter here.
     recipe = {**recipe, "plugins": ["hand-over", "coco"], "silence": ["vm-launch-update-payload"]}
+
     written = [*WRITTEN, "out/acme.predictions.json"]
     contents = []
     for name, text in (("fuki.toml", as_toml(recipe)), ("mkosi.conf", as_section(recipe))):
@@ -71,6 +72,7 @@ def test_tables_of_every_kind_build_the_same_bytes_in_both_forms(rich):
         contents.append({path: (rich / path).read_bytes() for path in written})
         for path in written:
             (rich / path).unlink()
+
     from_toml, from_section = contents
     for path in written:
         # What tells of the build names the recipe's file.

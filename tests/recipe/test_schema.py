@@ -89,6 +89,7 @@ def test_it_knows_the_options_of_every_source_and_format(schema):
     backends = [variant["properties"]["backend"]["const"] for variant in schema["$defs"]["Signer"]["oneOf"]]
     assert backends == ["command", "local"]
     assert sources == ["command", "deb", "directory", "file"]
+
     assert formats == [
         "addon",
         "igvm",

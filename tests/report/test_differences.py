@@ -259,10 +259,12 @@ def test_a_signature_that_is_lost_is_told_by_its_signer_and_one_more_is_no_fault
     gates = ("--forbid", "signatures", "--forbid", "sections", "--forbid", "pcr11", "--json")
     lost = printed(fleet, "diff", tmp_path / "signed.efi", OLD, *gates, code=3)
     assert lost["forbidden"] == ["signatures"]
+
     fingerprint = subprocess.run(
         ["openssl", "x509", "-in", fleet / "keys/db.pem", "-noout", "-fingerprint", "-sha256"],
         capture_output=True, text=True, check=True,
     ).stdout.strip().rpartition("=")[2].replace(":", "").lower()  # fmt: skip
+
     assert [(s["of"], s["change"], s["fingerprint"]) for s in lost["signatures"]] == [("image", "removed", fingerprint)]
     gained = printed(fleet, "diff", OLD, tmp_path / "signed.efi", *gates)
     assert [s["change"] for s in gained["signatures"]] == ["added"]

@@ -140,6 +140,7 @@ format = "uki"
 path = "other.efi"
 sign = { backend = "local", key = "other.key", certificate = "other.crt" }
 """
+
     build(keyed, RECIPE + SIGN + outputs)
     assert verifies("sbverify", keyed / "signed.efi", keyed / "db.crt")
     assert certificate_table(keyed / "unsigned.efi") == (0, 0)

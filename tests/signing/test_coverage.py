@@ -146,6 +146,7 @@ class TestImages:
         coverage, predictions = coverage_of(image)
         assert coverage.gaps == ()
         assert Counter(len(held.places) for held in coverage.held) == {1: 3 * 3 * 4 * 4}
+
         for index, predicted in enumerate(predictions):
             options = extracted(predicted.case.measured, pcr / f"case-{index}")
             banks = [f"--bank={bank}" for bank in predicted.banks]
@@ -166,6 +167,7 @@ class TestImages:
         (pcr / "firm/fw").write_bytes(b"firmware" * 100)
         program = parts.get("systemd-measure")
         libraries = program.parents[1] / "x86_64-linux-gnu"
+
         command = [
             sys.executable,
             str(parts.get("ukify")),
@@ -174,6 +176,7 @@ class TestImages:
             "--linux=vmlinuz",
             "--cmdline=quiet",
         ]
+
         command += ["--os-release=@os-release", "--uname=6", "--efifw=firm", "--hwids=hwids", "--output=theirs.efi"]
         command += ["--pcr-private-key=pcr.key", "--pcr-public-key=pcr.pub", "--pcr-banks=sha256"]
         command += [f"--phases={' '.join(PHASES)}", f"--tools={program.parent}"]

@@ -104,6 +104,7 @@ def test_a_store_with_other_values_is_found(part, tmp_path, certificates, wrong)
         "dbx": {"dbx": ()},
         "SecureBootEnable": {"secure_boot": False},
     }
+
     context = SourceContext(tmp_path, tmp_path)
     with pytest.raises(PluginError, match=f"wrote another {wrong.split()[0]}$"):
         enrollment.enroll(part("ovmf-vars"), tmp_path / "out", keys, contribution(with_keys(**changes[wrong])), context)

@@ -146,16 +146,19 @@ class TestPassphrases:
             stderr=theirs,
             start_new_session=True,
         )
+
         os.close(theirs)
         said = b""
         while b"passphrase of db.key: " not in said:
             said += os.read(ours, 1024)
+
         os.write(ours, b"sesame\n")
         while True:
             try:
                 said += os.read(ours, 1024)
             except OSError:
                 break
+
         assert process.wait() == 0, said
         assert said.count(b"passphrase") == 1
         assert b"sesame" not in said

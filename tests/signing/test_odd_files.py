@@ -34,6 +34,7 @@ def keys(tmp_path):
             "c.pem",
         ],
     )
+
     openssl(
         tmp_path,
         *[
@@ -51,6 +52,7 @@ def keys(tmp_path):
             "k.der",
         ],
     )
+
     export = "pkcs12 -export -inkey k.pem -in c.pem -passin pass:sesame -passout pass:"
     openssl(tmp_path, *f"{export}sesame -out k.p12".split())
     openssl(tmp_path, *f"{export} -out empty.p12".split())

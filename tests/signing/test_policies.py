@@ -123,6 +123,7 @@ def test_ukify_makes_the_same_where_there_is_no_firmware(pcr):
     image = build(pcr, RECIPE + POLICY + ALL_BANKS)
     program = parts.get("systemd-measure")
     libraries = program.parents[1] / "x86_64-linux-gnu"
+
     command = [
         sys.executable,
         str(parts.get("ukify")),
@@ -131,6 +132,7 @@ def test_ukify_makes_the_same_where_there_is_no_firmware(pcr):
         "--linux=vmlinuz",
         "--initrd=initrd.img",
     ]
+
     command += ["--cmdline=root=LABEL=root ro", "--os-release=@os-release", "--pcr-private-key=pcr.key"]
     command += ["--pcr-public-key=pcr.pub", f"--phases={' '.join(PHASES)}", f"--tools={program.parent}"]
     command += ["--output=theirs.efi"]
@@ -297,6 +299,7 @@ class TestTpm:
         socket = state / "socket"
         command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--flags", "startup-clear,not-need-init"]
         command += ["--server", f"type=unixio,path={socket}", "--ctrl", f"type=unixio,path={socket}.ctrl"]
+
         with subprocess.Popen(command) as process:
             try:
                 while not socket.exists():
@@ -322,6 +325,7 @@ class TestTpm:
         """What systemd does with one signed policy: TPM2_PolicyPCR, then TPM2_PolicyAuthorize."""
         (directory / "pol").write_bytes(bytes.fromhex(entry["pol"]))
         (directory / "sig").write_bytes(base64.b64decode(entry["sig"]))
+
         script = """
 set -e
 tpm2_startauthsession -S session.ctx --policy-session
@@ -333,9 +337,11 @@ tpm2_flushcontext -t
 tpm2_policyauthorize -S session.ctx -i pol -n key.name -t ticket
 tpm2_unseal -c sealed.ctx -p session:session.ctx >opened
 """
+
         done = subprocess.run(["sh", "-c", script], cwd=directory, env=tpm, capture_output=True, check=False)
         for kind in ("--loaded-session", "--transient-object"):
             subprocess.run(["tpm2_flushcontext", kind], env=tpm, check=False, capture_output=True)
+
         return done.returncode == 0 and (directory / "opened").read_bytes() == b"a secret"
 
     @staticmethod

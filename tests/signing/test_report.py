@@ -143,6 +143,7 @@ class TestFacts:
         cells = [" ".join(cell.to_text().split()) for cell in document.query("#policies .matrix td")]
         assert cells[:12] == ["forged", *["holds"] * 3, *["left out"] * 8]
         assert "00" * 32 in text_of(document, "#policies")
+
         assert "2 broken" in text_of(document, "header")
 
     def test_signatures_have_the_verdicts_of_verify(self, image):

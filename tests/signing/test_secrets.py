@@ -59,6 +59,7 @@ def secrets(identity: secure_boot.Identity) -> list[bytes]:
     der = identity.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     assert isinstance(identity.key, rsa.RSAPrivateKey)
     prime = identity.key.private_numbers().p
+
     raw = prime.to_bytes(-(-prime.bit_length() // 8))
     middle = der[len(der) // 2 :][:24]
     return [
@@ -96,9 +97,11 @@ def test_a_whole_run_tells_no_secret(guarded, identity, source):
     (guarded / "fuki.toml").write_text(RECIPE + SIGN.format(source=source))
     (guarded / "credentials").mkdir()
     (guarded / "credentials/sesame").write_text(PASSPHRASE)
+
     environment = {"CREDENTIALS_DIRECTORY": str(guarded / "credentials")}
     if source.startswith("env:"):
         environment["SESAME"] = PASSPHRASE
+
     said = [run(guarded, *verb, **environment) for verb in (["plan"], ["build", "--json"], ["check"], ["schema"])]
     assert b'"artifacts"' in said[1]
     assert b"fuki_build build --json" in (guarded / "seen").read_bytes()
@@ -119,11 +122,14 @@ def test_errors_tell_no_secret(guarded, identity, damage):
         (guarded / "secret.crt").write_bytes(key)
     else:
         recipe = recipe.replace('"secret.key"', f"'''{key.decode()}'''")
+
     (guarded / "fuki.toml").write_text(recipe)
     said = run(guarded, "build")
     assert b"fuki: error: " in said
+
     if damage != "key in the recipe":
         assert_silent(identity, said)
+
     assert not (guarded / "acme_41.3.efi").exists()
 
 

@@ -161,6 +161,7 @@ class TestTampering:
         unsigned = data[:at] + place + data[at + 8 : headers.security.address]
         (signed / "forged.efi").write_bytes(unsigned + entry)
         image_report = report(signed, "forged.efi", "--certificate", "ca.crt", code=3)["image"]
+
         assert image_report["verdict"] == "forged"
 
 

@@ -74,10 +74,13 @@ def certify(subject: str, key: int, issuer: Identity | None = None, spec: Spec =
         .not_valid_before(spec.valid[0])
         .not_valid_after(spec.valid[1])
     )
+
     if spec.constraints is not None:
         builder = builder.add_extension(spec.constraints, critical=True)
+
     for extension, critical in spec.extensions:
         builder = builder.add_extension(extension, critical=critical)
+
     signer = issuer.key if issuer else key_of(key)
     scheme = padding.PSS(padding.MGF1(SHA256()), 32) if spec.pss else None
     identity = Identity(key_of(key), builder.sign(signer, SHA256(), rsa_padding=scheme))
@@ -119,6 +122,7 @@ def _trusted() -> Iterator[tuple[str, Chain]]:
     family = _family("first")
     yield "issuer carried first", Chain(family.leaf, (family.middle, family.leaf), db=(family.root,))
     family = _family("nobody")
+
     yield "not in db", Chain(family.leaf, (family.leaf, family.middle, family.root))
 
 
@@ -127,6 +131,7 @@ def _revoked() -> Iterator[tuple[str, Chain]]:
         family = _family(f"{role} revoked")
         chain = Chain(family.leaf, (family.leaf, family.middle), db=(family.root,), dbx=(getattr(family, role),))
         yield f"{'intermediate' if role == 'middle' else role} in dbx", chain
+
     root = certify("root revoked R", ROOT, spec=_AUTHORITY)
     own = certify("root revoked L", LEAF, root)
     yield "root in dbx, not carried", Chain(own, (own,), db=(own,), dbx=(root,))
@@ -136,6 +141,7 @@ def _revoked() -> Iterator[tuple[str, Chain]]:
     family = _family("other key")
     namesake = certify("other key I", STRANGER, family.root, _AUTHORITY)
     yield "namesake of the intermediate in dbx", Chain(family.leaf, family[:0:-1], db=(family.root,), dbx=(namesake,))
+
     for index, role in enumerate(("root", "intermediate", "leaf")):
         family = _family(f"hash of {role}")
         chain = Chain(family.leaf, family[:0:-1], db=(family.root,), dbx_hashes=(family[index],))
@@ -150,6 +156,7 @@ def _strange() -> Iterator[tuple[str, Chain]]:
     """Root in db, intermediate carried: what OpenSSL asks of each."""
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\0")
     nobody = x509.NameConstraints(None, [x509.DirectoryName(x509.Name([]))])
+
     server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     signs = _usage("digital_signature")
     families = {
@@ -173,6 +180,7 @@ def _strange() -> Iterator[tuple[str, Chain]]:
         "intermediate signed with RSASSA-PSS": {"middle": Spec(CA, pss=True)},
         "leaf without extensions": {"leaf": Spec()},
     }
+
     for name, specs in families.items():
         family = _family(name, **specs)
         yield name, Chain(family.leaf, family[:0:-1], db=(family.root,))

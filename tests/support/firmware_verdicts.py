@@ -43,6 +43,7 @@ def _loader(directory: Path, images: Sequence[bytes]) -> Path:
     """The program of load_images.c with the images inside."""
     packed = b"".join(pack("<QQ", len(image), 0) + image + bytes(-len(image) % 16) for image in images) + bytes(16)
     (directory / "images").write_bytes(packed)
+
     compiled, linked, plain = (directory / name for name in ("loader.o", "loader.elf", "loader.efi"))
     for command in (
         (*_COMPILE, "-c", "-o", compiled, _HERE / "load_images.c"),
@@ -50,10 +51,12 @@ def _loader(directory: Path, images: Sequence[bytes]) -> Path:
         ("objcopy", "-O", "efi-app-x86_64", "--subsystem=10", "-j", ".text", linked, plain),
     ):
         subprocess.run(command, cwd=directory, check=True)
+
     data = plain.read_bytes()
     headers = pe.decode(data[: pe.HEAD_SIZE], len(data))
     # objcopy has no option for what says that the program may be loaded anywhere.
     characteristics = headers.coff.characteristics & ~_RELOCATIONS_STRIPPED
+
     coff = headers.coff._replace(characteristics=characteristics)
     head = pe.encode(
         pe.PeHeaders(
@@ -64,6 +67,7 @@ def _loader(directory: Path, images: Sequence[bytes]) -> Path:
             sections=headers.sections,
         )
     )
+
     plain.write_bytes(head + data[len(head) :])
     return plain
 
@@ -73,10 +77,12 @@ def _boot(directory: Path, loader: Path, store: Path) -> str:
     disk, said, variables = (directory / name for name in ("esp.img", "said", "variables.fd"))
     with disk.open("wb") as file:
         file.truncate(64 * 1024 * 1024)
+
     subprocess.run(["mformat", "-i", disk, "-F", "::"], check=True)
     subprocess.run(["mmd", "-i", disk, "::/EFI", "::/EFI/BOOT"], check=True)
     subprocess.run(["mcopy", "-i", disk, loader, "::/EFI/BOOT/BOOTX64.EFI"], check=True)
     shutil.copyfile(store, variables)
+
     command = (
         *("timeout", str(_TOO_LONG), "qemu-system-x86_64", "-accel", "tcg", "-cpu", _CPU, "-m", "1G", "-nodefaults"),
         *("-display", "none", "-serial", "stdio", "-no-reboot"),
@@ -86,6 +92,7 @@ def _boot(directory: Path, loader: Path, store: Path) -> str:
         *("-drive", f"if=none,format=raw,file={disk},id=esp", "-device", "virtio-blk-pci,drive=esp,bootindex=1"),
         *("-chardev", f"file,id=said,path={said}", "-device", "isa-debugcon,iobase=0xE9,chardev=said"),
     )
+
     done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout[-2000:].decode(errors="replace")
     return said.read_text()

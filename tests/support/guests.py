@@ -92,6 +92,7 @@ def boot(directory: Path, *arguments: object) -> Measured:
             check=True,
             stdin=subprocess.DEVNULL,
         )
+
     # The firmware leaves escape codes in front of the first line.
     console = done.stdout.decode(errors="replace")
     matches = re.findall(r"PCR (sha\d+) (\d+) ([0-9A-F]+)", console)
@@ -111,16 +112,20 @@ def disk(path: Path, image: Path, *addons: Path, partitioned: bool = False) -> t
     loader = "::/EFI/BOOT/BOOTX64.EFI"
     with path.open("wb") as file:
         file.truncate(64 * 1024 * 1024)
+
     place, size = str(path), []
     if partitioned:
         table = "label: gpt\nstart=1MiB, size=62MiB, type=uefi\n"
         subprocess.run(["sfdisk", "--quiet", path], input=table, text=True, check=True)
         place, size = f"{path}@@1M", ["-T", str(62 * 2048)]
+
     subprocess.run(["mformat", "-i", place, "-F", *size, "::"], check=True)
     subprocess.run(["mmd", "-i", place, "::/EFI", "::/EFI/BOOT", f"{loader}.extra.d"], check=True)
     subprocess.run(["mcopy", "-i", place, image, loader], check=True)
+
     for addon in addons:
         subprocess.run(["mcopy", "-i", place, addon, f"{loader}.extra.d/{addon.name}"], check=True)
+
     return ("-drive", f"if=none,format=raw,file={path},id=esp", "-device", "virtio-blk-pci,drive=esp,bootindex=1")
 
 

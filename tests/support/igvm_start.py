@@ -26,6 +26,7 @@ def pages(file: bytes, mask: int, directory: Path) -> list[str]:
             runs[-1][1].extend(content)
         else:
             runs.append((address, bytearray(content)))
+
     options = []
     for address, run in runs:
         path = directory / f"{address:x}.bin"
@@ -34,6 +35,7 @@ def pages(file: bytes, mask: int, directory: Path) -> list[str]:
             options += ["-bios", str(path)]
         else:
             options += ["-device", f"loader,file={path},addr={address:#x},force-raw=on"]
+
     return options
 
 

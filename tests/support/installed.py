@@ -16,6 +16,7 @@ def distributions(factory: pytest.TempPathFactory) -> Path:
     root = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
+
     directory = root / "distributions"
     with (root / "distributions.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -24,6 +25,7 @@ def distributions(factory: pytest.TempPathFactory) -> Path:
             command = [sys.executable, "-m", "build", "--outdir", str(partial), str(CHECKOUT)]
             subprocess.run(command, check=True, capture_output=True)
             partial.rename(directory)
+
     return directory
 
 

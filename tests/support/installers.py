@@ -24,6 +24,7 @@ class KernelInstallRoot(ScratchRoot):
         super().lay_out()
         for plugin in sorted(parts.get("kernel-install-plugins").iterdir()):
             self.write_program(f"etc/kernel/install.d/{plugin.name}", plugin.read_text())
+
         self.write_program("etc/kernel/install.d/60-ukify.install", parts.get("60-ukify").read_text())
         # It says of what machine the tests run on, which is no business of theirs.
         self.write_program("opt/bin/systemd-detect-virt", "#!/bin/sh\nexit 1\n")
@@ -31,6 +32,7 @@ class KernelInstallRoot(ScratchRoot):
         self.write("etc/kernel/entry-token", "acme\n")
         self.write("srv/initrd.img", b"initrd of the call")
         self.write("srv/vmlinuz", parts.get("kernel-x64").read_bytes())
+
         for name in ("ovmf-generic", "ovmf-amdsev"):
             self.write(f"srv/{name}/OVMF.fd", parts.get(name).read_bytes())
 
@@ -58,6 +60,7 @@ class DracutRoot(ScratchRoot):
             "opt/dracut/dracut-install", f'#!/bin/sh\nexec {loader} --library-path {libraries} {program} "$@"\n'
         )
         self.write("srv/vmlinuz", parts.get("kernel-x64").read_bytes())
+
         self.write("srv/ovmf-generic/OVMF.fd", parts.get("ovmf-generic").read_bytes())
 
     def dracut(self, *arguments: str, path: str = "/usr/local/bin", **environment: str) -> Ended:

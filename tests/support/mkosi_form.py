@@ -44,6 +44,7 @@ def _assignments(key: str, value: Any) -> list[str]:  # noqa: ANN401 - recipe da
                 else f"{name}={shlex.quote(item)}" for item in value]  # fmt: skip
     if isinstance(value, list):
         return [f"{name}=", *(f"{name}={shlex.quote(item)}" for item in value)]
+
     return [f"{name}={shlex.quote(value) if key in ('initrd', 'hwids') else value}"]
 
 

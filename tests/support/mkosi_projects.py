@@ -147,6 +147,7 @@ class Mkosi:
             *arguments,
             "build",
         )
+
         home = str(self.scratch / "home")
         own = {"PYTHONPATH": str(parts.get("mkosi").parent), "HOME": home, "XDG_CACHE_HOME": home, "TMPDIR": home}
         done = subprocess.run(
@@ -157,5 +158,6 @@ class Mkosi:
             check=False,
             stdin=subprocess.DEVNULL,
         )
+
         assert done.returncode == 0, done.stderr
         return done.stderr

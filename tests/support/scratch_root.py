@@ -57,14 +57,17 @@ class ScratchRoot:
         directory = self.directory
         for name in _DIRECTORIES:
             (directory / name).mkdir(parents=True)
+
         for name in ("bin", "sbin", "lib", "lib32", "lib64"):
             (directory / name).symlink_to(f"usr/{name}")
+
         for name in _ETC:
             source = Path("/etc") / name
             if source.is_dir():
                 shutil.copytree(source, directory / "etc" / name, symlinks=True)
             elif source.exists():
                 shutil.copy(source, directory / "etc" / name)
+
         (directory / "srv/empty").mkdir()
         self.write("srv/proc-cmdline", "BOOT_IMAGE=/vmlinuz root=LABEL=booted initrd=/initrd ro\n")
         self.write("etc/os-release", 'ID=acme\nPRETTY_NAME="Acme 41"\n')
@@ -96,6 +99,7 @@ class ScratchRoot:
         namespace: Sequence[str] = ("unshare", "--mount", "--propagation=private")
         if os.geteuid() != 0:
             namespace = (*namespace, "--user", "--map-root-user")
+
         inside = ["env", "-i", f"PATH={PATH}", *(f"{key}={value}" for key, value in (environment or {}).items())]
         done = subprocess.run(
             [*namespace, "sh", "-c", _SCRIPT, "sh", str(self.directory), *inside, *command],
@@ -109,6 +113,7 @@ class ScratchRoot:
             check=False,
             stdin=subprocess.DEVNULL,
         )
+
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def listing(self) -> dict[str, bytes]:

@@ -168,6 +168,7 @@ def signed_data(digest: bytes, signer: Identity, certificates: Sequence[bytes], 
     """A SignedData about an image's digest; `certificates` are all that it carries."""
     link = der.wrap(0xA0, der.wrap(0xA2, der.wrap(0x80, "<<<Obsolete>>>".encode("utf-16-be"))))
     image = _sequence(_oid("image data"), _sequence(b"\x03\x01\0", link))
+
     content = _sequence(
         image, _sequence(_sequence(_oid(shape.about or shape.algorithm), _NULL), der.wrap(0x04, digest))
     )
@@ -175,11 +176,13 @@ def signed_data(digest: bytes, signer: Identity, certificates: Sequence[bytes], 
         "content type": _oid(shape.type_),
         "message digest": der.wrap(0x04, hashlib.new(shape.signers_algorithm, der.value(content)).digest()),
     }
+
     signed = der.value(content)
     attributes = b""
     if shape.attributes is not None:
         attributes = b"".join(sorted(_attribute(name, values[name]) for name in shape.attributes))
         signed = der.wrap(der.SET, attributes)
+
     tbs = signer.certificate
     info = _sequence(
         b"\x02\x01\x01",
@@ -190,6 +193,7 @@ def signed_data(digest: bytes, signer: Identity, certificates: Sequence[bytes], 
         der.wrap(0x04, _sign(signer.key, signed, shape.signers_algorithm)),
         *_unsigned(digest, signer, certificates, shape),
     )
+
     announced = b"".join(_sequence(_oid(name), _NULL) for name in shape.announced)
     return _sequence(
         _oid("signed data"),

@@ -200,4 +200,5 @@ def _contents(good: Chain) -> Iterator[Variant]:
     yield Variant("the checksum changed", plain[: start + 88] + b"\1\2\3\4" + plain[start + 92 :], db)
     yield Variant("a byte of a section changed", plain[:0x401] + b"X" + plain[0x402:], db)
     forged = Identity(key_of(4), good.signer.certificate)
+
     yield Variant("signed by another key", sign_image(base(), forged, db), db)

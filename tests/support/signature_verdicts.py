@@ -50,9 +50,11 @@ def lists_of(variants: Sequence[Variant]) -> Lists:
     images = tuple(dict.fromkeys(digest for variant in variants for digest in variant.db_images))
     revoked = tuple(dict.fromkeys(der for variant in variants for der in variant.dbx))
     hashes = [digest + bytes(16) for variant in variants for digest in variant.dbx_hashes]
+
     allowed = [efi_signature_list.certificate_list(der, _OWNER) for der in certificates]
     if images:
         allowed.append(efi_signature_list.hash_list(SignatureType.SHA256, images, _OWNER))
+
     denied = [efi_signature_list.certificate_list(der, _OWNER) for der in revoked]
     refused = [digest for variant in variants for digest in variant.dbx_images]
     if refused:
@@ -60,6 +62,7 @@ def lists_of(variants: Sequence[Variant]) -> Lists:
     if hashes:
         entries = tuple(Signature(_OWNER, data) for data in hashes)
         denied.append(SignatureList(SignatureType.X509_SHA256.guid, entries))
+
     encode = efi_signature_list.encode
     return Lists(certificates, images, encode(allowed), encode(denied))
 
@@ -89,6 +92,7 @@ def verdicts(directory: Path, variants: Sequence[Variant]) -> list[Verdicts]:
     lists = lists_of(variants)
     store = enrolled(directory, lists)
     started = starts(directory, [variant.image for variant in variants], store, directory / "keys")
+
     trust = Trust(decode_database(lists.db, "db"), decode_database(lists.dbx, "dbx"))
     found = []
     for variant, firmware in zip(variants, started, strict=True):
@@ -100,6 +104,7 @@ def verdicts(directory: Path, variants: Sequence[Variant]) -> list[Verdicts]:
                 variant, said, reason, firmware, accepts_sbverify(path, variant), accepts_osslsigncode(path, variant)
             )
         )
+
     return found
 
 
@@ -240,6 +245,7 @@ def page(found: Sequence[Verdicts]) -> str:
         }
         words = (text + (f" ({why[program]})" if program in why else "") for program, text in cells.items())
         rows.append(f"| {one.variant.name} | {' | '.join(words)} |")
+
     reasons = "\n".join(f"{number}. {why[0].upper()}{why[1:]}." for why, number in notes.items())
     return _PAGE.format(count=len(found), rows="\n".join(rows), reasons=reasons)
 

@@ -74,6 +74,7 @@ def ukify(directory: Path) -> Ukify:
             text=True,
             check=False,
         )
+
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         return done
@@ -127,6 +128,7 @@ def test_a_profile_of_the_caller_gets_the_firmware_that_the_recipe_has_for_its_i
     assert own[".profile", 1] == b"ID=debug\nTITLE=Of the caller\n"
     assert own[".cmdline", 1] == b"of the caller"
     assert own[".profile", 2] == b"ID=rescue\n"
+
     told = json.loads(_fuki(directory, "inspect", "--json", "out/image.efi"))
     assert [(f["profile"], f["fwid"], len(f["chids"])) for f in told["firmware"]] == [
         (None, "generic", 1),
@@ -173,21 +175,25 @@ def test_the_first_recipe_that_there_is_counts(tmp_path):
     drop_in = tmp_path / "bin" / "ukify"
     drop_in.parent.mkdir()
     drop_in.symlink_to(tmp_path / "real" / "ukify")
+
     places = [
         tmp_path / "named.toml",
         tmp_path / "real" / "fuki.toml",
         tmp_path / "conf" / "fuki.toml",
         tmp_path / "etc" / "fuki" / "fuki.toml",
     ]
+
     environment = {"FUKI_RECIPE": str(places[0]), "KERNEL_INSTALL_CONF_ROOT": str(tmp_path / "conf")}
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(partial_recipe())
+
     system = tmp_path / "etc" / "fuki"
     for place in places:
         assert find_partial(drop_in, environment, system) == place
         place.unlink()
         environment.pop("FUKI_RECIPE", None)
+
     assert find_partial(drop_in, environment, system) is None
     (tmp_path / "etc/kernel").mkdir()
     (tmp_path / "etc/kernel/fuki.toml").write_text(partial_recipe())

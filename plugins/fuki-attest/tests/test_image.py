@@ -245,6 +245,7 @@ class TestTpm:
         socket = state / "socket"
         command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--flags", "startup-clear,not-need-init"]
         command += ["--server", f"type=unixio,path={socket}", "--ctrl", f"type=unixio,path={socket}.ctrl"]
+
         with subprocess.Popen(command) as process:
             try:
                 while not socket.exists():

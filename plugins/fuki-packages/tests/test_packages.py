@@ -158,6 +158,7 @@ def test_a_debian_package_says_what_the_recipe_says(tmp_path: Path):
     fields = dict(line.split(": ", 1) for line in run("dpkg-deb", "--field", package).splitlines())
     size = (tmp_path / "vmlinuz").stat().st_size
     assert int(fields.pop("Installed-Size")) * 1024 > size
+
     assert fields == {
         "Package": "acme-boot",
         "Version": "1.2-3",
@@ -167,6 +168,7 @@ def test_a_debian_package_says_what_the_recipe_says(tmp_path: Path):
         "Priority": "optional",
         "Description": "Boots 100% of Acme",
     }
+
     listing = run("dpkg-deb", "--contents", package)
     assert "-rw-r--r-- root/root" in listing
     assert "1980-01-01" in listing

@@ -41,6 +41,7 @@ def test_a_trusted_hash_stands_behind_what_db_had(part, tmp_path: Path):
     new = {variable.name: variable for variable in variable_store.decode(Reader.of(store)) or ()}
     assert new["db"].data.startswith(old["db"].data)
     assert new["db"].data.endswith(digest)
+
     assert {name: variable for name, variable in new.items() if name != "db"} == {
         name: variable for name, variable in old.items() if name != "db"
     }

@@ -208,6 +208,7 @@ def test_a_guests_write_is_answered_and_its_memory_is_read_over_the_socket():
         ours.sendall(b"\0" + image)
         answer = decode(receive(ours, 57)[1:])
         assert (answer.status, answer.image_size) == (0, 0)
+
     assert model.file == image
 
 
@@ -244,6 +245,7 @@ def test_flat_registers_are_set_through_a_table_at_address_0():
                 stub.set_registers(wrong)
         ours.shutdown(socket.SHUT_RDWR)
         thread.join()
+
     # Intel SDM volume 3, 3.4.5: a flat segment for code, and one for data.
     assert "M8,8:ffff0000009bcf00" in asked
     assert "M10,8:ffff00000093cf00" in asked

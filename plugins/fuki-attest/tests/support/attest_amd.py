@@ -56,6 +56,7 @@ def snp_body(tcb: tuple[int, int, int, int], **fields: Any) -> bytes:
         "mitigations": (0, 0),
         **fields,
     }
+
     versions = bytes((tcb[0], tcb[1], 0, 0, 0, 0, tcb[2], tcb[3]))
     cpuid = given["cpuid"] if given["version"] >= 3 else bytes(3)
     mitigations = given["mitigations"] if given["version"] >= 5 else (0, 0)

@@ -11,6 +11,7 @@ def lay_out_evidence(directory: Path) -> None:
     """A report and a quote of guests that started with firmware in `parts`, and all that they are verified with."""
     directory.mkdir(parents=True, exist_ok=True)
     firmware = parts.get("ovmf-amdsev")
+
     measurement = bytes.fromhex(peer_digest("sev-snp", firmware, "qemu", 4, "EPYC-Milan", 1))
     amd, intel = makers.Amd(), makers.Intel()
     files = {
@@ -23,6 +24,7 @@ def lay_out_evidence(directory: Path) -> None:
         "roots/ark.pem": makers.pem(amd.ark.certificate),
         "roots/sgx.pem": makers.pem(intel.root.certificate),
     }
+
     files |= {f"collateral/{name}": content for name, content in intel.collateral().items()}
     for name, content in files.items():
         path = directory / name

@@ -128,6 +128,7 @@ def write_image(*sections: tuple[str, bytes]) -> bytes:
             )
         )
         body += content.ljust(pe.align(max(size, 1), 0x1000), b"\0")
+
     return pe.encode(headers.with_sections(tuple(placed))).ljust(start, b"\0") + body
 
 

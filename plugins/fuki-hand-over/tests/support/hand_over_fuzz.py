@@ -41,6 +41,7 @@ def seeds() -> Iterator[bytes]:
     )
     firmware = [(".hwids", table), (".efifw", bench.efifw("fw", payload))]
     image = bench.write_image(*firmware)
+
     profiles = bench.write_image(*firmware, (".profile", b"ID=a"), (".profile", b"ID=b"), *firmware)
     directory = pack(">IIHH56s", 1, 56, 42, 0, b"etc/vmlaunchupdate")
     for flags, options, nonsense, rom, content in (

@@ -12,6 +12,7 @@ def build(directory: Path) -> Path:
     """A UKI whose kernel is the probe, which ends the guest at once."""
     directory.mkdir(exist_ok=True)
     (directory / "initrd.img").write_bytes(parts.initrd({"init": b"#!/bin/sh\n"}))
+
     text = recipe(
         name="boot",
         stub=parts.get("stub-x64"),
@@ -20,6 +21,7 @@ def build(directory: Path) -> Path:
         initrd="initrd.img",
         cmdline="console=ttyS0 panic=-1",
     )
+
     (directory / "fuki.toml").write_text(text)
     succeed(directory, "build")
     return directory / "boot.efi"

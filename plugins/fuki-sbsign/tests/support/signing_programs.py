@@ -36,8 +36,10 @@ def lay_out_keys(directory: Path) -> Path:
     write_certificates(directory / "chain.crt", signer.certificate, authority.certificate)
     write_certificates(directory / "ca.crt", authority.certificate)
     write_pkcs12(directory / "db.p12", signer, authority.certificate, passphrase=PASSPHRASE)
+
     for name, secret in (("passphrase", PASSPHRASE), ("pin", PIN), ("nss-password", NSS_PASSWORD), ("wrong", "86420")):
         (directory / name).write_text(f"{secret}\n")
+
     (directory / "nss").mkdir()
     run("certutil", "-N", "-d", "sql:nss", "-f", "nss-password", cwd=directory)
     run("pk12util", "-i", "db.p12", "-d", "sql:nss", "-k", "nss-password", "-w", "passphrase", cwd=directory)
