@@ -33,7 +33,8 @@ _STARTS_HEAD = """\
 ## On a host that takes firmware
 
 Each line is one start of a guest on a [model of vm-launch-update](how-to/hand-over.md). The registers of a start that
-ends in a reset are those of the TPM when the reset came; no stub has run then.
+ends in a reset are those of the TPM when the reset came; no stub has run then. Seconds are those of a machine that has
+other things to do, too.
 
 """
 
