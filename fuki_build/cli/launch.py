@@ -21,7 +21,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
-from fuki_build.image.layout import HAND_OVER
+from fuki_build.image.section import HAND_OVER
 from fuki_build.launch.boots import (
     LaunchFirmware,
     ProfileBoot,

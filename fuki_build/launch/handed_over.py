@@ -7,7 +7,8 @@ from fuki_build.formats.uefi.firmware import FirmwareKind
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import LaunchRecord
 from fuki_build.image.firmware import slices
-from fuki_build.image.layout import HAND_OVER, Layout
+from fuki_build.image.layout import Layout
+from fuki_build.image.section import HAND_OVER
 from fuki_build.launch.boots import LaunchFirmware
 from fuki_build.launch.predict import predict
 from fuki_build.recipe.launch import MAX_FIRMWARE, resolve_launch
