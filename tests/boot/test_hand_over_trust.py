@@ -16,7 +16,7 @@ from fuki_qemu.session import Booted
 from fuki_build import new_host
 from fuki_build.testing import succeed
 from tests.boot.conftest import Bench
-from tests.boot.test_hand_over_cycle import PLUGINS, THE_HOSTS, firmware, hand_over, host
+from tests.boot.test_hand_over_cycle import PLUGINS, THE_HOSTS, firmware, hand_over, host, wrapped
 from tests.support.bootable import build
 from tests.support.rich import sections
 from tests.support.shim import REFUSED, behind_shim, put_level
@@ -95,6 +95,20 @@ def test_firmware_without_a_driver_for_the_tpm_starts_what_the_tenant_signed_too
     assert booted.document["hand-over"] == "handed-over"
     rows = [*booted.document["starts"][0]["compared"], *booted.document["compared"]]
     assert [row["what"] for row in rows if row["verdict"] not in ("equal", "unknown")] == ["registers"]
+
+
+def test_a_host_that_enforces_secure_boot_starts_what_the_tenant_signed_and_is_handed_over(
+    bench: Bench, tenant: Path, tmp_path: Path
+) -> None:
+    """Register 7 of the first start tells the host's keys."""
+    (tmp_path / "keys").symlink_to(tenant / "keys")
+    options = ("--host", "vm-launch-update", "--firmware", with_keys(tmp_path, BUILDS[0]))
+    text = hand_over() + firmware(OWN, wrapped(tmp_path, "ovmf-generic"), "qemu")
+    image = signed(tmp_path, build(tmp_path / "image", text, plugins=PLUGINS), tmp_path / "signed.efi")
+
+    booted = bench.boot(image, *options, scenario="handed over, Secure Boot by the host's firmware", plugins=PLUGINS)
+    assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, OWN]
+    assert "PCR 7" in {row["what"] for row in booted.document["starts"][0]["compared"] if row["verdict"] == "equal"}
 
 
 def start(image: Path, keep: Path, taker: Host | None = None) -> Booted:
