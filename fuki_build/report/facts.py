@@ -105,7 +105,7 @@ class LaunchFacts(ReportFacts, frozen=True, kw_only=True):
     digest: str
 
 
-class PredictionFacts(ReportFacts, frozen=True):
+class PredictionFacts(ReportFacts, frozen=True, kw_only=True):
     """`unknown` says why there are none. `launches` are those of the second start; none without a hand-over."""
 
     banks: tuple[str, ...]

@@ -202,16 +202,17 @@ def _predictions(
     boot = options.boot(contents)
     shown = boot_view(boot)
     if layout.kind is not ImageKind.UKI:
-        return PredictionFacts(options.banks, shown, unknown="it is no UKI: it has no .linux section")
+        return PredictionFacts(banks=options.banks, boot=shown, unknown="it is no UKI: it has no .linux section")
 
     try:
         machines = [machine for group in options.groups for machine in group.machines]
         predictions = predict(contents, labelled_cases(layout, machines), boot)
     except FukiError as error:
-        return PredictionFacts(options.banks, shown, unknown=error.message)
+        return PredictionFacts(banks=options.banks, boot=shown, unknown=error.message)
     titles: Mapping[int | None, str | None] = {profile.number: profile.title for profile in view.profiles}
     profiles = profile_facts(layout, predictions, options.phases, boot, titles)
-    return PredictionFacts(options.banks, shown, profiles, launches=tuple(_launches(layout, host)))
+    launches = tuple(_launches(layout, host))
+    return PredictionFacts(banks=options.banks, boot=shown, profiles=profiles, launches=launches)
 
 
 def _launches(layout: Layout, host: PluginHost) -> Iterator[LaunchFacts]:
