@@ -134,6 +134,14 @@ def test_the_source_distribution_has_what_its_tests_and_demo_need(archives):
     (path,) = archives.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    needed = ("pyproject.toml", "Makefile", "README.md", "LICENSE", "conftest.py", "tests/conftest.py", "tools/parts.py")
+    needed = (
+        "pyproject.toml",
+        "Makefile",
+        "README.md",
+        "LICENSE",
+        "conftest.py",
+        "tests/conftest.py",
+        "tools/parts.py",
+    )
     assert {*needed, *TEMPLATES, "examples/quickstart/fuki.toml", "fuki_build/py.typed"} <= names
     assert not [name for name in names if name.endswith((".efi", ".pyc")) or "/parts/" in name]

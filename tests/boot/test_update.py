@@ -7,6 +7,7 @@ from typing import Any
 import parts
 import pytest
 from fuki_qemu import session
+from fuki_qemu.boot_request import BootRequest
 from fuki_qemu.guest import Screen
 from fuki_qemu.report import GuestReport
 
@@ -23,7 +24,7 @@ PROFILES = ("rescue", "debug")
 
 def boot(directory: Path, image: Path, **choices: Any) -> GuestReport:  # noqa: ANN401 - fields of the request
     """Boot an image, and ask the guest's TPM."""
-    request = session.BootRequest(
+    request = BootRequest(
         image=image,
         **{"firmware": parts.get("ovmf-code"), **choices},
         kvm=False,
@@ -151,5 +152,5 @@ def test_what_is_not_known_is_not_guessed(tmp_path: Path) -> None:
         assert complaint in outcome.err
 
     after = boot(tmp_path, new, addons=(addon,))
-    for more in (("--old", old), ("--no-boot-secret",)):
-        assert changed(hold(tmp_path, before, new, after, "--addon", addon, *more)) == [4, 9, 11]
+    for known in (("--old", old), ("--no-boot-secret",)):
+        assert changed(hold(tmp_path, before, new, after, "--addon", addon, *known)) == [4, 9, 11]
