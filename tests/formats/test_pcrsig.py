@@ -26,6 +26,7 @@ banks = st.sampled_from(["sha1", "sha256", "sha384", "sha512"])
 def test_what_was_encoded_is_decoded_whatever_its_padding(pairs, more):
     policies = pcrsig.group(pairs)
     plain = pcrsig.encode(policies)
+    assert pcrsig.encode(policies, len(plain) + more) == plain + b" " * more
     assert pcrsig.decode(pcrsig.encode(policies, len(plain) + more)) == policies
     assert pcrsig.decode(plain + bytes(more)) == policies
 
