@@ -94,6 +94,10 @@ def test_the_last_assignment_counts():
     assert env_file.decode(b"A=1\nA=2\n") == {"A": "2"}
 
 
+def test_padding_is_told_from_what_stands_before_it():
+    assert env_file.decode(b"ID=BOX\0\0") == {"ID": "BOX"}
+
+
 def test_padding_is_no_content():
     assert env_file.decode(b"A=1\0\0\0") == {"A": "1"}
 
