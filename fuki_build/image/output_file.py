@@ -17,6 +17,8 @@ from fuki_build.image.output_directory import make_directories, remove_directori
 
 _NO_COPY = frozenset((errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EIO))
 """Why the kernel does not copy between two files: their file systems or their kinds, or because reading fails."""
+_NO_ROOM_KEPT = frozenset((errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM))
+"""Why a file system does not set room aside: it cannot."""
 _PIECE = 1024 * 1024
 
 
@@ -56,6 +58,21 @@ class OutputFile:
         # Without O_TMPFILE the file has a hidden name until it is committed.
         self._temporary = _unused_name(directory, self.path)
         return os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, self._mode)
+
+    def reserve(self, size: int) -> None:
+        """Have the file system set room aside for `size` bytes, all of which are to be written, where it can.
+
+        Finding room for each piece costs a quarter of a copy; and a disk that is too full says so before anything is read.
+        """
+        # Those without nameless files often cannot either, and the C library would write zeros in place of that.
+        if self._temporary is not None or not size:
+            return
+        with self._errors():
+            try:
+                os.posix_fallocate(self.descriptor, 0, size)
+            except OSError as error:
+                if error.errno not in _NO_ROOM_KEPT:
+                    raise
 
     def write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)

@@ -218,6 +218,37 @@ class TestCopying:
             build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
         assert not (large / "out.efi").exists()
 
+    def test_room_for_the_whole_image_is_set_aside_once(self, large, monkeypatch):
+        allocate, reserved = os.posix_fallocate, []
+
+        def record(descriptor: int, offset: int, size: int) -> None:
+            reserved.append((offset, size))
+            allocate(descriptor, offset, size)
+
+        write_recipe(large)
+        monkeypatch.setattr(os, "posix_fallocate", record)
+        build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
+        assert reserved == [(0, (large / "out.efi").stat().st_size)]
+
+    def test_a_disk_without_that_room_says_so_before_anything_is_read(self, large, monkeypatch, read):
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        write_recipe(large)
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(FukiError, match=r"cannot write .*out\.efi: No space left"):
+            build_here(large, output=large / "out.efi")
+        assert read["initrd.img"] == 0
+        assert not (large / "out.efi").exists()
+
+    def test_a_file_system_that_sets_no_room_aside_is_written_to_all_the_same(self, large, expected, monkeypatch):
+        def never(*_: object) -> None:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+        monkeypatch.setattr(os, "posix_fallocate", never)
+        build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
+        assert (large / "out.efi").read_bytes() == expected
+
     def test_a_disk_that_is_full_is_told(self, large, monkeypatch):
         def full(*_: object) -> int:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -72,6 +72,15 @@ class TestOutputFile:
         assert names(tmp_path) == ["a"]
 
 
+def test_without_nameless_files_no_room_is_set_aside(kind, tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda _, offset, size: sizes.append(offset + size))
+    with OutputFile(tmp_path / "a") as file:
+        file.reserve(0)
+        file.reserve(4096)
+    assert sizes == ([4096] if kind == "nameless" else [])
+
+
 def test_what_the_system_refuses_is_told_with_the_path(tmp_path, monkeypatch):
     def full(descriptor: int, data: bytes) -> int:  # noqa: ARG001
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
