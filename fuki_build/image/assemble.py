@@ -122,7 +122,7 @@ class ImageStream:
     def parts(self) -> Iterator[Part | memoryview]:
         """The file's parts from first to last, not read yet; each is to be taken before the next is asked for."""
         for output in self.outputs:
-            output.reserve(_written_size(self.layout))
+            output.expect(_written_size(self.layout))
         yield from _parts(self.layout, self._deferred, self._so_far)
 
     @property

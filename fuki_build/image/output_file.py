@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,15 +10,14 @@ from types import TracebackType
 from typing import Self
 
 from fuki_build.errors import FukiError
+from fuki_build.image import kernel_copy
 from fuki_build.image.flusher import Flusher
 from fuki_build.image.guard import FileId, file_id, forget_written, refuse_overwriting
 from fuki_build.image.output_directory import make_directories, remove_directories
 
-_NO_COPY = frozenset((errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EIO))
-"""Why the kernel does not copy between two files: their file systems or their kinds, or because reading fails."""
-_NO_ROOM_KEPT = frozenset((errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM))
-"""Why a file system does not set room aside: it cannot."""
 _PIECE = 1024 * 1024
+_LARGE = 256 * 1024
+"""Bytes in one piece from which on it pays to set room aside."""
 
 
 class OutputFile:
@@ -35,6 +33,8 @@ class OutputFile:
         self.path = path
         self.descriptor = -1
         self._mode = mode
+        self._expected = 0
+        self._shares = True
         self._edited: FileId | None = None if edits is None else file_id(edits)
         self._temporary: Path | None = None
         self._saved: Path | None = None
@@ -59,40 +59,54 @@ class OutputFile:
         self._temporary = _unused_name(directory, self.path)
         return os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, self._mode)
 
-    def reserve(self, size: int) -> None:
-        """Have the file system set room aside for `size` bytes, all of which are to be written, where it can.
+    def expect(self, size: int) -> None:
+        """Tell how large it is going to be.
 
-        Finding room for each piece costs a quarter of a copy; and a disk that is too full says so before anything is read.
+        Room for that is set aside when large content is first copied: finding room piece by piece costs a quarter of a
+        copy, and a disk that is too full says so early. What only shares the blocks of inputs needs none.
         """
-        # Those without nameless files often cannot either, and the C library would write zeros in place of that.
-        if self._temporary is not None or not size:
-            return
-        with self._errors():
-            try:
-                os.posix_fallocate(self.descriptor, 0, size)
-            except OSError as error:
-                if error.errno not in _NO_ROOM_KEPT:
-                    raise
+        # Those without nameless files often set no room aside, and the C library would write zeros in place of that.
+        self._expected = size if self._temporary is None else 0
 
     def write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         with self._errors():
+            if len(view) >= _LARGE:
+                self._set_room_aside()
             while view:
                 count = os.write(self.descriptor, view)
                 self._flusher.wrote(count)
                 view = view[count:]
 
     def copy(self, source: int, offset: int, count: int) -> int:
-        """Let the kernel append up to `count` bytes of an open file; how many it did, 0 where it does not copy."""
+        """Let the kernel append up to `count` bytes of an open file; how many it did, 0 where it does not copy.
+
+        Where the file system can, both files then share the blocks.
+        """
+        if shared := self._share(source, offset, count):
+            return shared
         with self._errors():
-            try:
-                copied = os.copy_file_range(source, self.descriptor, count, offset)
-            except OSError as error:
-                if error.errno not in _NO_COPY:
-                    raise
-                return 0
+            copied = kernel_copy.copy(source, offset, self.descriptor, count)
         self._flusher.wrote(copied)
         return copied
+
+    def _share(self, source: int, offset: int, count: int) -> int:
+        """Share the blocks of an open file where that can be; all that cannot needs room."""
+        if not self._shares:
+            return 0
+        try:
+            return kernel_copy.share(source, offset, self.descriptor, count)
+        except OSError as error:
+            # Whatever the reason, the copy that follows tells of it; inputs may be on several file systems.
+            self._shares = error.errno == errno.EXDEV
+        with self._errors():
+            self._set_room_aside()
+        return 0
+
+    def _set_room_aside(self) -> None:
+        size, self._expected = self._expected, 0
+        if size:
+            kernel_copy.set_room_aside(self.descriptor, size)
 
     def patch(self, offset: int, data: bytes) -> None:
         """Overwrite data that was written before."""
@@ -307,4 +321,4 @@ def _nearest_directory(path: Path) -> Path:
 
 def _unused_name(directory: Path, path: Path, kind: str = "tmp") -> Path:
     # A name has at most 255 bytes, and a character up to four.
-    return directory / f".{path.name[:56]}.{secrets.token_hex(4)}.{kind}"
+    return directory / f".{path.name[:56]}.{os.urandom(4).hex()}.{kind}"
