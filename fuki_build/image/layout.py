@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -134,11 +135,9 @@ def plan(image: Image) -> Layout:
             continue
 
         offset = pe.align(end, alignment)
-        distance = _distance_to_shared(section.content, offset)
-        if distance % alignment == 0 and len(sections) > len(of_stub) and sections[-1].header.raw_size:
-            # The section before it gets the room: with bytes between sections, firmware would hash some twice.
-            sections[-1] = _widened(sections[-1], distance)
-            offset += distance
+        if image.share_blocks and len(sections) > len(of_stub):
+            sections[-1] = _widened(sections[-1], _distance_to_shared(section.content, offset), alignment)
+            offset = sections[-1].header.raw_offset + sections[-1].header.raw_size
 
         placed = _placed(headers, section, last, offset)
         end = placed.header.raw_offset + placed.header.raw_size
@@ -219,9 +218,26 @@ def _distance_to_shared(content: Blob, offset: int) -> int:
     return 0
 
 
-def _widened(placed: PlacedSection, distance: int) -> PlacedSection:
-    """The section with more zeros behind it in the file."""
-    return replace(placed, header=placed.header._replace(raw_size=placed.header.raw_size + distance))
+def _widened(placed: PlacedSection, distance: int, alignment: int) -> PlacedSection:
+    """The section with `distance` more zeros behind it in the file, if it can have them.
+
+    Bytes between sections, which belong to none, would be hashed twice by firmware.
+    """
+    header = placed.header
+    if distance % alignment or not header.raw_size:
+        return placed
+    return replace(placed, header=header._replace(raw_size=header.raw_size + distance))
+
+
+def shares_blocks(layout: Layout) -> bool:
+    """Whether an image that was read was planned with `share_blocks`: it has zeros that nothing else would ask for."""
+    alignment = layout.headers.optional.file_alignment
+    return any(
+        before.header.raw_size > pe.align(before.section.content.size, alignment)
+        and large.section.content.size >= _LARGE
+        and large.header.raw_offset % BLOCK == 0
+        for before, large in pairwise(layout.sections)
+    )
 
 
 def _placed(headers: PeHeaders, section: Section, last: int, offset: int) -> PlacedSection:
