@@ -25,6 +25,19 @@ HEAVY = frozenset(
     )
 )
 BUILDING = frozenset(("fuki_build.emit.write", "fuki_build.emit.images"))
+UNUSED = frozenset(
+    (
+        "concurrent.futures",
+        "fuki_build.launch.predict",
+        "fuki_build.measure.predict",
+        "fuki_build.measure.views",
+        "logging",
+        "secrets",
+        "selectors",
+        "subprocess",
+    )
+)
+"""What recipes need that predict something, run programs or build many images, and others do not."""
 RECIPES = frozenset(("fuki_build.recipe.resolve", "fuki_build.emit.plan"))
 
 RUN = """
@@ -89,6 +102,11 @@ def test_a_command_loads_what_it_uses(loaded, command):
 
 def test_planning_does_not_load_what_writes(loaded):
     assert not loaded("plan") & BUILDING
+
+
+@pytest.mark.parametrize("verb", ["plan", "build"])
+def test_a_plain_recipe_loads_nothing_that_predicts_or_runs_programs(loaded, verb):
+    assert not loaded(verb) & UNUSED
 
 
 def test_verbs_on_finished_images_do_not_load_recipes(loaded):
