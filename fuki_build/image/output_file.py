@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from fuki_build.errors import FukiError
-from fuki_build.image import kernel_copy
+from fuki_build.image.file_copy import FileCopier
 from fuki_build.image.flusher import Flusher
 from fuki_build.image.guard import FileId, file_id, forget_written, refuse_overwriting
 from fuki_build.image.output_directory import make_directories, remove_directories
@@ -33,8 +33,6 @@ class OutputFile:
         self.path = path
         self.descriptor = -1
         self._mode = mode
-        self._expected = 0
-        self._shares = True
         self._edited: FileId | None = None if edits is None else file_id(edits)
         self._temporary: Path | None = None
         self._saved: Path | None = None
@@ -45,6 +43,8 @@ class OutputFile:
         with self._errors():
             self.descriptor = self._open()
         self._flusher = Flusher(self.descriptor)
+        # File systems without nameless files may be another machine's.
+        self._copier = FileCopier(self.descriptor, is_local=self._temporary is None)
         return self
 
     def _open(self) -> int:
@@ -60,53 +60,25 @@ class OutputFile:
         return os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, self._mode)
 
     def expect(self, size: int) -> None:
-        """Tell how large it is going to be.
-
-        Room for that is set aside when large content is first copied: finding room piece by piece costs a quarter of a
-        copy, and a disk that is too full says so early. What only shares the blocks of inputs needs none.
-        """
-        # Those without nameless files often set no room aside, and the C library would write zeros in place of that.
-        self._expected = size if self._temporary is None else 0
+        """Tell how large it is going to be: room for that is set aside before large content is copied."""
+        self._copier.expect(size)
 
     def write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         with self._errors():
             if len(view) >= _LARGE:
-                self._set_room_aside()
+                self._copier.set_room_aside()
             while view:
                 count = os.write(self.descriptor, view)
                 self._flusher.wrote(count)
                 view = view[count:]
 
     def copy(self, source: int, offset: int, count: int) -> int:
-        """Let the kernel append up to `count` bytes of an open file; how many it did, 0 where it does not copy.
-
-        Where the file system can, both files then share the blocks.
-        """
-        if shared := self._share(source, offset, count):
-            return shared
+        """Append up to `count` bytes of an open file that nobody looks at; how many, 0 where these have to be read."""
         with self._errors():
-            copied = kernel_copy.copy(source, offset, self.descriptor, count)
+            copied = self._copier.copy(source, offset, count)
         self._flusher.wrote(copied)
         return copied
-
-    def _share(self, source: int, offset: int, count: int) -> int:
-        """Share the blocks of an open file where that can be; all that cannot needs room."""
-        if not self._shares:
-            return 0
-        try:
-            return kernel_copy.share(source, offset, self.descriptor, count)
-        except OSError as error:
-            # Whatever the reason, the copy that follows tells of it; inputs may be on several file systems.
-            self._shares = error.errno == errno.EXDEV
-        with self._errors():
-            self._set_room_aside()
-        return 0
-
-    def _set_room_aside(self) -> None:
-        size, self._expected = self._expected, 0
-        if size:
-            kernel_copy.set_room_aside(self.descriptor, size)
 
     def patch(self, offset: int, data: bytes) -> None:
         """Overwrite data that was written before."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from fuki_build.image import kernel_copy
+from fuki_build.image import file_copy
 from fuki_build.testing import refused, succeed
 from tests.conftest import RECIPE
 from tests.support.rich import authenticode, sections
@@ -48,22 +48,22 @@ def test_no_byte_is_between_sections_so_that_firmware_hashes_each_once(images):
 
 def test_the_kernel_is_asked_to_share_and_nothing_of_it_is_copied(workshop, images, monkeypatch):
     shared, copied, reserved = [], [], []
-    real_copy = os.copy_file_range
+    read_into = os.preadv
 
     def clone(target: int, request: int, argument: bytes) -> int:
         source, offset, count, at = struct.unpack("=qQQQ", argument)
-        assert request == kernel_copy._CLONE_RANGE
+        assert request == file_copy._CLONE_RANGE
         assert not {offset % BLOCK, count % BLOCK, at % BLOCK} - {0}
         os.pwrite(target, os.pread(source, count, offset), at)
         shared.append(count)
         return 0
 
-    def copy(source: int, target: int, count: int, offset: int) -> int:
-        copied.append(count)
-        return real_copy(source, target, count, offset)
+    def read(source: int, buffers: list[memoryview], offset: int) -> int:
+        copied.append(read_into(source, buffers, offset))
+        return copied[-1]
 
-    monkeypatch.setattr(kernel_copy, "ioctl", clone)
-    monkeypatch.setattr(os, "copy_file_range", copy)
+    monkeypatch.setattr(file_copy, "ioctl", clone)
+    monkeypatch.setattr(os, "preadv", read)
     monkeypatch.setattr(os, "posix_fallocate", lambda *call: reserved.append(call))
     succeed(workshop, "build", "-o", "again.efi")
 
@@ -78,7 +78,7 @@ def test_files_of_another_file_system_are_copied(workshop, images, monkeypatch):
     def elsewhere(*_: object) -> int:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
-    monkeypatch.setattr(kernel_copy, "ioctl", elsewhere)
+    monkeypatch.setattr(file_copy, "ioctl", elsewhere)
     succeed(workshop, "build", "-o", "again.efi")
     assert (workshop / "again.efi").read_bytes() == images[1].read_bytes()
 
