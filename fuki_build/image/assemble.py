@@ -169,7 +169,7 @@ class ImageStream:
 
 
 CHUNK = 16 * 1024 * 1024
-"""Bytes that the kernel copies in one call."""
+"""Bytes that are copied in one call."""
 
 
 def assemble(
