@@ -100,6 +100,24 @@ def test_a_command_loads_what_it_uses(loaded, command):
     assert modules & HEAVY <= set(may)
 
 
+ENDS = """
+import atexit, gc, sys
+from fuki_build.cli.main import serve
+made = len(gc.get_objects())
+atexit.register(lambda: print(made, gc.get_freeze_count(), gc.get_threshold()[0], file=sys.stderr))
+serve(sys.argv[1:])
+"""
+
+
+def test_at_the_end_python_has_nothing_to_look_through():
+    done = subprocess.run([sys.executable, "-c", ENDS, "nothing"], capture_output=True, text=True, check=False)
+    # What is registered for the end is run all the same, and the exit code is the command's.
+    made, frozen, threshold = map(int, done.stderr.splitlines()[-1].split())
+    assert done.returncode == 2
+    assert frozen >= made
+    assert threshold >= 100_000
+
+
 def test_planning_does_not_load_what_writes(loaded):
     assert not loaded("plan") & BUILDING
 
