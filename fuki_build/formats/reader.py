@@ -8,7 +8,7 @@ import msgspec
 
 from fuki_build.errors import FormatError
 
-PIECE = 256 * 1024
+PIECE = 1024 * 1024
 """How many bytes are read at once of what need not be in memory as a whole."""
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 from fuki_build.formats.hashes import Hash, new_hash
 
-_QUEUE = 16
+_QUEUE = 8
 """Pieces that may wait for a worker; limits memory use."""
 _COSTS = {
     "sha1": 10,

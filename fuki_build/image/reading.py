@@ -11,7 +11,7 @@ from fuki_build.image.blob import Blob, FilePart, Part, open_regular
 
 
 def read_pieces(content: Blob) -> Iterator[memoryview]:
-    """All bytes of a blob, in pieces of at most 256 KiB; each file is opened once and must not have changed."""
+    """All bytes of a blob, in pieces of at most 1 MiB; each file is opened once and must not have changed."""
     for part in content.parts:
         yield from part_pieces(part)
 
@@ -41,7 +41,7 @@ def _read_file(part: FilePart) -> Iterator[memoryview]:
 
 
 def read_piece(part: FilePart, descriptor: int, at: int, end: int) -> bytes:
-    """Bytes of a file between two offsets: some at least, and at most 256 KiB."""
+    """Bytes of a file between two offsets: some at least, and at most 1 MiB."""
     try:
         piece = os.pread(descriptor, min(PIECE, end - at), at)
     except OSError as error:
