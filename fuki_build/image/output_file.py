@@ -102,6 +102,7 @@ class OutputFile:
             os.close(self.descriptor)
             self.descriptor = descriptor
             self._flusher = Flusher(descriptor)
+            self._copier = FileCopier(descriptor, is_local=False)
             os.fchmod(descriptor, stat.S_IMODE(mode))
 
     @property
