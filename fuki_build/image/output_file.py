@@ -85,7 +85,7 @@ class OutputFile:
         with self._errors():
             os.pwrite(self.descriptor, data, offset)
 
-    def lend(self, use: Callable[[Path], None]) -> None:
+    def lend(self, use: Callable[[Path], object]) -> None:
         """Let `use` work on the unfinished file under a name; it may replace the file by another one."""
         with self._errors():
             if self._temporary is None:
