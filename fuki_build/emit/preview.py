@@ -45,12 +45,21 @@ class PlannedOutput(Struct, frozen=True):
     output: Output
     files: tuple[PlannedFile, ...]
 
+    def place(self, file: PlannedFile) -> str:
+        """The place that says where a file goes."""
+        return self.output.path_where if file.path == self.output.path else self.output.where
+
 
 class Preview(Struct, frozen=True):
     """All outputs and signers of a build."""
 
     outputs: tuple[PlannedOutput, ...]
     signers: tuple[PlannedSigner, ...]
+
+    @property
+    def paths(self) -> Sequence[tuple[Path, str]]:
+        """The files that will be written, each with the place that says its path; not those of directories."""
+        return [(file.path, item.place(file)) for item in self.outputs for file in item.files if not file.many]
 
 
 def preview_outputs(plan: Plan, outputs: Sequence[Output], edits: Path | None = None) -> Preview:
@@ -66,7 +75,7 @@ def preview_outputs(plan: Plan, outputs: Sequence[Output], edits: Path | None = 
     paths = DistinctPaths()
     for item in planned:
         for file in item.files:
-            with located(item.output.path_where if file.path == item.output.path else item.output.where):
+            with located(item.place(file)):
                 if file.many:
                     check_writable(file.path / "file")
                 else:

@@ -206,9 +206,12 @@ class TestFailures:
         assert {f"cell n={n}: " in outcome.err for n in range(1, 6)} == {True}
         assert not list(large.glob("*.efi"))
 
-    def test_two_cells_that_write_one_path_are_refused_before_anything_is_written(self, large):
-        write_recipe(large, '[[fuki.output]]\nformat = "uki"\npath = "out/image.efi"\n')
-        error = refused(large, "build")
+    @pytest.mark.parametrize("verb", ["plan", "check", "build"])
+    @pytest.mark.parametrize("more", ["", '[[fuki.output]]\nformat = "manifest"\n'])
+    def test_two_cells_that_write_one_path_are_refused_before_anything_is_written(self, large, verb, more):
+        write_recipe(large, '[[fuki.output]]\nformat = "uki"\npath = "out/image.efi"\n' + more)
+        error = refused(large, verb)
+        assert not (large / "out").exists()
         assert "cell n=2: fuki.output[0]: the cell n=1 writes" in error
         assert "{{ matrix.n }}" in error
 
