@@ -1,7 +1,8 @@
 """A new image whose own firmware is broken falls back to the old one, by the counting of systemd-boot.
 
-Each image's first program plays systemd's part: it wants its own firmware to run, as a unit does that boot-complete.target
-requires and that asks `fuki hand-over status`; where it does not, the start has failed, and the machine is reset.
+Each image's first program plays systemd's part: it wants its own firmware to run, as a unit does that
+boot-complete.target requires and that asks `fuki hand-over status`; where it does not, the start has failed, and the
+machine is reset.
 """
 
 import lzma

@@ -81,9 +81,9 @@ def run(
     screen: Screen,
     is_done: Callable[[], bool],
 ) -> tuple[Outcome, tuple[Start, ...]]:
-    """Run a guest through all its resets; `is_done` ends it, too, and unless it runs `until_off` a reset that changes
-    nothing of how it starts.
+    """Run a guest through all its resets, until it is off or `is_done`.
 
+    Unless it runs `until_off`, a reset that changes nothing of how it starts ends it, too.
     `console` is the file where start and end of what its serial port said are left. Raises `FukiError` when QEMU fails.
     """
     with _hosted(command, console, settings, tpm=tpm, screen=screen) as guest:
