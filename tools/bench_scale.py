@@ -115,6 +115,7 @@ def measure_here(rounds: int, place: Path) -> Measured:
     """Measure with an initrd of incompressible bytes, which all cells share with the kernel and the stub."""
     prepare(place, _MEGABYTES, firmware=())
     write_matrix(place, 1)
+    measure(fuki_command("build"), cwd=place)  # compiles modules, and warms the page cache
     alone = median([measure(fuki_command("build"), cwd=place) for _ in range(rounds)], "cpu")
     image = (place / "out/0.efi").stat().st_size / 1e6
     shared = sum((place / name).stat().st_size for name in ("initrd", "vmlinuz", "os-release")) / 1e6
@@ -134,7 +135,7 @@ def measure_here(rounds: int, place: Path) -> Measured:
     return Measured(
         image=image,
         own=image - shared,
-        hashing=hashing_speed("sha256", 1) / 1e6,
+        hashing=max(hashing_speed("sha256", 1) for _ in range(rounds)) / 1e6,
         alone=alone,
         joint=joint,
         exported=exported,
