@@ -104,6 +104,6 @@ def test_a_new_image_whose_firmware_is_dead_falls_back_to_the_old_one_on_its_own
     ]
     assert host_parts.is_running(good.read_bytes(), memory, starts[-1].firmware)
 
-    listing = ["mdir", "-b", "-i", tmp_path / "esp.img", "::/EFI/Linux"]
+    listing = ["mdir", "-b", "-i", str(tmp_path / "esp.img"), "::/EFI/Linux"]
     names = subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
     assert sorted(Path(name).name for name in names) == ["acme_1.efi", "acme_2+0-2.efi"]

@@ -9,18 +9,20 @@ Bazel 4 tells the files that an action writes in `output_files`, which REAPI 2.1
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 from buildgrid._protos.build.bazel.remote.execution.v2 import remote_execution_pb2 as messages
 from buildgrid._protos.build.bazel.remote.execution.v2 import remote_execution_pb2_grpc as services
 
 
-def digest_of(data):
+def digest_of(data: bytes) -> Any:  # noqa: ANN401 - a message of the API
     return messages.Digest(hash=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> None:
     options = dict(word.split("=", 1) for word in arguments if "=" in word)
     path = Path(options["--action"])
     action = messages.Action.FromString(path.read_bytes())

@@ -42,7 +42,7 @@ class Start(Struct, frozen=True):
     firmware: bytes
 
 
-class CycleSettings(Struct, frozen=True):
+class CycleSettings(Struct, frozen=True, kw_only=True):
     """How a host treats its guest.
 
     `host_file` is the IGVM file that the host starts guests from, `memory` is where the guest has memory.
