@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
         blob = messages.BatchUpdateBlobsRequest.Request(digest=action.command_digest, data=data)
         store.BatchUpdateBlobs(messages.BatchUpdateBlobsRequest(requests=[blob]))
         path.write_bytes(action.SerializeToString())
-    os.execv(arguments[0], arguments)  # noqa: S606 - the runner that the worker was to start
+    os.execv(arguments[0], list(arguments))  # noqa: S606 - the runner that the worker was to start
 
 
 main(sys.argv[1:])
