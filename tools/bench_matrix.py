@@ -24,15 +24,15 @@ def matrix_table(megabytes: int = 50, counts: Sequence[int] = CELLS, rounds: int
     CPU time is the sum of all processes, memory that of the largest.
     """
     columns = (f"cells, {megabytes} MB initrd", "with manifests", "wall s", "CPU s", "peak MiB")
-    single = ("single builds, wall s", "CPU s", "peak MiB", "wall, of the matrix")
+    single = ("single builds, wall s", "CPU s", "peak MiB", "single/matrix wall", "single/matrix CPU")
     lines = [f"| {' | '.join((*columns, *single))} |", "|---" * (len(columns) + len(single)) + "|"]
     for count in counts:
         for outputs in ("", _MANIFEST):
             together, alone = (
                 [_build(megabytes, count, outputs, joint=joint) for _ in range(rounds)] for joint in (True, False)
             )
-            share = median(alone, "wall") / median(together, "wall")
-            words = [str(count), "yes" if outputs else "no", *_values(together), *_values(alone), f"{share:.1f}"]
+            ratios = [f"{median(alone, field) / median(together, field):.1f}" for field in ("wall", "cpu")]
+            words = [str(count), "yes" if outputs else "no", *_values(together), *_values(alone), *ratios]
             lines.append(f"| {' | '.join(words)} |")
     return lines
 
