@@ -31,10 +31,10 @@ def test_each_row_is_the_product_that_the_page_says():
     assert values["CPU time of exporting all as actions"] == "40.0 s"
     assert values["messages of the API"] == "30 MB"
     assert values["cache: inputs, and every image whole"] == "1,001.0 GB"
-    assert values["workers' time, nothing in the cache"] == "5.6 h"
-    assert values["results from the cache, nothing changed, one client"] == "10.0 min"
+    assert values["CPU time of all actions, nothing in the cache"] == "5.6 h"
+    assert values["CPU time of all results from the cache, nothing changed"] == "10.0 min"
 
 
-def test_workers_are_enough_for_the_time():
-    # 20,000 seconds in 10 minutes are 33.3 workers, a tenth of them 3.3.
-    assert [value for name, value in rows(10_000, 10) if name == "workers for that in 10 minutes"] == ["34", "4"]
+def test_cores_are_enough_for_the_time():
+    # 20,000 seconds in 10 minutes are 33.3 cores, a tenth of them 3.3.
+    assert [value for name, value in rows(10_000, 10) if name == "cores for that in 10 minutes"] == ["34", "4"]
