@@ -155,6 +155,7 @@ class TestSandbox:
         """A rule makes the initrd, and a file that the recipe names by a variable."""
         generate = (
             'genrule(name = "initrd", outs = ["made.img"], cmd = "echo generated initrd >$@")\n'
+            'genrule(name = "release", outs = ["made.txt"], cmd = "echo ID=made >$@")\n'
             'genrule(name = "words", outs = ["words.txt"], cmd = "echo console=ttyS7 >$@")\n'
         )
         recipe = RECIPE.replace('cmdline = "root=LABEL=root ro"', 'cmdline = { file = "{{ words }}" }')
@@ -162,15 +163,36 @@ class TestSandbox:
         image = (
             'fuki_uki(name = "image", recipe = "fuki.toml", srcs = ["stub", "vmlinuz", "os-release"], '
             'initrd = [":initrd"], files = {":words": "words"})\n'
+            'fuki_uki(name = "other", recipe = "fuki.toml", out = "named.efi", srcs = ["os-release", "initrd.img"], '
+            'linux = "vmlinuz", stub = "stub", os_release = ":release", cmdline_file = ":words")\n'
         )
-        lay_out(workspace.directory / "deep/er", real=BASE, files={"os-release": "ID=acme\n"}, recipe=recipe)
+        files = {"os-release": "ID=acme\n", "initrd.img": b"initrd"}
+        lay_out(workspace.directory / "deep/er", real=BASE, files=files, recipe=recipe)
         (workspace.directory / "deep/er/BUILD.bazel").write_text(LOAD + generate + image)
-        workspace.build("//deep/er:image")
+        workspace.build("//deep/er:all")
+        other = workspace.directory / "bazel-bin/deep/er/named.efi"
+        for section, content in ((".cmdline", "console=ttyS7\n"), (".osrel", "ID=made\n")):
+            assert succeed(workspace.directory, "inspect", other, "--extract", section, "-o", "-").out == content
         image = workspace.directory / "bazel-bin/deep/er/image.efi"
         assert (
             succeed(workspace.directory, "inspect", image, "--extract", ".cmdline", "-o", "-").out == "console=ttyS7\n"
         )
         assert b"generated initrd\n" in image.read_bytes()
+
+    def test_a_target_may_be_the_fuki_that_actions_run(self, workspace):
+        (workspace.directory / "fuki.sh").write_text(f'#!/bin/sh\necho "by a target: $1" >&2\nexec {FUKI} "$@"\n')
+        (workspace.directory / "fuki.sh").chmod(0o755)
+        toolchain = (
+            'load("@fuki//:defs.bzl", "fuki_toolchain")\n'
+            'genrule(name = "fuki", srcs = ["fuki.sh"], outs = ["bin/fuki"], cmd = "cp $< $@", executable = True)\n'
+            'fuki_toolchain(name = "own_fuki", program = ":fuki")\n'
+            'toolchain(name = "own", toolchain = ":own_fuki", toolchain_type = "@fuki//:toolchain_type")\n'
+        )
+        (workspace.directory / "BUILD.bazel").write_text(toolchain + TARGETS)
+        said = workspace.build(f"//:images/{IDS[0]}", "//:measured", "--extra_toolchains=//:own")
+        assert "by a target: build" in said
+        assert "by a target: measure" in said
+        assert images(workspace)[IDS[0]] == local_images(workspace.directory)[IDS[0]]
 
 
 def answer(server, content):
