@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from fuki_build.emit.keys import preview_key
 from fuki_build.emit.launch import will_launch
-from fuki_build.emit.outputs import Output, image_requests
+from fuki_build.emit.outputs import Output, image_requests, paths_of
 from fuki_build.emit.plan import Plan
 from fuki_build.errors import located
 from fuki_build.hooks.records import PlannedFile, PreviewContext
@@ -58,8 +58,9 @@ class Preview(Struct, frozen=True):
 
     @property
     def paths(self) -> Sequence[tuple[Path, str]]:
-        """The files that will be written, each with the place that says its path; not those of directories."""
-        return [(file.path, item.place(file)) for item in self.outputs for file in item.files if not file.many]
+        """What will be written, each with the place that says its path: files, and directories of files."""
+        known = [(path, item.output.path_where) for item in self.outputs for path in paths_of(item.output)]
+        return [*known, *((file.path, item.place(file)) for item in self.outputs for file in item.files)]
 
 
 def preview_outputs(plan: Plan, outputs: Sequence[Output], edits: Path | None = None) -> Preview:

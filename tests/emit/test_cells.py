@@ -215,6 +215,14 @@ class TestFailures:
         assert "cell n=2: fuki.output[0]: the cell n=1 writes" in error
         assert "{{ matrix.n }}" in error
 
+    @pytest.mark.parametrize("verb", ["plan", "check", "build"])
+    def test_a_directory_of_an_output_is_one_cell_s_alone(self, large, verb):
+        url = 'url = "https://acme.example/"\n'
+        write_recipe(large, f'[[fuki.output]]\nformat = "sysupdate"\npath = "feed"\n{url}')
+        assert "the cell n=1 writes" in refused(large, verb)
+        write_recipe(large, f'[[fuki.output]]\nformat = "sysupdate"\npath = "feed/{{{{ matrix.n }}}}"\n{url}')
+        succeed(large, verb)
+
     def test_a_cell_that_would_replace_what_another_reads_is_refused(self, large):
         recipe = MATRIX + '[[fuki.output]]\nformat = "uki"\npath = "{{ matrix.path }}"\n[[fuki.matrix.include]]\n'
         recipe += 'path = "out/{{ no }}"\n[[fuki.matrix.include]]\nn = 2\npath = "initrd.img"\n'
