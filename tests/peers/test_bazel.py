@@ -166,7 +166,7 @@ class TestSandbox:
             'fuki_uki(name = "other", recipe = "fuki.toml", out = "named.efi", srcs = ["os-release", "initrd.img"], '
             'linux = "vmlinuz", stub = "stub", os_release = ":release", cmdline_file = ":words")\n'
         )
-        files = {"os-release": "ID=acme\n", "initrd.img": b"initrd"}
+        files = {"os-release": "ID=acme\n", "initrd.img": "initrd"}
         lay_out(workspace.directory / "deep/er", real=BASE, files=files, recipe=recipe)
         (workspace.directory / "deep/er/BUILD.bazel").write_text(LOAD + generate + image)
         workspace.build("//deep/er:all")
