@@ -189,7 +189,7 @@ def main() -> None:
         lines += ["", *start_table(chosen.rounds, Path(directory)), "", table_line()]
         lines += ["", *prediction_table(PREDICTED_SIZE, chosen.rounds, Path(directory))]
         lines += ["", *fleet_table(chosen.rounds, Path(directory))]
-        lines += ["", *matrix_table()]
+        lines += ["", *matrix_table(rounds=chosen.rounds)]
         lines += ["", *hand_over_table(Path(directory)), "", *cycle_table(Path(directory))]
     text = "\n".join(lines)
     print(text)
