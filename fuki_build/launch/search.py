@@ -1,0 +1,116 @@
+"""Why a report has another digest: which launch of images and firmware gives it, or comes nearest."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fuki_build.hooks.host import PluginHost
+from fuki_build.hooks.launch import DirectBootMode, Svsm
+from fuki_build.launch.candidates import BootParts
+from fuki_build.launch.search_views import LaunchSearchDocument
+from fuki_build.launch.searcher import AskedLaunch, LaunchSearcher, MatchingLaunch
+from fuki_build.recipe.launch import LaunchRequest, values
+from fuki_build.recipe.model import LaunchTable
+
+
+class LaunchQuestion(Struct, frozen=True, kw_only=True):
+    """A digest, the images and firmware files that it may be of, and which launches are expected: any of `asked`.
+
+    `boots` are direct boots of other files; `svsm` is tried besides launches without it.
+    """
+
+    digest: bytes
+    files: tuple[Path, ...]
+    asked: tuple[AskedLaunch, ...] = (AskedLaunch(),)
+    boots: tuple[BootParts, ...] = ()
+    svsm: Svsm | None = None
+
+
+def search_launches(host: PluginHost, question: LaunchQuestion) -> LaunchSearchDocument:
+    """Search what is asked for first; only if that does not have the digest, everything else that may have it.
+
+    Raises `FukiError` for files that cannot be read, and where no loaded plugin knows launches.
+    """
+    searcher = LaunchSearcher(host, question.digest, question.files, question.boots, question.svsm)
+    found = [row for asked in question.asked for row in searcher.rows(asked)]
+    others: list[MatchingLaunch] = []
+    if not found and AskedLaunch() not in question.asked:
+        rows = searcher.rows(AskedLaunch())
+        others = [replace(row, change=_difference(row, question.asked)) for row in rows]
+    return searcher.document(found, others or searcher.near)
+
+
+def asked_launches(
+    table: LaunchTable, requests: Sequence[LaunchRequest], *, direct_boot: bool = False
+) -> tuple[AskedLaunch, ...]:
+    """What options of the command line ask for: what they do not say may be anything, unless a platform says it.
+
+    `direct_boot` tells whether the way to boot was asked for.
+    """
+    mode = table.direct_boot if direct_boot else None
+    firmware = values(table.firmware)
+    if not values(table.platform):
+        asked = AskedLaunch(
+            technologies=values(table.technology),
+            firmware=firmware,
+            vmms=values(table.vmm),
+            vcpus=values(table.vcpus),
+            cpu_models=values(table.vcpu_model),
+            guest_features=values(table.guest_features),
+            direct_boot=mode,
+        )
+        return (asked,)
+    return tuple(
+        replace(requested(request), firmware=firmware, guest_features=values(table.guest_features), direct_boot=mode)
+        for request in requests
+    )
+
+
+def requested(request: LaunchRequest) -> AskedLaunch:
+    """What a recipe's table asks for, with all that it leaves to defaults."""
+    parameters = request.parameters
+    return AskedLaunch(
+        technologies=request.technologies,
+        firmware=request.firmware,
+        vmms=parameters.vmms,
+        vcpus=parameters.vcpus,
+        cpu_models=parameters.cpu_models,
+        guest_features=parameters.guest_features,
+        direct_boot=request.direct_boot,
+    )
+
+
+def _difference(row: MatchingLaunch, asked: tuple[AskedLaunch, ...]) -> str:
+    """In what a launch is not one that was asked for: held against the one with the fewest differences."""
+    each = sorted((list(_differences(row, one)) for one in asked), key=len)
+    return "; ".join(each[0])
+
+
+def _differences(row: MatchingLaunch, asked: AskedLaunch) -> Iterator[str]:
+    launch = row.launch
+    if asked.technologies and launch.technology not in asked.technologies:
+        yield f"technology {launch.technology} instead of {' or '.join(asked.technologies)}"
+    if asked.firmware and row.firmware.firmware.name not in asked.firmware:
+        yield f"firmware {row.firmware.firmware.name} instead of {' or '.join(asked.firmware)}"
+    if asked.vmms and launch.vmm is not None and launch.vmm not in asked.vmms:
+        yield f"hypervisor {launch.vmm} instead of {' or '.join(asked.vmms)}"
+    if asked.vcpus and launch.vcpus is not None and launch.vcpus not in asked.vcpus:
+        yield f"vCPUs {launch.vcpus} instead of {' or '.join(map(str, asked.vcpus))}"
+    if asked.cpu_models and launch.cpu_model is not None and launch.cpu_model not in asked.cpu_models:
+        yield f"vCPU model {launch.cpu_model} instead of {' or '.join(asked.cpu_models)}"
+    features = launch.guest_features
+    if asked.guest_features and features is not None and features not in asked.guest_features:
+        names = " or ".join(f"{one:#x}" for one in asked.guest_features)
+        yield f"guest features {features:#x} instead of {names}"
+    if asked.direct_boot is not None and row.mode is not asked.direct_boot:
+        yield f"direct boot {launch.boot or 'none'} instead of {_boot_in_words(asked.direct_boot)}"
+
+
+def _boot_in_words(mode: DirectBootMode) -> str:
+    return {
+        DirectBootMode.NONE: "none",
+        DirectBootMode.SECTIONS: "a profile's kernel, initrd and command line",
+        DirectBootMode.IMAGE: "the image as the kernel",
+    }[mode]
