@@ -38,7 +38,7 @@ def search_launches(host: PluginHost, question: LaunchQuestion) -> LaunchSearchD
     others: list[MatchingLaunch] = []
     if not found and AskedLaunch() not in question.asked:
         rows = searcher.rows(AskedLaunch())
-        others = [replace(row, change=_difference(row, question.asked)) for row in rows]
+        others = [_explained(searcher, row, question.asked) for row in rows]
     return searcher.document(found, others or searcher.near)
 
 
@@ -82,10 +82,16 @@ def requested(request: LaunchRequest) -> AskedLaunch:
     )
 
 
-def _difference(row: MatchingLaunch, asked: tuple[AskedLaunch, ...]) -> str:
-    """In what a launch is not one that was asked for: held against the one with the fewest differences."""
-    each = sorted((list(_differences(row, one)) for one in asked), key=len)
-    return "; ".join(each[0])
+def _explained(searcher: LaunchSearcher, row: MatchingLaunch, asked: tuple[AskedLaunch, ...]) -> MatchingLaunch:
+    """A launch with its change: in what it is not one that was asked for, held against that which is nearest."""
+    differences = [(list(_differences(row, one)), one) for one in asked]
+    words, nearest = min(differences, key=_count)
+    step = searcher.departure(row, nearest)
+    return replace(row, change="; ".join([*words, *([step] if step else [])]))
+
+
+def _count(difference: tuple[list[str], AskedLaunch]) -> int:
+    return len(difference[0])
 
 
 def _differences(row: MatchingLaunch, asked: AskedLaunch) -> Iterator[str]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,8 +28,10 @@ from fuki_build.launch.search_views import (
     TriedView,
     numbers_in_words,
 )
+from fuki_build.launch.steps import first_difference, step_in_words
 from fuki_build.recipe.launch import MAX_FIRMWARE, models
 
+T = TypeVar("T")
 VCPUS = tuple(range(1, 513))
 """Numbers of vCPUs that are searched where none are named."""
 _SVSM_VMM = "qemu"
@@ -166,6 +169,51 @@ class LaunchSearcher:
             technology=name, launches=before.launches + search.tried, changed=before.changed + search.changed
         )
 
+    def departure(self, row: MatchingLaunch, asked: AskedLaunch) -> str:
+        """Up to where a launch equals the one that was asked for, in words; empty where there are several such."""
+        launch = row.launch
+        boots = {one.boot.name: one.boot for one in self._boots if one.boot is not None}
+        real = LaunchParameters(
+            vmms=(launch.vmm or "qemu",),
+            vcpus=(launch.vcpus or 1,),
+            cpu_models=(launch.cpu_model,) if launch.cpu_model else (),
+            guest_features=(1 if launch.guest_features is None else launch.guest_features,),
+            boots=(boots[launch.boot] if launch.boot else None,),
+        )
+        modes = [one.boot for one in self._boots if asked.direct_boot is one.mode] or list(real.boots)
+        expected = LaunchParameters(
+            vmms=_asked(asked.vmms, real.vmms),
+            vcpus=_asked(asked.vcpus, real.vcpus),
+            cpu_models=_asked(asked.cpu_models, real.cpu_models),
+            guest_features=_asked(asked.guest_features, real.guest_features),
+            boots=_asked(tuple(modes), real.boots),
+        )
+        firmware = self._contents(asked.firmware) or [self._firmware[bytes.fromhex(row.sha256)][1]]
+        lengths = (expected.vmms, expected.vcpus, expected.boots, expected.guest_features, firmware)
+        model = self._models[launch.technology]
+        if any(len(one) > 1 for one in lengths) or launch.variant is not None:
+            return ""
+
+        with model.running():
+            try:
+                left = list(model.thing.steps(firmware[0], expected))
+                right = list(model.thing.steps(self._firmware[bytes.fromhex(row.sha256)][1], real))
+            except FukiError:
+                return ""
+        difference = first_difference(left, right)
+        if difference is None:
+            return ""
+
+        number, expected_step, measured = difference[0], step_in_words(difference[1]), step_in_words(difference[2])
+        return f"the same up to step {number}, where {expected_step} is expected, and was measured {measured}"
+
+    def _contents(self, names: Sequence[str]) -> list[bytes]:
+        return [
+            content
+            for one, content in self._firmware.values()
+            if one.form is FirmwareForm.GIVEN and one.firmware.name in names
+        ]
+
     def document(self, found: Sequence[MatchingLaunch], near: Sequence[MatchingLaunch]) -> LaunchSearchDocument:
         """What was found, and what was tried for it."""
         asked = self._asked
@@ -184,6 +232,11 @@ class LaunchSearcher:
             ),
             notes=() if found else tuple(self._notes),
         )
+
+
+def _asked(asked: tuple[T, ...], real: tuple[T, ...]) -> tuple[T, ...]:
+    """What was asked for of a parameter: as it is, where that was among it."""
+    return real if not asked or set(real) <= set(asked) else asked
 
 
 def _firmware_words(one: SearchedFirmware) -> str:
