@@ -1,0 +1,76 @@
+"""Why a register has another value: which measurements of images give it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from fuki_build.formats.hashes import SIZES
+from fuki_build.hardware.machine import Machine
+from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_plan import measured_in
+from fuki_build.launch.of_image import inspect_uki
+from fuki_build.measure import rtmr
+from fuki_build.measure.boot import Boot
+from fuki_build.measure.predict import cases
+from fuki_build.measure.register_search import RegisterSearch, RegisterSearcher
+from fuki_build.measure.register_search_views import RegisterSearchView, register_search_view
+from fuki_build.measure.register_sources import VARIED, StartedImage, register_sources, unpredicted
+from fuki_build.measure.section_digests import SectionDigests
+
+_FIRMWARE = "it is the firmware's, the machine's or the running system's own, and not predicted of an image"
+
+
+class RegisterValue(Struct, frozen=True, kw_only=True):
+    """A register that has a value: `register` is named as in `PCR 11` or `RTMR2`."""
+
+    register: str
+    bank: str
+    value: bytes
+
+
+class RegisterQuestion(Struct, frozen=True, kw_only=True):
+    """Values, the images that they may be of, and what is known of the start.
+
+    `machines` are those that may have booted; None is any. `texts` are command lines that a boot loader, or a
+    hypervisor, may have passed.
+    """
+
+    values: tuple[RegisterValue, ...]
+    images: tuple[Path, ...]
+    machines: tuple[Machine, ...] | None = None
+    boot: Boot = Boot()
+    texts: tuple[str, ...] = ()
+
+
+def search_registers(question: RegisterQuestion) -> tuple[RegisterSearchView, ...]:
+    """What gives each of the values. Raises `FukiError` for images that cannot be read or measured."""
+    banks = tuple(bank for bank in SIZES if any(bank == one.bank for one in question.values))
+    images = [_image(path, banks, question) for path in question.images]
+    return tuple(_search(one, images, question.texts) for one in question.values)
+
+
+def _image(path: Path, banks: tuple[str, ...], question: RegisterQuestion) -> StartedImage:
+    layout = inspect_uki(path)
+    contents = SectionDigests(layout, assemble(layout, digests=measured_in(banks)), banks)
+    return StartedImage(contents, cases(layout, question.machines, layout.profiles or (None,)), question.boot)
+
+
+def _search(value: RegisterValue, images: Sequence[StartedImage], texts: Sequence[str]) -> RegisterSearchView:
+    register, bank = value.register, value.bank
+    if register not in VARIED or (register.startswith("RTMR") and bank != rtmr.BANK):
+        nothing = RegisterSearch(matches=(), sources=0, extends=0, complete=True)
+        return register_search_view(register, bank, value.value, nothing, _FIRMWARE)
+
+    sources = [source for image in images for source in register_sources(register, bank, image, texts)]
+    search = RegisterSearcher(bank, value.value, sources, phases=register == "PCR 11").run()
+    reasons = dict.fromkeys(unpredicted(register, image) for image in images)
+    note = "" if search.matches else "; ".join(filter(None, reasons))
+    return register_search_view(register, bank, value.value, search, note)
+
+
+def named_values(values: Mapping[tuple[str, int], bytes]) -> tuple[RegisterValue, ...]:
+    """Registers of a TPM, by bank and number."""
+    return tuple(
+        RegisterValue(register=f"PCR {number}", bank=bank, value=value) for (bank, number), value in values.items()
+    )
