@@ -27,9 +27,18 @@ if TYPE_CHECKING:
     from fuki_build.image.output_files import OutputFiles
     from fuki_build.image.profiles import find_profiles
     from fuki_build.launch.of_image import boots_of_image, explained_log, launches_of_image
+    from fuki_build.launch.registers import (
+        RegisterQuestion,
+        RegisterValue,
+        reasons_of_log,
+        search_registers,
+    )
+    from fuki_build.launch.search import LaunchQuestion, asked_of_recipe, search_launches
+    from fuki_build.launch.search_views import LaunchSearchView, search_in_words
     from fuki_build.measure.boot import Boot
     from fuki_build.measure.boot_options import read_boot, read_program
     from fuki_build.measure.predict import Prediction, before_stub
+    from fuki_build.measure.register_search_views import RegisterSearchView, register_in_words
     from fuki_build.pipeline import build, new_host, plan, signing_key
     from fuki_build.recipe.load import LoadedRecipe, load_recipe
     from fuki_build.recipe.machines import find_machines
@@ -42,6 +51,8 @@ _HOMES = {
     "Blob": "fuki_build.image.blob",
     "Boot": "fuki_build.measure.boot",
     "FukiError": "fuki_build.errors",
+    "LaunchQuestion": "fuki_build.launch.search",
+    "LaunchSearchView": "fuki_build.launch.search_views",
     "Layout": "fuki_build.image.layout",
     "LayoutView": "fuki_build.image.describe",
     "LoadedRecipe": "fuki_build.recipe.load",
@@ -50,6 +61,10 @@ _HOMES = {
     "OutputFiles": "fuki_build.image.output_files",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
+    "RegisterQuestion": "fuki_build.launch.registers",
+    "RegisterSearchView": "fuki_build.measure.register_search_views",
+    "RegisterValue": "fuki_build.launch.registers",
+    "asked_of_recipe": "fuki_build.launch.search",
     "before_stub": "fuki_build.measure.predict",
     "boots_of_image": "fuki_build.launch.of_image",
     "build": "fuki_build.pipeline",
@@ -72,6 +87,11 @@ _HOMES = {
     "read_boot": "fuki_build.measure.boot_options",
     "read_program": "fuki_build.measure.boot_options",
     "read_small_file": "fuki_build.image.blob",
+    "reasons_of_log": "fuki_build.launch.registers",
+    "register_in_words": "fuki_build.measure.register_search_views",
+    "search_in_words": "fuki_build.launch.search_views",
+    "search_launches": "fuki_build.launch.search",
+    "search_registers": "fuki_build.launch.registers",
     "signing_key": "fuki_build.pipeline",
 }
 
@@ -79,6 +99,8 @@ __all__ = [
     "Blob",
     "Boot",
     "FukiError",
+    "LaunchQuestion",
+    "LaunchSearchView",
     "Layout",
     "LayoutView",
     "LoadedRecipe",
@@ -87,7 +109,11 @@ __all__ = [
     "OutputFiles",
     "PluginHost",
     "Prediction",
+    "RegisterQuestion",
+    "RegisterSearchView",
+    "RegisterValue",
     "__version__",
+    "asked_of_recipe",
     "before_stub",
     "boots_of_image",
     "build",
@@ -110,6 +136,11 @@ __all__ = [
     "read_boot",
     "read_program",
     "read_small_file",
+    "reasons_of_log",
+    "register_in_words",
+    "search_in_words",
+    "search_launches",
+    "search_registers",
     "signing_key",
 ]
 

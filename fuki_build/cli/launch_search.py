@@ -13,7 +13,7 @@ from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import DirectBoot
 from fuki_build.launch.candidates import BootParts
 from fuki_build.launch.search import LaunchQuestion, asked_launches, search_launches
-from fuki_build.launch.search_views import LaunchSearchDocument, search_in_words
+from fuki_build.launch.search_views import LaunchSearchDocument, LaunchSearchView, search_in_words
 from fuki_build.recipe.launch import resolve_launch
 from fuki_build.recipe.model import LaunchTable
 
@@ -58,19 +58,19 @@ def search(host: PluginHost, expected: ExpectedLaunch, files: Sequence[Path], te
         boots=parts,
         svsm=requests[0].parameters.svsm,
     )
-    document = search_launches(host, question)
-    _show(document, as_json=as_json)
-    if not document.found:
-        number = sum(tried.launches for tried in document.tried)
-        near = " as asked for" if document.near else ""
+    found = search_launches(host, question)
+    _show(found, as_json=as_json)
+    if not found.found:
+        number = sum(tried.launches for tried in found.tried)
+        near = " as asked for" if found.near else ""
         raise MismatchError(f"none of {number} launches has this digest{near}", where=", ".join(map(str, files)))
 
 
-def _show(document: LaunchSearchDocument, *, as_json: bool) -> None:
+def _show(found: LaunchSearchView, *, as_json: bool) -> None:
     if as_json:
         from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
-        print_document(document)
+        print_document(LaunchSearchDocument(found))
         return
-    for line in search_in_words(document):
+    for line in search_in_words(found):
         click.echo(plain(line))

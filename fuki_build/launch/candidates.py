@@ -126,14 +126,17 @@ class _Part(NamedTuple):
     odd: int = 0
 
 
-def searched_boots(sources: Sequence[BootParts]) -> tuple[SearchedBoot, ...]:
-    """No direct boot, that of each source, then those mixed of several, or with a part left out."""
+def searched_boots(sources: Sequence[BootParts], texts: Sequence[str] = ()) -> tuple[SearchedBoot, ...]:
+    """No direct boot, that of each source, then those mixed of several, or with a part left out.
+
+    `texts` are further command lines.
+    """
     boots: dict[tuple[bytes, bytes, bytes], SearchedBoot] = {}
     for parts in sources:
         boots.setdefault(_key(parts.boot), SearchedBoot(boot=parts.boot, mode=parts.mode))
 
     mixed: list[tuple[int, DirectBoot]] = []
-    for kernel, initrd, cmdline in product(_kernels(sources), _initrds(sources), _cmdlines(sources)):
+    for kernel, initrd, cmdline in product(_kernels(sources), _initrds(sources), _cmdlines(sources, texts)):
         boot = DirectBoot(
             name=_name(kernel, initrd, cmdline),
             kernel=kernel.digest,
@@ -159,18 +162,25 @@ def _kernels(sources: Sequence[BootParts]) -> list[_Part]:
 
 def _initrds(sources: Sequence[BootParts]) -> list[_Part]:
     none = _Part("none", hashlib.sha256().digest(), odd=1)
-    return [*(_Part(parts.source, parts.boot.initrd) for parts in sources), none]
+    return [*(_Part(parts.source, parts.boot.initrd) for parts in sources if not _is_whole(parts)), none]
 
 
-def _cmdlines(sources: Sequence[BootParts]) -> Iterator[_Part]:
+def _cmdlines(sources: Sequence[BootParts], texts: Sequence[str]) -> Iterator[_Part]:
     """Those of the sources; as they are passed on with or without the end of a line; and an empty one."""
-    for parts in sources:
+    yield from (_Part(repr(text), cmdline_digest(text.encode())) for text in texts)
+    own = [parts for parts in sources if not _is_whole(parts)]
+    for parts in own:
         yield _Part(parts.source, parts.boot.cmdline)
-    for parts in sources:
+    for parts in own:
         bare = parts.cmdline.rstrip(b"\0").rstrip()
         for words, text in (("without spaces at its end", bare), ("with the end of a line", bare + b"\n")):
             yield _Part(f"{parts.source} {words}", cmdline_digest(text), odd=1)
     yield _Part("none", cmdline_digest(b""), odd=1)
+
+
+def _is_whole(parts: BootParts) -> bool:
+    """Whether it is an image as the kernel, which brings neither initrd nor command line."""
+    return parts.mode is DirectBootMode.IMAGE
 
 
 def _name(kernel: _Part, initrd: _Part, cmdline: _Part) -> str:

@@ -1,18 +1,23 @@
 """Why a register has another value: which measurements of images give it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from fuki_build.errors import FormatError
 from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.tcg.event_log import EventLog
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
 from fuki_build.image.digest_plan import measured_in
 from fuki_build.launch.of_image import inspect_uki
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
+from fuki_build.measure.explain import explain
+from fuki_build.measure.log_views import register_name
 from fuki_build.measure.predict import cases
+from fuki_build.measure.reasons import reasons
 from fuki_build.measure.register_search import RegisterSearch, RegisterSearcher
 from fuki_build.measure.register_search_views import RegisterSearchView, register_search_view
 from fuki_build.measure.register_sources import VARIED, StartedImage, register_sources, unpredicted
@@ -69,8 +74,19 @@ def _search(value: RegisterValue, images: Sequence[StartedImage], texts: Sequenc
     return register_search_view(register, bank, value.value, search, note)
 
 
-def named_values(values: Mapping[tuple[str, int], bytes]) -> tuple[RegisterValue, ...]:
-    """Registers of a TPM, by bank and number."""
-    return tuple(
-        RegisterValue(register=f"PCR {number}", bank=bank, value=value) for (bank, number), value in values.items()
-    )
+def reasons_of_log(
+    log: EventLog, image: Path, machines: Sequence[Machine] | None, boot: Boot
+) -> tuple[tuple[str, str], ...]:
+    """In which registers, and in what, a log is not what an image measures; none where the image explains it.
+
+    Raises `FukiError`, where none of the log's banks can be computed too.
+    """
+    banks = tuple(bank for bank in SIZES if bank in log.banks)
+    if not banks:
+        raise FormatError(f"none of the log's banks can be computed: {', '.join(log.banks)}")
+    named = None if machines is None else tuple(machines)
+    question = RegisterQuestion(values=(), images=(image,), machines=named, boot=boot)
+    started = _image(image, banks, question)
+    explanation = explain(log, started.contents, started.cases, boot)
+    found = dict.fromkeys(reasons(explanation, started.contents, log.kind))
+    return tuple((register_name(log.kind, register), text) for register, text in found)

@@ -9,37 +9,51 @@ from msgspec.structs import replace
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import DirectBootMode, Svsm
 from fuki_build.launch.candidates import BootParts
-from fuki_build.launch.search_views import LaunchSearchDocument
+from fuki_build.launch.search_views import LaunchSearchView
 from fuki_build.launch.searcher import AskedLaunch, LaunchSearcher, MatchingLaunch
-from fuki_build.recipe.launch import LaunchRequest, values
+from fuki_build.recipe.launch import LaunchRequest, resolve_launch, values
+from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.model import LaunchTable
 
 
 class LaunchQuestion(Struct, frozen=True, kw_only=True):
-    """A digest, the images and firmware files that it may be of, and which launches are expected: any of `asked`.
+    """A digest, the images and firmware files that it may be of, and which launches are expected.
 
-    `boots` are direct boots of other files; `svsm` is tried besides launches without it.
+    These are any of `asked`, or anything where that is empty; `technology` is the one of the report, where known.
+    `boots` are direct boots of other files, `texts` command lines that a hypervisor may have passed beside the images'
+    own; `svsm` is tried besides launches without it.
     """
 
     digest: bytes
     files: tuple[Path, ...]
-    asked: tuple[AskedLaunch, ...] = (AskedLaunch(),)
+    asked: tuple[AskedLaunch, ...] = ()
+    technology: str | None = None
     boots: tuple[BootParts, ...] = ()
+    texts: tuple[str, ...] = ()
     svsm: Svsm | None = None
 
 
-def search_launches(host: PluginHost, question: LaunchQuestion) -> LaunchSearchDocument:
+def search_launches(host: PluginHost, question: LaunchQuestion) -> LaunchSearchView:
     """Search what is asked for first; only if that does not have the digest, everything else that may have it.
 
     Raises `FukiError` for files that cannot be read, and where no loaded plugin knows launches.
     """
-    searcher = LaunchSearcher(host, question.digest, question.files, question.boots, question.svsm)
-    found = [row for asked in question.asked for row in searcher.rows(asked)]
+    searcher = LaunchSearcher(
+        host=host,
+        digest=question.digest,
+        technology=question.technology,
+        files=question.files,
+        boots=question.boots,
+        texts=question.texts,
+        svsm=question.svsm,
+    )
+    wanted = question.asked or (AskedLaunch(),)
+    found = [row for asked in wanted for row in searcher.rows(asked)]
     others: list[MatchingLaunch] = []
-    if not found and AskedLaunch() not in question.asked:
+    if not found and AskedLaunch() not in wanted:
         rows = searcher.rows(AskedLaunch())
-        others = [_explained(searcher, row, question.asked) for row in rows]
-    return searcher.document(found, others or searcher.near)
+        others = [_explained(searcher, row, wanted) for row in rows]
+    return searcher.view(found, others or searcher.near)
 
 
 def asked_launches(
@@ -66,6 +80,17 @@ def asked_launches(
         replace(requested(request), firmware=firmware, guest_features=values(table.guest_features), direct_boot=mode)
         for request in requests
     )
+
+
+def asked_of_recipe(host: PluginHost, recipe: LoadedRecipe) -> tuple[AskedLaunch, ...]:
+    """What the `[[fuki.launch]]` tables of a recipe ask for; nothing, where it has none. Raises `RecipeError`."""
+    tables = enumerate(recipe.recipe.launch)
+    requests = (
+        request
+        for index, table in tables
+        for request in resolve_launch(table, host, recipe.directory, f"fuki.launch[{index}]")
+    )
+    return tuple(requested(request) for request in requests)
 
 
 def requested(request: LaunchRequest) -> AskedLaunch:

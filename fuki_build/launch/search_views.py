@@ -50,8 +50,8 @@ class SearchSpaceView(View, frozen=True, kw_only=True):
     boots: tuple[str, ...]
 
 
-class LaunchSearchDocument(Document, frozen=True, kw_only=True):
-    """What `fuki launch --expect --json` prints: the launches that have a digest.
+class LaunchSearchView(View, frozen=True, kw_only=True):
+    """The launches that have the digest `expected`.
 
     `near` are launches that have it with a change, where none has it as asked for. `tried` tells what was computed.
     """
@@ -62,6 +62,12 @@ class LaunchSearchDocument(Document, frozen=True, kw_only=True):
     tried: tuple[TriedView, ...]
     space: SearchSpaceView
     notes: tuple[str, ...]
+
+
+class LaunchSearchDocument(Document, frozen=True):
+    """What `fuki launch --expect --json` prints."""
+
+    search: LaunchSearchView
 
 
 def numbers_in_words(numbers: Sequence[int]) -> str:
@@ -75,30 +81,30 @@ def numbers_in_words(numbers: Sequence[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
-def search_in_words(document: LaunchSearchDocument) -> Iterator[str]:
-    """The document as lines of text."""
-    for launch in document.found[:_SHOWN]:
+def search_in_words(search: LaunchSearchView) -> Iterator[str]:
+    """A search as lines of text."""
+    for launch in search.found[:_SHOWN]:
         yield f"it is {launch_in_words(launch)}"
-    yield from _more(document.found)
-    if document.found:
+    yield from _more(search.found)
+    if search.found:
         return
 
-    for launch in document.near[:_SHOWN]:
+    for launch in search.near[:_SHOWN]:
         yield f"near is {launch_in_words(launch)}: {launch.change}"
-    yield from _more(document.near)
+    yield from _more(search.near)
 
     yield "tried were:"
-    for tried in document.tried:
+    for tried in search.tried:
         more = f", and {tried.changed} with a change" if tried.changed else ""
         yield f"  {tried.technology}: {tried.launches} launches{more}"
-    space = document.space
+    space = search.space
     yield f"  firmware: {'; '.join(space.firmware)}"
     yield f"  hypervisors: {', '.join(space.vmms)}; vCPUs: {space.vcpus}"
     yield f"  guest features: {', '.join(f'{features:#x}' for features in space.guest_features)}"
     yield f"  direct boots: {'; '.join(space.boots[:_SHOWN])}{_rest(space.boots)}"
-    for note in document.notes:
+    for note in search.notes:
         yield f"  {note}"
-    if not document.near:
+    if not search.near:
         yield (
             "which of them is nearest, a digest alone cannot tell: one other byte in any page changes it as a whole, "
             "and no launch that was tried passes through it"

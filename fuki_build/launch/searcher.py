@@ -1,7 +1,7 @@
 """Asking each launch model for a digest, over all firmware and boots that there are to try."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,7 @@ from fuki_build.launch.candidates import (
     searched_firmware,
 )
 from fuki_build.launch.search_views import (
-    LaunchSearchDocument,
+    LaunchSearchView,
     SearchedLaunchView,
     SearchSpaceView,
     TriedView,
@@ -35,6 +35,7 @@ T = TypeVar("T")
 VCPUS = tuple(range(1, 513))
 """Numbers of vCPUs that are searched where none are named."""
 _SVSM_VMM = "qemu"
+_GIVEN, _OTHER = (FirmwareForm.GIVEN,), (FirmwareForm.UNWRAPPED, FirmwareForm.WRAPPED)
 
 
 class AskedLaunch(Struct, frozen=True, kw_only=True):
@@ -63,12 +64,24 @@ class LaunchSearcher:
     """One search: what there is to try, and what was tried. `near` grows meanwhile."""
 
     def __init__(
-        self, host: PluginHost, digest: bytes, files: Sequence[Path], boots: Sequence[BootParts], svsm: Svsm | None
+        self,
+        *,
+        host: PluginHost,
+        digest: bytes,
+        technology: str | None,
+        files: Sequence[Path],
+        boots: Sequence[BootParts],
+        texts: Sequence[str],
+        svsm: Svsm | None,
     ) -> None:
-        self._models = models(host, "--expect")
+        self._known = models(host, "--expect")
+        if technology is not None:
+            self._check(technology)
+        self._models = {name: model for name, model in self._known.items() if technology in (None, name)}
         self._digest = digest
         self._files = files
         self._given = boots
+        self._texts = texts
         self._svsm = svsm
         self._asked: list[LaunchParameters] = []
         self._tried: dict[str, TriedView] = {}
@@ -91,22 +104,36 @@ class LaunchSearcher:
 
     @cached_property
     def _boots(self) -> Sequence[SearchedBoot]:
-        return searched_boots([*self._given, *(parts for file in self._files for parts in image_parts(file))])
+        of_images = (parts for file in self._files for parts in image_parts(file))
+        return searched_boots([*self._given, *of_images], self._texts)
 
     def rows(self, asked: AskedLaunch) -> Iterator[MatchingLaunch]:
         """The launches that are as asked for and have the digest. Raises `FukiError`."""
         for name in asked.technologies:
-            if name not in self._models:
-                hint = f"there are: {', '.join(self._models)}"
-                raise RecipeError(f"no plugin predicts {name!r}", where="--technology", hint=hint)
+            self._check(name)
 
+        for forms in (_GIVEN, _OTHER):
+            found = False
+            for row in self._of_forms(asked, forms):
+                found = True
+                yield row
+            # The other form of some firmware is only a guess.
+            if found:
+                return
+
+    def _of_forms(self, asked: AskedLaunch, forms: Collection[FirmwareForm]) -> Iterator[MatchingLaunch]:
         for name, model in self._models.items():
             if asked.technologies and name not in asked.technologies:
                 continue
             for sha256, (one, content) in self._firmware.items():
-                if not asked.firmware or one.firmware.name in asked.firmware:
+                if one.form in forms and (not asked.firmware or one.firmware.name in asked.firmware):
                     for parameters in self._parameters(model, asked):
                         yield from self._search(model, one, sha256.hex(), content, parameters)
+
+    def _check(self, technology: str) -> None:
+        if technology not in self._known:
+            hint = f"there are: {', '.join(self._known)}"
+            raise RecipeError(f"no plugin predicts {technology!r}", where="--technology", hint=hint)
 
     def _parameters(self, model: Contribution[LaunchModel], asked: AskedLaunch) -> Iterator[LaunchParameters]:
         """What a model is asked for: launches without an SVSM, then those with the one that was given."""
@@ -214,11 +241,11 @@ class LaunchSearcher:
             if one.form is FirmwareForm.GIVEN and one.firmware.name in names
         ]
 
-    def document(self, found: Sequence[MatchingLaunch], near: Sequence[MatchingLaunch]) -> LaunchSearchDocument:
+    def view(self, found: Sequence[MatchingLaunch], near: Sequence[MatchingLaunch]) -> LaunchSearchView:
         """What was found, and what was tried for it."""
         asked = self._asked
         boots = [one.boot.name if one.boot is not None else "none" for one in self._boots]
-        return LaunchSearchDocument(
+        return LaunchSearchView(
             expected=self._digest.hex(),
             found=tuple(map(_view, found)),
             near=() if found else tuple(map(_view, near)),

@@ -52,7 +52,7 @@ def register_sources(register: str, bank: str, image: StartedImage, texts: Seque
             events = _events(register, prediction, variant, contents)
             if events and not any(event.unknown for event in events):
                 label = _label(contents, prediction.case, names.get(prediction.case.profile or 0), boot, variant)
-                sources.append(RegisterSource(label, units_of(events, bank)))
+                sources.append(RegisterSource(label, units_of(events, bank, f" of {contents.layout.name}")))
     return sources
 
 

@@ -61,26 +61,28 @@ class SnpSearch:
         self._firmware = firmware_pages(firmware)
 
     def run(self) -> LaunchSearch:
-        """All launches with the digest; where there is none, those that have it with one change."""
+        """The launches with the digest; where there is none, those that have it with one change."""
         steps = trail(START, self._firmware)
         starts = list(self._starts(steps[-1]))
-        found = [row for start in starts for row in self._from(start, self._registers[start.vmm])]
-        tried = sum(len(self._registers[start.vmm]) for start in starts) * len(self._counts)
 
-        near: list[NearLaunch] = []
+        found: list[LaunchDigest] = []
+        tried = 0
+        for start in starts:
+            found += self._from(start, self._registers[start.vmm])
+            tried += len(self._registers[start.vmm]) * len(self._counts)
+            # What else is measured has another digest.
+            if found:
+                return LaunchSearch(found=tuple(found), tried=tried)
+
+        near = list(self._cuts(starts, steps)) if starts else []
         changed = 0
-        if not found and starts:
-            near = list(self._cuts(starts, steps))
-            for start, registers, change in () if near else self._changes(starts):
-                cost = len(registers) * max(self._counts, default=0)
-                if changed + cost > _MAX_CHANGED:
-                    break
-                changed += cost
-                near += (NearLaunch(launch=row, change=change) for row in self._from(start, registers))
-
-        return LaunchSearch(
-            found=tuple(found), near=tuple(near), tried=tried, changed=changed, notes=tuple(self._notes())
-        )
+        for start, registers, change in () if near else self._changes(starts):
+            cost = len(registers) * max(self._counts, default=0)
+            if changed + cost > _MAX_CHANGED:
+                break
+            changed += cost
+            near += (NearLaunch(launch=row, change=change) for row in self._from(start, registers))
+        return LaunchSearch(near=tuple(near), tried=tried, changed=changed, notes=tuple(self._notes()))
 
     def _notes(self) -> Iterator[LaunchNote]:
         if Vmm.HYPERV in self._parameters.vmms:
