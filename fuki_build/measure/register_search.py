@@ -19,6 +19,7 @@ _STANDARD = 5
 MAX_EXTENDS = 250_000
 """Limit of hashes for one register; an exact value takes some hundred."""
 MAX_MATCHES = 8
+_LABELS = 3
 _MAX_UNITS = 200
 """Limit of units of a case that are changed; an image has some twenty, firmware some fifty."""
 
@@ -206,11 +207,17 @@ class RegisterSearcher:
 
 
 def _distinct(sources: Sequence[RegisterSource]) -> list[RegisterSource]:
-    """Each sequence of measurements once: many cases have the same."""
-    distinct: dict[tuple[tuple[bytes, ...], ...], RegisterSource] = {}
+    """Each sequence of measurements once, with the labels of the first cases that have it."""
+    distinct: dict[tuple[tuple[bytes, ...], ...], list[RegisterSource]] = {}
     for source in sources:
-        distinct.setdefault(tuple(unit.digests for unit in source.units), source)
-    return list(distinct.values())
+        distinct.setdefault(tuple(unit.digests for unit in source.units), []).append(source)
+    return [RegisterSource(_label(alike), alike[0].units) for alike in distinct.values()]
+
+
+def _label(alike: Sequence[RegisterSource]) -> str:
+    labels = list(dict.fromkeys(source.label for source in alike))
+    more = [f"{len(labels) - _LABELS} other cases"] if len(labels) > _LABELS else []
+    return " or ".join([*labels[:_LABELS], *more])
 
 
 def _pool(sources: Sequence[RegisterSource]) -> Mapping[str, list[Unit]]:

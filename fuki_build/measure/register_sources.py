@@ -50,7 +50,7 @@ def register_sources(register: str, bank: str, image: StartedImage, texts: Seque
     for variant in _starts(register, contents, boot, texts):
         for prediction in predict(contents, image.cases, variant):
             events = _events(register, prediction, variant, contents)
-            if events and not any(event.unknown for event in events):
+            if not any(event.unknown for event in events):
                 label = _label(contents, prediction.case, names.get(prediction.case.profile or 0), boot, variant)
                 sources.append(RegisterSource(label, units_of(events, bank, f" of {contents.layout.name}")))
     return sources

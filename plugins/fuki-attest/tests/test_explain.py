@@ -3,9 +3,11 @@
 import json
 import os
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import parts
+import pefile
 import pytest
 from fuki_build.testing import invoke, recipe, succeed
 from fuki_build.testing.launch import peer_digest
@@ -170,20 +172,135 @@ class TestLaunches:
 
 
 def measured_sections(directory: Path, *phases: str, **sections: str) -> str:
-    """PCR 11 as systemd-measure computes it, over what acme.efi has with other files in the place of some."""
+    """PCR 11 as systemd-measure computes it: what acme.efi has, with other files in the place of some sections."""
     program = parts.get("systemd-measure")
     libraries = program.parents[1] / "x86_64-linux-gnu"
     environment = {**os.environ, "LD_LIBRARY_PATH": f"{libraries}:{libraries}/systemd"}
-    names = [".linux", ".initrd", ".cmdline", ".osrel", ".uname", ".sbat", ".profile", ".hwids", ".efifw"]
     options = []
-    for name in names:
-        done = invoke(directory, "inspect", "acme.efi", "--extract", name, "-o", f"part{name}")
-        assert done.code == 0 or "no section" in done.err or name in {".profile", ".uname"}, done
-        if done.code == 0:
-            options.append(f"--{name[1:]}={sections.get(name[1:], f'part{name}')}")
-    words = ":".join(phases)
-    command = [program, "calculate", *options, "--bank=sha256", "--json=short", f"--phase={words or ':'}"]
+    for name in ("linux", "initrd", "cmdline", "osrel", "uname", "sbat"):
+        succeed(directory, "inspect", "acme.efi", "--extract", f".{name}", "-o", f"part-{name}")
+        options.append(f"--{name}={sections.get(name, f'part-{name}')}")
+    command = [program, "calculate", *options, "--bank=sha256", "--json=short", f"--phase={':'.join(phases) or ':'}"]
     done = subprocess.run(
         command, cwd=directory, env=environment, capture_output=True, text=True, check=True, timeout=60
     )
     return json.loads(done.stdout)["sha256"][0]["hash"]
+
+
+def extended(*digests: bytes) -> str:
+    """A register after these digests (TPM 2.0 Library, part 1, 17.2)."""
+    value = bytes(32)
+    for digest in digests:
+        value = sha256(value + digest).digest()
+    return value.hex()
+
+
+def options_digest(text: str) -> bytes:
+    """Of a command line as the stub measures it into PCR 12: UTF-16, with its NUL."""
+    return sha256(text.encode("utf-16-le") + b"\0\0").digest()
+
+
+class TestRegisters:
+    @pytest.fixture
+    def single(self, bench) -> Path:
+        """Images without profiles and firmware, whose sections systemd-measure is given."""
+        directory = bench / "single"
+        if not directory.exists():
+            directory.mkdir()
+            for name in ("stub", "vmlinuz", *(f"initrd-{image}" for image in LINES)):
+                (directory / name).symlink_to((bench / name).resolve())
+            for image, line in LINES.items():
+                text = recipe(
+                    '[[fuki.addon]]\nname = "more"\ncmdline = "from=addon"\n', cmdline=line, initrd=f"initrd-{image}"
+                )
+                (directory / f"{image}.toml").write_text(text)
+                succeed(directory, "build", f"{image}.toml", "-o", image)
+        return directory
+
+    def run(self, directory: Path, values: dict[int, str], *arguments: object, code: int = 0) -> list[dict]:
+        (directory / "values").write_text("".join(f"sha256:{pcr}={value}\n" for pcr, value in values.items()))
+        document = explain(directory, "values", "--image", "acme.efi", *arguments, code=code)
+        return [register["search"] for register in document["registers"]]
+
+    @pytest.mark.parametrize("phases", [(), ("enter-initrd", "leave-initrd"), ("leave-initrd", "sysinit")])
+    def test_phases_are_found_also_with_some_left_out(self, single, phases):
+        (search,) = self.run(single, {11: measured_sections(single, *phases)})
+        assert [match["phase"] for match in search["matches"]] == [":".join(phases) or None]
+
+    def test_the_image_is_found_among_several(self, single):
+        (single / "line").write_text(LINES["other.efi"])
+        value = measured_sections(single, initrd="initrd-other.efi", cmdline="line")
+        (search,) = self.run(single, {11: value}, "--image", "other.efi")
+        assert [match["case"] for match in search["matches"]] == ["other.efi"]
+
+    def test_a_section_of_another_image_is_told(self, single):
+        value = measured_sections(single, "enter-initrd", initrd="initrd-other.efi")
+        (search,) = self.run(single, {11: value}, "--image", "other.efi", code=3)
+        texts = {(match["case"], *match["changes"], match["phase"]) for match in search["matches"]}
+        exchanged = "with section {0} of {1} in place of section {0} of {2}"
+        assert texts == {
+            ("acme.efi", exchanged.format(".initrd", "other.efi", "acme.efi"), "enter-initrd"),
+            ("other.efi", exchanged.format(".cmdline", "acme.efi", "other.efi"), "enter-initrd"),
+        }
+
+    def test_a_section_that_was_not_measured_is_told(self, single):
+        digests = []
+        for name in ("linux", "osrel", "cmdline", "uname", "sbat"):
+            succeed(single, "inspect", "acme.efi", "--extract", f".{name}", "-o", f"part-{name}")
+            digests += [sha256(f".{name}\0".encode()).digest(), sha256((single / f"part-{name}").read_bytes()).digest()]
+        (search,) = self.run(single, {11: extended(*digests)}, code=3)
+        assert [match["changes"] for match in search["matches"]] == [["without section .initrd of acme.efi"]]
+
+    def test_what_a_loader_passed_is_found_in_register_12(self, single):
+        (search,) = self.run(single, {12: extended(options_digest("single"))}, "--cmdline", "single", "--cmdline", "ro")
+        # The stub measures both alike.
+        case = search["matches"][0]["case"]
+        assert "acme.efi, with the options 'single' from the boot loader" in case
+        assert "acme.efi, with the options 'single' from SMBIOS" in case
+
+    def test_an_addon_is_found_to_be_missing(self, single):
+        addon = ("--addon", single / "acme.efi.extra.d/more.addon.efi")
+        (search,) = self.run(single, {12: extended(options_digest("from=addon"))}, *addon)
+        assert [match["case"] for match in search["matches"]] == ["acme.efi"]
+        (search,) = self.run(single, {12: "00" * 32}, *addon)
+        assert [match["case"] for match in search["matches"]] == ["acme.efi, without more.addon.efi"]
+
+    def test_a_loader_is_found_to_be_missing_in_register_4(self, single):
+        loader = parts.get("stub-257-x64")
+        calling, separator = b"Calling EFI Application from Boot Option", bytes(4)
+        image, program = (authenticode(path) for path in (single / "acme.efi", loader))
+        start = [sha256(calling).digest(), sha256(separator).digest()]
+        (search,) = self.run(single, {4: extended(*start, program, image)}, "--loader", loader)
+        assert [match["case"] for match in search["matches"]] == ["acme.efi"]
+        (search,) = self.run(single, {4: extended(*start, image)}, "--loader", loader)
+        assert [match["case"] for match in search["matches"]] == [f"acme.efi, without {loader.name} before it"]
+        (search,) = self.run(single, {4: extended(image, *start)})
+        assert [match["case"] for match in search["matches"]] == ["acme.efi, handed over by the hypervisor"]
+
+    def test_the_initrd_of_another_image_is_found_in_register_9(self, single):
+        """Of the kernel: its options, and the initrd as the stub joins it, which `fuki measure` tells of each image."""
+        values = {}
+        for image in LINES:
+            arguments = ("measure", image, "--no-boot-secret", "--console", "", "--events", "--json")
+            (case,) = json.loads(succeed(single, *arguments).out)["predictions"]
+            values[image] = [event["digests"]["sha256"] for event in case["events"] if event["pcr"] == 9]
+        mixed = extended(bytes.fromhex(values["acme.efi"][0]), bytes.fromhex(values["other.efi"][1]))
+        (search,) = self.run(single, {9: mixed}, "--image", "other.efi", "--no-boot-secret", "--console", "", code=3)
+        changes = [change for match in search["matches"] for change in match["changes"]]
+        assert any("initrd" in change and "of other.efi" in change for change in changes)
+
+    def test_a_value_that_nothing_gives_says_what_it_takes(self, single):
+        (search,) = self.run(single, {11: "11" * 32}, code=3)
+        assert (search["matches"], search["complete"]) == ([], True)
+        told = invoke(single, *VERBS, "values", "--image", "acme.efi").out
+        assert "an event log of the machine does" in told
+
+
+def authenticode(path: Path) -> bytes:
+    """The SHA-256 of a program as firmware measures it (Microsoft's specification), by pefile's offsets."""
+    data = path.read_bytes()
+    image = pefile.PE(data=data, fast_load=True)
+    checksum = image.OPTIONAL_HEADER.get_field_absolute_offset("CheckSum")
+    certificates = image.OPTIONAL_HEADER.DATA_DIRECTORY[4].get_file_offset()
+    covered = data[:checksum] + data[checksum + 4 : certificates] + data[certificates + 8 :]
+    return sha256(covered + bytes(-len(data) % 8)).digest()
