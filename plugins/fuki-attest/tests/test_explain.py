@@ -6,10 +6,11 @@ import subprocess
 from hashlib import sha256
 from pathlib import Path
 
+import attest_makers as makers
 import parts
 import pefile
 import pytest
-from fuki_build.testing import invoke, recipe, succeed
+from fuki_build.testing import invoke, recipe, refused, succeed
 from fuki_build.testing.launch import peer_digest
 
 VERBS = ("--plugin", "attest", "--plugin", "coco", "attest", "explain")
@@ -171,6 +172,38 @@ class TestLaunches:
         assert any("paravisor" in note for note in document["notes"])
 
 
+class TestTdx:
+    """Values are those that `fuki launch` tells, which fuki-coco's tests hold against Intel's specification."""
+
+    @pytest.fixture
+    def rows(self, bench) -> dict[tuple[str, str | None], str]:
+        arguments = ("launch", "acme.efi", "--firmware", "ovmf-generic", "--technology", "tdx", "--no-boot-secret")
+        done = succeed(bench, "--plugin", "coco", *arguments, "--console", "", "--json")
+        return {(row["register"], row["boot"]): row["digest"] for row in json.loads(done.out)["launches"]}
+
+    def run(self, bench, intel, *arguments: object, code: int = 0, **fields) -> dict:
+        (bench / "quote").write_bytes(intel.quote(**fields))
+        return explain(bench, "quote", "--image", "acme.efi", *arguments, code=code)
+
+    def test_firmware_and_profile_are_found(self, bench, intel, rows):
+        registers = (bytes(48), bytes(48), bytes.fromhex(rows["RTMR2", "disk@1"]), bytes(48))
+        document = self.run(bench, intel, mr_td=bytes.fromhex(rows["MRTD", None]), rtmrs=registers)
+        (launch,) = document["launches"]
+        assert {row["firmware"] for row in launch["search"]["found"]} == {"ovmf-generic"}
+        (register,) = document["registers"]
+        assert register["search"]["register"] == "RTMR2"
+        (match,) = register["search"]["matches"]
+        assert (match["changes"], match["phase"]) == ([], None)
+        assert match["case"].startswith("acme.efi, profile 1 (debug), firmware ovmf-generic")
+
+    def test_a_partition_table_that_is_not_known_is_what_it_takes(self, bench, intel, rows):
+        registers = (bytes(48), b"\1" * 48, bytes(48), bytes(48))
+        document = self.run(bench, intel, code=3, mr_td=bytes.fromhex(rows["MRTD", None]), rtmrs=registers)
+        (register,) = document["registers"]
+        assert register["search"]["matches"] == []
+        assert "partition table" in register["search"]["note"]
+
+
 def measured_sections(directory: Path, *phases: str, **sections: str) -> str:
     """PCR 11 as systemd-measure computes it: what acme.efi has, with other files in the place of some sections."""
     program = parts.get("systemd-measure")
@@ -304,3 +337,29 @@ def authenticode(path: Path) -> bytes:
     certificates = image.OPTIONAL_HEADER.DATA_DIRECTORY[4].get_file_offset()
     covered = data[:checksum] + data[checksum + 4 : certificates] + data[certificates + 8 :]
     return sha256(covered + bytes(-len(data) % 8)).digest()
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "arguments"),
+    [
+        (1, "cannot open", ["--image", "nowhere"]),
+        (2, "variables-size", ["--image", "acme.efi", "--svsm", "stub"]),
+        (1, "cannot open", ["--image", "acme.efi", "--firmware", "nowhere"]),
+    ],
+)
+def test_a_mistake_is_one_clear_error(bench, amd, code: int, message: str, arguments: list[str]):
+    (bench / "report").write_bytes(amd.report())
+    assert message in refused(bench, *VERBS, "report", *arguments, code=code)
+
+
+def test_without_a_plugin_for_launches_the_error_names_one(bench, amd):
+    (bench / "report").write_bytes(amd.report())
+    told = refused(bench, "--plugin", "attest", "attest", "explain", "report", "--image", "acme.efi")
+    assert "--plugin coco" in told
+
+
+def test_evidence_in_which_nothing_is_measured_is_no_success(bench, amd):
+    (bench / "vcek.der").write_bytes(makers.der(amd.vcek))
+    done = invoke(bench, *VERBS, "vcek.der", "--image", "acme.efi")
+    assert done.code == 3
+    assert "nothing was measured" in done.out
