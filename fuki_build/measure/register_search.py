@@ -115,7 +115,7 @@ class RegisterSearcher:
     def run(self) -> RegisterSearch:
         """Exact values, then one change, then two, then three exchanges: all with the fewest that give the value."""
         matches: list[RegisterMatch] = []
-        complete = True
+        complete = all(len(source.units) <= _MAX_UNITS for source in self._sources)
         try:
             matches = list(self._exact())
             for changes in () if matches else (1, 2, 3):
@@ -128,7 +128,7 @@ class RegisterSearcher:
             matches=tuple(matches[:MAX_MATCHES]),
             sources=len(self._sources),
             extends=self._extends,
-            complete=complete,
+            complete=complete or bool(matches),
         )
 
     def _extend(self, value: bytes, digests: Iterable[bytes]) -> bytes:
