@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         reasons_of_log,
         search_registers,
     )
-    from fuki_build.launch.search import LaunchQuestion, asked_of_recipe, search_launches
+    from fuki_build.launch.search import DigestQuestion, asked_of_recipe, search_launches
     from fuki_build.launch.search_views import LaunchSearchView, search_in_words
     from fuki_build.measure.boot import Boot
     from fuki_build.measure.boot_options import read_boot, read_program
@@ -50,8 +50,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Blob": "fuki_build.image.blob",
     "Boot": "fuki_build.measure.boot",
+    "DigestQuestion": "fuki_build.launch.search",
     "FukiError": "fuki_build.errors",
-    "LaunchQuestion": "fuki_build.launch.search",
     "LaunchSearchView": "fuki_build.launch.search_views",
     "Layout": "fuki_build.image.layout",
     "LayoutView": "fuki_build.image.describe",
@@ -98,8 +98,8 @@ _HOMES = {
 __all__ = [
     "Blob",
     "Boot",
+    "DigestQuestion",
     "FukiError",
-    "LaunchQuestion",
     "LaunchSearchView",
     "Layout",
     "LayoutView",

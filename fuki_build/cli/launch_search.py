@@ -12,7 +12,7 @@ from fuki_build.errors import MismatchError, RecipeError
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import DirectBoot
 from fuki_build.launch.candidates import BootParts
-from fuki_build.launch.search import LaunchQuestion, asked_launches, search_launches
+from fuki_build.launch.search import DigestQuestion, asked_launches, search_launches
 from fuki_build.launch.search_views import LaunchSearchDocument, LaunchSearchView, search_in_words
 from fuki_build.recipe.launch import resolve_launch
 from fuki_build.recipe.model import LaunchTable
@@ -51,7 +51,7 @@ def search(host: PluginHost, expected: ExpectedLaunch, files: Sequence[Path], te
     parts: tuple[BootParts, ...] = ()
     if boot is not None:
         parts = (BootParts(source=boot.name, mode=None, boot=boot, cmdline=expected.cmdline.encode()),)
-    question = LaunchQuestion(
+    question = DigestQuestion(
         digest=digest,
         files=tuple(files),
         asked=asked_launches(table, requests, direct_boot=expected.direct_boot),

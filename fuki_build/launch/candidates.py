@@ -32,6 +32,9 @@ from fuki_build.launch.boots import (
 _MAX_BOOTS = 96
 """Limit of direct boots that are tried: those of one profile come first, then those mixed of fewest."""
 
+_MAX_MIXED = 12
+"""Limit of sources whose parts are mixed."""
+
 
 class FirmwareForm(StrEnum):
     """What was done to firmware before it is launched."""
@@ -135,8 +138,9 @@ def searched_boots(sources: Sequence[BootParts], texts: Sequence[str] = ()) -> t
     for parts in sources:
         boots.setdefault(_key(parts.boot), SearchedBoot(boot=parts.boot, mode=parts.mode))
 
+    some = sources[:_MAX_MIXED]
     mixed: list[tuple[int, DirectBoot]] = []
-    for kernel, initrd, cmdline in product(_kernels(sources), _initrds(sources), _cmdlines(sources, texts)):
+    for kernel, initrd, cmdline in product(_kernels(some), _initrds(some), _cmdlines(some, texts[:_MAX_MIXED])):
         boot = DirectBoot(
             name=_name(kernel, initrd, cmdline),
             kernel=kernel.digest,

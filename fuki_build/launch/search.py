@@ -16,7 +16,7 @@ from fuki_build.recipe.load import LoadedRecipe
 from fuki_build.recipe.model import LaunchTable
 
 
-class LaunchQuestion(Struct, frozen=True, kw_only=True):
+class DigestQuestion(Struct, frozen=True, kw_only=True):
     """A digest, the images and firmware files that it may be of, and which launches are expected.
 
     These are any of `asked`, or anything where that is empty; `technology` is the one of the report, where known.
@@ -33,7 +33,7 @@ class LaunchQuestion(Struct, frozen=True, kw_only=True):
     svsm: Svsm | None = None
 
 
-def search_launches(host: PluginHost, question: LaunchQuestion) -> LaunchSearchView:
+def search_launches(host: PluginHost, question: DigestQuestion) -> LaunchSearchView:
     """Search what is asked for first; only if that does not have the digest, everything else that may have it.
 
     Raises `FukiError` for files that cannot be read, and where no loaded plugin knows launches.

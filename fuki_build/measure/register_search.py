@@ -18,6 +18,8 @@ _STANDARD = 5
 """The paths that are tried behind a change: none, and the first word, the first two, up to `ready`."""
 MAX_EXTENDS = 250_000
 """Limit of hashes for one register; an exact value takes some hundred."""
+MAX_SOURCES = 5000
+"""Limit of cases of one image; more than so many are not all tried."""
 MAX_MATCHES = 8
 _LABELS = 3
 _MAX_UNITS = 200
@@ -109,13 +111,14 @@ class RegisterSearcher:
         self._phases = phases
         self._start = bytes(SIZES[bank]) if start is None else start
         self._extends = 0
+        self._is_all = len(sources) < MAX_SOURCES
         self._sources = _distinct(sources)
         self._units = _pool(self._sources)
 
     def run(self) -> RegisterSearch:
         """Exact values, then one change, then two, then three exchanges: all with the fewest that give the value."""
         matches: list[RegisterMatch] = []
-        complete = all(len(source.units) <= _MAX_UNITS for source in self._sources)
+        complete = self._is_all and all(len(source.units) <= _MAX_UNITS for source in self._sources)
         try:
             matches = list(self._exact())
             for changes in () if matches else (1, 2, 3):

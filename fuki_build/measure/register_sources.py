@@ -12,7 +12,7 @@ from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.events import Event
 from fuki_build.measure.explain import CONSOLES
 from fuki_build.measure.predict import Case, Prediction, predict
-from fuki_build.measure.register_search import RegisterSource, units_of
+from fuki_build.measure.register_search import MAX_SOURCES, RegisterSource, units_of
 from fuki_build.measure.section_digests import SectionDigests
 
 _ADDONS, _TEXTS = ("addons", "global_addons"), ("options", "smbios")
@@ -27,6 +27,8 @@ VARIED = {
     "RTMR2": ("secret", "method", *_COMMAND_LINE),
 }
 """The registers that an image is searched for, and what of its start each depends on."""
+_SELECTED = ("PCR 11", "RTMR2")
+"""Those that depend on what the machine selects."""
 _MAX_DIFFERENCES = 2
 _PCRS = {f"PCR {pcr}": pcr for pcr in (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)}
 
@@ -40,20 +42,29 @@ class StartedImage(Struct, frozen=True):
 
 
 def register_sources(register: str, bank: str, image: StartedImage, texts: Sequence[str] = ()) -> list[RegisterSource]:
-    """All that may be measured, the most usual first; without that which cannot be predicted.
+    """All that may be measured, the most usual first, up to `MAX_SOURCES`; without that which cannot be predicted.
 
     `texts` are command lines that a boot loader or hypervisor may have passed.
     """
     contents, boot = image.contents, image.boot
     names = profile_ids(contents.layout)
-    sources = []
+    cases = image.cases if register in _SELECTED else _one_each(image.cases)
+    sources: list[RegisterSource] = []
     for variant in _starts(register, contents, boot, texts):
-        for prediction in predict(contents, image.cases, variant):
+        for prediction in predict(contents, cases, variant) if len(sources) < MAX_SOURCES else ():
             events = _events(register, prediction, variant, contents)
             if not any(event.unknown for event in events):
                 label = _label(contents, prediction.case, names.get(prediction.case.profile or 0), boot, variant)
                 sources.append(RegisterSource(label, units_of(events, bank, f" of {contents.layout.name}")))
     return sources
+
+
+def _one_each(cases: Sequence[Case]) -> list[Case]:
+    """One case of each profile."""
+    by_profile: dict[int | None, Case] = {}
+    for case in cases:
+        by_profile.setdefault(case.profile, case)
+    return list(by_profile.values())
 
 
 def unpredicted(register: str, image: StartedImage) -> str:

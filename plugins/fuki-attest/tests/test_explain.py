@@ -213,7 +213,14 @@ def measured_sections(directory: Path, *phases: str, **sections: str) -> str:
     for name in ("linux", "initrd", "cmdline", "osrel", "uname", "sbat"):
         succeed(directory, "inspect", "acme.efi", "--extract", f".{name}", "-o", f"part-{name}")
         options.append(f"--{name}={sections.get(name, f'part-{name}')}")
-    command = [program, "calculate", *options, "--bank=sha256", "--json=short", f"--phase={':'.join(phases) or ':'}"]
+    command: list[str | Path] = [
+        program,
+        "calculate",
+        *options,
+        "--bank=sha256",
+        "--json=short",
+        f"--phase={':'.join(phases) or ':'}",
+    ]
     done = subprocess.run(
         command, cwd=directory, env=environment, capture_output=True, text=True, check=True, timeout=60
     )

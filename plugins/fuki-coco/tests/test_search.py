@@ -4,11 +4,13 @@ import random
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import parts
 import pytest
 from fuki_build.hooks import DirectBoot, LaunchModel, LaunchParameters, LaunchSearch
 from fuki_build.testing.launch import VMMS, peer_digest
+from msgspec.structs import replace
 from sevsnpmeasure.gctx import GCTX
 from sevsnpmeasure.ovmf import OVMF, SectionType
 from sevsnpmeasure.vcpu_types import CPU_SIGS
@@ -83,10 +85,10 @@ def files(tmp_path_factory) -> Files:
     return Files(tmp_path_factory.mktemp("files"))
 
 
-def search(technology: str, build: str, digest: bytes, files: Files, **changed: object) -> LaunchSearch:
+def search(technology: str, build: str, digest: bytes, files: Files, **changed: Any) -> LaunchSearch:
     model = MODELS[technology]
-    parameters = {"vmms": model.vmms, "vcpus": ALL, "guest_features": model.usual_features, "boots": files.boots}
-    found = model.search(parts.get(build).read_bytes(), LaunchParameters(**{**parameters, **changed}), digest)
+    parameters = LaunchParameters(vmms=model.vmms, vcpus=ALL, guest_features=model.usual_features, boots=files.boots)
+    found = model.search(parts.get(build).read_bytes(), replace(parameters, **changed), digest)
     assert found is not None
     return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from fuki_build import (
-    LaunchQuestion,
+    DigestQuestion,
     RegisterQuestion,
     RegisterValue,
     asked_of_recipe,
@@ -86,7 +86,7 @@ def _tdx(
 
 def _launch(name: str, digest: bytes, technology: str, question: ExplainQuestion) -> ExplainedLaunchView:
     asked = () if question.recipe is None else asked_of_recipe(question.host, question.recipe)
-    wanted = LaunchQuestion(
+    wanted = DigestQuestion(
         digest=digest,
         technology=technology,
         files=question.files,
