@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fuki_build.testing import invoke, refused, succeed
+from fuki_build.testing.documents import complaints
 from fuki_build.testing.launch import peer_digest
 
 COCO = ("--plugin", "coco")
@@ -211,7 +212,9 @@ class TestExpect:
     def search(self, directory: Path, *arguments: object, code: int = 0) -> dict[str, Any]:
         done = invoke(directory, *COCO, "launch", *arguments, "--json")
         assert done.code == code, done
-        return json.loads(done.out)["search"]
+        document = json.loads(done.out)
+        assert complaints(document, "launch", "coco") == []
+        return document["search"]
 
     def test_what_options_leave_open_is_searched(self, tmp_path: Path, firmware: Path):
         digest = peer_digest("sev-snp", firmware, "gce", 200, None, 0x201)

@@ -11,6 +11,7 @@ import parts
 import pefile
 import pytest
 from fuki_build.testing import invoke, recipe, refused, succeed
+from fuki_build.testing.documents import complaints
 from fuki_build.testing.launch import peer_digest
 
 VERBS = ("--plugin", "attest", "--plugin", "coco", "attest", "explain")
@@ -63,7 +64,9 @@ def bench(tmp_path_factory) -> Path:
 def explain(directory: Path, *arguments: object, code: int = 0) -> dict:
     done = invoke(directory, *VERBS, *arguments, "--json")
     assert done.code == code, done
-    return json.loads(done.out)
+    document = json.loads(done.out)
+    assert complaints(document, "attest explain", "attest") == []
+    return document
 
 
 class TestLaunches:
