@@ -21,8 +21,11 @@ USUAL_FEATURES = tuple(1 | sum(bits) for bits in product((0, 0x20), (0, 0x200), 
 These are the bits that a hypervisor sets without a paravisor in the guest.
 """
 _NO_HASHES = "the firmware has no page for kernel hashes: launches with a kernel were left out"
-_MAX_CHANGED = 1_000_000
+_TOO_MANY = "the firmware has so much metadata that not all hypervisors and direct boots were tried"
+_MAX_CHANGED = 500_000
 """Limit of launches with a change that are tried."""
+_MAX_PAGES = 200_000
+"""Limit of pages of metadata over all hypervisors and boots; OVMF has some fifty."""
 
 
 class _Start(NamedTuple):
@@ -59,6 +62,7 @@ class SnpSearch:
         self._vmms = [vmm for vmm in parameters.vmms if vmm != Vmm.HYPERV]
         self._registers = {vmm: tuple(self._registers_of(vmm)) for vmm in self._vmms}
         self._firmware = firmware_pages(firmware)
+        self._is_cut = False
 
     def run(self) -> LaunchSearch:
         """The launches with the digest; where there is none, those that have it with one change."""
@@ -77,7 +81,7 @@ class SnpSearch:
         near = list(self._cuts(starts, steps)) if starts else []
         changed = 0
         for start, registers, change in () if near else self._changes(starts):
-            cost = len(registers) * max(self._counts, default=0)
+            cost = len(registers) * max(self._counts, default=0) + len(start.pages)
             if changed + cost > _MAX_CHANGED:
                 break
             changed += cost
@@ -89,15 +93,27 @@ class SnpSearch:
             yield LaunchNote(self._technology, "Hyper-V launches IGVM files only")
         if not self._has_hashes and self._parameters.boots != (None,):
             yield LaunchNote(self._technology, _NO_HASHES)
+        if self._is_cut:
+            yield LaunchNote(self._technology, _TOO_MANY)
 
     @property
     def _has_hashes(self) -> bool:
-        return any(section.kind == SevKind.KERNEL_HASHES and section.size for section in self._image.sev or ())
+        address = self._image.hash_table_address
+        return address is not None and any(
+            section.kind == SevKind.KERNEL_HASHES and section.address <= address < section.address + section.size
+            for section in self._image.sev or ()
+        )
 
     def _starts(self, digest: bytes) -> Iterator[_Start]:
-        for vmm, boot in product(self._vmms, self._parameters.boots):
+        remaining = _MAX_PAGES
+        for boot, vmm in product(self._parameters.boots, self._vmms):
             if boot is None or self._has_hashes:
-                yield _Start(vmm, boot, digest, tuple(metadata_pages(self._image, self._size, vmm, boot)))
+                pages = tuple(metadata_pages(self._image, self._size, vmm, boot))
+                remaining -= len(pages)
+                if remaining < 0:
+                    self._is_cut = True
+                    return
+                yield _Start(vmm, boot, digest, pages)
 
     def _registers_of(self, vmm: str) -> Iterator[_Registers]:
         count = max(self._counts, default=1)
