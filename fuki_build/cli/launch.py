@@ -118,6 +118,7 @@ def launch(  # noqa: PLR0917 - click passes them by name
             direct_boot=is_given("direct_boot"),
             boot=given[0].boot if given else None,
             cmdline=cmdline or "",
+            start=start,
         )
         search(host, expected, files, expect, as_json=as_json)
         return

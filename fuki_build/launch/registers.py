@@ -10,7 +10,10 @@ from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg.event_log import EventLog
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
+from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import measured_in
+from fuki_build.image.image import ImageKind
+from fuki_build.image.inspect import inspect
 from fuki_build.launch.of_image import inspect_uki
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
@@ -90,3 +93,8 @@ def reasons_of_log(
     explanation = explain(log, started.contents, started.cases, boot)
     found = dict.fromkeys(reasons(explanation, started.contents, log.kind))
     return tuple((register_name(log.kind, register), text) for register, text in found)
+
+
+def is_uki(path: Path) -> bool:
+    """Whether a file is an image that measures into registers. Raises `FukiError` where it cannot be read."""
+    return Blob.of_file(path).read_at(0, 2) == b"MZ" and inspect(path).kind is ImageKind.UKI

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from fuki_build.formats.documents import Document, View
+from fuki_build.measure.register_search_views import RegisterSearchView
 
 _SHOWN = 8
 """Launches that are told in words; the document has all of them."""
@@ -65,9 +66,13 @@ class LaunchSearchView(View, frozen=True, kw_only=True):
 
 
 class LaunchSearchDocument(Document, frozen=True):
-    """What `fuki launch --expect --json` prints."""
+    """What `fuki launch --expect --json` prints.
+
+    `registers` are searches for a register of an image that has the value, RTMR1 and RTMR2, where no launch has it.
+    """
 
     search: LaunchSearchView
+    registers: tuple[RegisterSearchView, ...] = ()
 
 
 def numbers_in_words(numbers: Sequence[int]) -> str:

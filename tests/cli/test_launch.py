@@ -278,6 +278,20 @@ class TestExpect:
         (found,) = self.search(tmp_path, firmware, "--expect", digest)["found"]
         assert (found["form"], found["vmm"]) == ("wrapped as an IGVM file", "qemu")
 
+    def test_a_runtime_register_of_an_image_is_told(self, image: Path):
+        """As `fuki measure` predicts it, which booted guests are held against elsewhere."""
+        start = ("--console", "", "--no-boot-secret", "--options", "single", "--json")
+        arguments = ("measure", image, "--rtmr", "--profile", "debug", *start)
+        (case, *_) = json.loads(succeed(image.parent, *arguments).out)["predictions"]
+        digest = next(register["value"] for register in case["rtmrs"] if register["name"] == "RTMR2")
+        done = succeed(
+            image.parent, *COCO, "launch", image, "--expect", digest, *start, "--options", "single", "--json"
+        )
+        (search,) = json.loads(done.out)["registers"]
+        assert search["register"] == "RTMR2"
+        assert search["matches"][0]["case"].startswith("image.efi, profile 1 (debug)")
+        assert search["matches"][0]["changes"] == []
+
     def test_what_none_has_is_told_with_what_was_tried(self, tmp_path: Path, firmware: Path):
         done = invoke(tmp_path, *COCO, "launch", firmware, "--expect", "ab" * 48)
         assert done.code == 3
