@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from fuki_build.launch.registers import (
         RegisterQuestion,
         RegisterValue,
+        is_uki,
         reasons_of_log,
+        search_in_log,
         search_registers,
     )
     from fuki_build.launch.search import DigestQuestion, asked_of_recipe, search_launches
@@ -75,6 +77,7 @@ _HOMES = {
     "find_profiles": "fuki_build.image.profiles",
     "igvm_payloads": "fuki_build.image.igvm_payloads",
     "inspect": "fuki_build.image.inspect",
+    "is_uki": "fuki_build.launch.registers",
     "json_option": "fuki_build.cli.options",
     "launches_of_image": "fuki_build.launch.of_image",
     "load_recipe": "fuki_build.recipe.load",
@@ -89,6 +92,7 @@ _HOMES = {
     "read_small_file": "fuki_build.image.blob",
     "reasons_of_log": "fuki_build.launch.registers",
     "register_in_words": "fuki_build.measure.register_search_views",
+    "search_in_log": "fuki_build.launch.registers",
     "search_in_words": "fuki_build.launch.search_views",
     "search_launches": "fuki_build.launch.search",
     "search_registers": "fuki_build.launch.registers",
@@ -124,6 +128,7 @@ __all__ = [
     "find_profiles",
     "igvm_payloads",
     "inspect",
+    "is_uki",
     "json_option",
     "launches_of_image",
     "load_recipe",
@@ -138,6 +143,7 @@ __all__ = [
     "read_small_file",
     "reasons_of_log",
     "register_in_words",
+    "search_in_log",
     "search_in_words",
     "search_launches",
     "search_registers",

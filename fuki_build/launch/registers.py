@@ -18,6 +18,7 @@ from fuki_build.launch.of_image import inspect_uki
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.explain import explain
+from fuki_build.measure.log_search import search_log
 from fuki_build.measure.log_views import register_name
 from fuki_build.measure.predict import cases
 from fuki_build.measure.reasons import reasons
@@ -93,6 +94,18 @@ def reasons_of_log(
     explanation = explain(log, started.contents, started.cases, boot)
     found = dict.fromkeys(reasons(explanation, started.contents, log.kind))
     return tuple((register_name(log.kind, register), text) for register, text in found)
+
+
+def search_in_log(log: EventLog, value: RegisterValue) -> RegisterSearchView | None:
+    """How the events of a log give a value: as they are, with phases behind them, or with changes.
+
+    None where the log has no such register, or not in this bank.
+    """
+    numbers = {register_name(log.kind, number): number for number in range(24)}
+    if value.register not in numbers or value.bank not in log.banks:
+        return None
+    search = search_log(log, value.bank, numbers[value.register], value.value)
+    return register_search_view(value.register, value.bank, value.value, search, "")
 
 
 def is_uki(path: Path) -> bool:

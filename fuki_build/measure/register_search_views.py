@@ -50,8 +50,8 @@ def _match(match: RegisterMatch) -> RegisterMatchView:
     return RegisterMatchView(case=match.label, changes=match.changes, phase=":".join(match.phase) or None)
 
 
-def register_in_words(view: RegisterSearchView) -> Iterator[str]:
-    """One line for each match, or why there is none."""
+def register_in_words(view: RegisterSearchView, *, has_log: bool = False) -> Iterator[str]:
+    """One line for each match, or why there is none; `has_log` tells whether an event log is looked at, too."""
     name = f"{view.register} ({view.bank})"
     for match in view.matches:
         phase = f", after {match.phase}" if match.phase else ""
@@ -67,4 +67,5 @@ def register_in_words(view: RegisterSearchView) -> Iterator[str]:
         yield f"{name} was searched for with the first {MAX_EXTENDS} hashes only: name fewer images, or a machine"
     if view.note:
         yield f"{name} has what cannot be predicted: {view.note}"
-    yield f"{name} alone cannot tell which event is another one: an event log of the machine does"
+    if not has_log:
+        yield f"{name} alone cannot tell which event is another one: an event log of the machine does"

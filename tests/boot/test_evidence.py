@@ -83,6 +83,9 @@ def test_a_quote_holds_against_the_image_and_is_explained_with_another(machine: 
     # The log tells which section it is.
     document = told(machine, "explain", "log", "--image", "new.efi", code=3)
     (log,) = document["logs"]
+    (register,) = [one for one in document["registers"] if one["search"]["register"] == "PCR 11" and one["log"]]
+    (match,) = register["search"]["matches"]
+    assert (match["case"], match["changes"], match["phase"]) == ("the log", [], "enter-initrd")
     texts = [reason["text"] for reason in log["reasons"] if reason["register"] == "PCR 11"]
     assert texts == [".cmdline has other content than in the image, or another one was selected"]
 

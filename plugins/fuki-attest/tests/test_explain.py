@@ -10,6 +10,7 @@ import attest_makers as makers
 import parts
 import pefile
 import pytest
+from fuki_build.formats.tcg import event_log
 from fuki_build.testing import invoke, recipe, refused, succeed
 from fuki_build.testing.documents import complaints
 from fuki_build.testing.launch import peer_digest
@@ -331,6 +332,27 @@ class TestRegisters:
         (search,) = self.run(single, {9: mixed}, "--image", "other.efi", "--no-boot-secret", "--console", "", code=3)
         changes = [change for match in search["matches"] for change in match["changes"]]
         assert any("initrd" in change and "of other.efi" in change for change in changes)
+
+    def test_a_register_is_held_against_a_log_first(self, single):
+        """The log is of a guest that booted another image; its register has an event less, and a phase more."""
+        directory = Path(__file__).parents[3] / "tests/data/event-logs"
+        digests = [
+            event.digests["sha256"]
+            for event in event_log.decode((directory / "disk-262.log").read_bytes()).events
+            if event.extends and event.register == 11
+        ]
+        value = extended(*digests[:2], *digests[4:], sha256(b"enter-initrd").digest())
+        (single / "values").write_text(f"sha256:11={value}\n")
+        files = ("values", directory / "disk-262.log", "--image", "acme.efi")
+        document = explain(single, *files, code=3)
+        by_log, by_image = document["registers"]
+        (match,) = by_log["search"]["matches"]
+        assert (by_log["log"], match["case"], match["phase"]) == ("disk-262.log", "the log", "enter-initrd")
+        assert match["changes"] == ["without section .osrel"]
+        assert (by_image["log"], by_image["search"]["matches"]) == (None, [])
+        told = invoke(single, *VERBS, *files).out
+        assert "by disk-262.log: PCR 11 (sha256) is that of the log, without section .osrel" in told
+        assert "an event log of the machine does" not in told
 
     def test_a_value_that_nothing_gives_says_what_it_takes(self, single):
         (search,) = self.run(single, {11: "11" * 32}, code=3)

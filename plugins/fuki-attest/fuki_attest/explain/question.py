@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from fuki_build import (
-    Blob,
     Boot,
     LoadedRecipe,
     Machine,
     PluginHost,
     find_machines,
+    is_uki,
     load_recipe,
     new_host,
     read_boot,
@@ -48,7 +48,7 @@ class ExplainQuestion(Struct, frozen=True, kw_only=True):
     @property
     def ukis(self) -> tuple[Path, ...]:
         """The images that measure into registers: firmware files may be named as images, too."""
-        return tuple(path for path in self.images if Blob.of_file(path).read_at(0, 2) == b"MZ")
+        return tuple(path for path in self.images if is_uki(path))
 
     def boot(self, banks: Sequence[str]) -> Boot:
         """What is known of the start, with programs and addons digested in these banks. Raises `FukiError`."""

@@ -8,6 +8,7 @@ from fuki_build import (
     RegisterValue,
     asked_of_recipe,
     reasons_of_log,
+    search_in_log,
     search_launches,
     search_registers,
 )
@@ -45,12 +46,12 @@ def explain(evidence: Evidence, question: ExplainQuestion) -> ExplainDocument:
         elif item.kind in (EvidenceKind.TD_QUOTE, EvidenceKind.TD_REPORT):
             for name, body in _td_bodies(item):
                 launches += _tdx(name, body, evidence, question, notes)
-                registers += _rtmrs(name, body, question)
+                registers += _rtmrs(name, body, evidence, question)
         elif item.kind is EvidenceKind.EVENT_LOG:
             logs += _logs(item, question)
 
     for name, values in _tpm_values(evidence, notes):
-        registers += _pcrs(name, values, question)
+        registers += _pcrs(name, values, evidence, question)
     if not (launches or registers or logs or notes):
         notes.append("there is no report, no quote, no log and no list of registers: nothing was measured")
     return ExplainDocument(tuple(launches), tuple(registers), tuple(logs), tuple(notes))
@@ -97,13 +98,13 @@ def _launch(name: str, digest: bytes, technology: str, question: ExplainQuestion
     return ExplainedLaunchView(name, search_launches(question.host, wanted))
 
 
-def _rtmrs(name: str, body: TdBody, question: ExplainQuestion) -> Iterator[ExplainedRegisterView]:
+def _rtmrs(name: str, body: TdBody, evidence: Evidence, question: ExplainQuestion) -> Iterator[ExplainedRegisterView]:
     values = tuple(
         RegisterValue(register=f"RTMR{number}", bank="sha384", value=body.rtmrs[number])
         for number in (1, 2)
         if any(body.rtmrs[number])
     )
-    yield from _registers(name, values, question)
+    yield from _registers(name, values, evidence, question)
 
 
 def _tpm_values(evidence: Evidence, notes: list[str]) -> Iterator[tuple[str, Values]]:
@@ -121,7 +122,7 @@ def _tpm_values(evidence: Evidence, notes: list[str]) -> Iterator[tuple[str, Val
         yield from context.registers
 
 
-def _pcrs(name: str, values: Values, question: ExplainQuestion) -> Iterator[ExplainedRegisterView]:
+def _pcrs(name: str, values: Values, evidence: Evidence, question: ExplainQuestion) -> Iterator[ExplainedRegisterView]:
     """The image's own registers, in one bank: the same is measured into all of them."""
     bank = next((bank for bank in _BANKS if any(bank == one for one, _ in values)), None)
     ours = tuple(
@@ -129,12 +130,13 @@ def _pcrs(name: str, values: Values, question: ExplainQuestion) -> Iterator[Expl
         for number in REGISTERS
         if bank is not None and (bank, number) in values
     )
-    yield from _registers(name, ours, question)
+    yield from _registers(name, ours, evidence, question)
 
 
 def _registers(
-    name: str, values: Sequence[RegisterValue], question: ExplainQuestion
+    name: str, values: Sequence[RegisterValue], evidence: Evidence, question: ExplainQuestion
 ) -> Iterator[ExplainedRegisterView]:
+    """What the images measure; where that does not give a value as it is, the logs before it."""
     if not values or not question.ukis:
         return
     searched = search_registers(
@@ -146,7 +148,13 @@ def _registers(
             texts=question.texts,
         )
     )
-    yield from (ExplainedRegisterView(name, view) for view in searched)
+    for value, view in zip(values, searched, strict=True):
+        if not any(not match.changes for match in view.matches):
+            for log in evidence.of(EvidenceKind.EVENT_LOG):
+                of_log = search_in_log(log.value, value)
+                if of_log is not None:
+                    yield ExplainedRegisterView(name, of_log, log.name)
+        yield ExplainedRegisterView(name, view)
 
 
 def _logs(item: Item, question: ExplainQuestion) -> Iterator[ExplainedLogView]:

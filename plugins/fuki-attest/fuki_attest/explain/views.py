@@ -17,10 +17,11 @@ class ExplainedLaunchView(View, frozen=True):
 
 
 class ExplainedRegisterView(View, frozen=True):
-    """A register of a quote or list, and the measurements that give it."""
+    """A register of a quote or list, and the measurements that give it: those of `log`, or of the images."""
 
     subject: str
     search: RegisterSearchView
+    log: str | None = None
 
 
 class LogReasonView(View, frozen=True):
@@ -66,8 +67,11 @@ def _lines(document: ExplainDocument) -> Iterator[tuple[str, str]]:
         yield from ((log.subject, f"{reason.register}: {reason.text}") for reason in log.reasons)
     for launch in document.launches:
         yield from ((launch.subject, line) for line in search_in_words(launch.search))
+    by_log = {(one.subject, one.search.register) for one in document.registers if one.log}
     for register in document.registers:
-        yield from ((register.subject, line) for line in register_in_words(register.search))
+        told = bool(register.log) or (register.subject, register.search.register) in by_log
+        source = f"by {register.log}: " if register.log else ""
+        yield from ((register.subject, source + line) for line in register_in_words(register.search, has_log=told))
 
 
 def judge(document: ExplainDocument) -> None:
@@ -76,10 +80,10 @@ def judge(document: ExplainDocument) -> None:
     open_ends += [
         f"{one.subject}: {one.search.register}"
         for one in document.registers
-        if not any(not match.changes for match in one.search.matches)
+        if one.log is None and not any(not match.changes for match in one.search.matches)
     ]
     open_ends += [f"{one.subject}: the log" for one in document.logs if one.reasons]
-    total = len(document.launches) + len(document.registers) + len(document.logs)
+    total = len(document.launches) + sum(one.log is None for one in document.registers) + len(document.logs)
     if not total:
         raise MismatchError("nothing that was measured is in the evidence, or nothing that it could be of was named")
     if open_ends:
