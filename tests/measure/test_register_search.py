@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fuki_build.formats.tcg import event_log
 from fuki_build.formats.tcg.event_log import EventLog
@@ -109,6 +111,27 @@ def test_what_another_case_has_may_be_added():
     one, two, three = unit("one"), unit("two", "b"), unit("three", "c")
     search = searched(value_of(one, three, two), ("first", (one, two)), ("second", (three,)))
     assert [(match.label, *match.changes) for match in search.matches] == [("first", "with three added")]
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=8, unique=True), st.data())
+def test_any_single_change_is_found(names: list[str], data: st.DataObject):
+    """One unit left out, exchanged for the other content that its slot has, or added at any place."""
+    units = [unit(name, name) for name in names]
+    other = [unit(f"other {name}", name) for name in names]
+    place = data.draw(st.integers(0, len(units) - 1))
+    kind = data.draw(st.sampled_from(["without", "exchange", "added"]))
+    changed = {
+        "without": [*units[:place], *units[place + 1 :]],
+        "exchange": [*units[:place], other[place], *units[place + 1 :]],
+        "added": [*units[:place], other[place], *units[place:]],
+    }[kind]
+    words_of = {
+        "without": f"without {names[place]}",
+        "exchange": f"with other {names[place]} in place of {names[place]}",
+        "added": f"with other {names[place]} added",
+    }
+    search = searched(value_of(*changed), ("case", units), ("other", other))
+    assert ("case", words_of[kind]) in [(match.label, *match.changes) for match in search.matches]
 
 
 def test_the_fewest_changes_are_told():
