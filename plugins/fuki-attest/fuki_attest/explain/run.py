@@ -44,9 +44,12 @@ def explain(evidence: Evidence, question: ExplainQuestion) -> ExplainDocument:
         if item.kind is EvidenceKind.SNP_REPORT:
             launches += _snp(item, evidence, question, notes)
         elif item.kind in (EvidenceKind.TD_QUOTE, EvidenceKind.TD_REPORT):
-            for name, body in _td_bodies(item):
-                launches += _tdx(name, body, evidence, question, notes)
-                registers += _rtmrs(name, body, evidence, question)
+            body: TdBody = item.value.body
+            if is_bound(evidence, body.report_data):
+                notes.append(f"{item.name}: {_PARAVISOR}")
+                continue
+            launches.append(_launch(item.name, body.mr_td, "tdx", question))
+            registers += _rtmrs(item.name, body, evidence, question)
         elif item.kind is EvidenceKind.EVENT_LOG:
             logs += _logs(item, question)
 
@@ -65,24 +68,11 @@ def _snp(item: Item, evidence: Evidence, question: ExplainQuestion, notes: list[
     if report.vmpl and question.svsm is None:
         text = f"the report is of VMPL {report.vmpl}: an SVSM or a paravisor stands below the guest; give --svsm"
         notes.append(f"{item.name}: {text}")
+    launch = _launch(item.name, report.measurement, "sev-snp", question)
     processor = snp_words.processor(report)
-    if processor:
+    if processor and not launch.search.found:
         notes.append(f"{item.name}: the processor is {processor}, which QEMU's vCPU model need not be")
-    yield _launch(item.name, report.measurement, "sev-snp", question)
-
-
-def _td_bodies(item: Item) -> Iterator[tuple[str, TdBody]]:
-    if item.value.body is not None:
-        yield item.name, item.value.body
-
-
-def _tdx(
-    name: str, body: TdBody, evidence: Evidence, question: ExplainQuestion, notes: list[str]
-) -> Iterator[ExplainedLaunchView]:
-    if is_bound(evidence, body.report_data):
-        notes.append(f"{name}: {_PARAVISOR}")
-        return
-    yield _launch(name, body.mr_td, "tdx", question)
+    yield launch
 
 
 def _launch(name: str, digest: bytes, technology: str, question: ExplainQuestion) -> ExplainedLaunchView:
