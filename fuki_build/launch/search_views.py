@@ -98,6 +98,11 @@ def search_in_words(search: LaunchSearchView) -> Iterator[str]:
         yield f"near is {launch_in_words(launch)}: {launch.change}"
     yield from _more(search.near)
 
+    if not search.tried:
+        yield "no launch was tried"
+        yield from (f"  {note}" for note in search.notes)
+        return
+
     yield "tried were:"
     for tried in search.tried:
         more = f", and {tried.changed} with a change" if tried.changed else ""

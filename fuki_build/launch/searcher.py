@@ -35,6 +35,7 @@ T = TypeVar("T")
 VCPUS = tuple(range(1, 513))
 """Numbers of vCPUs that are searched where none are named."""
 _SVSM_VMM = "qemu"
+_NO_FIRMWARE = "there is no firmware in the images: name the file of the firmware that guests start with"
 _GIVEN, _OTHER = (FirmwareForm.GIVEN,), (FirmwareForm.UNWRAPPED, FirmwareForm.WRAPPED)
 
 
@@ -98,8 +99,7 @@ class LaunchSearcher:
                 distinct.setdefault(hashlib.sha256(content).digest(), (one, content))
 
         if not distinct:
-            names = ", ".join(str(file) for file in self._files)
-            raise RecipeError("there is no firmware in it", where=names, hint="name the file of the firmware, too")
+            self._notes[_NO_FIRMWARE] = None
         return distinct
 
     @cached_property

@@ -200,6 +200,40 @@ class TestTdx:
         assert (match["changes"], match["phase"]) == ([], None)
         assert match["case"].startswith("acme.efi, profile 1 (debug), firmware ovmf-generic")
 
+    def test_registers_are_explained_of_images_without_firmware(self, bench, intel, rows):
+        succeed(
+            bench,
+            "edit",
+            "acme.efi",
+            "--remove",
+            ".efifw:ovmf-generic",
+            "--remove",
+            ".efifw:ovmf-wrapped",
+            "-o",
+            "bare.efi",
+        )
+        arguments = (
+            "measure",
+            "bare.efi",
+            "--rtmr",
+            "--profile",
+            "debug",
+            "--no-boot-secret",
+            "--console",
+            "",
+            "--json",
+        )
+        (case,) = json.loads(succeed(bench, *arguments).out)["predictions"]
+        rtmr2 = next(register["value"] for register in case["rtmrs"] if register["name"] == "RTMR2")
+        registers = (bytes(48), bytes(48), bytes.fromhex(rtmr2), bytes(48))
+        (bench / "quote").write_bytes(intel.quote(mr_td=bytes.fromhex(rows["MRTD", None]), rtmrs=registers))
+        document = explain(bench, "quote", "--image", "bare.efi", code=3)
+        assert document["launches"][0]["search"]["tried"] == []
+        assert "there is no firmware" in document["launches"][0]["search"]["notes"][0]
+        (register,) = document["registers"]
+        assert [match["changes"] for match in register["search"]["matches"]] == [[]]
+        assert "no launch was tried" in invoke(bench, *VERBS, "quote", "--image", "bare.efi").out
+
     def test_a_partition_table_that_is_not_known_is_what_it_takes(self, bench, intel, rows):
         registers = (bytes(48), b"\1" * 48, bytes(48), bytes(48))
         document = self.run(bench, intel, code=3, mr_td=bytes.fromhex(rows["MRTD", None]), rtmrs=registers)
