@@ -198,41 +198,52 @@ class LaunchSearcher:
 
     def departure(self, row: MatchingLaunch, asked: AskedLaunch) -> str:
         """Up to where a launch equals the one that was asked for, in words; empty where there are several such."""
-        launch = row.launch
+        real = self._parameters_of(row.launch)
+        expected = self._nearest(asked, real)
+        content = self._firmware[bytes.fromhex(row.sha256)][1]
+        firmware = self._contents(asked.firmware) or [content]
+        varied = (expected.vmms, expected.vcpus, expected.boots, expected.guest_features, firmware)
+        if any(len(values) > 1 for values in varied) or row.launch.variant is not None:
+            return ""
+
+        model = self._models[row.launch.technology]
+        with model.running():
+            try:
+                left = list(model.thing.steps(firmware[0], expected))
+                right = list(model.thing.steps(content, real))
+            # What was asked for may be what the firmware cannot do.
+            except FukiError:
+                return ""
+
+        difference = first_difference(left, right)
+        if difference is None:
+            return ""
+        number, *steps = difference
+        wanted, measured = map(step_in_words, steps)
+        return f"the same up to step {number}, where {wanted} is expected, and was measured {measured}"
+
+    def _parameters_of(self, launch: LaunchDigest) -> LaunchParameters:
+        """One value of each parameter: those of a launch that was found."""
         boots = {one.boot.name: one.boot for one in self._boots if one.boot is not None}
-        real = LaunchParameters(
+        return LaunchParameters(
             vmms=(launch.vmm or "qemu",),
             vcpus=(launch.vcpus or 1,),
             cpu_models=(launch.cpu_model,) if launch.cpu_model else (),
             guest_features=(1 if launch.guest_features is None else launch.guest_features,),
             boots=(boots[launch.boot] if launch.boot else None,),
         )
-        modes = [one.boot for one in self._boots if asked.direct_boot is one.mode] or list(real.boots)
-        expected = LaunchParameters(
+
+    def _nearest(self, asked: AskedLaunch, real: LaunchParameters) -> LaunchParameters:
+        """What was asked for, where it is not what a launch has."""
+        mode = asked.direct_boot
+        boots = () if mode is None else tuple(one.boot for one in self._boots if one.mode is mode)
+        return LaunchParameters(
             vmms=_asked(asked.vmms, real.vmms),
             vcpus=_asked(asked.vcpus, real.vcpus),
             cpu_models=_asked(asked.cpu_models, real.cpu_models),
             guest_features=_asked(asked.guest_features, real.guest_features),
-            boots=_asked(tuple(modes), real.boots),
+            boots=_asked(boots, real.boots),
         )
-        firmware = self._contents(asked.firmware) or [self._firmware[bytes.fromhex(row.sha256)][1]]
-        lengths = (expected.vmms, expected.vcpus, expected.boots, expected.guest_features, firmware)
-        model = self._models[launch.technology]
-        if any(len(one) > 1 for one in lengths) or launch.variant is not None:
-            return ""
-
-        with model.running():
-            try:
-                left = list(model.thing.steps(firmware[0], expected))
-                right = list(model.thing.steps(self._firmware[bytes.fromhex(row.sha256)][1], real))
-            except FukiError:
-                return ""
-        difference = first_difference(left, right)
-        if difference is None:
-            return ""
-
-        number, expected_step, measured = difference[0], step_in_words(difference[1]), step_in_words(difference[2])
-        return f"the same up to step {number}, where {expected_step} is expected, and was measured {measured}"
 
     def _contents(self, names: Sequence[str]) -> list[bytes]:
         return [
@@ -262,8 +273,8 @@ class LaunchSearcher:
 
 
 def _asked(asked: tuple[T, ...], real: tuple[T, ...]) -> tuple[T, ...]:
-    """What was asked for of a parameter: as it is, where that was among it."""
-    return real if not asked or set(real) <= set(asked) else asked
+    """What was asked for of a parameter, unless that may be anything, or has the real value among it."""
+    return asked if any(value not in asked for value in real) and asked else real
 
 
 def _firmware_words(one: SearchedFirmware) -> str:

@@ -259,6 +259,10 @@ class TestExpect:
         assert found["boot"] == "image.efi@1"
         found = self.search(workshop, image, "--expect", digest, "--direct-boot", "none", code=3)
         assert [row["change"].split(";")[0] for row in found["near"]] == ["direct boot image.efi@1 instead of none"]
+        found = self.search(workshop, image, "--expect", digest, "--vcpus", "5", "--vmm", "qemu", code=3)
+        (change,) = [row["change"] for row in found["near"]]
+        assert change.startswith("vCPUs 3 instead of 5; the same up to step ")
+        assert "where vCPU 3: VMSA at 0xfffffffff000 is expected, and was measured nothing more" in change
 
         (workshop / "other").write_bytes(b"another kernel")
         digest = peer_digest("sev-snp", firmware, "qemu", 3, "EPYC", 1, str(workshop / "other"), files[1], "ro")
