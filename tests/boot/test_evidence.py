@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fuki_qemu import session
+from fuki_qemu.boot_request import BootRequest
 from fuki_qemu.guest import Screen
 
 from fuki_build import new_host
@@ -50,7 +51,7 @@ def machine(tmp_path: Path, part) -> Path:
     line = f"console=ttyS0 quiet panic=-1 {CALM}"
     files = {**tools(), "init": INIT.encode()}
     image = build(tmp_path / "image", "", kernel=True, cmdline=line, initrd=files)
-    request = session.BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE, timeout=150)
+    request = BootRequest(image=image, firmware=part("ovmf-code"), kvm=False, screen=Screen.NONE, timeout=150)
     console = session.boot(request, new_host(), tmp_path / "boot-1").console
     for name in (*FILES, "log"):
         content = re.search(rf"<{name}>([A-Za-z0-9+/=\s]*)</{name}>", console)
