@@ -15,9 +15,9 @@ from fuki_build import __version__
 from fuki_build.cli import streams
 from fuki_build.cli.render import colour, talk
 from fuki_build.cli.render.colour import ColourChoice
-from fuki_build.cli.render.plain import complain
+from fuki_build.cli.render.plain import complain, tell
 from fuki_build.cli.render.talk import Talk
-from fuki_build.errors import FukiError, RecipeError, did_you_mean
+from fuki_build.errors import FukiError, HookDeprecationWarning, RecipeError, did_you_mean
 from fuki_build.image.guard import guarding
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ VERBS = {
 """Each is a module here with a click command of its name, `_` for `-`, imported when it is used; and its short help."""
 
 _PIPE = 128 + signal.SIGPIPE
+_deprecations: set[tuple[str, int, str]] = set()
+"""Those that were shown."""
 
 
 class _Terminated(BaseException):
@@ -136,6 +138,11 @@ def _plugin_verbs(ctx: click.Context) -> "dict[str, Contribution[click.Command]]
 
 
 def _hint(verb: str) -> str:
+    from fuki_build.hooks import first_party  # noqa: PLC0415 - only when something is wrong
+
+    plugin = first_party.plugin_of("fuki_commands", verb)
+    if plugin is not None:
+        return f"The plugin {plugin!r} gives it: fuki --plugin {plugin} {verb} …"
     hint = did_you_mean(verb, VERBS) or "a plugin's verbs need --plugin NAME before them."
     return hint[0].upper() + hint[1:]
 
@@ -185,9 +192,19 @@ def prepare() -> None:
     if not (sys.warnoptions or os.environ.get("FUKI_DEBUG")):
         # What Python and libraries warn of is for their programmers: odd certificates, mostly.
         warnings.simplefilter("ignore")
+        # What a plugin uses that is going to be gone is for its authors, who may be watching.
+        warnings.simplefilter("always", HookDeprecationWarning)
+        warnings.showwarning = _show_deprecation
     # Turned into an exception, so that scratch files are cleaned up.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
+
+
+def _show_deprecation(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    """A line for a use of what is deprecated, once for each place: a command may load a plugin several times."""
+    if issubclass(category, HookDeprecationWarning) and (filename, lineno, str(message)) not in _deprecations:
+        _deprecations.add((filename, lineno, str(message)))
+        tell(f"fuki: warning: {filename}:{lineno}: {message}")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -3,7 +3,9 @@
 A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
 """
 
+from fuki_build.errors import HookDeprecationWarning
 from fuki_build.formats.documents import Document, View, decode_document, encode_json
+from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
 from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import (
@@ -42,8 +44,6 @@ from fuki_build.hooks.records import (
     CheckSubject,
     Expectation,
     Finding,
-    FirmwareFile,
-    FirmwareSource,
     OutputContext,
     OutputFormat,
     PlannedFile,
@@ -53,7 +53,6 @@ from fuki_build.hooks.records import (
     Problems,
     Rule,
     Severity,
-    SourceContext,
 )
 from fuki_build.hooks.secrets import SECRET_SOURCES
 from fuki_build.hooks.signers import (
@@ -65,24 +64,37 @@ from fuki_build.hooks.signers import (
     SigningKey,
     named_certificates,
 )
+from fuki_build.hooks.sources import ContentWriter, FirmwareFile, FirmwareSource, SourceContext
 from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
+from fuki_build.hooks.versions import HOOK_API
+from fuki_build.image.assemble import Assembly
+from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import ALL_DIGESTS, DESCRIBED_DIGESTS, NO_DIGESTS, DigestNeeds
+from fuki_build.image.image import ImageKind
+from fuki_build.image.layout import Layout
+from fuki_build.image.profiles import Profile
+from fuki_build.image.section import Section
+from fuki_build.image.stub import StubVersion
 
 __all__ = [
     "ALL_DIGESTS",
     "COMMAND_LINE_SOURCE",
     "CONSTANT_SOURCE",
     "DESCRIBED_DIGESTS",
+    "HOOK_API",
     "NO_DIGESTS",
     "PCR_KERNEL_BOOT",
     "PCR_KERNEL_INITRD",
     "SECRET_SOURCES",
     "Artifact",
+    "Assembly",
+    "Blob",
     "Build",
     "BuiltImage",
     "CertificateOptions",
     "CheckSubject",
+    "ContentWriter",
     "DigestNeeds",
     "DirectBoot",
     "Document",
@@ -94,6 +106,8 @@ __all__ = [
     "FirmwareFile",
     "FirmwareSource",
     "HandOver",
+    "HookDeprecationWarning",
+    "ImageKind",
     "KeyPreview",
     "KeySigner",
     "LaunchDigest",
@@ -106,6 +120,8 @@ __all__ = [
     "LaunchRow",
     "LaunchSite",
     "LaunchStep",
+    "Layout",
+    "Machine",
     "Options",
     "OutputContext",
     "OutputFormat",
@@ -118,13 +134,16 @@ __all__ = [
     "PreviewContext",
     "Problem",
     "Problems",
+    "Profile",
     "Rule",
     "RuntimeRegister",
+    "Section",
     "SecureBootKeys",
     "Severity",
     "SigningContext",
     "SigningKey",
     "SourceContext",
+    "StubVersion",
     "Svsm",
     "TablePlatform",
     "View",

@@ -12,7 +12,7 @@ from fuki_build.errors import FormatError, RecipeError, located, raised_as
 from fuki_build.formats.uki import efifw
 from fuki_build.formats.uki.hwids import Device
 from fuki_build.hooks.host import PluginHost, loaded_machines
-from fuki_build.hooks.records import FirmwareFile, SourceContext
+from fuki_build.hooks.sources import FirmwareFile, SourceContext
 from fuki_build.image.addresses import split_reference
 from fuki_build.image.blob import Blob
 from fuki_build.image.guard import note_named, note_read
