@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -44,6 +44,7 @@ VERBS = {
     "match": "Tell which firmware and devicetree machines select from each IMAGE, through which hardware id.",
     "measure": "Predict the registers that measure each IMAGE: 4, 9, 11, 12; with Secure Boot's variables 7; RTMRs.",
     "plan": "Show what building RECIPE would write: every section of its image, which files go where, and who signs.",
+    "plugin": "Plugins of your own.",
     "plugins": "List plugins: the built-in ones, and those that are installed.",
     "release": "Tell whether the image NEW may be released after OLD.",
     "replay": "Recompute registers from LOG, an event log, and tell event by event what explains it.",
@@ -200,7 +201,14 @@ def prepare() -> None:
         signal.signal(number, _terminate)
 
 
-def _show_deprecation(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+def _show_deprecation(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
     """A line for a use of what is deprecated, once for each place: a command may load a plugin several times."""
     if issubclass(category, HookDeprecationWarning) and (filename, lineno, str(message)) not in _deprecations:
         _deprecations.add((filename, lineno, str(message)))

@@ -64,12 +64,13 @@ from fuki_build.hooks.signers import (
     SigningKey,
     named_certificates,
 )
-from fuki_build.hooks.sources import ContentWriter, FirmwareFile, FirmwareSource, SourceContext
+from fuki_build.hooks.sources import FirmwareFile, FirmwareSource, SourceContext
 from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
 from fuki_build.hooks.versions import HOOK_API
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
+from fuki_build.image.content_cache import ContentWriter
 from fuki_build.image.digest_plan import ALL_DIGESTS, DESCRIBED_DIGESTS, NO_DIGESTS, DigestNeeds
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
