@@ -35,7 +35,8 @@ platforms = ["acme"]
 
 
 def answer(method: str, url: str, data: bytes | None = None, kind: str = "application/octet-stream"):
-    request = urllib.request.Request(url, data, {"Content-Type": kind}, method=method)
+    headers = {"Content-Type": kind}
+    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - our own registry's
     return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30)
 
 
@@ -45,7 +46,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     (tmp_path / "config.yml").write_text(CONFIG.format(root=tmp_path / "registry", port=port))
-    command = [parts.get("docker-registry"), "serve", tmp_path / "config.yml"]
+    command = [str(parts.get("docker-registry")), "serve", str(tmp_path / "config.yml")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:

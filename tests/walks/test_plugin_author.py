@@ -65,7 +65,8 @@ def test_its_machine_selects_the_release_that_the_source_fetched(walk: Path):
 def test_the_output_has_the_digests_of_the_sections(walk: Path):
     image = pefile.PE(walk / "walk.efi")
     contents = {s.Name.rstrip(b"\0").decode(): s.get_data()[: s.Misc_VirtualSize] for s in image.sections}
-    told = dict(reversed(line.split("  ")) for line in (walk / "walk.txt").read_text().splitlines())
+    lines = (line.split("  ") for line in (walk / "walk.txt").read_text().splitlines())
+    told = {name: digest for digest, name in lines}
     for name in (".linux", ".cmdline", ".osrel", ".hwids", ".efifw"):
         assert told[name] == hashlib.sha256(contents[name]).hexdigest()
 
@@ -90,7 +91,7 @@ def test_the_launches_are_those_that_the_recipe_s_hardware_measures(walk: Path):
 def test_the_worked_plugin_is_installed_and_its_tests_pass(walk: Path):
     programs = walk / "environment" / "bin"
     subprocess.run([programs / "pip", "install", "--quiet", ACME], env=environment(), check=True, capture_output=True)
-    command = [programs / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", ACME / "tests"]
+    command = [str(programs / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ACME / "tests")]
     done = subprocess.run(command, cwd=walk, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert " passed in " in done.stdout
