@@ -53,9 +53,13 @@ class Section(Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    """Its name in the file, such as `.cmdline`."""
     content: Blob
+    """Its content, without padding."""
     source: str
+    """What the recipe took it from, for people."""
     profile: int | None = None
+    """The number of the profile whose own it is; None for the base's."""
     origin: Origin = Origin.RECIPE
     position: int | None = None
 
@@ -82,7 +86,7 @@ class Section(Struct, frozen=True, kw_only=True):
     def text(self, limit: int = TEXT_LIMIT) -> str:
         """The content as the stub takes texts: up to the first NUL, without blanks at its ends.
 
-        What is not UTF-8 becomes U+FFFD. Raises `FormatError` for content of more than `limit` bytes.
+        What is not UTF-8 becomes U+FFFD. Raises `FormatError` for more than `limit` bytes, by default 64 KiB.
         """
         data = self.content.read_small(limit, self.place)
         return data.partition(b"\0")[0].strip(_BLANK).decode(errors="replace")
