@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -15,9 +15,10 @@ from fuki_build import __version__
 from fuki_build.cli import streams
 from fuki_build.cli.render import colour, talk
 from fuki_build.cli.render.colour import ColourChoice
-from fuki_build.cli.render.plain import complain, tell
+from fuki_build.cli.render.deprecations import show_deprecations
+from fuki_build.cli.render.plain import complain
 from fuki_build.cli.render.talk import Talk
-from fuki_build.errors import FukiError, HookDeprecationWarning, RecipeError, did_you_mean
+from fuki_build.errors import FukiError, RecipeError, did_you_mean
 from fuki_build.image.guard import guarding
 
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ VERBS = {
 """Each is a module here with a click command of its name, `_` for `-`, imported when it is used; and its short help."""
 
 _PIPE = 128 + signal.SIGPIPE
-_deprecations: set[tuple[str, int, str]] = set()
-"""Those that were shown."""
 
 
 class _Terminated(BaseException):
@@ -193,26 +192,10 @@ def prepare() -> None:
     if not (sys.warnoptions or os.environ.get("FUKI_DEBUG")):
         # What Python and libraries warn of is for their programmers: odd certificates, mostly.
         warnings.simplefilter("ignore")
-        # What a plugin uses that is going to be gone is for its authors, who may be watching.
-        warnings.simplefilter("always", HookDeprecationWarning)
-        warnings.showwarning = _show_deprecation
+        show_deprecations()
     # Turned into an exception, so that scratch files are cleaned up.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
-
-
-def _show_deprecation(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,  # noqa: ARG001
-    line: str | None = None,  # noqa: ARG001
-) -> None:
-    """A line for a use of what is deprecated, once for each place: a command may load a plugin several times."""
-    if issubclass(category, HookDeprecationWarning) and (filename, lineno, str(message)) not in _deprecations:
-        _deprecations.add((filename, lineno, str(message)))
-        tell(f"fuki: warning: {filename}:{lineno}: {message}")
 
 
 def run(arguments: Sequence[str]) -> int:

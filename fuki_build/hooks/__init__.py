@@ -72,6 +72,7 @@ from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.content_cache import ContentWriter
 from fuki_build.image.digest_plan import ALL_DIGESTS, DESCRIBED_DIGESTS, NO_DIGESTS, DigestNeeds
+from fuki_build.image.firmware import FirmwareImage, Slice
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import Profile
@@ -105,6 +106,7 @@ __all__ = [
     "FileSigner",
     "Finding",
     "FirmwareFile",
+    "FirmwareImage",
     "FirmwareSource",
     "HandOver",
     "HookDeprecationWarning",
@@ -143,6 +145,7 @@ __all__ = [
     "Severity",
     "SigningContext",
     "SigningKey",
+    "Slice",
     "SourceContext",
     "StubVersion",
     "Svsm",

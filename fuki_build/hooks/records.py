@@ -130,7 +130,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     """A check: `check` yields a `Problem` for each thing that is wrong.
 
     >>> def no_splash(subject):
-    ...     if not subject.layout.find(".splash"):
+    ...     if not subject.sections(".splash"):
     ...         yield Problem("there is no .splash")
     >>> rule = Rule(
     ...     id="no-splash",

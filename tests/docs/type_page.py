@@ -12,7 +12,7 @@ from fuki_build import hooks
 from tests.docs.markdown import table
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "images": ("Layout", "Section", "Profile", "Blob", "StubVersion", "ImageKind", "Machine"),
+    "images": ("Layout", "Section", "Profile", "Slice", "FirmwareImage", "Blob", "StubVersion", "ImageKind", "Machine"),
     "checks": ("Rule", "CheckSubject", "Problem", "Finding", "Severity", "Expectation"),
     "sources": ("FirmwareSource", "SourceContext", "ContentWriter", "FirmwareFile"),
     "platforms": ("Platform", "TablePlatform", "LaunchSite"),
@@ -50,12 +50,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 NOT_PROMISED: Mapping[str, frozenset[str]] = {
     "Layout": frozenset(("`model`",)),
-    "CheckSubject": frozenset(("`slices`", "`selector`")),
+    "CheckSubject": frozenset(("`selector`",)),
+    "Slice": frozenset(("`plain`", "`selectable`")),
     "Blob": frozenset(("`placed() -> Iterator[tuple[int, Part]]`",)),
 }
 """Members with words that fuki's own checks use, and that are of types which may change."""
 
-WITH_WORDS_ONLY = frozenset(("Layout", "Section", "Blob", "Assembly", "StubVersion"))
+WITH_WORDS_ONLY = frozenset(("Layout", "Section", "Slice", "FirmwareImage", "Blob", "Assembly", "StubVersion"))
 """Classes of fuki's own inside, of which plugins are promised what has a docstring, and nothing else."""
 
 
