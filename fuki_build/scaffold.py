@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from fuki_build import __version__
+from fuki_build import __version__, hooks
 from fuki_build.errors import RecipeError
 from fuki_build.hooks import HOOK_API, first_party
 from fuki_build.hooks.host import PluginHost
@@ -98,6 +98,8 @@ def _check_name(name: str, hook: str, host: PluginHost) -> None:
 
     if name in first_party.PLUGINS:
         raise RecipeError(f"{name!r} is the name of a plugin of fuki's", where="NAME", hint="take another name")
+    if name == "build":
+        raise RecipeError("fuki-build is fuki itself", where="NAME", hint="take another name")
     if name in host.names(hook) or first_party.plugin_of(hook, name):
         text = f"fuki or a plugin of its own gives something of the name {name!r} already"
         raise RecipeError(text, where="NAME", hint="take another name")
@@ -112,7 +114,7 @@ def _files(name: str, kind: str) -> Iterator[NewFile]:
         **words,
         "distribution": f"fuki-{name}",
         "package": package,
-        "class_name": title if not keyword.iskeyword(title) else f"{title}Plugin",
+        "class_name": _class_name(title),
         "summary": chosen.summary.format(**words),
         "usage": chosen.usage.format(**words),
         "todo": chosen.todo,
@@ -128,6 +130,12 @@ def _files(name: str, kind: str) -> Iterator[NewFile]:
     # Type checkers of others read the package's annotations only where it says that it has some (PEP 561).
     yield NewFile(f"{package}/py.typed", b"")
     yield NewFile(f"tests/test_{package.removeprefix('fuki_')}.py", _rendered(kind, "test.py", variables))
+
+
+def _class_name(title: str) -> str:
+    """What the module's classes begin with, so that none has the name of one that it imports."""
+    taken = keyword.iskeyword(title) or any(public.startswith(title) for public in hooks.__all__)
+    return f"{title}Plugin" if taken else title
 
 
 def _rendered(folder: str, name: str, variables: Mapping[str, Any]) -> bytes:

@@ -1,5 +1,6 @@
 """The beginnings of plugins: which names they may have, and that nothing is overwritten. tests/walks installs them."""
 
+import ast
 import stat
 import tomllib
 from pathlib import Path
@@ -60,11 +61,24 @@ def test_every_template_is_used(tmp_path: Path):
         ("fuki-acme", "leave it out: the distribution will be fuki-acme"),
         ("gcp", "is the name of a plugin of fuki's"),
         ("oci", "gives something of the name 'oci' already"),
+        ("build", "fuki-build is fuki itself"),
         ("qemu", "is the name of a plugin of fuki's"),
     ],
 )
 def test_a_name_that_cannot_be_a_plugin_s_is_refused(tmp_path: Path, name: str, problem: str):
     assert problem in refused(tmp_path, "plugin", "new", "--kind", "platform", "--", name)
+
+
+ODD_NAMES = [(name, kind) for name in ("platform", "firmware", "key", "signing", "true") for kind in KINDS]
+
+
+@pytest.mark.parametrize(("name", "kind"), [*ODD_NAMES, ("file", "signer"), ("launch", "launch")])
+def test_no_class_has_the_name_of_one_that_is_imported(tmp_path: Path, name: str, kind: str):
+    succeed(tmp_path, "plugin", "new", name, "--kind", kind)
+    source = (tmp_path / f"fuki-{name}/fuki_{name}/__init__.py").read_text()
+    nodes = list(ast.walk(ast.parse(source)))
+    imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert not imported & {node.name for node in nodes if isinstance(node, ast.ClassDef)}
 
 
 def test_a_name_that_is_taken_for_another_kind_is_free(tmp_path: Path):
