@@ -39,7 +39,7 @@ class NetworkCall:
     def __init__(self, seconds: float | None = None, largest: int | None = None) -> None:
         self.answer_timeout = ANSWER_TIMEOUT if seconds is None else seconds
         self.largest = LARGEST_ANSWER if largest is None else largest
-        self.deadline = time.monotonic() + max(CALL_TIMEOUT, self.answer_timeout)
+        self.deadline = time.monotonic() + (CALL_TIMEOUT if seconds is None else seconds)
         self.oversized = False
         self.late = False
 
