@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from fuki_build.emit.keys import preview_key
-from fuki_build.emit.launch import will_launch
+from fuki_build.emit.launch_needs import will_launch
 from fuki_build.emit.outputs import Output, image_requests
 from fuki_build.emit.plan import Plan
 from fuki_build.errors import located

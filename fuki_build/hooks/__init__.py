@@ -3,6 +3,9 @@
 A plugin is a distribution with an entry point in the group `fuki`; the entry point's name is the plugin's.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from fuki_build.errors import HookDeprecationWarning
 from fuki_build.formats.documents import Document, View, decode_document, encode_json
 from fuki_build.hardware.machine import Machine
@@ -26,17 +29,7 @@ from fuki_build.hooks.launch import (
     to_document,
 )
 from fuki_build.hooks.options import Options
-from fuki_build.hooks.predictions import (
-    COMMAND_LINE_SOURCE,
-    CONSTANT_SOURCE,
-    PCR_KERNEL_BOOT,
-    PCR_KERNEL_INITRD,
-    Event,
-    Prediction,
-    PredictionOptions,
-    PredictionOutput,
-    PredictionsView,
-)
+from fuki_build.hooks.predictions import PredictionOptions, PredictionOutput
 from fuki_build.hooks.records import (
     Artifact,
     Build,
@@ -78,6 +71,17 @@ from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import Profile
 from fuki_build.image.section import Section
 from fuki_build.image.stub import StubVersion
+
+if TYPE_CHECKING:
+    from fuki_build.hooks.predicted import (
+        COMMAND_LINE_SOURCE,
+        CONSTANT_SOURCE,
+        PCR_KERNEL_BOOT,
+        PCR_KERNEL_INITRD,
+        Event,
+        Prediction,
+        PredictionsView,
+    )
 
 __all__ = [
     "ALL_DIGESTS",
@@ -158,3 +162,22 @@ __all__ = [
     "named_certificates",
     "to_document",
 ]
+
+_PREDICTED = frozenset(
+    (
+        "COMMAND_LINE_SOURCE",
+        "CONSTANT_SOURCE",
+        "PCR_KERNEL_BOOT",
+        "PCR_KERNEL_INITRD",
+        "Event",
+        "Prediction",
+        "PredictionsView",
+    )
+)
+"""What is loaded on first use, as most commands predict nothing."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _PREDICTED:
+        return getattr(import_module("fuki_build.hooks.predicted"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -65,10 +65,18 @@ class TestSharing:
         # Planning looks at the first and last bytes of each input.
         assert SIZE <= read[(large / "initrd.img").stat().st_ino] < SIZE * 1.01
 
-    def test_nothing_of_a_large_input_comes_here_that_nobody_hashes(self, large, read):
+    def test_a_large_input_that_nobody_hashes_goes_through_a_small_buffer(self, large, read, monkeypatch):
+        sizes, read_into = [], os.preadv
+
+        def preadv(source: int, buffers: list[memoryview], offset: int) -> int:
+            sizes.append(len(buffers[0]))
+            return read_into(source, buffers, offset)
+
+        monkeypatch.setattr(os, "preadv", preadv)
         write_recipe(large)
         succeed(large, "build", "-j", "1")
         assert read[(large / "initrd.img").stat().st_ino] < SIZE / 100
+        assert 0 < max(sizes) <= 256 * 1024
 
     def test_its_digest_is_computed_once(self, large, hashed):
         write_recipe(large, MANIFEST)
