@@ -7,7 +7,6 @@ it cannot be written, files are got anew, into a scratch directory.
 import hashlib
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,7 +109,7 @@ def _is_content(path: Path, sha256: str) -> bool:
 
 def _fetch_into(path: Path, sha256: str, fetch: Fetch, limit: int) -> None:
     """Fetch into a hidden file, which gets its name if it is what was asked for."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     with _writing(path):
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 

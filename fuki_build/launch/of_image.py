@@ -45,8 +45,14 @@ def launches_of_image(
     with located("--image"):
         models(host, "--image")
         host.get("fuki_launch_models", technology)
+    return requested_launches(image, host, list(_requests(host, technology, recipe)))
 
-    requests = list(_requests(host, technology, recipe))
+
+def requested_launches(image: Path, host: PluginHost, requests: Sequence[LaunchRequest]) -> tuple[LaunchRecord, ...]:
+    """What guests measure that are launched as `requests` say, with the firmware of an image or that in a file.
+
+    Raises `FukiError`.
+    """
     if Blob.of_file(image).read_at(0, 2) != b"MZ":
         firmware = [LaunchFirmware(image.name, None, Blob.of_file(image))]
         return tuple(record for request in requests for record in predict(host, request, firmware, ()))

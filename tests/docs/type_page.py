@@ -43,6 +43,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "LaunchRecord",
         "LaunchRow",
         "LaunchDocument",
+        "LaunchSearch",
+        "NearLaunch",
     ),
     "documents": ("Document", "View", "Options", "HookDeprecationWarning"),
 }
