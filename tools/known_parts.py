@@ -153,6 +153,7 @@ ALL: Mapping[str, Part] = {
     "python-3.13": _python("3.13", "trixie"),
     "python-3.14": _python("3.14", "sid"),
     "busybox": Part("busybox-static", "usr/bin/busybox"),
+    "docker-registry": Part("docker-registry", "usr/bin/docker-registry", "bookworm"),
     "aavmf": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),
 }
 

@@ -10,12 +10,14 @@ from msgspec import Struct
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.launch import LaunchRecord
 from fuki_build.hooks.options import NoOptions, Options
-from fuki_build.hooks.rules import Finding
+from fuki_build.hooks.rules import Finding, sections_named
 from fuki_build.hooks.signers import KeyPreview, SigningKey
 from fuki_build.image.assemble import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
 from fuki_build.image.layout import Layout
+from fuki_build.image.profiles import Profile, profiles
+from fuki_build.image.section import Section
 
 
 class BuiltImage(Struct, frozen=True):
@@ -28,6 +30,23 @@ class BuiltImage(Struct, frozen=True):
     layout: Layout
     assembly: Assembly
     path: Path | None
+
+    def sections(self, *names: str) -> list[Section]:
+        """The sections of these names, or all, in the file's order: the base's and each profile's own."""
+        return sections_named(self.layout, names)
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The image's profiles with their ids and titles; empty for an image without any."""
+        return profiles(self.layout)
+
+    def section_digest(self, section: Section, algorithm: str = "sha256") -> str:
+        """The digest of a section's content, in hex. Raises `LookupError` where nobody asked for it."""
+        return self.assembly.section_hash(section.index, algorithm).hexdigest()
+
+    def image_digest(self, algorithm: str = "sha256") -> str:
+        """The Authenticode digest of the file, in hex. Raises `LookupError` where nobody asked for it."""
+        return self.assembly.image_hash(algorithm).hexdigest()
 
 
 class InputFile(Struct, frozen=True):

@@ -9,6 +9,8 @@ from msgspec import Struct
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
+from fuki_build.image.profiles import Profile, profiles
+from fuki_build.image.section import Section
 from fuki_build.image.selection import Selector
 from fuki_build.image.stub import MODELS
 
@@ -54,6 +56,11 @@ class Expectation(Struct, frozen=True, kw_only=True):
     explicit: bool = False
 
 
+def sections_named(layout: Layout, names: Sequence[str]) -> list[Section]:
+    """The sections of these names, or all where none is given, in the file's order."""
+    return [section for section in layout.plain_sections if not names or section.name in names]
+
+
 class CheckSubject(Struct, frozen=True, dict=True):
     """What rules look at: a layout, planned or read, all machines of the loaded platforms, and what is expected.
 
@@ -64,6 +71,15 @@ class CheckSubject(Struct, frozen=True, dict=True):
     machines: Sequence[Machine] = ()
     expectations: Sequence[Expectation] = ()
     image: Layout | None = None
+
+    def sections(self, *names: str) -> list[Section]:
+        """The sections of these names, or all, in the file's order: the base's and each profile's own."""
+        return sections_named(self.layout, names)
+
+    @cached_property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The image's profiles with their ids and titles; empty for an image without any."""
+        return profiles(self.layout)
 
     @cached_property
     def slices(self) -> tuple[Slice, ...]:
@@ -80,7 +96,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     """A check: `check` yields a `Problem` for each thing that is wrong.
 
     >>> def no_splash(subject):
-    ...     if not subject.layout.find(".splash"):
+    ...     if not subject.sections(".splash"):
     ...         yield Problem("there is no .splash")
     >>> rule = Rule(
     ...     id="no-splash",

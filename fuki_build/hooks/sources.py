@@ -1,13 +1,14 @@
-"""Sources of firmware images: what a plugin implements, and what is passed to it."""
+"""Firmware sources: what finds or makes a firmware image, and what it may use for that."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
 from fuki_build.hooks.options import NoOptions, Options
+from fuki_build.image.content_cache import LARGEST, ContentWriter, cached_file
 
 
 class SourceContext(Struct, frozen=True):
@@ -18,6 +19,15 @@ class SourceContext(Struct, frozen=True):
 
     directory: Path
     workspace: Path
+
+    def cached(self, sha256: str, fetch: Callable[[ContentWriter], None], *, limit: int = LARGEST) -> Path:
+        """The path of a file with this SHA-256 in hex, which `fetch(file)` writes with `file.write(data)`.
+
+        It is kept in the user's cache directory, and hashed each time before it is used: `fetch` is called only where
+        it is not there, or is damaged. So a plan downloads nothing that an earlier one has. The file is not to be
+        changed. Raises `RecipeError` where what is fetched has another digest, and whatever `fetch` raises.
+        """
+        return cached_file(sha256, fetch, self.workspace, limit)
 
 
 class FirmwareFile(Struct, frozen=True):
