@@ -16,12 +16,16 @@ from fuki_build.measure.log_policy_views import LogPolicyView, log_policy_view
 from fuki_build.measure.logged_boot import with_logged
 from fuki_build.measure.predict import cases
 from fuki_build.measure.section_digests import SectionDigests
-from fuki_build.recipe.log_policy_file import read_policy_file
+from fuki_build.recipe.log_policy_file import ReadLogPolicy, read_policy_file
 
 
 def judge_log(log: EventLog, path: Path) -> LogPolicyView:
     """The rulings of the policy in a file on a log. Raises `FukiError`."""
-    read = read_policy_file(path, log)
+    return judge_by(log, read_policy_file(path, log), str(path))
+
+
+def judge_by(log: EventLog, read: ReadLogPolicy, name: str) -> LogPolicyView:
+    """The rulings of a policy of this name on a log. Raises `FukiError` for images that cannot be read."""
     bank = read.policy.bank
 
     # Register 7 is judged by the policy's own words; of it, only whether shim verifies what starts counts here.
@@ -31,7 +35,7 @@ def judge_log(log: EventLog, path: Path) -> LogPolicyView:
 
     best, image = max(explanations, key=lambda item: _explained(item[0]), default=(None, None))
     judgement = judge(log, read.policy, best, image.name if image else "")
-    return log_policy_view(str(path), bank, str(image) if image else None, judgement)
+    return log_policy_view(name, bank, str(image) if image else None, judgement)
 
 
 def _was_loaded(addon: Addon, log: EventLog, bank: str) -> bool:

@@ -98,7 +98,8 @@ class LogJudgement(Struct, frozen=True):
 def judge(log: EventLog, policy: LogPolicy, explanation: Explanation | None, image: str = "") -> LogJudgement:
     """Judge each event; `explanation` is by the image, of this name, that fits the log best. None without images."""
     by_image = [("", "")] * len(log.events)
-    if explanation is not None and explanation.boot is not None:
+    # An image that was not started accounts for nothing, though others have sections that are like its own.
+    if explanation is not None and explanation.boot is not None and _was_started(explanation):
         boot = explanation.boot
         by_image = [_by_image(item, boot, policy, image) for item in explanation.events]
 
@@ -171,28 +172,39 @@ def _by_image(item: Explained, boot: Boot, policy: LogPolicy, image: str) -> tup
     return f'programs.images "{image}": {item.predicted.what}', ""
 
 
+def _was_started(explanation: Explanation) -> bool:
+    accounted = (item.predicted for item in explanation.events if item.verdict is RegisterVerdict.IMAGE)
+    return any(event is not None and event.source == pcr4.IMAGE for event in accounted)
+
+
 def _remedy(event: LoggedEvent, log: EventLog, policy: LogPolicy) -> str:
-    """What in the policy would accept an event."""
+    """What in the policy would accept an event: what is about its register and type first, else its digest."""
     value = f'"{policy.bank}:{event.digests[policy.bank].hex()}"'
+    table = f"[[events]] with register = {event.register} and digest = {value}"
     kind = kind_of(event, log)
 
-    if event.type_name in _FIRMWARE_TYPES and event.register in firmware_registers(log.kind):
-        return f"firmware.files with the firmware's file, or firmware.digests = [{value}]"
-    if event.type_name in _PROGRAM_TYPES and event.register in program_registers(log.kind):
-        return f"the program's file in programs.images or programs.loaders, or programs.digests = [{value}]"
-    if event.type_name == "EV_EFI_VARIABLE_DRIVER_CONFIG" and event.register == number_in_log(pcr7.PCR, log.kind):
-        return "[secure-boot] with its state and the files of its variables"
-    if event.type_name == pcr7.AUTHORITY:
-        return "secure-boot.authorities with the certificate's file"
-    if event.register == number_in_log(pcr12.PCR, log.kind) and event.type_name == "EV_IPL":
-        return "programs.images with the image's file; programs.options with options that are passed to it"
+    def is_in(*pcrs: int) -> bool:
+        return event.register in {number_in_log(pcr, log.kind) for pcr in pcrs}
 
-    table = f"[[events]] with register = {event.register} and digest = {value}"
-    if kind is not None:
-        return f'tolerate = ["{kind}"], or {table}'
-    if event.register in {number_in_log(pcr, log.kind) for pcr in _IMAGE}:
-        return f"programs.images with the file of the image that was started, or {table}"
-    return table
+    remedies = {
+        f"firmware.files with the firmware's file, or firmware.digests = [{value}]": (
+            event.type_name in _FIRMWARE_TYPES and event.register in firmware_registers(log.kind)
+        ),
+        f"programs.images or programs.loaders with the program's file, or programs.digests = [{value}]": (
+            event.type_name in _PROGRAM_TYPES and event.register in program_registers(log.kind)
+        ),
+        "[secure-boot] with its state and the files of its variables": (
+            event.type_name == "EV_EFI_VARIABLE_DRIVER_CONFIG" and is_in(pcr7.PCR)
+        ),
+        "secure-boot.authorities with the file of the certificate": event.type_name == pcr7.AUTHORITY
+        and is_in(pcr7.PCR),
+        f'tolerate = ["{kind}"], or {table}': kind is not None,
+        f"programs.images with the image's file and programs.options with what is passed to it, or {table}": (
+            event.type_name == "EV_IPL" and is_in(pcr12.PCR)
+        ),
+        f"programs.images with the file of the image that was started, or {table}": is_in(*_IMAGE),
+    }
+    return next((remedy for remedy, applies in remedies.items() if applies), table)
 
 
 def firmware_registers(kind: LogKind) -> tuple[int, ...]:
@@ -217,8 +229,7 @@ def _missing(
 
     if explanation is None:
         return
-    items = (item.predicted for item in explanation.events if item.verdict is RegisterVerdict.IMAGE)
-    if not any(event is not None and event.source == "the image" for event in items):
+    if not _was_started(explanation):
         yield f"none of programs.images was started: {', '.join(policy.image_names)}"
         return
     for event in explanation.missing:

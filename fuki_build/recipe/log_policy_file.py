@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from fuki_build.errors import FormatError, MismatchError, RecipeError, located, raised_as
+from fuki_build.errors import FormatError, MismatchError, RecipeError, did_you_mean, located, raised_as
 from fuki_build.formats import documents
 from fuki_build.formats.hashes import SIZES, new_hash
 from fuki_build.formats.tcg.event_log import EventLog
@@ -80,7 +80,7 @@ class LogPolicyFile(Table, frozen=True, kw_only=True):
     """What stands in the file; paths are relative to it."""
 
     bank: str | None = None
-    tolerate: tuple[EventKind, ...] = ()
+    tolerate: tuple[str, ...] = ()
     firmware: KnownFirmware = KnownFirmware()
     programs: KnownPrograms = KnownPrograms()
     secure_boot: KnownVariables = KnownVariables()
@@ -100,10 +100,16 @@ def decode_policy(data: bytes, where: str) -> LogPolicyFile:
     with raised_as(RecipeError, where, of=FormatError):
         document = documents.decode_toml(data)
     try:
-        file = convert(document, LogPolicyFile, "", "'How to judge an event log by a policy' has what each key takes")
+        file = convert(document, LogPolicyFile, "", "docs/how-to/judge-an-event-log.md has what each key takes")
     except RecipeError as error:
         error.where = f"{where}: {(error.where or '').removeprefix('.')}".removesuffix(": ")
         raise
+
+    kinds = [kind.value for kind in EventKind]
+    for number, kind in enumerate(file.tolerate):
+        if kind not in kinds:
+            hint = did_you_mean(kind, kinds) or f"the kinds are {', '.join(kinds)}"
+            raise RecipeError(f"there is no kind {kind!r}", where=f"{where}: tolerate[{number}]", hint=hint)
 
     for key, texts in _digest_texts(file):
         for text in texts:
@@ -145,7 +151,7 @@ def read_policy_file(path: Path, log: EventLog) -> ReadLogPolicy:
         bank=bank,
         digests=registers,
         secure_boot=_secure_boot(file.secure_boot, folder),
-        tolerated=frozenset(file.tolerate),
+        tolerated=frozenset(map(EventKind, file.tolerate)),
         options=file.programs.options,
         smbios_options=file.programs.smbios_options,
         firmware=frozenset(firmware),

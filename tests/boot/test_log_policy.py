@@ -1,5 +1,6 @@
-"""A booted guest's log, judged by a policy that names nothing but files: its firmware, its image, what is beside them."""
+"""A booted guest's log, judged by a policy that names files only: its firmware and its image."""
 
+from hashlib import new
 from pathlib import Path
 from typing import Any
 
@@ -7,18 +8,23 @@ import parts
 import pytest
 from fuki_qemu import session
 from fuki_qemu.guest import Screen
+from msgspec.structs import replace
 
 from fuki_build import new_host
+from fuki_build.cli.replay_policy import judge_by
+from fuki_build.formats.tcg import event_log
+from fuki_build.formats.tcg.event_log import LoggedEvent
+from fuki_build.recipe.log_policy_file import read_policy_file
 from fuki_build.testing import invoke
 from fuki_build.testing.documents import printed
 from tests.support.bootable import CMDLINE, build
 
 POLICY = """
-tolerate = ["boot-variables", "configuration", "tables", "initrd"]
+tolerate = ["boot-variables", "configuration", "smbios", "tables"]
 [firmware]
 files = ["{firmware}"]
 [programs]
-images = ["other/bootable.efi", "image/bootable.efi"]
+images = ["other/boot.efi", "image/boot.efi"]
 [secure-boot]
 state = "off"
 """
@@ -52,10 +58,46 @@ def test_nothing_is_refused_of_what_the_files_account_for(booted: Path) -> None:
     assert {event["ruling"] for event in view["events"]} == {"accepted", "tolerated", "not judged"}
 
 
-def test_another_image_and_no_image_are_refused(booted: Path, tmp_path: Path) -> None:
+def test_a_changed_digest_is_never_accepted(booted: Path) -> None:
+    log = event_log.decode((booted / "log").read_bytes())
+    policy = read_policy_file(booted / "policy.toml", log)
+    accepted = [event["number"] for event in judged(booted)["events"] if event["ruling"] == "accepted"]
+    assert len(accepted) > 30
+
+    for number in accepted:
+        event = log.events[number]
+        digest = bytes([event.digests["sha256"][0] ^ 1, *event.digests["sha256"][1:]])
+        changed = replace(event, digests={**event.digests, "sha256": digest})
+        events = (*log.events[:number], changed, *log.events[number + 1 :])
+        view = judge_by(replace(log, events=events), policy, "policy.toml")
+        assert (view.events[number].ruling, view.holds) == ("refused", False), event.type_name
+
+
+def test_options_that_the_policy_does_not_name_are_refused(booted: Path) -> None:
+    """As a boot loader passes them: the stub measures them, and the kernel measures them for its own options."""
+    log = event_log.decode((booted / "log").read_bytes())
+    text = "init=/bin/sh".encode("utf-16-le") + b"\0\0"
+    digests = {bank: new(bank, text).digest() for bank in log.banks}
+    events = [
+        replace(event, digests=digests) if b"LOADED_IMAGE::LoadOptions" in event.data else event
+        for event in log.events
+    ]
+    changed = replace(log, events=(*events, LoggedEvent(12, 0x0D, digests, text)))
+    policy = read_policy_file(booted / "policy.toml", log)
+
+    view = judge_by(changed, policy, "policy.toml")
+    refused = [event for event in view.events if event.ruling == "refused"]
+    assert [changed.events[event.number].register for event in refused] == [9, 12]
+    assert all("'init=/bin/sh', which was passed to the image" in event.because for event in refused)
+
+    allowed = replace(policy, policy=replace(policy.policy, options=("init=/bin/sh",)))
+    assert judge_by(changed, allowed, "policy.toml").holds
+
+
+def test_another_image_and_no_image_are_refused(booted: Path) -> None:
     text = (booted / "policy.toml").read_text()
     for images, missing in (
-        ('"other/bootable.efi"', ["none of programs.images was started: other/bootable.efi"]),
+        ('"other/boot.efi"', ["none of programs.images was started: other/boot.efi"]),
         ("", []),
     ):
         start, _, rest = text.partition("images = [")
