@@ -79,8 +79,7 @@ def test_options_that_the_policy_does_not_name_are_refused(booted: Path) -> None
     text = "init=/bin/sh".encode("utf-16-le") + b"\0\0"
     digests = {bank: new(bank, text).digest() for bank in log.banks}
     events = [
-        replace(event, digests=digests) if b"LOADED_IMAGE::LoadOptions" in event.data else event
-        for event in log.events
+        replace(event, digests=digests) if b"LOADED_IMAGE::LoadOptions" in event.data else event for event in log.events
     ]
     changed = replace(log, events=(*events, LoggedEvent(12, 0x0D, digests, text)))
     policy = read_policy_file(booted / "policy.toml", log)
