@@ -8,7 +8,6 @@ import click
 
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
-from fuki_build.cli.replay_policy import judge_log
 from fuki_build.cli.selecting import boot_options, profile_option
 from fuki_build.errors import FormatError, FukiError, MismatchError, RecipeError, located, raised_as
 from fuki_build.formats.hashes import SIZES
@@ -24,6 +23,7 @@ from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
 from fuki_build.measure.predict import cases
 from fuki_build.measure.reasons import reasons
+from fuki_build.measure.register_sources import StartedImage
 from fuki_build.measure.registers import PHASES
 from fuki_build.measure.rtmr import FIRMWARE
 from fuki_build.measure.section_digests import SectionDigests
@@ -73,16 +73,24 @@ def replay(
     expected_values = dict(_expected(expected))
 
     why: list[tuple[int, str]] = []
-    layout = None
+    layout = subject = None
     if image is None:
         explanation = explain(decoded)
     else:
-        explanation, contents = _hold(decoded, image, profile, boot)
-        layout = contents.layout
+        explanation, subject = _hold(decoded, image, profile, boot)
+        contents, layout = subject.contents, subject.contents.layout
         why = list(reasons(explanation, contents, decoded.kind))
 
     results = [_result(decoded, bank, register, value) for (bank, register), value in sorted(expected_values.items())]
-    judged = None if policy is None else judge_log(decoded, policy)
+    if any(not result.holds for result in results):
+        from fuki_build.cli.replay_search import why_others  # noqa: PLC0415 - only for what does not hold
+
+        why += why_others(decoded, results, subject)
+    judged = None
+    if policy is not None:
+        from fuki_build.cli.replay_policy import judge_log  # noqa: PLC0415 - only where it is asked for
+
+        judged = judge_log(decoded, policy)
     view = replay_view(decoded, explanation, layout, why, results, judged)
 
     if as_json:
@@ -140,9 +148,7 @@ def read_log(path: Path, kind: LogKind | None) -> EventLog:
         return event_log.decode(read_small_file(path, event_log.MAX_SIZE), kind)
 
 
-def _hold(
-    log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]
-) -> tuple[Explanation, SectionDigests]:
+def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]) -> tuple[Explanation, StartedImage]:
     banks = tuple(bank for bank in SIZES if bank in log.banks)
     if not banks:
         raise FukiError(f"none of the log's banks can be computed: {', '.join(log.banks)}")
@@ -152,7 +158,7 @@ def _hold(
     how = read_boot(banks, **boot)
     contents = SectionDigests(layout, assemble(layout, digests=boot_digests(banks, how.policy)), banks)
     how = with_authorities(how, contents)
-    return explain(log, contents, boot_cases, how), contents
+    return explain(log, contents, boot_cases, how), StartedImage(contents, boot_cases, how)
 
 
 def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:
