@@ -193,6 +193,30 @@ def test_a_cut_log_is_no_success_even_if_nothing_is_refused(folder: Path):
     assert "the log is damaged" in outcome.err
 
 
+def test_the_log_of_a_confidential_guest_is_judged_by_its_own_registers(folder: Path):
+    """The same events as a guest with RTMRs has them: UEFI 2.10, 38.4.1."""
+    log = event_log.decode(ON.read_bytes())
+    numbers = {0: 1, 1: 1, 7: 1, **dict.fromkeys(range(2, 7), 2), **dict.fromkeys(range(8, 16), 3)}
+    events = b""
+    for event in log.events[1:]:
+        events += record(numbers[event.register], event.type, {"sha384": event.digests["sha384"]}, event.data)
+    (folder / "ccel").write_bytes(spec_event({"sha384": 48}) + events)
+
+    document = judged(folder, WHOLE + '[firmware]\nversions = ["2026.08+ds-2"]\n', "ccel")
+    assert (document["kind"], document["policy"]["bank"], document["policy"]["missing"]) == ("cc", "sha384", [])
+    refused = {
+        (document["events"][row["number"]]["register"], document["events"][row["number"]]["type"])
+        for row in document["policy"]["events"]
+        if row["ruling"] == "refused"
+    }
+    assert refused == {
+        (1, "EV_EFI_PLATFORM_FIRMWARE_BLOB"),
+        (2, "EV_EFI_BOOT_SERVICES_APPLICATION"),
+        (3, "EV_EVENT_TAG"),
+        (3, "EV_IPL"),
+    }
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[EventLog, ReadLogPolicy]:
     """A real log, and a policy by which it holds."""
