@@ -1,6 +1,5 @@
 """A booted guest's log, judged by a policy that names files only: its firmware and its image."""
 
-from hashlib import new
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,22 @@ from msgspec.structs import replace
 from fuki_build import new_host
 from fuki_build.cli.replay_policy import judge_by
 from fuki_build.formats.tcg import event_log
-from fuki_build.formats.tcg.event_log import LoggedEvent
 from fuki_build.recipe.log_policy_file import read_policy_file
 from fuki_build.testing import invoke
 from fuki_build.testing.documents import printed
 from tests.support.bootable import CMDLINE, build
+from tests.support.rich import authenticode
 
+OPTIONS = f"{CMDLINE} from=menu"
+ADDON = '[[fuki.addon]]\nname = "more"\ncmdline = "from=addon"\n'
 POLICY = """
 tolerate = ["boot-variables", "configuration", "smbios", "tables"]
 [firmware]
 files = ["{firmware}"]
 [programs]
 images = ["other/boot.efi", "image/boot.efi"]
+addons = ["image/boot.efi.extra.d/more.addon.efi"]
+options = ["{options}"]
 [secure-boot]
 state = "off"
 """
@@ -32,19 +35,26 @@ state = "off"
 
 @pytest.fixture(scope="module")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The log of a guest as `log`, of an image; beside it another image, and a policy with both."""
+    """The log of a guest as `log`, of an image with an addon and options; another image, and a policy with all."""
     directory = tmp_path_factory.mktemp("judged")
-    image, firmware = build(directory / "image"), parts.get("ovmf-code")
+    image, firmware = build(directory / "image", ADDON), parts.get("ovmf-code")
     build(directory / "other", cmdline=f"{CMDLINE} other")
 
     request = session.BootRequest(
-        image=image, firmware=firmware, kvm=False, timeout=150, verify=True, screen=Screen.NONE
+        image=image,
+        addons=(directory / "image/boot.efi.extra.d/more.addon.efi",),
+        options=OPTIONS,
+        firmware=firmware,
+        kvm=False,
+        timeout=150,
+        verify=True,
+        screen=Screen.NONE,
     )
     guest = session.boot(request, new_host(), directory / "boot")
     assert guest.report is not None, guest.console[-2000:]
     assert guest.report.log is not None
     (directory / "log").write_bytes(guest.report.log)
-    (directory / "policy.toml").write_text(POLICY.format(firmware=firmware))
+    (directory / "policy.toml").write_text(POLICY.format(firmware=firmware, options=OPTIONS))
     return directory
 
 
@@ -73,24 +83,33 @@ def test_a_changed_digest_is_never_accepted(booted: Path) -> None:
         assert (view.events[number].ruling, view.holds) == ("refused", False), event.type_name
 
 
-def test_options_that_the_policy_does_not_name_are_refused(booted: Path) -> None:
-    """As a boot loader passes them: the stub measures them, and the kernel measures them for its own options."""
-    log = event_log.decode((booted / "log").read_bytes())
-    text = "init=/bin/sh".encode("utf-16-le") + b"\0\0"
-    digests = {bank: new(bank, text).digest() for bank in log.banks}
-    events = [
-        replace(event, digests=digests) if b"LOADED_IMAGE::LoadOptions" in event.data else event for event in log.events
-    ]
-    changed = replace(log, events=(*events, LoggedEvent(12, 0x0D, digests, text)))
-    policy = read_policy_file(booted / "policy.toml", log)
+@pytest.mark.parametrize(
+    ("line", "refused", "words"),
+    [
+        ("options", [12, 9], "programs.options does not name"),
+        ("addons", [4, 12, 9], "nothing in the policy names it"),
+    ],
+)
+def test_what_others_add_is_refused_where_the_policy_does_not_name_it(
+    booted: Path, line: str, refused: list[int], words: str
+) -> None:
+    rows = [row for row in (booted / "policy.toml").read_text().splitlines() if not row.startswith(line)]
+    (booted / "less.toml").write_text("\n".join(rows))
+    document = printed(booted, "replay", "log", "--policy", "less.toml", "--json", code=3)
+    rulings = [row for row in document["policy"]["events"] if row["ruling"] == "refused"]
+    assert [document["events"][row["number"]]["register"] for row in rulings] == refused
+    assert all(words in row["because"] for row in rulings)
 
-    view = judge_by(changed, policy, "policy.toml")
-    refused = [event for event in view.events if event.ruling == "refused"]
-    assert [changed.events[event.number].register for event in refused] == [9, 12]
-    assert all("'init=/bin/sh', which was passed to the image" in event.because for event in refused)
 
-    allowed = replace(policy, policy=replace(policy.policy, options=("init=/bin/sh",)))
-    assert judge_by(changed, allowed, "policy.toml").holds
+def test_a_program_is_known_by_its_file_or_digest_alone(booted: Path) -> None:
+    digest = f"sha256:{authenticode(booted / 'image/boot.efi')}"
+    for line, because in (
+        ('loaders = ["image/boot.efi"]', 'programs.loaders "image/boot.efi"'),
+        (f'digests = ["{digest}"]', f'programs.digests "{digest}"'),
+    ):
+        (booted / "loader.toml").write_text(f"[programs]\n{line}\n")
+        document = printed(booted, "replay", "log", "--policy", "loader.toml", "--json", code=3)
+        assert [row["because"] for row in document["policy"]["events"]].count(because) == 1
 
 
 def test_another_image_and_no_image_are_refused(booted: Path) -> None:
