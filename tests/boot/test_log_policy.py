@@ -86,19 +86,22 @@ def test_a_changed_digest_is_never_accepted(booted: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "refused", "words"),
     [
-        ("options", [12, 9], "programs.options does not name"),
-        ("addons", [4, 12, 9], "nothing in the policy names it"),
+        ("options", [12, 9], {"programs.options"}),
+        # Without the addon's file, its options may as well have come from the hypervisor.
+        ("addons", [4, 12, 9], {"nothing in", "programs.smbios-options"}),
     ],
 )
 def test_what_others_add_is_refused_where_the_policy_does_not_name_it(
-    booted: Path, line: str, refused: list[int], words: str
+    booted: Path, line: str, refused: list[int], words: set[str]
 ) -> None:
     rows = [row for row in (booted / "policy.toml").read_text().splitlines() if not row.startswith(line)]
     (booted / "less.toml").write_text("\n".join(rows))
     document = printed(booted, "replay", "log", "--policy", "less.toml", "--json", code=3)
     rulings = [row for row in document["policy"]["events"] if row["ruling"] == "refused"]
     assert [document["events"][row["number"]]["register"] for row in rulings] == refused
-    assert all(words in row["because"] for row in rulings)
+    assert {
+        next((word for word in words if row["because"].startswith(word)), row["because"]) for row in rulings
+    } == words
 
 
 def test_a_program_is_known_by_its_file_or_digest_alone(booted: Path) -> None:
