@@ -18,6 +18,7 @@ from fuki_build.image.blob import read_small_file
 from fuki_build.image.profiles import find_profiles
 from fuki_build.measure.boot_options import boot_digests, read_boot
 from fuki_build.measure.explain import Explanation, explain, fits_phases, registers
+from fuki_build.measure.log_policy import Ruling
 from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name, replay_view
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
 from fuki_build.measure.predict import cases
@@ -34,6 +35,9 @@ _MAX_VALUES = 64 * 1024
 @click.command()
 @click.argument("log", type=click.Path(path_type=Path))
 @click.option("--image", type=click.Path(path_type=Path), help="Hold the log against this UKI.")
+@click.option(
+    "--policy", type=click.Path(path_type=Path), help="Judge each event by this file: what it does not name is refused."
+)
 @profile_option
 @click.option("--kind", type=click.Choice([kind.value for kind in LogKind]), help="What the log is of, if not clear.")
 @click.option(
@@ -48,6 +52,7 @@ _MAX_VALUES = 64 * 1024
 def replay(
     log: Path,
     image: Path | None,
+    policy: Path | None,
     profile: str | None,
     kind: str | None,
     expected: tuple[str, ...],
@@ -57,10 +62,13 @@ def replay(
     """Recompute registers from LOG, an event log, and tell event by event what explains it.
 
     LOG is /sys/kernel/security/tpm0/binary_bios_measurements, or /sys/firmware/acpi/tables/data/CCEL of a
-    confidential guest. With --image, its events are held against what the image predicts. Exits with 3 when a
-    register has another value than expected, when the image leaves something unexplained, or when the log is damaged
-    or cut short: what stands before is shown.
+    confidential guest. With --image, its events are held against what the image predicts; with --policy, against
+    all that may have been measured. Exits with 3 when a register has another value than expected, when the image
+    leaves something unexplained, when the policy refuses something, or when the log is damaged or cut short: what
+    stands before is shown.
     """
+    if image is not None and policy is not None:
+        raise RecipeError("a policy names the images itself", where="--image", hint="add it to programs.images there")
     decoded = read_log(log, LogKind(kind) if kind else None)
     expected_values = dict(_expected(expected))
 
@@ -78,7 +86,12 @@ def replay(
         from fuki_build.cli.replay_search import why_others  # noqa: PLC0415 - only for what does not hold
 
         why += why_others(decoded, results, subject)
-    view = replay_view(decoded, explanation, layout, why, results)
+    judged = None
+    if policy is not None:
+        from fuki_build.cli.replay_policy import judge_log  # noqa: PLC0415 - only where it is asked for
+
+        judged = judge_log(decoded, policy)
+    view = replay_view(decoded, explanation, layout, why, results, judged)
 
     if as_json:
         from fuki_build.cli.render.json import print_document  # noqa: PLC0415
@@ -110,6 +123,14 @@ def _judge(log: EventLog, explanation: Explanation, view: ReplayView, where: str
         more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
         name = register_name(log.kind, first.register)
         raise MismatchError(f"{name} of {first.bank} is {first.value}, expected is {first.expected}{more}", where=where)
+
+    if view.policy is not None and not view.policy.holds:
+        refused = view.policy.counts[Ruling.REFUSED]
+        events = "an event" if refused == 1 else f"{refused} events"
+        text = (
+            f"{view.policy.policy} refuses {events}" if refused else f"{view.policy.policy}: {view.policy.missing[0]}"
+        )
+        raise MismatchError(text, where=where)
 
     if image is not None and not explanation.complete:
         raise MismatchError(f"{image} does not explain everything in the registers that are its own", where=where)

@@ -72,11 +72,12 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
         addons=tuple(read_program(path, banks, policy) for path in addons),
         policy=policy,
         partitions=None if disk is None else _read_partitions(disk),
-        firmware=() if host_firmware is None else _read_firmware(host_firmware, banks, is_unchanged=volume_unchanged),
+        firmware=() if host_firmware is None else read_firmware(host_firmware, banks, is_unchanged=volume_unchanged),
     )
 
 
-def _read_firmware(path: Path, banks: Sequence[str], *, is_unchanged: bool) -> tuple[Event, ...]:
+def read_firmware(path: Path, banks: Sequence[str], *, is_unchanged: bool) -> tuple[Event, ...]:
+    """What OVMF measures of itself, out of its file. Raises `FukiError`."""
     from fuki_build.formats.uefi.measured_firmware import measured_firmware  # noqa: PLC0415 - only where asked for
     from fuki_build.measure.pcr0 import firmware_events  # noqa: PLC0415
 

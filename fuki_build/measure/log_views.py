@@ -10,6 +10,7 @@ from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import in_hex
 from fuki_build.measure.explain import Explained, Explanation, registers
+from fuki_build.measure.log_policy_views import LogPolicyView
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import Digests
 from fuki_build.measure.views import BootView, EventView, boot_view, event_view
@@ -95,6 +96,7 @@ class ReplayView(Document, frozen=True, kw_only=True):
     missing: Sequence[EventView]
     reasons: Sequence[ReasonView]
     expected: Sequence[ExpectedView]
+    policy: LogPolicyView | None
 
 
 def replay_view(
@@ -103,6 +105,7 @@ def replay_view(
     image: Layout | None,
     reasons: Sequence[tuple[int, str]],
     expected: Sequence[ExpectedView],
+    policy: LogPolicyView | None = None,
 ) -> ReplayView:
     prediction, boot = explanation.prediction, explanation.boot
 
@@ -132,6 +135,7 @@ def replay_view(
         missing=[event_view(event) for event in explanation.missing],
         reasons=[ReasonView(register, text) for register, text in dict.fromkeys(reasons)],
         expected=expected,
+        policy=policy,
     )
 
 

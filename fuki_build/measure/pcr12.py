@@ -10,6 +10,9 @@ from fuki_build.measure.registers import digests
 from fuki_build.measure.section_digests import SectionDigests
 
 PCR = 12
+PASSED = "passed options"
+FROM_SMBIOS = "options from SMBIOS"
+"""The sources of options that others pass to the image."""
 
 
 def profile_events(subject: BootedProfile) -> Iterator[Event]:
@@ -29,7 +32,7 @@ def profile_events(subject: BootedProfile) -> Iterator[Event]:
 def passed_events(subject: BootedProfile, line: CommandLine) -> Iterator[Event]:
     """The options that the boot loader passes."""
     if line.options is not None:
-        yield _options(subject, "passed options", line.options)
+        yield _options(subject, PASSED, line.options)
 
 
 def added_events(subject: BootedProfile, line: CommandLine, boot: Boot) -> Iterator[Event]:
@@ -49,7 +52,7 @@ def added_events(subject: BootedProfile, line: CommandLine, boot: Boot) -> Itera
         yield _options(subject, f"options of addons ({names})", text)
 
     if line.smbios is not None:
-        yield _options(subject, "options from SMBIOS", line.smbios)
+        yield _options(subject, FROM_SMBIOS, line.smbios)
     if not line.addons_unknown:
         yield from _addons(subject, boot)
 

@@ -14,13 +14,15 @@ from fuki_build.measure.section_digests import SectionDigests
 
 PCR = 4
 APPLICATION = "EV_EFI_BOOT_SERVICES_APPLICATION"
+IMAGE = "the image"
+"""The source of the image's own event."""
 CALLING = b"Calling EFI Application from Boot Option"
 
 
 def start_events(subject: BootedProfile, boot: Boot) -> Iterator[Event]:
     """The events from the firmware's announcement that it boots to the image's start."""
     announcement = _announcement(subject.contents.banks)
-    outer = _program(subject.contents, "the image", "the image")
+    outer = _program(subject.contents, "the image", IMAGE)
     if boot.method is BootMethod.DIRECT:
         yield outer
         yield from announcement

@@ -16,14 +16,15 @@ _AT = re.compile(r"^(.*?)(?: - at (?:`key` in )?`\$(.*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `(.+)`")
 _MISSING = re.compile(r"missing required field `(.+)`")
 _STEP = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
+_SCHEMA = "see 'fuki schema' for what each key takes"
 
 
-def convert(data: object, to: type[T], place: str) -> T:
-    """`data` as a table of type `to`; `RecipeError` names the place below `place`."""
+def convert(data: object, to: type[T], place: str, help_text: str = _SCHEMA) -> T:
+    """`data` as a table of type `to`; `RecipeError` names the place below `place`. `help_text` tells more of values."""
     try:
         return msgspec.convert(data, to)
     except msgspec.ValidationError as error:
-        raise _explain(error, to, place, data) from None
+        raise _explain(error, to, place, data, help_text=help_text) from None
 
 
 def split(
@@ -58,6 +59,7 @@ def _explain(
     place: str,
     data: object,
     more_keys: list[str] | None = None,
+    help_text: str = _SCHEMA,
 ) -> RecipeError:
     placed = _AT.match(str(error))
     text, path = (placed[1], placed[2] or "") if placed else (str(error), "")
@@ -75,7 +77,7 @@ def _explain(
     if missing:
         return RecipeError(f"{missing[1]!r} is missing", where=where, hint=f"add {missing[1]} = … there")
 
-    hint = _quoted(text, path, data) or "see 'fuki schema' for what each key takes"
+    hint = _quoted(text, path, data) or help_text
     return RecipeError(_plain(text), where=where, hint=hint)
 
 

@@ -183,6 +183,14 @@ def test_a_replay_that_is_held_against_an_image_is_as_well(built: Path):
     assert (document["missing"], document["reasons"], document["expected"]) != ([], [], [])
 
 
+def test_a_replay_that_is_judged_by_a_policy_is_as_well(built: Path):
+    (built / "log-policy.toml").write_text(f'tolerate = ["tables"]\n[programs]\nimages = ["{UKI}"]\n')
+    log = next(iter(sorted(LOGS.glob("*.log"))))
+    view = printed(built, "replay", log, "--policy", "log-policy.toml", "--json", code=3)["policy"]
+    assert (view["image"], view["holds"]) == (UKI, False)
+    assert {event["ruling"] for event in view["events"]} == {"accepted", "tolerated", "refused", "not judged"}
+
+
 @cache
 def schemas() -> dict[str, dict[str, Any]]:
     return {

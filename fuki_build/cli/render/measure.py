@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.table import StandardOutput, TextTable
 from fuki_build.formats.tcg.event_log import LogKind
+from fuki_build.measure.log_policy_views import LogPolicyView
 from fuki_build.measure.log_views import FitView, ReplayView, register_name
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
 from fuki_build.measure.views import CaseView, PredictionsView, RegisterView, RtmrView
@@ -82,15 +83,7 @@ def show_replay(view: ReplayView) -> None:
     if view.fit:
         console.print(plain(_fit(view.fit)), bold=True)
 
-    events = TextTable("No", "Register", "Event", "By", "Explained by", "What", right=("No",), keys=2)
-    for event in view.events:
-        name = register_name(LogKind(view.kind), event.register)
-        false = " (its digest is of something else)" if event.data_matches is False else ""
-        events.add_row(str(event.number), name, event.type, event.by or "", event.verdict, event.what + false)
-    for missing in view.missing:
-        events.add_row("-", f"PCR {missing.pcr}", missing.type, missing.by, "missing", missing.what)
-
-    console.table(events)
+    console.table(_explained(view) if view.policy is None else _judged(view, view.policy))
     console.print()
 
     values = TextTable("Register", "Bank", *(["Predicted"] if view.fit else []), keys=2)
@@ -114,6 +107,41 @@ def show_replay(view: ReplayView) -> None:
         phase = f" after {result.phase}" if result.phase else ""
         name = register_name(LogKind(view.kind), result.register)
         console.print(plain(f"{name} of {result.bank} is {holds}{phase}"))
+
+    if view.policy is not None:
+        _print_judgement(console, view.policy)
+
+
+def _explained(view: ReplayView) -> TextTable:
+    events = TextTable("No", "Register", "Event", "By", "Explained by", "What", right=("No",), keys=2)
+    for event in view.events:
+        name = register_name(LogKind(view.kind), event.register)
+        false = " (its digest is of something else)" if event.data_matches is False else ""
+        events.add_row(str(event.number), name, event.type, event.by or "", event.verdict, event.what + false)
+    for missing in view.missing:
+        events.add_row("-", f"PCR {missing.pcr}", missing.type, missing.by, "missing", missing.what)
+    return events
+
+
+def _judged(view: ReplayView, policy: LogPolicyView) -> TextTable:
+    events = TextTable("No", "Register", "Event", "What", "Ruling", "Because", right=("No",), keys=2)
+    for event, judged in zip(view.events, policy.events, strict=True):
+        name = register_name(LogKind(view.kind), event.register)
+        events.add_row(str(event.number), name, event.type, event.what, judged.ruling, judged.because)
+    return events
+
+
+def _print_judgement(console: StandardOutput, policy: LogPolicyView) -> None:
+    """What would accept the refused events, what is missing, and how many events have which ruling."""
+    for judged in policy.events:
+        if judged.remedy:
+            console.print(
+                plain(f"event {judged.number} is refused: {judged.because}; what would accept it: {judged.remedy}")
+            )
+    for missing in policy.missing:
+        console.print(plain(f"missing: {missing}"))
+    counts = ", ".join(f"{count} {ruling}" for ruling, count in sorted(policy.counts.items()))
+    console.print(plain(f"judged in {policy.bank}: {counts}"))
 
 
 def _why_empty(view: ReplayView) -> str:
