@@ -73,7 +73,7 @@ class LogPolicy(Struct, frozen=True, kw_only=True):
     image_names: tuple[str, ...] = ()
 
 
-class JudgedEvent(Struct, frozen=True):
+class JudgedEvent(Struct, frozen=True, kw_only=True):
     """The ruling on one event, by its number in the log. `because` says why; `remedy` what in a policy accepts it."""
 
     number: int
@@ -111,17 +111,23 @@ def judge(log: EventLog, policy: LogPolicy, explanation: Explanation | None, ima
 def _judge(number: int, event: LoggedEvent, by_image: tuple[str, str], log: EventLog, policy: LogPolicy) -> JudgedEvent:
     """The ruling on one event; `by_image` is what `_by_image` says of it."""
     if not event.extends:
-        return JudgedEvent(number, event, Ruling.NOT_JUDGED, "it extends no register")
+        return JudgedEvent(number=number, event=event, ruling=Ruling.NOT_JUDGED, because="it extends no register")
     if policy.bank not in event.digests:
-        return JudgedEvent(number, event, Ruling.REFUSED, f"it has no digest in {policy.bank}")
+        return JudgedEvent(
+            number=number, event=event, ruling=Ruling.REFUSED, because=f"it has no digest in {policy.bank}"
+        )
 
     because, objection = _reasons(event, by_image, log, policy)
     if because:
-        return JudgedEvent(number, event, Ruling.ACCEPTED, because)
+        return JudgedEvent(number=number, event=event, ruling=Ruling.ACCEPTED, because=because)
     kind = kind_of(event, log)
     if kind is not None and kind in policy.tolerated and objection != _FALSE:
-        return JudgedEvent(number, event, Ruling.TOLERATED, f'tolerate "{kind}": {WORDS[kind]}')
-    return JudgedEvent(number, event, Ruling.REFUSED, objection, _remedy(event, log, policy))
+        return JudgedEvent(
+            number=number, event=event, ruling=Ruling.TOLERATED, because=f'tolerate "{kind}": {WORDS[kind]}'
+        )
+    return JudgedEvent(
+        number=number, event=event, ruling=Ruling.REFUSED, because=objection, remedy=_remedy(event, log, policy)
+    )
 
 
 def _reasons(event: LoggedEvent, by_image: tuple[str, str], log: EventLog, policy: LogPolicy) -> tuple[str, str]:

@@ -41,7 +41,7 @@ class KnownFirmware(Table, frozen=True):
     digests: tuple[DigestText, ...] = ()
 
 
-class KnownPrograms(Table, frozen=True):
+class KnownPrograms(Table, frozen=True, kw_only=True):
     """`images` are UKIs, `addons` theirs; `loaders` other EFI programs, `digests` their Authenticode digests.
 
     `options` and `smbios_options` are command lines that boot loader and hypervisor may pass to an image.
@@ -55,7 +55,7 @@ class KnownPrograms(Table, frozen=True):
     smbios_options: tuple[str, ...] = ()
 
 
-class KnownVariables(Table, frozen=True):
+class KnownVariables(Table, frozen=True, kw_only=True):
     """Secure Boot: lists as they are stored, `.auth` files or certificates, several files for one variable."""
 
     state: Literal["on", "off"] | None = None
