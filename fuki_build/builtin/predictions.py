@@ -27,6 +27,7 @@ from fuki_build.hooks import (
     PredictionOutput,
     PredictionsView,
     PreviewContext,
+    RegisterOptions,
     hookimpl,
 )
 
@@ -34,7 +35,7 @@ IN_TOTO_PREDICATE = "urn:fuki:predictions:1"
 """The predicate type of `PredictionsView` as it is today."""
 
 
-class JsonOptions(PredictionOptions, frozen=True, kw_only=True):
+class JsonOptions(RegisterOptions, frozen=True, kw_only=True):
     template: Annotated[
         str | None,
         Meta(description="a file or template such as predictions.md.j2, which sees `predictions`"),
@@ -216,7 +217,7 @@ class InTotoOutput(PredictionOutput):
 
     name = "in-toto"
     suffix = ".intoto.json"
-    Options = PredictionOptions
+    Options = RegisterOptions
     needs_image_file = True
 
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:

@@ -34,6 +34,7 @@ from fuki_build.hooks.predictions import (
     PredictionOptions,
     PredictionOutput,
     PredictionsView,
+    RegisterOptions,
 )
 from fuki_build.hooks.records import (
     Artifact,
@@ -118,6 +119,7 @@ __all__ = [
     "PreviewContext",
     "Problem",
     "Problems",
+    "RegisterOptions",
     "Rule",
     "RuntimeRegister",
     "SecureBootKeys",

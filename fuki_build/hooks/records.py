@@ -20,6 +20,8 @@ from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.selection import Selector
 from fuki_build.image.stub import MODELS
+from fuki_build.measure.boot import Boot
+from fuki_build.measure.section_digests import SectionDigests
 
 
 class SourceContext(Struct, frozen=True):
@@ -221,8 +223,15 @@ class InputFile(Struct, frozen=True):
         return self.digest
 
 
+def _as_it_is(boot: Boot, _: SectionDigests) -> Boot:
+    return boot
+
+
 class Build(Struct, frozen=True, kw_only=True):
-    """Everything an output format may tell about: the images, what they were made from, and by what."""
+    """Everything an output format may tell about: the images, what they were made from, and by what.
+
+    It may be of a finished image, too, that nobody knows the inputs of. Paths in options are relative to `directory`.
+    """
 
     name: str
     version: str
@@ -237,6 +246,9 @@ class Build(Struct, frozen=True, kw_only=True):
     """Those that the recipe says something of, and all of the loaded platforms."""
     launches: tuple[LaunchRecord, ...] = ()
     """What the recipe's `[[fuki.launch]]` tables ask for."""
+    directory: Path = Path()
+    authorized: Callable[[Boot, SectionDigests], Boot] = _as_it_is
+    """A boot with what in db vouches for the image that is measured, and for all that starts beside it."""
 
 
 class Artifact(Struct, frozen=True):
@@ -325,6 +337,14 @@ class OutputFormat(ABC):
 
         All of them are fed from the one read of the input.
         """
+        return ()
+
+    def needs_signatures(self, options: Any) -> bool:  # noqa: ANN401, ARG002
+        """Whether `emit` reads the signatures of images, which are made then even if no output writes the images."""
+        return False
+
+    def files(self, options: Any) -> Sequence[str]:  # noqa: ANN401, ARG002
+        """The files, relative to the recipe's directory, that `emit` reads, for who must know what a build reads."""
         return ()
 
     def templates(self, options: Any) -> Sequence[str]:  # noqa: ANN401, ARG002
