@@ -1,5 +1,6 @@
 """Output formats about a finished image, as a command line asks for them: no recipe, and nothing is built."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,9 @@ def read_format(host: PluginHost, name: str, options: Mapping[str, Any], places:
     except RecipeError as error:
         key = (error.where or "").removeprefix(f"{_FORMAT}.").partition(".")[0].partition("[")[0]
         error.where = places.get(key, error.where)
+        missing = re.match(r"'([^']+)' is missing", error.message)
+        if missing:
+            error.hint = f"give it with --set {missing[1]}=…"
         raise
     return Output(
         format=kind(),
@@ -76,8 +80,13 @@ def read_format(host: PluginHost, name: str, options: Mapping[str, Any], places:
     )
 
 
-def tell_about(facts: ImageFacts, output: Output, host: PluginHost, signing: SigningContext) -> None:
-    """Write what a format tells about a finished image to the output's path. Raises `FukiError`."""
+def tell_about(
+    facts: ImageFacts, output: Output, host: PluginHost, signing: SigningContext, *, one_file: bool = False
+) -> None:
+    """Write what a format tells about a finished image to the output's path. Raises `FukiError`.
+
+    With `one_file`, also for a format that writes more than that.
+    """
     site = OutputSite(
         host=host,
         signing=signing,
@@ -86,7 +95,11 @@ def tell_about(facts: ImageFacts, output: Output, host: PluginHost, signing: Sig
     )
     with output.running():
         context = site.preview_context(output, facts.layout, launches=bool(facts.launches))
-        output.format.preview(output.options, context)
+        files = output.format.preview(output.options, context)
+    if one_file and (len(files) != 1 or files[0].many):
+        hint = "name a directory with --output"
+        raise RecipeError(f"the format {output.format.name} writes several files", where="--output", hint=hint)
+    with output.running():
         build = _build(facts, output, host, signing)
 
     with OutputFiles() as new:

@@ -23,6 +23,7 @@ from fuki_build.hooks.launch import (
     from_document,
     to_document,
 )
+from fuki_build.hooks.launches import LaunchFormat, LaunchOptions
 from fuki_build.hooks.options import Options
 from fuki_build.hooks.predictions import (
     COMMAND_LINE_SOURCE,
@@ -99,8 +100,10 @@ __all__ = [
     "KeySigner",
     "LaunchDigest",
     "LaunchDocument",
+    "LaunchFormat",
     "LaunchModel",
     "LaunchNote",
+    "LaunchOptions",
     "LaunchParameters",
     "LaunchPrediction",
     "LaunchRecord",
