@@ -178,11 +178,12 @@ class KeylimeOutput(PredictionOutput):
 
 
 def encode_keylime(views: Sequence[PredictionsView]) -> bytes:
-    """The policy, with the values of all images. Raises `RecipeError` for several banks."""
+    """The policy, with the values of all images. Raises `RecipeError` for several banks.
+
+    It is what keylime_tenant takes as --tpm_policy: registers and nothing else, from which it makes a mask.
+    """
     values = _values(views, KeylimeOutput.name)
-    mask = sum(1 << pcr for pcr in values)
-    registers = {str(pcr): of for pcr, of in values.items()}
-    return encode_json({**registers, "mask": f"{mask:#x}"})
+    return encode_json({str(pcr): of for pcr, of in values.items()})
 
 
 def _check_one_bank(banks: Sequence[str], name: str) -> None:
