@@ -19,6 +19,7 @@ from fuki_build.image.assemble import assemble
 from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
+from fuki_build.image.output_file import OutputFile
 from fuki_build.image.output_files import OutputFiles
 from fuki_build.image.profiles import read_assignments
 from fuki_build.recipe.convert import keys
@@ -103,8 +104,13 @@ def tell_about(
         build = _build(facts, output, host, signing)
 
     with OutputFiles() as new:
+
+        def open_file(path: Path) -> OutputFile:
+            with located(output.path_where, RecipeError):
+                return new.open(path)
+
         with output.running():
-            output.format.emit(output.options, build, site.output_context(output, new.open, []))
+            output.format.emit(output.options, build, site.output_context(output, open_file, []))
         new.commit()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 from msgspec.structs import replace
 
-from fuki_build.errors import FukiError
+from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.options import Options
 from fuki_build.hooks.records import Build, BuiltImage
 from fuki_build.image.blob import Blob
@@ -137,7 +137,7 @@ def named(place: str) -> Iterator[None]:
     try:
         yield
     except FukiError as error:
-        if error.where and error.where != place:
+        if error.where and not isinstance(error, RecipeError):
             error.message = f"{error.where}: {error.message}"
         error.where = place
         raise
