@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Dialog, Page, ViewportSize
 
 NAMES = ["report", "addon", "plan", "diff", "same", "hostile-report", "hostile-plan", "hostile-diff"]
 WIDTHS = [1280, 375]
+Scheme = Literal["light", "dark"]
 DETAILS = "() => document.querySelectorAll('details').forEach(details => details.open = true)"
 OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter(element =>
     !element.closest('.scroll, .bar, .spans, .off, svg') && element.getBoundingClientRect().right > innerWidth + 1
@@ -24,29 +26,33 @@ HEADINGS = "() => [...document.querySelectorAll('h1, h2, h3, h4')].map(heading =
 
 
 @contextmanager
-def opened(browser: Browser, path: Path, **options: object) -> Iterator[Page]:
+def opened(
+    browser: Browser, path: Path, *, width: int = 1280, scheme: Scheme = "light", scripts: bool = True
+) -> Iterator[Page]:
     """A page; it must ask for nothing but itself, run nothing, and have nothing to complain about."""
-    context = browser.new_context(**options)  # type: ignore[arg-type] - the caller knows its options
+    viewport: ViewportSize = {"width": width, "height": 900}
+    context = browser.new_context(viewport=viewport, color_scheme=scheme, java_script_enabled=scripts)
     page = context.new_page()
     noticed: list[str] = []
-    page.on("dialog", lambda dialog: (noticed.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Dialog) -> None:
+        noticed.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.on("console", lambda message: noticed.append(message.text))
     page.on("pageerror", lambda error: noticed.append(str(error)))
-    page.on("request", lambda request: noticed.append(request.url) if request.url != path.as_uri() else None)
+    page.on("request", lambda request: noticed.append(request.url))
     page.goto(path.as_uri())
     yield page
     context.close()
-    assert noticed == []
-
-
-def size(width: int) -> dict[str, object]:
-    return {"viewport": {"width": width, "height": 900}}
+    assert noticed == [path.as_uri()]
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_runs_out_of_the_window(name, width, browser, pages):
-    with opened(browser, pages[name], **size(width)) as page:
+    with opened(browser, pages[name], width=width) as page:
         page.evaluate(DETAILS)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(OVERFLOWING) == []
@@ -57,7 +63,7 @@ def test_nothing_runs_out_of_the_window(name, width, browser, pages):
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark"), (1280, "dark"), (375, "light")])
 def test_the_checker_for_accessibility_has_nothing_to_complain_about(name, width, scheme, browser, pages):
     """Contrast, headings, names, tables, regions that scroll: all rules that axe has."""
-    with opened(browser, pages[name], **size(width), color_scheme=scheme) as page:
+    with opened(browser, pages[name], width=width, scheme=scheme) as page:
         page.evaluate(DETAILS)
         found = Axe().run(page)
     checked = {rule["id"] for rule in found.response["passes"]}
@@ -80,7 +86,7 @@ def test_a_page_is_whole_without_scripts_and_is_dark_where_that_is_asked_for(nam
     shown = {}
     for scripts in (True, False):
         for scheme in ("light", "dark"):
-            with opened(browser, pages[name], java_script_enabled=scripts, color_scheme=scheme) as page:
+            with opened(browser, pages[name], scripts=scripts, scheme=scheme) as page:
                 colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
                 shown[scripts, scheme] = page.inner_text("body"), colour
     assert shown[True, "light"] == shown[False, "light"]
@@ -91,7 +97,7 @@ def test_a_page_is_whole_without_scripts_and_is_dark_where_that_is_asked_for(nam
 
 @pytest.mark.parametrize("name", NAMES)
 def test_paper_has_all_that_is_folded_on_the_screen_in_black_on_white(name, browser, pages, tmp_path):
-    with opened(browser, pages[name], color_scheme="dark") as page:
+    with opened(browser, pages[name], scheme="dark") as page:
         page.emulate_media(media="print")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         page.pdf(path=tmp_path / "page.pdf", format="A4")
@@ -124,7 +130,7 @@ def test_hostile_strings_are_shown_as_they_are_and_make_nothing(name, browser, p
 
 
 def test_the_report_begins_with_what_boots_who_signed_and_who_gets_what(browser, pages):
-    with opened(browser, pages["report"], **size(375)) as page:
+    with opened(browser, pages["report"], width=375) as page:
         glance = page.inner_text("#glance")
         rows = page.evaluate("[...document.querySelectorAll('#firmware table:last-of-type tbody tr')].length")
         before = page.evaluate(
