@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,11 +17,10 @@ from fuki_build.cli.selecting import (
     filter_options,
     machine_options,
 )
-from fuki_build.cli.telling import format_options, refuse_with_format, refuse_without_format, write_format
+from fuki_build.cli.telling import format_options, refuse_with_format, refuse_without_format
 from fuki_build.errors import FukiError, RecipeError, located
+from fuki_build.formats.documents import Document
 from fuki_build.formats.hashes import SIZES
-from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.host import PluginHost, loaded_machines
 from fuki_build.hooks.records import CheckSubject
 from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
@@ -37,9 +36,6 @@ from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.views import PredictionsView, predictions_view
 from fuki_build.signing.secure_boot.boot import with_authorities
 
-if TYPE_CHECKING:
-    from fuki_build.emit.of_image import ImageFacts
-
 bank_option = click.option(
     "--bank",
     "banks",
@@ -47,6 +43,12 @@ bank_option = click.option(
     multiple=True,
     help=f"{', '.join(BANKS)}, sm3, or 'all' of the first four (repeatable); by default sha256.",
 )
+
+
+def _documents() -> tuple[type[Document], ...]:
+    from fuki_build.release.update_views import UpdateView  # noqa: PLC0415 - only with a log
+
+    return PredictionsView, UpdateView
 
 
 @click.command()
@@ -58,9 +60,11 @@ bank_option = click.option(
 @click.option("--pcr", "registers", type=int, multiple=True, help="Only this register (repeatable).")
 @click.option("--rtmr", "rtmrs", is_flag=True, help="RTMRs of a TDX guest too, and the bank sha384.")
 @click.option("--events", is_flag=True, help="List the events that make the values.")
+@click.option("--log", type=click.Path(path_type=Path), help="The machine's event log of a boot before the update.")
+@click.option("--old", type=click.Path(path_type=Path), help="The image that it booted then, with --log.")
 @boot_options
 @format_options
-@json_lines_option(lambda: PredictionsView)
+@json_lines_option(_documents)
 @click.pass_obj
 def measure(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -76,6 +80,8 @@ def measure(  # noqa: PLR0917 - click passes them by name
     registers: tuple[int, ...],
     rtmrs: bool,
     events: bool,
+    log: Path | None,
+    old: Path | None,
     form: str | None,
     settings: tuple[str, ...],
     output: Path | None,
@@ -87,35 +93,46 @@ def measure(  # noqa: PLR0917 - click passes them by name
     For each profile, and each firmware and devicetree that machines may select; with --machine or --platform for
     those that these machines do select. With --format, in a form that attestation services read: predictions,
     pcrlock, rvps, keylime, in-toto, and those of loaded plugins.
+
+    With --log, predict all registers of the machine whose log it is, after an update to IMAGE: what firmware and boot
+    loaders measured is kept, and the image's events take the place of those of the image that it booted.
     """
     refuse_without_format(form, settings, output)
-    refuse_with_format(form, {"--json": as_json, "--events": events, "a second image": len(images) > 1})
+    others = {"--json": as_json, "--events": events, "--log": log is not None, "a second image": len(images) > 1}
+    refuse_with_format(form, others)
+    if log is None:
+        _refuse_registers(registers, boot)
+    _refuse_with_log(log, old, rtmrs=rtmrs, profiles=profiles, firmware=firmware)
+
     chosen = chosen_banks((*banks, *([RTMR_BANK] if rtmrs else ())))
     words = [split_phases(path) for path in phases or PHASES]
 
-    for register in registers:
-        if register not in (*REGISTERS, PCR7):
-            known = ", ".join(map(str, sorted((*REGISTERS, PCR7))))
-            raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
-
-    if PCR7 in registers and not (boot["variables"] or boot["lists"]):
-        raise RecipeError(
-            "register 7 is made of Secure Boot's variables, and none were given",
-            where="--pcr",
-            hint="give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others",
-        )
-
     machines = None
-    if files or platforms or this_machine or form:
-        host = pipeline.new_host(plugins)
     if files or platforms or this_machine:
-        machines = chosen_machines(host, files, platforms, this_machine=this_machine)
+        machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
 
     if form is not None:
+        from fuki_build.cli.measure_format import recipe_options, write_measured  # noqa: PLC0415 - only with a format
+
         selected = {"--profile": profiles, "--firmware": firmware, "--phase": phases, "--pcr": registers}
-        options = _recipe_options(banks, selected, boot, rtmrs=rtmrs, chosen=machines is not None)
-        write_format(host, form, options, settings, output, lambda: _facts(images[0], host, machines, boot))
+        options = recipe_options(banks, selected, boot, rtmrs=rtmrs, chosen=machines is not None)
+        write_measured(pipeline.new_host(plugins), form, options, settings, output, images[0], machines, boot["addons"])
         return 0
+
+    if log is not None:
+        from fuki_build.cli.measure_update import UpdateRequest, measure_updates  # noqa: PLC0415 - only with a log
+
+        request = UpdateRequest(
+            log=log,
+            old=old,
+            profile=profiles[0] if profiles else None,
+            machines=machines,
+            banks=banks,
+            phases=words,
+            registers=registers,
+            boot=boot,
+        )
+        return measure_updates(images, request, as_json=as_json, events=events)
 
     def measure_one(image: Path, printer: DocumentPrinter) -> None:
         layout = inspect_uki(image)
@@ -142,58 +159,36 @@ def measure(  # noqa: PLR0917 - click passes them by name
     )
 
 
-_OPTIONS = {
-    "direct": "direct",
-    "options": "options",
-    "smbios_options": "smbios-options",
-    "console": "console",
-    "secure_boot": "secure-boot",
-    "variables": "variables",
-    "shim": "shim",
-    "disk": "disk",
-}
-"""Options of the command line that are one value in recipes, by their names there."""
-_LISTS = {"lists": ("secure-boot-variables", "--variable"), "loaders": ("loaders", "--loader")}
-_LISTS["global_addons"] = ("global-addons", "--global-addon")
-_FILTERS = {"--profile": "profiles", "--firmware": "firmware", "--phase": "phases", "--pcr": "pcrs"}
+def _refuse_registers(registers: Sequence[int], boot: Mapping[str, Any]) -> None:
+    """Raise `RecipeError` for a register that is not predicted, or that nothing is known to predict from."""
+    for register in registers:
+        if register not in (*REGISTERS, PCR7):
+            known = ", ".join(map(str, sorted((*REGISTERS, PCR7))))
+            raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
+
+    if PCR7 in registers and not (boot["variables"] or boot["lists"]):
+        raise RecipeError(
+            "register 7 is made of Secure Boot's variables, and none were given",
+            where="--pcr",
+            hint="give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others",
+        )
 
 
-def _recipe_options(
-    banks: Sequence[str],
-    selected: Mapping[str, Sequence[Any]],
-    boot: Mapping[str, Any],
-    *,
-    rtmrs: bool,
-    chosen: bool,
-) -> Mapping[str, tuple[str, Any]]:
-    """The options that were given, by their names in recipes' outputs, each with the option of the command line."""
-    options: dict[str, tuple[str, Any]] = {}
-    if banks:
-        options["banks"] = ("--bank", list(chosen_banks(banks)))
-    options |= {_FILTERS[place]: (place, list(values)) for place, values in selected.items() if values}
-    if chosen:
-        options["machines"] = ("--machine", ["*"])
+def _refuse_with_log(
+    log: Path | None, old: Path | None, *, rtmrs: bool, profiles: Sequence[str], firmware: Sequence[str]
+) -> None:
+    """Raise `RecipeError` for what means nothing without a log, or with one."""
+    if old is not None and log is None:
+        raise RecipeError("an old image says nothing without a log of its boot", where="--old", hint="give --log FILE")
+    if log is None:
+        return
     if rtmrs:
-        options["rtmrs"] = ("--rtmr", True)
-
-    for name, key in _OPTIONS.items():
-        if boot[name] not in (None, False):
-            value = boot[name]
-            options[key] = (f"--{key}", str(value) if isinstance(value, Path) else value)
-    for name, (key, place) in _LISTS.items():
-        if boot[name]:
-            options[key] = (place, [str(value) for value in boot[name]])
-    if boot["no_boot_secret"]:
-        options["boot-secret"] = ("--no-boot-secret", False)
-    return options
-
-
-def _facts(image: Path, host: PluginHost, machines: Sequence[Machine] | None, boot: Mapping[str, Any]) -> "ImageFacts":
-    """The image, with the machines that were named, or all that are known."""
-    from fuki_build.emit.of_image import ImageFacts  # noqa: PLC0415 - only where a format was asked for
-
-    known = loaded_machines(host) if machines is None else machines
-    return ImageFacts(path=image, layout=inspect_uki(image), addons=boot["addons"], machines=tuple(known))
+        raise RecipeError("the log tells whether the machine has RTMRs", where="--rtmr", hint="leave it out")
+    if firmware:
+        hint = "leave it out, and name the machine with --machine"
+        raise RecipeError("an update is of one machine, which selects one firmware", where="--firmware", hint=hint)
+    if len(profiles) > 1:
+        raise RecipeError("an update is to one profile", where="--profile", hint="give one of them")
 
 
 def chosen_banks(names: Sequence[str]) -> tuple[str, ...]:

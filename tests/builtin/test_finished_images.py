@@ -241,6 +241,18 @@ def test_options_without_a_meaning_are_refused(arguments, expected, workshop):
         assert expected.replace("image", "file" if verb == "launch" else "image") in told.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--firmware", "ovmf"], "--firmware: an update is of one machine"),
+        (["--profile", "main", "--profile", "other"], "--profile: an update is to one profile"),
+    ],
+)
+def test_filters_that_mean_nothing_after_an_update_are_refused(arguments, expected, directory):
+    succeed(directory, "build")
+    assert expected in refused(directory, "measure", IMAGE, "--log", "log", *arguments)
+
+
 def test_formats_of_plugins_work_from_the_command_line(directory, tmp_path, monkeypatch):
     succeed(directory, "build")
     monkeypatch.syspath_prepend(install_plugin(tmp_path / "site", "acme", PLUGIN))
