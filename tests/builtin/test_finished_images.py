@@ -6,6 +6,9 @@ from pathlib import Path
 import parts
 import pytest
 
+from fuki_build import plan
+from fuki_build.emit.hermetic import input_paths
+from fuki_build.emit.outputs import choose_outputs
 from fuki_build.testing import install_plugin, invoke, refused, succeed
 
 IMAGE = "acme_41.3.efi"
@@ -255,8 +258,8 @@ def test_filters_that_mean_nothing_after_an_update_are_refused(arguments, expect
 
 def test_formats_of_plugins_work_from_the_command_line(directory, tmp_path, monkeypatch):
     succeed(directory, "build")
-    monkeypatch.syspath_prepend(install_plugin(tmp_path / "site", "acme", PLUGIN))
-    verb = ["--plugin", "acme", "measure", IMAGE]
+    monkeypatch.syspath_prepend(install_plugin(tmp_path / "site", "registers", PLUGIN))
+    verb = ["--plugin", "registers", "measure", IMAGE]
     told = json.loads(succeed(directory, *verb, "--json", "--pcr", "11", "--firmware", "ovmf").out)
     lines = [f"11;{r['values']['sha256']}\n" for case in told["predictions"] for r in case["registers"]]
     options = ["--format", "registers", "--pcr", "11", "--firmware", "ovmf", "--set", "separator=;"]
@@ -272,3 +275,6 @@ def test_files_that_options_name_are_among_what_a_build_depends_on(signed):
     dependencies = (signed / "image.d").read_text().replace("\\\n", " ").split()
     names = {"menu.efi", "global.addon.efi", "disk.raw", "keys/PK.auth", "keys/KEK.auth", "keys/db.auth"}
     assert {str(Path(path)) for path in dependencies} >= names
+    with plan(signed / "fuki.toml") as planned:
+        inputs = input_paths(planned, choose_outputs(planned))
+    assert {str(Path(path).relative_to(signed)) for path in inputs if Path(path).is_relative_to(signed)} >= names

@@ -14,6 +14,7 @@ import parts
 import pytest
 from fuki_build.testing import install_plugin, recipe, refused, succeed
 from fuki_build.testing.secure_boot import make_key, write_key
+from regopy import Interpreter
 
 IMAGE = "acme_41.3.efi"
 FUKI = ("--plugin", "coco", "--plugin", "virt")
@@ -147,12 +148,30 @@ def test_the_schema_refuses_what_is_no_corim(damage):
         check_corim(corim)
 
 
-def test_trustees_message_has_the_launches_that_are_left(directory):
-    verb = ["launch", IMAGE, *LAUNCH, "--format", "launch-rvps", "--firmware", "newer"]
-    message = json.loads(succeed(directory, *FUKI, *verb).out)
-    payload = json.loads(base64.b64decode(message["payload"]))
-    rows = json.loads((directory / "acme_41.3.launch.json").read_text())["launches"]
-    assert payload == {"snp_launch_measurement": [row["digest"] for row in rows]}
+POLICY = """
+package policy
+import rego.v1
+default executables := 33
+executables := 3 if input.snp.evidence.measurement in data.reference.snp_launch_measurement
+"""
+"""As Trustee's policies ask for reference values; 3 and 33 are its words for known and for unknown executables."""
+
+
+def trustee(message: dict[str, str], measurement: str) -> int:
+    """Trustee's claim about executables of a guest with this measurement, by an interpreter of Rego."""
+    rego = Interpreter()
+    rego.add_module("policy.rego", POLICY)
+    rego.add_data({"reference": json.loads(base64.b64decode(message["payload"]))})
+    rego.set_input({"snp": {"evidence": {"measurement": measurement}}})
+    return int(json.loads(str(rego.query("data.policy.executables")))["expressions"][0])
+
+
+def test_trustees_policy_knows_the_launches_that_are_left_and_no_others(directory):
+    verb = ["launch", IMAGE, *LAUNCH]
+    message = json.loads(succeed(directory, *FUKI, *verb, "--format", "launch-rvps", "--firmware", "newer").out)
+    told = json.loads(succeed(directory, *FUKI, *verb, "--json").out)["launches"]
+    claims = {row["firmware"]: trustee(message, row["digest"]) for row in told}
+    assert claims == {"newer": 3, "ovmf": 33}
 
 
 def test_a_format_is_given_a_key(directory):
@@ -202,9 +221,9 @@ def test_a_plugin_tells_of_launches_from_the_command_line(directory, tmp_path, m
     def fuki_outputs():
         return [Digests]
     """
-    monkeypatch.syspath_prepend(install_plugin(tmp_path / "site", "acme", source))
+    monkeypatch.syspath_prepend(install_plugin(tmp_path / "site", "launch-digests", source))
     rows = json.loads((directory / "acme_41.3.launch.json").read_text())["launches"]
     told = succeed(
-        directory, *FUKI, "--plugin", "acme", "launch", IMAGE, *LAUNCH, "--format=digests", "--firmware=newer"
+        directory, *FUKI, "--plugin", "launch-digests", "launch", IMAGE, *LAUNCH, "--format=digests", "--firmware=newer"
     )
     assert told.out.split() == [row["digest"] for row in rows]
