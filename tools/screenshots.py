@@ -64,7 +64,9 @@ def write_pages(place: Path) -> None:
 def take(place: Path, directory: Path) -> None:
     """Photograph the pages in `place`."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which(BROWSER), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which(BROWSER), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         for name, shot in SCREENSHOTS.items():
             viewport: ViewportSize = {"width": shot.width, "height": shot.height}
             context = browser.new_context(viewport=viewport, color_scheme="dark" if shot.dark else "light")

@@ -28,6 +28,11 @@ SIGN = """
 backend = "local"
 key = "keys/db.key"
 certificate = "keys/db.pem"
+[[fuki.addon]]
+name = "serial"
+cmdline = "console=ttyS1"
+[[fuki.output]]
+format = "addon"
 """
 BOOT = """
 [[fuki.output]]
@@ -50,7 +55,7 @@ OPTIONS = [
     *("--variable", "PK=keys/PK.auth", "--variable", "KEK=keys/KEK.auth", "--variable", "db=keys/db.auth"),
     *("--loader", "menu.efi", "--shim", "--console", "console=ttyS0", "--options", "quiet"),
     *("--smbios-options", "debug", "--no-boot-secret", "--global-addon", "global.addon.efi"),
-    *("--rtmr", "--disk", "disk.raw"),
+    *("--rtmr", "--disk", "disk.raw", "--addon", "acme_41.3.efi.extra.d/serial.addon.efi"),
 ]
 PLUGIN = r"""
 from fuki_build.hooks import OutputFormat, PredictionOptions, PredictionOutput, hookimpl
@@ -123,6 +128,7 @@ def test_a_recipe_predicts_with_the_same_boot_options_as_the_verb(only, signed):
 
     assert written["boot"] == told["boot"]
     assert set(written["boot"]["variables"]) == {"PK", "KEK", "db"}
+    assert written["boot"]["addons"] == ["serial.addon.efi"]
     for built, read in zip(written["predictions"], told["predictions"], strict=True):
         assert [built[name] for name in ("registers", "events", "rtmrs")] == [
             read[name] for name in ("registers", "events", "rtmrs")
@@ -139,7 +145,8 @@ def test_a_format_of_the_verb_has_the_bytes_of_the_recipes_output(signed):
     told = json.loads(succeed(signed, *verb, "predictions", *OPTIONS).out)
     written = json.loads((signed / "acme_41.3.predictions.json").read_text())
     assert told | {"image": ""} == written | {"image": ""}
-    policy = succeed(signed, *verb, "keylime", "--firmware", "ovmf", "--profile", "other").out
+    filters = ["--firmware", "ovmf", "--profile", "other", *OPTIONS[-2:]]
+    policy = succeed(signed, *verb, "keylime", *filters).out
     assert policy == (signed / "acme_41.3.keylime.json").read_text()
 
 

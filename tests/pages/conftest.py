@@ -51,7 +51,7 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium-headless-shell")
     assert program, "tools/install-peers installs Chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser
         browser.close()
 
