@@ -17,6 +17,8 @@ from fuki_build.hooks import (
     CONSTANT_SOURCE,
     PCR_KERNEL_BOOT,
     PCR_KERNEL_INITRD,
+    PCR_PLATFORM_CODE,
+    PCR_SECURE_BOOT_POLICY,
     Build,
     Event,
     OutputContext,
@@ -31,6 +33,7 @@ from fuki_build.hooks import (
     hookimpl,
 )
 
+_AUTHORITY = "EV_EFI_VARIABLE_AUTHORITY"
 IN_TOTO_PREDICATE = "urn:fuki:predictions:1"
 """The predicate type of `PredictionsView` as it is today."""
 
@@ -105,8 +108,13 @@ def _components(prediction: Prediction) -> Mapping[str, Sequence[Event]]:
     """Events by the components that systemd-pcrlock(8) names for them; constants of firmware have theirs in systemd."""
     own = [event for event in prediction.events if event.source != CONSTANT_SOURCE]
     kernel = [event for event in own if event.pcr == PCR_KERNEL_INITRD]
+    secure_boot = [event for event in own if event.pcr == PCR_SECURE_BOOT_POLICY]
+    others = (PCR_PLATFORM_CODE, PCR_SECURE_BOOT_POLICY, PCR_KERNEL_INITRD)
     return {
-        "650-uki": [event for event in own if event.pcr != PCR_KERNEL_INITRD],
+        "240-secureboot-policy": [event for event in secure_boot if event.type != _AUTHORITY],
+        "250-firmware-code-early": [event for event in own if event.pcr == PCR_PLATFORM_CODE],
+        "620-secureboot-authority": [event for event in secure_boot if event.type == _AUTHORITY],
+        "650-uki": [event for event in own if event.pcr not in others],
         "710-kernel-cmdline": [event for event in kernel if event.source == COMMAND_LINE_SOURCE],
         "720-kernel-initrd": [event for event in kernel if event.source != COMMAND_LINE_SOURCE],
     }

@@ -19,6 +19,8 @@ _OPTIONS = {
     "variables": "variables",
     "shim": "shim",
     "disk": "disk",
+    "host_firmware": "host-firmware",
+    "volume_unchanged": "volume-unchanged",
 }
 """Options of the command line that are one value in recipes, by their names there."""
 _LISTS = {

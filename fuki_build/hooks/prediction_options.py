@@ -54,6 +54,12 @@ class PredictionOptions(Options, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="PK, KEK, db or dbx that PCR 7 is predicted from, as NAME=FILE: signature lists, .auth files"),
     ] = ()
+    host_firmware: Annotated[
+        str | None, Meta(description="the OVMF image that the machine starts with, that PCR 0 is predicted from")
+    ] = None
+    volume_unchanged: Annotated[
+        bool, Meta(description="whether no driver of that build writes into its first volume before it is measured")
+    ] = False
     shim: Annotated[bool, Meta(description="whether a shim is there, through which the stub loads the kernel")] = False
     boot_secret: Annotated[bool, Meta(description="whether the stub may add a secret of the machine")] = True
     loaders: Annotated[
@@ -92,6 +98,8 @@ def option_files(options: PredictionOptions) -> Iterator[str]:
         yield options.variables
     for index, text in enumerate(options.secure_boot_variables):
         yield split_variable(text, f"secure-boot-variables[{index}]")[1]
+    if options.host_firmware is not None:
+        yield options.host_firmware
     yield from (file for _, file in _programs(options))
     disk = _disk(options)
     if disk is not None:
@@ -116,6 +124,9 @@ def check_files(options: PredictionOptions, directory: Path) -> None:
         with named(place):
             read_policy(None, [_in_directory(text, directory)], None)
 
+    if options.host_firmware is not None:
+        with named("host-firmware"):
+            Blob.of_file(directory / options.host_firmware)
     for place, file in _programs(options):
         with named(place):
             inspect(directory / file)
@@ -161,6 +172,8 @@ def boot_of(options: PredictionOptions, build: Build, banks: Sequence[str]) -> B
         loaders=[directory / file for file in options.loaders],
         global_addons=[directory / file for file in options.global_addons],
         disk=directory / disk if disk is not None else None,
+        host_firmware=directory / options.host_firmware if options.host_firmware is not None else None,
+        volume_unchanged=options.volume_unchanged,
     )
     return replace(boot, addons=tuple(map(_beside, build.addons)) if options.addons else ())
 

@@ -19,7 +19,7 @@ from fuki_build.hooks.records import Build, OutputFormat, PlannedFile, PreviewCo
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import chosen_profiles
-from fuki_build.measure import pcr9, pcr11
+from fuki_build.measure import pcr0, pcr7, pcr9, pcr11
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import CONSTANT, Event
 from fuki_build.measure.predict import Case, Prediction, cases, labelled_cases, predict, with_firmware
@@ -30,6 +30,8 @@ from fuki_build.measure.views import PredictionsView, predictions_view
 
 PCR_KERNEL_INITRD, PCR_KERNEL_BOOT = pcr9.PCR, pcr11.PCR
 """systemd's names of the registers that the kernel measures into, and the stub with the phases of the boot."""
+PCR_PLATFORM_CODE, PCR_SECURE_BOOT_POLICY = pcr0.PCR, pcr7.PCR
+"""systemd's names of the registers that firmware measures itself into, and Secure Boot's configuration."""
 
 CONSTANT_SOURCE = CONSTANT
 """`Event.source` of what firmware measures the same on every machine."""
@@ -42,6 +44,8 @@ __all__ = [
     "CONSTANT_SOURCE",
     "PCR_KERNEL_BOOT",
     "PCR_KERNEL_INITRD",
+    "PCR_PLATFORM_CODE",
+    "PCR_SECURE_BOOT_POLICY",
     "Event",
     "Prediction",
     "PredictionOptions",

@@ -49,13 +49,22 @@ boot-secret = false
 global-addons = ["global.addon.efi"]
 rtmrs = true
 disk = "disk.raw"
+host-firmware = "host.fd"
 """
 OPTIONS = [
     *("--bank", "sha256", "--bank", "sha384", "--secure-boot", "on"),
     *("--variable", "PK=keys/PK.auth", "--variable", "KEK=keys/KEK.auth", "--variable", "db=keys/db.auth"),
     *("--loader", "menu.efi", "--shim", "--console", "console=ttyS0", "--options", "quiet"),
     *("--smbios-options", "debug", "--no-boot-secret", "--global-addon", "global.addon.efi"),
-    *("--rtmr", "--disk", "disk.raw", "--addon", "acme_41.3.efi.extra.d/serial.addon.efi"),
+    *(
+        "--rtmr",
+        "--disk",
+        "disk.raw",
+        "--host-firmware",
+        "host.fd",
+        "--addon",
+        "acme_41.3.efi.extra.d/serial.addon.efi",
+    ),
 ]
 PLUGIN = r"""
 from fuki_build.hooks import OutputFormat, PredictionOptions, PredictionOutput, hookimpl
@@ -107,6 +116,7 @@ def signed(directory: Path) -> Path:
     (directory / "global.addon.efi").write_bytes(parts.get("addon-stub-x64").read_bytes())
     for name in ("menu.efi", "global.addon.efi"):
         succeed(directory, "sign", name, "--key", "keys/db.key", "--certificate", "keys/db.pem")
+    (directory / "host.fd").symlink_to(parts.get("ovmf-generic"))
     (directory / "disk.raw").write_bytes(b"\0" * (1 << 20))
     add(directory, SIGN)
     return directory
@@ -133,7 +143,7 @@ def test_a_recipe_predicts_with_the_same_boot_options_as_the_verb(only, signed):
         assert [built[name] for name in ("registers", "events", "rtmrs")] == [
             read[name] for name in ("registers", "events", "rtmrs")
         ]
-        assert {register["pcr"] for register in built["registers"]} == {4, 7, 9, 11, 12}
+        assert {register["pcr"] for register in built["registers"]} == {0, 4, 7, 9, 11, 12}
         assert all(register["values"] for register in built["registers"] if register["pcr"] == 7)
 
 
@@ -148,6 +158,26 @@ def test_a_format_of_the_verb_has_the_bytes_of_the_recipes_output(signed):
     filters = ["--firmware", "ovmf", "--profile", "other", *OPTIONS[-2:]]
     policy = succeed(signed, *verb, "keylime", *filters).out
     assert policy == (signed / "acme_41.3.keylime.json").read_text()
+
+
+def test_components_for_systemd_pcrlock_have_its_names(signed):
+    """Those of systemd-pcrlock(8) for what firmware measures of itself, of Secure Boot, and of what that lets start."""
+    succeed(signed, "build")
+    options = [word for word in OPTIONS if word != "--rtmr"]
+    del options[options.index("--disk") : options.index("--disk") + 2]
+    succeed(signed, "measure", IMAGE, "--format", "pcrlock", *options, "--output", "pcrlock.d")
+    components: dict[str, set[int]] = {}
+    for file in (signed / "pcrlock.d").glob("*/*.pcrlock"):
+        pcrs = {record["pcr"] for record in json.loads(file.read_text())["records"]}
+        components.setdefault(file.parent.name.removesuffix(".pcrlock.d"), set()).update(pcrs)
+    assert components.pop("250-firmware-code-early", {0}) == {0}
+    assert components == {
+        "240-secureboot-policy": {7},
+        "620-secureboot-authority": {7},
+        "650-uki": {4, 11, 12},
+        "710-kernel-cmdline": {9},
+        "720-kernel-initrd": {9},
+    }
 
 
 def cases(directory: Path, *arguments: str) -> list[tuple[str, str | None, bool]]:
@@ -280,7 +310,7 @@ def test_files_that_options_name_are_among_what_a_build_depends_on(signed):
     add(signed, BOOT)
     succeed(signed, "build", "--depfile", "image.d")
     dependencies = (signed / "image.d").read_text().replace("\\\n", " ").split()
-    names = {"menu.efi", "global.addon.efi", "disk.raw", "keys/PK.auth", "keys/KEK.auth", "keys/db.auth"}
+    names = {"host.fd", "menu.efi", "global.addon.efi", "disk.raw", "keys/PK.auth", "keys/KEK.auth", "keys/db.auth"}
     assert {str(Path(path)) for path in dependencies} >= names
     with plan(signed / "fuki.toml") as planned:
         inputs = input_paths(planned, choose_outputs(planned))
