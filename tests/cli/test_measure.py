@@ -98,7 +98,8 @@ def test_the_table_tells_events_and_values(image):
         (("--bank", "md5"), "there is no bank 'md5'"),
         (("--profile", "none"), "there is no profile 'none'"),
         (("--phase", ":"), "has no word"),
-        (("--pcr", "0"), "register 0 is not predicted"),
+        (("--pcr", "1"), "register 1 is not predicted"),
+        (("--pcr", "0"), "register 0 is made of the machine's firmware, and none was given"),
         (("--platform", "nowhere"), "there is no platform 'nowhere'"),
     ],
 )
