@@ -25,6 +25,7 @@ from bench_process import Usage, contest, keep_compiled, measure, median, ratio
 from bench_verbs import hashing_table, ukify_table, verbs_table
 
 PREDICTED_SIZE = 300
+PACKAGES = "click, msgspec, pluggy, tomllib, hashlib, tempfile"
 START, END = "<!-- measured -->", "<!-- /measured -->"
 
 
@@ -100,11 +101,19 @@ def start_table(rounds: int, directory: Path) -> list[str]:
             commands["fuki match (1 MB initrd)"] = fuki_command("match", "image.efi", "--platform", "qemu:q35")
             commands["fuki --help"] = fuki_command("--help")
             commands["fuki --version"] = fuki_command("--version")
+            commands["Python alone"] = [sys.executable, "-c", ""]
+            commands["Python with the packages that fuki starts with"] = [sys.executable, "-c", f"import {PACKAGES}"]
         for name, command in commands.items():
             usages = [measure(command, cwd=place) for _ in range(rounds * 2 + 1)][1:]
             lines.append(f"| {name} | {median(usages, 'cpu'):.3f} | {median(usages, 'memory'):.0f} |")
         shutil.rmtree(place)
     return lines
+
+
+def table_line() -> str:
+    script = Path(__file__).with_name("bench_table.py")
+    done = subprocess.run([sys.executable, str(script)], check=True, capture_output=True, text=True)
+    return f"A row of a table of six columns takes {float(done.stdout):.4f} ms."
 
 
 PLATFORMS = ("qemu:q35", "qemu:i440fx", "vmware", "virtualbox", "nutanix")
@@ -177,10 +186,10 @@ def main() -> None:
         signing.mkdir()
         lines += ["", *signing_table(sizes[-1], chosen.rounds, signing)]
         shutil.rmtree(signing)
-        lines += ["", *start_table(chosen.rounds, Path(directory))]
+        lines += ["", *start_table(chosen.rounds, Path(directory)), "", table_line()]
         lines += ["", *prediction_table(PREDICTED_SIZE, chosen.rounds, Path(directory))]
         lines += ["", *fleet_table(chosen.rounds, Path(directory))]
-        lines += ["", *matrix_table()]
+        lines += ["", *matrix_table(rounds=chosen.rounds)]
         lines += ["", *hand_over_table(Path(directory)), "", *cycle_table(Path(directory))]
     text = "\n".join(lines)
     print(text)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from fuki_build.emit import depfile as depfiles
 from fuki_build.emit.images import ImageWriter
-from fuki_build.emit.launch import build_launches
 from fuki_build.emit.outputs import Output, image_requests
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.signing import BuildSigning
@@ -14,6 +13,7 @@ from fuki_build.emit.sites import site_of
 from fuki_build.errors import FukiError, RecipeError, located
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import loaded_machines
+from fuki_build.hooks.launch import LaunchRecord
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile
 from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.blob import FilePart
@@ -22,7 +22,8 @@ from fuki_build.image.guard import note_read
 from fuki_build.image.joint_pass import ImageJob, assemble_all
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.output_files import OutputFiles
-from fuki_build.signing.secure_boot.boot import with_authorities
+from fuki_build.measure.boot import Boot
+from fuki_build.measure.section_digests import SectionDigests
 
 
 def write_outputs(
@@ -140,10 +141,24 @@ def _record(
         findings=(*plan.findings, *signing.findings),
         firmware_origins=plan.resolved.firmware_origins,
         machines=_machines(plan),
-        launches=tuple(build_launches(plan, uki, addons)),
+        launches=_launches(plan, uki, addons),
         directory=plan.loaded.directory,
-        authorized=with_authorities,
+        authorized=_authorized,
     )
+
+
+def _launches(plan: Plan, uki: BuiltImage, addons: Sequence[BuiltImage]) -> tuple[LaunchRecord, ...]:
+    if not plan.resolved.launches:
+        return ()
+    from fuki_build.emit.launch import build_launches  # noqa: PLC0415 - measuring is slow to load
+
+    return tuple(build_launches(plan, uki, addons))
+
+
+def _authorized(boot: Boot, contents: SectionDigests) -> Boot:
+    from fuki_build.signing.secure_boot.boot import with_authorities  # noqa: PLC0415 - most recipes predict nothing
+
+    return with_authorities(boot, contents)
 
 
 def _machines(plan: Plan) -> tuple[Machine, ...]:

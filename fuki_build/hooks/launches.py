@@ -16,7 +16,6 @@ from fuki_build.hooks.records import Build, OutputFormat, PlannedFile, PreviewCo
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import chosen_profiles, profile_ids
-from fuki_build.measure.predict import cases, fits_firmware
 
 
 class LaunchOptions(Options, frozen=True, kw_only=True):
@@ -55,6 +54,8 @@ class LaunchFilter:
 
     def keeps(self, fwid: str, profile: int | None) -> bool:
         """Whether launches with this firmware of a profile, or of the base, are asked for."""
+        from fuki_build.measure.predict import fits_firmware  # noqa: PLC0415 - measuring is slow to load
+
         of_profile = profile is None or profile in self._numbers
         fits = not self._firmware or fits_firmware(fwid, self._firmware)
         return of_profile and fits and (self._selected is None or (fwid, profile) in self._selected)
@@ -79,6 +80,8 @@ def _selected(
     layout: Layout, machines: Sequence[Machine], profiles: Sequence[int | None]
 ) -> Iterator[tuple[str, int | None]]:
     """The firmware that machines select in profiles, with the slice that each is of."""
+    from fuki_build.measure.predict import cases  # noqa: PLC0415 - as above
+
     for case in cases(layout, machines, profiles):
         for section in case.measured if case.firmware is not None else ():
             if section.name == ".efifw":

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.prediction_options import (
     PredictionOptions,
-    RegisterOptions,
     boot_of,
     check_files,
     has_rtmrs,
@@ -17,42 +16,14 @@ from fuki_build.hooks.prediction_options import (
 )
 from fuki_build.hooks.records import Build, OutputFormat, PlannedFile, PreviewContext
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
-from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import chosen_profiles
-from fuki_build.measure import pcr0, pcr7, pcr9, pcr11
-from fuki_build.measure.boot import Boot
-from fuki_build.measure.events import CONSTANT, Event
-from fuki_build.measure.predict import Case, Prediction, cases, labelled_cases, predict, with_firmware
 from fuki_build.measure.registers import check_banks, split_phases
-from fuki_build.measure.rtmr import BANK as RTMR_BANK
-from fuki_build.measure.section_digests import SectionDigests
-from fuki_build.measure.views import PredictionsView, predictions_view
 
-PCR_KERNEL_INITRD, PCR_KERNEL_BOOT = pcr9.PCR, pcr11.PCR
-"""systemd's names of the registers that the kernel measures into, and the stub with the phases of the boot."""
-PCR_PLATFORM_CODE, PCR_SECURE_BOOT_POLICY = pcr0.PCR, pcr7.PCR
-"""systemd's names of the registers that firmware measures itself into, and Secure Boot's configuration."""
-
-CONSTANT_SOURCE = CONSTANT
-"""`Event.source` of what firmware measures the same on every machine."""
-
-COMMAND_LINE_SOURCE = pcr9.OPTIONS
-"""`Event.source` of the kernel's command line in PCR 9."""
-
-__all__ = [
-    "COMMAND_LINE_SOURCE",
-    "CONSTANT_SOURCE",
-    "PCR_KERNEL_BOOT",
-    "PCR_KERNEL_INITRD",
-    "PCR_PLATFORM_CODE",
-    "PCR_SECURE_BOOT_POLICY",
-    "Event",
-    "Prediction",
-    "PredictionOptions",
-    "PredictionOutput",
-    "PredictionsView",
-    "RegisterOptions",
-]
+if TYPE_CHECKING:
+    from fuki_build.image.layout import Layout
+    from fuki_build.measure.boot import Boot
+    from fuki_build.measure.predict import Case, Prediction
+    from fuki_build.measure.views import PredictionsView
 
 
 class PredictionOutput(OutputFormat):
@@ -75,7 +46,7 @@ class PredictionOutput(OutputFormat):
         return DigestNeeds(image=frozenset({"sha256"})) if has_variables(options) else NO_DIGESTS
 
     def banks(self, options: Any) -> Sequence[str]:  # noqa: ANN401 - an instance of Options
-        return check_banks((*options.banks, *([RTMR_BANK] if has_rtmrs(options) else ())), "banks")
+        return check_banks((*options.banks, *(_rtmr_banks() if has_rtmrs(options) else ())), "banks")
 
     def needs_signatures(self, options: Any) -> bool:  # noqa: ANN401
         return has_variables(options)
@@ -92,23 +63,36 @@ class PredictionOutput(OutputFormat):
             chosen_profiles(context.uki, options.profiles)
         return super().preview(options, context)
 
-    def predictions(self, options: PredictionOptions, build: Build) -> tuple[Sequence[Prediction], Boot]:
+    def predictions(self, options: PredictionOptions, build: Build) -> "tuple[Sequence[Prediction], Boot]":
         """A prediction for each case, as events, and the boot that they are of. Raises `FukiError`."""
+        from fuki_build.measure.predict import predict  # noqa: PLC0415 - most recipes predict nothing
+        from fuki_build.measure.section_digests import SectionDigests  # noqa: PLC0415
+
         layout = build.uki.layout
         contents = SectionDigests(layout, build.uki.assembly, tuple(self.banks(options)))
         boot = build.authorized(boot_of(options, build, contents.banks), contents)
         return predict(contents, _cases(options, layout, build), boot), boot
 
-    def view(self, options: PredictionOptions, build: Build) -> PredictionsView:
+    def view(self, options: PredictionOptions, build: Build) -> "PredictionsView":
         """The same in plain values: registers by case and phase, in hex. Raises `FukiError`."""
+        from fuki_build.measure.views import predictions_view  # noqa: PLC0415 - as above
+
         predictions, boot = self.predictions(options, build)
         phases = [split_phases(path, "phases") for path in options.phases]
         rtmrs = has_rtmrs(options)
         return predictions_view(build.uki.layout, predictions, phases, boot, options.pcrs, rtmrs=rtmrs)
 
 
-def _cases(options: PredictionOptions, layout: Layout, build: Build) -> Sequence[Case]:
+def _rtmr_banks() -> Sequence[str]:
+    from fuki_build.measure.rtmr import BANK  # noqa: PLC0415 - as above
+
+    return (BANK,)
+
+
+def _cases(options: PredictionOptions, layout: "Layout", build: Build) -> "Sequence[Case]":
     """What the options ask for of all that the image allows. Raises `RecipeError` where nothing is left."""
+    from fuki_build.measure.predict import cases, labelled_cases, with_firmware  # noqa: PLC0415 - as above
+
     with named("profiles"):
         profiles = chosen_profiles(layout, options.profiles)
     if not options.machines:
