@@ -77,6 +77,10 @@ class PluginError(FukiError):
     exit_code = 5
 
 
+class HookDeprecationWarning(DeprecationWarning):
+    """A plugin uses what is going to be gone from the hooks; the text says since when, and what to use instead."""
+
+
 @contextmanager
 def located(where: str, *kinds: type[FukiError]) -> Iterator[None]:
     """Name the place of an error of these kinds, or of any, unless a deeper caller has already named one.

@@ -9,7 +9,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -21,17 +21,25 @@ ANSWER_TIMEOUT = 30.0
 """Seconds for the whole of one answer."""
 CALL_TIMEOUT = 120.0
 """Seconds for a call with all its attempts, pauses and logins."""
+DOWNLOAD_TIMEOUT = 900.0
+"""Seconds for a whole file."""
 LARGEST_ANSWER = 1024 * 1024
 """Bytes, headers included; a signature's has less than ten thousand."""
+_PIECE = 256 * 1024
 _SHORTEST = 0.001
 """Seconds; zero would be no timeout."""
 
 
 class NetworkCall:
-    """One call of a service, and what went wrong in it that clients take for something else."""
+    """One call of a service, and what went wrong in it that clients take for something else.
 
-    def __init__(self) -> None:
-        self.deadline = time.monotonic() + CALL_TIMEOUT
+    `seconds` and `largest` bound each answer, in place of what holds for small ones.
+    """
+
+    def __init__(self, seconds: float | None = None, largest: int | None = None) -> None:
+        self.answer_timeout = ANSWER_TIMEOUT if seconds is None else seconds
+        self.largest = LARGEST_ANSWER if largest is None else largest
+        self.deadline = time.monotonic() + (CALL_TIMEOUT if seconds is None else seconds)
         self.oversized = False
         self.late = False
 
@@ -40,9 +48,9 @@ _current: ContextVar[NetworkCall | None] = ContextVar("call", default=None)
 
 
 @contextmanager
-def call() -> Iterator[NetworkCall]:
+def call(seconds: float | None = None, largest: int | None = None) -> Iterator[NetworkCall]:
     """What is asked within the block, login and further attempts too, is one call."""
-    this = NetworkCall()
+    this = NetworkCall(seconds, largest)
     token = _current.set(this)
     try:
         yield this
@@ -58,8 +66,8 @@ class _BoundedReader(io.RawIOBase):
         self._socket = sock
         self._timeout: float | None = sock.gettimeout()
         self._call = _current.get() or NetworkCall()
-        self._deadline = min(time.monotonic() + ANSWER_TIMEOUT, self._call.deadline)
-        self._left = LARGEST_ANSWER
+        self._deadline = min(time.monotonic() + self._call.answer_timeout, self._call.deadline)
+        self._left = self._call.largest
 
     def readable(self) -> bool:
         return True
@@ -129,33 +137,71 @@ class _TlsHandler(urllib.request.HTTPSHandler):
         return self.do_open(_TlsConnection, req, context=ssl.create_default_context())
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows to http and https only, never from the second to the first, and shows another host no credentials."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: Any,  # noqa: ANN401
+        code: int,
+        msg: str,
+        headers: Any,  # noqa: ANN401
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if not newurl.startswith("https://" if req.type == "https" else ("http://", "https://")):
+            text = f"it leads to {newurl!r}, which is not asked"
+            raise urllib.error.HTTPError(newurl, code, text, headers, fp)
+
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+            request.remove_header("Authorization")
+        return request
+
+
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     """Send a request over HTTP, and read its answer. Raises `OSError`, whose text says why there is none.
 
     Only http and https are spoken, also where an answer leads elsewhere; this machine is asked without a proxy.
     """
+    with call() as this, _answer(this, url, body, headers) as answer:
+        data: bytes = answer.read()
+    return data
+
+
+def download(url: str, write: Callable[[bytes], object], headers: Mapping[str, str] = {}, *, limit: int) -> None:
+    """Get what is at an address, and give it to `write` piece by piece. Raises `OSError` as `post` does.
+
+    It may have `limit` bytes, headers included, and take `DOWNLOAD_TIMEOUT`. What a server leads to is followed; its
+    host is shown no `Authorization`.
+    """
+    with call(DOWNLOAD_TIMEOUT, limit) as this, _answer(this, url, None, headers) as answer:
+        while piece := answer.read(_PIECE):
+            write(piece)
+
+
+@contextmanager
+def _answer(this: NetworkCall, url: str, body: bytes | None, headers: Mapping[str, str]) -> Iterator[HTTPResponse]:
+    """Send a request, and give its answer to be read in the block; raises `OSError` in words for people."""
     if not url.startswith(("http://", "https://")):
         raise OSError("the address starts with neither http:// nor https://")
 
     proxies = [urllib.request.ProxyHandler({})] if is_local(url) else []
-    opener = urllib.request.build_opener(_Handler, _TlsHandler, *proxies)
+    opener = urllib.request.build_opener(_Handler, _TlsHandler, _Redirects, *proxies)
 
-    with call() as this:
-        try:
-            request = urllib.request.Request(url, body, dict(headers))  # noqa: S310 - the scheme was looked at
-            with closing(opener.open(request, timeout=ANSWER_TIMEOUT)) as answer:
-                data: bytes = answer.read()
-        except (OSError, ValueError, HTTPException) as error:
-            if isinstance(error, urllib.error.HTTPError):  # an answer as well, with a connection
-                error.close()
-            if this.oversized:
-                raise OSError(f"the answer has more than {LARGEST_ANSWER} bytes") from error
-            if this.late:
-                raise OSError("it does not answer in time") from error
+    try:
+        request = urllib.request.Request(url, body, dict(headers))  # noqa: S310 - the scheme was looked at
+        with closing(opener.open(request, timeout=ANSWER_TIMEOUT)) as answer:
+            yield answer
+    except (OSError, ValueError, HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):  # an answer as well, with a connection
+            error.close()
+        if this.oversized:
+            raise OSError(f"the answer has more than {this.largest} bytes") from error
+        if this.late:
+            raise OSError("it does not answer in time") from error
 
-            # Of urllib's errors, `reason` is what says something to people.
-            reason = getattr(error, "reason", error)
-            text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-            raise OSError(text) from error
-
-    return data
+        # Of urllib's errors, `reason` is what says something to people.
+        reason = getattr(error, "reason", error)
+        text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+        raise OSError(text) from error

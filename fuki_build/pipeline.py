@@ -9,8 +9,8 @@ from fuki_build.builtin import igvm_output, outputs, platforms, predictions, rul
 from fuki_build.checks.run import check, refuse_errors
 from fuki_build.errors import FukiError, in_cell
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import FirmwareFile
 from fuki_build.hooks.signers import SigningContext, SigningKey
+from fuki_build.hooks.sources import FirmwareFile
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
 from fuki_build.image.digest_plan import ALL_DIGESTS, NO_DIGESTS, DigestNeeds

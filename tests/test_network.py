@@ -106,3 +106,73 @@ def test_addresses_of_this_machine_are_known(url: str):
 )
 def test_others_are_none(url: str):
     assert not network.is_local(url)
+
+
+def downloaded(url: str, limit: int = 1 << 20, **headers: str) -> bytes:
+    pieces: list[bytes] = []
+    network.download(url, pieces.append, headers, limit=limit)
+    return b"".join(pieces)
+
+
+def test_a_file_is_given_in_pieces_and_whole(serve: Serve):
+    content = bytes(range(256)) * 8192
+    url = serve(HEAD, f"Content-Length: {len(content)}\r\n\r\n".encode(), content)
+    assert downloaded(url, limit=4 << 20) == content
+
+
+@pytest.mark.parametrize("start", [HEAD + b"\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n200000\r\n"])
+def test_a_file_larger_than_its_limit_is_not_read(serve: Serve, start: bytes):
+    with pytest.raises(OSError, match="the answer has more than 100000 bytes"):
+        downloaded(serve(start, b"x" * 4_000_000), limit=100_000)
+
+
+def test_a_file_that_never_ends_does_not_hold_a_call(serve: Serve, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(network, "DOWNLOAD_TIMEOUT", 0.3)
+    with pytest.raises(OSError, match="it does not answer in time"):
+        downloaded(serve(HEAD + b"\r\n", *[b"x"] * 1000, pause=0.05))
+
+
+def test_a_file_that_is_not_there_is_one_error(serve: Serve):
+    with pytest.raises(OSError, match="Not Found"):
+        downloaded(serve(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., tuple[str, list[bytes]]]]:
+    """`watch(answer)` serves one answer; its address, and the request that came."""
+    threads: list[threading.Thread] = []
+
+    def watch(answer: bytes) -> tuple[str, list[bytes]]:
+        listener = socket.create_server(("127.0.0.1", 0))
+        requests: list[bytes] = []
+
+        def run() -> None:
+            with closing(listener):
+                connection, _ = listener.accept()
+                with connection:
+                    requests.append(connection.recv(65536))
+                    connection.sendall(answer)
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        return f"127.0.0.1:{listener.getsockname()[1]}", requests
+
+    yield watch
+    for thread in threads:
+        thread.join()
+
+
+def test_another_host_that_a_server_leads_to_is_shown_no_credentials(watch):
+    other, seen_there = watch(HEAD + b"Content-Length: 2\r\n\r\nok")
+    first, seen = watch(f"HTTP/1.1 307 x\r\nLocation: http://{other}/blob\r\nContent-Length: 0\r\n\r\n".encode())
+    assert downloaded(f"http://{first}/", Authorization="Bearer open-sesame", Accept="*/*") == b"ok"
+    assert b"Bearer open-sesame" in seen[0]
+    assert b"open-sesame" not in seen_there[0]
+    assert b"Accept: */*" in seen_there[0]
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://127.0.0.1/x"])
+def test_a_server_leads_to_http_only(watch, target: str):
+    address, _ = watch(f"HTTP/1.1 302 x\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode())
+    with pytest.raises(OSError, match=r"is not (asked|allowed)"):
+        downloaded(f"http://{address}/")

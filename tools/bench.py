@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 
 import parts
+from bench_explain import explain_table
 from bench_fleet import fleet_table
 from bench_hand_over import cycle_table, hand_over_table
 from bench_inputs import FIRMWARE, fuki_command, prepare, ukify_command
@@ -190,6 +191,7 @@ def main() -> None:
         lines += ["", *prediction_table(PREDICTED_SIZE, chosen.rounds, Path(directory))]
         lines += ["", *fleet_table(chosen.rounds, Path(directory))]
         lines += ["", *matrix_table(rounds=chosen.rounds)]
+        lines += ["", *explain_table(chosen.rounds)]
         lines += ["", *hand_over_table(Path(directory)), "", *cycle_table(Path(directory))]
     text = "\n".join(lines)
     print(text)

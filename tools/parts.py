@@ -148,6 +148,7 @@ ALL: Mapping[str, Part] = {
     "systemd-analyze": Part("systemd", "usr/bin/systemd-analyze"),
     "fwupdtool": Part("fwupd", "usr/bin/fwupdtool", "bookworm", libraries=_FWUPD_LIBRARIES),
     "systemd-sbsign": Part("systemd-repart", "usr/lib/systemd/systemd-sbsign"),
+    "docker-registry": Part("docker-registry", "usr/bin/docker-registry", "bookworm"),
     "osslsigncode": Part("osslsigncode", "usr/bin/osslsigncode", "trixie", libraries=_OPENSSL_LIBRARIES),
     "pesign": Part("pesign", "usr/bin/pesign", libraries=_PESIGN_LIBRARIES),
     "pkcs11-provider": Part("pkcs11-provider", "usr/lib/*/ossl-modules/pkcs11.so", libraries=_OPENSSL_LIBRARIES),

@@ -13,6 +13,5 @@ def at(name: str, profile: int | None) -> str:
 
 def sections(subject: CheckSubject, *names: str) -> Iterator[tuple[Section, str]]:
     """All sections of these names, each with its name for people."""
-    for section in subject.layout.plain_sections:
-        if section.name in names:
-            yield section, at(section.name, section.profile)
+    for section in subject.sections(*names):
+        yield section, section.place

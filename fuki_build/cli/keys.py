@@ -164,7 +164,7 @@ def enroll(  # noqa: PLR0917 - click passes them by name
     """
     from fuki_build import pipeline  # noqa: PLC0415 - slow to load
     from fuki_build.formats.uefi import secure_boot_support  # noqa: PLC0415
-    from fuki_build.hooks.records import SourceContext  # noqa: PLC0415
+    from fuki_build.hooks.sources import SourceContext  # noqa: PLC0415
     from fuki_build.image.output_file import OutputFile  # noqa: PLC0415
     from fuki_build.signing.secure_boot import enrollment  # noqa: PLC0415
 

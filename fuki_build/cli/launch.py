@@ -12,10 +12,11 @@ from fuki_build.cli.launch_diff import DifferencesDocument, compare
 from fuki_build.cli.launch_options import launch_options, launched_platform_option, technology_option
 from fuki_build.cli.machine import read_machine
 from fuki_build.cli.measure import inspect_uki
-from fuki_build.cli.options import json_option
+from fuki_build.cli.options import is_given, json_option
 from fuki_build.cli.selecting import filter_options, start_options
 from fuki_build.cli.telling import format_options, refuse_with_format, refuse_without_format, write_format
 from fuki_build.errors import FukiError, RecipeError
+from fuki_build.formats.documents import Document
 from fuki_build.hooks.host import PluginHost, loaded_machines
 from fuki_build.hooks.launch import DirectBootMode, LaunchDocument, LaunchRecord, to_document
 from fuki_build.hooks.launches import LaunchFilter
@@ -46,6 +47,12 @@ if TYPE_CHECKING:
 _WHERE = "launch"
 
 
+def _documents() -> tuple[type[Document], ...]:
+    from fuki_build.launch.search_views import LaunchSearchDocument  # noqa: PLC0415 - only what --expect needs
+
+    return LaunchDocument, DifferencesDocument, LaunchSearchDocument
+
+
 @click.command()
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @technology_option
@@ -68,7 +75,8 @@ _WHERE = "launch"
 @start_options
 @format_options
 @click.option("--diff", is_flag=True, help="Tell where the launches of two files, or with two values, first differ.")
-@json_option(lambda: (LaunchDocument, DifferencesDocument))
+@click.option("--expect", metavar="DIGEST", help="Tell which launch has this digest, or what is nearest.")
+@json_option(_documents)
 @click.pass_obj
 def launch(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -93,6 +101,7 @@ def launch(  # noqa: PLR0917 - click passes them by name
     settings: tuple[str, ...],
     output: Path | None,
     diff: bool,
+    expect: str | None,
     as_json: bool,
     **start: Any,  # noqa: ANN401 - what start_options give
 ) -> None:
@@ -101,13 +110,20 @@ def launch(  # noqa: PLR0917 - click passes them by name
     The technologies are those of loaded plugins. Every combination of the options is a row, as far as it matters.
     Of a UKI, runtime registers are told as well: from --options on, options say how it is started. With --format, in a
     form that attestation services read, such as corim, launch-rvps or contrast of the plugin coco.
+
+    With --expect, what options leave open is searched: every number of vCPUs up to 512, CPU model, hypervisor, usual
+    guest feature, direct boot of the UKIs' parts, firmware bare and as an IGVM file. Exits with 3 unless a launch that
+    the options allow has the digest.
     """
     refuse_without_format(form, settings, output)
     refuse_with_format(form, {"--json": as_json, "--diff": diff, "a second file": len(files) > 1})
     if form is not None and not _is_uki(files[0]):
         hint = "of firmware alone, --json prints the launches"
         raise RecipeError("a format tells of a UKI", where=str(files[0]), hint=hint)
-
+    if diff and expect is not None:
+        raise click.UsageError("--diff and --expect are two questions.")
+    if expect is not None and (form is not None or profiles or machines or len(firmware) > 1):
+        raise click.UsageError("--expect goes with no --format, --profile or --machine, and one --firmware.")
     table = LaunchTable(
         platform=platform,
         technology=technology,
@@ -121,9 +137,22 @@ def launch(  # noqa: PLR0917 - click passes them by name
     )
 
     host = pipeline.new_host(plugins)
-    requests = resolve_launch(table, host, Path(), _WHERE)
-
     given = _given(kernel, initrd, cmdline)
+    if expect is not None:
+        from fuki_build.cli.launch_search import ExpectedLaunch, search  # noqa: PLC0415 - only what this option needs
+
+        expected = ExpectedLaunch(
+            table=table,
+            firmware=firmware[0] if firmware else None,
+            direct_boot=is_given("direct_boot"),
+            boot=given[0].boot if given else None,
+            cmdline=cmdline or "",
+            start=start,
+        )
+        search(host, expected, files, expect, as_json=as_json)
+        return
+
+    requests = resolve_launch(table, host, Path(), _WHERE)
     chosen = _Chosen(profiles, firmware, machines)
     targets = [(file, chosen.subjects(file), _boots(file, table.direct_boot, given)) for file in files]
 

@@ -15,6 +15,7 @@ from fuki_build import __version__
 from fuki_build.cli import streams
 from fuki_build.cli.render import colour, talk
 from fuki_build.cli.render.colour import ColourChoice
+from fuki_build.cli.render.deprecations import show_deprecations
 from fuki_build.cli.render.plain import complain
 from fuki_build.cli.render.talk import Talk
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
@@ -44,6 +45,7 @@ VERBS = {
     "match": "Tell which firmware and devicetree machines select from each IMAGE, through which hardware id.",
     "measure": "Predict the registers that measure each IMAGE: 4, 9, 11, 12; with Secure Boot's variables 7; RTMRs.",
     "plan": "Show what building RECIPE would write: every section of its image, which files go where, and who signs.",
+    "plugin": "Plugins of your own.",
     "plugins": "List plugins: the built-in ones, and those that are installed.",
     "release": "Tell whether the image NEW may be released after OLD.",
     "replay": "Recompute registers from LOG, an event log, and tell event by event what explains it.",
@@ -138,6 +140,11 @@ def _plugin_verbs(ctx: click.Context) -> "dict[str, Contribution[click.Command]]
 
 
 def _hint(verb: str) -> str:
+    from fuki_build.hooks import first_party  # noqa: PLC0415 - only when something is wrong
+
+    plugin = first_party.plugin_of("fuki_commands", verb)
+    if plugin is not None:
+        return f"The plugin {plugin!r} gives it: fuki --plugin {plugin} {verb} …"
     hint = did_you_mean(verb, VERBS) or "a plugin's verbs need --plugin NAME before them."
     return hint[0].upper() + hint[1:]
 
@@ -191,6 +198,7 @@ def prepare() -> None:
     if not (sys.warnoptions or os.environ.get("FUKI_DEBUG")):
         # What Python and libraries warn of is for their programmers: odd certificates, mostly.
         warnings.simplefilter("ignore")
+        show_deprecations()
     # Turned into an exception, so that scratch files are cleaned up.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)

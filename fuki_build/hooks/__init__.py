@@ -6,7 +6,9 @@ A plugin is a distribution with an entry point in the group `fuki`; the entry po
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fuki_build.errors import HookDeprecationWarning
 from fuki_build.formats.documents import Document, View, decode_document, encode_json
+from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
 from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import (
@@ -19,8 +21,10 @@ from fuki_build.hooks.launch import (
     LaunchPrediction,
     LaunchRecord,
     LaunchRow,
+    LaunchSearch,
     LaunchSite,
     LaunchStep,
+    NearLaunch,
     RuntimeRegister,
     Svsm,
     from_document,
@@ -37,8 +41,6 @@ from fuki_build.hooks.records import (
     CheckSubject,
     Expectation,
     Finding,
-    FirmwareFile,
-    FirmwareSource,
     OutputContext,
     OutputFormat,
     PlannedFile,
@@ -48,7 +50,6 @@ from fuki_build.hooks.records import (
     Problems,
     Rule,
     Severity,
-    SourceContext,
 )
 from fuki_build.hooks.secrets import SECRET_SOURCES
 from fuki_build.hooks.signers import (
@@ -60,9 +61,20 @@ from fuki_build.hooks.signers import (
     SigningKey,
     named_certificates,
 )
+from fuki_build.hooks.sources import FirmwareFile, FirmwareSource, SourceContext
 from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
+from fuki_build.hooks.versions import HOOK_API
+from fuki_build.image.assemble import Assembly
+from fuki_build.image.blob import Blob
+from fuki_build.image.content_cache import ContentWriter
 from fuki_build.image.digest_plan import ALL_DIGESTS, DESCRIBED_DIGESTS, NO_DIGESTS, DigestNeeds
+from fuki_build.image.firmware import FirmwareImage, Slice
+from fuki_build.image.image import ImageKind
+from fuki_build.image.layout import Layout
+from fuki_build.image.profiles import Profile
+from fuki_build.image.section import Section
+from fuki_build.image.stub import StubVersion
 
 if TYPE_CHECKING:
     from fuki_build.hooks.predicted import (
@@ -82,6 +94,7 @@ __all__ = [
     "COMMAND_LINE_SOURCE",
     "CONSTANT_SOURCE",
     "DESCRIBED_DIGESTS",
+    "HOOK_API",
     "NO_DIGESTS",
     "PCR_KERNEL_BOOT",
     "PCR_KERNEL_INITRD",
@@ -89,10 +102,13 @@ __all__ = [
     "PCR_SECURE_BOOT_POLICY",
     "SECRET_SOURCES",
     "Artifact",
+    "Assembly",
+    "Blob",
     "Build",
     "BuiltImage",
     "CertificateOptions",
     "CheckSubject",
+    "ContentWriter",
     "DigestNeeds",
     "DirectBoot",
     "Document",
@@ -102,8 +118,11 @@ __all__ = [
     "FileSigner",
     "Finding",
     "FirmwareFile",
+    "FirmwareImage",
     "FirmwareSource",
     "HandOver",
+    "HookDeprecationWarning",
+    "ImageKind",
     "KeyPreview",
     "KeySigner",
     "LaunchDigest",
@@ -116,8 +135,12 @@ __all__ = [
     "LaunchPrediction",
     "LaunchRecord",
     "LaunchRow",
+    "LaunchSearch",
     "LaunchSite",
     "LaunchStep",
+    "Layout",
+    "Machine",
+    "NearLaunch",
     "Options",
     "OutputContext",
     "OutputFormat",
@@ -130,14 +153,18 @@ __all__ = [
     "PreviewContext",
     "Problem",
     "Problems",
+    "Profile",
     "RegisterOptions",
     "Rule",
     "RuntimeRegister",
+    "Section",
     "SecureBootKeys",
     "Severity",
     "SigningContext",
     "SigningKey",
+    "Slice",
     "SourceContext",
+    "StubVersion",
     "Svsm",
     "TablePlatform",
     "View",

@@ -16,8 +16,9 @@ from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import LaunchModel
 from fuki_build.hooks.option_types import lenient_tables
 from fuki_build.hooks.options import Options
-from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
+from fuki_build.hooks.records import OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
+from fuki_build.hooks.sources import FirmwareSource
 
 HOOKS: dict[str, str] = {
     "fuki_firmware_sources": "firmware source",

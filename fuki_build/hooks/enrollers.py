@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from fuki_build.formats.uefi.efi_signature_list import SignatureList
-from fuki_build.hooks.records import SourceContext
+from fuki_build.hooks.sources import SourceContext
 
 
 class SecureBootKeys(Struct, frozen=True, kw_only=True):

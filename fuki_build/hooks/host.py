@@ -15,12 +15,14 @@ from msgspec import Struct
 from fuki_build import __version__
 from fuki_build.errors import FukiError, PluginError, RecipeError, did_you_mean, located
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks import specs
+from fuki_build.hooks import first_party, specs
 from fuki_build.hooks.contract import HOOKS, check_marked, contribution_of, name_of, things_of
 from fuki_build.hooks.enrollers import Enroller
 from fuki_build.hooks.hand_overs import HandOver
-from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
+from fuki_build.hooks.records import OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
+from fuki_build.hooks.sources import FirmwareSource
+from fuki_build.hooks.versions import check_hook_api
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -91,8 +93,7 @@ class PluginHost:
     def _load(self, name: str) -> None:
         points = installed()
         if name not in points:
-            hint = did_you_mean(name, points) or f"install it, for instance with: pip install fuki-{name}"
-            raise PluginError(f"no plugin {name!r} is installed", hint=hint)
+            raise PluginError(f"no plugin {name!r} is installed", hint=_hint_for_plugin(name, points))
 
         if len(points[name]) > 1:
             owners = " and ".join(str(info_of(point)) for point in points[name])
@@ -109,6 +110,7 @@ class PluginHost:
     def _register(self, info: PluginInfo, module: Any) -> None:  # noqa: ANN401 - pluggy takes any object
         try:
             with blame(info, "cannot be registered"):
+                check_hook_api(module)
                 check_marked(module, f"{specs.PROJECT}_impl")
                 self._manager.register(module, name=info.name)
                 self._manager.check_pending()
@@ -158,12 +160,21 @@ class PluginHost:
         if contribution is not None:
             return contribution
 
-        hint = did_you_mean(name, self.names(hook)) or f"there are: {', '.join(self.names(hook)) or 'none'}"
-        if name in installed():
-            hint = f"load the installed plugin of that name: fuki --plugin {name} …"
-            if self._for_recipe:
-                hint = f"add {name!r} to plugins in [fuki] to load the installed plugin of that name"
-        raise RecipeError(f"there is no {HOOKS[hook]} {name!r}", hint=hint)
+        raise RecipeError(f"there is no {HOOKS[hook]} {name!r}", hint=self._hint(hook, name))
+
+    def _hint(self, hook: str, name: str) -> str:
+        """Who gives what is not there: a plugin of fuki's that is known to, or an installed one of that name."""
+        plugin = first_party.plugin_of(hook, name)
+        if plugin is None and name in installed():
+            plugin = name
+        if plugin is None:
+            near = did_you_mean(name, [*self.names(hook), *first_party.names_of(hook)])
+            return near or f"there are: {', '.join(self.names(hook)) or 'none'}"
+
+        hint = f"load the plugin that gives it: fuki --plugin {plugin} …"
+        if self._for_recipe:
+            hint = f"add {plugin!r} to plugins in [fuki], to load the plugin that gives it"
+        return hint if plugin in installed() else f"{hint}; it is not installed, {first_party.how_to_install(plugin)}"
 
     def all(self, hook: str) -> list[Contribution[Any]]:
         """All contributions, sorted by name: entry-point order must not reach the output."""
@@ -218,6 +229,15 @@ def installed() -> "dict[str, list[EntryPoint]]":
     for point in sorted(set(entry_points(group=GROUP)), key=lambda p: (p.name, p.value)):
         points.setdefault(point.name, []).append(point)
     return points
+
+
+def _hint_for_plugin(name: str, points: Iterable[str]) -> str:
+    """What to do where no plugin of this name is installed."""
+    if name in first_party.PLUGINS:
+        return first_party.how_to_install(name)
+    for hook in first_party.hooks_of(name):
+        return f"the {HOOKS[hook]} {name!r} is given by the plugin {first_party.plugin_of(hook, name)!r}"
+    return did_you_mean(name, {*points, *first_party.PLUGINS}) or "'fuki plugins' lists those that are installed"
 
 
 def info_of(point: "EntryPoint") -> PluginInfo:

@@ -18,56 +18,12 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
 from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
+from fuki_build.image.profiles import Profile, profiles
+from fuki_build.image.section import Section
 from fuki_build.image.selection import Selector
 from fuki_build.image.stub import MODELS
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.section_digests import SectionDigests
-
-
-class SourceContext(Struct, frozen=True):
-    """What a firmware source may use: paths are relative to `directory`, the recipe's.
-
-    `workspace` is a scratch directory that lives until the command ends.
-    """
-
-    directory: Path
-    workspace: Path
-
-
-class FirmwareFile(Struct, frozen=True):
-    """A firmware image on disk.
-
-    `id` is the fwid that the source suggests, `inputs` every file that decided what it is (for depfiles), `origin`
-    facts for the manifest, such as a package's version.
-    """
-
-    path: Path
-    id: str | None = None
-    inputs: tuple[Path, ...] = ()
-    origin: Mapping[str, str] = {}
-
-
-class FirmwareSource(ABC):
-    """Turns the options of a `[[fuki.firmware]]` table into a firmware image.
-
-    >>> class VendorOptions(Options, frozen=True):
-    ...     board: str
-    >>> class Vendor(FirmwareSource):
-    ...     name = "vendor"
-    ...     Options = VendorOptions
-    ...     def fetch(self, options, context):
-    ...         return FirmwareFile(context.directory / f"{options.board}.fd", id=options.board)
-    >>> options = Vendor.Options(board="q35")
-    >>> Vendor().fetch(options, SourceContext(Path("/recipe"), Path("/tmp"))).path.name
-    'q35.fd'
-    """
-
-    name: ClassVar[str]
-    Options: ClassVar[type[Options]] = NoOptions
-
-    @abstractmethod
-    def fetch(self, options: Any, context: SourceContext) -> FirmwareFile:  # noqa: ANN401 - an instance of Options
-        """Find or make the image; raises `FukiError` when there is none."""
 
 
 class Platform(ABC):
@@ -152,6 +108,15 @@ class CheckSubject(Struct, frozen=True, dict=True):
     expectations: Sequence[Expectation] = ()
     image: Layout | None = None
 
+    def sections(self, *names: str) -> list[Section]:
+        """The sections of these names, or all, in the file's order: the base's and each profile's own."""
+        return sections_named(self.layout, names)
+
+    @cached_property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The image's profiles with their ids and titles; empty for an image without any."""
+        return profiles(self.layout)
+
     @cached_property
     def slices(self) -> tuple[Slice, ...]:
         """The base and each profile with their firmware and hardware id tables decoded."""
@@ -167,7 +132,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     """A check: `check` yields a `Problem` for each thing that is wrong.
 
     >>> def no_splash(subject):
-    ...     if not subject.layout.find(".splash"):
+    ...     if not subject.sections(".splash"):
     ...         yield Problem("there is no .splash")
     >>> rule = Rule(
     ...     id="no-splash",
@@ -193,6 +158,11 @@ class Rule(Struct, frozen=True, kw_only=True):
         ]
 
 
+def sections_named(layout: Layout, names: Sequence[str]) -> list[Section]:
+    """The sections of these names, or all where none is given, in the file's order."""
+    return [section for section in layout.plain_sections if not names or section.name in names]
+
+
 class BuiltImage(Struct, frozen=True):
     """An image that was assembled: `path` is where it can be read now (None if nothing asked for the file).
 
@@ -203,6 +173,23 @@ class BuiltImage(Struct, frozen=True):
     layout: Layout
     assembly: Assembly
     path: Path | None
+
+    def sections(self, *names: str) -> list[Section]:
+        """The sections of these names, or all, in the file's order: the base's and each profile's own."""
+        return sections_named(self.layout, names)
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The image's profiles with their ids and titles; empty for an image without any."""
+        return profiles(self.layout)
+
+    def section_digest(self, section: Section, algorithm: str = "sha256") -> str:
+        """The digest of a section's content, in hex. Raises `LookupError` where nobody asked for it."""
+        return self.assembly.section_hash(section.index, algorithm).hexdigest()
+
+    def image_digest(self, algorithm: str = "sha256") -> str:
+        """The Authenticode digest of the file, in hex. Raises `LookupError` where nobody asked for it."""
+        return self.assembly.image_hash(algorithm).hexdigest()
 
 
 class InputFile(Struct, frozen=True):

@@ -19,8 +19,9 @@ import pluggy
 from fuki_build.hooks.enrollers import Enroller
 from fuki_build.hooks.hand_overs import HandOver
 from fuki_build.hooks.launch import LaunchModel
-from fuki_build.hooks.records import FirmwareSource, OutputFormat, Platform, Rule
+from fuki_build.hooks.records import OutputFormat, Platform, Rule
 from fuki_build.hooks.signers import FileSigner, KeySigner
+from fuki_build.hooks.sources import FirmwareSource
 
 if TYPE_CHECKING:
     import click

@@ -32,9 +32,11 @@ class Assembly(Struct, frozen=True):
     results: Mapping[Request, Hash]
 
     def section_hash(self, index: int, algorithm: str) -> Hash:
+        """Over a section's content."""
         return self.results[_planned(self.digest_plan.sections, algorithm, "sections")[index]]
 
     def image_hash(self, algorithm: str) -> Hash:
+        """Over what Authenticode covers of the file in its present form."""
         return self.results[_planned(self.digest_plan.image, algorithm, "image")]
 
     def kernel_hash(self, index: int, algorithm: str) -> Hash | None:
@@ -64,6 +66,7 @@ class Assembly(Struct, frozen=True):
 
     @property
     def authenticode(self) -> str:
+        """The Authenticode digest in SHA-256, in hex."""
         return self.image_hash("sha256").hexdigest()
 
     @property

@@ -123,6 +123,7 @@ class Blob(Struct, frozen=True):
 
     @classmethod
     def of_bytes(cls, data: bytes) -> "Blob":
+        """Content that is in memory."""
         return cls((BytesPart(data),))
 
     @classmethod
@@ -163,6 +164,7 @@ class Blob(Struct, frozen=True):
 
     @property
     def size(self) -> int:
+        """How many bytes it has."""
         return sum(part.size for part in self.parts)
 
     def __add__(self, other: "Blob") -> "Blob":

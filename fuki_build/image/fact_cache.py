@@ -16,7 +16,7 @@ _VALUES = {answer: value for value, answer in _ANSWERS.items()}
 
 def remembered(fact: str, content: bytes, find: Callable[[bytes], bool | None]) -> bool | None:
     """What `find` says of the content, or has said before; `fact` names what that is, and the version of its rules."""
-    directory = _directory()
+    directory = cache_directory()
     if directory is None:
         return find(content)
 
@@ -30,7 +30,7 @@ def remembered(fact: str, content: bytes, find: Callable[[bytes], bool | None]) 
     return value
 
 
-def _directory() -> Path | None:
+def cache_directory() -> Path | None:
     """Fuki's own directory below $XDG_CACHE_HOME or ~/.cache; None where neither is known (XDG Base Directory 0.8)."""
     base, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
     if Path(base).is_absolute():

@@ -24,13 +24,18 @@ class FirmwareImage(Struct, frozen=True, kw_only=True):
     """One `.efifw` section: its header, payload and the payload's kind; or the flaw that makes it unusable."""
 
     section: Section
+    """The section that it stands in."""
     header: EfiFw | None
     payload: Blob
+    """The firmware, without the section's header; empty where that cannot be read."""
     content: FirmwareSummary | None
+    """What kind of firmware it is (see `fuki_build.formats.uefi.firmware`); None where the header cannot be read."""
     flaw: FormatError | None = None
+    """Why the header cannot be read."""
 
     @property
     def fwid(self) -> str | None:
+        """Its name, by which hardware ids select it."""
         return self.header.fwid if self.header else None
 
 
@@ -93,8 +98,11 @@ class Slice(Struct, frozen=True, kw_only=True, dict=True):
     """
 
     profile: int | None
+    """The profile's number; None for the base."""
     sections: tuple[Section, ...]
+    """Its own sections, in the file's order."""
     firmware: tuple[FirmwareImage, ...]
+    """The firmware in these, decoded."""
     table: HardwareTable | None
     devicetrees: tuple[Section, ...]
 

@@ -54,12 +54,17 @@ class Layout(Struct, frozen=True, dict=True, kw_only=True):
     """
 
     kind: ImageKind
+    """Whether it is a UKI, an addon, or something else."""
     name: str
+    """The recipe's name, an addon's own, or that of the file."""
     headers: PeHeaders
     sections: tuple[PlacedSection, ...]
     file_size: int
+    """The size of the file in bytes, with the certificate table that it has."""
     stub: StubVersion | None
+    """The stub's version; None where there is no stub, or one that is not systemd's."""
     file: Blob | None = None
+    """The finished image; None for a planned one."""
     where: str | None = None
     certificate_table: Blob = Blob()
 
@@ -70,10 +75,12 @@ class Layout(Struct, frozen=True, dict=True, kw_only=True):
 
     @property
     def machine(self) -> str:
+        """The architecture by EFI's name, such as `x64` or `aa64`; of another one its number in hex."""
         return self.headers.machine_name
 
     @cached_property
     def plain_sections(self) -> tuple[Section, ...]:
+        """All sections in the file's order: the stub's, the base's and each profile's own."""
         return tuple(placed.section for placed in self.sections)
 
     @cached_property

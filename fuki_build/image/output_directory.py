@@ -13,15 +13,17 @@ from fuki_build.errors import FukiError
 
 
 class NewFile(Struct, frozen=True):
-    """A file to be written; a `secret` one is readable by its owner only."""
+    """A file to be written; a `secret` one is readable by its owner only. Its name may have directories in it."""
 
     name: str
     content: bytes
     secret: bool = False
 
 
-def write_directory(path: Path, files: Sequence[NewFile]) -> None:
-    """Create a directory of files that only its owner can enter. Raises `FukiError` if it exists and is not empty.
+def write_directory(path: Path, files: Sequence[NewFile], mode: int = 0o700) -> None:
+    """Create a directory of files, by default one that only its owner can enter.
+
+    Raises `FukiError` if it exists and is not empty.
 
     The directory is renamed into place as a whole, on every file system, and never replaces one that has content.
     """
@@ -33,8 +35,9 @@ def write_directory(path: Path, files: Sequence[NewFile]) -> None:
     parents: list[Path] = []
     try:
         parents = make_directories(path.parent)
-        partial.mkdir(mode=0o700)
+        partial.mkdir(mode=mode)
         for file in files:
+            (partial / file.name).parent.mkdir(mode=mode, parents=True, exist_ok=True)
             _write(partial / file.name, file)
         _sync(partial)
         partial.rename(path)

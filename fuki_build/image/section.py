@@ -1,10 +1,12 @@
 """Sections of a UKI or addon (UAPI.5), and systemd-stub's treatment of each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 from msgspec import Struct
 
+from fuki_build.errors import located
+from fuki_build.formats.uki import env_file
 from fuki_build.image.blob import Blob
 
 STUB_MEASURED = (
@@ -30,6 +32,10 @@ STUB_OWN = frozenset((".text", ".rodata", ".data", ".reloc", ".sdmagic", ".bss",
 HAND_OVER = ".fuki"
 """The hand-over program: where the image starts, before the stub does."""
 NAME_SIZE = 8
+TEXT_LIMIT = 64 * 1024
+"""Bytes that the text of a section has at most, unless its reader takes more."""
+_BLANK = bytes(range(0x21))
+"""What the stub strips from both ends."""
 
 
 class Origin(Enum):
@@ -47,9 +53,13 @@ class Section(Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    """Its name in the file, such as `.cmdline`."""
     content: Blob
+    """Its content, without padding."""
     source: str
+    """What the recipe took it from, for people."""
     profile: int | None = None
+    """The number of the profile whose own it is; None for the base's."""
     origin: Origin = Origin.RECIPE
     position: int | None = None
 
@@ -62,6 +72,29 @@ class Section(Struct, frozen=True, kw_only=True):
         if self.position is None:
             raise LookupError(f"section {self.name} is in no layout")
         return self.position
+
+    @property
+    def size(self) -> int:
+        """The content's size in bytes."""
+        return self.content.size
+
+    @property
+    def place(self) -> str:
+        """Its name for people: `.linux`, or `@1 .linux` for a profile's own. It is what `where` of a problem takes."""
+        return self.name if self.profile is None else f"@{self.profile} {self.name}"
+
+    def text(self, limit: int = TEXT_LIMIT) -> str:
+        """The content as the stub takes texts: up to the first NUL, without blanks at its ends.
+
+        What is not UTF-8 becomes U+FFFD. Raises `FormatError` for more than `limit` bytes, by default 64 KiB.
+        """
+        data = self.content.read_small(limit, self.place)
+        return data.partition(b"\0")[0].strip(_BLANK).decode(errors="replace")
+
+    def assignments(self) -> Mapping[str, str]:
+        """The content of `.osrel` or `.profile`, which are os-release(5) texts, by key. Raises `FormatError`."""
+        with located(self.place):
+            return env_file.decode(self.content.read_small(TEXT_LIMIT, self.place))
 
 
 def measured(section: Section, *, addon: bool) -> str:

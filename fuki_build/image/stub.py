@@ -103,8 +103,11 @@ class StubVersion(Struct, frozen=True):
     """The program of systemd's that a stub is, and its version as it states it (`262.1-1`)."""
 
     program: str
+    """`systemd-stub` or `systemd-addon`."""
     version: str
+    """As it states it."""
     numbers: tuple[int, int]
+    """Major and minor version; zeros where it states none."""
 
     @property
     def model(self) -> StubModel:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from fuki_build.errors import RecipeError
+from fuki_build.errors import RecipeError, located
 from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg.event_log import EventLog
 from fuki_build.hardware.machine import Machine
@@ -42,8 +42,9 @@ def launches_of_image(
     The launches are those of the recipe's `[[fuki.launch]]` tables; without a recipe every hypervisor that the model
     knows, with every usual number of vCPUs. Raises `FukiError`, where no loaded plugin knows the technology too.
     """
-    if technology not in models(host, "--image"):
-        raise RecipeError(f"no plugin predicts {technology!r}", where="--image", hint="load one: fuki --plugin coco …")
+    with located("--image"):
+        models(host, "--image")
+        host.get("fuki_launch_models", technology)
     return requested_launches(image, host, list(_requests(host, technology, recipe)))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fuki_build.errors import located
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import SourceContext
+from fuki_build.hooks.sources import SourceContext
 from fuki_build.image.blob import Blob
 from fuki_build.image.reading import blob_digest
 from fuki_build.recipe.inputs import Inputs

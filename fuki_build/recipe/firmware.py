@@ -1,23 +1,26 @@
 """`[[fuki.firmware]]` tables as `.efifw` sections, and the devices that select them."""
 
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from fuki_build.errors import FormatError, RecipeError, located, raised_as
+from fuki_build.errors import FormatError, FukiError, RecipeError, located, raised_as
 from fuki_build.formats.uki import efifw
 from fuki_build.formats.uki.hwids import Device
 from fuki_build.hooks.host import PluginHost, loaded_machines
-from fuki_build.hooks.records import FirmwareFile, SourceContext
+from fuki_build.hooks.sources import FirmwareFile, SourceContext
 from fuki_build.image.addresses import split_reference
 from fuki_build.image.blob import Blob
 from fuki_build.image.guard import note_named, note_read
 from fuki_build.image.reading import read_pieces
 from fuki_build.image.section import Section
+from fuki_build.recipe.convert import keys
 from fuki_build.recipe.enrollment import enroll_firmware
 from fuki_build.recipe.hwids import listed_devices
 from fuki_build.recipe.igvm import wrap_firmware
@@ -130,9 +133,20 @@ def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -
     # Cells of a matrix that say the same get the same: no package is fetched and no program run for each.
     key = (source.table.source, msgspec.json.encode(source.options, enc_hook=str, order="deterministic"))
     if key not in inputs.fetched:
-        with source.contribution.running():
+        with _option_at_fault(source.options, where), source.contribution.running():
             inputs.fetched[key] = source.contribution.thing().fetch(source.options, context)
     return source.table, inputs.fetched[key]
+
+
+@contextmanager
+def _option_at_fault(options: Any, where: str) -> Iterator[None]:  # noqa: ANN401 - a source's own
+    """Put the table's place before the name of an option, which is all that a source knows of it."""
+    try:
+        yield
+    except FukiError as error:
+        if error.where is not None and re.split(r"[.\[]", error.where)[0] in keys(type(options)):
+            error.where = f"{where}.{error.where}"
+        raise
 
 
 def _with_source(data: dict[str, Any], inputs: Inputs, where: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.hooks.records import FirmwareFile
+from fuki_build.hooks.sources import FirmwareFile
 from fuki_build.image.addresses import open_content, split_reference
 from fuki_build.image.blob import Blob, FilePart
 from fuki_build.recipe.load import LoadedRecipe

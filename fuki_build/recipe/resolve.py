@@ -10,8 +10,9 @@ from fuki_build.errors import RecipeError
 from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.formats.uki import sbat
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import Expectation, FirmwareFile
+from fuki_build.hooks.records import Expectation
 from fuki_build.hooks.signers import SigningContext
+from fuki_build.hooks.sources import FirmwareFile
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.section import ADDON_PAYLOAD, MATCHED, Section

@@ -6,6 +6,7 @@ This package has what any plugin's tests may use; its modules have the rest, eac
 - `igvm` writes IGVM files, and decodes them, apart from fuki's own reader.
 - `launch` asks sev-snp-measure for launch digests. It needs the package `sev-snp-measure`.
 - `memory_key` has keys that are nowhere but in memory, and a plugin whose backend reads keys from files.
+- `parts` writes a stub, a kernel and firmware that can be built into an image, and that no machine starts.
 - `secure_boot` makes keys and certificates: authorities, signers, expired ones.
 - `timestamp_authority` is one on the loopback interface. It needs the program `openssl`.
 

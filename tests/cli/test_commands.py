@@ -32,7 +32,20 @@ VERBS = (
         "launch",
         "machine",
     ),
-    *("match", "measure", "plan", "plugins", "release", "replay", "report", "schema", "sign", "ukify", "verify"),
+    *(
+        "match",
+        "measure",
+        "plan",
+        "plugin",
+        "plugins",
+        "release",
+        "replay",
+        "report",
+        "schema",
+        "sign",
+        "ukify",
+        "verify",
+    ),
 )
 
 

@@ -25,6 +25,8 @@ from fuki_build.hooks.contract import HOOKS
 from fuki_build.hooks.host import PluginHost
 from fuki_build.image.stub import MODELS, NEWEST_KNOWN
 from fuki_build.recipe import model
+from tests.docs import type_page
+from tests.docs.markdown import table as _markdown
 
 CHECKOUT = Path(__file__).parent.parent.parent
 REFERENCE = CHECKOUT / "docs" / "reference"
@@ -219,15 +221,8 @@ def _since(version: tuple[int, int]) -> str:
     return ".".join(map(str, version)).removesuffix(".0") if any(version) else "any"
 
 
-def _markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    def line(cells: tuple[str, ...]) -> str:
-        plain = [cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells]
-        return f"| {' | '.join(plain)} |"
-
-    return "\n".join([line(head), f"|{'---|' * len(head)}", *(line(row) for row in rows)])
-
-
 _KINDS: dict[str, Callable[[str], str]] = {
+    "types": type_page.types,
     "documents": _documents,
     "checks": _rules,
     "commands": _commands,

@@ -13,6 +13,7 @@ import pytest
 
 from fuki_build.builtin import apt
 from fuki_build.recipe.load import NAMES as RECIPES
+from tests.docs.pages import blocks
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 FOLDERS = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
@@ -140,6 +141,32 @@ def newer(path: Path, *, than: Path) -> None:
     """Set the modification time a second after another file's, whatever the clock says."""
     time = than.stat().st_mtime_ns + 1_000_000_000
     os.utime(path, ns=(time, time))
+
+
+class TestPlugins:
+    """The page that explains the worked plugin has its files as they are."""
+
+    PAGE = "docs/tutorial/first-plugin.md"
+    PLUGIN = EXAMPLES / "plugins" / "fuki-acme"
+
+    def shown(self) -> dict[str, str]:
+        files = {block.directives.get("file", ""): block.text for block in blocks(self.PAGE)}
+        return {name.removeprefix("fuki-acme/"): text for name, text in files.items() if name.startswith("fuki-acme/")}
+
+    def test_every_file_is_on_the_page_and_no_other(self):
+        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=self.PLUGIN, capture_output=True, text=True, check=False).stdout.split()
+        # A source distribution is no git repository.
+        there = listed or [
+            path.relative_to(self.PLUGIN).as_posix()
+            for path in self.PLUGIN.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        ]
+        assert sorted(self.shown()) == sorted(there)
+
+    def test_each_file_is_as_the_page_shows_it(self):
+        for name, text in self.shown().items():
+            assert (self.PLUGIN / name).read_text() == text.removesuffix("\n" if text == "\n" else ""), name
 
 
 class TestMkosi:

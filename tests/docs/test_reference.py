@@ -11,7 +11,7 @@ from fuki_build.builtin.outputs import ManifestDocument
 from fuki_build.formats.document_schema import document_schema
 from fuki_build.hooks.contract import HOOKS
 from fuki_build.recipe import model
-from tests.docs import reference
+from tests.docs import reference, type_page
 from tests.docs.pages import CHECKOUT
 
 
@@ -79,6 +79,18 @@ def test_every_hook_is_on_the_page_with_what_picks_it():
 def test_every_record_of_the_hooks_is_on_the_page():
     text = (reference.REFERENCE / "hooks.md").read_text()
     assert [name for name in fuki_build.hooks.__all__ if f"`{name}`" not in text and name != "hookimpl"] == []
+
+
+def test_every_class_that_plugins_see_is_on_the_page_of_types_once():
+    names = [name for group in type_page.GROUPS.values() for name in group]
+    assert sorted(names) == sorted(type_page.public_classes())
+    text = (reference.REFERENCE / "plugin-types.md").read_text()
+    assert re.findall(r"(?m)^### (\w+)$", text) == names
+
+
+def test_no_member_that_is_left_out_is_misspelled():
+    for name, members in type_page.NOT_PROMISED.items():
+        assert all(hasattr(getattr(fuki_build.hooks, name), re.split(r"[`(]", member)[1]) for member in members)
 
 
 def test_every_page_of_the_documentation_is_in_its_index():

@@ -9,7 +9,7 @@ import pytest
 
 import fuki_build
 import fuki_build.hooks
-from fuki_build.hooks import enrollers, launch, options, predictions, records, signers, specs
+from fuki_build.hooks import enrollers, launch, options, predictions, records, signers, sources, specs
 from fuki_build.hooks.contract import HOOKS
 from fuki_build.pipeline import new_host
 
@@ -18,6 +18,7 @@ NAMES = {
     **vars(predictions),
     **vars(launch),
     **vars(records),
+    **vars(sources),
     **vars(signers),
     **vars(enrollers),
     "msgspec": msgspec,

@@ -88,7 +88,7 @@ def test_a_file_that_was_lent_gets_no_room_for_what_it_was_to_be(tmp_path, monke
     monkeypatch.setattr(os, "posix_fallocate", lambda _, offset, size: sizes.append(offset + size))
     with OutputFile(tmp_path / "a") as file:
         file.expect(1_000_000)
-        file.lend(lambda path: path.write_bytes(b""))
+        file.lend(Path.touch)
         file.write(bytes(500_000))
         file.commit()
     assert not sizes

@@ -522,7 +522,7 @@ def test_a_plugin_that_is_not_installed_is_refused(traps):
     (traps / "fuki.toml").write_text(top('plugins = ["zenith"]'))
     error = refused(traps, "build", code=5)
     assert error.startswith("fuki: error: fuki.plugins[0]: no plugin 'zenith' is installed")
-    assert "pip install" in error
+    assert "pip install" not in error
 
 
 def test_an_unknown_verb_is_answered_with_the_nearest(tmp_path):

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fuki_build.cli.plugin import KINDS
+from fuki_build.testing import succeed
+
 PLUGINS = Path(__file__).parents[2] / "plugins"
 MODULES = sorted(path.relative_to(PLUGINS).as_posix() for path in PLUGINS.glob("*/tests/**/*.py"))
 PUBLIC = ("errors", "formats", "hooks", "network", "programs", "testing")
@@ -36,6 +39,23 @@ def private(modules: Iterator[str]) -> set[str]:
         if package == "tests" or (package == "fuki_build" and rest and rest.partition(".")[0] not in PUBLIC):
             names.add(module)
     return names
+
+
+EXAMPLES = PLUGINS.parent / "examples" / "plugins"
+WORKED = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.glob("*/**/*.py"))
+
+
+@pytest.mark.parametrize("module", WORKED)
+def test_worked_plugins_import_public_modules_only(module: str):
+    assert private(imported((EXAMPLES / module).read_text())) == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plugins_begin_with_public_modules_only(kind: str, tmp_path: Path):
+    succeed(tmp_path, "plugin", "new", "begun", "--kind", kind)
+    modules = list(tmp_path.rglob("*.py"))
+    assert len(modules) == 2
+    assert [name for module in modules for name in private(imported(module.read_text()))] == []
 
 
 @pytest.mark.parametrize("module", MODULES)

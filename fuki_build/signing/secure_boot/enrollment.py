@@ -15,7 +15,7 @@ from fuki_build.formats.uefi.efi_signature_list import SignatureList, SignatureT
 from fuki_build.formats.uefi.variable_store import StoredVariable
 from fuki_build.hooks.enrollers import Enroller, SecureBootKeys
 from fuki_build.hooks.host import Contribution
-from fuki_build.hooks.records import SourceContext
+from fuki_build.hooks.sources import SourceContext
 from fuki_build.image.blob import Blob
 
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fuki_build.errors import RecipeError, raised_as
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.records import SourceContext
+from fuki_build.hooks.sources import SourceContext
 from fuki_build.image.blob import Blob
 from fuki_build.signing.secure_boot import enrollment
 

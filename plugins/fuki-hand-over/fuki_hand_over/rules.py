@@ -11,7 +11,7 @@ from fuki_hand_over.vm_launch_update import VmLaunchUpdate
 
 
 def _uses_interface(subject: CheckSubject) -> bool:
-    for section in subject.layout.find(".fuki"):
+    for section in subject.sections(".fuki"):
         head = section.content.read_at(0, hand_over_program.TABLE_SIZE)
         with suppress(FormatError):
             return hand_over_program.decode(head, section.content.size).interface == VmLaunchUpdate.name
