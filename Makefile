@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-hand-over dev test lint bench boot-table verdict-table probes hand-over fuzz mutants clean
+.PHONY: demo demo-hand-over dev test lint bench boot-table verdict-table screenshots probes hand-over fuzz mutants clean
 
 PLUGINS := $(wildcard plugins/fuki-*)
 # What a plugin's tests need beyond the plugin stands in its own group 'test'.
@@ -65,6 +65,10 @@ boot-table: $(READY)
 # Asks firmware and others about some two hundred signed images, about two minutes.
 verdict-table: $(READY)
 	FUKI_WRITE_VERDICTS=1 $(BIN)/pytest -q tests/boot/test_signature_verdicts.py
+
+# The pictures of pages in the documentation, by Debian's Chromium.
+screenshots: $(READY)
+	$(BIN)/python tools/screenshots.py docs/images
 
 # The programs that fuki-qemu ships, from their sources.
 probes: $(READY)

@@ -20,17 +20,19 @@ from fuki_build.hooks import (
     PredictionOptions,
     PredictionOutput,
     PreviewContext,
+    RegisterOptions,
     hookimpl,
 )
 
 if TYPE_CHECKING:
     from fuki_build.hooks import Event, Prediction, PredictionsView
 
+_AUTHORITY = "EV_EFI_VARIABLE_AUTHORITY"
 IN_TOTO_PREDICATE = "urn:fuki:predictions:1"
 """The predicate type of `PredictionsView` as it is today."""
 
 
-class JsonOptions(PredictionOptions, frozen=True, kw_only=True):
+class JsonOptions(RegisterOptions, frozen=True, kw_only=True):
     template: Annotated[
         str | None,
         Meta(description="a file or template such as predictions.md.j2, which sees `predictions`"),
@@ -98,12 +100,23 @@ class PcrlockOutput(PredictionOutput):
 
 def _components(prediction: "Prediction") -> "Mapping[str, Sequence[Event]]":
     """Events by the components that systemd-pcrlock(8) names for them; constants of firmware have theirs in systemd."""
-    from fuki_build.hooks import COMMAND_LINE_SOURCE, CONSTANT_SOURCE, PCR_KERNEL_INITRD  # noqa: PLC0415 - slow to load
+    from fuki_build.hooks import (  # noqa: PLC0415 - slow to load
+        COMMAND_LINE_SOURCE,
+        CONSTANT_SOURCE,
+        PCR_KERNEL_INITRD,
+        PCR_PLATFORM_CODE,
+        PCR_SECURE_BOOT_POLICY,
+    )
 
     own = [event for event in prediction.events if event.source != CONSTANT_SOURCE]
     kernel = [event for event in own if event.pcr == PCR_KERNEL_INITRD]
+    secure_boot = [event for event in own if event.pcr == PCR_SECURE_BOOT_POLICY]
+    others = (PCR_PLATFORM_CODE, PCR_SECURE_BOOT_POLICY, PCR_KERNEL_INITRD)
     return {
-        "650-uki": [event for event in own if event.pcr != PCR_KERNEL_INITRD],
+        "240-secureboot-policy": [event for event in secure_boot if event.type != _AUTHORITY],
+        "250-firmware-code-early": [event for event in own if event.pcr == PCR_PLATFORM_CODE],
+        "620-secureboot-authority": [event for event in secure_boot if event.type == _AUTHORITY],
+        "650-uki": [event for event in own if event.pcr not in others],
         "710-kernel-cmdline": [event for event in kernel if event.source == COMMAND_LINE_SOURCE],
         "720-kernel-initrd": [event for event in kernel if event.source != COMMAND_LINE_SOURCE],
     }
@@ -175,11 +188,12 @@ class KeylimeOutput(PredictionOutput):
 
 
 def encode_keylime(views: "Sequence[PredictionsView]") -> bytes:
-    """The policy, with the values of all images. Raises `RecipeError` for several banks."""
+    """The policy, with the values of all images. Raises `RecipeError` for several banks.
+
+    It is what keylime_tenant takes as --tpm_policy: registers and nothing else, from which it makes a mask.
+    """
     values = _values(views, KeylimeOutput.name)
-    mask = sum(1 << pcr for pcr in values)
-    registers = {str(pcr): of for pcr, of in values.items()}
-    return encode_json({**registers, "mask": f"{mask:#x}"})
+    return encode_json({str(pcr): of for pcr, of in values.items()})
 
 
 def _check_one_bank(banks: Sequence[str], name: str) -> None:
@@ -216,7 +230,7 @@ class InTotoOutput(PredictionOutput):
 
     name = "in-toto"
     suffix = ".intoto.json"
-    Options = PredictionOptions
+    Options = RegisterOptions
     needs_image_file = True
 
     def emit(self, options: PredictionOptions, build: Build, context: OutputContext) -> None:

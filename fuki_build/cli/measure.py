@@ -14,10 +14,11 @@ from fuki_build.cli.render.plain import tell
 from fuki_build.cli.selecting import (
     boot_options,
     chosen_machines,
+    filter_options,
     machine_options,
-    profile_option,
 )
-from fuki_build.errors import FukiError, RecipeError
+from fuki_build.cli.telling import format_options, refuse_with_format, refuse_without_format
+from fuki_build.errors import FukiError, RecipeError, located
 from fuki_build.formats.documents import Document
 from fuki_build.formats.hashes import SIZES
 from fuki_build.hooks.rules import CheckSubject
@@ -25,11 +26,11 @@ from fuki_build.image.assemble import assemble
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
-from fuki_build.image.profiles import find_profiles
+from fuki_build.image.profiles import chosen_profiles
 from fuki_build.measure.boot_options import boot_digests, read_boot
 from fuki_build.measure.pcr0 import PCR as PCR0
 from fuki_build.measure.pcr7 import PCR as PCR7
-from fuki_build.measure.predict import REGISTERS, cases, predict
+from fuki_build.measure.predict import REGISTERS, cases, predict, with_firmware
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
 from fuki_build.measure.rtmr import BANK as RTMR_BANK
 from fuki_build.measure.section_digests import SectionDigests
@@ -54,7 +55,7 @@ def _documents() -> tuple[type[Document], ...]:
 @click.command()
 @images_argument
 @machine_options
-@profile_option
+@filter_options
 @click.option("--phase", "phases", metavar="PATH", multiple=True, help="A path of boot phases (repeatable).")
 @bank_option
 @click.option("--pcr", "registers", type=int, multiple=True, help="Only this register (repeatable).")
@@ -63,6 +64,7 @@ def _documents() -> tuple[type[Document], ...]:
 @click.option("--log", type=click.Path(path_type=Path), help="The machine's event log of a boot before the update.")
 @click.option("--old", type=click.Path(path_type=Path), help="The image that it booted then, with --log.")
 @boot_options
+@format_options
 @json_lines_option(_documents)
 @click.pass_obj
 def measure(  # noqa: PLR0917 - click passes them by name
@@ -72,7 +74,8 @@ def measure(  # noqa: PLR0917 - click passes them by name
     files: tuple[Path, ...],
     platforms: tuple[str, ...],
     this_machine: bool,
-    profile: str | None,
+    profiles: tuple[str, ...],
+    firmware: tuple[str, ...],
     phases: tuple[str, ...],
     banks: tuple[str, ...],
     registers: tuple[int, ...],
@@ -80,31 +83,42 @@ def measure(  # noqa: PLR0917 - click passes them by name
     events: bool,
     log: Path | None,
     old: Path | None,
+    form: str | None,
+    settings: tuple[str, ...],
+    output: Path | None,
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what boot_options give
 ) -> int:
     """Predict the registers that measure each IMAGE: 4, 9, 11, 12; with Secure Boot's variables 7; RTMRs.
 
     For each profile, and each firmware and devicetree that machines may select; with --machine or --platform for
-    those that these machines do select.
+    those that these machines do select. With --format, in a form that attestation services read: predictions,
+    pcrlock, rvps, keylime, in-toto, and those of loaded plugins.
 
     With --log, predict all registers of the machine whose log it is, after an update to IMAGE: what firmware and boot
     loaders measured is kept, and the image's events take the place of those of the image that it booted.
     """
-    if old is not None and log is None:
-        raise RecipeError("an old image says nothing without a log of its boot", where="--old", hint="give --log FILE")
-    if log is not None and rtmrs:
-        raise RecipeError("the log tells whether the machine has RTMRs", where="--rtmr", hint="leave it out")
+    refuse_without_format(form, settings, output)
+    others = {"--json": as_json, "--events": events, "--log": log is not None, "a second image": len(images) > 1}
+    refuse_with_format(form, others)
+    if log is None:
+        _check_registers(registers, boot)
+    _refuse_with_log(log, old, rtmrs=rtmrs, profiles=profiles, firmware=firmware)
 
     chosen = chosen_banks((*banks, *([RTMR_BANK] if rtmrs else ())))
     words = [split_phases(path) for path in phases or PHASES]
 
-    if log is None:
-        _check_registers(registers, boot)
-
     machines = None
     if files or platforms or this_machine:
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
+
+    if form is not None:
+        from fuki_build.cli.measure_format import recipe_options, write_measured  # noqa: PLC0415 - only with a format
+
+        selected = {"--profile": profiles, "--firmware": firmware, "--phase": phases, "--pcr": registers}
+        options = recipe_options(banks, selected, boot, rtmrs=rtmrs, chosen=machines is not None)
+        write_measured(pipeline.new_host(plugins), form, options, settings, output, images[0], machines, boot["addons"])
+        return 0
 
     if log is not None:
         from fuki_build.cli.measure_update import UpdateRequest, measure_updates  # noqa: PLC0415 - only with a log
@@ -112,7 +126,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
         request = UpdateRequest(
             log=log,
             old=old,
-            profile=profile,
+            profile=profiles[0] if profiles else None,
             machines=machines,
             banks=banks,
             phases=words,
@@ -123,7 +137,9 @@ def measure(  # noqa: PLR0917 - click passes them by name
 
     def measure_one(image: Path, printer: DocumentPrinter) -> None:
         layout = inspect_uki(image)
-        boot_cases = cases(layout, machines, find_profiles(layout, profile))
+        possible = cases(layout, machines, chosen_profiles(layout, profiles))
+        with located("--firmware"):
+            boot_cases = with_firmware(possible, firmware)
 
         how = read_boot(chosen, **boot)
         contents = SectionDigests(layout, assemble(layout, digests=boot_digests(chosen, how.policy)), chosen)
@@ -164,6 +180,23 @@ def _check_registers(registers: Sequence[int], boot: Mapping[str, Any]) -> None:
             where="--pcr",
             hint="give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others",
         )
+
+
+def _refuse_with_log(
+    log: Path | None, old: Path | None, *, rtmrs: bool, profiles: Sequence[str], firmware: Sequence[str]
+) -> None:
+    """Raise `RecipeError` for what means nothing without a log, or with one."""
+    if old is not None and log is None:
+        raise RecipeError("an old image says nothing without a log of its boot", where="--old", hint="give --log FILE")
+    if log is None:
+        return
+    if rtmrs:
+        raise RecipeError("the log tells whether the machine has RTMRs", where="--rtmr", hint="leave it out")
+    if firmware:
+        hint = "leave it out, and name the machine with --machine"
+        raise RecipeError("an update is of one machine, which selects one firmware", where="--firmware", hint=hint)
+    if len(profiles) > 1:
+        raise RecipeError("an update is to one profile", where="--profile", hint="give one of them")
 
 
 def chosen_banks(names: Sequence[str]) -> tuple[str, ...]:

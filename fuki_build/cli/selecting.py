@@ -19,6 +19,26 @@ _path = click.Path(path_type=Path)
 profile_option = click.option("--profile", help="Only this profile, by number or id; by default all.")
 
 
+def filter_options(verb: F) -> F:
+    """`--profile` and `--firmware`, each repeatable, as `profiles` and `firmware`."""
+    options = (
+        click.option(
+            "--profile",
+            "profiles",
+            metavar="NAME",
+            multiple=True,
+            help="Only this profile, number or id (repeatable).",
+        ),
+        click.option(
+            "--firmware",
+            metavar="FWID",
+            multiple=True,
+            help="Only where such firmware is selected, also with wildcards; '' is for none (repeatable).",
+        ),
+    )
+    return _with(verb, options)
+
+
 def machine_options(verb: F) -> F:
     """`--machine`, `--platform` and `--this-machine`, as `files`, `platforms` and `this_machine`."""
     options = (

@@ -113,6 +113,7 @@ def _files(plan: Plan, outputs: Sequence[Output]) -> Iterator[Path]:
     if plan.offline_policies:
         yield from _public_keys(plan)
     for output in outputs:
+        yield from (plan.loaded.directory / name for name in output.format.files(output.options))
         names = output.format.templates(output.options)
         if names:
             yield from template_files(names, plan.template_directories, output.where)

@@ -8,7 +8,7 @@ from tempfile import mkdtemp
 from msgspec import Struct
 
 from fuki_build.emit.launch_needs import launch_digests
-from fuki_build.emit.outputs import Output, needs_file
+from fuki_build.emit.outputs import Output, needs_file, needs_signatures
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.signing import BuildSigning
 from fuki_build.hooks.outputs import BuiltImage
@@ -95,7 +95,8 @@ class ImageWriter:
             file = open_file(path, output)
             yield _Copy(file, self._signing.signers(output.signers))
 
-        if not places and layout is self._plan.uki and needs_file(self._plan, self._outputs):
+        is_read = layout is self._plan.uki and needs_file(self._plan, self._outputs)
+        if not places and (is_read or needs_signatures(self._outputs)):
             # Cells of a matrix share a workspace.
             directory = Path(mkdtemp(dir=self._plan.workspace))
             file = self._stack.enter_context(OutputFile(directory / "image.efi"))

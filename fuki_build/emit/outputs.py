@@ -30,7 +30,7 @@ class Output(Struct, frozen=True, kw_only=True):
     """One output: its format, options and path, the images that it writes, and what signs them.
 
     `where` is the place of its table, `path_where` of what says its path. `has_name` tells that either the recipe or
-    the format says what its file is called.
+    the format says what its file is called. `places` are those of options, where they do not stand in a table.
     """
 
     format: OutputFormat
@@ -42,6 +42,7 @@ class Output(Struct, frozen=True, kw_only=True):
     images: Mapping[Path, Layout]
     signers: tuple[SignRequest, ...] = ()
     has_name: bool = True
+    places: Mapping[str, str] = {}
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -54,11 +55,13 @@ class Output(Struct, frozen=True, kw_only=True):
             if not error.where:
                 error.where = self.where
             elif option and option[0] in keys(type(self.options)):
-                error.where = f"{self.where}.{error.where}"
+                error.where = self.places.get(option[0]) or f"{self.where}.{error.where}"
             raise
 
     def place(self, option: str) -> str:
         """The place of an option, if the format has it; else that of the table."""
+        if option in self.places:
+            return self.places[option]
         return f"{self.where}.{option}" if option in keys(type(self.options)) else self.where
 
 
@@ -168,4 +171,10 @@ def image_requests(plan: Plan, outputs: Sequence[Output]) -> Iterator[SignReques
 
 def needs_file(plan: Plan, outputs: Sequence[Output]) -> bool:
     """Whether the image is to be read as a file, even where no output writes it."""
-    return needs_image_file(plan.resolved.launches) or any(output.format.needs_image_file for output in outputs)
+    launched = needs_image_file(plan.resolved.launches)
+    return launched or needs_signatures(outputs) or any(output.format.needs_image_file for output in outputs)
+
+
+def needs_signatures(outputs: Sequence[Output]) -> bool:
+    """Whether an output reads the signatures of images that it does not write."""
+    return any(output.format.needs_signatures(output.options) for output in outputs)

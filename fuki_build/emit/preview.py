@@ -3,21 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from fuki_build.emit.keys import preview_key
 from fuki_build.emit.launch_needs import will_launch
 from fuki_build.emit.outputs import Output, image_requests, paths_of
 from fuki_build.emit.plan import Plan
+from fuki_build.emit.sites import site_of
 from fuki_build.errors import located
-from fuki_build.hooks.outputs import PlannedFile, PreviewContext
-from fuki_build.hooks.signers import KeyPreview
+from fuki_build.hooks.outputs import PlannedFile
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import check_writable
 from fuki_build.image.output_files import DistinctPaths
-from fuki_build.recipe.text import find_template
 from fuki_build.signing.request import SignRequest
 
 if TYPE_CHECKING:
@@ -117,20 +115,7 @@ def _files(plan: Plan, output: Output, signers: Mapping[str, "SignerPreview"]) -
     for path, layout in output.images.items():
         yield PlannedFile(path, _size(layout, own))
 
-    def find(name: str) -> None:
-        find_template(name, plan.template_directories, output.place("template"))
-
-    def key(table: Mapping[str, Any], option: str) -> KeyPreview:
-        return preview_key(table, plan.host, plan.signing, f"{output.where}.{option}")
-
-    context = PreviewContext(
-        path=output.path,
-        directory=plan.loaded.directory,
-        uki=plan.uki,
-        launches=will_launch(plan),
-        find_template=find,
-        key=key,
-    )
+    context = site_of(plan).preview_context(output, plan.uki, launches=will_launch(plan))
     with output.running():
         yield from output.format.preview(output.options, context)
 

@@ -3,29 +3,27 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from fuki_build.emit import depfile as depfiles
 from fuki_build.emit.images import ImageWriter
-from fuki_build.emit.keys import open_key
 from fuki_build.emit.outputs import Output, image_requests
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.signing import BuildSigning
+from fuki_build.emit.sites import site_of
 from fuki_build.errors import FukiError, RecipeError, located
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.launch import LaunchRecord
-from fuki_build.hooks.outputs import Artifact, Build, BuiltImage, InputFile, OutputContext
-from fuki_build.hooks.signers import SigningKey
+from fuki_build.hooks.outputs import Artifact, Build, BuiltImage, InputFile
 from fuki_build.image.assemble import Assembly, Progress
-from fuki_build.image.blob import Blob, FilePart
+from fuki_build.image.blob import FilePart
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.guard import note_read
 from fuki_build.image.joint_pass import ImageJob, assemble_all
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.output_files import OutputFiles
-from fuki_build.image.reading import read_pieces
-from fuki_build.recipe.text import render_template
+from fuki_build.measure.boot import Boot
+from fuki_build.measure.section_digests import SectionDigests
 
 
 def write_outputs(
@@ -91,7 +89,7 @@ class Writing:
         for output in self._outputs:
             _emit(plan, output, build, self._files, templates)
 
-        result = Result(self._files.artifacts, build, _dependencies(plan, templates))
+        result = Result(self._files.artifacts, build, _dependencies(plan, self._outputs, templates))
         for path in result.dependencies:
             note_read(path)
         if self._depfile is not None:
@@ -144,6 +142,8 @@ def _record(
         firmware_origins=plan.resolved.firmware_origins,
         machines=_machines(plan),
         launches=_launches(plan, uki, addons),
+        directory=plan.loaded.directory,
+        authorized=_authorized,
     )
 
 
@@ -153,6 +153,12 @@ def _launches(plan: Plan, uki: BuiltImage, addons: Sequence[BuiltImage]) -> tupl
     from fuki_build.emit.launch import build_launches  # noqa: PLC0415 - measuring is slow to load
 
     return tuple(build_launches(plan, uki, addons))
+
+
+def _authorized(boot: Boot, contents: SectionDigests) -> Boot:
+    from fuki_build.signing.secure_boot.boot import with_authorities  # noqa: PLC0415 - most recipes predict nothing
+
+    return with_authorities(boot, contents)
 
 
 def _machines(plan: Plan) -> tuple[Machine, ...]:
@@ -174,27 +180,12 @@ def _inputs(
 
 
 def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: list[Path]) -> None:
-    directory = plan.loaded.directory
-
-    def write(path: Path, data: bytes | Blob) -> None:
-        file = files.open(path, output)
-        for piece in read_pieces(data) if isinstance(data, Blob) else (data,):
-            file.write(piece)
-
-    def render(name: str, variables: Mapping[str, Any]) -> str:
-        text, used = render_template(name, variables, plan.template_directories, output.place("template"))
-        templates.extend(used)
-        return text
-
-    def key(table: Mapping[str, Any], option: str) -> SigningKey:
-        return open_key(table, plan.host, plan.signing, f"{output.where}.{option}")
-
-    context = OutputContext(path=output.path, directory=directory, write=write, render=render, key=key)
+    context = site_of(plan).output_context(output, lambda path: files.open(path, output), templates)
     with output.running():
         output.format.emit(output.options, build, context)
 
 
-def _dependencies(plan: Plan, templates: Sequence[Path]) -> tuple[Path, ...]:
+def _dependencies(plan: Plan, outputs: Sequence[Output], templates: Sequence[Path]) -> tuple[Path, ...]:
     inputs = plan.resolved.inputs
     kept = (
         *plan.loaded.files,
@@ -203,5 +194,6 @@ def _dependencies(plan: Plan, templates: Sequence[Path]) -> tuple[Path, ...]:
         *plan.signing.files,
         *plan.host.module_files(),
         *templates,
+        *(plan.loaded.directory / name for output in outputs for name in output.format.files(output.options)),
     )
     return tuple(path for path in dict.fromkeys(kept) if not path.is_relative_to(plan.workspace))

@@ -30,6 +30,7 @@ from fuki_build.hooks.launch import (
     from_document,
     to_document,
 )
+from fuki_build.hooks.launches import LaunchFormat, LaunchOptions
 from fuki_build.hooks.options import Options
 from fuki_build.hooks.outputs import (
     Artifact,
@@ -41,7 +42,8 @@ from fuki_build.hooks.outputs import (
     PreviewContext,
 )
 from fuki_build.hooks.platforms import Platform
-from fuki_build.hooks.predictions import PredictionOptions, PredictionOutput
+from fuki_build.hooks.prediction_options import PredictionOptions, RegisterOptions
+from fuki_build.hooks.predictions import PredictionOutput
 from fuki_build.hooks.rules import CheckSubject, Expectation, Finding, Problem, Problems, Rule, Severity
 from fuki_build.hooks.secrets import SECRET_SOURCES
 from fuki_build.hooks.signers import (
@@ -74,6 +76,8 @@ if TYPE_CHECKING:
         CONSTANT_SOURCE,
         PCR_KERNEL_BOOT,
         PCR_KERNEL_INITRD,
+        PCR_PLATFORM_CODE,
+        PCR_SECURE_BOOT_POLICY,
         Event,
         Prediction,
         PredictionsView,
@@ -88,6 +92,8 @@ __all__ = [
     "NO_DIGESTS",
     "PCR_KERNEL_BOOT",
     "PCR_KERNEL_INITRD",
+    "PCR_PLATFORM_CODE",
+    "PCR_SECURE_BOOT_POLICY",
     "SECRET_SOURCES",
     "Artifact",
     "Assembly",
@@ -115,8 +121,10 @@ __all__ = [
     "KeySigner",
     "LaunchDigest",
     "LaunchDocument",
+    "LaunchFormat",
     "LaunchModel",
     "LaunchNote",
+    "LaunchOptions",
     "LaunchParameters",
     "LaunchPrediction",
     "LaunchRecord",
@@ -140,6 +148,7 @@ __all__ = [
     "Problem",
     "Problems",
     "Profile",
+    "RegisterOptions",
     "Rule",
     "RuntimeRegister",
     "Section",
@@ -167,6 +176,8 @@ _PREDICTED = frozenset(
         "CONSTANT_SOURCE",
         "PCR_KERNEL_BOOT",
         "PCR_KERNEL_INITRD",
+        "PCR_PLATFORM_CODE",
+        "PCR_SECURE_BOOT_POLICY",
         "Event",
         "Prediction",
         "PredictionsView",

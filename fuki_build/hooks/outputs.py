@@ -18,6 +18,8 @@ from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import Profile, profiles
 from fuki_build.image.section import Section
+from fuki_build.measure.boot import Boot
+from fuki_build.measure.section_digests import SectionDigests
 
 
 class BuiltImage(Struct, frozen=True):
@@ -67,8 +69,15 @@ class InputFile(Struct, frozen=True):
         return self.digest
 
 
+def _as_it_is(boot: Boot, _: SectionDigests) -> Boot:
+    return boot
+
+
 class Build(Struct, frozen=True, kw_only=True):
-    """Everything an output format may tell about: the images, what they were made from, and by what."""
+    """Everything an output format may tell about: the images, what they were made from, and by what.
+
+    It may be of a finished image, too, that nobody knows the inputs of. Paths in options are relative to `directory`.
+    """
 
     name: str
     version: str
@@ -83,6 +92,9 @@ class Build(Struct, frozen=True, kw_only=True):
     """Those that the recipe says something of, and all of the loaded platforms."""
     launches: tuple[LaunchRecord, ...] = ()
     """What the recipe's `[[fuki.launch]]` tables ask for."""
+    directory: Path = Path()
+    authorized: Callable[[Boot, SectionDigests], Boot] = _as_it_is
+    """A boot with what in db vouches for the image that is measured, and for all that starts beside it."""
 
 
 class Artifact(Struct, frozen=True):
@@ -171,6 +183,14 @@ class OutputFormat(ABC):
 
         All of them are fed from the one read of the input.
         """
+        return ()
+
+    def needs_signatures(self, options: Any) -> bool:  # noqa: ANN401, ARG002
+        """Whether `emit` reads the signatures of images, which are made then even if no output writes the images."""
+        return False
+
+    def files(self, options: Any) -> Sequence[str]:  # noqa: ANN401, ARG002
+        """The files, relative to the recipe's directory, that `emit` reads, for who must know what a build reads."""
         return ()
 
     def templates(self, options: Any) -> Sequence[str]:  # noqa: ANN401, ARG002

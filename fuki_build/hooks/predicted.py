@@ -1,12 +1,14 @@
 """What predictions are made of, for formats that tell of single events: loaded when one of them asks for it."""
 
-from fuki_build.measure import pcr9, pcr11
+from fuki_build.measure import pcr0, pcr7, pcr9, pcr11
 from fuki_build.measure.events import CONSTANT, Event
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.views import PredictionsView
 
 PCR_KERNEL_INITRD, PCR_KERNEL_BOOT = pcr9.PCR, pcr11.PCR
 """systemd's names of the registers that the kernel measures into, and the stub with the phases of the boot."""
+PCR_PLATFORM_CODE, PCR_SECURE_BOOT_POLICY = pcr0.PCR, pcr7.PCR
+"""systemd's names of the registers that firmware measures itself into, and Secure Boot's configuration."""
 
 CONSTANT_SOURCE = CONSTANT
 """`Event.source` of what firmware measures the same on every machine."""
@@ -19,6 +21,8 @@ __all__ = [
     "CONSTANT_SOURCE",
     "PCR_KERNEL_BOOT",
     "PCR_KERNEL_INITRD",
+    "PCR_PLATFORM_CODE",
+    "PCR_SECURE_BOOT_POLICY",
     "Event",
     "Prediction",
     "PredictionsView",

@@ -40,6 +40,14 @@ def find_profiles(layout: Layout, text: str | None) -> Sequence[int | None]:
     return _named(layout, text)
 
 
+def chosen_profiles(layout: Layout, names: Sequence[str]) -> Sequence[int | None]:
+    """The profiles that any of `names` names, in their order in the image; as `find_profiles` does for one name."""
+    if not names:
+        return find_profiles(layout, None)
+    chosen = {number for name in names for number in _named(layout, name)}
+    return tuple(number for number in layout.profiles if number in chosen)
+
+
 def find_profile(layout: Layout, text: str) -> int:
     """The one profile that `text` names: a number first, then an id. Raises `RecipeError` where there is none."""
     numbers = _named(layout, text)

@@ -1,13 +1,14 @@
 """Predictions: the measurements of every profile, with everything that machines can select there."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import chain, takewhile
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.errors import FukiError
+from fuki_build.errors import FukiError, RecipeError
 from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.uki.hwids import DeviceType
 from fuki_build.hardware.machine import Machine
@@ -100,15 +101,39 @@ def cases(layout: Layout, machines: Iterable[Machine] | None, profiles: Sequence
     return tuple(distinct)
 
 
-def labelled_cases(layout: Layout, machines: Iterable[Machine]) -> tuple[Case, ...]:
-    """Every case that the image allows in any profile, with those of `machines` to which it applies.
+def labelled_cases(
+    layout: Layout, machines: Iterable[Machine], profiles: Sequence[int | None] = ()
+) -> tuple[Case, ...]:
+    """Every case that the image allows in these profiles, by default in any, with those of `machines` that it is of.
 
     Raises `FukiError` if there are too many.
     """
-    profiles: Sequence[int | None] = layout.profiles or (None,)
+    profiles = profiles or layout.profiles or (None,)
     names = {_key(case): case.machines for case in cases(layout, machines, profiles)}
     possible = cases(layout, None, profiles)
     return tuple(replace(case, machines=names.get(_key(case), ())) for case in possible)
+
+
+def with_firmware(possible: Sequence[Case], patterns: Sequence[str]) -> tuple[Case, ...]:
+    """The cases whose firmware fits one of the patterns of fwids, all where there are none.
+
+    An empty pattern is for cases of no firmware, which no other fits. Raises `RecipeError` where nothing is left.
+    """
+    if not patterns:
+        return tuple(possible)
+    left = tuple(case for case in possible if fits_firmware(case.firmware, patterns))
+    if not left:
+        names = ", ".join(dict.fromkeys(case.firmware or "none" for case in possible)) or "none"
+        raise RecipeError(
+            f"no profile and machine selects firmware {' or '.join(map(repr, patterns))}",
+            hint=f"what is selected: {names}",
+        )
+    return left
+
+
+def fits_firmware(fwid: str | None, patterns: Sequence[str]) -> bool:
+    """Whether firmware, or that there is none, fits one of the patterns of fwids."""
+    return any(not pattern if fwid is None else fnmatchcase(fwid, pattern) for pattern in patterns)
 
 
 def firmware_case(layout: Layout, profile: int | None, fwid: str) -> Case:

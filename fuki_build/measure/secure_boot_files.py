@@ -12,6 +12,14 @@ _ENABLE = "SecureBootEnable"
 """edk2's variable by which a machine's owner turns Secure Boot on."""
 
 
+def split_variable(text: str, where: str = "--variable") -> tuple[str, str]:
+    """The name and the file of NAME=FILE. Raises `RecipeError` at `where`."""
+    name, equals, file = text.partition("=")
+    if not equals or name not in _NAMES:
+        raise RecipeError(f"{text!r} is not NAME=FILE with a name of {', '.join(_NAMES)}", where=where)
+    return name, file
+
+
 def read_policy(store: Path | None, lists: Sequence[str], state: SecureBootState | None) -> SecureBootPolicy | None:
     """Secure Boot's variables out of a store and files; None where nothing was given. Raises `FukiError`."""
     if store is None and not lists:
@@ -26,9 +34,7 @@ def read_policy(store: Path | None, lists: Sequence[str], state: SecureBootState
         enabled = bool(variables.get("PK")) and stored.get(_ENABLE) == b"\1"
 
     for text in lists:
-        name, equals, file = text.partition("=")
-        if not equals or name not in _NAMES:
-            raise RecipeError(f"{text!r} is not NAME=FILE with a name of {', '.join(_NAMES)}", where="--variable")
+        name, file = split_variable(text)
         variables[name] = _read_lists(Path(file))
     return SecureBootPolicy(state or (SecureBootState.ON if enabled else SecureBootState.OFF), variables)
 

@@ -54,14 +54,38 @@ class FirmwareFacts(ReportFacts, frozen=True, kw_only=True):
     machines: int
 
 
+class MachineFacts(ReportFacts, frozen=True, kw_only=True):
+    """A machine, and the records of hardware id tables that it hits."""
+
+    name: str
+    firmware: HitView | None
+    devicetree: HitView | None
+
+
 class MatchFacts(ReportFacts, frozen=True, kw_only=True):
-    """Machines of one platform that select the same in the same profiles (none: the image has none)."""
+    """Machines of one platform that select the same, by ids of one type, in the same profiles (none: it has none).
+
+    `firmware` and `devicetree` are what the first of them hits; `alike` tells that all hit the same records.
+    """
 
     platform: str
-    machines: tuple[str, ...]
+    machines: tuple[MachineFacts, ...]
     profiles: tuple[int, ...]
     firmware: HitView | None
     devicetree: HitView | None
+    alike: bool
+
+
+class ReceivedFacts(ReportFacts, frozen=True, kw_only=True):
+    """What some machines start with, in some profile: firmware of the image, or their own (None).
+
+    `present` tells whether the image has it. `machines` are by platform, each once.
+    """
+
+    fwid: str | None
+    present: bool
+    profiles: tuple[int, ...]
+    machines: Mapping[str, tuple[str, ...]]
 
 
 class PlatformFacts(ReportFacts, frozen=True):
@@ -188,6 +212,7 @@ class Report(ReportFacts, frozen=True, kw_only=True):
     platforms: tuple[PlatformFacts, ...]
     firmware: tuple[FirmwareFacts, ...]
     matches: tuple[MatchFacts, ...]
+    received: tuple[ReceivedFacts, ...]
     known: int
     served: int
     predictions: PredictionFacts

@@ -35,7 +35,7 @@ from fuki_build.report.facts import (
     SliceFacts,
     TrustFacts,
 )
-from fuki_build.report.machines import Group, match_machines
+from fuki_build.report.machines import Group, match_machines, received
 from fuki_build.report.policies import policy_facts
 from fuki_build.report.registers import profile_facts
 from fuki_build.signing.authenticode.trust import Trust
@@ -97,6 +97,7 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
         platforms=tuple(PlatformFacts(group.name, group.plugin, len(group.machines)) for group in options.groups),
         firmware=tuple(_firmware(image, assembly.results[request], matches) for image, request in firmware),
         matches=matches,
+        received=received(matches),
         known=len(machines),
         served=len(_served(match for match in matches if match.firmware and match.firmware.present)),
         predictions=_predictions(layout, host, assembly, options, view),
@@ -174,7 +175,7 @@ def _firmware(placed: tuple[int | None, FirmwareImage], digest: Hash, matches: S
 
 def _served(matches: Iterable[MatchFacts]) -> set[tuple[str, str]]:
     """The machines of matches, each once, by platform and name."""
-    return {(match.platform, machine) for match in matches for machine in match.machines}
+    return {(match.platform, machine.name) for match in matches for machine in match.machines}
 
 
 def _trust(trust: Trust, level: Sequence[SbatRow]) -> TrustFacts:

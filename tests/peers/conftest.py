@@ -18,6 +18,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.support.systemd import library_path
+
 Run = Callable[..., str]
 
 
@@ -121,6 +123,22 @@ def tool() -> Run:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def systemd_measure(tool: Run) -> Callable[..., Any]:
+    """Run systemd-measure out of its unpacked package, over sections' contents; gives its JSON."""
+    program = parts.get("systemd-measure")
+
+    def run(verb: str, directory: Path, contents: Mapping[str, bytes], *arguments: str) -> Any:  # noqa: ANN401
+        options = []
+        for name, content in contents.items():
+            (directory / name[1:]).write_bytes(content)
+            options.append(f"--{name[1:]}={directory / name[1:]}")
+        out = tool(program, verb, *options, "--json=short", *arguments, LD_LIBRARY_PATH=library_path(program))
+        return json.loads(out)
 
     return run
 

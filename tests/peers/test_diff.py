@@ -9,7 +9,7 @@ import pytest
 
 from fuki_build.testing import invoke, recipe, succeed
 from fuki_build.testing.documents import printed
-from tests.peers.test_systemd_measure import library_path
+from tests.support.systemd import library_path
 from tests.support.workshop import BASE, lay_out
 
 CMDLINE = "root=LABEL=root ro"

@@ -6,9 +6,7 @@ systemd-measure is given what the stub would use on a machine; which that is fol
 import json
 import random
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -29,33 +27,11 @@ from fuki_build.measure.registers import BANKS, PHASES
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.tpm_policy import policy_pcr
 from tests.support.images import layout_of, write
+from tests.support.systemd import library_path
 
 MACHINES = [Machine(name=name, manufacturer="Acme", product=name) for name in ("one", "two", "none")]
 PLAIN = (".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".pcrpkey")
 ODD_PHASES = ("storage-target-mode", ":enter-initrd::final:")
-
-Measure = Callable[..., Any]
-
-
-def library_path(program: Path) -> str:
-    libraries = program.parents[1] / "x86_64-linux-gnu"
-    return f"{libraries}:{libraries}/systemd"
-
-
-@pytest.fixture(scope="session")
-def systemd_measure(tool) -> Measure:
-    """Run systemd-measure out of its unpacked package, over sections' contents; gives its JSON."""
-    program = parts.get("systemd-measure")
-
-    def run(verb: str, directory: Path, contents: Mapping[str, bytes], *arguments: str) -> Any:  # noqa: ANN401
-        options = []
-        for name, content in contents.items():
-            (directory / name[1:]).write_bytes(content)
-            options.append(f"--{name[1:]}={directory / name[1:]}")
-        out = tool(program, verb, *options, "--json=short", *arguments, LD_LIBRARY_PATH=library_path(program))
-        return json.loads(out)
-
-    return run
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pathlib import Path
 import parts
 import pytest
 
-from tests.peers.test_systemd_measure import library_path
+from tests.support.systemd import library_path
 
 IMAGE = ("build", "--stub=stub", "--linux=small.efi", "--uname=6.1", "--os-release=@os-release", "--hwids=")
 FIRMWARE = ("--efifw=firmware/ovmf-generic", "--efifw=firmware/ovmf-amdsev", "--hwids=machines")

@@ -7,7 +7,7 @@ import msgspec
 
 from fuki_build import __version__
 from fuki_build.cli.render.diff import IMAGE_COLUMNS, images, parts, remarks
-from fuki_build.cli.render.plain import plain
+from fuki_build.cli.render.plain import plain_tree
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.recipe.text import render_template, template_directory
 from fuki_build.report.differences.forbidding import Violation
@@ -17,7 +17,7 @@ from fuki_build.report.facts import Report
 
 def page_of(report: Report) -> str:
     """The page. Control characters of foreign images are shown as escapes: they could turn text around."""
-    facts = _plain(msgspec.to_builtins(report))
+    facts = plain_tree(msgspec.to_builtins(report))
     # A page of many profiles would look through all sections for each.
     sections: dict[int | None, list[dict[str, Any]]] = {}
     for section in facts["image"]["sections"]:
@@ -41,15 +41,5 @@ def page_of_differences(document: ImageDifferences, forbidden: Sequence[Violatio
         "parts": tables,
     }
 
-    text, _ = render_template("differences.html.j2", _plain(facts), [template_directory()], "diff")
+    text, _ = render_template("differences.html.j2", plain_tree(facts), [template_directory()], "diff")
     return text
-
-
-def _plain(data: Any) -> Any:  # noqa: ANN401 - what to_builtins gives
-    if isinstance(data, str):
-        return plain(data)
-    if isinstance(data, dict):
-        return {plain(key): _plain(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_plain(item) for item in data]
-    return data

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from fuki_build.cli.render.plain import plain_tree
 from fuki_build.cli.render.sizes import human_size
 from fuki_build.emit.plan import Plan
 from fuki_build.recipe.text import render_template
@@ -18,7 +19,7 @@ _OTHER = "#bab0ac"
 def picture_of(plan: Plan, form: str) -> str:
     """SVG, or an HTML page with it."""
     variables: dict[str, Any] = {
-        "images": [msgspec.to_builtins(view) for view in plan.views],
+        "images": [plain_tree(msgspec.to_builtins(view)) for view in plan.views],
         "colours": _COLOURS,
         "other_colour": _OTHER,
         "human_size": human_size,

@@ -1,6 +1,7 @@
 """Text from files that anyone may have made, safe to print on a terminal. Whatever a verb prints goes through here."""
 
 import sys
+from typing import Any
 
 import click
 
@@ -31,3 +32,14 @@ def complain(text: str) -> None:
     """One line on standard error that nobody should miss: an error."""
     for line in message_lines(plain(text), sys.stderr):
         click.echo(line, err=True)
+
+
+def plain_tree(data: Any) -> Any:  # noqa: ANN401 - what msgspec.to_builtins gives
+    """The same for every string of nested lists and tables, for pages: some characters turn text around there, too."""
+    if isinstance(data, str):
+        return plain(data)
+    if isinstance(data, dict):
+        return {plain(key): plain_tree(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [plain_tree(item) for item in data]
+    return data

@@ -3,15 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fuki_build.errors import RecipeError
 from fuki_build.hooks import (
-    NO_DIGESTS,
     Build,
-    DigestNeeds,
-    LaunchRecord,
-    Options,
+    LaunchFormat,
+    LaunchOptions,
     OutputContext,
-    OutputFormat,
     PlannedFile,
     PreviewContext,
     encode_json,
@@ -20,30 +16,7 @@ from fuki_build.hooks import (
 from msgspec import Meta
 
 
-class _LaunchFormat(OutputFormat):
-    """What tells of launches: fuki itself declares the digests that these take."""
-
-    def preview(self, options: Any, context: PreviewContext) -> Sequence[PlannedFile]:  # noqa: ANN401
-        if not context.launches:
-            raise _no_launches()
-        return super().preview(options, context)
-
-    def digests(self, options: Any) -> DigestNeeds:  # noqa: ANN401, ARG002
-        return NO_DIGESTS
-
-
-def _launches(build: Build) -> Sequence[LaunchRecord]:
-    if not build.launches:
-        raise _no_launches()
-    return build.launches
-
-
-def _no_launches() -> RecipeError:
-    hint = "add a [[fuki.launch]] table, and firmware that guests start with"
-    return RecipeError("there are no launches to tell about", hint=hint)
-
-
-class LaunchOutput(_LaunchFormat):
+class LaunchOutput(LaunchFormat):
     """JSON: every predicted digest with all that it depends on, and what could not be predicted.
 
     >>> LaunchOutput.suffix
@@ -53,11 +26,11 @@ class LaunchOutput(_LaunchFormat):
     name = "launch"
     suffix = ".launch.json"
 
-    def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
-        context.write(context.path, encode_json(to_document(_launches(build))))
+    def emit(self, options: LaunchOptions, build: Build, context: OutputContext) -> None:
+        context.write(context.path, encode_json(to_document(self.launches(options, build))))
 
 
-class LaunchRvpsOutput(_LaunchFormat):
+class LaunchRvpsOutput(LaunchFormat):
     """A message for the Reference Value Provider Service of Confidential Containers' Trustee.
 
     >>> LaunchRvpsOutput.suffix
@@ -67,13 +40,13 @@ class LaunchRvpsOutput(_LaunchFormat):
     name = "launch-rvps"
     suffix = ".launch.rvps.json"
 
-    def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
+    def emit(self, options: LaunchOptions, build: Build, context: OutputContext) -> None:
         from fuki_coco import reference  # noqa: PLC0415 - only where it is written
 
-        context.write(context.path, reference.trustee_message(_launches(build)))
+        context.write(context.path, reference.trustee_message(self.launches(options, build)))
 
 
-class ContrastOutput(_LaunchFormat):
+class ContrastOutput(LaunchFormat):
     """The reference values of a Contrast manifest; the RTMRs that cannot be told are left empty.
 
     >>> ContrastOutput.suffix
@@ -83,13 +56,13 @@ class ContrastOutput(_LaunchFormat):
     name = "contrast"
     suffix = ".contrast.json"
 
-    def emit(self, options: Any, build: Build, context: OutputContext) -> None:  # noqa: ANN401, ARG002
+    def emit(self, options: LaunchOptions, build: Build, context: OutputContext) -> None:
         from fuki_coco import reference  # noqa: PLC0415 - as above
 
-        context.write(context.path, reference.contrast_manifest(_launches(build)))
+        context.write(context.path, reference.contrast_manifest(self.launches(options, build)))
 
 
-class CorimOptions(Options, frozen=True):
+class CorimOptions(LaunchOptions, frozen=True, kw_only=True):
     key: Annotated[
         dict[str, Any] | None,
         Meta(description='what signs it, { backend = "…", … }; by default it is not signed'),
@@ -97,7 +70,7 @@ class CorimOptions(Options, frozen=True):
     signer: Annotated[str | None, Meta(description="name of the signer in it; by default the recipe's name")] = None
 
 
-class CorimOutput(_LaunchFormat):
+class CorimOutput(LaunchFormat):
     """A CoRIM: reference values in CBOR, signed as COSE_Sign1 where there is a key.
 
     >>> CorimOutput.Options(key={"backend": "local", "key": "corim.key"}).signer is None
@@ -116,19 +89,19 @@ class CorimOutput(_LaunchFormat):
     def emit(self, options: CorimOptions, build: Build, context: OutputContext) -> None:
         from fuki_coco import corim  # noqa: PLC0415 - CBOR and COSE only where they are written
 
-        data = corim.encode(build.name, build.version, _launches(build))
+        data = corim.encode(build.name, build.version, self.launches(options, build))
         if options.key is not None:
             data = corim.sign(data, context.key(options.key, "key"), options.signer or build.name)
         context.write(context.path, data)
 
 
-class IdBlockOptions(Options, frozen=True):
+class IdBlockOptions(LaunchOptions, frozen=True, kw_only=True):
     id_key: Annotated[dict[str, Any], Meta(description='the P-384 key that signs blocks, { backend = "…", … }')]
     author_key: Annotated[dict[str, Any] | None, Meta(description="the key that vouches for the id key")] = None
     svn: Annotated[int, Meta(ge=0, description="security version of the guest")] = 0
 
 
-class IdBlockOutput(_LaunchFormat):
+class IdBlockOutput(LaunchFormat):
     """JSON: an ID block and ID authentication for each SEV-SNP digest, with the digests of the keys.
 
     >>> IdBlockOutput.suffix
@@ -150,5 +123,5 @@ class IdBlockOutput(_LaunchFormat):
 
         id_key = context.key(options.id_key, "id-key")
         author = context.key(options.author_key, "author-key") if options.author_key is not None else None
-        document = id_blocks.document(_launches(build), id_key, author, options.svn)
+        document = id_blocks.document(self.launches(options, build), id_key, author, options.svn)
         context.write(context.path, encode_json(document))
