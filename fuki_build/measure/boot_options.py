@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fuki_build.errors import FormatError, located
 from fuki_build.image.assemble import assemble
-from fuki_build.image.blob import Blob
+from fuki_build.image.blob import AnyPath, Blob
 from fuki_build.image.digest_plan import DigestNeeds, measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Addon, Boot, BootMethod
@@ -22,8 +22,9 @@ def boot_digests(banks: Iterable[str], policy: SecureBootPolicy | None) -> Diges
     return measured_in(banks) | DigestNeeds(image=frozenset({"sha256"} if listed else ()))
 
 
-def read_program(path: Path, banks: Iterable[str], policy: SecureBootPolicy | None = None) -> Addon:
+def read_program(named: AnyPath, banks: Iterable[str], policy: SecureBootPolicy | None = None) -> Addon:
     """An addon or EFI program beside the image, digested in these banks. Raises `FukiError`."""
+    path = Path(named)
     with located(str(path)):
         layout = inspect(path)
         return Addon(path.name, layout, assemble(layout, digests=boot_digests(banks, policy)))
@@ -37,21 +38,22 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
     smbios_options: str | None = None,
     console: str | None = None,
     secure_boot: str | None = None,
-    variables: Path | None = None,
+    variables: AnyPath | None = None,
     lists: Sequence[str] = (),
     shim: bool = False,
     no_boot_secret: bool = False,
-    loaders: Sequence[Path] = (),
-    addons: Sequence[Path] = (),
-    global_addons: Sequence[Path] = (),
-    disk: Path | None = None,
+    loaders: Sequence[AnyPath] = (),
+    addons: Sequence[AnyPath] = (),
+    global_addons: Sequence[AnyPath] = (),
+    disk: AnyPath | None = None,
 ) -> Boot:
     """The boot that options of the command line describe.
 
     Programs and addons are read, and digested in these banks; `variables` is a variable store, `lists` are NAME=FILE
     of Secure Boot's variables, `disk` is the disk's raw data. Raises `FukiError`.
     """
-    policy = read_policy(variables, lists, SecureBootState(secure_boot) if secure_boot else None)
+    store = None if variables is None else Path(variables)
+    policy = read_policy(store, lists, SecureBootState(secure_boot) if secure_boot else None)
     return Boot(
         method=BootMethod.DIRECT if direct else BootMethod.DISK,
         options=options,
@@ -68,7 +70,7 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
     )
 
 
-def _read_partitions(path: Path) -> bytes:
+def _read_partitions(path: AnyPath) -> bytes:
     from fuki_build.formats.uefi import gpt  # noqa: PLC0415 - only where it is asked for
 
     with located(str(path), FormatError):
