@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fuki_build.image.output_files import OutputFiles
     from fuki_build.image.profiles import find_profiles
     from fuki_build.launch.of_image import boots_of_image, explained_log, launches_of_image
-    from fuki_build.library import check, diff, match, measure, predict_launches, sign, verify, write_report
+    from fuki_build.library import check, diff, match, predict_launches, predict_registers, sign, verify, write_report
     from fuki_build.measure.boot import Boot
     from fuki_build.measure.boot_options import read_boot, read_program
     from fuki_build.measure.predict import Prediction, before_stub
@@ -67,13 +67,13 @@ _HOMES = {
     "launches_of_image": "fuki_build.launch.of_image",
     "load_recipe": "fuki_build.recipe.load",
     "match": "fuki_build.library",
-    "measure": "fuki_build.library",
     "native_igvm": "fuki_build.image.igvm_payloads",
     "new_host": "fuki_build.pipeline",
     "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
     "predict_boot": "fuki_build.signing.secure_boot.boot",
     "predict_launches": "fuki_build.library",
+    "predict_registers": "fuki_build.library",
     "preview": "fuki_build.pipeline",
     "prints": "fuki_build.cli.options",
     "read_boot": "fuki_build.measure.boot_options",
@@ -114,13 +114,13 @@ __all__ = [
     "launches_of_image",
     "load_recipe",
     "match",
-    "measure",
     "native_igvm",
     "new_host",
     "note_read",
     "plan",
     "predict_boot",
     "predict_launches",
+    "predict_registers",
     "preview",
     "prints",
     "read_boot",

@@ -42,12 +42,14 @@ def plan(
     *,
     unsigned: bool = False,
     offline_policies: bool = False,
+    commands: bool = True,
 ) -> "Iterator[Plan]":
     """Plan a recipe: everything but the writing. What it yields can be built while the `with` lasts.
 
     `recipe` is one that has been loaded, a file, or a directory that holds one; `plugins` are loaded beside those that
-    it names; `unsigned` leaves all signatures out, `offline_policies` those of policies. Raises `FukiError`; findings,
-    even errors, are part of the plan.
+    it names; `unsigned` leaves all signatures out, `offline_policies` those of policies. Without `commands`, a recipe
+    that has programs of its choice run is an error, in the plan and in what is built of it. Raises `FukiError`;
+    findings, even errors, are part of the plan.
     """
     from fuki_build.recipe.load import LoadedRecipe, load_recipe  # noqa: PLC0415 - images are read without recipes
 
@@ -56,7 +58,7 @@ def plan(
         loaded = recipe if isinstance(recipe, LoadedRecipe) else load_recipe(recipe)
         with loaded.origins.named():
             host.load(loaded.recipe.plugins)
-        with loaded.origins.named(), signing_context(loaded.directory) as signing:
+        with loaded.origins.named(), signing_context(loaded.directory, commands=commands) as signing:
             yield _plan(loaded, host, signing, read, {}, unsigned=unsigned, offline_policies=offline_policies)
 
 

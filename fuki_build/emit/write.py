@@ -181,7 +181,14 @@ def _emit(plan: Plan, output: Output, build: Build, files: _Files, templates: li
     def key(table: Mapping[str, Any], option: str) -> SigningKey:
         return open_key(table, plan.host, plan.signing, f"{output.where}.{option}")
 
-    context = OutputContext(path=output.path, directory=directory, write=write, render=render, key=key)
+    context = OutputContext(
+        path=output.path,
+        directory=directory,
+        write=write,
+        render=render,
+        key=key,
+        commands=plan.signing.commands,
+    )
     with output.running():
         output.format.emit(output.options, build, context)
 

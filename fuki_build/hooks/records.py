@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
+from fuki_build.hooks.commands import check_command
 from fuki_build.hooks.launch import LaunchRecord, LaunchSite
 from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.signers import KeyPreview, SigningKey
@@ -25,11 +26,17 @@ from fuki_build.image.stub import MODELS
 class SourceContext(Struct, frozen=True):
     """What a firmware source may use: paths are relative to `directory`, the recipe's.
 
-    `workspace` is a scratch directory that lives until the command ends.
+    `workspace` is a scratch directory that lives until the command ends. `commands` tells whether the recipe may have
+    programs of its choice run.
     """
 
     directory: Path
     workspace: Path
+    commands: bool = True
+
+    def check_command(self, program: str) -> None:
+        """Raise `RecipeError` if no program, and no library, that the recipe names may run; call it before."""
+        check_command(program, None, allowed=self.commands)
 
 
 class FirmwareFile(Struct, frozen=True):
@@ -252,6 +259,7 @@ class OutputContext(Struct, frozen=True, kw_only=True):
     `write(path, data)` makes a file, from bytes or a blob, that appears when the whole build has succeeded;
     `render(template, variables)` renders a template, given by its file (relative to the recipe) or its name.
     `key(table, option)` opens the key that an option names as `{ backend = "…", … }`; errors name that option.
+    `commands` tells whether the recipe may have programs of its choice run.
     """
 
     path: Path
@@ -259,6 +267,11 @@ class OutputContext(Struct, frozen=True, kw_only=True):
     write: Callable[[Path, bytes | Blob], None]
     render: Callable[[str, Mapping[str, Any]], str]
     key: Callable[[Mapping[str, Any], str], SigningKey]
+    commands: bool = True
+
+    def check_command(self, program: str, where: str) -> None:
+        """Raise `RecipeError` if no program, and no library, that the recipe names may run; call it before."""
+        check_command(program, where, allowed=self.commands)
 
 
 class PlannedFile(Struct, frozen=True):
