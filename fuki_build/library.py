@@ -1,7 +1,7 @@
 """Verbs on finished images, as functions: what `fuki check`, `verify`, `sign`, … do, without the command line.
 
-Paths are strings or paths. Machines are given, or named as in recipes: a loaded platform, `platform:selector`, a machine
-file. `plugins` are names of installed plugins, loaded for the call. All functions raise `FukiError`.
+Paths are strings or paths. Machines are given, or named as in recipes: a loaded platform, `platform:selector`, a file.
+`plugins` are names of installed plugins, loaded for the call. All functions raise `FukiError`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -149,7 +149,10 @@ class Session:
         session = self.here / "session.txt"
         # doctest has three dots for what may be anything.
         session.write_text("\n".join(block.text for block in blocks).replace("…", "..."))
-        script = "import doctest; raise SystemExit(doctest.testfile('session.txt', False, optionflags=8).failed)"
+        script = (
+            "import doctest;"
+            " raise SystemExit(doctest.testfile('session.txt', False, optionflags=8, encoding='utf-8').failed)"
+        )
         assert doctest.ELLIPSIS == 8
         command = [sys.executable, "-c", script]
         done = subprocess.run(

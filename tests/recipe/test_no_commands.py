@@ -7,7 +7,6 @@ import pytest
 
 import fuki_build
 from fuki_build.errors import RecipeError
-from fuki_build.testing import succeed
 from fuki_build.testing.secure_boot import make_identity, write_certificates
 from tests.conftest import RECIPE, Fuki
 
