@@ -171,7 +171,7 @@ def _filled(text: str, *, dash: bool = False) -> list[str]:
 def _text(line: str) -> str:
     """A line in which nothing is an instruction."""
     line = line.replace("\\", r"\e").replace("-", r"\-").replace("…", "...")
-    line = "".join(c if ord(c) < 128 else f"\\[u{ord(c):04X}]" for c in line)  # noqa: PLR2004 - ASCII
+    line = "".join(c if ord(c) < 128 else f"\\[u{ord(c):04X}]" for c in line)
     return f"\\&{line}" if line.startswith((".", "'")) else line
 
 

@@ -80,13 +80,13 @@ def test_the_shell_completes_a_verb_and_an_option(installed, shell, tmp_path):
 
 
 def type_into(command: list[str], lines: list[str], directory: Path, programs: Path, awaited: Path) -> None:
-    """Type lines into a shell on a terminal, until a file has content; its name is typed, so only the shell makes it."""
+    """Type lines into a shell on a terminal, until a file that only the shell makes has content."""
     path = os.pathsep.join((str(programs), os.environ["PATH"]))
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(directory)
         os.environ.update(PATH=path, TERM="xterm", HOME=str(directory), PS1="$ ")
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 - the shell itself
     try:
         said = b""
         os.set_blocking(terminal, False)
