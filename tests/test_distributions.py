@@ -83,9 +83,8 @@ def test_the_plugins_are_in_the_source_distribution(tmp_path_factory):
     (path,) = distributions(tmp_path_factory).glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    tracked = subprocess.run(
-        ["git", "ls-files", "plugins", "share"], cwd=CHECKOUT, check=False, capture_output=True, text=True
-    )
+    command = ["git", "ls-files", "plugins", "share"]
+    tracked = subprocess.run(command, cwd=CHECKOUT, check=False, capture_output=True, text=True)
     expected = set(tracked.stdout.splitlines()) or {f"plugins/{n}/pyproject.toml" for n in FOLDERS if n != "fuki-build"}
     assert len(expected) > 14
     assert expected <= names
