@@ -17,15 +17,17 @@ TEST_SUPPORT := $(wildcard $(TESTS:=/support))
 
 $(CORE): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
+# Groups of dependencies are known to pip from 25.1 on; the core alone does not need them.
 $(READY): $(CORE) $(PLUGINS:=/pyproject.toml)
+	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable . $(PLUGINS:%=--editable %) --group dev $(PLUGIN_GROUPS:%=--group %:test)
 	touch $@
 
 $(SITE): $(CORE)
+	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --group docs
 	touch $@
 

@@ -1,6 +1,7 @@
-"""The first hour of newcomers: the tutorials in an environment with nothing but Python, apt's packages and fuki's wheels.
+"""The first hour of newcomers: tutorials in an environment with nothing but Python, apt's packages and fuki's wheels.
 
-What they see on a terminal of 80 columns and 24 lines is kept in golden/, to be looked at: FUKI_WRITE_GOLDEN=1 writes it.
+What they see on a terminal of 80 columns and 24 lines is kept in golden/, and was looked at: FUKI_WRITE_GOLDEN=1 writes
+it.
 """
 
 import fcntl
@@ -64,7 +65,7 @@ def test_a_builder_comes_from_mkosi_conf_to_a_signed_image_for_two_clouds(prepar
 
 @pytest.fixture
 def reviewed(prepare, programs) -> FreshSession:
-    """The directory of a reviewer at the end of the walk: image, components for pcrlock, and the log of a booted guest."""
+    """The directory of a reviewer at the end: the image, components for pcrlock, and the log of a booted guest."""
     return walk("docs/tutorial/review-a-strangers-image.md", prepare, programs)
 
 
@@ -181,9 +182,8 @@ def on_terminal(command: str, directory: Path, environment: Mapping[str, str]) -
 def test_the_environment_of_a_walk_has_nothing_of_the_tests(prepare, programs):
     session = FreshSession(prepare, programs)
     session.directory = prepare("empty")
-    shown = on_terminal(
-        "command -v fuki; fuki plugins; command -v pytest || echo none", session.here, session.environment()
-    )
+    command = "command -v fuki; fuki plugins; command -v pytest || echo none"
+    shown = on_terminal(command, session.here, session.environment())
     assert shown.splitlines()[0] == str(programs / "fuki")
     assert shown.splitlines()[-1] == "none"
     assert str(Path(sys.executable).parent) not in shown
