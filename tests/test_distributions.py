@@ -73,7 +73,7 @@ def test_what_tests_of_plugins_need_is_an_extra():
 
 def test_registries_show_the_pages(tmp_path_factory):
     archives = list(distributions(tmp_path_factory).iterdir())
-    command = [sys.executable, "-m", "twine", "check", "--strict", *archives]
+    command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, archives)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("PASSED") == 2

@@ -23,7 +23,7 @@ import pytest
 from fuki_build.formats.tcg import event_log
 from tests.docs.conftest import lay_out as lay_out  # noqa: PLC0414 - the pages' own fixture
 from tests.docs.pages import CHECKOUT, blocks
-from tests.docs.test_commands import Prepare, Session
+from tests.docs.test_commands import WALKED, Prepare, Session
 from tests.docs.test_commands import prepare as prepare  # noqa: PLC0414 - the pages' own fixture
 from tests.support.installed import install, wheel
 
@@ -177,6 +177,10 @@ def on_terminal(command: str, directory: Path, environment: Mapping[str, str]) -
     os.close(terminal)
     os.waitpid(child, 0)
     return shown.decode().replace("\r\n", "\n")
+
+
+def test_every_page_that_is_walked_is_walked_here():
+    assert all(Path(__file__).read_text().count(f'walk("{page}"') == 1 for page in WALKED)
 
 
 def test_the_environment_of_a_walk_has_nothing_of_the_tests(prepare, programs):
