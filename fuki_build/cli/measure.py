@@ -18,6 +18,7 @@ from fuki_build.cli.selecting import (
     profile_option,
 )
 from fuki_build.errors import FukiError, RecipeError
+from fuki_build.formats.documents import Document
 from fuki_build.formats.hashes import SIZES
 from fuki_build.hooks.records import CheckSubject
 from fuki_build.image.assemble import assemble
@@ -43,6 +44,12 @@ bank_option = click.option(
 )
 
 
+def _documents() -> tuple[type[Document], ...]:
+    from fuki_build.release.update_views import UpdateView  # noqa: PLC0415 - only with a log
+
+    return PredictionsView, UpdateView
+
+
 @click.command()
 @images_argument
 @machine_options
@@ -52,8 +59,10 @@ bank_option = click.option(
 @click.option("--pcr", "registers", type=int, multiple=True, help="Only this register (repeatable).")
 @click.option("--rtmr", "rtmrs", is_flag=True, help="RTMRs of a TDX guest too, and the bank sha384.")
 @click.option("--events", is_flag=True, help="List the events that make the values.")
+@click.option("--log", type=click.Path(path_type=Path), help="The machine's event log of a boot before the update.")
+@click.option("--old", type=click.Path(path_type=Path), help="The image that it booted then, with --log.")
 @boot_options
-@json_lines_option(lambda: PredictionsView)
+@json_lines_option(_documents)
 @click.pass_obj
 def measure(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -68,6 +77,8 @@ def measure(  # noqa: PLR0917 - click passes them by name
     registers: tuple[int, ...],
     rtmrs: bool,
     events: bool,
+    log: Path | None,
+    old: Path | None,
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what boot_options give
 ) -> int:
@@ -75,16 +86,24 @@ def measure(  # noqa: PLR0917 - click passes them by name
 
     For each profile, and each firmware and devicetree that machines may select; with --machine or --platform for
     those that these machines do select.
+
+    With --log, predict all registers of the machine whose log it is, after an update to IMAGE: what firmware and boot
+    loaders measured is kept, and the image's events take the place of those of the image that it booted.
     """
+    if old is not None and log is None:
+        raise RecipeError("an old image says nothing without a log of its boot", where="--old", hint="give --log FILE")
+    if log is not None and rtmrs:
+        raise RecipeError("the log tells whether the machine has RTMRs", where="--rtmr", hint="leave it out")
+
     chosen = chosen_banks((*banks, *([RTMR_BANK] if rtmrs else ())))
     words = [split_phases(path) for path in phases or PHASES]
 
-    for register in registers:
+    for register in registers if log is None else ():
         if register not in (*REGISTERS, PCR7):
             known = ", ".join(map(str, sorted((*REGISTERS, PCR7))))
             raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
 
-    if PCR7 in registers and not (boot["variables"] or boot["lists"]):
+    if log is None and PCR7 in registers and not (boot["variables"] or boot["lists"]):
         raise RecipeError(
             "register 7 is made of Secure Boot's variables, and none were given",
             where="--pcr",
@@ -94,6 +113,21 @@ def measure(  # noqa: PLR0917 - click passes them by name
     machines = None
     if files or platforms or this_machine:
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
+
+    if log is not None:
+        from fuki_build.cli.measure_update import UpdateRequest, measure_updates  # noqa: PLC0415 - only with a log
+
+        request = UpdateRequest(
+            log=log,
+            old=old,
+            profile=profile,
+            machines=machines,
+            banks=banks,
+            phases=words,
+            registers=registers,
+            boot=boot,
+        )
+        return measure_updates(images, request, as_json=as_json, events=events)
 
     def measure_one(image: Path, printer: DocumentPrinter) -> None:
         layout = inspect_uki(image)

@@ -60,7 +60,7 @@ def replay(
     register has another value than expected, when the image leaves something unexplained, or when the log is damaged
     or cut short: what stands before is shown.
     """
-    decoded = _read_log(log, LogKind(kind) if kind else None)
+    decoded = read_log(log, LogKind(kind) if kind else None)
     expected_values = dict(_expected(expected))
 
     why: list[tuple[int, str]] = []
@@ -116,7 +116,8 @@ def _judge(log: EventLog, explanation: Explanation, view: ReplayView, where: str
             raise MismatchError(text, where=where)
 
 
-def _read_log(path: Path, kind: LogKind | None) -> EventLog:
+def read_log(path: Path, kind: LogKind | None) -> EventLog:
+    """The log in a file. Raises `FukiError`."""
     with located(str(path)):
         return event_log.decode(read_small_file(path, event_log.MAX_SIZE), kind)
 

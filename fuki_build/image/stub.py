@@ -48,6 +48,8 @@ class StubModel(Struct, frozen=True, kw_only=True):
     """Also measures into the registers of a confidential guest, through EFI_CC_MEASUREMENT_PROTOCOL."""
     measures_cc_tags: bool = False
     """There, also measures what it logs as EV_EVENT_TAG: the profile's number, and content from addons."""
+    measures_smbios: bool = False
+    """Measures SMBIOS structures of types 1, 2 and 11 into PCR 1, unless the boot menu did."""
     unmeasured: tuple[str, ...] = ()
     """Sections that it does not know yet."""
 
@@ -76,7 +78,7 @@ _258 = replace(_257, since=(258, 0), loads_kernel=True, needs_image_base_0=True,
 _258_3 = replace(_258, since=(258, 3), needs_image_base_0=False)
 _259 = replace(_258, since=(259, 0))
 _259_1 = replace(_258_3, since=(259, 1))
-_261 = replace(_259_1, since=(261, 0), adds_console=True, adds_secret=True, measures_cc_tags=True)
+_261 = replace(_259_1, since=(261, 0), adds_console=True, adds_secret=True, measures_cc_tags=True, measures_smbios=True)
 # systemd pull requests 42570 and 42463, merged in June 2026: earlier stubs never select a uefi-fw entry, and place
 # kernels at any page.
 _262 = replace(_261, since=(262, 0), matches_firmware=True, aligns_kernel=True)

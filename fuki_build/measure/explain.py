@@ -53,13 +53,17 @@ class RegisterVerdict(StrEnum):
 
 
 class Explained(Struct, frozen=True, kw_only=True):
-    """An event of a log, and the reason for it. `by` is the program that extended the register; None if none did."""
+    """An event of a log, and the reason for it. `by` is the program that extended the register; None if none did.
+
+    `predicted` is the event of the image's prediction that it is, or whose place it takes.
+    """
 
     event: LoggedEvent
     verdict: RegisterVerdict
     what: str
     data_matches: bool | None
     by: Measurer | None = None
+    predicted: Event | None = None
 
 
 class Explanation(Struct, frozen=True):
@@ -114,14 +118,14 @@ def _fitting(log: EventLog, contents: SectionDigests, cases: Sequence[Case], boo
     numbers = _numbers(log, (*IMAGE_REGISTERS, *((pcr7.PCR,) if start.policy else ())))
     relevant = replace(log, events=tuple(e for e in log.events if e.extends and e.register in numbers)[:_MAX_SEARCHED])
 
-    first = max(_predict(log, contents, cases, start), key=lambda p: (_score(relevant, p), -len(p.events)))
+    first = max(predict_logged(log, contents, cases, start), key=lambda p: (_score(relevant, p), -len(p.events)))
 
     def best(boots: Iterable[Boot]) -> list[tuple[int, Prediction, Boot]]:
         """The boots that fit best, with their predictions and scores; only a few if nothing fits the log."""
         scored = [
             (_score(relevant, p), p, candidate)
             for candidate in boots
-            for p in _predict(log, contents, [first.case], candidate)
+            for p in predict_logged(log, contents, [first.case], candidate)
         ]
         most = max(score for score, _, _ in scored)
         return [item for item in scored if item[0] == most][:_MAX_TEXTS]
@@ -143,7 +147,9 @@ def _fitting(log: EventLog, contents: SectionDigests, cases: Sequence[Case], boo
     return prediction, candidate
 
 
-def _predict(log: EventLog, contents: SectionDigests, cases: Sequence[Case], boot: Boot) -> tuple[Prediction, ...]:
+def predict_logged(
+    log: EventLog, contents: SectionDigests, cases: Sequence[Case], boot: Boot
+) -> tuple[Prediction, ...]:
     """The predictions; for a confidential guest, without events that its stub measures only into TPMs."""
     predictions = predict(contents, cases, boot)
     if log.kind is LogKind.TPM:
@@ -199,11 +205,16 @@ def _score(log: EventLog, prediction: Prediction) -> int:
     return explained - sum(item.verdict is RegisterVerdict.UNEXPECTED for item in items) - len(missing)
 
 
+def number_in_log(pcr: int, kind: LogKind) -> int:
+    """The number that a log has for a TPM's register from 1 on."""
+    if kind is LogKind.TPM:
+        return pcr
+    return next(number for number, covered in CC_REGISTERS.items() if pcr in covered)
+
+
 def _numbers(log: EventLog, pcrs: Sequence[int]) -> set[int]:
     """The numbers that the log uses for a TPM's registers."""
-    if log.kind is LogKind.TPM:
-        return set(pcrs)
-    return {number for number, covered in CC_REGISTERS.items() if set(covered) & set(pcrs)}
+    return {number_in_log(pcr, log.kind) for pcr in pcrs}
 
 
 def _compare(log: EventLog, prediction: Prediction) -> tuple[tuple[Explained, ...], tuple[Event, ...]]:
@@ -260,20 +271,14 @@ def _explain(event: LoggedEvent, prediction: Event | None, log: EventLog, own: S
             event=event, verdict=_without_prediction(event, by, log, own), what=described, data_matches=matches, by=by
         )
 
+    verdict, what = RegisterVerdict.IMAGE, prediction.what
     if prediction.unknown:
-        return Explained(
-            event=event,
-            verdict=RegisterVerdict.UNDECIDED,
-            what=f"perhaps {prediction.what}: {prediction.unknown}",
-            data_matches=matches,
-            by=prediction.by,
-        )
-    if prediction.by is Measurer.FIRMWARE and prediction.source == CONSTANT:
-        return Explained(
-            event=event, verdict=RegisterVerdict.FIRMWARE, what=described, data_matches=matches, by=prediction.by
-        )
+        verdict, what = RegisterVerdict.UNDECIDED, f"perhaps {prediction.what}: {prediction.unknown}"
+    elif prediction.by is Measurer.FIRMWARE and prediction.source == CONSTANT:
+        verdict, what = RegisterVerdict.FIRMWARE, described
+
     return Explained(
-        event=event, verdict=RegisterVerdict.IMAGE, what=prediction.what, data_matches=matches, by=prediction.by
+        event=event, verdict=verdict, what=what, data_matches=matches, by=prediction.by, predicted=prediction
     )
 
 

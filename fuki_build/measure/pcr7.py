@@ -15,6 +15,7 @@ from fuki_build.measure.events import CONSTANT, Event, Measurer
 from fuki_build.measure.registers import digests
 
 PCR = 7
+AUTHORITY = "EV_EFI_VARIABLE_AUTHORITY"
 VENDORS = {
     "SecureBoot": GLOBAL_VENDOR,
     "PK": GLOBAL_VENDOR,
@@ -93,7 +94,7 @@ def authority_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Mapping[
             reason = "nothing in db vouches for it: firmware refuses to start it"
             events[program] = Event(
                 pcr=PCR,
-                type="EV_EFI_VARIABLE_AUTHORITY",
+                type=AUTHORITY,
                 what=description,
                 source="variable db",
                 by=Measurer.FIRMWARE,
@@ -105,7 +106,7 @@ def authority_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Mapping[
             known = digests(encode_variable(MeasuredVariable(IMAGE_SECURITY_VENDOR, "db", authority)), banks)
             events[program] = Event(
                 pcr=PCR,
-                type="EV_EFI_VARIABLE_AUTHORITY",
+                type=AUTHORITY,
                 what=description,
                 source="variable db",
                 by=Measurer.FIRMWARE,

@@ -6,7 +6,7 @@ from fuki_build.formats.tcg import event_data
 from fuki_build.formats.tcg.event_log import LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
 from fuki_build.measure.events import Event
-from fuki_build.measure.explain import CC_REGISTERS, Explanation, RegisterVerdict
+from fuki_build.measure.explain import Explanation, RegisterVerdict, number_in_log
 from fuki_build.measure.registers import Digests
 from fuki_build.measure.section_digests import SectionDigests
 
@@ -21,13 +21,7 @@ def reasons(explanation: Explanation, contents: SectionDigests, kind: LogKind) -
 
     for missing in explanation.missing:
         if not _told(missing, unexpected):
-            yield _number(missing.pcr, kind), f"{missing.what} was not measured"
-
-
-def _number(pcr: int, kind: LogKind) -> int:
-    if kind is LogKind.TPM:
-        return pcr
-    return next(number for number, covered in CC_REGISTERS.items() if pcr in covered)
+            yield number_in_log(missing.pcr, kind), f"{missing.what} was not measured"
 
 
 def _told(missing: Event, unexpected: Sequence[LoggedEvent]) -> bool:

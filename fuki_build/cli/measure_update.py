@@ -1,0 +1,113 @@
+"""`fuki measure --log`: the registers of a machine after an update, from the event log of its boot before it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from fuki_build.cli.fleet import each_image
+from fuki_build.cli.measure import inspect_uki
+from fuki_build.cli.render.json import DocumentPrinter
+from fuki_build.cli.replay import read_log
+from fuki_build.errors import FukiError, MismatchError, RecipeError, located
+from fuki_build.formats.hashes import SIZES
+from fuki_build.formats.tcg.event_log import EventLog
+from fuki_build.hardware.machine import Machine
+from fuki_build.image.assemble import assemble
+from fuki_build.measure.boot_options import boot_digests, read_boot
+from fuki_build.measure.logged_boot import with_logged
+from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.release.machine_update import MachineUpdate, update_with_old, update_without_old
+from fuki_build.release.update_views import UpdateView, update_view
+
+_DEFAULT_BANK = "sha256"
+
+
+class UpdateRequest(Struct, frozen=True, kw_only=True):
+    """What is asked of an update: the log and perhaps the image of the boot before it, and what is to be shown.
+
+    `machines` is None where none were named, `boot` are keywords of `read_boot`, `phases` are words of phase paths.
+    """
+
+    log: Path
+    old: Path | None
+    profile: str | None
+    machines: Sequence[Machine] | None
+    banks: Sequence[str]
+    phases: Sequence[Sequence[str]]
+    registers: Sequence[int]
+    boot: Mapping[str, Any]
+
+
+def measure_updates(images: Sequence[Path], request: UpdateRequest, *, as_json: bool, events: bool) -> int:
+    """Show the registers after an update to each image; the worst exit code. Raises `FukiError`."""
+    if request.old is not None and request.profile is not None:
+        raise RecipeError("the log and the old image tell the profile", where="--profile", hint="leave it out")
+    log = _whole_log(request.log)
+    banks = _shown_banks(log, request.banks)
+
+    def measure_one(image: Path, printer: DocumentPrinter) -> None:
+        view = _view(image, request, log, banks)
+        if as_json:
+            printer.print(view)
+        else:
+            from fuki_build.cli.render.update import show_update  # noqa: PLC0415
+
+            show_update(view, events=events)
+
+    machines, modules = request.machines or (), ("fuki_build.cli.render.update",)
+    return each_image(images, measure_one, as_json=as_json, machines=machines, modules=modules)
+
+
+def _view(image: Path, request: UpdateRequest, log: EventLog, banks: Sequence[str]) -> UpdateView:
+    new = inspect_uki(image)
+    old = None if request.old is None else inspect_uki(request.old)
+
+    computed = _computable(log)
+    boot = with_logged(read_boot(computed, **request.boot), log)
+    digests = boot_digests(computed, boot.policy)
+    contents = SectionDigests(new, assemble(new, digests=digests), computed)
+
+    update: MachineUpdate
+    with located(str(request.log)):
+        if old is None:
+            update = update_without_old(log, contents, request.profile, request.machines, boot)
+        else:
+            before = SectionDigests(old, assemble(old, digests=digests), computed)
+            update = update_with_old(log, before, contents, request.machines, boot)
+
+    return update_view(update, new, old, str(request.log), banks, request.phases, request.registers)
+
+
+def _whole_log(path: Path) -> EventLog:
+    """The log in a file. Raises `FukiError`, of a damaged one too: what follows the damage would be missing."""
+    log = read_log(path, None)
+    if log.flaw:
+        raise MismatchError(
+            f"the log is damaged behind its first {log.end} bytes ({log.end:#x}): {log.flaw}",
+            where=str(path),
+            hint="was the file copied to its end? fuki replay shows what stands before that",
+        )
+    return log
+
+
+def _computable(log: EventLog) -> tuple[str, ...]:
+    return tuple(bank for bank in SIZES if bank in log.banks)
+
+
+def _shown_banks(log: EventLog, named: Sequence[str]) -> tuple[str, ...]:
+    """The banks that `--bank` names, all of the log's for `all`, by default SHA-256 or the log's first.
+
+    Raises `RecipeError` for a bank that the log does not have, `FukiError` where none of its banks can be computed.
+    """
+    banks = _computable(log)
+    if not banks:
+        raise FukiError(f"none of the log's banks can be computed: {', '.join(log.banks)}")
+    if "all" in named:
+        return banks
+
+    missing = [name for name in named if name not in banks]
+    if missing:
+        raise RecipeError(f"the log has no bank {missing[0]}", where="--bank", hint=f"it has {', '.join(banks)}")
+    return tuple(bank for bank in banks if bank in named) or ((_DEFAULT_BANK,) if _DEFAULT_BANK in banks else banks[:1])
