@@ -18,8 +18,8 @@ from fuki_build.cli.render.colour import ColourChoice
 from fuki_build.cli.render.plain import complain
 from fuki_build.cli.render.talk import Talk
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
-from fuki_build.hooks.commands import FORBIDDING
 from fuki_build.image.guard import guarding
+from fuki_build.recipe_commands import FORBIDDING
 
 if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from fuki_build.hardware.machine import Machine
-from fuki_build.hooks.commands import check_command
 from fuki_build.hooks.launch import LaunchRecord, LaunchSite
 from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.signers import KeyPreview, SigningKey
@@ -21,6 +20,7 @@ from fuki_build.image.firmware import Slice, slices
 from fuki_build.image.layout import Layout
 from fuki_build.image.selection import Selector
 from fuki_build.image.stub import MODELS
+from fuki_build.recipe_commands import check_command
 
 
 class SourceContext(Struct, frozen=True):

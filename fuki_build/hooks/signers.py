@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 from msgspec import Meta, Struct
 
 from fuki_build.errors import FormatError, SigningError, raised_as
-from fuki_build.hooks.commands import check_command
 from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.secrets import read_secret
 from fuki_build.image.blob import Blob
 from fuki_build.image.guard import note_named
+from fuki_build.recipe_commands import check_command
 
 T = TypeVar("T")
 _MAX_SIZE = 1024 * 1024
