@@ -89,7 +89,7 @@ def _autoloaded(script: str) -> str:
 def _commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """The program, its verbs, and theirs; without those of plugins."""
     yield ("fuki",), fuki
-    context = click.Context(fuki, info_name="fuki")
+    context = _root()
     for verb in VERBS:
         command = fuki.get_command(context, verb)
         if command is None:
@@ -100,8 +100,13 @@ def _commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
                 yield ("fuki", verb, name), inner
 
 
+def _root() -> click.Context:
+    """A context of the program's own settings, which its verbs inherit."""
+    return fuki.make_context("fuki", [], resilient_parsing=True)
+
+
 def _page(words: tuple[str, ...], command: click.Command) -> str:
-    context = click.Context(command, info_name=" ".join(words), max_content_width=_LINE)
+    context = _root() if command is fuki else click.Context(command, parent=_root())
     name = "-".join(words)
     paragraphs = (command.help or VERBS.get(words[-1], "")).split("\n\n")
     summary = " ".join(paragraphs[0].split()).removesuffix(".")

@@ -21,6 +21,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
+from fuki_build.image.section import HAND_OVER
 from fuki_build.launch.boots import (
     LaunchFirmware,
     ProfileBoot,
@@ -109,7 +110,7 @@ def launch(  # noqa: PLR0917 - click passes them by name
         runtime = _runtime(file, table.direct_boot, banks, start)
         for subject in subjects:
             records += _predict(host, requests, subject, boots, runtime)
-    _show(records, as_json)
+    _show(records, [str(file) for file in files if _is_image(file) and inspect(file).find(HAND_OVER)], as_json)
 
 
 def _runtime(file: Path, mode: DirectBootMode, banks: tuple[str, ...], start: dict[str, Any]) -> Runtime | None:
@@ -166,7 +167,7 @@ def _predict(
         yield record
 
 
-def _show(records: Sequence[LaunchRecord], as_json: bool) -> None:
+def _show(records: Sequence[LaunchRecord], handing_over: Sequence[str], as_json: bool) -> None:
     if as_json:
         from fuki_build.cli.render.json import print_document  # noqa: PLC0415
 
@@ -174,4 +175,4 @@ def _show(records: Sequence[LaunchRecord], as_json: bool) -> None:
         return
     from fuki_build.cli.render.launch import show_launches  # noqa: PLC0415
 
-    show_launches(records)
+    show_launches(records, handing_over)

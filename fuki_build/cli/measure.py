@@ -1,6 +1,6 @@
 """`fuki measure`: what machines will measure when they boot an image, computed from its file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import find_profiles
 from fuki_build.measure.boot_options import boot_digests, read_boot
+from fuki_build.measure.pcr0 import PCR as PCR0
 from fuki_build.measure.pcr7 import PCR as PCR7
 from fuki_build.measure.predict import REGISTERS, cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
@@ -98,17 +99,8 @@ def measure(  # noqa: PLR0917 - click passes them by name
     chosen = chosen_banks((*banks, *([RTMR_BANK] if rtmrs else ())))
     words = [split_phases(path) for path in phases or PHASES]
 
-    for register in registers if log is None else ():
-        if register not in (*REGISTERS, PCR7):
-            known = ", ".join(map(str, sorted((*REGISTERS, PCR7))))
-            raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
-
-    if log is None and PCR7 in registers and not (boot["variables"] or boot["lists"]):
-        raise RecipeError(
-            "register 7 is made of Secure Boot's variables, and none were given",
-            where="--pcr",
-            hint="give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others",
-        )
+    if log is None:
+        _check_registers(registers, boot)
 
     machines = None
     if files or platforms or this_machine:
@@ -150,6 +142,28 @@ def measure(  # noqa: PLR0917 - click passes them by name
     return each_image(
         images, measure_one, as_json=as_json, machines=machines or (), modules=("fuki_build.cli.render.measure",)
     )
+
+
+def _check_registers(registers: Sequence[int], boot: Mapping[str, Any]) -> None:
+    """Raise `RecipeError` for a register that is not predicted, or not without what decides it."""
+    for register in registers:
+        if register not in (PCR0, *REGISTERS, PCR7):
+            known = ", ".join(map(str, sorted((PCR0, *REGISTERS, PCR7))))
+            raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
+
+    if PCR0 in registers and not boot["host_firmware"]:
+        raise RecipeError(
+            "register 0 is made of the machine's firmware, and none was given",
+            where="--pcr",
+            hint="give the OVMF image that it starts with: --host-firmware OVMF.fd",
+        )
+
+    if PCR7 in registers and not (boot["variables"] or boot["lists"]):
+        raise RecipeError(
+            "register 7 is made of Secure Boot's variables, and none were given",
+            where="--pcr",
+            hint="give the machine's: --variables OVMF_VARS.fd, or --variable db=FILE and the others",
+        )
 
 
 def chosen_banks(names: Sequence[str]) -> tuple[str, ...]:

@@ -79,6 +79,17 @@ _SECURED: Sequence[Callable[[Any], Any]] = (
         multiple=True,
         help="PK, KEK, db or dbx: signature lists or an .auth file, to predict PCR 7 (repeatable).",
     ),
+    click.option(
+        "--host-firmware",
+        metavar="FILE",
+        type=_path,
+        help="The OVMF image that the machine starts with, to predict PCR 0.",
+    ),
+    click.option(
+        "--volume-unchanged",
+        is_flag=True,
+        help="No driver of that build writes into its first volume before it is measured.",
+    ),
     click.option("--shim", is_flag=True, help="A shim is there, through which the stub loads the kernel."),
     click.option(
         "--loader",

@@ -3,14 +3,18 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fuki_build.errors import FormatError, located
+from fuki_build.errors import FormatError, FukiError, located, raised_as
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import AnyPath, Blob
 from fuki_build.image.digest_plan import DigestNeeds, measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Addon, Boot, BootMethod
+from fuki_build.measure.events import Event
 from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.secure_boot_files import read_policy
+
+_MAX_FIRMWARE = 64 * 1024 * 1024
+"""Largest firmware image that is read, in bytes; real ones have 2 to 16 MiB."""
 
 
 def boot_digests(banks: Iterable[str], policy: SecureBootPolicy | None) -> DigestNeeds:
@@ -46,11 +50,14 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
     addons: Sequence[AnyPath] = (),
     global_addons: Sequence[AnyPath] = (),
     disk: AnyPath | None = None,
+    host_firmware: AnyPath | None = None,
+    volume_unchanged: bool = False,
 ) -> Boot:
     """The boot that options of the command line describe.
 
     Programs and addons are read, and digested in these banks; `variables` is a variable store, `lists` are NAME=FILE
-    of Secure Boot's variables, `disk` is the disk's raw data. Raises `FukiError`.
+    of Secure Boot's variables, `disk` is the disk's raw data, `host_firmware` an OVMF image,
+    `volume_unchanged` says that its first volume is measured as it is in the file. Raises `FukiError`.
     """
     store = None if variables is None else Path(variables)
     policy = read_policy(store, lists, SecureBootState(secure_boot) if secure_boot else None)
@@ -67,7 +74,17 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
         addons=tuple(read_program(path, banks, policy) for path in addons),
         policy=policy,
         partitions=None if disk is None else _read_partitions(disk),
+        firmware=() if host_firmware is None else _read_firmware(host_firmware, banks, is_unchanged=volume_unchanged),
     )
+
+
+def _read_firmware(path: AnyPath, banks: Sequence[str], *, is_unchanged: bool) -> tuple[Event, ...]:
+    from fuki_build.formats.uefi.measured_firmware import measured_firmware  # noqa: PLC0415 - only where asked for
+    from fuki_build.measure.pcr0 import firmware_events  # noqa: PLC0415
+
+    with raised_as(FukiError, str(path), of=FormatError, about="what it measures of itself cannot be told"):
+        image = Blob.of_file(path).read_small(_MAX_FIRMWARE, "the firmware")
+        return tuple(firmware_events(measured_firmware(image), banks, is_unchanged=is_unchanged))
 
 
 def _read_partitions(path: AnyPath) -> bytes:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg import event_data
 from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
-from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12, rtmr
+from fuki_build.measure import pcr0, pcr4, pcr7, pcr9, pcr11, pcr12, rtmr
 from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.cmdline import encode, mangle
 from fuki_build.measure.events import CONSTANT, Event, Measurer
@@ -206,8 +206,8 @@ def _score(log: EventLog, prediction: Prediction) -> int:
 
 
 def number_in_log(pcr: int, kind: LogKind) -> int:
-    """The number that a log has for a TPM's register from 1 on."""
-    if kind is LogKind.TPM:
+    """The number that a log has for a TPM's register; register 0 stands for MRTD, as 0 does."""
+    if kind is LogKind.TPM or pcr == pcr0.PCR:
         return pcr
     return next(number for number, covered in CC_REGISTERS.items() if pcr in covered)
 

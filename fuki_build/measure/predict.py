@@ -241,7 +241,7 @@ def _around(subject: BootedProfile, boot: Boot) -> tuple[tuple[Event, ...], tupl
     variables = pcr7.variable_events(boot.policy, banks) if boot.policy else ()
     authorities = pcr7.authority_events(boot.policy, banks) if boot.policy else {}
 
-    before = (*variables, *pcr4.start_events(subject, boot), *pcr12.profile_events(subject))
+    before = (*boot.firmware, *variables, *pcr4.start_events(subject, boot), *pcr12.profile_events(subject))
     after = (
         *pcr12.passed_events(subject, line),
         *pcr4.addon_events(subject, boot),

@@ -95,13 +95,24 @@ class ProfileFacts(ReportFacts, frozen=True, kw_only=True):
     first_start: tuple[RegisterView, ...] = ()
 
 
-class PredictionFacts(ReportFacts, frozen=True):
-    """`unknown` says why there are none."""
+class LaunchFacts(ReportFacts, frozen=True, kw_only=True):
+    """What a guest is measured as at its second start, which is on firmware of the image; `digest` in hex."""
+
+    fwid: str
+    profile: int | None
+    technology: str
+    register: str
+    digest: str
+
+
+class PredictionFacts(ReportFacts, frozen=True, kw_only=True):
+    """`unknown` says why there are none. `launches` are those of the second start; none without a hand-over."""
 
     banks: tuple[str, ...]
     boot: BootView
     profiles: tuple[ProfileFacts, ...] = ()
     unknown: str = ""
+    launches: tuple[LaunchFacts, ...] = ()
 
 
 class CellFacts(ReportFacts, frozen=True):

@@ -18,6 +18,7 @@ from fuki_build.image.digest_plan import DESCRIBED_DIGESTS, measured_in, unsigne
 from fuki_build.image.firmware import FirmwareImage, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
+from fuki_build.launch.handed_over import second_launches
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.predict import labelled_cases, predict
 from fuki_build.measure.section_digests import SectionDigests
@@ -26,6 +27,7 @@ from fuki_build.report.facts import (
     FirmwareFacts,
     ImageDigests,
     KernelFacts,
+    LaunchFacts,
     MatchFacts,
     PlatformFacts,
     PredictionFacts,
@@ -97,7 +99,7 @@ def gather(layout: Layout, host: PluginHost, options: ReportOptions, progress: P
         matches=matches,
         known=len(machines),
         served=len(_served(match for match in matches if match.firmware and match.firmware.present)),
-        predictions=_predictions(layout, assembly, options, view),
+        predictions=_predictions(layout, host, assembly, options, view),
         policies=policy_facts(
             policies,
             predict_everything(layout, assembly, policies.banks) if policies.banks else None,
@@ -193,17 +195,33 @@ def _subject(certificate: bytes) -> str:
         return error.message
 
 
-def _predictions(layout: Layout, assembly: Assembly, options: ReportOptions, view: LayoutView) -> PredictionFacts:
+def _predictions(
+    layout: Layout, host: PluginHost, assembly: Assembly, options: ReportOptions, view: LayoutView
+) -> PredictionFacts:
     contents = SectionDigests(layout, assembly, options.banks)
     boot = options.boot(contents)
     shown = boot_view(boot)
     if layout.kind is not ImageKind.UKI:
-        return PredictionFacts(options.banks, shown, unknown="it is no UKI: it has no .linux section")
+        return PredictionFacts(banks=options.banks, boot=shown, unknown="it is no UKI: it has no .linux section")
 
     try:
         machines = [machine for group in options.groups for machine in group.machines]
         predictions = predict(contents, labelled_cases(layout, machines), boot)
     except FukiError as error:
-        return PredictionFacts(options.banks, shown, unknown=error.message)
+        return PredictionFacts(banks=options.banks, boot=shown, unknown=error.message)
     titles: Mapping[int | None, str | None] = {profile.number: profile.title for profile in view.profiles}
-    return PredictionFacts(options.banks, shown, profile_facts(layout, predictions, options.phases, boot, titles))
+    profiles = profile_facts(layout, predictions, options.phases, boot, titles)
+    launches = tuple(_launches(layout, host))
+    return PredictionFacts(banks=options.banks, boot=shown, profiles=profiles, launches=launches)
+
+
+def _launches(layout: Layout, host: PluginHost) -> Iterator[LaunchFacts]:
+    for record in second_launches(layout, host):
+        for digest in record.prediction.digests:
+            yield LaunchFacts(
+                fwid=record.firmware,
+                profile=record.profile,
+                technology=digest.technology,
+                register=digest.register,
+                digest=digest.digest,
+            )

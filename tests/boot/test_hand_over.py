@@ -49,6 +49,13 @@ def test_without_a_device_the_image_boots_on_and_measures_what_it_did_before(ben
     assert before.measured(4) != booted.measured(4)
 
 
+def test_a_boot_tells_people_what_came_of_the_hand_over(image, tmp_path):
+    options = ("--verify", "--no-kvm", "--timeout", 150, "--firmware", parts.get("ovmf-generic"))
+    told = succeed(tmp_path, "--plugin", "qemu", "boot", image, *options).out
+    assert told.endswith("no interface that takes firmware: its fw_cfg has no file etc/vmlaunchupdate\n")
+    assert "\nno-device: " in told
+
+
 @pytest.mark.parametrize("fwid", ["aws", "gcp"])
 def test_the_program_selects_what_the_stub_measures(fwid, bench, image):
     booted = bench.boot(image, "--as", CLOUDS[fwid], scenario=f"hand-over program as {fwid}", plugins=PLUGINS)

@@ -12,7 +12,7 @@ from fuki_build.formats.confidential.igvm.native_context import NativeRegisters
 from fuki_build.testing import succeed
 from tests.boot.conftest import Bench
 from tests.support.bootable import CLOUD_PLUGINS, CLOUDS, build
-from tests.support.hand_over import outcome_of
+from tests.support.hand_over import outcome_of, report_of
 
 PLUGINS = (*CLOUD_PLUGINS, "hand-over")
 THE_HOSTS = "the host's"
@@ -57,6 +57,20 @@ def test_each_cloud_gets_its_own_firmware_running(fwid: str, bench: Bench, image
     booted = bench.boot(image, *host(others), *machine, scenario=f"handed over as {fwid}", plugins=PLUGINS)
     assert [start["firmware"] for start in booted.document["starts"]] == [THE_HOSTS, fwid]
     assert booted.document["hand-over"] == "handed-over"
+
+
+def test_the_second_start_measures_what_a_guest_does_that_was_started_on_that_firmware(
+    bench: Bench, image: Path
+) -> None:
+    """All of it, of which much cannot be predicted: register 0 tells the firmware's own version and volumes."""
+    machine = ("--as", CLOUDS["aws"])
+    bench.boot(image, *host(), *machine, plugins=PLUGINS)
+    after = report_of(bench).registers["sha256"]
+    bench.boot(image, "--firmware", parts.get(BUILDS["aws"]), *machine, plugins=PLUGINS)
+    # Register 1 tells of boot options in their order, and of tables of the hypervisor's, which a reset changes.
+    assert {pcr: after[pcr] for pcr in range(13) if pcr != 1} == {
+        pcr: value for pcr, value in report_of(bench).registers["sha256"].items() if pcr < 13 and pcr != 1
+    }
 
 
 def test_a_machine_that_nothing_is_for_boots_on_on_the_hosts(bench: Bench, image: Path) -> None:

@@ -4,22 +4,17 @@ shim is Debian's, signed by Microsoft. Which generations it takes stands in the 
 from before 2021 are revoked everywhere. A later level that is in shim's variable takes its place.
 """
 
-import json
-import subprocess
 from pathlib import Path
 
 import pytest
-from fuki_qemu import esp, session
+from fuki_qemu import session
 from fuki_qemu.guest import Screen
-from fuki_virt_firmware import find_program
 
 from fuki_build import new_host
 from fuki_build.testing import succeed
 from tests.support.bootable import build
+from tests.support.shim import REFUSED, behind_shim, put_level
 
-REFUSED = "Verification failed: (0x1A)"
-"""What shim says of EFI_SECURITY_VIOLATION; the machine may be ended before it has said it all."""
-SHIM_LOCK = "605dab50-e046-4300-abb6-3dd810dd8b23"
 REVOKED = "grub,1,Free Software Foundation,grub,2.04,https://www.gnu.org/software/grub/"
 
 
@@ -38,7 +33,7 @@ def signed(tmp_path):
 
 
 @pytest.fixture
-def start(part, tmp_path, monkeypatch):
+def start(part, tmp_path):
     """Boot an image through shim, which may have a level of its own; gives how it ended, and the console's text."""
 
     def run(image: Path, level: bytes | None = None) -> str:
@@ -48,13 +43,6 @@ def start(part, tmp_path, monkeypatch):
         succeed(tmp_path, *plugin, "keys", "enroll", part("ovmf-vars"), "-o", store, *enroll)
         if level is not None:
             put_level(store, level)
-        write = esp.write
-
-        def write_with_shim(path: Path, second: Path, addons: dict[str, Path]) -> None:
-            write(path, part("shim"), addons)
-            subprocess.run(["mcopy", "-i", path, second, "::/EFI/BOOT/grubx64.efi"], check=True)
-
-        monkeypatch.setattr(esp, "write", write_with_shim)
         request = session.BootRequest(
             image=image,
             firmware=part("ovmf-secboot"),
@@ -63,20 +51,11 @@ def start(part, tmp_path, monkeypatch):
             timeout=150,
             screen=Screen.NONE,
         )
-        booted = session.boot(request, new_host(), tmp_path / f"boot-{image.parent.name}")
-        monkeypatch.setattr(esp, "write", write)
+        with behind_shim():
+            booted = session.boot(request, new_host(), tmp_path / f"boot-{image.parent.name}")
         return f"{booted.outcome.ending}\n{booted.console}"
 
     return run
-
-
-def put_level(store: Path, level: bytes) -> None:
-    """Put a level where shim keeps it (SBAT.md): in a variable that only programs before the system see."""
-    variable = {"name": "SbatLevel", "guid": SHIM_LOCK, "attr": 3, "data": level.hex()}
-    given = store.with_suffix(".json")
-    given.write_text(json.dumps({"version": 2, "variables": [variable]}))
-    command = [find_program(), "--inplace", store, "--set-json", given]
-    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_an_image_that_is_signed_starts_under_shim(signed, start):

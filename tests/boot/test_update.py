@@ -151,5 +151,5 @@ def test_what_is_not_known_is_not_guessed(tmp_path: Path) -> None:
         assert complaint in outcome.err
 
     after = boot(tmp_path, new, addons=(addon,))
-    for options in (("--old", old), ("--no-boot-secret",)):
-        assert changed(hold(tmp_path, before, new, after, "--addon", addon, *options)) == [4, 9, 11]
+    for known in (("--old", old), ("--no-boot-secret",)):
+        assert changed(hold(tmp_path, before, new, after, "--addon", addon, *known)) == [4, 9, 11]

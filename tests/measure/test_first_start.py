@@ -9,13 +9,14 @@ import parts
 import pytest
 
 from fuki_build.testing import succeed
+from fuki_build.testing.launch import peer_digest
 from tests.support.bootable import build
 from tests.support.rich import authenticode
 
 TABLE = '[fuki.hand-over]\ninterface = "vm-launch-update"\n'
 
 
-def image(directory: Path, table: str) -> Path:
+def image(directory: Path, table: str, wrapping: str = '{ platforms = ["native"] }') -> Path:
     firmware = parts.get("ovmf-generic")
     text = f"""{table}
 [[fuki.firmware]]
@@ -23,7 +24,7 @@ source = "file"
 id = "own"
 path = "{firmware}"
 platforms = ["qemu"]
-igvm = {{ platforms = ["native"] }}
+igvm = {wrapping}
 [[fuki.output]]
 format = "uki"
 [[fuki.output]]
@@ -94,3 +95,29 @@ def test_match_tells_that_firmware_is_handed_over(handing: Path, tmp_path: Path)
     assert set(matches(without)) == {False}
     assert "second start" in succeed(handing.parent, "match", handing, "--platform", "qemu").out
     assert "second start" not in succeed(without.parent, "match", without, "--platform", "qemu").out
+
+
+def test_launches_are_told_of_the_second_start(tmp_path: Path):
+    """Wrapped firmware has the launch digest of the bare one with one vCPU, so that sev-snp-measure knows it."""
+    path = image(tmp_path, TABLE, "{ cpu-signature = 0xa00f11 }")
+    expected = peer_digest("sev-snp", parts.get("ovmf-generic"), "qemu", 1, "EPYC-Milan", 1)
+
+    loads = ("--plugin", "hand-over", "--plugin", "coco")
+    succeed(tmp_path, *loads, "report", path, "-o", "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count(expected) == 1
+    assert "at the second start" in page
+    succeed(tmp_path, "--plugin", "hand-over", "report", path, "-o", "report.html")
+    assert expected not in (tmp_path / "report.html").read_text()
+
+    told = succeed(tmp_path, *loads, "launch", path, "--technology", "sev-snp").out
+    assert expected in told
+    assert "launches of its second start" in told
+
+
+def test_launches_of_an_image_without_the_program_are_of_its_only_start(tmp_path: Path):
+    path = image(tmp_path, "", "{}")
+    loads = ("--plugin", "coco")
+    assert "second start" not in succeed(tmp_path, *loads, "launch", path, "--technology", "sev-snp").out
+    succeed(tmp_path, *loads, "report", path, "-o", "report.html")
+    assert "second start" not in (tmp_path / "report.html").read_text()

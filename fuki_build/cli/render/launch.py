@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from fuki_build.cli.launch_diff import DifferenceView, StepView
 
 
-def show_launches(records: Sequence[LaunchRecord]) -> None:
-    """One row for each digest, then what could not be predicted."""
+def show_launches(records: Sequence[LaunchRecord], handing_over: Sequence[str] = ()) -> None:
+    """One row for each digest, then what could not be predicted; `handing_over` are images that start twice."""
     console = StandardOutput()
     table = TextTable(
         "Firmware", "Technology", "VMM", "vCPU model", "vCPUs", "Features", "Boot", "Register", "Digest",
@@ -30,6 +30,8 @@ def show_launches(records: Sequence[LaunchRecord]) -> None:
     for record in records:
         for note in record.prediction.notes:
             console.print(f"{plain(record.firmware)}, {note.technology}: {plain(note.message)}")
+    for name in handing_over:
+        console.print(f"{plain(name)} hands its firmware over: these are launches of its second start.")
 
 
 def _cells(digest: LaunchDigest) -> list[str]:

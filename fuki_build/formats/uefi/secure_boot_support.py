@@ -6,18 +6,10 @@ Those that need system management mode, and with it flash, have the driver PiSmm
 IgvmSecureBootDxe (OvmfPkg, since edk2 stable202511).
 """
 
-import lzma
-from uuid import UUID
+from fuki_build.formats.uefi.lzma_sections import MAX_SIZE, compressed, decompress
 
-# LzmaCustomDecompressGuid.h; a GUID-defined section has its size and type before the GUID (PI 1.8, volume 3, 2.2.6.2).
-_LZMA = UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf").bytes_le
-_SECTION_HEAD = 4
 _MARK = "SecureBootEnable".encode("utf-16-le")
 _MIN_VOLUME = 1024 * 1024
-_MAX_VOLUME = 64 * 1024 * 1024
-_MAX_SECTIONS = 8
-_MAX_MEMORY = 128 * 1024 * 1024
-_PIECE = 256 * 1024
 
 
 def enforces_secure_boot(image: bytes) -> bool | None:
@@ -36,16 +28,10 @@ def takes_keys_through_igvm(image: bytes) -> bool | None:
 
 
 def _has(image: bytes, mark: bytes) -> bool | None:
-    budget = _MAX_VOLUME
+    budget = MAX_SIZE
     has_mark = None
-    at = image.find(_LZMA)
-    for _ in range(_MAX_SECTIONS):
-        if at < _SECTION_HEAD:
-            break
-
-        # The GUID-defined section says where its data start: after the GUID, 16 bits.
-        start = at - _SECTION_HEAD + int.from_bytes(image[at + 16 : at + 18], "little")
-        size, marked = _search(image[start:], mark, budget)
+    for data in compressed(image):
+        size, marked = _search(data, mark, budget)
         if marked:
             return True
 
@@ -55,32 +41,18 @@ def _has(image: bytes, mark: bytes) -> bool | None:
         if size >= _MIN_VOLUME:
             has_mark = False
 
-        at = image.find(_LZMA, at + 1)
-
     return has_mark
 
 
 def _search(data: bytes, mark: bytes, limit: int) -> tuple[int, bool]:
-    """Bytes decompressed from the start of `data`, in LZMA's old format, and whether they contain the mark.
-
-    Decompression stops at the mark and at `limit` bytes.
-    """
-    decompressor = lzma.LZMADecompressor(lzma.FORMAT_ALONE, _MAX_MEMORY)
+    """Bytes decompressed of `data`, and whether they contain the mark, at which decompression stops."""
     size, tail = 0, b""
-    try:
-        while size < limit and not decompressor.eof:
-            piece = decompressor.decompress(data, max_length=min(_PIECE, limit - size))
-            if not piece and decompressor.needs_input:
-                break
+    for piece in decompress(data, limit):
+        size += len(piece)
 
-            data = b""
-            size += len(piece)
-
-            # The mark may be cut by the end of a piece.
-            if mark in tail + piece:
-                return size, True
-            tail = piece[-len(mark) :]
-    except lzma.LZMAError:
-        pass
+        # The mark may be cut by the end of a piece.
+        if mark in tail + piece:
+            return size, True
+        tail = piece[-len(mark) :]
 
     return size, False

@@ -138,6 +138,7 @@ def _tell(booted: "Booted", request: "BootRequest", *, as_json: bool) -> None:
             show.print_starts(booted, starts)
         if rows:
             show.print_table(booted, rows)
+        show.print_hand_over(booted)
     error = _error(booted, request)
     if error is not None:
         raise error

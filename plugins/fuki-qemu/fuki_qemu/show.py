@@ -128,6 +128,14 @@ def print_table(booted: Booted, rows: Sequence[VerdictRow]) -> None:
             console.print(Text(_printable(f"{row.what}: {row.difference}")))
 
 
+def print_hand_over(booted: Booted) -> None:
+    """What the hand-over program says of itself, as `fuki hand-over status` would in the guest."""
+    outcome = hand_over(booted)
+    if outcome is not None:
+        because = f": {outcome.reason_text}" if outcome.reason else ""
+        click.echo(f"{outcome.result.label}: {hand_over_outcome.RESULTS[outcome.result]}{because}")
+
+
 def _shown(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
     """Of a register's banks one, and those whose verdict is another."""
     seen: set[tuple[str, BootVerdict]] = set()

@@ -1,0 +1,65 @@
+"""What OVMF measures of itself into register 0, out of its file.
+
+edk2's Tcg2Pei measures its build's version, then each volume that it finds, as they are in memory: that of the drivers
+which run first (it is one of them), and that of all others. SEC has decompressed both from one section.
+(SecurityPkg/Tcg/Tcg2Pei/Tcg2Pei.c, OvmfPkg/Sec/SecMain.c; the versions, and the second volumes, of Debian's builds of
+edk2 2022.11, 2025.02 and 2026.08 are those in the logs of guests.)
+"""
+
+import re
+from uuid import UUID
+
+from msgspec import Struct
+
+from fuki_build.errors import FormatError
+from fuki_build.formats.uefi import volumes
+from fuki_build.formats.uefi.firmware_files import SectionType, files, sections
+from fuki_build.formats.uefi.lzma_sections import MAX_SIZE, compressed, decompress
+
+_TCG2_PEI = UUID("a0c98b77-cba5-4bb8-993b-4af6ce33ece4")
+_TEXT = re.compile(rb"(?:[\x20-\x7e]\x00){2,100}\x00\x00")
+"""What looks like text of a program; in Tcg2Pei there is none but the version."""
+_VOLUMES = 2
+
+
+class MeasuredFirmware(Struct, frozen=True):
+    """What is measured: the version as UTF-16 with a NUL, only that if it is empty; and the volumes, as in the file."""
+
+    version: bytes
+    volumes: tuple[bytes, ...]
+
+
+def measured_firmware(image: bytes) -> MeasuredFirmware:
+    """What the firmware of an image measures of itself. Raises `FormatError` where the file does not tell that."""
+    for data in compressed(image):
+        contents = b"".join(decompress(data, MAX_SIZE))
+        measured = tuple(content for kind, content in _leading_sections(contents) if kind == SectionType.VOLUME)
+        if len(measured) == _VOLUMES:
+            return MeasuredFirmware(_version(measured[0]), measured)
+    raise FormatError("it has no pair of compressed volumes, as OVMF has them")
+
+
+def _leading_sections(data: bytes) -> list[tuple[int, bytes]]:
+    try:
+        return list(sections(data))
+    except FormatError:
+        return []
+
+
+def _version(volume: bytes) -> bytes:
+    if volumes.volume_at(volume, 0) is None:
+        raise FormatError("its first section is no volume")
+
+    for file in files(volume):
+        if file.name == _TCG2_PEI:
+            texts = [
+                match[0]
+                for kind, content in sections(file.content)
+                if kind in (SectionType.TE, SectionType.PE32)
+                for match in _TEXT.finditer(content)
+            ]
+            if len(texts) > 1:
+                raise FormatError("it is not clear which of its texts is the version that it measures")
+            return texts[0] if texts else b"\0\0"
+
+    raise FormatError("it was built without support for a TPM")
