@@ -27,10 +27,21 @@ if TYPE_CHECKING:
     from fuki_build.image.output_files import OutputFiles
     from fuki_build.image.profiles import find_profiles
     from fuki_build.launch.of_image import boots_of_image, explained_log, launches_of_image
+    from fuki_build.launch.registers import (
+        RegisterQuestion,
+        RegisterValue,
+        is_uki,
+        reasons_of_log,
+        search_in_log,
+        search_registers,
+    )
+    from fuki_build.launch.search import DigestQuestion, asked_of_recipe, search_launches
+    from fuki_build.launch.search_views import LaunchSearchView, search_in_words
     from fuki_build.library import check, diff, match, predict_launches, predict_registers, sign, verify, write_report
     from fuki_build.measure.boot import Boot
     from fuki_build.measure.boot_options import read_boot, read_program
     from fuki_build.measure.predict import Prediction, before_stub
+    from fuki_build.measure.register_search_views import RegisterSearchView, register_in_words
     from fuki_build.pipeline import build, new_host, plan, preview, signing_key
     from fuki_build.recipe.load import LoadedRecipe, load_recipe
     from fuki_build.recipe.machines import find_machines
@@ -42,7 +53,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "Blob": "fuki_build.image.blob",
     "Boot": "fuki_build.measure.boot",
+    "DigestQuestion": "fuki_build.launch.search",
     "FukiError": "fuki_build.errors",
+    "LaunchSearchView": "fuki_build.launch.search_views",
     "Layout": "fuki_build.image.layout",
     "LayoutView": "fuki_build.image.describe",
     "LoadedRecipe": "fuki_build.recipe.load",
@@ -51,6 +64,10 @@ _HOMES = {
     "OutputFiles": "fuki_build.image.output_files",
     "PluginHost": "fuki_build.hooks.host",
     "Prediction": "fuki_build.measure.predict",
+    "RegisterQuestion": "fuki_build.launch.registers",
+    "RegisterSearchView": "fuki_build.measure.register_search_views",
+    "RegisterValue": "fuki_build.launch.registers",
+    "asked_of_recipe": "fuki_build.launch.search",
     "before_stub": "fuki_build.measure.predict",
     "boots_of_image": "fuki_build.launch.of_image",
     "build": "fuki_build.pipeline",
@@ -63,6 +80,7 @@ _HOMES = {
     "find_profiles": "fuki_build.image.profiles",
     "igvm_payloads": "fuki_build.image.igvm_payloads",
     "inspect": "fuki_build.image.inspect",
+    "is_uki": "fuki_build.launch.registers",
     "json_option": "fuki_build.cli.options",
     "launches_of_image": "fuki_build.launch.of_image",
     "load_recipe": "fuki_build.recipe.load",
@@ -79,6 +97,12 @@ _HOMES = {
     "read_boot": "fuki_build.measure.boot_options",
     "read_program": "fuki_build.measure.boot_options",
     "read_small_file": "fuki_build.image.blob",
+    "reasons_of_log": "fuki_build.launch.registers",
+    "register_in_words": "fuki_build.measure.register_search_views",
+    "search_in_log": "fuki_build.launch.registers",
+    "search_in_words": "fuki_build.launch.search_views",
+    "search_launches": "fuki_build.launch.search",
+    "search_registers": "fuki_build.launch.registers",
     "sign": "fuki_build.library",
     "signing_key": "fuki_build.pipeline",
     "verify": "fuki_build.library",
@@ -88,7 +112,9 @@ _HOMES = {
 __all__ = [
     "Blob",
     "Boot",
+    "DigestQuestion",
     "FukiError",
+    "LaunchSearchView",
     "Layout",
     "LayoutView",
     "LoadedRecipe",
@@ -97,7 +123,11 @@ __all__ = [
     "OutputFiles",
     "PluginHost",
     "Prediction",
+    "RegisterQuestion",
+    "RegisterSearchView",
+    "RegisterValue",
     "__version__",
+    "asked_of_recipe",
     "before_stub",
     "boots_of_image",
     "build",
@@ -110,6 +140,7 @@ __all__ = [
     "find_profiles",
     "igvm_payloads",
     "inspect",
+    "is_uki",
     "json_option",
     "launches_of_image",
     "load_recipe",
@@ -126,6 +157,12 @@ __all__ = [
     "read_boot",
     "read_program",
     "read_small_file",
+    "reasons_of_log",
+    "register_in_words",
+    "search_in_log",
+    "search_in_words",
+    "search_launches",
+    "search_registers",
     "sign",
     "signing_key",
     "verify",

@@ -107,12 +107,14 @@ def plan_cells(
     """Plan every cell of a matrix, as `plan` does; they share keys, and firmware that is fetched once.
 
     A cell that cannot be planned has the error in place of its plan; with `previewed`, one that could not be written
-    with `only` and `output` as well.
+    with `only` and `output` as well. Then, two cells that would write one path raise `RecipeError`.
     """
+    from fuki_build.emit.cell_paths import CellPaths  # noqa: PLC0415 - as above
     from fuki_build.emit.plan import CellPlan  # noqa: PLC0415 - as above
 
     hosts: dict[tuple[str, ...], PluginHost] = {}
     fetched: dict[Hashable, FirmwareFile] = {}
+    paths = CellPaths()
     with guarding() as read, signing_context(cells[0].directory) as signing:
         plans = []
         for loaded in cells:
@@ -124,11 +126,12 @@ def plan_cells(
                         hosts[loaded.recipe.plugins] = host
                     host = hosts[loaded.recipe.plugins]
                     planned = _plan(loaded, host, signing, read, fetched, unsigned=unsigned)
-                    if previewed:
-                        preview(planned, only=only, output=output)
-                plans.append(CellPlan(loaded=loaded, plan=planned))
+                    written = preview(planned, only=only, output=output).paths if previewed else ()
             except FukiError as error:
                 plans.append(CellPlan(loaded=loaded, failure=error))
+                continue
+            paths.add(loaded, written)
+            plans.append(CellPlan(loaded=loaded, plan=planned))
         yield plans
 
 

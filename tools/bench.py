@@ -17,6 +17,7 @@ from itertools import product
 from pathlib import Path
 
 import parts
+from bench_explain import explain_table
 from bench_fleet import fleet_table
 from bench_hand_over import cycle_table, hand_over_table
 from bench_inputs import FIRMWARE, fuki_command, prepare, ukify_command
@@ -25,6 +26,7 @@ from bench_process import Usage, contest, keep_compiled, measure, median, ratio
 from bench_verbs import hashing_table, ukify_table, verbs_table
 
 PREDICTED_SIZE = 300
+PACKAGES = "click, msgspec, pluggy, tomllib, hashlib, tempfile"
 START, END = "<!-- measured -->", "<!-- /measured -->"
 
 
@@ -100,11 +102,19 @@ def start_table(rounds: int, directory: Path) -> list[str]:
             commands["fuki match (1 MB initrd)"] = fuki_command("match", "image.efi", "--platform", "qemu:q35")
             commands["fuki --help"] = fuki_command("--help")
             commands["fuki --version"] = fuki_command("--version")
+            commands["Python alone"] = [sys.executable, "-c", ""]
+            commands["Python with the packages that fuki starts with"] = [sys.executable, "-c", f"import {PACKAGES}"]
         for name, command in commands.items():
             usages = [measure(command, cwd=place) for _ in range(rounds * 2 + 1)][1:]
             lines.append(f"| {name} | {median(usages, 'cpu'):.3f} | {median(usages, 'memory'):.0f} |")
         shutil.rmtree(place)
     return lines
+
+
+def table_line() -> str:
+    script = Path(__file__).with_name("bench_table.py")
+    done = subprocess.run([sys.executable, str(script)], check=True, capture_output=True, text=True)
+    return f"A row of a table of six columns takes {float(done.stdout):.4f} ms."
 
 
 PLATFORMS = ("qemu:q35", "qemu:i440fx", "vmware", "virtualbox", "nutanix")
@@ -177,10 +187,11 @@ def main() -> None:
         signing.mkdir()
         lines += ["", *signing_table(sizes[-1], chosen.rounds, signing)]
         shutil.rmtree(signing)
-        lines += ["", *start_table(chosen.rounds, Path(directory))]
+        lines += ["", *start_table(chosen.rounds, Path(directory)), "", table_line()]
         lines += ["", *prediction_table(PREDICTED_SIZE, chosen.rounds, Path(directory))]
         lines += ["", *fleet_table(chosen.rounds, Path(directory))]
-        lines += ["", *matrix_table()]
+        lines += ["", *matrix_table(rounds=chosen.rounds)]
+        lines += ["", *explain_table(chosen.rounds)]
         lines += ["", *hand_over_table(Path(directory)), "", *cycle_table(Path(directory))]
     text = "\n".join(lines)
     print(text)

@@ -1,6 +1,8 @@
 """What fleets take: many firmware images, profiles and machines in a recipe, and many images of a verb."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from bench_process import Usage, measure, median
 FIRMWARE = (1, 10, 100, 500)
 PROFILES = (1, 10, 50, 200)
 MACHINES = (10, 100, 1000, 10_000)
+MEASURED = ((1600, 0), (60, 60))
+"""Profiles and firmware images of what `fuki measure` is asked about: a case for each firmware, and for none."""
 IMAGES = (1, 10, 100)
 _PAYLOAD = 4096
 
@@ -35,12 +39,27 @@ def fleet_table(rounds: int, directory: Path) -> list[str]:
         write_recipe(place, machines=files)
         lines.append(_row(count, "machines", "plan", _plan(place, rounds)))
         lines.append(_row(count, "machines", "match --json", _match(place, files, rounds)))
+    for profiles, firmware in MEASURED:
+        write_image(place, profiles, firmware)
+        usages = _several(fuki_command("measure", "wide.efi"), place, rounds)
+        lines.append(
+            _row(
+                profiles * (firmware + 1), f"cases ({profiles} profiles, {firmware} firmware images)", "measure", usages
+            )
+        )
     for count in IMAGES:
         usages = _several(fuki_command("verify", *["image.efi"] * count), place, rounds)
         lines.append(_row(count, "images", "verify", usages))
 
     shutil.rmtree(place)
     return lines
+
+
+def write_image(place: Path, profiles: int, firmware: int) -> None:
+    """An image of so many sections that no stub's header has room for them."""
+    script = Path(__file__).with_name("bench_wide.py")
+    command = [sys.executable, str(script), str(place / "wide.efi"), str(profiles), str(firmware)]
+    subprocess.run(command, check=True)
 
 
 def write_machines(place: Path, count: int) -> Sequence[str]:

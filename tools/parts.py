@@ -226,7 +226,8 @@ def get(name: str) -> Path:
 
 def _get_environment(name: str) -> Path:
     """Made in its place, which its programs know."""
-    place = PARTS / f"{name}-py{sys.version_info.major}.{sys.version_info.minor}"
+    # Links to it may come and go; its programs are to know where it is.
+    place = PARTS.resolve() / f"{name}-py{sys.version_info.major}.{sys.version_info.minor}"
     PARTS.mkdir(exist_ok=True)
     with (PARTS / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

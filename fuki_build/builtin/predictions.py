@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -13,22 +13,18 @@ from msgspec import Meta
 from fuki_build.errors import RecipeError
 from fuki_build.formats.documents import encode_json
 from fuki_build.hooks import (
-    COMMAND_LINE_SOURCE,
-    CONSTANT_SOURCE,
-    PCR_KERNEL_BOOT,
-    PCR_KERNEL_INITRD,
     Build,
-    Event,
     OutputContext,
     OutputFormat,
     PlannedFile,
-    Prediction,
     PredictionOptions,
     PredictionOutput,
-    PredictionsView,
     PreviewContext,
     hookimpl,
 )
+
+if TYPE_CHECKING:
+    from fuki_build.hooks import Event, Prediction, PredictionsView
 
 IN_TOTO_PREDICATE = "urn:fuki:predictions:1"
 """The predicate type of `PredictionsView` as it is today."""
@@ -100,8 +96,10 @@ class PcrlockOutput(PredictionOutput):
             context.write(path, data)
 
 
-def _components(prediction: Prediction) -> Mapping[str, Sequence[Event]]:
+def _components(prediction: "Prediction") -> "Mapping[str, Sequence[Event]]":
     """Events by the components that systemd-pcrlock(8) names for them; constants of firmware have theirs in systemd."""
+    from fuki_build.hooks import COMMAND_LINE_SOURCE, CONSTANT_SOURCE, PCR_KERNEL_INITRD  # noqa: PLC0415 - slow to load
+
     own = [event for event in prediction.events if event.source != CONSTANT_SOURCE]
     kernel = [event for event in own if event.pcr == PCR_KERNEL_INITRD]
     return {
@@ -111,12 +109,12 @@ def _components(prediction: Prediction) -> Mapping[str, Sequence[Event]]:
     }
 
 
-def _record(event: Event) -> dict[str, Any]:
+def _record(event: "Event") -> dict[str, Any]:
     digests = [{"hashAlg": bank, "digest": value.hex()} for bank, value in event.digests.items()]
     return {"pcr": event.pcr, "digests": digests}
 
 
-def _variant(prediction: Prediction) -> str:
+def _variant(prediction: "Prediction") -> str:
     """A file name that tells the case; systemd-pcrlock takes any."""
     case = prediction.case
     profile = "base" if case.profile is None else f"profile{case.profile}"
@@ -149,7 +147,7 @@ class RvpsOutput(PredictionOutput):
         context.write(context.path, encode_rvps([self.view(options, build)], options.prefixes))
 
 
-def encode_rvps(views: Sequence[PredictionsView], prefixes: Sequence[str]) -> bytes:
+def encode_rvps(views: "Sequence[PredictionsView]", prefixes: Sequence[str]) -> bytes:
     """The message, with the values of all images. Raises `RecipeError` for several banks."""
     values = _values(views, RvpsOutput.name)
     references = {f"{prefix}_pcr{pcr:02}": of for prefix in prefixes for pcr, of in values.items()}
@@ -176,7 +174,7 @@ class KeylimeOutput(PredictionOutput):
         context.write(context.path, encode_keylime([self.view(options, build)]))
 
 
-def encode_keylime(views: Sequence[PredictionsView]) -> bytes:
+def encode_keylime(views: "Sequence[PredictionsView]") -> bytes:
     """The policy, with the values of all images. Raises `RecipeError` for several banks."""
     values = _values(views, KeylimeOutput.name)
     mask = sum(1 << pcr for pcr in values)
@@ -191,8 +189,10 @@ def _check_one_bank(banks: Sequence[str], name: str) -> None:
         )
 
 
-def _values(views: Sequence[PredictionsView], name: str) -> dict[int, list[str]]:
+def _values(views: "Sequence[PredictionsView]", name: str) -> dict[int, list[str]]:
     """All values of each register that can be told in every case, PCR 11's only after phases."""
+    from fuki_build.hooks import PCR_KERNEL_BOOT  # noqa: PLC0415 - as above
+
     for view in views:
         _check_one_bank(view.banks, name)
     cases = [case for view in views for case in view.predictions]

@@ -11,9 +11,10 @@ from fuki_build.cli.firmware import read_subjects
 from fuki_build.cli.launch_diff import DifferencesDocument, compare
 from fuki_build.cli.launch_options import launch_options, launched_platform_option, technology_option
 from fuki_build.cli.measure import inspect_uki
-from fuki_build.cli.options import json_option
+from fuki_build.cli.options import is_given, json_option
 from fuki_build.cli.selecting import start_options
 from fuki_build.errors import FukiError, RecipeError
+from fuki_build.formats.documents import Document
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import DirectBootMode, LaunchDocument, LaunchRecord, to_document
 from fuki_build.image.assemble import assemble
@@ -40,6 +41,12 @@ from fuki_build.recipe.model import LaunchTable
 _WHERE = "launch"
 
 
+def _documents() -> tuple[type[Document], ...]:
+    from fuki_build.launch.search_views import LaunchSearchDocument  # noqa: PLC0415 - only what --expect needs
+
+    return LaunchDocument, DifferencesDocument, LaunchSearchDocument
+
+
 @click.command()
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @technology_option
@@ -53,7 +60,8 @@ _WHERE = "launch"
 @click.option("--variables-size", type=click.IntRange(0), help="Size of the variable store between SVSM and firmware.")
 @start_options
 @click.option("--diff", is_flag=True, help="Tell where the launches of two files, or with two values, first differ.")
-@json_option(lambda: (LaunchDocument, DifferencesDocument))
+@click.option("--expect", metavar="DIGEST", help="Tell which launch has this digest, or what is nearest.")
+@json_option(_documents)
 @click.pass_obj
 def launch(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
@@ -73,6 +81,7 @@ def launch(  # noqa: PLR0917 - click passes them by name
     svsm: Path | None,
     variables_size: int | None,
     diff: bool,
+    expect: str | None,
     as_json: bool,
     **start: Any,  # noqa: ANN401 - what start_options give
 ) -> None:
@@ -80,7 +89,13 @@ def launch(  # noqa: PLR0917 - click passes them by name
 
     The technologies are those of loaded plugins. Every combination of the options is a row, as far as it matters.
     Of a UKI, runtime registers are told as well: from --options on, options say how it is started.
+
+    With --expect, what options leave open is searched: every number of vCPUs up to 512, CPU model, hypervisor, usual
+    guest feature, direct boot of the UKIs' parts, firmware bare and as an IGVM file. Exits with 3 unless a launch that
+    the options allow has the digest.
     """
+    if diff and expect is not None:
+        raise click.UsageError("--diff and --expect are two questions.")
     table = LaunchTable(
         platform=platform,
         technology=technology,
@@ -94,9 +109,22 @@ def launch(  # noqa: PLR0917 - click passes them by name
     )
 
     host = pipeline.new_host(plugins)
-    requests = resolve_launch(table, host, Path(), _WHERE)
-
     given = _given(kernel, initrd, cmdline)
+    if expect is not None:
+        from fuki_build.cli.launch_search import ExpectedLaunch, search  # noqa: PLC0415 - only what this option needs
+
+        expected = ExpectedLaunch(
+            table=table,
+            firmware=firmware,
+            direct_boot=is_given("direct_boot"),
+            boot=given[0].boot if given else None,
+            cmdline=cmdline or "",
+            start=start,
+        )
+        search(host, expected, files, expect, as_json=as_json)
+        return
+
+    requests = resolve_launch(table, host, Path(), _WHERE)
     targets = [(file, read_subjects(file, firmware), _boots(file, table.direct_boot, given)) for file in files]
 
     if diff:

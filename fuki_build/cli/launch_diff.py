@@ -1,7 +1,6 @@
 """`fuki launch --diff`: the first thing in which two launches differ."""
 
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import click
@@ -12,6 +11,7 @@ from fuki_build.formats.documents import Document, View
 from fuki_build.hooks.host import Contribution, PluginHost
 from fuki_build.hooks.launch import LaunchModel, LaunchParameters, LaunchStep
 from fuki_build.launch.boots import LaunchFirmware, ProfileBoot, boots_of
+from fuki_build.launch.steps import first_difference
 from fuki_build.recipe.launch import MAX_FIRMWARE, LaunchRequest, models
 
 _VARIED = ("vmms", "vcpus", "cpu_models", "guest_features", "boots")
@@ -126,7 +126,7 @@ def _word(value: Any) -> str:  # noqa: ANN401 - a parameter's value
 def _differences(model: Contribution[LaunchModel], left: Side, right: Side, *, named: bool) -> Iterator[DifferenceView]:
     """The first difference, if the technology can launch both; what was named must be able to."""
     try:
-        difference = _first_difference(_steps(model, left), _steps(model, right))
+        difference = first_difference(_steps(model, left), _steps(model, right))
     except (PluginError, RecipeError):
         raise
     except FukiError as error:
@@ -149,15 +149,6 @@ def _steps(model: Contribution[LaunchModel], side: Side) -> list[LaunchStep]:
         if model.thing.predict(side.content, side.parameters) is None:
             raise FukiError(f"{side.name} is not made for {model.thing.title}")
         return list(model.thing.steps(side.content, side.parameters))
-
-
-def _first_difference(
-    left: Sequence[LaunchStep], right: Sequence[LaunchStep]
-) -> tuple[int, LaunchStep | None, LaunchStep | None] | None:
-    for number, (one, other) in enumerate(zip_longest(left, right)):
-        if one != other:
-            return number, one, other
-    return None
 
 
 def _show(differences: tuple[DifferenceView, ...], as_json: bool) -> None:

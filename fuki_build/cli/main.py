@@ -1,9 +1,9 @@
 """The entry point: global options, verbs on demand, errors for people."""
 
+import gc
 import os
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -59,6 +59,8 @@ VERBS = {
 """Each is a module here with a click command of its name, `_` for `-`, imported when it is used; and its short help."""
 
 _PIPE = 128 + signal.SIGPIPE
+_OBJECTS_PER_COLLECTION = 100_000
+"""Containers that are made before Python looks for cycles among them: some MB; a start makes fewer than these."""
 
 
 class _Terminated(BaseException):
@@ -187,12 +189,16 @@ def main() -> None:
 def serve(arguments: Sequence[str]) -> NoReturn:
     """Run a command line, and end; whatever a user can cause ends in one clear error and its exit code."""
     prepare()
-    sys.exit(run(arguments))
+    code = run(arguments)
+    # All of it goes with the process: Python need not look through it for cycles once more.
+    gc.freeze()
+    sys.exit(code)
 
 
 def prepare() -> None:
-    """Make this process one of ours: its streams, its warnings, and how signals end it."""
+    """Make this process one of ours: its streams, its warnings, how signals end it, and when garbage is collected."""
     streams.prepare()
+    gc.set_threshold(_OBJECTS_PER_COLLECTION)
     if not (sys.warnoptions or os.environ.get("FUKI_DEBUG")):
         # What Python and libraries warn of is for their programmers: odd certificates, mostly.
         warnings.simplefilter("ignore")
@@ -286,4 +292,6 @@ def _show(error: BaseException, message: str, where: str | None, hint: str | Non
             complain(f"  from: {text}")
         cause = cause.__cause__
     if os.environ.get("FUKI_DEBUG"):
+        import traceback  # noqa: PLC0415 - for programmers only
+
         traceback.print_exception(error)

@@ -53,3 +53,9 @@ def documents_of(command: click.Command) -> tuple[type[Document], ...]:
     document: Documents = getattr(command.callback, "document", tuple)
     documents = document()
     return documents if isinstance(documents, tuple) else (documents,)
+
+
+def is_given(name: str) -> bool:
+    """Whether an option of the verb that runs, by its parameter's name, was given, and is not its default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not click.core.ParameterSource.DEFAULT

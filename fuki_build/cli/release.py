@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
+from msgspec.structs import replace
 
 from fuki_build import pipeline
+from fuki_build.cli.launch_options import launch_options, technology_option
 from fuki_build.cli.measure import bank_option, chosen_banks
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.plain import tell
@@ -16,15 +18,18 @@ from fuki_build.cli.signer_options import signer_table
 from fuki_build.cli.trusting import read_level, read_trust, trust_options
 from fuki_build.errors import MismatchError, RecipeError, did_you_mean
 from fuki_build.hooks.host import PluginHost, loaded_machines
+from fuki_build.hooks.launch import DirectBootMode
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_files import OutputFiles
+from fuki_build.recipe.model import LaunchTable
 
 if TYPE_CHECKING:
     from fuki_build.formats.documents import Document
+    from fuki_build.recipe.launch import LaunchRequest
     from fuki_build.release.compare import ReleaseDocument
 
 _path = click.Path(path_type=Path)
-_LEARNED = ("predictions", "keylime", "rvps")
+_LEARNED = ("predictions", "launches", "keylime", "rvps")
 
 
 def _document() -> "type[Document]":
@@ -50,6 +55,11 @@ def _document() -> "type[Document]":
 @trust_options
 @bank_option
 @start_options
+@technology_option
+@launch_options
+@click.option(
+    "--recipe", metavar="FILE", type=_path, help="A recipe whose [[fuki.launch]] tables say how guests are launched."
+)
 @click.option(
     "--learn",
     "learned",
@@ -82,6 +92,13 @@ def release(  # noqa: PLR0917 - click passes them by name
     dbx: tuple[Path, ...],
     sbat_level: Path | None,
     banks: tuple[str, ...],
+    technology: tuple[str, ...],
+    vmm: tuple[str, ...],
+    vcpus: tuple[int, ...],
+    vcpu_model: tuple[str, ...],
+    guest_features: tuple[int, ...],
+    direct_boot: str,
+    recipe: Path | None,
     learned: tuple[str, ...],
     level: Path | None,
     revoke: Path | None,
@@ -97,9 +114,12 @@ def release(  # noqa: PLR0917 - click passes them by name
 
     Machines are those that OLD lists, and those of all loaded platforms, or that --machine and --platform name. Before
     the update, verifiers must learn the reference values of both images; after it, OLD is revoked.
+
+    With --technology or --recipe, they learn what confidential guests measure at launch, too.
     """
     from fuki_build.measure.boot_options import read_boot  # noqa: PLC0415 - cryptography is slow to load
     from fuki_build.release.compare import ReleaseOptions, compare  # noqa: PLC0415
+    from fuki_build.release.launches import release_launches  # noqa: PLC0415
     from fuki_build.release.released import read_release  # noqa: PLC0415
 
     _check_allowed(allowed)
@@ -111,6 +131,16 @@ def release(  # noqa: PLR0917 - click passes them by name
     how = read_boot(chosen, **boot)
     trust = read_trust(certificates, db, dbx)
     rows = read_level(sbat_level)
+
+    how_launched = LaunchTable(
+        technology=technology,
+        vmm=vmm,
+        vcpus=vcpus,
+        vcpu_model=vcpu_model,
+        guest_features=guest_features,
+        direct_boot=DirectBootMode(direct_boot),
+    )
+    requests = _launches(host, how_launched, recipe)
 
     before, after = (read_release(inspect(path), trust, rows, chosen) for path in (old, new))
     document = compare(
@@ -127,6 +157,8 @@ def release(  # noqa: PLR0917 - click passes them by name
         ),
     )
 
+    document = replace(document, launches=release_launches(host, requests, (old, new)))
+
     refused = [objection for objection in document.objections if not objection.allowed]
     if not refused:
         revocation = (
@@ -142,6 +174,20 @@ def release(  # noqa: PLR0917 - click passes them by name
             where=str(new),
             hint=f"if that is meant, add {' '.join(dict.fromkeys(f'--allow {one.id}' for one in refused))}",
         )
+
+
+def _launches(host: PluginHost, table: LaunchTable, recipe: Path | None) -> "tuple[LaunchRequest, ...]":
+    """What is asked of launches. Raises `RecipeError`."""
+    from fuki_build.recipe.load import load_recipe  # noqa: PLC0415 - only where launches are asked for
+    from fuki_build.release.launches import launch_requests  # noqa: PLC0415 - as above
+
+    if not table.technology and table != LaunchTable():
+        raise click.UsageError("--technology says of what launches --vmm, --vcpus and others are.")
+    loaded = load_recipe(recipe) if recipe else None
+    if loaded is not None:
+        with loaded.origins.named():
+            host.load(loaded.recipe.plugins)
+    return launch_requests(host, table if table.technology else None, loaded)
 
 
 def _list(context: click.Context, *, on: bool) -> None:
@@ -195,7 +241,7 @@ def _write(
     """Write all files that were asked for, or none."""
     from fuki_build.release.learning import reference_values  # noqa: PLC0415 - only where it is asked for
 
-    contents = {path: reference_values(name, document.before) for path, name in targets.items()}
+    contents = {path: reference_values(name, document.before, document.launches) for path, name in targets.items()}
     if level:
         if not document.after.sbat_level:
             hint = "raise the generation of your component in the new image, or revoke OLD by dbx: --revoke FILE"

@@ -22,6 +22,7 @@ from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
 from fuki_build.measure.predict import cases
 from fuki_build.measure.reasons import reasons
+from fuki_build.measure.register_sources import StartedImage
 from fuki_build.measure.registers import PHASES
 from fuki_build.measure.rtmr import FIRMWARE
 from fuki_build.measure.section_digests import SectionDigests
@@ -64,15 +65,19 @@ def replay(
     expected_values = dict(_expected(expected))
 
     why: list[tuple[int, str]] = []
-    layout = None
+    layout = subject = None
     if image is None:
         explanation = explain(decoded)
     else:
-        explanation, contents = _hold(decoded, image, profile, boot)
-        layout = contents.layout
+        explanation, subject = _hold(decoded, image, profile, boot)
+        contents, layout = subject.contents, subject.contents.layout
         why = list(reasons(explanation, contents, decoded.kind))
 
     results = [_result(decoded, bank, register, value) for (bank, register), value in sorted(expected_values.items())]
+    if any(not result.holds for result in results):
+        from fuki_build.cli.replay_search import why_others  # noqa: PLC0415 - only for what does not hold
+
+        why += why_others(decoded, results, subject)
     view = replay_view(decoded, explanation, layout, why, results)
 
     if as_json:
@@ -122,9 +127,7 @@ def read_log(path: Path, kind: LogKind | None) -> EventLog:
         return event_log.decode(read_small_file(path, event_log.MAX_SIZE), kind)
 
 
-def _hold(
-    log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]
-) -> tuple[Explanation, SectionDigests]:
+def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, Any]) -> tuple[Explanation, StartedImage]:
     banks = tuple(bank for bank in SIZES if bank in log.banks)
     if not banks:
         raise FukiError(f"none of the log's banks can be computed: {', '.join(log.banks)}")
@@ -134,7 +137,7 @@ def _hold(
     how = read_boot(banks, **boot)
     contents = SectionDigests(layout, assemble(layout, digests=boot_digests(banks, how.policy)), banks)
     how = with_authorities(how, contents)
-    return explain(log, contents, boot_cases, how), contents
+    return explain(log, contents, boot_cases, how), StartedImage(contents, boot_cases, how)
 
 
 def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:

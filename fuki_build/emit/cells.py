@@ -8,14 +8,15 @@ from pathlib import Path
 from msgspec import Struct
 
 from fuki_build.checks.run import refuse_errors
+from fuki_build.emit.cell_paths import CellPaths
 from fuki_build.emit.outputs import Output, choose_outputs, paths_of
 from fuki_build.emit.plan import CellPlan, Result
 from fuki_build.emit.write import Writing
-from fuki_build.errors import FukiError, RecipeError, in_cell
+from fuki_build.errors import FukiError, in_cell
 from fuki_build.image.assemble import Assembly, Progress
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.joint_pass import assemble_all
-from fuki_build.image.output_files import DistinctPaths, OutputFiles, PathId, path_id
+from fuki_build.image.output_files import DistinctPaths, OutputFiles
 
 _TOGETHER = 256
 """Images that are written in one pass; each takes descriptors and threads."""
@@ -70,9 +71,11 @@ def write_cells(  # noqa: PLR0913 - each is an option of its own
         cells = [
             _CellInProgress(cell=cell, stack=stack.enter_context(ExitStack()), failure=cell.failure) for cell in plans
         ]
+        paths = CellPaths()
         for cell in cells:
             _choose(cell, only, output)
-        _refuse_common_paths(cells)
+            written = [(path, chosen.path_where) for chosen in cell.outputs for path in paths_of(chosen)]
+            paths.add(cell.cell.loaded, written)
 
         taken = DistinctPaths()
         for together in _rounds(cells):
@@ -87,32 +90,6 @@ def _choose(cell: _CellInProgress, only: Sequence[str], output: Path | None) -> 
     with cell.attempt():
         refuse_errors(cell.cell.plan.findings)
         cell.outputs = choose_outputs(cell.cell.plan, only, output)
-
-
-def _refuse_common_paths(cells: Sequence[_CellInProgress]) -> None:
-    owners: dict[PathId, _CellInProgress] = {}
-    for cell in cells:
-        for output in cell.outputs:
-            for path in paths_of(output):
-                owner = owners.setdefault(path_id(path), cell)
-                if owner is cell:
-                    continue
-                loaded = cell.cell.loaded
-                with in_cell(loaded.cell_id), loaded.origins.named():
-                    names = " and ".join(sorted(_differing(owner, cell)))
-                    raise RecipeError(
-                        f"the cell {owner.cell.loaded.cell_id} writes {path}, too",
-                        where=output.path_where,
-                        hint=f"give each a path of its own, with {names} in it",
-                    )
-
-
-def _differing(one: _CellInProgress, other: _CellInProgress) -> Iterator[str]:
-    """The names of axes, as in texts, that tell two cells apart."""
-    first, second = ({} if c.cell.loaded.cell is None else c.cell.loaded.cell.axes for c in (one, other))
-    for axis in {**first, **second}:
-        if first.get(axis) != second.get(axis):
-            yield f"{{{{ matrix.{axis} }}}}"
 
 
 def _rounds(cells: Sequence[_CellInProgress]) -> Iterator[Sequence[_CellInProgress]]:

@@ -7,7 +7,7 @@ from tempfile import mkdtemp
 
 from msgspec import Struct
 
-from fuki_build.emit.launch import launch_digests
+from fuki_build.emit.launch_needs import launch_digests
 from fuki_build.emit.outputs import Output, needs_file
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.signing import BuildSigning

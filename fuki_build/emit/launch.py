@@ -6,7 +6,6 @@ from fuki_build.emit.plan import Plan
 from fuki_build.hooks.launch import DirectBootMode, LaunchRecord
 from fuki_build.hooks.records import BuiltImage
 from fuki_build.image.blob import Blob
-from fuki_build.image.digest_plan import DigestNeeds, measured_in
 from fuki_build.launch.boots import ProfileBoot, image_boot, section_boots, subjects
 from fuki_build.launch.predict import predict
 from fuki_build.launch.runtime import Runtime, runtime_banks
@@ -15,28 +14,8 @@ from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.recipe.launch import LaunchRequest
 
 
-def needs_image_file(requests: Sequence[LaunchRequest]) -> bool:
-    """Whether a launch boots the finished image, which must then be there to be read."""
-    return any(request.direct_boot is DirectBootMode.IMAGE for request in requests)
-
-
-def will_launch(plan: Plan) -> bool:
-    """Whether a build has launches to tell of: some are asked for, and there is firmware to start with."""
-    return bool(plan.resolved.launches) and any(True for _ in subjects(plan.uki))
-
-
-def launch_digests(plan: Plan) -> DigestNeeds:
-    """The digests of a recipe's images that its launches take."""
-    launches = plan.resolved.launches
-    sections = any(request.direct_boot is DirectBootMode.SECTIONS for request in launches)
-    needs = DigestNeeds(sections=frozenset({"sha256"} if sections else ()))
-    return needs | measured_in(runtime_banks(plan.host, launches))
-
-
 def build_launches(plan: Plan, built: BuiltImage, addons: Sequence[BuiltImage]) -> Iterator[LaunchRecord]:
     """The launches that a recipe asks for, of the image that was built from it; on a disk, its addons are beside it."""
-    if not plan.resolved.launches:
-        return
     layout = built.layout
     firmware = list(subjects(layout))
     section_hash = built.assembly.section_hash

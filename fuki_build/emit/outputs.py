@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fuki_build.emit.launch import needs_image_file
+from fuki_build.emit.launch_needs import needs_image_file
 from fuki_build.emit.plan import Plan
 from fuki_build.errors import FukiError, RecipeError
 from fuki_build.hooks.host import Contribution

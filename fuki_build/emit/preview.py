@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from fuki_build.emit.keys import preview_key
-from fuki_build.emit.launch import will_launch
-from fuki_build.emit.outputs import Output, image_requests
+from fuki_build.emit.launch_needs import will_launch
+from fuki_build.emit.outputs import Output, image_requests, paths_of
 from fuki_build.emit.plan import Plan
 from fuki_build.errors import located
 from fuki_build.hooks.records import PlannedFile, PreviewContext
@@ -45,12 +45,22 @@ class PlannedOutput(Struct, frozen=True):
     output: Output
     files: tuple[PlannedFile, ...]
 
+    def place(self, file: PlannedFile) -> str:
+        """The place that says where a file goes."""
+        return self.output.path_where if file.path == self.output.path else self.output.where
+
 
 class Preview(Struct, frozen=True):
     """All outputs and signers of a build."""
 
     outputs: tuple[PlannedOutput, ...]
     signers: tuple[PlannedSigner, ...]
+
+    @property
+    def paths(self) -> Sequence[tuple[Path, str]]:
+        """What will be written, each with the place that says its path: files, and directories of files."""
+        known = [(path, item.output.path_where) for item in self.outputs for path in paths_of(item.output)]
+        return [*known, *((file.path, item.place(file)) for item in self.outputs for file in item.files)]
 
 
 def preview_outputs(plan: Plan, outputs: Sequence[Output], edits: Path | None = None) -> Preview:
@@ -66,7 +76,7 @@ def preview_outputs(plan: Plan, outputs: Sequence[Output], edits: Path | None = 
     paths = DistinctPaths()
     for item in planned:
         for file in item.files:
-            with located(item.output.path_where if file.path == item.output.path else item.output.where):
+            with located(item.place(file)):
                 if file.many:
                     check_writable(file.path / "file")
                 else:

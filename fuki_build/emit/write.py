@@ -8,13 +8,13 @@ from typing import Any
 from fuki_build.emit import depfile as depfiles
 from fuki_build.emit.images import ImageWriter
 from fuki_build.emit.keys import open_key
-from fuki_build.emit.launch import build_launches
 from fuki_build.emit.outputs import Output, image_requests
 from fuki_build.emit.plan import Plan, Result
 from fuki_build.emit.signing import BuildSigning
 from fuki_build.errors import FukiError, RecipeError, located
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import loaded_machines
+from fuki_build.hooks.launch import LaunchRecord
 from fuki_build.hooks.records import Artifact, Build, BuiltImage, InputFile, OutputContext
 from fuki_build.hooks.signers import SigningKey
 from fuki_build.image.assemble import Assembly, Progress
@@ -143,8 +143,16 @@ def _record(
         findings=(*plan.findings, *signing.findings),
         firmware_origins=plan.resolved.firmware_origins,
         machines=_machines(plan),
-        launches=tuple(build_launches(plan, uki, addons)),
+        launches=_launches(plan, uki, addons),
     )
+
+
+def _launches(plan: Plan, uki: BuiltImage, addons: Sequence[BuiltImage]) -> tuple[LaunchRecord, ...]:
+    if not plan.resolved.launches:
+        return ()
+    from fuki_build.emit.launch import build_launches  # noqa: PLC0415 - measuring is slow to load
+
+    return tuple(build_launches(plan, uki, addons))
 
 
 def _machines(plan: Plan) -> tuple[Machine, ...]:

@@ -114,6 +114,26 @@ class LaunchStep(NamedTuple):
     content: str = ""
 
 
+class NearLaunch(Struct, frozen=True, kw_only=True):
+    """A launch that gives a digest only after one change to it, which `change` says in words."""
+
+    launch: LaunchDigest
+    change: str
+
+
+class LaunchSearch(Struct, frozen=True, kw_only=True):
+    """What gives a digest: launches that do, those that do with one change, and how many of each were computed.
+
+    `changed` counts launches with a change, `tried` those without.
+    """
+
+    found: tuple[LaunchDigest, ...] = ()
+    near: tuple[NearLaunch, ...] = ()
+    tried: int = 0
+    changed: int = 0
+    notes: tuple[LaunchNote, ...] = ()
+
+
 class LaunchModel(ABC):
     """Predicts the launch measurements of one technology.
 
@@ -136,6 +156,8 @@ class LaunchModel(ABC):
     """The hypervisors whose way of launching it knows."""
     runtime: ClassVar[bool] = False
     """Whether it tells registers that grow while a guest boots, which the core predicts for it."""
+    usual_features: ClassVar[tuple[int, ...]] = (1,)
+    """The guest features that are searched where nobody names any."""
 
     @abstractmethod
     def predict(self, firmware: bytes, parameters: LaunchParameters) -> LaunchPrediction | None:
@@ -150,6 +172,18 @@ class LaunchModel(ABC):
 
         The same steps give the same digest. Raises `FukiError` as `predict` does.
         """
+
+    def search(self, firmware: bytes, parameters: LaunchParameters, digest: bytes) -> LaunchSearch | None:
+        """Which of the launches that `predict` would tell of have this digest; None where it gives None.
+
+        A model whose launches have much in common should compute that once. Of `boots`, those that the firmware cannot
+        do are left out with a note. Raises `FukiError` as `predict` does otherwise.
+        """
+        prediction = self.predict(firmware, parameters)
+        if prediction is None:
+            return None
+        found = tuple(row for row in prediction.digests if row.digest == digest.hex())
+        return LaunchSearch(found=found, tried=len(prediction.digests), notes=prediction.notes)
 
 
 class LaunchSite(Struct, frozen=True, kw_only=True):

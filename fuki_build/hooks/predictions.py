@@ -1,41 +1,19 @@
 """What output formats that tell verifiers of predictions have in common: options, the predictions, and their view."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
 from fuki_build.hooks.options import Options
 from fuki_build.hooks.records import Build, OutputFormat, PlannedFile, PreviewContext
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
-from fuki_build.measure import pcr9, pcr11
-from fuki_build.measure.boot import Addon, Boot, BootMethod
-from fuki_build.measure.events import CONSTANT, Event
-from fuki_build.measure.predict import Prediction, labelled_cases, predict
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
-from fuki_build.measure.section_digests import SectionDigests
-from fuki_build.measure.views import PredictionsView, predictions_view
 
-PCR_KERNEL_INITRD, PCR_KERNEL_BOOT = pcr9.PCR, pcr11.PCR
-"""systemd's names of the registers that the kernel measures into, and the stub with the phases of the boot."""
-
-CONSTANT_SOURCE = CONSTANT
-"""`Event.source` of what firmware measures the same on every machine."""
-
-COMMAND_LINE_SOURCE = pcr9.OPTIONS
-"""`Event.source` of the kernel's command line in PCR 9."""
-
-__all__ = [
-    "COMMAND_LINE_SOURCE",
-    "CONSTANT_SOURCE",
-    "PCR_KERNEL_BOOT",
-    "PCR_KERNEL_INITRD",
-    "Event",
-    "Prediction",
-    "PredictionOptions",
-    "PredictionOutput",
-    "PredictionsView",
-]
+if TYPE_CHECKING:
+    from fuki_build.measure.boot import Boot
+    from fuki_build.measure.predict import Prediction
+    from fuki_build.measure.views import PredictionsView
 
 
 class PredictionOptions(Options, frozen=True, kw_only=True):
@@ -78,8 +56,12 @@ class PredictionOutput(OutputFormat):
             split_phases(path, f"phases[{index}]")
         return super().preview(options, context)
 
-    def predictions(self, options: PredictionOptions, build: Build) -> tuple[Sequence[Prediction], Boot]:
+    def predictions(self, options: PredictionOptions, build: Build) -> "tuple[Sequence[Prediction], Boot]":
         """A prediction for each case, as events, and the boot that they are of. Raises `FukiError`."""
+        from fuki_build.measure.boot import Addon, Boot, BootMethod  # noqa: PLC0415 - most recipes predict nothing
+        from fuki_build.measure.predict import labelled_cases, predict  # noqa: PLC0415
+        from fuki_build.measure.section_digests import SectionDigests  # noqa: PLC0415
+
         banks = tuple(self.banks(options))
         addons = build.addons if options.addons else ()
         boot = Boot(
@@ -94,8 +76,10 @@ class PredictionOutput(OutputFormat):
         contents = SectionDigests(layout, build.uki.assembly, banks)
         return predict(contents, labelled_cases(layout, build.machines), boot), boot
 
-    def view(self, options: PredictionOptions, build: Build) -> PredictionsView:
+    def view(self, options: PredictionOptions, build: Build) -> "PredictionsView":
         """The same in plain values: registers by case and phase, in hex. Raises `FukiError`."""
+        from fuki_build.measure.views import predictions_view  # noqa: PLC0415 - as above
+
         predictions, boot = self.predictions(options, build)
         phases = [split_phases(path, "phases") for path in options.phases]
         return predictions_view(build.uki.layout, predictions, phases, boot, options.pcrs)

@@ -121,6 +121,8 @@ class ImageStream:
     @property
     def parts(self) -> Iterator[Part | memoryview]:
         """The file's parts from first to last, not read yet; each is to be taken before the next is asked for."""
+        for output in self.outputs:
+            output.expect(_written_size(self.layout))
         yield from _parts(self.layout, self._deferred, self._so_far)
 
     @property
@@ -167,7 +169,7 @@ class ImageStream:
 
 
 CHUNK = 16 * 1024 * 1024
-"""Bytes that the kernel copies in one call."""
+"""Bytes that are copied in one call."""
 
 
 def assemble(
@@ -225,6 +227,11 @@ def _stream(
     """The file's bytes from first to last, without a certificate table."""
     for part in _parts(layout, deferred, so_far):
         yield from part_pieces(part)
+
+
+def _written_size(layout: Layout) -> int:
+    """Bytes of all parts."""
+    return layout.file_size if layout.file is None else pe.align(layout.unsigned_size, authenticode.PADDING)
 
 
 def _parts(

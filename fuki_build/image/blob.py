@@ -17,6 +17,8 @@ AnyPath = str | os.PathLike[str]
 
 Identity = tuple[int, int, int, int]
 """Device, inode, size and modification time in ns, none of which may change between planning and reading."""
+BLOCK = 4096
+"""Bytes of a block of a file: files share whole ones, which begin at multiples of this in each of them."""
 _MAX_UNSIZED = 16 * 1024 * 1024
 """Limit in bytes for a file that does not have its stated size."""
 

@@ -6,7 +6,6 @@ cannot be read or written, facts are found anew.
 
 import hashlib
 import os
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -52,7 +51,7 @@ def _read(path: Path) -> bytes:
 def _write(path: Path, answer: bytes) -> None:
     """A whole file, or none: several commands may write at a time."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         temporary.write_bytes(answer)
         temporary.replace(path)

@@ -3,7 +3,7 @@
 import os
 from threading import Thread
 
-INTERVAL = 64 * 1024 * 1024
+INTERVAL = 16 * 1024 * 1024
 """Bytes after which flushing justifies a thread."""
 
 

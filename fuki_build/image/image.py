@@ -19,7 +19,10 @@ class ImageKind(StrEnum):
 
 
 class Image(Struct, frozen=True, kw_only=True):
-    """Sections in file order, including `.sbat`; `stub` is None for an addon made without one."""
+    """Sections in file order, including `.sbat`; `stub` is None for an addon made without one.
+
+    With `share_blocks`, large files begin at whole blocks, so that file systems can share these.
+    """
 
     kind: ImageKind
     name: str
@@ -28,3 +31,4 @@ class Image(Struct, frozen=True, kw_only=True):
     sections: tuple[Section, ...]
     kernels: Sequence[Kernel] = ()
     where: str = "fuki.image"
+    share_blocks: bool = False

@@ -7,13 +7,12 @@ most wait for is read, and read once more for the others.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import copy_context
 from copy import copy
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
@@ -26,6 +25,9 @@ from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds, DigestPlan
 from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
 from fuki_build.image.reading import opened, read_piece
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 ContentKey = tuple[str, bytes, tuple[Part, ...]]
 """An algorithm, the bytes behind the content, and the content."""
@@ -48,13 +50,19 @@ def assemble_all(jobs: Sequence[ImageJob], threads: int = 1) -> Iterator[Assembl
     """
     loans = _Loans(jobs)
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(threads)) if threads > 1 and len(jobs) > 1 else None
+        pool = stack.enter_context(_pool(threads)) if threads > 1 and len(jobs) > 1 else None
         runs = [_Run(job, loans.borrowed(index)) for index, job in enumerate(jobs)]
         for run in runs:
             stack.enter_context(run)
         _Pass(runs, pool).finish()
     for index, run in enumerate(runs):
         yield run.failure or _with_loans(runs, index, loans)
+
+
+def _pool(threads: int) -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - most builds have one image
+
+    return ThreadPoolExecutor(threads)
 
 
 class _Run:
@@ -106,7 +114,7 @@ class _Run:
 
 
 class _Pass:
-    def __init__(self, runs: Sequence[_Run], pool: ThreadPoolExecutor | None) -> None:
+    def __init__(self, runs: Sequence[_Run], pool: "ThreadPoolExecutor | None") -> None:
         self._runs = runs
         self._pool = pool
         holders = Counter(part for run in runs for part in run.ahead)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from fuki_build.errors import FukiError
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.authenticode import digest_ranges
 from fuki_build.formats.pe.pe import PeHeaders, SectionHeader
-from fuki_build.image.blob import Blob
+from fuki_build.image.blob import BLOCK, Blob, FilePart
 from fuki_build.image.hand_over import read_table
 from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.section import HAND_OVER, Origin, Section, by_profile, overlaid
@@ -22,6 +23,8 @@ _LINUX_FLAGS = pe.SCN_CODE | pe.SCN_READ
 _PROGRAM_FLAGS = pe.SCN_CODE | pe.SCN_EXECUTE | pe.SCN_READ
 _FLAGS = {".linux": _LINUX_FLAGS, HAND_OVER: _PROGRAM_FLAGS}
 _MAX_OFFSET = 0xFFFFFFFF
+_LARGE = 1024 * 1024
+"""Bytes of a file from which on it is placed so that the image can share its blocks."""
 _SPARE_SLOTS = 15
 """Free section headers in an image made without a stub, as many as in systemd's addon stub."""
 
@@ -131,7 +134,12 @@ def plan(image: Image) -> Layout:
             last = _end_of_memory(sections)
             continue
 
-        placed = _placed(headers, section, last, pe.align(end, alignment))
+        offset = pe.align(end, alignment)
+        if image.share_blocks and len(sections) > len(of_stub):
+            sections[-1] = _widened(sections[-1], _distance_to_shared(section.content, offset), alignment)
+            offset = sections[-1].header.raw_offset + sections[-1].header.raw_size
+
+        placed = _placed(headers, section, last, offset)
         end = placed.header.raw_offset + placed.header.raw_size
         last = max(last, placed.header.virtual_address + placed.header.virtual_size)
         sections.append(placed)
@@ -199,6 +207,37 @@ def _replace(sections: list[PlacedSection], of_stub: Iterable[int], section: Sec
 
 def _end_of_memory(sections: Iterable[PlacedSection]) -> int:
     return max((s.header.virtual_address + s.header.virtual_size for s in sections), default=1)
+
+
+def _distance_to_shared(content: Blob, offset: int) -> int:
+    """Bytes by which content at `offset` has to move, so that its first large part can share blocks with its file."""
+    for at, part in content.placed():
+        if part.size >= _LARGE:
+            start = part.offset if isinstance(part, FilePart) else 0
+            return (start - offset - at) % BLOCK
+    return 0
+
+
+def _widened(placed: PlacedSection, distance: int, alignment: int) -> PlacedSection:
+    """The section with `distance` more zeros behind it in the file, if it can have them.
+
+    Bytes between sections, which belong to none, would be hashed twice by firmware.
+    """
+    header = placed.header
+    if distance % alignment or not header.raw_size:
+        return placed
+    return replace(placed, header=header._replace(raw_size=header.raw_size + distance))
+
+
+def shares_blocks(layout: Layout) -> bool:
+    """Whether an image that was read was planned with `share_blocks`: it has zeros that nothing else would ask for."""
+    alignment = layout.headers.optional.file_alignment
+    return any(
+        before.header.raw_size > pe.align(before.section.content.size, alignment)
+        and large.section.content.size >= _LARGE
+        and large.header.raw_offset % BLOCK == 0
+        for before, large in pairwise(layout.sections)
+    )
 
 
 def _placed(headers: PeHeaders, section: Section, last: int, offset: int) -> PlacedSection:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,7 +25,7 @@ def write_directory(path: Path, files: Sequence[NewFile]) -> None:
 
     The directory is renamed into place as a whole, on every file system, and never replaces one that has content.
     """
-    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    partial = path.parent / f".{path.name}.{os.urandom(4).hex()}.tmp"
     if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
         hint = "nothing there is overwritten: name a directory that is not there yet"
         raise FukiError(f"{path} exists", hint=hint)

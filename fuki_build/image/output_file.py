@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,13 +11,14 @@ from typing import Self
 
 from fuki_build.errors import FukiError
 from fuki_build.image.blob import AnyPath
+from fuki_build.image.file_copy import FileCopier
 from fuki_build.image.flusher import Flusher
 from fuki_build.image.guard import FileId, file_id, forget_written, refuse_overwriting
 from fuki_build.image.output_directory import make_directories, remove_directories
 
-_NO_COPY = frozenset((errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EIO))
-"""Why the kernel does not copy between two files: their file systems or their kinds, or because reading fails."""
 _PIECE = 1024 * 1024
+_LARGE = 256 * 1024
+"""Bytes in one piece from which on it pays to set room aside."""
 
 
 class OutputFile:
@@ -44,6 +44,8 @@ class OutputFile:
         with self._errors():
             self.descriptor = self._open()
         self._flusher = Flusher(self.descriptor)
+        # File systems without nameless files may be another machine's.
+        self._copier = FileCopier(self.descriptor, is_local=self._temporary is None)
         return self
 
     def _open(self) -> int:
@@ -58,23 +60,24 @@ class OutputFile:
         self._temporary = _unused_name(directory, self.path)
         return os.open(self._temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, self._mode)
 
+    def expect(self, size: int) -> None:
+        """Tell how large it is going to be: room for that is set aside before large content is copied."""
+        self._copier.expect(size)
+
     def write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         with self._errors():
+            if len(view) >= _LARGE:
+                self._copier.set_room_aside()
             while view:
                 count = os.write(self.descriptor, view)
                 self._flusher.wrote(count)
                 view = view[count:]
 
     def copy(self, source: int, offset: int, count: int) -> int:
-        """Let the kernel append up to `count` bytes of an open file; how many it did, 0 where it does not copy."""
+        """Append up to `count` bytes of an open file that nobody looks at; how many, 0 where these have to be read."""
         with self._errors():
-            try:
-                copied = os.copy_file_range(source, self.descriptor, count, offset)
-            except OSError as error:
-                if error.errno not in _NO_COPY:
-                    raise
-                return 0
+            copied = self._copier.copy(source, offset, count)
         self._flusher.wrote(copied)
         return copied
 
@@ -100,6 +103,7 @@ class OutputFile:
             os.close(self.descriptor)
             self.descriptor = descriptor
             self._flusher = Flusher(descriptor)
+            self._copier = FileCopier(descriptor, is_local=False)
             os.fchmod(descriptor, stat.S_IMODE(mode))
 
     @property
@@ -291,4 +295,4 @@ def _nearest_directory(path: Path) -> Path:
 
 def _unused_name(directory: Path, path: Path, kind: str = "tmp") -> Path:
     # A name has at most 255 bytes, and a character up to four.
-    return directory / f".{path.name[:56]}.{secrets.token_hex(4)}.{kind}"
+    return directory / f".{path.name[:56]}.{os.urandom(4).hex()}.{kind}"

@@ -16,7 +16,7 @@ from fuki_build.image.profiles import profile_ids
 from fuki_build.image.reading import blob_digest, read_pieces
 from fuki_build.image.section import Section
 
-_MAX_CMDLINE = 1024 * 1024
+MAX_CMDLINE = 1024 * 1024
 
 Sha256 = Callable[[Section], bytes]
 """The digest of a section's content: read for that, or known already."""
@@ -61,7 +61,7 @@ def section_boots(layout: Layout, sha256: Sha256) -> Iterator[ProfileBoot]:
             continue
 
         kernel, initrd, cmdline = sections[".linux"], sections.get(".initrd"), sections.get(".cmdline")
-        text = cmdline.content.read_small(_MAX_CMDLINE, "the command line") if cmdline else b""
+        text = cmdline.content.read_small(MAX_CMDLINE, "the command line") if cmdline else b""
         yield ProfileBoot(
             number,
             DirectBoot(

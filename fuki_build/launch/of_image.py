@@ -44,9 +44,14 @@ def launches_of_image(
     """
     if technology not in models(host, "--image"):
         raise RecipeError(f"no plugin predicts {technology!r}", where="--image", hint="load one: fuki --plugin coco …")
+    return requested_launches(Path(image), host, list(_requests(host, technology, recipe)))
 
-    image = Path(image)
-    requests = list(_requests(host, technology, recipe))
+
+def requested_launches(image: Path, host: PluginHost, requests: Sequence[LaunchRequest]) -> tuple[LaunchRecord, ...]:
+    """What guests measure that are launched as `requests` say, with the firmware of an image or that in a file.
+
+    Raises `FukiError`.
+    """
     if Blob.of_file(image).read_at(0, 2) != b"MZ":
         firmware = [LaunchFirmware(image.name, None, Blob.of_file(image))]
         return tuple(record for request in requests for record in predict(host, request, firmware, ()))

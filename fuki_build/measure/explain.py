@@ -88,9 +88,16 @@ def registers(log: EventLog, bank: str) -> dict[int, bytes]:
             extended.setdefault(event.register, []).append(event.digests[bank])
 
     size = len(next(iter(extended.values()))[0]) if extended else 0
-    # Only PCR 0 depends on the locality in which the TPM was started.
-    starts = {0: bytes(size - 1) + bytes([log.locality])} if size and log.kind is LogKind.TPM else {}
-    return {register: replay(bank, values, starts.get(register)) for register, values in sorted(extended.items())}
+    return {
+        register: replay(bank, values, start_of(log, register, size)) for register, values in sorted(extended.items())
+    }
+
+
+def start_of(log: EventLog, register: int, size: int) -> bytes:
+    """What a register has at first: only PCR 0 depends on the locality in which the TPM was started."""
+    if register == 0 and log.kind is LogKind.TPM:
+        return bytes(size - 1) + bytes([log.locality])
+    return bytes(size)
 
 
 def explain(

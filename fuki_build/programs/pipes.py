@@ -1,7 +1,6 @@
 """What goes into a program and comes out of it while it runs."""
 
 import os
-import selectors
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,8 @@ _MIB = 1024 * 1024
 
 
 def is_readable(descriptor: int, seconds: float | None) -> bool:
+    import selectors  # noqa: PLC0415 - most commands run no program
+
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         return bool(selector.select(seconds))
@@ -52,6 +53,8 @@ class Pipes:
 
     def serve(self, status: int, deadline: float) -> bool:
         """Move data until there is a status; False when the deadline, on the monotonic clock, comes first."""
+        import selectors  # noqa: PLC0415 - as above
+
         to_program, from_output, from_error = self._ours
         with selectors.DefaultSelector() as selector:
             selector.register(status, selectors.EVENT_READ)

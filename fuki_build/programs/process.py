@@ -6,15 +6,18 @@ import marshal
 import os
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from fuki_build.programs.errors import ProgramError
 from fuki_build.programs.pipes import is_readable
+
+if TYPE_CHECKING:
+    import subprocess
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _LONGEST_STATUS = 100
@@ -23,7 +26,7 @@ _LONGEST_STATUS = 100
 class Process:
     """A running program. `status` is the descriptor that can be read when it has ended."""
 
-    def __init__(self, supervisor: subprocess.Popen[bytes], name: str) -> None:
+    def __init__(self, supervisor: "subprocess.Popen[bytes]", name: str) -> None:
         self._supervisor = supervisor
         self._name = name
         self._code: int | None = None
@@ -117,6 +120,8 @@ def _supervised(
     largest_file: int | None,
     folders: Sequence[str],
 ) -> Iterator[Process]:
+    import subprocess  # noqa: PLC0415 - most commands run no program
+
     name = command[0] if command else sys.executable
     if any("\0" in text for text in (*command, *environment.values())):
         raise ProgramError(f"cannot run {name}: an argument or variable has a NUL character in it")

@@ -16,6 +16,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.image_parts import FROM_BASE
 from fuki_build.image.kernel import Kernel, embedded_kernel
+from fuki_build.image.layout import shares_blocks
 from fuki_build.image.section import HAND_OVER, Section
 from fuki_build.image.stub import Stub
 from fuki_build.recipe.base_image import WHERE, BaseImage, note_kept
@@ -148,6 +149,7 @@ class _Change:
             stub=stub,
             sections=tuple(sections),
             kernels=tuple(self._kernels),
+            share_blocks=table.share_blocks or shares_blocks(base.layout),
         )
         if base.layout.certificate_table.size:
             self._notes.append(f"the signatures of {base.stub.path} are left out, they are not for the new image")

@@ -48,20 +48,20 @@ def resolve_launch(
         dependencies.append(directory / table.svsm)
 
     known = models(host, where)
-    for index, name in enumerate(_tuple(table.technology)):
+    for index, name in enumerate(values(table.technology)):
         if name not in known:
             hint = f"there are: {', '.join(known)}"
             raise RecipeError(f"no plugin predicts {name!r}", where=f"{where}.technology[{index}]", hint=hint)
 
-    _check_vmms(_tuple(table.vmm), known, where)
+    _check_vmms(values(table.vmm), known, where)
     request = LaunchRequest(
-        technologies=_tuple(table.technology),
-        firmware=_tuple(table.firmware),
+        technologies=values(table.technology),
+        firmware=values(table.firmware),
         parameters=LaunchParameters(
-            vmms=_tuple(table.vmm) or ("qemu",),
-            vcpus=_tuple(table.vcpus) or (1,),
-            cpu_models=_tuple(table.vcpu_model),
-            guest_features=_tuple(table.guest_features) or (1,),
+            vmms=values(table.vmm) or ("qemu",),
+            vcpus=values(table.vcpus) or (1,),
+            cpu_models=values(table.vcpu_model),
+            guest_features=values(table.guest_features) or (1,),
             svsm=_svsm(table, directory, where),
         ),
         direct_boot=table.direct_boot,
@@ -76,11 +76,11 @@ def resolve_launch(
     if table.vmm:
         raise RecipeError("a platform has its own hypervisor", where=f"{where}.vmm", hint="leave out one of the two")
 
-    sites = [site for name in _tuple(table.platform) for site in _sites(name, host, f"{where}.platform")]
+    sites = [site for name in values(table.platform) for site in _sites(name, host, f"{where}.platform")]
     requests = tuple(_on_platform(request, table, sites))
     if not requests:
         guests = " or ".join(request.technologies) or "confidential"
-        text = f"{', '.join(_tuple(table.platform))} launches no {guests} guests"
+        text = f"{', '.join(values(table.platform))} launches no {guests} guests"
         raise RecipeError(text, where=f"{where}.platform", hint=next((site.note for site in sites if site.note), None))
     return requests
 
@@ -104,7 +104,8 @@ def _check_vmms(names: Sequence[str], known: Mapping[str, Contribution[LaunchMod
             raise RecipeError(f"no plugin knows how {name!r} launches guests", where=f"{where}.vmm[{index}]", hint=hint)
 
 
-def _tuple(value: T | tuple[T, ...]) -> tuple[T, ...]:
+def values(value: T | tuple[T, ...]) -> tuple[T, ...]:
+    """One value, or several, of a table's key."""
     return value if isinstance(value, tuple) else (value,)
 
 

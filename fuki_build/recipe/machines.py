@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from fuki_build.errors import RecipeError, located, raised_as
 from fuki_build.formats.uki.hwids import Device, DeviceType
-from fuki_build.hardware import capture
 from fuki_build.hardware.chid import FIELDS, STUB_ORDER, WIDE_TO_NARROW, Dialect, Identity, chid, identity, stub_chids
 from fuki_build.hardware.machine import Machine, from_table
 from fuki_build.hooks.host import PluginHost
@@ -110,6 +109,8 @@ def _telling_types(machine: Machine) -> tuple[int, ...]:
 
 def read_machine(path: Path, data: bytes, where: str) -> Machine:
     """A machine from a file of any form that `hardware.capture` knows."""
+    from fuki_build.hardware import capture  # noqa: PLC0415 - most machines are a platform's
+
     with raised_as(RecipeError, where, about=str(path)):
         return capture.decode(data, path.stem)
 

@@ -104,6 +104,13 @@ class ImageTable(ContentTable, frozen=True, kw_only=True):
     ] = None
     id: Annotated[str, Meta(description="ID of profile @0, which adds nothing to the base")] = "main"
     title: Annotated[str | None, Meta(description="TITLE of profile @0")] = None
+    share_blocks: Annotated[
+        bool,
+        Meta(
+            description="whether large files begin at whole blocks, which btrfs and XFS then share with the image; "
+            "other file systems gain nothing"
+        ),
+    ] = False
 
 
 class EnrollTable(Table, frozen=True, kw_only=True):

@@ -178,6 +178,7 @@ def _resolve_uki(
         stub=stub,
         sections=tuple(sections),
         kernels=tuple(kernels),
+        share_blocks=table.share_blocks,
     )
     return ResolvedImage(image, firmware)
 

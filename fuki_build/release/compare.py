@@ -8,6 +8,7 @@ from msgspec import Struct
 from fuki_build.formats.documents import Document, View
 from fuki_build.formats.uki.sbat import SbatRow, generations
 from fuki_build.hardware.machine import Machine
+from fuki_build.hooks.launch import LaunchDocument
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.registers import PHASES
 from fuki_build.measure.views import PredictionsView
@@ -42,12 +43,17 @@ class RevocationView(View, frozen=True, kw_only=True):
 
 
 class ReleaseDocument(Document, frozen=True, kw_only=True):
-    """What `fuki release --json` prints: why not to release, what to learn before, and what to revoke after."""
+    """What `fuki release --json` prints: why not to release, what to learn before, and what to revoke after.
+
+    `launches` are what confidential guests measure at launch that start with the firmware of the old image, and of the
+    new one; empty where no technology was asked for.
+    """
 
     old: ReleaseView
     new: ReleaseView
     objections: tuple[Objection, ...]
     before: tuple[PredictionsView, ...]
+    launches: tuple[LaunchDocument, ...] = ()
     after: RevocationView
 
 

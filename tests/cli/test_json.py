@@ -87,6 +87,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
 }  # fmt: skip
 """What verbs of the core are run with; `replay` and the plugins' verbs have their own tests."""
 ELSEWHERE = {
+    "attest explain",
     "attest show",
     "attest verify",
     "boot",

@@ -1,6 +1,7 @@
 """`fuki replay` of logs that are cut, in banks that are not known, or empty: always with a word."""
 
 import json
+from hashlib import sha256
 
 import pytest
 
@@ -76,3 +77,41 @@ def test_a_log_without_events_says_so(tmp_path):
     outcome = invoke(tmp_path, "replay", "empty.log")
     assert outcome.code == 0
     assert "no register was extended" in outcome.out
+
+
+def value_without(log: bytes, register: int, number: int) -> str:
+    """A register as it would be without one event of the log."""
+    events = [event for event in event_log.decode(log).events if event.extends and event.register == register]
+    value = bytes(32)
+    for event in (*events[:number], *events[number + 1 :]):
+        value = sha256(value + event.digests["sha256"]).digest()
+    return value.hex()
+
+
+def test_another_value_than_the_log_s_is_explained_by_the_event_that_did_not_come(tmp_path, log):
+    (tmp_path / "log").write_bytes(log)
+    expected = f"12={value_without(log, 12, 0)}"
+    outcome = invoke(tmp_path, "replay", "log", "--expect", expected, "--json")
+    assert outcome.code == 3
+    assert json.loads(outcome.out)["reasons"] == [
+        {"register": 12, "text": "the expected value (sha256) is that of the log, without from=addon"}
+    ]
+    assert (
+        "PCR 12: the expected value (sha256) is that of the log"
+        in invoke(tmp_path, "replay", "log", "--expect", expected).out
+    )
+
+
+def test_a_value_that_no_change_to_the_log_gives_is_said_to_be_that(tmp_path, log):
+    (tmp_path / "log").write_bytes(log)
+    outcome = invoke(
+        tmp_path, "replay", "log", "--expect", f"12={'ab' * 32}", "--expect", f"sha1:12={'ab' * 20}", "--json"
+    )
+    (reason,) = json.loads(outcome.out)["reasons"]
+    assert reason["text"].startswith("the expected value (sha256) is not that of the log, nor with one left out")
+
+
+def test_values_that_hold_need_no_reason(tmp_path, log):
+    (tmp_path / "log").write_bytes(log)
+    outcome = invoke(tmp_path, "replay", "log", "--expect", LOGS / "disk-262.pcrs", "--json")
+    assert (outcome.code, json.loads(outcome.out)["reasons"]) == (0, [])

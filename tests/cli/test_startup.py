@@ -25,6 +25,19 @@ HEAVY = frozenset(
     )
 )
 BUILDING = frozenset(("fuki_build.emit.write", "fuki_build.emit.images"))
+UNUSED = frozenset(
+    (
+        "concurrent.futures",
+        "fuki_build.launch.predict",
+        "fuki_build.measure.predict",
+        "fuki_build.measure.views",
+        "logging",
+        "secrets",
+        "selectors",
+        "subprocess",
+    )
+)
+"""What recipes need that predict something, run programs or build many images, and others do not."""
 RECIPES = frozenset(("fuki_build.recipe.resolve", "fuki_build.emit.plan"))
 
 RUN = """
@@ -87,8 +100,31 @@ def test_a_command_loads_what_it_uses(loaded, command):
     assert modules & HEAVY <= set(may)
 
 
+ENDS = """
+import atexit, gc, sys
+from fuki_build.cli.main import serve
+made = len(gc.get_objects())
+atexit.register(lambda: print(made, gc.get_freeze_count(), gc.get_threshold()[0], file=sys.stderr))
+serve(sys.argv[1:])
+"""
+
+
+def test_at_the_end_python_has_nothing_to_look_through():
+    done = subprocess.run([sys.executable, "-c", ENDS, "nothing"], capture_output=True, text=True, check=False)
+    # What is registered for the end is run all the same, and the exit code is the command's.
+    made, frozen, threshold = map(int, done.stderr.splitlines()[-1].split())
+    assert done.returncode == 2
+    assert frozen >= made
+    assert threshold >= 100_000
+
+
 def test_planning_does_not_load_what_writes(loaded):
     assert not loaded("plan") & BUILDING
+
+
+@pytest.mark.parametrize("verb", ["plan", "build"])
+def test_a_plain_recipe_loads_nothing_that_predicts_or_runs_programs(loaded, verb):
+    assert not loaded(verb) & UNUSED
 
 
 def test_verbs_on_finished_images_do_not_load_recipes(loaded):

@@ -28,6 +28,7 @@ PAGES = sorted(
         *CHECKOUT.glob("docs/**/*.md"),
         *CHECKOUT.glob("examples/*.md"),
         *CHECKOUT.glob("plugins/**/*.md"),
+        *CHECKOUT.glob("integrations/**/*.md"),
     )
 )
 

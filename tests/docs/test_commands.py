@@ -20,6 +20,7 @@ from signing_programs import install_programs
 
 from tests.docs.pages import CHECKOUT, PAGES, Block, blocks, commands, headings, links, matches
 from tests.docs.reference import first_party
+from tests.support.bazel import RULES, install_bazel
 from tests.support.images import layout_of, write
 from tests.support.installers import DracutRoot, KernelInstallRoot, install_wrappers
 from tests.support.remote_execution import install_tools
@@ -73,10 +74,12 @@ def prepare(tmp_path_factory: pytest.TempPathFactory, lay_out: Callable[[Path], 
 
 @pytest.fixture(scope="session")
 def signing_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory for PATH with programs that are not the machine's own: signing, kernel-install, dracut, BuildBox."""
+    """A directory for PATH with programs that are not the machine's own: signing, kernel-install, dracut, BuildBox,
+    Bazel."""
     directory = install_programs(tmp_path_factory.mktemp("programs"))
     install_wrappers(directory)
     install_tools(directory)
+    install_bazel(tmp_path_factory.mktemp("bazel"), directory)
     return directory
 
 
@@ -120,7 +123,14 @@ def make_foreign_image(directory: Path, lay_out: Callable[[Path], None]) -> None
     subprocess.run(command, cwd=directory, check=True, capture_output=True)
 
 
-MAKERS = {"checkout": copy_checkout, "evidence": lay_out_evidence, "logs": copy_logs}
+def make_bazel_workspace(directory: Path) -> None:
+    """The recipe of examples/matrix with its parts, and the rules."""
+    shutil.copytree(CHECKOUT / "examples" / "matrix", directory, ignore=shutil.ignore_patterns("parts", "out"))
+    parts.matrix(directory / "parts")
+    shutil.copytree(RULES, directory / "third_party/fuki")
+
+
+MAKERS = {"bazel": make_bazel_workspace, "checkout": copy_checkout, "evidence": lay_out_evidence, "logs": copy_logs}
 """Directories that need no parts of the examples."""
 
 

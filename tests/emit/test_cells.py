@@ -65,10 +65,18 @@ class TestSharing:
         # Planning looks at the first and last bytes of each input.
         assert SIZE <= read[(large / "initrd.img").stat().st_ino] < SIZE * 1.01
 
-    def test_nothing_of_a_large_input_comes_here_that_nobody_hashes(self, large, read):
+    def test_a_large_input_that_nobody_hashes_goes_through_a_small_buffer(self, large, read, monkeypatch):
+        sizes, read_into = [], os.preadv
+
+        def preadv(source: int, buffers: list[memoryview], offset: int) -> int:
+            sizes.append(len(buffers[0]))
+            return read_into(source, buffers, offset)
+
+        monkeypatch.setattr(os, "preadv", preadv)
         write_recipe(large)
         succeed(large, "build", "-j", "1")
         assert read[(large / "initrd.img").stat().st_ino] < SIZE / 100
+        assert 0 < max(sizes) <= 256 * 1024
 
     def test_its_digest_is_computed_once(self, large, hashed):
         write_recipe(large, MANIFEST)
@@ -206,11 +214,22 @@ class TestFailures:
         assert {f"cell n={n}: " in outcome.err for n in range(1, 6)} == {True}
         assert not list(large.glob("*.efi"))
 
-    def test_two_cells_that_write_one_path_are_refused_before_anything_is_written(self, large):
-        write_recipe(large, '[[fuki.output]]\nformat = "uki"\npath = "out/image.efi"\n')
-        error = refused(large, "build")
+    @pytest.mark.parametrize("verb", ["plan", "check", "build"])
+    @pytest.mark.parametrize("more", ["", '[[fuki.output]]\nformat = "manifest"\n'])
+    def test_two_cells_that_write_one_path_are_refused_before_anything_is_written(self, large, verb, more):
+        write_recipe(large, '[[fuki.output]]\nformat = "uki"\npath = "out/image.efi"\n' + more)
+        error = refused(large, verb)
+        assert not (large / "out").exists()
         assert "cell n=2: fuki.output[0]: the cell n=1 writes" in error
         assert "{{ matrix.n }}" in error
+
+    @pytest.mark.parametrize("verb", ["plan", "check", "build"])
+    def test_a_directory_of_an_output_is_one_cell_s_alone(self, large, verb):
+        url = 'url = "https://acme.example/"\n'
+        write_recipe(large, f'[[fuki.output]]\nformat = "sysupdate"\npath = "feed"\n{url}')
+        assert "the cell n=1 writes" in refused(large, verb)
+        write_recipe(large, f'[[fuki.output]]\nformat = "sysupdate"\npath = "feed/{{{{ matrix.n }}}}"\n{url}')
+        succeed(large, verb)
 
     def test_a_cell_that_would_replace_what_another_reads_is_refused(self, large):
         recipe = MATRIX + '[[fuki.output]]\nformat = "uki"\npath = "{{ matrix.path }}"\n[[fuki.matrix.include]]\n'

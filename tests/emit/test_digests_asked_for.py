@@ -187,43 +187,120 @@ class TestCopying:
         build_here(large, output=large / "expected.efi")
         return (large / "expected.efi").read_bytes()
 
-    def test_what_nobody_hashes_is_not_even_read(self, large, expected, read):
+    @pytest.fixture
+    def named(self, monkeypatch):
+        """A file system without nameless files."""
+        real = os.open
+
+        def without(path: str, flags: int, *arguments: int, **keywords: int) -> int:
+            if flags & os.O_TMPFILE == os.O_TMPFILE:
+                raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+            return real(path, flags, *arguments, **keywords)
+
+        monkeypatch.setattr(os, "open", without)
+
+    def test_what_nobody_hashes_goes_through_one_buffer(self, large, expected, read):
         build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
         assert (large / "out.efi").read_bytes() == expected
         assert read["initrd.img"] == 0
 
+    @pytest.mark.usefixtures("named")
     @pytest.mark.parametrize("copy", [no_copy, lambda *_: 0])
     def test_what_the_kernel_does_not_copy_is_read_and_written(self, large, expected, monkeypatch, copy):
         monkeypatch.setattr(os, "copy_file_range", copy)
         build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
         assert (large / "out.efi").read_bytes() == expected
 
-    def test_short_copies_go_on(self, large, expected, monkeypatch):
-        copy = os.copy_file_range
-        monkeypatch.setattr(os, "copy_file_range", lambda s, d, count, at: copy(s, d, min(count, 777_777), at))
+    @pytest.mark.usefixtures("named")
+    def test_without_nameless_files_the_kernel_copies(self, large, expected, monkeypatch, read):
+        copy, copied = os.copy_file_range, []
+
+        def record(source: int, target: int, count: int, at: int) -> int:
+            # It may copy less than it is asked to.
+            copied.append(copy(source, target, min(count, 777_777), at))
+            return copied[-1]
+
+        monkeypatch.setattr(os, "copy_file_range", record)
         build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
         assert (large / "out.efi").read_bytes() == expected
+        assert sum(copied) >= SIZE
+        assert read["initrd.img"] == 0
 
-    def test_an_input_that_grows_while_it_is_copied_is_refused(self, large, monkeypatch):
-        copy, initrd = os.copy_file_range, large / "initrd.img"
+    @pytest.mark.parametrize("largest", [1, 777])
+    def test_short_reads_and_writes_go_on(self, large, monkeypatch, largest):
+        read_into, write = os.preadv, os.write
+        (large / "initrd.img").write_bytes(b"initrd" * 100)
+        write_recipe(large)
+        build_here(large, output=large / "expected.efi")
+        monkeypatch.setattr(os, "preadv", lambda s, b, at: read_into(s, [b[0][: 100 * largest]], at))
+        monkeypatch.setattr(os, "write", lambda target, data: write(target, data[: 90 * largest]))
+        build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
+        assert (large / "out.efi").read_bytes() == (large / "expected.efi").read_bytes()
 
-        def grow(source: int, target: int, count: int, at: int) -> int:
-            with initrd.open("ab") as file:
-                file.write(b"more")
-            return copy(source, target, count, at)
+    def test_an_input_that_cannot_be_read_is_told(self, large, monkeypatch):
+        def broken(*_: object) -> int:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
         write_recipe(large)
-        monkeypatch.setattr(os, "copy_file_range", grow)
+        with plan(large) as planned:
+            monkeypatch.setattr(os, "preadv", broken)
+            monkeypatch.setattr(os, "pread", broken)
+            with pytest.raises(FukiError, match=r"cannot read .*: Input/output error"):
+                build(planned, output=large / "out.efi", digests=NO_DIGESTS)
+        assert not (large / "out.efi").exists()
+
+    def test_an_input_that_grows_while_it_is_copied_is_refused(self, large, monkeypatch):
+        read_into, initrd = os.preadv, large / "initrd.img"
+
+        def grow(source: int, buffers: list[memoryview], at: int) -> int:
+            with initrd.open("ab") as file:
+                file.write(b"more")
+            return read_into(source, buffers, at)
+
+        write_recipe(large)
+        monkeypatch.setattr(os, "preadv", grow)
         with pytest.raises(FukiError, match="changed while"):
             build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
         assert not (large / "out.efi").exists()
+
+    def test_room_for_the_whole_image_is_set_aside_once(self, large, monkeypatch):
+        allocate, reserved = os.posix_fallocate, []
+
+        def record(descriptor: int, offset: int, size: int) -> None:
+            reserved.append((offset, size))
+            allocate(descriptor, offset, size)
+
+        write_recipe(large)
+        monkeypatch.setattr(os, "posix_fallocate", record)
+        build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
+        assert reserved == [(0, (large / "out.efi").stat().st_size)]
+
+    def test_a_disk_without_that_room_says_so_before_anything_is_read(self, large, monkeypatch, read):
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        write_recipe(large)
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(FukiError, match=r"cannot write .*out\.efi: No space left"):
+            build_here(large, output=large / "out.efi")
+        assert read["initrd.img"] == 0
+        assert not (large / "out.efi").exists()
+
+    def test_a_file_system_that_sets_no_room_aside_is_written_to_all_the_same(self, large, expected, monkeypatch):
+        def never(*_: object) -> None:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+        monkeypatch.setattr(os, "posix_fallocate", never)
+        build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
+        assert (large / "out.efi").read_bytes() == expected
 
     def test_a_disk_that_is_full_is_told(self, large, monkeypatch):
         def full(*_: object) -> int:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         write_recipe(large)
-        monkeypatch.setattr(os, "copy_file_range", full)
+        monkeypatch.setattr(os, "posix_fallocate", lambda *_: None)
+        monkeypatch.setattr(os, "write", full)
         with pytest.raises(FukiError, match=r"cannot write .*out\.efi"):
             build_here(large, output=large / "out.efi", digests=NO_DIGESTS)
 

@@ -6,6 +6,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg import event_data, event_log
 from fuki_build.measure.explain import explain, registers
+from fuki_build.measure.log_search import search_log
 
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"
 
@@ -25,6 +26,9 @@ def run(data: bytes) -> None:
             event_data.digest_is_of_data(event)
         for bank in set(log.banks) & set(SIZES):
             registers(log, bank)
+        known = next((bank for bank in log.banks if bank in SIZES), None)
+        if known is not None:
+            assert not search_log(log, known, 11, b"\1" * SIZES[known]).matches
         assert len(explain(log).events) == len(log.events)
         # What stands before damage is whole on its own.
         assert log.end <= len(data)

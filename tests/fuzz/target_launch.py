@@ -34,6 +34,9 @@ def run(data: bytes) -> None:
         with suppress(FukiError):
             found = model.predict(data, PARAMETERS)
             assert found is None or all(len(digest.digest) in (64, 96) for digest in found.digests)
+            for size in (32, 48):
+                search = model.search(data, PARAMETERS, b"\1" * size)
+                assert search is None or not search.found
 
 
 def _with_checksum(data: bytes) -> bytes:

@@ -72,6 +72,29 @@ class TestOutputFile:
         assert names(tmp_path) == ["a"]
 
 
+def test_without_nameless_files_no_room_is_set_aside(kind, tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda _, offset, size: sizes.append(offset + size))
+    with OutputFile(tmp_path / "a") as file:
+        file.expect(1_000_000)
+        file.write(b"small")
+        file.write(bytes(500_000))
+        file.write(bytes(500_000))
+    assert sizes == ([1_000_000] if kind == "nameless" else [])
+
+
+def test_a_file_that_was_lent_gets_no_room_for_what_it_was_to_be(tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda _, offset, size: sizes.append(offset + size))
+    with OutputFile(tmp_path / "a") as file:
+        file.expect(1_000_000)
+        file.lend(Path.touch)
+        file.write(bytes(500_000))
+        file.commit()
+    assert not sizes
+    assert (tmp_path / "a").stat().st_size == 500_000
+
+
 def test_what_the_system_refuses_is_told_with_the_path(tmp_path, monkeypatch):
     def full(descriptor: int, data: bytes) -> int:  # noqa: ARG001
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -55,6 +55,26 @@ def test_results_come_in_the_order_of_the_work_though_the_second_ends_first(tmp_
     assert out == "3 b'first\\n' b''\n0 b'' b'second\\n'\n"
 
 
+def test_a_result_is_told_while_later_work_still_runs(tmp_path: Path):
+    out = run(
+        tmp_path,
+        """
+        def first():
+            print("first")
+            return 0
+
+        def second():
+            until("the first was told")
+            return 0
+
+        for result in run_in_copies([first, second], 2):
+            print(result.code, result.out.read())
+            Path("the first was told").touch()
+        """,
+    )
+    assert out == "0 b'first\\n'\n0 b''\n"
+
+
 def test_no_more_run_at_a_time_than_were_allowed(tmp_path: Path):
     out = run(
         tmp_path,

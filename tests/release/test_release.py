@@ -173,7 +173,7 @@ def test_nothing_is_written_where_it_is_refused(fleet):
 
 def test_mistakes_are_told(fleet):
     assert "did you mean 'signer-lost'?" in refused(fleet, "release", OLD, NEW, "--allow", "signers-lost")
-    assert "there are: predictions, keylime, rvps" in refused(fleet, "release", OLD, NEW, "--learn", "pcrs=x")
+    assert "there are: predictions, launches, keylime, rvps" in refused(fleet, "release", OLD, NEW, "--learn", "pcrs=x")
     assert "no SBAT generation rises" in refused(fleet, "release", OLD, NEW, "--level", "level")
     assert "this is no UKI" in refused(fleet, "release", OLD, "old/vmlinuz", code=1)
     same = ("release", NEW, NEW, "--allow", "version-not-newer")
@@ -196,6 +196,66 @@ def test_verifiers_learn_the_values_of_both(fleet, tmp_path):
     payload = json.loads(base64.b64decode(json.loads((tmp_path / "rvps").read_text())["payload"]))
     assert set(payload["tpm_pcr11"]) == ready
     assert [view["image"] for view in json.loads((tmp_path / "predictions").read_text())] == ["image.efi"] * 2
+
+
+@pytest.fixture(scope="module")
+def confidential(tmp_path_factory) -> Path:
+    """Two images with firmware for confidential guests, of two builds of OVMF."""
+    directory = tmp_path_factory.mktemp("confidential")
+    for version, firmware in ((1, "ovmf-amdsev"), (2, "ovmf-2025")):
+        text = recipe(
+            FIRMWARE,
+            silence=["firmware-unknown"],
+            os_release={"text": f"ID=acme\nIMAGE_VERSION={version}\n"},
+            uname="6.12",
+        )
+        lay_out(directory / str(version), real={**BASE, "one.fd": firmware}, recipe=text)
+        succeed(directory / str(version), "build", "-o", "image.efi")
+    return directory
+
+
+IMAGES = ("1/image.efi", "2/image.efi")
+LAUNCHED = ("--technology", "sev,tdx", "--vcpus", "1")
+
+
+def rows(document: dict) -> list[tuple[str, str, str]]:
+    return [(row["technology"], row["variant"] or row["register"], row["digest"]) for row in document["launches"]]
+
+
+def test_verifiers_learn_what_guests_measure_at_launch_with_the_firmware_of_both(confidential, tmp_path):
+    learned = tmp_path / "launches"
+    coco = ("--plugin", "coco")
+    command = (*coco, "release", *IMAGES, "--platform", "qemu:q35", *LAUNCHED)
+    document = json.loads(succeed(confidential, *command, "--json", "--learn", f"launches={learned}").out)
+    assert complaints(document, "release") == []
+
+    # The firmware as a file: what 'fuki launch' tells of that is held against other programs by its own tests.
+    files = [json.loads(invoke(confidential, *coco, "launch", f"{n}/one.fd", *LAUNCHED, "--json").out) for n in (1, 2)]
+    assert [rows(one) for one in document["launches"]] == [rows(one) for one in files]
+    assert set(rows(files[0])).isdisjoint(rows(files[1]))
+    assert rows(json.loads(learned.read_text())) == rows(files[0]) + rows(files[1])
+
+    told = succeed(confidential, *command).out
+    for when, one in zip(("old", "new"), files, strict=True):
+        part = told.partition(f"Before: learn what guests measure at launch with the {when} image\n")[2]
+        assert all(digest in part.partition("\n\n")[0] for _, _, digest in rows(one))
+
+
+def test_a_recipe_says_how_guests_are_launched(confidential):
+    table = (confidential / "1/fuki.toml").read_text() + '[[fuki.launch]]\ntechnology = "sev"\nvcpus = [1, 2]\n'
+    (confidential / "launch.toml").write_text(table.replace("[fuki]\n", '[fuki]\nplugins = ["coco"]\n', 1))
+    document = json.loads(succeed(confidential, "release", *IMAGES, "--recipe", "launch.toml", "--json").out)
+    assert [{row["technology"] for row in one["launches"]} for one in document["launches"]] == [{"sev"}, {"sev"}]
+
+
+def test_mistakes_about_launches_are_told(confidential, fleet):
+    assert "coco" in refused(confidential, "release", *IMAGES, *LAUNCHED)
+    assert "--technology says of what" in invoke(confidential, "release", *IMAGES, "--vcpus", "2").err
+    assert "give --technology" in refused(confidential, "release", *IMAGES, "--learn", "launches=x")
+    assert not (confidential / "x").exists()
+    error = refused(fleet, "--plugin", "coco", "release", OLD, NEW, "--technology", "tdx", code=1)
+    assert "old/image.efi: " in error
+    assert "'fuki firmware show' tells what it has" in error
 
 
 def test_the_level_refuses_the_old_image_and_not_the_new_one(fleet, tmp_path, monkeypatch):

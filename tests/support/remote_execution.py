@@ -17,6 +17,7 @@ from typing import Self
 import parts
 
 _TOOLS = ("buildbox-casd", "buildbox-run-hosttools", "buildbox-worker", "trexe")
+_OLD_OUTPUT_FILES = Path(__file__).with_name("old_output_files.py")
 _PATIENCE = 60.0
 """Seconds for a server to come up, or an action to end, on a machine with much else to do."""
 _SERVER = """\
@@ -156,8 +157,11 @@ class RemoteExecution:
         process = self._start("server", [bgd, "server", "start", configuration], signal.SIGTERM)
         self._wait("server", process, lambda: _listens(self._port))
 
-    def add_worker(self, name: str) -> None:
-        """A worker with a store of its own, whose actions see nothing of this process' environment."""
+    def add_worker(self, name: str, *, old_clients: bool = False) -> None:
+        """A worker with a store of its own, whose actions see nothing of this process' environment.
+
+        With `old_clients`, it takes actions that name their outputs as REAPI 2.0 did.
+        """
         directory = self._directory / name
         directory.mkdir()
         here = {"PATH": "/usr/bin:/bin"}
@@ -166,7 +170,7 @@ class RemoteExecution:
         casd += [f"--bind=unix:{stored}", "--quota-high=2G", "--reserved=100M", directory / "cache"]
         process = self._start(f"{name}-casd", casd, signal.SIGTERM, here)
         self._wait(f"{name}-casd", process, stored.exists)
-        runner = self.tools / "buildbox-run-hosttools"
+        runner = self._old_runner() if old_clients else self.tools / "buildbox-run-hosttools"
         worker = [self.tools / "buildbox-worker", f"--bots-remote={self.url}", f"--cas-remote=unix:{stored}"]
         worker += [f"--buildbox-run={runner}", "--runner-arg=--clearenv", "--platform", "OSFamily=linux"]
         worker += ["--platform", f"worker={name}"]
@@ -176,6 +180,13 @@ class RemoteExecution:
         # An action that only this worker can have ends when the server knows it.
         first = [str(self.tools / "trexe"), f"--remote={self.url}", f"--platform-properties=worker={name}", "/bin/true"]
         subprocess.run(first, check=True, capture_output=True, timeout=_PATIENCE, cwd=directory)
+
+    def _old_runner(self) -> Path:
+        script = self._directory / "run-old"
+        words = [parts.get("buildgrid") / "bin/python", _OLD_OUTPUT_FILES, self.tools / "buildbox-run-hosttools"]
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, words))} "$@"\n')
+        script.chmod(0o755)
+        return script
 
     def execute(self, script: Path, here: Path, *options: str) -> subprocess.Popen[str]:
         """Start a script that calls trexe; `finish` waits for it."""

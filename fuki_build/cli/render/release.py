@@ -1,8 +1,10 @@
 """What stands between two releases, on standard output."""
 
+from fuki_build.cli.render.launch import show_launches
 from fuki_build.cli.render.measure import show_predictions
 from fuki_build.cli.render.plain import plain
 from fuki_build.cli.render.table import StandardOutput, TextTable
+from fuki_build.hooks.launch import from_document
 from fuki_build.release.compare import ReleaseDocument
 from fuki_build.release.objections import Objection
 
@@ -26,10 +28,7 @@ def show_release(document: ReleaseDocument) -> None:
     if any(not objection.allowed for objection in document.objections):
         return
 
-    for when, view in zip(("old", "new"), document.before, strict=True):
-        console.print()
-        console.print(f"Before: learn what the {when} image measures", bold=True)
-        show_predictions(view, events=False)
+    _show_values(console, document)
 
     console.print()
     console.print("After: revoke the old image", bold=True)
@@ -39,6 +38,20 @@ def show_release(document: ReleaseDocument) -> None:
         console.print("SBAT level  none: no generation rises")
     for digest in document.after.dbx:
         console.print(f"dbx         {digest}")
+
+
+def _show_values(console: StandardOutput, document: ReleaseDocument) -> None:
+    for when, view in zip(("old", "new"), document.before, strict=True):
+        console.print()
+        console.print(f"Before: learn what the {when} image measures", bold=True)
+        show_predictions(view, events=False)
+
+    for when, launches in zip(("old", "new"), document.launches, strict=False):
+        console.print()
+        console.print(f"Before: learn what guests measure at launch with the {when} image", bold=True)
+        show_launches(from_document(launches))
+        for note in launches.notes:
+            console.print(f"{plain(note.firmware)}, {note.technology}: {plain(note.message)}")
 
 
 def _line(objection: Objection) -> str:

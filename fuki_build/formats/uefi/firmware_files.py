@@ -31,7 +31,7 @@ class SectionType(IntEnum):
     VOLUME = 0x17
 
 
-class FirmwareFile(NamedTuple):
+class VolumeFile(NamedTuple):
     name: UUID
     content: bytes
 
@@ -54,7 +54,7 @@ def sections(data: bytes) -> Iterator[tuple[int, bytes]]:
         at = _aligned(at + size, _SECTION_ALIGNMENT)
 
 
-def files(volume: bytes) -> Iterator[FirmwareFile]:
+def files(volume: bytes) -> Iterator[VolumeFile]:
     """The files of a volume, without padding. Raises `FormatError` for one that is cut short."""
     at = _first_file(volume)
     for _ in range(_MAX_PARTS):
@@ -69,7 +69,7 @@ def files(volume: bytes) -> Iterator[FirmwareFile]:
         if not header <= size <= len(volume) - at:
             raise FormatError(f"a firmware file at {at:#x} claims {size} bytes")
         if kind != _PAD_FILE:
-            yield FirmwareFile(UUID(bytes_le=name), volume[at + header : at + size])
+            yield VolumeFile(UUID(bytes_le=name), volume[at + header : at + size])
         at = _aligned(at + size, _FILE_ALIGNMENT)
 
 

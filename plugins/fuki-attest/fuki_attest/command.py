@@ -8,6 +8,7 @@ from fuki_build import json_option
 from fuki_build.hooks import encode_json
 
 if TYPE_CHECKING:
+    from fuki_attest.explain.views import ExplainDocument
     from fuki_attest.show import EvidenceDocument
     from fuki_attest.verdict import VerdictDocument
 
@@ -21,6 +22,12 @@ def _evidence_document() -> "type[EvidenceDocument]":
     return EvidenceDocument
 
 
+def _explain_document() -> "type[ExplainDocument]":
+    from fuki_attest.explain.views import ExplainDocument  # noqa: PLC0415 - as below
+
+    return ExplainDocument
+
+
 def _verdict_document() -> "type[VerdictDocument]":
     from fuki_attest.verdict import VerdictDocument  # noqa: PLC0415 - as below
 
@@ -30,7 +37,7 @@ def _verdict_document() -> "type[VerdictDocument]":
 # cryptography is slow to load, and needed only where evidence is read.
 @click.group()
 def attest() -> None:
-    """Read and verify evidence: reports, quotes, certificates, event logs, collateral."""
+    """Read, verify and explain evidence: reports, quotes, certificates, event logs, collateral."""
 
 
 @attest.command()
@@ -100,3 +107,48 @@ def verify(plugins: tuple[str, ...], /, files: tuple[Path, ...], as_json: bool, 
         verdict.print_steps(steps)
         verdict.print_shown(compared[1])
     verdict.judge(steps)
+
+
+@attest.command()
+@_files
+@click.option(
+    "--image",
+    "images",
+    metavar="IMAGE",
+    multiple=True,
+    required=True,
+    type=_path,
+    help="What it may be of (repeatable).",
+)
+@click.option("--firmware", metavar="FILE", multiple=True, type=_path, help="Firmware beside images (repeatable).")
+@click.option("--recipe", metavar="FILE", type=_path, help="How it is to be launched: the recipe's [[fuki.launch]].")
+@click.option("--machine", metavar="NAME", help="The machine that boots it: a platform, 'name:selector', or a file.")
+@click.option(
+    "--cmdline", "cmdlines", metavar="TEXT", multiple=True, help="What a loader or hypervisor may pass (repeatable)."
+)
+@click.option("--svsm", metavar="FILE", type=_path, help="An SVSM that the guest may start in.")
+@click.option("--variables-size", type=click.IntRange(0), help="Size of the variable store between SVSM and firmware.")
+@click.option("--addon", "addons", metavar="FILE", multiple=True, type=_path, help="An addon (repeatable).")
+@click.option("--global-addon", "global_addons", metavar="FILE", multiple=True, type=_path, help="One for all images.")
+@click.option("--loader", "loaders", metavar="FILE", multiple=True, type=_path, help="An EFI program before the image.")
+@click.option("--console", metavar="TEXT", help="What the stub appends where no console= is given, or ''.")
+@click.option("--no-boot-secret", is_flag=True, help="The stub finds no randomness to make its secret of.")
+@click.option("--disk", metavar="FILE", type=_path, help="The disk that it starts from, as raw data, for RTMR1.")
+@json_option(_explain_document)
+@click.pass_obj
+def explain(plugins: tuple[str, ...], /, files: tuple[Path, ...], as_json: bool, **asked: Any) -> None:  # noqa: ANN401
+    """Tell what the measurements in FILEs were made of, where they are others than predicted; verifies nothing.
+
+    Launch digests are searched among all launches of the images and firmware; registers among what profiles, firmware,
+    addons, loaders and command lines measure, with events left out, added or exchanged; logs are explained event by
+    event. Exits with 3 unless all of it is as an image measures it.
+    """
+    from fuki_attest import evidence  # noqa: PLC0415 - as above
+    from fuki_attest.explain import question, run, views  # noqa: PLC0415
+
+    document = run.explain(evidence.read(files), question.read_question(plugins, asked))
+    if as_json:
+        click.echo(encode_json(document), nl=False)
+    else:
+        views.print_explained(document)
+    views.judge(document)

@@ -17,11 +17,12 @@ from fuki_build.formats.confidential.igvm import (
     VpContext,
 )
 from fuki_build.formats.confidential.reset_registers import VMSA_ADDRESS
-from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchParameters, LaunchPrediction
+from fuki_build.hooks import LaunchDigest, LaunchNote, LaunchParameters, LaunchPrediction, LaunchSearch, NearLaunch
+from msgspec.structs import replace
 
 from fuki_coco.memory import MAX_LAUNCH, PAGE, check_range
 from fuki_coco.memory import pages as split
-from fuki_coco.snp_digest import START, Page, SnpPageType, extend, page_of
+from fuki_coco.snp_digest import START, Page, SnpPageType, ended, extend, page_of, trail
 from fuki_coco.vcpus import Vmm
 
 _VMMS = (Vmm.QEMU, Vmm.HYPERV)
@@ -66,6 +67,25 @@ def predict(file: Igvm, parameters: LaunchParameters, technology: str) -> Launch
         notes.append(LaunchNote(technology, "an IGVM file holds all that is measured: nothing is injected"))
 
     return LaunchPrediction(tuple(digests), tuple(notes))
+
+
+def with_cuts(search: LaunchSearch, file: Igvm, parameters: LaunchParameters, digest: bytes) -> LaunchSearch:
+    """The search, with launches that have the digest before all pages of the file were measured."""
+    near = []
+    for vmm in parameters.vmms if mask_of(file, IgvmPlatform.SEV_SNP) is not None else ():
+        added = list(pages(file, vmm)) if vmm in _VMMS else []
+        steps = trail(START, added)
+        if digest in steps[:-1]:
+            row = LaunchDigest(
+                technology="sev-snp",
+                register="MEASUREMENT",
+                algorithm="sha384",
+                digest=digest.hex(),
+                vmm=vmm,
+                variant="igvm",
+            )
+            near.append(NearLaunch(launch=row, change=ended(added[steps.index(digest)])))
+    return replace(search, near=tuple(near))
 
 
 def mask_of(file: Igvm, platform: IgvmPlatform) -> int | None:

@@ -4,19 +4,27 @@ Source: AMD, "Secure Encrypted Virtualization API" (55766), 6.5 LAUNCH_MEASURE; 
 """
 
 import hashlib
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Callable, Iterator
 
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.confidential import ovmf, sev_hashes
 from fuki_build.formats.confidential.ovmf import Ovmf
 from fuki_build.formats.confidential.reset_registers import RESET_VECTOR
 from fuki_build.formats.reader import Reader
-from fuki_build.hooks import DirectBoot, LaunchDigest, LaunchModel, LaunchParameters, LaunchPrediction, LaunchStep
+from fuki_build.hooks import (
+    DirectBoot,
+    LaunchDigest,
+    LaunchModel,
+    LaunchParameters,
+    LaunchPrediction,
+    LaunchSearch,
+    LaunchStep,
+)
+from msgspec.structs import replace
 
 from fuki_coco import cpus
 from fuki_coco.memory import PAGE, boot_name, check_firmware, check_parameters, pages, unknown_vmms
-from fuki_coco.snp import cpu_models
+from fuki_coco.snp_pages import cpu_models
 from fuki_coco.vcpus import Vmm, register_page
 
 _REGISTER, _ALGORITHM = "LAUNCH_DIGEST", "sha256"
@@ -50,6 +58,9 @@ class Sev(LaunchModel):
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
         yield from _steps(firmware, parameters.boots[0])
 
+    def search(self, firmware: bytes, parameters: LaunchParameters, digest: bytes) -> LaunchSearch | None:
+        return _search(super().search, firmware, parameters, digest)
+
 
 class SevEs(LaunchModel):
     """AMD SEV-ES, with encrypted registers.
@@ -80,23 +91,20 @@ class SevEs(LaunchModel):
     def _rows(
         self, start: "hashlib._Hash", image: Ovmf, vmm: str, boot: DirectBoot | None, parameters: LaunchParameters
     ) -> Iterator[LaunchDigest]:
-        for model, count in product(cpu_models(vmm, parameters), parameters.vcpus):
-            first, other = _registers(image, vmm, model)
-            stream = start.copy()
-
-            stream.update(first)
-            for _ in range(count - 1):
-                stream.update(other)
-
-            yield LaunchDigest(
-                technology=self.name,
-                register=_REGISTER,
-                algorithm=_ALGORITHM,
-                digest=stream.hexdigest(),
-                vmm=vmm,
-                vcpus=count,
-                cpu_model=model,
-                boot=boot_name(boot),
+        for model in cpu_models(vmm, parameters):
+            by_count = _chain(start, *_registers(image, vmm, model), max(parameters.vcpus))
+            yield from (
+                LaunchDigest(
+                    technology=self.name,
+                    register=_REGISTER,
+                    algorithm=_ALGORITHM,
+                    digest=by_count[count - 1],
+                    vmm=vmm,
+                    vcpus=count,
+                    cpu_model=model,
+                    boot=boot_name(boot),
+                )
+                for count in parameters.vcpus
             )
 
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:
@@ -111,6 +119,31 @@ class SevEs(LaunchModel):
         for number in range(parameters.vcpus[0]):
             page = other if number else first
             yield LaunchStep(f"vCPU {number}", "VMSA", 0, hashlib.sha256(page).hexdigest())
+
+    def search(self, firmware: bytes, parameters: LaunchParameters, digest: bytes) -> LaunchSearch | None:
+        return _search(super().search, firmware, parameters, digest)
+
+
+_Search = Callable[[bytes, LaunchParameters, bytes], LaunchSearch | None]
+
+
+def _search(search: _Search, firmware: bytes, parameters: LaunchParameters, digest: bytes) -> LaunchSearch | None:
+    """The base class's search among the boots that the firmware can do."""
+    image = _decode(firmware)
+    if len(digest) != hashlib.new(_ALGORITHM).digest_size or image is None:
+        return LaunchSearch() if image is not None else None
+    boots = parameters.boots if image.hash_table_address is not None else (None,)
+    return search(firmware, replace(parameters, boots=boots), digest)
+
+
+def _chain(start: "hashlib._Hash", first: bytes, other: bytes, most: int) -> list[str]:
+    """The digests with one vCPU, with two, and so on: each goes on from the one before it."""
+    stream = start.copy()
+    digests = []
+    for number in range(most):
+        stream.update(other if number else first)
+        digests.append(stream.hexdigest())
+    return digests
 
 
 def _decode(firmware: bytes) -> Ovmf | None:

@@ -3,7 +3,7 @@
 Source: AMD, "SEV Secure Nested Paging Firmware ABI Specification" (56860), 8.17 SNP_LAUNCH_UPDATE, table PAGE_INFO.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from hashlib import sha384
 from struct import Struct
@@ -45,3 +45,24 @@ def extend(digest: bytes, pages: Iterable[Page]) -> bytes:
     for _, kind, address, content in pages:
         digest = sha384(_pack(digest, content, _PAGE_INFO.size, kind, 0, 0, 0, 0, address)).digest()
     return digest
+
+
+def trail(digest: bytes, pages: Iterable[Page]) -> list[bytes]:
+    """The launch digest before the first of these pages, and after each."""
+    digests = [digest]
+    digests += (digest := extend(digest, [page]) for page in pages)
+    return digests
+
+
+def repeated(digest: bytes, page: Page) -> Iterator[bytes]:
+    """The launch digests after this page once, twice and so on, without end."""
+    _, kind, address, content = page
+    behind = _pack(START, content, _PAGE_INFO.size, kind, 0, 0, 0, 0, address)[SIZE:]
+    while True:
+        digest = sha384(digest + behind).digest()
+        yield digest
+
+
+def ended(page: Page) -> str:
+    """In words, that a launch ended before this page."""
+    return f"it ended before {page.part} at {page.address:#x} was measured"

@@ -5,11 +5,7 @@ OvmfPkg/Tcg/TdTcg2Dxe in edk2 for the RTMRs.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import StrEnum
-from functools import partial
-from struct import Struct
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.confidential import igvm, ovmf
@@ -22,20 +18,20 @@ from fuki_build.hooks import (
     LaunchNote,
     LaunchParameters,
     LaunchPrediction,
+    LaunchSearch,
     LaunchStep,
+    NearLaunch,
     RuntimeRegister,
 )
+from msgspec.structs import replace
 
 from fuki_coco.igvm_snp import inserted, mask_of
 from fuki_coco.memory import MAX_FIRMWARE, MAX_LAUNCH, PAGE, check_apart, check_range, check_ranges, unknown_vmms
-from fuki_coco.memory import pages as split
+from fuki_coco.mrtd import SIZE, Order, TdxMemory, cut, mrtd
 from fuki_coco.vcpus import Vmm
 
 _WITHOUT_CONTENT = (TdxKind.TD_HOB, TdxKind.TEMP_MEM, TdxKind.PERM_MEM)
 """Kinds of sections that are memory without content."""
-_CHUNK = 256
-_ADD = Struct("<16sQ104x")
-_EXTEND = Struct("<16sQ104x256s")
 _RTMR1_EVENTS = (
     b"Calling EFI Application from Boot Option",
     bytes(4),  # the separator
@@ -50,22 +46,6 @@ _NOTES = {
     "RTMR3": "starts as zeros; what is in it is the running system's choice",
 }
 _HYPERV = "under Hyper-V a paravisor stands between the firmware and the registers"
-
-
-class Order(StrEnum):
-    """How a hypervisor adds pages: each with its content at once, or all pages of a section before their content."""
-
-    SINGLE_PASS = "single-pass"  # noqa: S105 - no password
-    TWO_PASS = "two-pass"  # noqa: S105 - no password
-
-
-class TdxMemory(NamedTuple):
-    """Memory that is added page by page; `content` is extended into MRTD, None if nothing is."""
-
-    part: str
-    address: int
-    size: int
-    content: bytes | None
 
 
 class Tdx(LaunchModel):
@@ -120,6 +100,24 @@ class Tdx(LaunchModel):
         notes = [LaunchNote(self.name, f"{name} {text}") for name, text in _notes(registers)]
         return LaunchPrediction(tuple(digests), (*unknown, *notes))
 
+    def search(self, firmware: bytes, parameters: LaunchParameters, digest: bytes) -> LaunchSearch | None:
+        search = super().search(firmware, parameters, digest) if len(digest) == SIZE else LaunchSearch()
+        sections = _sections(firmware)
+        if search is None or search.found or sections is None or len(digest) != SIZE:
+            return search
+        return replace(search, near=tuple(self._cuts(sections, digest)))
+
+    def _cuts(self, sections: list[TdxMemory], digest: bytes) -> Iterator[NearLaunch]:
+        """Launches that have the digest before all memory was added."""
+        for order in Order:
+            last = cut(sections, order, digest)
+            if last is not None:
+                row = LaunchDigest(
+                    technology=self.name, register="MRTD", algorithm="sha384", digest=digest.hex(), variant=order
+                )
+                change = f"nothing was measured behind {last[0]} at {last[1]:#x}"
+                yield NearLaunch(launch=row, change=change)
+
     def steps(self, firmware: bytes, parameters: LaunchParameters) -> Iterator[LaunchStep]:  # noqa: ARG002
         for section in _sections(firmware) or ():
             for number, address in enumerate(range(section.address, section.address + section.size, PAGE)):
@@ -128,26 +126,6 @@ class Tdx(LaunchModel):
                 else:
                     page = section.content[number * PAGE : (number + 1) * PAGE]
                     yield LaunchStep(section.part, "extended", address, hashlib.sha384(page).hexdigest())
-
-
-def mrtd(sections: list[TdxMemory], order: Order) -> bytes:
-    """MRTD of a TD that is built from these sections, in order."""
-    stream = hashlib.sha384()
-    for section in sections:
-        addresses = range(section.address, section.address + section.size, PAGE)
-
-        if section.content is None or order is Order.TWO_PASS:
-            stream.update(b"".join(map(_add, addresses)))
-
-        if section.content is None:
-            continue
-
-        for address, page in zip(addresses, split(section.content), strict=True):
-            if order is Order.SINGLE_PASS:
-                stream.update(_add(address))
-            stream.update(_extends(address, page))
-
-    return stream.digest()
 
 
 def _runtime(parameters: LaunchParameters) -> Iterator[RuntimeRegister]:
@@ -177,13 +155,6 @@ def _notes(registers: tuple[RuntimeRegister, ...]) -> Iterator[tuple[str, str]]:
 
         for reason, boots in reasons.items():
             yield name, f"of {', '.join(boots)} cannot be told: {reason}"
-
-
-_add: Callable[[int], bytes] = partial(_ADD.pack, b"MEM.PAGE.ADD")
-
-
-def _extends(address: int, page: bytes) -> bytes:
-    return b"".join(_EXTEND.pack(b"MR.EXTEND", address + at, page[at : at + _CHUNK]) for at in range(0, PAGE, _CHUNK))
 
 
 def rtmr1(authenticode: bytes) -> bytes:

@@ -13,7 +13,9 @@ from fuki_build.hooks import DirectBoot, LaunchParameters
 from fuki_build.testing import igvm as written
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from fuki_coco import snp_digest
 from fuki_coco.snp import SevSnp
 from fuki_coco.tdx import Tdx
 
@@ -215,3 +217,31 @@ def test_any_tdx_metadata_are_launched_or_refused(sections: list[tuple[int, ...]
         return
     assert prediction is not None
     assert len(prediction.digests) == 2
+
+
+def test_a_search_over_much_memory_leaves_boots_out(monkeypatch: pytest.MonkeyPatch):
+    """120 MiB of empty pages before the page of hashes would be hashed once for each boot and hypervisor."""
+    calls = 0
+    real = snp_digest.sha384
+
+    def counted(data: bytes):  # noqa: ANN202 - hashlib's own type has no name
+        nonlocal calls
+        calls += 1
+        return real(data)
+
+    monkeypatch.setattr(snp_digest, "sha384", counted)
+    data = firmware([(0x1000000, 120 << 20, 1), (0x1000, 0x1000, 0x10)], table=0x1000)
+    boots = (None, *(replace(BOOT, cmdline=bytes([number]) * 32) for number in range(90)))
+    parameters = LaunchParameters(vmms=("qemu", "ec2", "gce"), cpu_models=("EPYC",), vcpus=(1, 2), boots=boots)
+    search = SevSnp().search(data, parameters, b"\1" * 48)
+    assert search is not None
+    assert [note.message for note in search.notes if "so much metadata" in note.message]
+    assert calls < 2_000_000
+
+
+def test_a_hash_table_outside_of_its_page_leaves_boots_out():
+    data = firmware([(0x1000, 0x1000, 0x10)], table=0x5000)
+    search = SevSnp().search(data, LaunchParameters(boots=(None, BOOT)), b"\1" * 48)
+    assert search is not None
+    assert search.tried == 5
+    assert [note.message for note in search.notes if "kernel hashes" in note.message]

@@ -1,5 +1,6 @@
 """An SVSM beside the firmware. Debian has none, so one is made: its table is what the digest depends on."""
 
+import json
 from struct import pack
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from fuki_build.errors import FormatError, RecipeError
 from fuki_build.formats.confidential import ovmf
 from fuki_build.hooks import DirectBoot, LaunchParameters, Svsm
+from fuki_build.testing import succeed
 from sevsnpmeasure import guest, vmsa
 from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vcpu_types import CPU_SIGS
@@ -94,3 +96,12 @@ def test_the_steps_of_an_svsm_are_those_of_its_digest():
         "firmware", "svsm", "SEV metadata, SEC_MEM", "SEV metadata, SECRETS", "SEV metadata, CPUID",
         "SEV metadata, SVSM_CAA", "vCPU 0",
     ]  # fmt: skip
+
+
+def test_a_launch_in_an_svsm_is_found_among_those_without(launch, tmp_path):
+    ours, _ = launch
+    firmware = parts.get("ovmf-generic")
+    svsm = ("--svsm", tmp_path / "svsm", "--variables-size", VARIABLES)
+    arguments = ("--plugin", "coco", "launch", firmware, *svsm, "--expect", ours[4].digest, "--json")
+    (found,) = json.loads(succeed(tmp_path, *arguments).out)["search"]["found"]
+    assert (found["variant"], found["vcpus"], found["cpu-model"]) == ("svsm", 4, "EPYC-Milan")

@@ -20,7 +20,8 @@ from sevsnpmeasure import guest
 from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vcpu_types import CPU_SIGS
 
-from fuki_coco.snp import SevSnp, image_pages
+from fuki_coco.snp import SevSnp
+from fuki_coco.snp_pages import image_pages
 
 BUILDS = ("ovmf-generic", "ovmf-amdsev", "ovmf-2025")
 MODELS = ("EPYC", "EPYC-Rome", "EPYC-Milan", "EPYC-Genoa")

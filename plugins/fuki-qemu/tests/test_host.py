@@ -179,7 +179,7 @@ def test_qemu_is_asked_whether_it_has_the_device(tmp_path: Path):
 
 
 def test_real_qemu_gets_the_hosts_file_and_the_device(tmp_path: Path):
-    settings = CycleSettings(b"the file", memory_of_q35(GIB), is_modelled=False)
+    settings = CycleSettings(host_file=b"the file", memory=memory_of_q35(GIB), is_modelled=False)
     options = cycle.options(settings, tmp_path)
     assert options == (
         *("-object", f"igvm-cfg,id=igvm,file={tmp_path}/host.igvm", "-machine", "igvm-cfg=igvm"),

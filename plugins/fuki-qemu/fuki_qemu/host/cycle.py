@@ -42,7 +42,7 @@ class Start(Struct, frozen=True):
     firmware: bytes
 
 
-class CycleSettings(Struct, frozen=True):
+class CycleSettings(Struct, frozen=True, kw_only=True):
     """How a host treats its guest.
 
     `host_file` is the IGVM file that the host starts guests from, `memory` is where the guest has memory.
@@ -53,6 +53,8 @@ class CycleSettings(Struct, frozen=True):
     is_modelled: bool = True
     banks: tuple[str, ...] = ()
     """Banks of the TPM that are read at the end of each start; none for a guest without a TPM."""
+    until_off: bool = False
+    """Whether only the guest ends it, by switching the machine off: a disk may have changed what starts."""
 
 
 def options(settings: CycleSettings, place: Path) -> tuple[str, ...]:
@@ -79,8 +81,9 @@ def run(
     screen: Screen,
     is_done: Callable[[], bool],
 ) -> tuple[Outcome, tuple[Start, ...]]:
-    """Run a guest through all its resets; one that changes nothing of how it starts, or `is_done`, ends it, too.
+    """Run a guest through all its resets, until it is off or `is_done`.
 
+    Unless it runs `until_off`, a reset that changes nothing of how it starts ends it, too.
     `console` is the file where start and end of what its serial port said are left. Raises `FukiError` when QEMU fails.
     """
     with _hosted(command, console, settings, tpm=tpm, screen=screen) as guest:
@@ -193,9 +196,8 @@ class _HostedGuest:
         model = self._server.model
         before = (file, model.restores_host_file, model.is_locked)
         following = model.reset()
-        if following is None or (following, model.restores_host_file, model.is_locked) == before:
-            return None
-        return following
+        same = (following, model.restores_host_file, model.is_locked) == before
+        return None if same and not self._settings.until_off else following
 
     def _reset(self) -> None:
         self._monitor.execute("set-action", reboot="reset")
