@@ -4,8 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 READY := $(VENV)/.ready
+SITE := $(VENV)/.docs
 
-.PHONY: demo demo-hand-over dev test lint bench boot-table verdict-table screenshots probes hand-over fuzz mutants clean
+.PHONY: demo demo-hand-over dev docs sbom test lint bench boot-table verdict-table screenshots probes hand-over fuzz \
+    mutants clean
 
 PLUGINS := $(wildcard plugins/fuki-*)
 # What a plugin's tests need beyond the plugin stands in its own group 'test'.
@@ -16,12 +18,18 @@ TEST_SUPPORT := $(wildcard $(TESTS:=/support))
 
 $(CORE): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
+# Groups of dependencies are known to pip from 25.1 on; the core alone does not need them.
 $(READY): $(CORE) $(PLUGINS:=/pyproject.toml)
+	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable . $(PLUGINS:%=--editable %) --group dev $(PLUGIN_GROUPS:%=--group %:test)
+	touch $@
+
+$(SITE): $(CORE)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --group docs
 	touch $@
 
 # Real stub, kernel and firmware, then an F-UKI of them.
@@ -40,6 +48,16 @@ demo-hand-over: $(READY)
 
 # All plugins and what their tests need.
 dev: $(READY)
+
+# The documentation as a site with search, in build/docs; whatever Sphinx warns of is an error.
+docs: $(SITE)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs build/docs
+	@echo "build/docs/index.html"
+
+# What an environment with the core and all plugins has, in CycloneDX.
+sbom: $(READY)
+	mkdir -p dist
+	$(BIN)/python tools/sbom.py dist/fuki.cdx.json . $(PLUGINS)
 
 test: $(READY)
 	tools/install-peers

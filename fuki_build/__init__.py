@@ -1,7 +1,7 @@
 """fuki: Unified Kernel Images that carry the guest's own firmware.
 
 This façade is what a library user may import; everything else may change between versions.
-Names are loaded on first use, so that `import fuki_build` stays cheap.
+Names are loaded on first use, so that `import fuki_build` stays cheap. Wherever it takes a path, a string will do.
 
 Threads: any number of them may plan, build, sign and inspect at the same time, each with hosts, plans and keys of its
 own; one of these belongs to the thread that made it, and ends with its `with` block. Blocks may also be nested. What a
@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     )
     from fuki_build.launch.search import DigestQuestion, asked_of_recipe, search_launches
     from fuki_build.launch.search_views import LaunchSearchView, search_in_words
+    from fuki_build.library import check, diff, match, predict_launches, predict_registers, sign, verify, write_report
     from fuki_build.measure.boot import Boot
     from fuki_build.measure.boot_options import read_boot, read_program
     from fuki_build.measure.predict import Prediction, before_stub
     from fuki_build.measure.register_search_views import RegisterSearchView, register_in_words
-    from fuki_build.pipeline import build, new_host, plan, signing_key
+    from fuki_build.pipeline import build, new_host, plan, preview, signing_key
     from fuki_build.recipe.load import LoadedRecipe, load_recipe
     from fuki_build.recipe.machines import find_machines
     from fuki_build.signing.secure_boot.boot import predict_boot
@@ -70,7 +71,9 @@ _HOMES = {
     "before_stub": "fuki_build.measure.predict",
     "boots_of_image": "fuki_build.launch.of_image",
     "build": "fuki_build.pipeline",
+    "check": "fuki_build.library",
     "describe": "fuki_build.image.describe",
+    "diff": "fuki_build.library",
     "enroll_directory": "fuki_build.signing.secure_boot.key_directory",
     "explained_log": "fuki_build.launch.of_image",
     "find_machines": "fuki_build.recipe.machines",
@@ -81,11 +84,15 @@ _HOMES = {
     "json_option": "fuki_build.cli.options",
     "launches_of_image": "fuki_build.launch.of_image",
     "load_recipe": "fuki_build.recipe.load",
+    "match": "fuki_build.library",
     "native_igvm": "fuki_build.image.igvm_payloads",
     "new_host": "fuki_build.pipeline",
     "note_read": "fuki_build.image.guard",
     "plan": "fuki_build.pipeline",
     "predict_boot": "fuki_build.signing.secure_boot.boot",
+    "predict_launches": "fuki_build.library",
+    "predict_registers": "fuki_build.library",
+    "preview": "fuki_build.pipeline",
     "prints": "fuki_build.cli.options",
     "read_boot": "fuki_build.measure.boot_options",
     "read_program": "fuki_build.measure.boot_options",
@@ -96,7 +103,10 @@ _HOMES = {
     "search_in_words": "fuki_build.launch.search_views",
     "search_launches": "fuki_build.launch.search",
     "search_registers": "fuki_build.launch.registers",
+    "sign": "fuki_build.library",
     "signing_key": "fuki_build.pipeline",
+    "verify": "fuki_build.library",
+    "write_report": "fuki_build.library",
 }
 
 __all__ = [
@@ -121,7 +131,9 @@ __all__ = [
     "before_stub",
     "boots_of_image",
     "build",
+    "check",
     "describe",
+    "diff",
     "enroll_directory",
     "explained_log",
     "find_machines",
@@ -132,11 +144,15 @@ __all__ = [
     "json_option",
     "launches_of_image",
     "load_recipe",
+    "match",
     "native_igvm",
     "new_host",
     "note_read",
     "plan",
     "predict_boot",
+    "predict_launches",
+    "predict_registers",
+    "preview",
     "prints",
     "read_boot",
     "read_program",
@@ -147,7 +163,10 @@ __all__ = [
     "search_in_words",
     "search_launches",
     "search_registers",
+    "sign",
     "signing_key",
+    "verify",
+    "write_report",
 ]
 
 
@@ -155,3 +174,7 @@ def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

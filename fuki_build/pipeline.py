@@ -13,6 +13,7 @@ from fuki_build.hooks.signers import SigningContext, SigningKey
 from fuki_build.hooks.sources import FirmwareFile
 from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
+from fuki_build.image.blob import AnyPath
 from fuki_build.image.digest_plan import ALL_DIGESTS, NO_DIGESTS, DigestNeeds
 from fuki_build.image.guard import ReadFiles, guarding, note_read_later
 from fuki_build.signing.request import signing_context
@@ -36,17 +37,19 @@ def new_host(plugins: Sequence[str] = ()) -> PluginHost:
 
 @contextmanager
 def plan(
-    recipe: "Path | LoadedRecipe | None" = None,
+    recipe: "AnyPath | LoadedRecipe | None" = None,
     plugins: Sequence[str] = (),
     *,
     unsigned: bool = False,
     offline_policies: bool = False,
+    commands: bool = True,
 ) -> "Iterator[Plan]":
     """Plan a recipe: everything but the writing. What it yields can be built while the `with` lasts.
 
     `recipe` is one that has been loaded, a file, or a directory that holds one; `plugins` are loaded beside those that
-    it names; `unsigned` leaves all signatures out, `offline_policies` those of policies. Raises `FukiError`; findings,
-    even errors, are part of the plan.
+    it names; `unsigned` leaves all signatures out, `offline_policies` those of policies. Without `commands`, a recipe
+    that has programs of its choice run is an error, in the plan and in what is built of it. Raises `FukiError`;
+    findings, even errors, are part of the plan.
     """
     from fuki_build.recipe.load import LoadedRecipe, load_recipe  # noqa: PLC0415 - images are read without recipes
 
@@ -55,7 +58,7 @@ def plan(
         loaded = recipe if isinstance(recipe, LoadedRecipe) else load_recipe(recipe)
         with loaded.origins.named():
             host.load(loaded.recipe.plugins)
-        with loaded.origins.named(), signing_context(loaded.directory) as signing:
+        with loaded.origins.named(), signing_context(loaded.directory, commands=commands) as signing:
             yield _plan(loaded, host, signing, read, {}, unsigned=unsigned, offline_policies=offline_policies)
 
 
@@ -149,9 +152,9 @@ def build(  # noqa: PLR0913 - each is an option of its own
     planned: "Plan",
     *,
     only: Sequence[str] = (),
-    output: Path | None = None,
+    output: AnyPath | None = None,
     progress: Progress | None = None,
-    depfile: Path | None = None,
+    depfile: AnyPath | None = None,
     refuse: bool = True,
     digests: DigestNeeds = ALL_DIGESTS,
     edits: Path | None = None,
@@ -168,11 +171,13 @@ def build(  # noqa: PLR0913 - each is an option of its own
     """
     from fuki_build.emit.write import write_outputs  # noqa: PLC0415 - planning starts without writing
 
-    outputs = [item.output for item in preview(planned, only=only, output=output, edits=edits).outputs]
+    target = None if output is None else Path(output)
+    dependencies = None if depfile is None else Path(depfile)
+    outputs = [item.output for item in preview(planned, only=only, output=target, edits=edits).outputs]
     if refuse:
         refuse_errors(planned.findings)
     with guarding(planned.read):
-        return write_outputs(planned, outputs, progress, depfile, digests, edits, keep_same=keep_same)
+        return write_outputs(planned, outputs, progress, dependencies, digests, edits, keep_same=keep_same)
 
 
 def build_cells(  # noqa: PLR0913 - each is an option of its own

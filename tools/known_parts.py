@@ -117,6 +117,7 @@ ALL: Mapping[str, Part] = {
     "boot-x64": _stub("systemd-bootx64.efi"),
     "stub-252-x64": _stub("linuxx64.efi.stub", "bookworm"),
     "stub-257-x64": _stub("linuxx64.efi.stub", "trixie"),
+    "stubble": Part("stubble", "usr/lib/stubble/stubble.efi"),
     "ukify": Part("systemd-ukify", "usr/bin/ukify"),
     "ukify-257": Part("systemd-ukify", "usr/bin/ukify", "trixie"),
     "hwids-aa64": Part("systemd-ukify", "usr/lib/systemd/boot/hwids/aa64"),

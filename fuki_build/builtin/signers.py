@@ -130,6 +130,7 @@ class CommandKey(SigningKey):
     def __init__(self, options: CommandKeyOptions, context: SigningContext) -> None:
         from fuki_build.formats.asn1 import x509  # noqa: PLC0415
 
+        context.check_command(options.command[0], "command")
         self._options = options
         self._context = context
         self.certificates = context.certificates(options)

@@ -86,6 +86,7 @@ class CommandSource(FirmwareSource):
     Options = CommandSourceOptions
 
     def fetch(self, options: CommandSourceOptions, context: SourceContext) -> FirmwareFile:
+        context.check_command(options.command[0])
         output = _fresh_file(context.workspace)
         arguments = [word.replace("{output}", str(output)) for word in options.command]
         self._run(arguments, options, output, context)

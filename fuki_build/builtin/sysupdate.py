@@ -126,6 +126,9 @@ def _check(options: SysupdateOptions, build: Build) -> None:
 
 def _sign(sums: bytes, key: str, options: SysupdateOptions, context: OutputContext) -> bytes:
     """A detached signature by gpg. It asks nobody: a key with a passphrase must be unlocked in its agent."""
+    if options.gpg_home is not None:
+        # Its gpg.conf names programs.
+        context.check_command(options.gpg_home, "gpg-home")
     home = () if options.gpg_home is None else ("--homedir", str(context.directory / options.gpg_home))
     command = ["gpg", "--batch", "--no-tty", *home, *_time(), "--local-user", key, "--detach-sign", "--output", "-"]
     with raised_as(SigningError, "gpg-key", of=FukiError):

@@ -20,6 +20,7 @@ from fuki_build.cli.render.plain import complain
 from fuki_build.cli.render.talk import Talk
 from fuki_build.errors import FukiError, RecipeError, did_you_mean
 from fuki_build.image.guard import guarding
+from fuki_build.recipe_commands import FORBIDDING
 
 if TYPE_CHECKING:
     from fuki_build.hooks.host import Contribution
@@ -167,12 +168,22 @@ def _hint(verb: str) -> str:
     default=ColourChoice.AUTO.value,
     help="When to colour; by default on terminals, unless NO_COLOR is set.",
 )
+@click.option(
+    "--no-commands",
+    is_flag=True,
+    help=f"Refuse recipes that have programs of their choice run; {FORBIDDING}=1 does the same.",
+)
 @click.pass_context
-def fuki(ctx: click.Context, plugin: tuple[str, ...], *, quiet: bool, verbose: bool, color: str) -> None:
+def fuki(
+    ctx: click.Context, plugin: tuple[str, ...], *, quiet: bool, verbose: bool, color: str, no_commands: bool
+) -> None:
     """Build Unified Kernel Images that carry the guest's own firmware."""
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other.")
     ctx.obj = plugin
+    if no_commands:
+        # The copies of this process that share its work are to know, too.
+        os.environ[FORBIDDING] = "1"
     talk.choose(Talk.QUIET if quiet else Talk.VERBOSE if verbose else Talk.USUAL)
     colour.choose(ColourChoice(color))
 

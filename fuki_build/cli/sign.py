@@ -18,10 +18,8 @@ from fuki_build.cli.signer_options import signer_options
 from fuki_build.cli.standard_output import file_for, tell_written
 from fuki_build.errors import RecipeError
 from fuki_build.hooks.signers import SigningContext
-from fuki_build.image.assemble import assemble
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
-from fuki_build.image.signatures import kept_table
 from fuki_build.recipe.load import load_recipe
 from fuki_build.recipe.signing import resolve_signer, resolve_signers
 from fuki_build.signing.request import Signer, SignRequest, open_signers, signing_context
@@ -84,28 +82,19 @@ def sign(  # noqa: PLR0917 - click passes them by name
 
 
 def _missing(layout: Layout, signers: Sequence[Signer]) -> Sequence[Signer]:
-    """The signers that have not signed the image yet; it is read for that only where one may have."""
-    from fuki_build.signing.authenticode.image import signing_digests  # noqa: PLC0415 - cryptography is slow to load
-    from fuki_build.signing.authenticode.repeated import signatures_by, still_to_sign  # noqa: PLC0415
+    from fuki_build.signing.authenticode.finished_image import missing_signers  # noqa: PLC0415 - as below
 
-    if not signatures_by(layout, signers):
-        return signers
     with progress_bar(layout.file_size) as progress:
-        assembly = assemble(layout, progress=progress, digests=signing_digests(signers))
-    return still_to_sign(layout, signers, assembly)
+        return missing_signers(layout, signers, progress)
 
 
 def _sign(layout: Layout, target: Path, signers: Sequence[Signer], context: SigningContext, *, replace: bool) -> None:
-    from fuki_build.signing.authenticode.image import (  # noqa: PLC0415 - cryptography is slow to load
-        replacing,
-        sign_written,
-        signing_digests,
+    from fuki_build.signing.authenticode.finished_image import (  # noqa: PLC0415 - cryptography is slow to load
+        sign_image,
     )
 
-    kept = kept_table(layout, replace=replace)
-    with progress_bar(layout.file_size) as progress, replacing(target, layout) as file:
-        assembly = assemble(layout, [file], progress, signing_digests(signers))
-        sign_written(layout, file, signers, context, assembly, keep=kept)
+    with progress_bar(layout.file_size) as progress:
+        sign_image(layout, target, signers, context, progress, replace=replace)
 
 
 @contextmanager

@@ -64,7 +64,14 @@ class OutputSite(Struct, frozen=True, kw_only=True):
         def key(table: Mapping[str, Any], option: str) -> SigningKey:
             return open_key(table, self.host, self.signing, output.place(option))
 
-        return OutputContext(path=output.path, directory=self.directory, write=write, render=render, key=key)
+        return OutputContext(
+            path=output.path,
+            directory=self.directory,
+            write=write,
+            render=render,
+            key=key,
+            commands=self.signing.commands,
+        )
 
 
 def site_of(plan: Plan) -> OutputSite:

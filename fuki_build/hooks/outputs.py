@@ -20,6 +20,7 @@ from fuki_build.image.profiles import Profile, profiles
 from fuki_build.image.section import Section
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.recipe_commands import check_command
 
 
 class BuiltImage(Struct, frozen=True):
@@ -110,6 +111,7 @@ class OutputContext(Struct, frozen=True, kw_only=True):
     `write(path, data)` makes a file, from bytes or a blob, that appears when the whole build has succeeded;
     `render(template, variables)` renders a template, given by its file (relative to the recipe) or its name.
     `key(table, option)` opens the key that an option names as `{ backend = "…", … }`; errors name that option.
+    `commands` tells whether the recipe may have programs of its choice run.
     """
 
     path: Path
@@ -117,6 +119,11 @@ class OutputContext(Struct, frozen=True, kw_only=True):
     write: Callable[[Path, bytes | Blob], None]
     render: Callable[[str, Mapping[str, Any]], str]
     key: Callable[[Mapping[str, Any], str], SigningKey]
+    commands: bool = True
+
+    def check_command(self, program: str, where: str) -> None:
+        """Raise `RecipeError` if no program, and no library, that the recipe names may run; call it before."""
+        check_command(program, where, allowed=self.commands)
 
 
 class PlannedFile(Struct, frozen=True):

@@ -15,6 +15,7 @@ from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.secrets import read_secret
 from fuki_build.image.blob import Blob
 from fuki_build.image.guard import note_named
+from fuki_build.recipe_commands import check_command
 
 T = TypeVar("T")
 _MAX_SIZE = 1024 * 1024
@@ -33,16 +34,18 @@ class SigningContext:
     """What the signers of one command share; resources that they hold are released at the end of its `with`.
 
     `directory` is what options' paths are relative to (the recipe's), `workspace` a scratch directory that lives until
-    the command ends, `files` what was read and decides the outcome (keys and certificates, not secrets).
+    the command ends, `files` what was read and decides the outcome (keys and certificates, not secrets). `commands`
+    tells whether the recipe may have programs of its choice run.
 
     >>> with SigningContext(Path("/recipe"), Path("/tmp")) as context:
     ...     context.once("token", lambda: ExitStack()) is context.once("token", lambda: ExitStack())
     True
     """
 
-    def __init__(self, directory: Path, workspace: Path) -> None:
+    def __init__(self, directory: Path, workspace: Path, *, commands: bool = True) -> None:
         self.directory = directory
         self.workspace = workspace
+        self.commands = commands
         self.files: list[Path] = []
         self._stack = ExitStack()
         self._shared: dict[Hashable, object] = {}
@@ -62,6 +65,10 @@ class SigningContext:
         if key not in self._shared:
             self._shared[key] = self._stack.enter_context(open_())
         return cast("T", self._shared[key])
+
+    def check_command(self, program: str, where: str) -> None:
+        """Raise `RecipeError` if no program, and no library, that the recipe names may run; call it before."""
+        check_command(program, where, allowed=self.commands)
 
     def note_options(self, options: object) -> None:
         """Let no output replace a file that options of a backend name: keys and libraries that a program reads."""

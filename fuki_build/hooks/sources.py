@@ -9,16 +9,23 @@ from msgspec import Struct
 
 from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.image.content_cache import LARGEST, ContentWriter, cached_file
+from fuki_build.recipe_commands import check_command
 
 
 class SourceContext(Struct, frozen=True):
     """What a firmware source may use: paths are relative to `directory`, the recipe's.
 
-    `workspace` is a scratch directory that lives until the command ends.
+    `workspace` is a scratch directory that lives until the command ends. `commands` tells whether the recipe may have
+    programs of its choice run.
     """
 
     directory: Path
     workspace: Path
+    commands: bool = True
+
+    def check_command(self, program: str) -> None:
+        """Raise `RecipeError` if no program, and no library, that the recipe names may run; call it before."""
+        check_command(program, None, allowed=self.commands)
 
     def cached(self, sha256: str, fetch: Callable[[ContentWriter], None], *, limit: int = LARGEST) -> Path:
         """The path of a file with this SHA-256 in hex, which `fetch(file)` writes with `file.write(data)`.

@@ -12,6 +12,9 @@ from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.reader import PIECE, Reader
 from fuki_build.image.guard import note_read
 
+AnyPath = str | os.PathLike[str]
+"""As library users name files."""
+
 Identity = tuple[int, int, int, int]
 """Device, inode, size and modification time in ns, none of which may change between planning and reading."""
 BLOCK = 4096
@@ -127,12 +130,13 @@ class Blob(Struct, frozen=True):
         return cls((BytesPart(data),))
 
     @classmethod
-    def of_file(cls, path: Path) -> "Blob":
+    def of_file(cls, path: AnyPath) -> "Blob":
         """The content of a regular file, to be read later.
 
         A file without its stated size, as below /proc and /sys, is read immediately. Raises `FukiError` for a file that
         cannot be read, or is too large for that.
         """
+        path = Path(path)
         descriptor, status = open_regular(path)
         try:
             if _tells_its_size(descriptor, status.st_size):
@@ -215,6 +219,6 @@ class Blob(Struct, frozen=True):
         return Reader(self.size, self.read_at)
 
 
-def read_small_file(path: Path, limit: int) -> bytes:
+def read_small_file(path: AnyPath, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes. Raises `FukiError` with the path."""
     return Blob.of_file(path).read_small(limit, str(path))

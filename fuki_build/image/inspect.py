@@ -6,7 +6,7 @@ from pathlib import Path
 from fuki_build.errors import FormatError, located
 from fuki_build.formats.pe import pe
 from fuki_build.formats.pe.pe import PeHeaders
-from fuki_build.image.blob import Blob
+from fuki_build.image.blob import AnyPath, Blob
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection, numbered
 from fuki_build.image.section import ADDON_PAYLOAD, STUB_OWN, Origin, Section
@@ -15,9 +15,9 @@ from fuki_build.image.stub import StubVersion, decode_version
 _MAX_MAGIC = 4096
 
 
-def inspect(path: Path) -> Layout:
+def inspect(path: AnyPath) -> Layout:
     """Read only an image's headers. Raises `FukiError` when it cannot be read or is not a PE image."""
-    return read_layout(Blob.of_file(path), path)
+    return read_layout(Blob.of_file(path), Path(path))
 
 
 def read_layout(file: Blob, path: Path) -> Layout:

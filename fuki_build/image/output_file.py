@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from fuki_build.errors import FukiError
+from fuki_build.image.blob import AnyPath
 from fuki_build.image.file_copy import FileCopier
 from fuki_build.image.flusher import Flusher
 from fuki_build.image.guard import FileId, file_id, forget_written, refuse_overwriting
@@ -29,8 +30,8 @@ class OutputFile:
     the user asked to change in place. If `path` is a symbolic link, the link is replaced and its target left alone.
     """
 
-    def __init__(self, path: Path, mode: int = 0o666, *, edits: Path | None = None) -> None:
-        self.path = path
+    def __init__(self, path: AnyPath, mode: int = 0o666, *, edits: Path | None = None) -> None:
+        self.path = Path(path)
         self.descriptor = -1
         self._mode = mode
         self._edited: FileId | None = None if edits is None else file_id(edits)

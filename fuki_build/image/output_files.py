@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from fuki_build.errors import FukiError, RecipeError
+from fuki_build.image.blob import AnyPath
 from fuki_build.image.guard import FileId, file_id
 from fuki_build.image.output_file import OutputFile
 
@@ -53,11 +54,12 @@ class OutputFiles:
     def __enter__(self) -> Self:
         return self
 
-    def open(self, path: Path, mode: int = 0o666) -> OutputFile:
+    def open(self, named: AnyPath, mode: int = 0o666) -> OutputFile:
         """A file to write to. Raises `RecipeError` for a path that another output has, or that was read.
 
         One that is changed in its place keeps its permissions.
         """
+        path = Path(named)
         self._paths.add(path)
         file = self._stack.enter_context(OutputFile(path, mode, edits=self._edits))
         self._files.append(file)

@@ -12,7 +12,7 @@ from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.launch import DirectBootMode, LaunchRecord
 from fuki_build.image.assemble import assemble
-from fuki_build.image.blob import Blob
+from fuki_build.image.blob import AnyPath, Blob
 from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
@@ -35,7 +35,7 @@ _MANY = (*range(1, 65), 72, 80, 88, 96, 112, 128, 176, 192, 224, 256)
 
 
 def launches_of_image(
-    image: Path, host: PluginHost, technology: str, recipe: LoadedRecipe | None = None
+    image: AnyPath, host: PluginHost, technology: str, recipe: LoadedRecipe | None = None
 ) -> tuple[LaunchRecord, ...]:
     """What guests that start with the firmware of an image, or with the firmware in a file, measure at launch.
 
@@ -45,7 +45,7 @@ def launches_of_image(
     with located("--image"):
         models(host, "--image")
         host.get("fuki_launch_models", technology)
-    return requested_launches(image, host, list(_requests(host, technology, recipe)))
+    return requested_launches(Path(image), host, list(_requests(host, technology, recipe)))
 
 
 def requested_launches(image: Path, host: PluginHost, requests: Sequence[LaunchRequest]) -> tuple[LaunchRecord, ...]:
@@ -95,7 +95,7 @@ def _boots(image: Path, layout: Layout, mode: DirectBootMode) -> Sequence[Profil
 
 
 def boots_of_image(
-    image: Path, banks: Sequence[str], machines: Sequence[Machine] | None = None, profile: str | None = None
+    image: AnyPath, banks: Sequence[str], machines: Sequence[Machine] | None = None, profile: str | None = None
 ) -> tuple[Prediction, ...]:
     """What a TPM measures in every case of an image: each profile, and what these machines, or any, select there.
 
@@ -107,7 +107,7 @@ def boots_of_image(
 
 
 def explained_log(
-    log: EventLog, image: Path, machines: Sequence[Machine] | None = None, profile: str | None = None
+    log: EventLog, image: AnyPath, machines: Sequence[Machine] | None = None, profile: str | None = None
 ) -> Explanation:
     """A machine's event log explained by an image, as `fuki replay --image` does. Raises `FukiError`."""
     banks = tuple(bank for bank in SIZES if bank in log.banks)
@@ -122,7 +122,7 @@ def _digested(layout: Layout, banks: tuple[str, ...]) -> SectionDigests:
     return SectionDigests(layout, assemble(layout, digests=measured_in(banks)), banks)
 
 
-def inspect_uki(image: Path) -> Layout:
+def inspect_uki(image: AnyPath) -> Layout:
     """The layout of a UKI. Raises `RecipeError` for another file."""
     layout = inspect(image)
     if layout.kind is not ImageKind.UKI:

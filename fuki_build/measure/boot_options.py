@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fuki_build.errors import FormatError, FukiError, located, raised_as
 from fuki_build.image.assemble import assemble
-from fuki_build.image.blob import Blob
+from fuki_build.image.blob import AnyPath, Blob
 from fuki_build.image.digest_plan import DigestNeeds, measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Addon, Boot, BootMethod
@@ -26,8 +26,9 @@ def boot_digests(banks: Iterable[str], policy: SecureBootPolicy | None) -> Diges
     return measured_in(banks) | DigestNeeds(image=frozenset({"sha256"} if listed else ()))
 
 
-def read_program(path: Path, banks: Iterable[str], policy: SecureBootPolicy | None = None) -> Addon:
+def read_program(named: AnyPath, banks: Iterable[str], policy: SecureBootPolicy | None = None) -> Addon:
     """An addon or EFI program beside the image, digested in these banks. Raises `FukiError`."""
+    path = Path(named)
     with located(str(path)):
         layout = inspect(path)
         return Addon(path.name, layout, assemble(layout, digests=boot_digests(banks, policy)))
@@ -41,15 +42,15 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
     smbios_options: str | None = None,
     console: str | None = None,
     secure_boot: str | None = None,
-    variables: Path | None = None,
+    variables: AnyPath | None = None,
     lists: Sequence[str] = (),
     shim: bool = False,
     no_boot_secret: bool = False,
-    loaders: Sequence[Path] = (),
-    addons: Sequence[Path] = (),
-    global_addons: Sequence[Path] = (),
-    disk: Path | None = None,
-    host_firmware: Path | None = None,
+    loaders: Sequence[AnyPath] = (),
+    addons: Sequence[AnyPath] = (),
+    global_addons: Sequence[AnyPath] = (),
+    disk: AnyPath | None = None,
+    host_firmware: AnyPath | None = None,
     volume_unchanged: bool = False,
 ) -> Boot:
     """The boot that options of the command line describe.
@@ -58,7 +59,8 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
     of Secure Boot's variables, `disk` is the disk's raw data, `host_firmware` an OVMF image,
     `volume_unchanged` says that its first volume is measured as it is in the file. Raises `FukiError`.
     """
-    policy = read_policy(variables, lists, SecureBootState(secure_boot) if secure_boot else None)
+    store = None if variables is None else Path(variables)
+    policy = read_policy(store, lists, SecureBootState(secure_boot) if secure_boot else None)
     return Boot(
         method=BootMethod.DIRECT if direct else BootMethod.DISK,
         options=options,
@@ -76,7 +78,7 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
     )
 
 
-def read_firmware(path: Path, banks: Sequence[str], *, is_unchanged: bool) -> tuple[Event, ...]:
+def read_firmware(path: AnyPath, banks: Sequence[str], *, is_unchanged: bool) -> tuple[Event, ...]:
     """What OVMF measures of itself, out of its file. Raises `FukiError`."""
     from fuki_build.formats.uefi.measured_firmware import measured_firmware  # noqa: PLC0415 - only where asked for
     from fuki_build.measure.pcr0 import firmware_events  # noqa: PLC0415
@@ -86,7 +88,7 @@ def read_firmware(path: Path, banks: Sequence[str], *, is_unchanged: bool) -> tu
         return tuple(firmware_events(measured_firmware(image), banks, is_unchanged=is_unchanged))
 
 
-def _read_partitions(path: Path) -> bytes:
+def _read_partitions(path: AnyPath) -> bytes:
     from fuki_build.formats.uefi import gpt  # noqa: PLC0415 - only where it is asked for
 
     with located(str(path), FormatError):

@@ -129,7 +129,7 @@ def _fetch(data: dict[str, Any], inputs: Inputs, host: PluginHost, where: str) -
     data = _with_source(data, inputs, where)
     source = read_plugin_table(data, "source", FirmwareTable, host.firmware_source, where)
     note_named(source.options, inputs.recipe.directory)
-    context = SourceContext(inputs.recipe.directory, inputs.workspace)
+    context = SourceContext(inputs.recipe.directory, inputs.workspace, inputs.commands)
     # Cells of a matrix that say the same get the same: no package is fetched and no program run for each.
     key = (source.table.source, msgspec.json.encode(source.options, enc_hook=str, order="deterministic"))
     if key not in inputs.fetched:

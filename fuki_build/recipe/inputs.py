@@ -34,6 +34,8 @@ class Inputs(Struct, kw_only=True):
 
     recipe: LoadedRecipe
     workspace: Path
+    commands: bool = True
+    """Whether the recipe may have programs of its choice run."""
     files: list[Input] = []
     dependencies: list[Path] = []
     """What else decides the output: directories, and files that only tools read."""

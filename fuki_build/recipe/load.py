@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from fuki_build.errors import FormatError, RecipeError, in_cell, raised_as
 from fuki_build.formats import documents
+from fuki_build.image.blob import AnyPath
 from fuki_build.recipe import mkosi, mkosi_files
 from fuki_build.recipe.budget import Budget
 from fuki_build.recipe.caller import Caller, merge
@@ -75,7 +76,7 @@ def find_recipe(path: Path | None) -> Path:
 
 
 def load_recipe(
-    path: Path | None = None, caller: Caller | None = None, choices: Sequence[str] | None = None
+    path: AnyPath | None = None, caller: Caller | None = None, choices: Sequence[str] | None = None
 ) -> LoadedRecipe:
     """Load a recipe from `fuki.toml`, or from the `[Fuki]` section of an `mkosi.conf`, with what a caller brings.
 
@@ -94,7 +95,7 @@ def load_recipe(
 
 
 def load_cells(
-    path: Path | None = None, caller: Caller | None = None, choices: Sequence[str] = ()
+    path: AnyPath | None = None, caller: Caller | None = None, choices: Sequence[str] = ()
 ) -> tuple[LoadedRecipe, ...]:
     """Load a recipe once for each cell of its matrix, or of those that `choices` name; without a matrix once.
 
@@ -105,8 +106,8 @@ def load_cells(
     return tuple(_load_cell(data, cell, caller) for cell in cells or (None,))
 
 
-def _read(path: Path | None, caller: Caller | None) -> _RecipeData:
-    path = find_recipe(path)
+def _read(named: AnyPath | None, caller: Caller | None) -> _RecipeData:
+    path = find_recipe(None if named is None else Path(named))
     if path.suffix == ".conf":
         tables, files, origins = _load_mkosi(path, caller)
         origins = origins.beside(caller, tables)

@@ -14,7 +14,7 @@ from fuki_build.hardware.chid import FIELDS, STUB_ORDER, WIDE_TO_NARROW, Dialect
 from fuki_build.hardware.machine import Machine, from_table
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.platforms import Platform
-from fuki_build.image.blob import Blob
+from fuki_build.image.blob import AnyPath, Blob
 from fuki_build.recipe.firmware_model import FirmwareTable
 from fuki_build.recipe.inputs import Inputs
 
@@ -116,10 +116,10 @@ def read_machine(path: Path, data: bytes, where: str) -> Machine:
 
 
 def find_machines(
-    text: str, directory: Path, host: PluginHost, where: str, read: list[Path] | None = None
+    text: str, directory: AnyPath, host: PluginHost, where: str, read: list[Path] | None = None
 ) -> Sequence[Machine]:
     """The machines that `platform`, `platform:selector` or a file name; a file is added to `read`."""
-    path = directory / text
+    path = Path(directory) / text
     if "/" in text or path.is_file():
         if read is not None:
             read.append(path)

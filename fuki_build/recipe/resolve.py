@@ -76,7 +76,12 @@ def resolve(
     elsewhere and joined to the image. `fetched` has the firmware that other cells of a matrix got from its sources, and
     is added to.
     """
-    inputs = Inputs(recipe=loaded, workspace=signing.workspace, fetched={} if fetched is None else fetched)
+    inputs = Inputs(
+        recipe=loaded,
+        workspace=signing.workspace,
+        commands=signing.commands,
+        fetched={} if fetched is None else fetched,
+    )
     signers = () if unsigned else resolve_signers(loaded.recipe.sign, host, "fuki.sign")
     kernels = KernelSigning(tuple(signer for signer in signers if signer.sign_kernel), signing)
     base = read_base(loaded.recipe.image, inputs)

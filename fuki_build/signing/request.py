@@ -96,14 +96,14 @@ def _open(request: SignRequest, context: SigningContext) -> SigningKey | None:
 
 
 @contextmanager
-def signing_context(directory: Path) -> Iterator[SigningContext]:
+def signing_context(directory: Path, *, commands: bool = True) -> Iterator[SigningContext]:
     """A context for signers, with a workspace that is there as long as the `with` lasts.
 
-    Paths in their options are relative to `directory`.
+    Paths in their options are relative to `directory`; `commands` tells whether programs that they name may run.
     """
     with (
         tempfile.TemporaryDirectory(prefix="fuki-") as workspace,
-        SigningContext(directory, Path(workspace)) as context,
+        SigningContext(directory, Path(workspace), commands=commands) as context,
     ):
         yield context
 

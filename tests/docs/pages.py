@@ -10,6 +10,9 @@ Hidden comments tell what to do with the fenced block that follows:
 
 In a `console` block, lines that start with `$ ` are commands; a backslash at the end continues one. Lines below a
 command are its output, if any are shown: `…` on a line of its own stands for any lines, within a line for any text.
+
+The `pycon` blocks of a page are one session of Python, tried by doctest after its commands, in its last directory;
+`…` in what it prints stands for any text.
 """
 
 import re

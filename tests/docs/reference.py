@@ -1,6 +1,6 @@
 """The parts of the reference that the program itself tells, between `<!-- generated: NAME -->` and `<!-- end -->`.
 
-python tests/docs/reference.py    bring them up to date
+python tests/docs/reference.py    bring them up to date, and the manual pages and completions in share/
 """
 
 import os
@@ -15,6 +15,10 @@ from typing import Any
 
 import click
 import msgspec
+
+sys.path.append(str(Path(__file__).parent.parent.parent / "tools"))
+
+import manuals
 
 from fuki_build import pipeline
 from fuki_build.cli.main import VERBS, fuki
@@ -248,3 +252,4 @@ if __name__ == "__main__":
     for page in stale():
         page.write_text(update(page.read_text()))
         sys.stdout.write(f"updated {page}\n")
+    manuals.main()

@@ -1,12 +1,13 @@
 """Every command in the documentation is run, and shows what the page shows; every recipe in it is one."""
 
+import doctest
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ LINKS = {
 """Directories with the parts of the examples, and beside them these."""
 ROOTS = {"kernel-install": KernelInstallRoot, "dracut": DracutRoot}
 """Directories that are the root of a machine, whose programs of these names run in them."""
+WALKED = ("docs/tutorial/two-clouds.md", "docs/tutorial/review-a-strangers-image.md")
+"""Pages whose commands tests/walks runs, in a fresh environment."""
 EXAMPLES = ("ci", "quickstart", "fleet", "make", "matrix", "meson", "mkosi", "ninja", "template")
 
 
@@ -153,6 +156,22 @@ class Session:
             else:
                 self.run(block)
 
+    def converse(self, blocks: Iterable[Block]) -> None:
+        """Try what a page says to Python."""
+        session = self.here / "session.txt"
+        # doctest has three dots for what may be anything.
+        session.write_text("\n".join(block.text for block in blocks).replace("…", "..."))
+        script = (
+            "import doctest;"
+            " raise SystemExit(doctest.testfile('session.txt', False, optionflags=8, encoding='utf-8').failed)"
+        )
+        assert doctest.ELLIPSIS == 8
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(
+            command, cwd=self.here, env=self.environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
     @property
     def here(self) -> Path:
         assert self.directory is not None, "the page does not say where, with <!-- in: … -->"
@@ -200,11 +219,21 @@ class Session:
                 self.plugins.append(folder)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "console" for b in blocks(page))])
+@pytest.mark.parametrize(
+    "page",
+    [
+        page
+        for page in PAGES
+        if page not in WALKED and {block.language for block in blocks(page)} & {"console", "pycon"}
+    ],
+)
 def test_the_commands_of_the_page_do_what_it_shows(page: str, prepare: Prepare, signing_programs: Path):
     session = Session(prepare, signing_programs)
     for block in blocks(page):
         session.play(block)
+    conversation = [block for block in blocks(page) if block.language == "pycon"]
+    if conversation:
+        session.converse(conversation)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -5,17 +5,18 @@ from pathlib import Path
 from fuki_build.errors import RecipeError, raised_as
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.sources import SourceContext
-from fuki_build.image.blob import Blob
+from fuki_build.image.blob import AnyPath, Blob
 from fuki_build.signing.secure_boot import enrollment
 
 _MAX_FILE = 16 * 1024 * 1024
 
 
-def enroll_directory(store: Path, target: Path, keys: Path, host: PluginHost, workspace: Path) -> None:
+def enroll_directory(store: AnyPath, target: AnyPath, keys: AnyPath, host: PluginHost, workspace: AnyPath) -> None:
     """Write the variable store `store` to `target` with the keys of a directory that `fuki keys generate` made.
 
     Its PK, KEK and db are used, and every `dbx.*`. The loaded plugins' enroller writes. Raises `FukiError`.
     """
+    store, target, keys, workspace = map(Path, (store, target, keys, workspace))
     certificates = {name: keys / f"{name}.pem" for name in ("PK", "KEK", "db")}
     for name, path in certificates.items():
         if not path.is_file():

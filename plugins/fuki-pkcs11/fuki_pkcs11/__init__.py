@@ -47,6 +47,7 @@ class Pkcs11Signer(KeySigner):
         from fuki_pkcs11.tokens import log_in  # noqa: PLC0415
 
         uri = parse_key(options.key)
+        _check_named(options, uri, context)
         path = find_module(options.module_path, uri, context.directory)
         module = open_module(path, context)
         source, where = (options.pin, "pin") if options.pin is not None else (_pin_source(uri), "key")
@@ -59,13 +60,23 @@ class Pkcs11Signer(KeySigner):
         from fuki_pkcs11.modules import find_module  # noqa: PLC0415 - python-pkcs11 is slow to load
 
         # The module is not loaded: it may contact a service as soon as it is.
-        find_module(options.module_path, parse_key(options.key), context.directory)
+        uri = parse_key(options.key)
+        _check_named(options, uri, context)
+        find_module(options.module_path, uri, context.directory)
         return named_certificates(options, context)
 
     def certificates(self, options: Pkcs11Options, context: SigningContext) -> Sequence[bytes]:
         if options.certificate is not None:
             return context.certificates(options)
         return self.open(options, context).certificates
+
+
+def _check_named(options: Pkcs11Options, uri: Pkcs11Uri, context: SigningContext) -> None:
+    """Refuse a library at a path of the recipe's choice where that may have none run; names are the machine's own."""
+    if options.module_path is not None:
+        context.check_command(options.module_path, "module-path")
+    elif uri.module_path is not None:
+        context.check_command(uri.module_path, "key")
 
 
 def parse_key(key: str) -> Pkcs11Uri:

@@ -35,6 +35,7 @@ class ProgramSigner(FileSigner):
         """Fill in everything that the program needs to write a signed copy of `image` to `output`."""
 
     def preview(self, options: ProgramOptions, context: SigningContext) -> KeyPreview:
+        self._check_named(options, context)
         self._find(options.program, context.directory)
         return self.preview_key(options, context)
 
@@ -43,6 +44,7 @@ class ProgramSigner(FileSigner):
         return KeyPreview()
 
     def sign_file(self, path: Path, options: ProgramOptions, context: SigningContext) -> None:
+        self._check_named(options, context)
         program = self._find(options.program, context.directory)
         image = path.absolute()
 
@@ -63,6 +65,13 @@ class ProgramSigner(FileSigner):
                 output.replace(image)
         except OSError as error:
             raise SigningError(f"cannot sign {path}: {error.strerror}") from error
+
+    def _check_named(self, options: ProgramOptions, context: SigningContext) -> None:
+        """Refuse what of a recipe would run: a program, a library, and a database that names libraries."""
+        for key in ("program", "module", "engine", "directory"):
+            value = getattr(options, key, None)
+            if value is not None:
+                context.check_command(value, key)
 
     def _find(self, named: str | None, directory: Path) -> str:
         """The program's absolute path: the named one, or one found in PATH or the usual directories."""
