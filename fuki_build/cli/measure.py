@@ -96,10 +96,11 @@ def measure(  # noqa: PLR0917 - click passes them by name
     pcrlock, rvps, keylime, in-toto, and those of loaded plugins.
 
     With --log, predict all registers of the machine whose log it is, after an update to IMAGE: what firmware and boot
-    loaders measured is kept, and the image's events take the place of those of the image that it booted.
+    loaders measured is kept, and the image's events take the place of those of the image that it booted. With --format,
+    too, tell of that boot alone.
     """
     refuse_without_format(form, settings, output)
-    others = {"--json": as_json, "--events": events, "--log": log is not None, "a second image": len(images) > 1}
+    others = {"--json": as_json, "--events": events, "a second image": len(images) > 1}
     refuse_with_format(form, others)
     if log is None:
         _check_registers(registers, boot)
@@ -112,16 +113,12 @@ def measure(  # noqa: PLR0917 - click passes them by name
     if files or platforms or this_machine:
         machines = chosen_machines(pipeline.new_host(plugins), files, platforms, this_machine=this_machine)
 
-    if form is not None:
-        from fuki_build.cli.measure_format import recipe_options, write_measured  # noqa: PLC0415 - only with a format
-
-        selected = {"--profile": profiles, "--firmware": firmware, "--phase": phases, "--pcr": registers}
-        options = recipe_options(banks, selected, boot, rtmrs=rtmrs, chosen=machines is not None)
-        write_measured(pipeline.new_host(plugins), form, options, settings, output, images[0], machines, boot["addons"])
-        return 0
-
     if log is not None:
-        from fuki_build.cli.measure_update import UpdateRequest, measure_updates  # noqa: PLC0415 - only with a log
+        from fuki_build.cli.measure_update import (  # noqa: PLC0415 - only with a log
+            UpdateRequest,
+            boot_after_update,
+            measure_updates,
+        )
 
         request = UpdateRequest(
             log=log,
@@ -133,7 +130,17 @@ def measure(  # noqa: PLR0917 - click passes them by name
             registers=registers,
             boot=boot,
         )
-        return measure_updates(images, request, as_json=as_json, events=events)
+        if form is None:
+            return measure_updates(images, request, as_json=as_json, events=events)
+        boot, profiles, firmware = boot_after_update(images[0], request)
+
+    if form is not None:
+        from fuki_build.cli.measure_format import recipe_options, write_measured  # noqa: PLC0415 - only with a format
+
+        selected = {"--profile": profiles, "--firmware": firmware, "--phase": phases, "--pcr": registers}
+        options = recipe_options(banks, selected, boot, rtmrs=rtmrs, chosen=machines is not None)
+        write_measured(pipeline.new_host(plugins), form, options, settings, output, images[0], machines, boot["addons"])
+        return 0
 
     def measure_one(image: Path, printer: DocumentPrinter) -> None:
         layout = inspect_uki(image)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -15,8 +15,11 @@ from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg.event_log import EventLog
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
+from fuki_build.image.layout import Layout
+from fuki_build.measure.boot import BootMethod
 from fuki_build.measure.boot_options import boot_digests, read_boot
 from fuki_build.measure.logged_boot import with_logged
+from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.release.machine_update import MachineUpdate, update_with_old, update_without_old
 from fuki_build.release.update_views import UpdateView, update_view
@@ -42,8 +45,6 @@ class UpdateRequest(Struct, frozen=True, kw_only=True):
 
 def measure_updates(images: Sequence[Path], request: UpdateRequest, *, as_json: bool, events: bool) -> int:
     """Show the registers after an update to each image; the worst exit code. Raises `FukiError`."""
-    if request.old is not None and request.profile is not None:
-        raise RecipeError("the log and the old image tell the profile", where="--profile", hint="leave it out")
     log = _whole_log(request.log)
     banks = _shown_banks(log, request.banks)
 
@@ -60,7 +61,40 @@ def measure_updates(images: Sequence[Path], request: UpdateRequest, *, as_json: 
     return each_image(images, measure_one, as_json=as_json, machines=machines, modules=modules)
 
 
+class LoggedBoot(NamedTuple):
+    """How a log's machine boots an image, in the words of the verb's options: keywords of `read_boot`, and filters."""
+
+    boot: dict[str, Any]
+    profiles: tuple[str, ...]
+    firmware: tuple[str, ...]
+
+
+def boot_after_update(image: Path, request: UpdateRequest) -> LoggedBoot:
+    """How the machine boots the image after the update. Raises `FukiError`."""
+    update, _, _ = _update(image, request, _whole_log(request.log))
+    boot, case = update.boot, update.prediction.case
+    logged = {
+        "direct": boot.method is BootMethod.DIRECT,
+        "options": boot.options,
+        "smbios_options": boot.smbios,
+        "console": boot.console,
+        "no_boot_secret": not boot.secret,
+        "shim": boot.shim,
+        "secure_boot": SecureBootState.ON.value if boot.secure_boot else request.boot["secure_boot"],
+    }
+    profiles = () if case.profile is None else (str(case.profile),)
+    return LoggedBoot({**request.boot, **logged}, profiles, (case.firmware or "",))
+
+
 def _view(image: Path, request: UpdateRequest, log: EventLog, banks: Sequence[str]) -> UpdateView:
+    update, new, old = _update(image, request, log)
+    return update_view(update, new, old, str(request.log), banks, request.phases, request.registers)
+
+
+def _update(image: Path, request: UpdateRequest, log: EventLog) -> tuple[MachineUpdate, Layout, Layout | None]:
+    """The update, the new image, and the old one if it was given."""
+    if request.old is not None and request.profile is not None:
+        raise RecipeError("the log and the old image tell the profile", where="--profile", hint="leave it out")
     new = inspect_uki(image)
     old = None if request.old is None else inspect_uki(request.old)
 
@@ -77,7 +111,7 @@ def _view(image: Path, request: UpdateRequest, log: EventLog, banks: Sequence[st
             before = SectionDigests(old, assemble(old, digests=digests), computed)
             update = update_with_old(log, before, contents, request.machines, boot)
 
-    return update_view(update, new, old, str(request.log), banks, request.phases, request.registers)
+    return update, new, old
 
 
 def _whole_log(path: Path) -> EventLog:

@@ -1,5 +1,6 @@
 """After an update, guests measure what is predicted from the event log of their boot before it, in every register."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,13 @@ def test_a_profile_that_moved(tmp_path: Path) -> None:
 
     registers = hold(tmp_path, before, new, after, "--old", old, apart=[1])
     assert changed(registers) == [4, 12]
+
+    # In the form of an output format, it is the one case of the boot that the log shows.
+    options = ("--log", "old.log", "--old", old, "--bank", "sha384", "--format", "predictions", "-o", "told.json")
+    succeed(tmp_path, "measure", new, *options)
+    (case,) = json.loads((tmp_path / "told.json").read_text())["predictions"]
+    told = {row["pcr"]: row["values"]["sha384"] for row in case["registers"] if row["phase"] is None}
+    assert told == {pcr: after.registers["sha384"][pcr].hex() for pcr in (4, 9, 11, 12)}
 
 
 def test_a_stub_that_loads_the_kernel_itself_and_measures_smbios(tmp_path: Path) -> None:
