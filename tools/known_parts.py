@@ -30,13 +30,9 @@ class Tree:
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment of Python packages that must not stand beside fuki's own.
-
-    Those of `alone` are installed without what they require, where a test needs little of them.
-    """
+    """A virtual environment of Python packages that must not stand beside fuki's own."""
 
     packages: tuple[str, ...]
-    alone: tuple[str, ...] = ()
 
 
 def _stub(name: str, suite: str = "sid", architecture: str = "amd64") -> Part:
@@ -182,9 +178,4 @@ TREES: Mapping[str, Tree] = {
 ENVIRONMENTS: Mapping[str, Environment] = {
     # A remote execution engine's server. The last version for Python 3.11; with psycopg 3 beside it, it hangs.
     "buildgrid": Environment(("buildgrid==0.4.4", "psycopg2-binary>=2.9")),
-    # Its policies over event logs need neither its services nor the GnuPG bindings that it requires.
-    "keylime": Environment(
-        ("cryptography", "jsonschema", "lark", "packaging", "pyasn1", "pyasn1-modules", "pyyaml", "requests"),
-        alone=("keylime==7.14.3",),
-    ),
 }

@@ -66,9 +66,6 @@ def _get_environment(name: str) -> Path:
             subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True, stdout=sys.stderr)
             command = [str(place / "bin/pip"), "install", "--quiet", "--no-compile", *ENVIRONMENTS[name].packages]
             subprocess.run(command, check=True, stdout=sys.stderr)
-            if ENVIRONMENTS[name].alone:
-                command = [*command[:4], "--no-deps", *ENVIRONMENTS[name].alone]
-                subprocess.run(command, check=True, stdout=sys.stderr)
             ready.touch()
     return place
 

@@ -3,10 +3,10 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import parts
 import pytest
 
 from fuki_build.formats.tcg import event_log
@@ -41,7 +41,7 @@ def by_keylime(directory: Path, log: Path, state: str, files: dict[str, str]) ->
     reference |= {"has_secureboot": state == "on", "scrtm_and_bios": [], "kernels": []}
     (directory / "reference.json").write_text(json.dumps(reference))
 
-    command = [parts.get("keylime") / "bin/python", SCRIPT, log, directory / "reference.json"]
+    command = [sys.executable, SCRIPT, log, directory / "reference.json"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=directory)
     return json.loads(done.stdout.splitlines()[-1])
 
