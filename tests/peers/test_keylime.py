@@ -41,7 +41,7 @@ def by_keylime(directory: Path, log: Path, state: str, files: dict[str, str]) ->
     reference |= {"has_secureboot": state == "on", "scrtm_and_bios": [], "kernels": []}
     (directory / "reference.json").write_text(json.dumps(reference))
 
-    command = [sys.executable, SCRIPT, log, directory / "reference.json"]
+    command: list[str | Path] = [sys.executable, SCRIPT, log, directory / "reference.json"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=directory)
     return json.loads(done.stdout.splitlines()[-1])
 
