@@ -1,5 +1,6 @@
 """The verb `fuki attest`: evidence of confidential guests and TPMs, told in words and verified."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,19 +78,30 @@ def show(files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--id-key", metavar="FILE", type=_path, help="The public key that signs ID blocks.")
 @click.option("--author-key", metavar="FILE", type=_path, help="The public key that vouches for it.")
 @click.option("--host-data", metavar="HEX", help="What the host is to have given the guest.")
+@click.option("--ear", "as_ear", is_flag=True, help="Print the claims of an EAT attestation result.")
 @json_option(_verdict_document)
 @click.pass_obj
-def verify(plugins: tuple[str, ...], /, files: tuple[Path, ...], as_json: bool, **asked: Any) -> None:  # noqa: ANN401
+def verify(
+    plugins: tuple[str, ...],
+    /,
+    files: tuple[Path, ...],
+    as_ear: bool,
+    as_json: bool,
+    **asked: Any,  # noqa: ANN401 - the other options
+) -> None:
     """Verify the evidence in FILEs step by step, up to AMD's and Intel's roots; nothing is fetched.
 
     Each step is a line: what was held against what, and whether it holds. What would be needed for a step and was not
     given is not verified. Exits with 3 unless all that was asked for holds: signatures and keys always, the rest by
     options.
     """
-    from fuki_attest import evidence, options, verdict  # noqa: PLC0415 - as above
+    from fuki_attest import ear, evidence, options, verdict  # noqa: PLC0415 - as above
     from fuki_attest.verify import run  # noqa: PLC0415
     from fuki_attest.verify.steps import unanswered  # noqa: PLC0415
     from fuki_attest.words.fields import time  # noqa: PLC0415
+
+    if as_ear and as_json:
+        raise click.UsageError("--ear and --json are two forms of one answer.")
 
     policy = options.appraisal_policy(asked)
     collateral = options.read_collateral(asked["collateral"]) if asked["collateral"] else ()
@@ -98,7 +110,9 @@ def verify(plugins: tuple[str, ...], /, files: tuple[Path, ...], as_json: bool, 
     compared = options.compare(given, plugins, asked)
     steps += compared[0]
 
-    if as_json:
+    if as_ear:
+        click.echo(encode_json(ear.attestation_result(steps, policy.nonce, datetime.now(UTC))), nl=False)
+    elif as_json:
         document = verdict.VerdictDocument(
             at=time(policy.at), holds=not unanswered(steps), steps=tuple(steps), shows=tuple(compared[1])
         )
