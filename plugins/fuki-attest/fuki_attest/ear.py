@@ -34,7 +34,7 @@ class VerifierId(Struct, frozen=True):
 
 
 class EarAppraisal(Struct, frozen=True):
-    """What was found of one piece of evidence. `fuki_steps` extends it: verdict, claim, and what it was held against."""
+    """What was found of one piece of evidence. `fuki_steps` extends it: verdict, claim, and against what."""
 
     ear_status: TrustTier
     fuki_steps: tuple[tuple[str, str, str], ...]
