@@ -197,7 +197,7 @@ class Session:
             assert not step.output or matches(step.output, done.stdout, varies="varies" in block.directives), place
 
     def environment(self) -> dict[str, str]:
-        dropped = ("NO_COLOR", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "VENV")
+        dropped = ("NO_COLOR", "FORCE_COLOR", "MAKEFLAGS", "MAKELEVEL", "PYTEST_ADDOPTS", "VENV")
         kept = {key: value for key, value in os.environ.items() if key not in dropped}
         path = os.pathsep.join((str(PROGRAMS), str(self.programs), os.environ["PATH"]))
         library = os.pathsep.join(filter(None, [*map(str, self.plugins), os.environ.get("PYTHONPATH")]))
