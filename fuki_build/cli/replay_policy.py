@@ -10,7 +10,8 @@ from fuki_build.image.assemble import assemble
 from fuki_build.image.profiles import find_profiles
 from fuki_build.measure.boot import Addon, Boot
 from fuki_build.measure.boot_options import boot_digests
-from fuki_build.measure.explain import Explanation, RegisterVerdict, explain
+from fuki_build.measure.explain import Explanation, explain
+from fuki_build.measure.log_comparison import RegisterVerdict
 from fuki_build.measure.log_policy import judge, program_registers
 from fuki_build.measure.log_policy_views import LogPolicyView, log_policy_view
 from fuki_build.measure.logged_boot import with_logged

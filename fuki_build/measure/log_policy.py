@@ -14,7 +14,8 @@ from fuki_build.formats.tcg import event_data
 from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.measure import pcr0, pcr4, pcr7, pcr9, pcr11, pcr12
 from fuki_build.measure.boot import Boot
-from fuki_build.measure.explain import IMAGE_REGISTERS, Explained, Explanation, RegisterVerdict, number_in_log
+from fuki_build.measure.explain import Explanation
+from fuki_build.measure.log_comparison import IMAGE_REGISTERS, Explained, RegisterVerdict, number_in_log
 from fuki_build.measure.pcr12 import FROM_SMBIOS, PASSED
 from fuki_build.measure.secure_boot_rule import SecureBootRule
 from fuki_build.measure.tolerated import WORDS, EventKind, kind_of

@@ -9,7 +9,8 @@ from fuki_build.image.layout import Layout
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import in_hex
-from fuki_build.measure.explain import Explained, Explanation, registers
+from fuki_build.measure.explain import Explanation, registers
+from fuki_build.measure.log_comparison import Explained
 from fuki_build.measure.log_policy_views import LogPolicyView
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import Digests

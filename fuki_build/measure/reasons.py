@@ -6,7 +6,8 @@ from fuki_build.formats.tcg import event_data
 from fuki_build.formats.tcg.event_log import LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
 from fuki_build.measure.events import Event
-from fuki_build.measure.explain import Explanation, RegisterVerdict, number_in_log
+from fuki_build.measure.explain import Explanation
+from fuki_build.measure.log_comparison import RegisterVerdict, number_in_log
 from fuki_build.measure.registers import Digests
 from fuki_build.measure.section_digests import SectionDigests
 

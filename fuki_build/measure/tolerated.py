@@ -10,7 +10,7 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.tcg import event_data
 from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent
 from fuki_build.measure import pcr7
-from fuki_build.measure.explain import number_in_log
+from fuki_build.measure.log_comparison import number_in_log
 
 
 class EventKind(StrEnum):

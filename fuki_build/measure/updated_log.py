@@ -17,7 +17,8 @@ from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr7, pcr11
 from fuki_build.measure.events import CONSTANT, Event, Measurer
-from fuki_build.measure.explain import IMAGE_REGISTERS, Explained, Explanation, number_in_log
+from fuki_build.measure.explain import Explanation, start_of
+from fuki_build.measure.log_comparison import IMAGE_REGISTERS, Explained, number_in_log
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import Digests, replay
 
@@ -99,9 +100,8 @@ class UpdatedLog(Struct, frozen=True, dict=True):
         return replay(bank, extended, self.start(register, bank))
 
     def start(self, register: int, bank: str) -> bytes:
-        """A register's value before its first event: only PCR 0 depends on the locality that started the TPM."""
-        locality = self.log.locality if register == 0 and self.log.kind is LogKind.TPM else 0
-        return bytes(SIZES[bank] - 1) + bytes([locality])
+        """A register's value before its first event."""
+        return start_of(self.log, register, SIZES[bank])
 
     def changes(self, register: int) -> bool:
         """Whether anything else is measured into a register, or may be, than before the update."""

@@ -15,15 +15,8 @@ from fuki_build.image.section import STUB_MEASURED
 from fuki_build.measure import pcr4, pcr9, pcr12
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, Measurer
-from fuki_build.measure.explain import (
-    IMAGE_REGISTERS,
-    Explained,
-    Explanation,
-    RegisterVerdict,
-    explain,
-    number_in_log,
-    predict_logged,
-)
+from fuki_build.measure.explain import Explanation, explain, predict_logged
+from fuki_build.measure.log_comparison import IMAGE_REGISTERS, Explained, RegisterVerdict, number_in_log
 from fuki_build.measure.log_views import register_name
 from fuki_build.measure.logged_boot import with_logged
 from fuki_build.measure.predict import Case, Prediction, cases

@@ -20,7 +20,8 @@ from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Addon, Boot, BootMethod
-from fuki_build.measure.explain import RegisterVerdict, explain
+from fuki_build.measure.explain import explain
+from fuki_build.measure.log_comparison import RegisterVerdict
 from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.measure.reasons import reasons
 from fuki_build.measure.registers import BANKS

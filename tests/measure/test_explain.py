@@ -11,7 +11,8 @@ from fuki_build.image.digest_plan import measured_in
 from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.cmdline import encode
 from fuki_build.measure.events import Event
-from fuki_build.measure.explain import Explanation, RegisterVerdict, explain
+from fuki_build.measure.explain import Explanation, explain
+from fuki_build.measure.log_comparison import RegisterVerdict
 from fuki_build.measure.predict import cases, predict
 from fuki_build.measure.reasons import reasons
 from fuki_build.measure.registers import digests

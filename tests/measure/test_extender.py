@@ -11,7 +11,8 @@ from fuki_build.formats.tcg import event_data, event_log
 from fuki_build.formats.tcg.event_data import MeasuredVariable
 from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.measure.events import Measurer
-from fuki_build.measure.explain import RegisterVerdict, explain
+from fuki_build.measure.explain import explain
+from fuki_build.measure.log_comparison import RegisterVerdict
 
 EVIDENCE = os.environ.get("FUKI_EVIDENCE", "")
 """A directory with logs of machines elsewhere, which are not copied into the project."""
