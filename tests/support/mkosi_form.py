@@ -45,7 +45,13 @@ def _assignments(key: str, value: Any) -> list[str]:  # noqa: ANN401 - recipe da
     if isinstance(value, list):
         return [f"{name}=", *(f"{name}={shlex.quote(item)}" for item in value)]
 
+    if isinstance(value, bool):
+        return [f"{name}={_truth(value)}"]
     return [f"{name}={shlex.quote(value) if key in ('initrd', 'hwids') else value}"]
+
+
+def _truth(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _words(table: Table) -> str:
@@ -54,7 +60,7 @@ def _words(table: Table) -> str:
 
 def _pair(key: str, value: object) -> str:
     if isinstance(value, bool):
-        text = "yes" if value else "no"
+        text = _truth(value)
     elif isinstance(value, str | int | float):
         text = str(value)
     else:
