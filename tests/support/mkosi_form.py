@@ -45,9 +45,8 @@ def _assignments(key: str, value: Any) -> list[str]:  # noqa: ANN401 - recipe da
     if isinstance(value, list):
         return [f"{name}=", *(f"{name}={shlex.quote(item)}" for item in value)]
 
-    if isinstance(value, bool):
-        return [f"{name}={_truth(value)}"]
-    return [f"{name}={shlex.quote(value) if key in ('initrd', 'hwids') else value}"]
+    text = _truth(value) if isinstance(value, bool) else value
+    return [f"{name}={shlex.quote(text) if key in ('initrd', 'hwids') else text}"]
 
 
 def _truth(value: bool) -> str:
