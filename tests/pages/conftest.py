@@ -45,7 +45,7 @@ cmdline = "console=ttyS0"
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium; as root it runs without a sandbox of its own, which is as well: the pages are the tests'."""
     program = shutil.which("chromium-headless-shell")
