@@ -56,7 +56,8 @@ _Pieces = Iterator[tuple[EvidenceKind, Any, str]]
 
 
 def _is_json(data: bytes) -> bool:
-    return data[:64].lstrip().startswith(b"{")
+    # A bare signature may begin with any byte, and goes on with such as are in no text.
+    return data[:64].isascii() and data[:64].lstrip().startswith(b"{")
 
 
 def _json(data: bytes) -> _Pieces:
@@ -181,7 +182,18 @@ def _certificates(data: bytes) -> _Pieces:
 
 
 def _is_der(data: bytes) -> bool:
-    return data[:1] == b"\x30" and len(data) > 8
+    if data[:1] != b"\x30" or len(data) <= 8:
+        return False
+    # A bare signature may begin with any byte: where it has the size of one, its length must be that of the file.
+    return len(data) not in _RAW_SIGNATURES or _der_size(data) == len(data)
+
+
+def _der_size(data: bytes) -> int:
+    """The size of the first value with its head, in bytes, as its length tells (X.690, 8.1.3)."""
+    if data[1] < 0x80:
+        return 2 + data[1]
+    count = data[1] & 0x7F
+    return 2 + count + int.from_bytes(data[2 : 2 + count])
 
 
 def _der(data: bytes) -> _Pieces:

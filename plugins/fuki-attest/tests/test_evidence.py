@@ -1,5 +1,6 @@
 """`fuki attest show` and `verify` on evidence of real machines, and on evidence that the tests made."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -112,3 +113,12 @@ def test_another_challenge_is_not_answered(tmp_path, case):
     verdicts = verified(tmp_path, *case.files, *options, "--nonce", "ff" * 8, code=3)
     unanswered = {claim for claim, step in verdicts.items() if step["verdict"] != "holds" and step["asked"]}
     assert unanswered == {"it answers the challenge against the nonce"}
+
+
+@pytest.mark.parametrize("size", [256, 384, 512])
+def test_a_bare_signature_is_one_whatever_it_begins_with(size: int):
+    """An RSA signature is a number: all first bytes occur, also those that JSON, DER and others begin with."""
+    rest = hashlib.shake_256(b"signature").digest(size - 1)
+    for first in range(256):
+        (item,) = evidence.recognise(bytes([first]) + rest, "signature")
+        assert item.kind is evidence.EvidenceKind.TPM_SIGNATURE, first
