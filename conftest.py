@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # How long an example takes tells about the machine, which may be busy.
-settings.register_profile("fuki", deadline=None)
+settings.register_profile("fuki", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fuki")
 
 # A shell that starts a run in the background has it ignore SIGINT, and so would all that tests interrupt.
