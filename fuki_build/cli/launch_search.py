@@ -71,12 +71,12 @@ def search(host: PluginHost, expected: ExpectedLaunch, files: Sequence[Path], te
         boots=parts,
         svsm=requests[0].parameters.svsm,
     )
-    found = search_launches(host, question)
-    registers = () if found.found or found.near else tuple(_registers(digest, files, expected.start))
-    _show(LaunchSearchDocument(found, registers), as_json=as_json)
-    if not found.found and not any(not match.changes for one in registers for match in one.matches):
-        number = sum(tried.launches for tried in found.tried)
-        near = " as asked for" if found.near else ""
+    search = search_launches(host, question)
+    registers = () if search.found or search.near else tuple(_registers(digest, files, expected.start))
+    _show(LaunchSearchDocument(search, registers), as_json=as_json)
+    if not search.found and not any(not match.changes for one in registers for match in one.matches):
+        number = sum(tried.launches for tried in search.tried)
+        near = " as asked for" if search.near else ""
         raise MismatchError(f"none of {number} launches has this digest{near}", where=", ".join(map(str, files)))
 
 

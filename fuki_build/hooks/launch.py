@@ -182,8 +182,8 @@ class LaunchModel(ABC):
         prediction = self.predict(firmware, parameters)
         if prediction is None:
             return None
-        found = tuple(row for row in prediction.digests if row.digest == digest.hex())
-        return LaunchSearch(found=found, tried=len(prediction.digests), notes=prediction.notes)
+        matching = tuple(row for row in prediction.digests if row.digest == digest.hex())
+        return LaunchSearch(found=matching, tried=len(prediction.digests), notes=prediction.notes)
 
 
 class LaunchSite(Struct, frozen=True, kw_only=True):

@@ -92,8 +92,8 @@ def reasons_of_log(
     question = RegisterQuestion(values=(), images=(image,), machines=named, boot=boot)
     started = _image(image, banks, question)
     explanation = explain(log, started.contents, started.cases, boot)
-    found = dict.fromkeys(reasons(explanation, started.contents, log.kind))
-    return tuple((register_name(log.kind, register), text) for register, text in found)
+    differences = dict.fromkeys(reasons(explanation, started.contents, log.kind))
+    return tuple((register_name(log.kind, register), text) for register, text in differences)
 
 
 def search_in_log(log: EventLog, value: RegisterValue) -> RegisterSearchView | None:

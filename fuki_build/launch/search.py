@@ -47,13 +47,13 @@ def search_launches(host: PluginHost, question: DigestQuestion) -> LaunchSearchV
         texts=question.texts,
         svsm=question.svsm,
     )
-    wanted = question.asked or (AskedLaunch(),)
-    found = [row for asked in wanted for row in searcher.rows(asked)]
+    asked = question.asked or (AskedLaunch(),)
+    matching = [row for one in asked for row in searcher.rows(one)]
     others: list[MatchingLaunch] = []
-    if not found and AskedLaunch() not in wanted:
+    if not matching and AskedLaunch() not in asked:
         rows = searcher.rows(AskedLaunch())
-        others = [_explained(searcher, row, wanted) for row in rows]
-    return searcher.view(found, others or searcher.near)
+        others = [_explained(searcher, row, asked) for row in rows]
+    return searcher.view(matching, others or searcher.near)
 
 
 def asked_launches(

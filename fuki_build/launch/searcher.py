@@ -113,12 +113,12 @@ class LaunchSearcher:
             self._check(name)
 
         for forms in (_GIVEN, _OTHER):
-            found = False
+            has_any = False
             for row in self._of_forms(asked, forms):
-                found = True
+                has_any = True
                 yield row
             # The other form of some firmware is only a guess.
-            if found:
+            if has_any:
                 return
 
     def _of_forms(self, asked: AskedLaunch, forms: Collection[FirmwareForm]) -> Iterator[MatchingLaunch]:
@@ -252,14 +252,14 @@ class LaunchSearcher:
             if one.form is FirmwareForm.GIVEN and one.firmware.name in names
         ]
 
-    def view(self, found: Sequence[MatchingLaunch], near: Sequence[MatchingLaunch]) -> LaunchSearchView:
+    def view(self, matching: Sequence[MatchingLaunch], near: Sequence[MatchingLaunch]) -> LaunchSearchView:
         """What was found, and what was tried for it."""
         asked = self._asked
         boots = [one.boot.name if one.boot is not None else "none" for one in self._boots]
         return LaunchSearchView(
             expected=self._digest.hex(),
-            found=tuple(map(_view, found)),
-            near=() if found else tuple(map(_view, near)),
+            found=tuple(map(_view, matching)),
+            near=() if matching else tuple(map(_view, near)),
             tried=tuple(tried for tried in self._tried.values() if tried.launches),
             space=SearchSpaceView(
                 firmware=tuple(_firmware_words(one) for one, _ in self._firmware.values()),
@@ -268,7 +268,7 @@ class LaunchSearcher:
                 guest_features=tuple(sorted({features for one in asked for features in one.guest_features})),
                 boots=tuple(boots),
             ),
-            notes=() if found else tuple(self._notes),
+            notes=() if matching else tuple(self._notes),
         )
 
 

@@ -102,8 +102,8 @@ class SecureBootRule(Struct, frozen=True, kw_only=True):
             and self.judge(event, register)[0]
         }
 
-        wanted = [*(("SecureBoot",) if self.state is not None else ()), *self.lists]
-        for name in wanted:
+        required = [*(("SecureBoot",) if self.state is not None else ()), *self.lists]
+        for name in required:
             if name not in names:
                 key = "state" if name == "SecureBoot" else name.lower()
                 yield f"no accepted event is of {name}, which secure-boot.{key} is about"

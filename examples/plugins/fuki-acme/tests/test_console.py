@@ -28,6 +28,6 @@ def test_one_that_writes_to_the_console_is_left_alone(check, cmdline):
 
 
 def test_each_profile_counts_with_the_command_line_that_it_has(check):
-    found = check("console=ttyS0", PROFILE.format("debug"))
-    assert "nobody sees profile 1 start" in found
-    assert "profile 0" not in found
+    problems = check("console=ttyS0", PROFILE.format("debug"))
+    assert "nobody sees profile 1 start" in problems
+    assert "profile 0" not in problems

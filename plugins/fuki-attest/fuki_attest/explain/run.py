@@ -77,7 +77,7 @@ def _snp(item: Item, evidence: Evidence, question: ExplainQuestion, notes: list[
 
 def _launch(name: str, digest: bytes, technology: str, question: ExplainQuestion) -> ExplainedLaunchView:
     asked = () if question.recipe is None else asked_of_recipe(question.host, question.recipe)
-    wanted = DigestQuestion(
+    about = DigestQuestion(
         digest=digest,
         technology=technology,
         files=question.files,
@@ -85,7 +85,7 @@ def _launch(name: str, digest: bytes, technology: str, question: ExplainQuestion
         texts=question.texts,
         svsm=question.svsm,
     )
-    return ExplainedLaunchView(name, search_launches(question.host, wanted))
+    return ExplainedLaunchView(name, search_launches(question.host, about))
 
 
 def _rtmrs(name: str, body: TdBody, evidence: Evidence, question: ExplainQuestion) -> Iterator[ExplainedRegisterView]:
