@@ -62,6 +62,11 @@ def test_bytes_that_are_no_text_are_no_reason_to_refuse_a_table():
     assert (row.component, row.generation) == ("a", 3)
 
 
+def test_bytes_that_are_no_text_are_merged_as_they_are():
+    line = b"a,3,\xff\xfe,a,1,url"
+    assert sbat.merge([sbat.parse(f"{HEADER}\n".encode() + line)]) == f"{HEADER}\n".encode() + line + b"\n"
+
+
 def test_a_short_line_of_an_image_is_refused_with_what_a_line_has():
     with pytest.raises(FormatError, match=r"'foo,1'.* 6 fields") as caught:
         sbat.parse(f"{HEADER}\nfoo,1\n".encode())

@@ -46,9 +46,12 @@ def decode_level(data: bytes) -> tuple[SbatRow, ...]:
 
 
 def parse(data: bytes) -> tuple[str, ...]:
-    """The lines of an image's table except the first, which is SBAT's own. Raises `FormatError`."""
+    """The lines of an image's table except the first, which is SBAT's own. Raises `FormatError`.
+
+    Bytes that are no UTF-8 are lone surrogates, so that `merge` writes the same bytes again.
+    """
     _check_header(data)
-    return tuple(row.line for row in decode(data)[1:])
+    return tuple(line.decode(errors="surrogateescape") for line in tuple(_lines(data, _IMAGE_FIELDS))[1:])
 
 
 def _check_header(data: bytes) -> None:
@@ -57,15 +60,23 @@ def _check_header(data: bytes) -> None:
 
 
 def _rows(data: bytes, count: int) -> Iterator[SbatRow]:
-    for raw in filter(None, _LINE_END.split(data.removeprefix(_BYTE_ORDER_MARK))):
-        line = raw.decode(errors="backslashreplace")
-        fields = line.split(",")[:count]
+    for line in _lines(data, count):
+        text = line.decode(errors="backslashreplace")
+        component, generation = text.split(",")[:2]
+        yield SbatRow(component, _generation(generation), text)
+
+
+def _lines(data: bytes, count: int) -> Iterator[bytes]:
+    """The lines that are not empty, each with at least `count` fields that are not."""
+    for line in filter(None, _LINE_END.split(data.removeprefix(_BYTE_ORDER_MARK))):
+        fields = line.split(b",")[:count]
         if len(fields) < count or not all(fields):
+            shown = line.decode(errors="backslashreplace")[:80]
             raise FormatError(
-                f"the SBAT line {line[:80]!r} does not have {count} fields",
+                f"the SBAT line {shown!r} does not have {count} fields",
                 hint="component,generation,vendor,package,version,url" if count == _IMAGE_FIELDS else None,
             )
-        yield SbatRow(fields[0], _generation(fields[1]), line)
+        yield line
 
 
 def _generation(text: str) -> int:
@@ -91,9 +102,9 @@ def problems(rows: Sequence[SbatRow]) -> Iterator[str]:
 
 
 def merge(tables: Iterable[Iterable[str]]) -> bytes:
-    """One table from the lines of several, in order, without duplicates, under one header line."""
+    """One table of the lines of several, as `parse` gives them: in order, without duplicates, under one header line."""
     lines = dict.fromkeys(line for table in tables for line in table)
-    return "\n".join((HEADER, *lines, "")).encode()
+    return "\n".join((HEADER, *lines, "")).encode(errors="surrogateescape")
 
 
 def revoked(rows: Iterable[SbatRow], level: Iterable[SbatRow]) -> tuple[str, ...]:
