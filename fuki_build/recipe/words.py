@@ -1,16 +1,17 @@
 """Values of an mkosi.conf as what their keys take: texts, numbers, truth values, lists, and tables as in TOML."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
 from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats import documents
+from fuki_build.formats.truth_values import truth_value
 
-_TRUTH = {"true": True, "yes": True, "false": False, "no": False}
 _NUMBER = re.compile(r"[+-]?[0-9][0-9A-Fa-fxob_.+-]{0,30}")
 
 
@@ -29,8 +30,8 @@ def read_value(text: str, annotation: Any, where: str) -> Any:  # noqa: ANN401 -
     kinds = tuple(_alternatives(annotation))
     items = items_of(annotation)
 
-    if bool in kinds and text in _TRUTH:
-        return _TRUTH[text]
+    if bool in kinds and not _is_named(text, kinds) and (truth := truth_value(text)) is not None:
+        return truth
     if (int in kinds or float in kinds) and (number := _number(text, float_too=float in kinds)) is not None:
         return number
     if takes_table(annotation) and opens_table(text):
@@ -87,6 +88,15 @@ def _alternatives(annotation: Any) -> Iterator[Any]:  # noqa: ANN401 - any annot
             yield from _alternatives(alternative)
     else:
         yield annotation
+
+
+def _is_named(text: str, kinds: Iterable[Any]) -> bool:
+    """Whether a type names this very text among its values."""
+    return any(
+        text in (get_args(kind) if get_origin(kind) is Literal else list(kind))
+        for kind in kinds
+        if get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, StrEnum))
+    )
 
 
 def _number(text: str, *, float_too: bool) -> int | float | None:

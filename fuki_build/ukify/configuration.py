@@ -8,6 +8,7 @@ from typing import Any
 
 from fuki_build.errors import FormatError, RecipeError, located, raised_as
 from fuki_build.formats import documents
+from fuki_build.formats.truth_values import truth_value
 from fuki_build.image.blob import Blob
 from fuki_build.ukify.options import CONFIGURED, OPTIONS, Kind, Option
 
@@ -15,8 +16,6 @@ DIRECTORIES = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/l
 NAME = "ukify.conf"
 _MAX_SETTINGS = 4096
 """Of all sections together. Those of [DEFAULT] count in each: that is where few bytes become many settings."""
-_TRUE = frozenset(("1", "true", "yes", "y", "t", "on"))
-_FALSE = frozenset(("0", "false", "no", "n", "f", "off"))
 
 
 def find(given: str | None, directories: Sequence[str] = DIRECTORIES) -> Path | None:
@@ -86,9 +85,9 @@ def _read(path: Path, place: str) -> configparser.ConfigParser:
 
 def _convert(option: Option, value: str, where: str) -> Any:  # noqa: ANN401 - as the option has it
     if option.kind is Kind.SWITCH:
-        if value.lower() not in _TRUE | _FALSE:
+        if (truth := truth_value(value)) is None:
             raise RecipeError(f"{value!r} is neither yes nor no", where=where)
-        return value.lower() in _TRUE
+        return truth
     if option.kind is Kind.WORDS:
         return value.split()
     try:

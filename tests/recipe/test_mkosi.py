@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from fuki_build import load_recipe
-from fuki_build.recipe.model import Recipe
+from fuki_build.recipe.model import Recipe, SignTable
+from fuki_build.recipe.words import read_words
 from fuki_build.testing import refused, succeed
 from tests.conftest import RECIPE
 from tests.support.workshop import workshop_recipe
@@ -97,6 +98,12 @@ def test_a_continued_list_goes_on(load):
         "uname-missing",
         "splash-format",
     )
+
+
+@pytest.mark.parametrize(("word", "sign_kernel"), [("on", True), ("1", True), ("Off", False), ("always", "always")])
+def test_a_truth_value_is_any_word_that_mkosi_takes(load, word, sign_kernel):
+    signer = load(START + f"Sign=backend=local sign-kernel={word}\n").sign
+    assert read_words(signer, "here", SignTable)["sign-kernel"] == sign_kernel
 
 
 def test_the_last_of_a_repeated_text_counts(load):
