@@ -11,11 +11,11 @@ from fuki_build.errors import FukiError, in_cell
 from fuki_build.hooks.host import PluginHost
 from fuki_build.hooks.signers import SigningContext, SigningKey
 from fuki_build.hooks.sources import FirmwareFile
-from fuki_build.image import layout
 from fuki_build.image.assemble import Progress
 from fuki_build.image.blob import AnyPath
 from fuki_build.image.digest_plan import ALL_DIGESTS, NO_DIGESTS, DigestNeeds
 from fuki_build.image.guard import ReadFiles, guarding, note_read_later
+from fuki_build.image.plan import plan as plan_image
 from fuki_build.signing.request import signing_context
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def _plan(
 
     signing.withhold(loaded.recipe)
     resolved = resolve(loaded, host, signing, fetched, unsigned=unsigned, offline_policies=offline_policies)
-    uki = layout.plan(resolved.uki)
-    addons = tuple(layout.plan(addon) for addon in resolved.addons)
+    uki = plan_image(resolved.uki)
+    addons = tuple(plan_image(addon) for addon in resolved.addons)
     findings = check(host, [uki, *addons], loaded.recipe.silence, resolved.expectations)
     return Plan(
         loaded=loaded,

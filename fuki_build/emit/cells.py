@@ -4,6 +4,7 @@ import resource
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -13,10 +14,13 @@ from fuki_build.emit.outputs import Output, choose_outputs, paths_of
 from fuki_build.emit.plan import CellPlan, Result
 from fuki_build.emit.write import Writing
 from fuki_build.errors import FukiError, in_cell
-from fuki_build.image.assemble import Assembly, Progress
+from fuki_build.image.assemble import Progress
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.joint_pass import assemble_all
 from fuki_build.image.output_files import DistinctPaths, OutputFiles
+
+if TYPE_CHECKING:
+    from fuki_build.image.assembly import Assembly
 
 _TOGETHER = 256
 """Images that are written in one pass; each takes descriptors and threads."""

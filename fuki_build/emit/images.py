@@ -12,7 +12,8 @@ from fuki_build.emit.outputs import Output, needs_file, needs_signatures
 from fuki_build.emit.plan import Plan
 from fuki_build.emit.signing import BuildSigning
 from fuki_build.hooks.outputs import BuiltImage
-from fuki_build.image.assemble import Assembly, Progress
+from fuki_build.image.assemble import Progress
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds, measured_in
 from fuki_build.image.joint_pass import ImageJob
 from fuki_build.image.layout import Layout

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fuki_build.emit.plan import Plan
 from fuki_build.hooks.rules import Finding
-from fuki_build.image.assemble import DeferredContent
+from fuki_build.image.assembly import DeferredContent
 from fuki_build.image.blob import Blob, FilePart
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, with_contents

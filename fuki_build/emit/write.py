@@ -15,7 +15,8 @@ from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import loaded_machines
 from fuki_build.hooks.launch import LaunchRecord
 from fuki_build.hooks.outputs import Artifact, Build, BuiltImage, InputFile
-from fuki_build.image.assemble import Assembly, Progress
+from fuki_build.image.assemble import Progress
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.blob import FilePart
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds
 from fuki_build.image.guard import note_read

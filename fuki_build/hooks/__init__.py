@@ -59,7 +59,7 @@ from fuki_build.hooks.sources import FirmwareFile, FirmwareSource, SourceContext
 from fuki_build.hooks.specs import hookimpl
 from fuki_build.hooks.tables import TablePlatform
 from fuki_build.hooks.versions import HOOK_API
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.content_cache import ContentWriter
 from fuki_build.image.digest_plan import ALL_DIGESTS, DESCRIBED_DIGESTS, NO_DIGESTS, DigestNeeds

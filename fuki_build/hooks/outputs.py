@@ -12,7 +12,7 @@ from fuki_build.hooks.launch import LaunchRecord
 from fuki_build.hooks.options import NoOptions, Options
 from fuki_build.hooks.rules import Finding, sections_named
 from fuki_build.hooks.signers import KeyPreview, SigningKey
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds
 from fuki_build.image.layout import Layout

@@ -11,7 +11,7 @@ from fuki_build.formats.uki import compression
 from fuki_build.formats.uki.hwids import DeviceType, group
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.firmware import FirmwareImage, Slice, read_compatible, read_hardware_table, slices
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout, PlacedSection

@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from fuki_build.errors import FukiError
 from fuki_build.formats.hashes import Hash
-from fuki_build.image.assemble import CHUNK, Assembly, DeferredContent, ImageStream, Progress, read_range, take_part
+from fuki_build.image.assemble import CHUNK, ImageStream, Progress, read_range, take_part
+from fuki_build.image.assembly import Assembly, DeferredContent
 from fuki_build.image.blob import Blob, FilePart, Part
 from fuki_build.image.digest import Request, StreamHasher
 from fuki_build.image.digest_plan import ALL_DIGESTS, DigestNeeds, DigestPlan

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.layout import Layout
 from fuki_build.measure.events import Event
 from fuki_build.measure.pcr7 import SecureBootPolicy

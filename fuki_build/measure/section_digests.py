@@ -10,7 +10,7 @@ from fuki_build.formats.hashes import Hash, new_hash
 from fuki_build.formats.pe import pe
 from fuki_build.formats.reader import PIECE, pieces
 from fuki_build.formats.uki import pcrsig
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import ARCHIVE_ALIGNMENT
 from fuki_build.image.layout import Layout, PlacedSection

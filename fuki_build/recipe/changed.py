@@ -16,7 +16,7 @@ from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.image_parts import FROM_BASE
 from fuki_build.image.kernel import Kernel, embedded_kernel
-from fuki_build.image.layout import shares_blocks
+from fuki_build.image.plan import shares_blocks
 from fuki_build.image.section import HAND_OVER, Section
 from fuki_build.image.stub import Stub
 from fuki_build.recipe.base_image import WHERE, BaseImage, note_kept

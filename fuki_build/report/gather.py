@@ -11,7 +11,8 @@ from fuki_build.formats.asn1 import x509
 from fuki_build.formats.hashes import Hash
 from fuki_build.formats.uki.sbat import SbatRow
 from fuki_build.hooks.host import PluginHost
-from fuki_build.image.assemble import Assembly, Progress, assemble, file_digest
+from fuki_build.image.assemble import Progress, assemble, file_digest
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.describe import LayoutView, SectionView, describe
 from fuki_build.image.digest import Request
 from fuki_build.image.digest_plan import DESCRIBED_DIGESTS, measured_in, unsigned_request

@@ -10,7 +10,7 @@ from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.image.image import Image, ImageKind
 from fuki_build.image.image_parts import take_apart
 from fuki_build.image.inspect import inspect
-from fuki_build.image.layout import plan
+from fuki_build.image.plan import plan
 from fuki_build.image.section import IMAGE_ORDER
 from tests.support.images import Content, layout_of, write
 

@@ -26,7 +26,8 @@ from fuki_build.image.describe import describe
 from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.firmware import Slice
 from fuki_build.image.image import Image, ImageKind
-from fuki_build.image.layout import Layout, plan
+from fuki_build.image.layout import Layout
+from fuki_build.image.plan import plan
 from fuki_build.image.section import Section
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.predict import cases, predict

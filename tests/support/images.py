@@ -9,8 +9,9 @@ from fuki_build.formats.pe.pe import CoffMachine
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image, ImageKind
-from fuki_build.image.layout import Layout, plan
+from fuki_build.image.layout import Layout
 from fuki_build.image.output_file import OutputFile
+from fuki_build.image.plan import plan
 from fuki_build.image.section import Section
 from fuki_build.image.stub import decode_stub
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from fuki_build.errors import FukiError, SigningError, raised_as
 from fuki_build.formats.pe import authenticode as table
 from fuki_build.hooks.signers import FileSigner, SigningContext
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.digest_plan import DigestNeeds
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout

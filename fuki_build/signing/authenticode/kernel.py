@@ -7,7 +7,8 @@ from msgspec import Struct
 from fuki_build.errors import RecipeError, SigningError
 from fuki_build.formats.pe.authenticode import HEADER_SIZE, encode_certificate
 from fuki_build.hooks.signers import KeySigner, SigningContext
-from fuki_build.image.assemble import Assembly, assemble, file_digest
+from fuki_build.image.assemble import assemble, file_digest
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.blob import Blob
 from fuki_build.image.digest_plan import DigestNeeds, unsigned_request
 from fuki_build.image.layout import Layout

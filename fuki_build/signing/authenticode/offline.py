@@ -13,7 +13,7 @@ from fuki_build.errors import FormatError, SigningError, raised_as
 from fuki_build.formats.asn1 import x509
 from fuki_build.formats.documents import Document, decode_document
 from fuki_build.formats.pe import authenticode as table
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.signing.authenticode.sign import assemble, to_sign
 from fuki_build.signing.key_requirements import check_usable
 from fuki_build.signing.request import DigestAlgorithm

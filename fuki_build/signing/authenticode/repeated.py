@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fuki_build.formats.asn1.signed_data import SignedData
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import signatures
 from fuki_build.signing.authenticode.signature import GOOD, decode_signature, judge_signature

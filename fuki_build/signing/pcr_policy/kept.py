@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from fuki_build.errors import FormatError, FukiError
 from fuki_build.formats.uki import pcrsig
 from fuki_build.formats.uki.pcrsig import PolicySignature, Signatures
-from fuki_build.image.assemble import Assembly, DeferredContent
+from fuki_build.image.assembly import Assembly, DeferredContent
 from fuki_build.image.blob import Blob, BytesPart
 from fuki_build.image.image import Image
-from fuki_build.image.layout import Layout, plan
+from fuki_build.image.layout import Layout
+from fuki_build.image.plan import plan
 from fuki_build.image.section import Section
 from fuki_build.measure import pcr11
 from fuki_build.measure.predict import Case, cases

@@ -13,7 +13,7 @@ from fuki_build.formats.asn1 import x509
 from fuki_build.formats.documents import View
 from fuki_build.formats.uki import pcrsig
 from fuki_build.formats.uki.pcrsig import PolicySignature, Signatures
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.measure.predict import Prediction, cases, predict

@@ -17,10 +17,11 @@ from fuki_build.formats.asn1 import x509
 from fuki_build.formats.uki import pcrsig
 from fuki_build.formats.uki.pcrsig import PolicySignature
 from fuki_build.hooks.signers import KeySigner, SigningContext
-from fuki_build.image.assemble import Assembly, DeferredContent
+from fuki_build.image.assembly import Assembly, DeferredContent
 from fuki_build.image.blob import Blob
 from fuki_build.image.image import Image
-from fuki_build.image.layout import Layout, plan
+from fuki_build.image.layout import Layout
+from fuki_build.image.plan import plan
 from fuki_build.image.section import Section
 from fuki_build.measure import pcr11
 from fuki_build.measure.predict import Case, cases

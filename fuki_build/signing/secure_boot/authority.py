@@ -7,7 +7,7 @@ from fuki_build.formats.asn1 import signed_data, x509
 from fuki_build.formats.asn1.signed_data import SignedData
 from fuki_build.formats.uefi import efi_signature_list
 from fuki_build.formats.uefi.efi_signature_list import SignatureType
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.layout import Layout
 from fuki_build.image.signatures import signatures
 from fuki_build.signing.authenticode.chain import Chains
