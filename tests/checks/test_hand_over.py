@@ -14,7 +14,6 @@ from fuki_build.formats.uki.hwids import Device, DeviceType
 from fuki_build.hardware.chid import stub_chids
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks import CheckSubject
-from fuki_build.image import layout as layouts
 from fuki_build.image.layout import Layout
 from fuki_build.image.stub import MODELS
 from fuki_build.testing import invoke, recipe, refused, succeed
@@ -189,4 +188,3 @@ def test_mkosi_has_it_in_one_line(workshop):
     succeed(workshop, "build", "mkosi.conf")
     image = (workshop / "acme.efi").read_bytes()
     assert image[image.index(b"FUKIHAND") + 20] == 7
-    assert layouts.HAND_OVER == ".fuki"
