@@ -8,13 +8,12 @@ import click
 
 from fuki_build import pipeline
 from fuki_build.cli.comparing import Comparison, comparison_options
-from fuki_build.cli.launch_options import launch_options, technology_option
+from fuki_build.cli.launch_options import launch_options
 from fuki_build.cli.options import json_option, output_type
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.cli.selecting import boot_options
 from fuki_build.errors import MismatchError, RecipeError
-from fuki_build.hooks.launch import DirectBootMode
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_file import OutputFile
 from fuki_build.recipe.model import LaunchTable
@@ -54,8 +53,9 @@ def _document() -> "type[Document]":
 @comparison_options
 @click.option("--phase", "phases", metavar="PATH", multiple=True, help="A path of boot phases (repeatable).")
 @boot_options
-@click.option("--launch", "launched", is_flag=True, help="Launch measurements too, as the options behind this say.")
-@technology_option
+@click.option(
+    "--launch", "with_launches", is_flag=True, help="Launch measurements too, as the options behind this say."
+)
 @launch_options
 @click.option("--html", "page", metavar="FILE", type=output_type, help="Write a page on it, too.")
 @json_option(_document)
@@ -68,13 +68,8 @@ def diff(  # noqa: PLR0917 - click passes them by name
     forbidden: tuple[str, ...],
     comparison: Comparison,
     phases: tuple[str, ...],
-    launched: bool,
-    technology: tuple[str, ...],
-    vmm: tuple[str, ...],
-    vcpus: tuple[int, ...],
-    vcpu_model: tuple[str, ...],
-    guest_features: tuple[int, ...],
-    direct_boot: str,
+    with_launches: bool,
+    launched: LaunchTable,
     page: Path | None,
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what boot_options give
@@ -96,17 +91,9 @@ def diff(  # noqa: PLR0917 - click passes them by name
     host = pipeline.new_host(plugins)
     machines = comparison.machines(host)
 
-    table = LaunchTable(
-        technology=technology,
-        vmm=vmm,
-        vcpus=vcpus,
-        vcpu_model=vcpu_model,
-        guest_features=guest_features,
-        direct_boot=DirectBootMode(direct_boot),
-    )
     # Who says how guests are launched, or forbids that it differs, asks about it.
-    asked = launched or "launch" in forbidden or table != LaunchTable()
-    launches = ComparedLaunches(host, resolve_launch(table, host, Path(), "--launch")) if asked else None
+    asked = with_launches or "launch" in forbidden or launched != LaunchTable()
+    launches = ComparedLaunches(host, resolve_launch(launched, host, Path(), "--launch")) if asked else None
 
     layouts = inspect(old), inspect(new)
     check_forbidden(forbidden, (section.name for layout in layouts for section in layout.plain_sections))

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from fuki_build import pipeline
 from fuki_build.cli.firmware import read_subjects
 from fuki_build.cli.launch_diff import DifferencesDocument, compare
-from fuki_build.cli.launch_options import launch_options, launched_platform_option, technology_option
+from fuki_build.cli.launch_options import launch_options, launched_platform_option
 from fuki_build.cli.machine import read_machine
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import is_given, json_option
@@ -55,7 +56,6 @@ def _documents() -> tuple[type[Document], ...]:
 
 @click.command()
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@technology_option
 @launched_platform_option
 @launch_options
 @click.option("--kernel", type=click.Path(path_type=Path), help="A kernel that the hypervisor boots itself.")
@@ -82,13 +82,8 @@ def launch(  # noqa: PLR0917 - click passes them by name
     plugins: tuple[str, ...],
     /,
     files: tuple[Path, ...],
-    technology: tuple[str, ...],
     platform: tuple[str, ...],
-    vmm: tuple[str, ...],
-    vcpus: tuple[int, ...],
-    vcpu_model: tuple[str, ...],
-    guest_features: tuple[int, ...],
-    direct_boot: str,
+    launched: LaunchTable,
     kernel: Path | None,
     initrd: Path | None,
     cmdline: str | None,
@@ -124,17 +119,7 @@ def launch(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("--diff and --expect are two questions.")
     if expect is not None and (form is not None or profiles or machines or len(firmware) > 1):
         raise click.UsageError("--expect goes with no --format, --profile or --machine, and one --firmware.")
-    table = LaunchTable(
-        platform=platform,
-        technology=technology,
-        vmm=vmm,
-        vcpus=vcpus,
-        vcpu_model=vcpu_model,
-        guest_features=guest_features,
-        direct_boot=DirectBootMode(direct_boot),
-        svsm=str(svsm) if svsm else None,
-        variables_size=variables_size,
-    )
+    table = replace(launched, platform=platform, svsm=str(svsm) if svsm else None, variables_size=variables_size)
 
     host = pipeline.new_host(plugins)
     given = _given(kernel, initrd, cmdline)

@@ -1,11 +1,13 @@
 """Options of verbs that predict launches: how confidential guests are started."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import click
 
 from fuki_build.hooks.launch import DirectBootMode
+from fuki_build.recipe.model import LaunchTable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,13 +24,6 @@ def _numbers(context: click.Context, parameter: click.Parameter, values: tuple[s
         raise click.BadParameter(f"{','.join(values)!r} is not made of numbers", context, parameter) from None
 
 
-def technology_option(verb: F) -> F:
-    """`--technology`, as words."""
-    return click.option(
-        "--technology", metavar="NAME", multiple=True, callback=_words, help="sev, sev-es, sev-snp, tdx …"
-    )(verb)
-
-
 def launched_platform_option(verb: F) -> F:
     """`--platform`, the platforms by whose ways guests are launched."""
     return click.option(
@@ -37,13 +32,22 @@ def launched_platform_option(verb: F) -> F:
 
 
 def launch_options(verb: F) -> F:
-    """The parameters of launches: `vmm`, `vcpus`, `vcpu_model`, `guest_features`, `direct_boot`."""
+    """How guests are launched, as one argument `launched`: a `LaunchTable`."""
+
+    @wraps(verb)
+    def with_launches(*arguments: Any, **given: Any) -> Any:  # noqa: ANN401 - what click passes
+        launched = LaunchTable(**{name: given.pop(name) for name in _NAMES})
+        return verb(*arguments, launched=launched, **given)
+
+    decorated = cast("F", with_launches)
     for option in reversed(_LAUNCHED):
-        verb = option(verb)
-    return verb
+        decorated = option(decorated)
+    return decorated
 
 
+_NAMES = ("technology", "vmm", "vcpus", "vcpu_model", "guest_features", "direct_boot")
 _LAUNCHED = (
+    click.option("--technology", metavar="NAME", multiple=True, callback=_words, help="sev, sev-es, sev-snp, tdx …"),
     click.option("--vmm", metavar="NAME", multiple=True, callback=_words, help="Hypervisor: qemu, ec2, gce, hyperv."),
     click.option("--vcpus", metavar="N,…", multiple=True, callback=_numbers, help="Numbers of vCPUs."),
     click.option(
@@ -54,6 +58,7 @@ _LAUNCHED = (
         "--direct-boot",
         type=click.Choice([mode.value for mode in DirectBootMode]),
         default=DirectBootMode.NONE.value,
+        callback=lambda _context, _parameter, mode: DirectBootMode(mode),
         help="What of a UKI the hypervisor boots itself.",
     ),
 )

@@ -10,14 +10,13 @@ from msgspec.structs import replace
 
 from fuki_build import pipeline
 from fuki_build.cli.comparing import Comparison, comparison_options
-from fuki_build.cli.launch_options import launch_options, technology_option
+from fuki_build.cli.launch_options import launch_options
 from fuki_build.cli.options import json_option
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.selecting import start_options
 from fuki_build.cli.signer_options import signer_options
 from fuki_build.errors import MismatchError, RecipeError, did_you_mean
 from fuki_build.hooks.host import PluginHost
-from fuki_build.hooks.launch import DirectBootMode
 from fuki_build.image.inspect import inspect
 from fuki_build.image.output_files import OutputFiles
 from fuki_build.recipe.model import LaunchTable
@@ -52,7 +51,6 @@ def _document() -> "type[Document]":
 )
 @comparison_options
 @start_options
-@technology_option
 @launch_options
 @click.option(
     "--recipe", metavar="FILE", type=_path, help="A recipe whose [[fuki.launch]] tables say how guests are launched."
@@ -82,12 +80,7 @@ def release(  # noqa: PLR0917 - click passes them by name
     new: Path,
     allowed: tuple[str, ...],
     comparison: Comparison,
-    technology: tuple[str, ...],
-    vmm: tuple[str, ...],
-    vcpus: tuple[int, ...],
-    vcpu_model: tuple[str, ...],
-    guest_features: tuple[int, ...],
-    direct_boot: str,
+    launched: LaunchTable,
     recipe: Path | None,
     learned: tuple[str, ...],
     level: Path | None,
@@ -117,16 +110,7 @@ def release(  # noqa: PLR0917 - click passes them by name
     start = read_boot(banks, **boot)
     trust = comparison.trust()
     rows = comparison.level()
-
-    how_launched = LaunchTable(
-        technology=technology,
-        vmm=vmm,
-        vcpus=vcpus,
-        vcpu_model=vcpu_model,
-        guest_features=guest_features,
-        direct_boot=DirectBootMode(direct_boot),
-    )
-    requests = _launches(host, how_launched, recipe)
+    requests = _launches(host, launched, recipe)
 
     before, after = (read_release(inspect(path), trust, rows, banks) for path in (old, new))
     document = compare(
