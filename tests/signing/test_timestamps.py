@@ -9,9 +9,7 @@ import pytest
 from fuki_build.testing import refused, succeed
 from fuki_build.testing.timestamp_authority import timestamp_authority
 from tests.conftest import RECIPE
-from tests.signing.conftest import SIGN
-
-IMAGE = "acme_41.3.efi"
+from tests.signing.conftest import IMAGE, SIGN
 
 
 @pytest.fixture
