@@ -22,8 +22,6 @@ key = "db.key"
 certificate = "db.crt"
 """
 
-IMAGE = "acme_41.3.efi"
-"""What RECIPE builds."""
 VERIFIERS = ("sbverify", "osslsigncode", "fuki")
 
 

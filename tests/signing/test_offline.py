@@ -10,7 +10,8 @@ import pytest
 
 from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
-from tests.signing.conftest import IMAGE, SIGN, VERIFIERS
+from tests.signing.conftest import SIGN, VERIFIERS
+from tests.support.workshop import IMAGE
 
 
 @pytest.fixture

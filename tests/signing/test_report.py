@@ -14,11 +14,11 @@ from justhtml.dom import Node
 from fuki_build.formats.pe import pe
 from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
-from tests.signing.conftest import IMAGE, SIGN
+from tests.signing.conftest import SIGN
 from tests.support import rich
 from tests.support.images import layout_of, write
 from tests.support.pcr_policies import POLICY, PROFILES
-from tests.support.workshop import FIRMWARE
+from tests.support.workshop import FIRMWARE, IMAGE
 
 SCRIPT = "<script>alert(1)</script>"
 

@@ -13,9 +13,10 @@ from fuki_build.formats.asn1 import signed_data
 from fuki_build.formats.pe import authenticode, pe
 from fuki_build.testing import invoke, secure_boot, succeed
 from tests.conftest import RECIPE
-from tests.signing.conftest import IMAGE, VERIFIERS, der
+from tests.signing.conftest import VERIFIERS, der
 from tests.support.headers import changed, directory, seventeen_directories
 from tests.support.verification import report
+from tests.support.workshop import IMAGE
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import pytest
 from fuki_build.testing import refused, succeed
 from fuki_build.testing.timestamp_authority import timestamp_authority
 from tests.conftest import RECIPE
-from tests.signing.conftest import IMAGE, SIGN
+from tests.signing.conftest import SIGN
+from tests.support.workshop import IMAGE
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import pytest
 from fuki_build.formats.uefi import efi_signature_list
 from fuki_build.formats.uefi.efi_signature_list import Signature, SignatureList, SignatureType
 from fuki_build.testing import secure_boot, succeed
-from tests.signing.conftest import IMAGE, der
+from tests.signing.conftest import der
 from tests.support.verification import OWNER, report, write_list
+from tests.support.workshop import IMAGE
 
 
 class TestTrust:

@@ -7,8 +7,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
-from tests.signing.conftest import IMAGE, SIGN
+from tests.signing.conftest import SIGN
 from tests.support.verification import report
+from tests.support.workshop import IMAGE
 
 
 class TestOthersSignatures:
