@@ -18,7 +18,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.support.kernel_install import Machine
 from tests.support.systemd import library_path
+from tests.support.ukify_calls import PROFILE, PROFILES, Both
 
 Run = Callable[..., str]
 
@@ -251,3 +253,41 @@ def lay_out() -> Callable[[Path], Path]:
 def directory(tmp_path: Path) -> Path:
     """A directory with all input and no recipe yet."""
     return _lay_out(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory, lay_out, tool) -> Both:
+    directory: Path = lay_out(tmp_path_factory.mktemp("calls"))
+    tool("openssl", "genrsa", "-out", "pcr.key", "2048", cwd=directory)
+    tool("openssl", "rsa", "-in", "pcr.key", "-pubout", "-out", "pcr.pub", cwd=directory)
+    tool("openssl", "req", "-x509", "-new", "-key", "pcr.key", "-subj", "/CN=pcr", "-out", "pcr.crt", cwd=directory)
+    tool("openssl", "genrsa", "-out", "other.key", "3072", cwd=directory)
+    request = ("req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=db", "-keyout", "db.key")
+    tool("openssl", *request, "-out", "db.crt", cwd=directory)
+    # A boot loader is a kernel to all who do not start it, and a small one.
+    (directory / "small.efi").symlink_to(parts.get("boot-x64"))
+    (directory / "no-kernel").write_bytes(b"not a PE file")
+    (directory / "base.txt").write_text("ID=base\nX-MORE=free\n")
+    (directory / "ukify.conf").write_text(
+        "[UKI]\nLinux=vmlinuz\nStub=stub\nInitrd=early.img odd.img\nCmdline=quiet # a comment\nOSRelease=@os-release\n"
+        "HWIDs=\nSBAT=sbat,1,x\n mine,1,x,x,1,x\nPCRBanks=sha256\n[PCRSignature:one]\nPCRPrivateKey=pcr.key\n"
+        "Phases=enter-initrd\nUnknown=x\n[PCRSignature:two]\nPCRPrivateKey=other.key\nPhases=enter-initrd sysinit\n"
+    )
+    pair = Both(directory)
+    for name, more in PROFILES.items():
+        assert pair.theirs(*PROFILE, *more, f"--output={name}.profile").code == 0
+    return pair
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Machine:
+    machine = Machine(tmp_path_factory.mktemp("machine") / "root")
+    machine.lay_out()
+    machine.integrate()
+    return machine
+
+
+@pytest.fixture
+def machine(installed) -> Machine:
+    installed.reset()
+    return installed
