@@ -1,4 +1,4 @@
-"""Output formats of finished images: the same as from a recipe, filtered, of plugins; and mistakes in options."""
+"""Output formats of finished images: the same as from a recipe, filtered, and of plugins."""
 
 import json
 from pathlib import Path
@@ -9,20 +9,9 @@ import pytest
 from fuki_build import plan
 from fuki_build.emit.hermetic import input_paths
 from fuki_build.emit.outputs import choose_outputs
-from fuki_build.testing import install_plugin, invoke, refused, succeed
+from fuki_build.testing import install_plugin, succeed
+from tests.support.workshop import IMAGE, add
 
-IMAGE = "acme_41.3.efi"
-FIRMWARE = """
-[[fuki.firmware]]
-source = "directory"
-path = "ovmf"
-platforms = ["qemu:q35"]
-[[fuki.profile]]
-id = "other"
-cmdline = "other"
-[[fuki.output]]
-format = "uki"
-"""
 SIGN = """
 [fuki.sign]
 backend = "local"
@@ -99,17 +88,6 @@ def fuki_outputs():
 
 
 @pytest.fixture
-def directory(workshop: Path) -> Path:
-    """A recipe of an image with firmware and two profiles, and a boot menu."""
-    (workshop / "ovmf").mkdir()
-    (workshop / "ovmf" / "OVMF.fd").write_bytes(parts.get("ovmf-generic").read_bytes()[-65536:])
-    (workshop / "menu.efi").write_bytes(parts.get("boot-x64").read_bytes())
-    recipe = (workshop / "fuki.toml").read_text().replace("[fuki]\n", '[fuki]\nplugins = ["virt"]\n')
-    (workshop / "fuki.toml").write_text(recipe + FIRMWARE)
-    return workshop
-
-
-@pytest.fixture
 def signed(directory: Path) -> Path:
     """The same, signed with keys that machines trust, as is all that starts beside it."""
     succeed(directory, "keys", "generate", "keys", "--name", "Acme")
@@ -120,11 +98,6 @@ def signed(directory: Path) -> Path:
     (directory / "disk.raw").write_bytes(b"\0" * (1 << 20))
     add(directory, SIGN)
     return directory
-
-
-def add(directory: Path, text: str) -> None:
-    with (directory / "fuki.toml").open("a") as file:
-        file.write(text)
 
 
 @pytest.mark.parametrize("only", [(), ("--only", "predictions")], ids=["image", "predictions alone"])
@@ -205,92 +178,6 @@ def test_a_recipes_output_has_the_filters(directory):
     succeed(directory, "build")
     (case,) = json.loads((directory / "acme_41.3.predictions.json").read_text())["predictions"]
     assert (case["profile-id"], case["fwid"], case["machines"]) == ("other", "ovmf", ["QEMU q35"])
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ('profiles = ["nope"]', "fuki.output[1].profiles: there is no profile 'nope'"),
-        ('variables = "nope.fd"', "fuki.output[1].variables: cannot open nope.fd"),
-        ('variables = "menu.efi"', "fuki.output[1].variables: menu.efi: it has no variable store"),
-        ('loaders = ["menu.efi", "os-release"]', "fuki.output[1].loaders[1]: os-release: "),
-        ('secure-boot-variables = ["db"]', "fuki.output[1].secure-boot-variables[0]: 'db' is not NAME=FILE"),
-        ('secure-boot-variables = ["db=os-release"]', "fuki.output[1].secure-boot-variables[0]: os-release: "),
-        ('secure-boot = "yes"', "fuki.output[1].secure-boot: "),
-        ('disk = "nope"', "fuki.output[1].disk: cannot open nope"),
-        ("rtmr = true", "fuki.output[1].rtmr: unknown key 'rtmr'"),
-    ],
-)
-def test_a_plan_finds_mistakes_in_options(text, expected, directory):
-    add(directory, f'[[fuki.output]]\nformat = "predictions"\n{text}\n')
-    code = 1 if "cannot open" in expected or "variable store" in expected or "os-release: " in expected else 2
-    error = refused(directory, "plan", code=code).replace(str(directory) + "/", "")
-    assert expected in error
-    assert refused(directory, "build", code=code).replace(str(directory) + "/", "") == error
-    assert not (directory / IMAGE).exists()
-
-
-def test_a_filter_that_leaves_nothing_is_an_error_where_it_stands(directory):
-    add(directory, '[[fuki.output]]\nformat = "rvps"\nfirmware = ["coreboot"]\n')
-    error = refused(directory, "build")
-    assert "fuki.output[1].firmware: no profile and machine selects firmware 'coreboot'" in error
-    assert "what is selected: none, ovmf" in error
-    assert not (directory / IMAGE).exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["--format", "keylimo"], "--format: there is no output format 'keylimo'\n  hint: did you mean 'keylime'?"),
-        (["--format", "uki"], "--format: the format uki tells nothing about images"),
-        (["--format", "pcrlock"], "--output: the format pcrlock writes several files"),
-        (["--format", "keylime", "--rtmr"], "--rtmr: the format keylime has no option 'rtmrs'"),
-        (["--format", "keylime", "--set", "color=red"], "--set color: the format keylime has no option 'color'"),
-        (["--format", "keylime", "--set", "color"], "--set: 'color' is not KEY=VALUE"),
-        (["--format", "keylime", "--bank", "all"], "--bank: the format keylime tells the values of one bank"),
-        (["--format", "keylime", "--firmware", "x"], "--firmware: no profile and machine selects firmware 'x'"),
-        (["--format", "keylime", "--profile", "x"], "--profile: "),
-        (["--format", "rvps", "--set", "prefixes=[1]"], "--set prefixes: "),
-        (["--format", "template"], "hint: give it with --set template=…"),
-        (["--format", "predictions", "--set", "template=nope.j2"], "--set template: there is no template"),
-        (["--firmware", "x"], "--firmware: no profile and machine selects firmware 'x'"),
-        (["--format", "rvps", "--output", IMAGE], f"--output: the output would replace the input {IMAGE}"),
-    ],
-)
-def test_a_mistake_of_the_verb_is_one_error_at_its_option(arguments, expected, directory):
-    succeed(directory, "build")
-    before = (directory / IMAGE).read_bytes()
-    assert expected in refused(directory, "measure", IMAGE, *arguments)
-    assert (directory / IMAGE).read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["--set", "a=b"], "--set needs --format."),
-        (["--output", "x"], "--output needs --format."),
-        (["--format", "rvps", "--json"], "--format and --json are two ways"),
-        (["--format", "rvps", IMAGE], "--format and a second image are two ways"),
-    ],
-)
-def test_options_without_a_meaning_are_refused(arguments, expected, workshop):
-    succeed(workshop, "build")
-    for verb in ("measure", "launch"):
-        told = invoke(workshop, verb, IMAGE, *arguments)
-        assert told.code == 2
-        assert expected.replace("image", "file" if verb == "launch" else "image") in told.err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["--firmware", "ovmf"], "--firmware: an update is of one machine"),
-        (["--profile", "main", "--profile", "other"], "--profile: an update is to one profile"),
-    ],
-)
-def test_filters_that_mean_nothing_after_an_update_are_refused(arguments, expected, directory):
-    succeed(directory, "build")
-    assert expected in refused(directory, "measure", IMAGE, "--log", "log", *arguments)
 
 
 def test_formats_of_plugins_work_from_the_command_line(directory, tmp_path, monkeypatch):

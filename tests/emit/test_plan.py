@@ -13,12 +13,7 @@ import pefile
 import pytest
 
 from fuki_build.testing import invoke, succeed
-from tests.support.rich import ADDONS, UKI, make_rich, sections
-
-
-@pytest.fixture
-def rich(workshop, part):
-    return make_rich(workshop, part)
+from tests.support.rich import ADDONS, UKI, sections
 
 
 @pytest.fixture

@@ -1,105 +1,26 @@
-"""People's own tools, and images as pefile reads them."""
+"""People's own tools, and what images are made of for them and for fuki."""
 
-import hashlib
 import json
 import os
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from struct import pack
 from typing import Any
 
 import parts
-import pefile
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.support.kernel_install import Machine
+from tests.support.pe_files import PeFile, read_pe
 from tests.support.systemd import library_path
+from tests.support.ukify_calls import PROFILE, PROFILES, Both
 
 Run = Callable[..., str]
-
-
-@dataclass(frozen=True)
-class PeSection:
-    name: str
-    sha256: str
-    virtual_size: int
-    address: int
-    offset: int
-    raw_size: int
-    flags: int
-
-    @property
-    def as_loaded(self) -> tuple[str, str, int]:
-        """What a stub sees of it; the digest is that of the first `VirtualSize` bytes."""
-        return self.name, self.sha256, self.virtual_size
-
-
-@dataclass(frozen=True)
-class PeFile:
-    """Headers by pefile's names, and sections in the order of the file."""
-
-    headers: Mapping[str, int]
-    sections: tuple[PeSection, ...]
-    profiles: tuple[int | None, ...]
-    contents: tuple[bytes, ...]
-
-    def content(self, name: str, profile: int | None = None) -> bytes:
-        """The only section of that name in the base or a profile."""
-        found = [
-            content
-            for section, owner, content in zip(self.sections, self.profiles, self.contents, strict=True)
-            if (section.name, owner) == (name, profile)
-        ]
-        assert len(found) == 1, f"{len(found)} sections {name}"
-        return found[0]
-
-    def slice(self, profile: int | None = None) -> list[tuple[str, str, int]]:
-        """What a stub sees of the base or a profile, its own sections apart."""
-        own = {".text", ".rodata", ".data", ".reloc", ".sdmagic"}
-        pairs = zip(self.sections, self.profiles, strict=True)
-        return [section.as_loaded for section, owner in pairs if owner == profile and section.name not in own]
-
-    def names(self, profile: int | None = None) -> list[str]:
-        return [name for name, _, _ in self.slice(profile)]
-
-
-def read_pe(path: Path) -> PeFile:
-    """Read an image with pefile, cut at `.profile` as UAPI.5 says."""
-    with pefile.PE(str(path), fast_load=True) as pe:
-        headers = {
-            key: value["Value"]
-            for structure in (pe.FILE_HEADER, pe.OPTIONAL_HEADER)
-            for key, value in structure.dump_dict().items()
-            if key not in {"Structure", "TimeDateStamp"}
-        }
-        directories = [(d.VirtualAddress, d.Size) for d in pe.OPTIONAL_HEADER.DATA_DIRECTORY]
-        found, profiles, contents = [], [], []
-        profile: int | None = None
-        for section in pe.sections:
-            name = section.Name.rstrip(b"\0").decode()
-            if name == ".profile":
-                profile = 0 if profile is None else profile + 1
-            content = section.get_data()[: section.Misc_VirtualSize]
-            profiles.append(profile)
-            contents.append(content)
-            found.append(
-                PeSection(
-                    name=name,
-                    sha256=hashlib.sha256(content).hexdigest(),
-                    virtual_size=section.Misc_VirtualSize,
-                    address=section.VirtualAddress,
-                    offset=section.PointerToRawData,
-                    raw_size=section.SizeOfRawData,
-                    flags=section.Characteristics,
-                )
-            )
-    headers["Directories"] = tuple(directories)
-    return PeFile(headers, tuple(found), tuple(profiles), tuple(contents))
 
 
 @pytest.fixture(scope="session")
@@ -251,3 +172,41 @@ def lay_out() -> Callable[[Path], Path]:
 def directory(tmp_path: Path) -> Path:
     """A directory with all input and no recipe yet."""
     return _lay_out(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory, lay_out, tool) -> Both:
+    directory: Path = lay_out(tmp_path_factory.mktemp("calls"))
+    tool("openssl", "genrsa", "-out", "pcr.key", "2048", cwd=directory)
+    tool("openssl", "rsa", "-in", "pcr.key", "-pubout", "-out", "pcr.pub", cwd=directory)
+    tool("openssl", "req", "-x509", "-new", "-key", "pcr.key", "-subj", "/CN=pcr", "-out", "pcr.crt", cwd=directory)
+    tool("openssl", "genrsa", "-out", "other.key", "3072", cwd=directory)
+    request = ("req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=db", "-keyout", "db.key")
+    tool("openssl", *request, "-out", "db.crt", cwd=directory)
+    # A boot loader is a kernel to all who do not start it, and a small one.
+    (directory / "small.efi").symlink_to(parts.get("boot-x64"))
+    (directory / "no-kernel").write_bytes(b"not a PE file")
+    (directory / "base.txt").write_text("ID=base\nX-MORE=free\n")
+    (directory / "ukify.conf").write_text(
+        "[UKI]\nLinux=vmlinuz\nStub=stub\nInitrd=early.img odd.img\nCmdline=quiet # a comment\nOSRelease=@os-release\n"
+        "HWIDs=\nSBAT=sbat,1,x\n mine,1,x,x,1,x\nPCRBanks=sha256\n[PCRSignature:one]\nPCRPrivateKey=pcr.key\n"
+        "Phases=enter-initrd\nUnknown=x\n[PCRSignature:two]\nPCRPrivateKey=other.key\nPhases=enter-initrd sysinit\n"
+    )
+    pair = Both(directory)
+    for name, more in PROFILES.items():
+        assert pair.theirs(*PROFILE, *more, f"--output={name}.profile").code == 0
+    return pair
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Machine:
+    machine = Machine(tmp_path_factory.mktemp("machine") / "root")
+    machine.lay_out()
+    machine.integrate()
+    return machine
+
+
+@pytest.fixture
+def machine(installed) -> Machine:
+    installed.reset()
+    return installed

@@ -20,8 +20,8 @@ from fuki_build.image.inspect import inspect
 from fuki_build.image.section import STUB_MEASURED
 from fuki_build.testing import succeed
 from tests.support.systemd import library_path
+from tests.support.workshop import IMAGE
 
-IMAGE = "acme_41.3.efi"
 FIRMWARE = """
 [[fuki.firmware]]
 source = "directory"

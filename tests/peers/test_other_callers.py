@@ -18,7 +18,7 @@ import parts
 import pytest
 
 from fuki_build.testing import partial_recipe
-from tests.peers.test_ukify_calls import IMAGE, JOINED, PROFILE, PROFILES, Both
+from tests.support.ukify_calls import IMAGE, JOINED, PROFILE, PROFILES, Both
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 WHO = ("theirs", "ours")

@@ -9,7 +9,7 @@ import pytest
 
 from fuki_build.testing import partial_recipe
 from fuki_build.ukify.options import OPTIONS
-from tests.peers.test_ukify_calls import IMAGE, PROFILE, SIGNING, Both, Ended
+from tests.support.ukify_calls import IMAGE, PROFILE, SIGNING, Both, Ended
 
 OUTPUT = "refused.efi"
 FILES = {

@@ -9,6 +9,7 @@ from fuki_build.recipe.budget import Budget
 from fuki_build.recipe.text import TEXT_STEPS, render_template, render_text
 from fuki_build.testing import refused
 from tests.fuzz.helper import memory_limit
+from tests.support.recipe_mistakes.changes import CMDLINE, RECIPE
 from tests.support.workshop import workshop_recipe
 
 
@@ -162,3 +163,21 @@ def test_a_variable_of_the_environment_that_is_not_utf_8_is_refused_at_its_place
     monkeypatch.setenv("ODD", "caf\udce9")
     (workshop / "fuki.toml").write_text(workshop_recipe(environment=["ODD"], cmdline="{{ env.ODD }}"))
     assert "fuki.image.cmdline: a text cannot hold '\\udce9'" in refused(workshop, "plan")
+
+
+ESCAPES = (
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ cycler.__init__.__globals__.os.popen('touch escaped').read() }}",
+    "{{ name.format.__self__.__class__ }}",
+    "{{ '{0.__class__}'.format(name) }}",
+    "{{ (name|attr('__class__')) }}",
+    "{{ env.update({'a': 'b'}) }}",
+    "{% include 'os-release' %}",
+    "{% import 'os-release' as o %}",
+)
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_a_text_does_not_get_out_of_its_sandbox(traps, escape):
+    (traps / "fuki.toml").write_text(RECIPE.replace(f'"{CMDLINE} ro"', f"'''{escape}'''"))
+    assert refused(traps, "build").startswith("fuki: error: fuki.image.cmdline: this text cannot be rendered")

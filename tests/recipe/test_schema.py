@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from fuki_build.testing import succeed
 from tests.conftest import RECIPE
-from tests.recipe.test_mistakes import MISTAKES
+from tests.support.recipe_mistakes import MISTAKES
 
 EXAMPLES = sorted(Path(__file__).parents[2].glob("examples/*/fuki.toml"))
 

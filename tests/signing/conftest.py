@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from signing_programs import install_programs
 
-from fuki_build.testing import secure_boot
+from fuki_build.testing import secure_boot, succeed
 from fuki_build.testing.secure_boot import Identity, make_identity
+from tests.conftest import RECIPE
 
 SIGN = """
 [fuki.sign]
@@ -55,6 +56,14 @@ def keyed(workshop: Path, keys: Keys) -> Path:
     secure_boot.write_key(workshop / "other.key", keys.other.key)
     secure_boot.write_certificates(workshop / "other.crt", keys.other.certificate)
     return workshop
+
+
+@pytest.fixture
+def signed(keyed: Path) -> Path:
+    """The same with an image that is signed by db.key."""
+    (keyed / "fuki.toml").write_text(RECIPE + SIGN)
+    succeed(keyed, "build")
+    return keyed
 
 
 @pytest.fixture

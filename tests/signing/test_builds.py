@@ -11,9 +11,7 @@ import pytest
 from fuki_build.testing import refused, secure_boot, succeed
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN, VERIFIERS
-from tests.support.workshop import workshop_recipe
-
-IMAGE = "acme_41.3.efi"
+from tests.support.workshop import IMAGE, workshop_recipe
 
 
 def build(directory: Path, recipe: str, *arguments: object) -> Path:

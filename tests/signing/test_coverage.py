@@ -19,9 +19,8 @@ from fuki_build.measure.registers import split_phases
 from fuki_build.measure.tpm_policy import policy_pcr
 from fuki_build.signing.pcr_policy.coverage import Coverage, PolicyScope, cover
 from fuki_build.signing.pcr_policy.report import find_policies, predict_everything
-from tests.signing.test_policies import (
+from tests.support.pcr_policies import (
     ALL_BANKS,
-    FIRMWARE,
     PHASES,
     POLICY,
     PROFILES,
@@ -30,6 +29,7 @@ from tests.signing.test_policies import (
     extracted,
     systemd_measure,
 )
+from tests.support.workshop import FIRMWARE
 
 INITRD = ("enter-initrd",)
 LATER = ("enter-initrd", "leave-initrd")

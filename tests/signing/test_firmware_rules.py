@@ -17,9 +17,9 @@ from fuki_build.testing import invoke, refused, succeed
 from fuki_build.testing.secure_boot import write_certificates
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN
-from tests.signing.test_verify import OWNER, report, write_list
 from tests.support.certificate_chains import Chain, chains, data_of
 from tests.support.signature_shapes import SHAPES, STRUCTURES, base, digest_of, insert, sign_image, with_table
+from tests.support.verification import OWNER, report, write_list
 
 EFIVARFS = (0x27).to_bytes(4, "little")
 """The attributes of a time-based authenticated variable, as efivarfs has them before its value."""

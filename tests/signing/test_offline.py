@@ -11,8 +11,7 @@ import pytest
 from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN, VERIFIERS
-
-IMAGE = "acme_41.3.efi"
+from tests.support.workshop import IMAGE
 
 
 @pytest.fixture

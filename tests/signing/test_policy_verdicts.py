@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fuki_build.testing import invoke, succeed
 from tests.signing.conftest import SIGN
-from tests.signing.test_policies import FIRMWARE, POLICY, PROFILES, RECIPE, build, signatures
+from tests.support.pcr_policies import POLICY, PROFILES, RECIPE, build, signatures
+from tests.support.workshop import FIRMWARE
 
 OWN_KEY = 'pcrpkey = "pcr.pub"\n'
 

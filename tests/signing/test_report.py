@@ -15,11 +15,11 @@ from fuki_build.formats.pe import pe
 from fuki_build.testing import invoke, refused, secure_boot, succeed
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN
-from tests.signing.test_policies import FIRMWARE, POLICY, PROFILES
 from tests.support import rich
 from tests.support.images import layout_of, write
+from tests.support.pcr_policies import POLICY, PROFILES
+from tests.support.workshop import FIRMWARE, IMAGE
 
-IMAGE = "acme_41.3.efi"
 SCRIPT = "<script>alert(1)</script>"
 
 

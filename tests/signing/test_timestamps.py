@@ -10,8 +10,7 @@ from fuki_build.testing import refused, succeed
 from fuki_build.testing.timestamp_authority import timestamp_authority
 from tests.conftest import RECIPE
 from tests.signing.conftest import SIGN
-
-IMAGE = "acme_41.3.efi"
+from tests.support.workshop import IMAGE
 
 
 @pytest.fixture

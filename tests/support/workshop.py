@@ -10,6 +10,8 @@ from fuki_build.testing import recipe
 
 BASE = {"stub": "stub-x64", "vmlinuz": "kernel-x64"}
 KEYS = {"version": "41.3", "initrd": ["initrd.img"], "cmdline": "root=LABEL=root ro", "os_release": "os-release"}
+IMAGE = "acme_41.3.efi"
+"""What a recipe with these keys builds."""
 FIRMWARE = """
 [[fuki.firmware]]
 source = "file"
@@ -54,6 +56,12 @@ def lay_out(
     if recipe is not None:
         (directory / "fuki.toml").write_text(recipe)
     return directory
+
+
+def add(directory: Path, text: str) -> None:
+    """Put text behind the recipe of a directory."""
+    with (directory / "fuki.toml").open("a") as file:
+        file.write(text)
 
 
 def _place(directory: Path, name: str) -> Path:

@@ -10,6 +10,7 @@ from azure.keyvault.keys._shared import http_challenge_cache
 from fuki_build.errors import FukiError
 from fuki_build.hooks import SigningContext
 from kms_fakes import aws, azure, gcp
+from kms_fakes.clouds import CLOUDS, Cloud
 from kms_fakes.internet import Internet
 
 _SECRETS = (aws.SECRET_KEY, azure.SECRET, azure.TOKEN, gcp.TOKEN, "PRIVATE KEY", "Bearer ", "AWS4-HMAC-SHA256")
@@ -96,3 +97,9 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., FukiError]:
         return error
 
     return refused
+
+
+@pytest.fixture(params=CLOUDS)
+def cloud(request: pytest.FixtureRequest, context: SigningContext) -> Cloud:
+    kind = CLOUDS[request.param]
+    return kind(request.getfixturevalue(kind.fixture), context)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 from cryptography.x509.oid import NameOID
+from fuki_build.errors import FukiError
 from fuki_build.hooks import SigningContext, SigningKey
 
 from fuki_pkcs11 import Pkcs11Options, Pkcs11Signer
@@ -26,6 +28,7 @@ from fuki_pkcs11 import Pkcs11Options, Pkcs11Signer
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 LABEL = "fuki test"
 PIN = "Geheim-0815"
+WRONG_PIN = "Falsch-4711"
 KEYS = {
     "rsa2048": ("01", "rsa:2048"),
     "rsa3072": ("02", "rsa:3072"),
@@ -43,6 +46,7 @@ class Hsm:
     """A directory of SoftHSM tokens."""
 
     pin = PIN
+    wrong_pin = WRONG_PIN
     module = MODULE
 
     def __init__(self, directory: Path) -> None:
@@ -200,3 +204,21 @@ def shim(hsm: Hsm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shim:
     directory = tmp_path / "shim"
     directory.mkdir()
     return Shim(hsm, directory, monkeypatch)
+
+
+@pytest.fixture
+def refused(hsm: Hsm, open_key: Callable[..., SigningKey]) -> Callable[..., FukiError]:
+    """`refused("what it says", key, option=…)` is the error of opening a key, which says nothing of PINs."""
+
+    def refused(message: str, key: str = "object=rsa2048", **more: object) -> FukiError:
+        with pytest.raises(FukiError) as caught:
+            open_key(key, **more)
+        error = caught.value
+        assert message in error.message
+        assert error.where, error
+        everything = "".join(traceback.format_exception(error))
+        assert hsm.pin not in everything
+        assert hsm.wrong_pin not in everything
+        return error
+
+    return refused

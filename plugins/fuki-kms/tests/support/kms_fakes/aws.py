@@ -59,6 +59,11 @@ def error(name: str, message: str, status: int = 400) -> Response:
     return Response.of_json(status, {"__type": name, "message": message}, x_amzn_RequestId="7e1b3e1f")
 
 
+def quoting(name: str, status: int = 400) -> Callable[[Request], Response]:
+    """An error of AWS that quotes the request's authorization, as the real service's does for some."""
+    return lambda request: error(name, f"refused: Authorization={request.headers['authorization']}", status)
+
+
 class Refused(Exception):  # noqa: N818
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
