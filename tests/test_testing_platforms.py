@@ -41,10 +41,10 @@ class Cloud(Platform):
     all: ClassVar[list[Machine]] = [MACHINE]
 
     def machines(self, selector: str | None = None) -> Sequence[Machine]:
-        found = [machine for machine in self.all if selector in (None, machine.name)]
-        if not found:
+        machines = [machine for machine in self.all if selector in (None, machine.name)]
+        if not machines:
             raise RecipeError(f"there is no {selector!r}", hint="take another")
-        return found
+        return machines
 
 
 def complaint(platform: Platform, expected=None, **options: Collection[str]) -> str:

@@ -39,6 +39,6 @@ def test_one_bit_of_a_section(section, registers, bench, tmp_path, monkeypatch):
     monkeypatch.setattr(esp, "write", write_changed)
     booted = bench.boot(image, code=3)
     verdicts = {key: row["verdict"] for key, row in booted.compared.items() if key[1]}
-    assert {int(what[4:]) for (what, _), verdict in verdicts.items() if verdict == "different"} == registers
+    assert {int(subject[4:]) for (subject, _), verdict in verdicts.items() if verdict == "different"} == registers
     assert all(verdicts[f"PCR {pcr}", bank] == "different" for pcr in registers for bank in BANKS)
     assert f"was to be content of {section}, and is" in booted.compared["PCR 11", "sha256"]["difference"]

@@ -44,7 +44,7 @@ def cloudy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_plain_image_from_a_disk(bench, plain):
     booted = bench.boot(plain, scenario="plain image")
-    assert {what for what, _ in booted.compared} >= {
+    assert {subject for subject, _ in booted.compared} >= {
         "PCR 4",
         "PCR 7",
         "PCR 9",

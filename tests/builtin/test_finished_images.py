@@ -157,8 +157,8 @@ def cases(directory: Path, *arguments: str) -> list[tuple[str, str | None, bool]
     verb = ["--plugin", "virt", "measure", IMAGE, *arguments]
     for way in (["--json"], ["--format", "predictions"]):
         told = json.loads(succeed(directory, *verb, *way).out)
-        found = [(case["profile-id"], case["fwid"], bool(case["machines"])) for case in told["predictions"]]
-    return found
+        cases = [(case["profile-id"], case["fwid"], bool(case["machines"])) for case in told["predictions"]]
+    return cases
 
 
 def test_filters_leave_what_is_asked_for(directory):

@@ -77,9 +77,9 @@ def test_what_the_build_predicts_is_what_the_finished_image_does(directory):
     """The build digests while it writes, the verb while it reads."""
     view = load(directory / "acme_41.3.predictions.json")
     read = json.loads(succeed(directory, "measure", "acme_41.3.efi", "--json", "--bank", "all", "--direct").out)
-    for built, found in zip(view["predictions"], read["predictions"], strict=True):
-        assert built["registers"] == found["registers"]
-        assert built["events"] == found["events"]
+    for built, told in zip(view["predictions"], read["predictions"], strict=True):
+        assert built["registers"] == told["registers"]
+        assert built["events"] == told["events"]
 
 
 def test_the_statement_is_of_the_images_own_digest(directory):
@@ -92,13 +92,13 @@ def test_the_statement_is_of_the_images_own_digest(directory):
 
 def values(directory: Path, pcr: int, *, phases: bool = True) -> list[str]:
     """The SHA-256 values of a register in all cases, each once."""
-    found = [
+    cases = [
         register["values"]["sha256"]
         for case in load(directory / "acme_41.3.predictions.json")["predictions"]
         for register in case["registers"]
         if register["pcr"] == pcr and (pcr != 11 or (register["phase"] is not None) == phases)
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(cases))
 
 
 def test_trustee_gets_the_values_that_hold_in_every_case(directory):
@@ -189,10 +189,10 @@ def test_systemd_pcrlock_finds_its_components_in_what_machines_measure(index, di
             text=True,
             check=True,
         )
-    found = [(event["pcr"], event["component"]) for event in json.loads(done.stdout)["log"]]
+    events = [(event["pcr"], event["component"]) for event in json.loads(done.stdout)["log"]]
     expected = []
     for event in case["events"]:
         kernel = "710-kernel-cmdline" if event["source"] == "command line" else "720-kernel-initrd"
         own = kernel if event["pcr"] == 9 else "650-uki"
         expected.append((event["pcr"], None if event["source"] == "constant" else own))
-    assert found == expected
+    assert events == expected

@@ -57,8 +57,8 @@ def expect(machine: str, fwid: str | None, in_profile: str | None = None) -> str
 def findings(workshop: Path, *parts: str) -> list[tuple[str, str, str, str]]:
     """What `fuki check` finds about matching: rule, severity, place, message."""
     (workshop / "fuki.toml").write_text(BASE + "".join(parts))
-    found = json.loads(invoke(workshop, "check", "--json").out)["findings"]
-    return [(f["rule"], f["severity"], f["where"], f["message"]) for f in found if f["rule"] in MATCHING]
+    findings = json.loads(invoke(workshop, "check", "--json").out)["findings"]
+    return [(f["rule"], f["severity"], f["where"], f["message"]) for f in findings if f["rule"] in MATCHING]
 
 
 def test_these_are_all_rules_about_matching():
@@ -170,8 +170,8 @@ class TestExpectations:
             json.dumps({"type": "uefi-fw", "name": "G", "fwid": "ghost", "hwids": [Q35]})
         )
         (workshop / "fuki.toml").write_text(BASE + 'hwids = "ghost.json"\n' + expect("qemu:q35", "ghost"))
-        found = json.loads(invoke(workshop, "check", "--json").out)["findings"]
-        assert "QEMU q35 selects no firmware, expected is ghost" in [f["message"] for f in found]
+        findings = json.loads(invoke(workshop, "check", "--json").out)["findings"]
+        assert "QEMU q35 selects no firmware, expected is ghost" in [f["message"] for f in findings]
 
     def test_an_image_without_firmware_can_be_expected_to_select_none(self, workshop: Path):
         assert findings(workshop, expect("qemu", None)) == []

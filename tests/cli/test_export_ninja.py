@@ -38,7 +38,7 @@ def ninja(directory: Path, *arguments: str, code: int = 0) -> str:
 def ran(output: str) -> list[str]:
     """What ninja ran, by the descriptions of its edges."""
     lines = [line.partition("] fuki ") for line in output.splitlines()]
-    return sorted(rest for head, found, rest in lines if found and head.startswith("["))
+    return sorted(rest for head, target, rest in lines if target and head.startswith("["))
 
 
 def later(path: Path) -> None:

@@ -105,7 +105,7 @@ def enroll(key_folder: Path, store: str = "vars.fd", *more: str, output: str = "
 
 
 def values(path: Path) -> dict[str, bytes]:
-    return {found.name: found.data for found in variable_store.decode(Reader.of(path.read_bytes())) or ()}
+    return {variable.name: variable.data for variable in variable_store.decode(Reader.of(path.read_bytes())) or ()}
 
 
 class TestEnroll:
@@ -148,15 +148,15 @@ class TestEnroll:
 
     def test_microsofts_certificates_come_beside_ones_own(self, key_folder):
         enroll(key_folder, "vars.fd", "--microsoft")
-        found, debians = values(key_folder / "out.fd"), values(key_folder / "ms.fd")
-        assert found["PK"] == (key_folder / "keys/PK.esl").read_bytes()
-        assert (key_folder / "keys/db.esl").read_bytes() in found["db"]
+        enrolled, debians = values(key_folder / "out.fd"), values(key_folder / "ms.fd")
+        assert enrolled["PK"] == (key_folder / "keys/PK.esl").read_bytes()
+        assert (key_folder / "keys/db.esl").read_bytes() in enrolled["db"]
 
         def certificates(data: bytes) -> set[bytes]:
             return {one.signatures[0].data for one in efi_signature_list.decode(data)}
 
-        assert certificates(debians["db"]) < certificates(found["db"])
-        assert len(certificates(found["KEK"]) & certificates(debians["KEK"])) == 2
+        assert certificates(debians["db"]) < certificates(enrolled["db"])
+        assert len(certificates(enrolled["KEK"]) & certificates(debians["KEK"])) == 2
 
     def test_secure_boot_can_be_left_off(self, key_folder):
         enroll(key_folder, "vars.fd", "--no-secure-boot")

@@ -10,12 +10,12 @@ from tests.support.launches import COCO, rows
 
 
 def test_every_combination_is_a_row_with_its_digest(tmp_path: Path, firmware: Path):
-    found = rows(
+    launches = rows(
         tmp_path, firmware, "--technology", "sev-snp", "--vmm", "qemu,ec2", "--vcpus", "1,4", "--vcpus", "2",
         "--vcpu-model", "EPYC-Milan", "--guest-features", "0x1,0x21",
     )  # fmt: skip
-    assert len(found) == 2 * 3 * 2
-    for row in found:
+    assert len(launches) == 2 * 3 * 2
+    for row in launches:
         launch = (row["vmm"], row["vcpus"], row["cpu-model"], row["guest-features"])
         assert row["digest"] == peer_digest("sev-snp", firmware, *launch)
 
@@ -32,18 +32,18 @@ def test_a_table_shows_each_digest_on_one_line(tmp_path: Path, firmware: Path):
 def test_a_kernel_is_measured_from_its_files(tmp_path: Path, firmware: Path):
     for name in ("kernel", "initrd"):
         (tmp_path / name).write_text(name)
-    found = rows(
+    launches = rows(
         tmp_path, firmware, "--technology", "sev-snp", "--vcpu-model", "EPYC", "--kernel", "kernel",
         "--initrd", "initrd", "--cmdline", "ro quiet",
     )  # fmt: skip
     files = (str(tmp_path / "kernel"), str(tmp_path / "initrd"), "ro quiet")
-    assert [row["digest"] for row in found] == [peer_digest("sev-snp", firmware, "qemu", 1, "EPYC", 1, *files)]
-    assert found[0]["boot"] == "kernel"
+    assert [row["digest"] for row in launches] == [peer_digest("sev-snp", firmware, "qemu", 1, "EPYC", 1, *files)]
+    assert launches[0]["boot"] == "kernel"
 
 
 def test_an_image_s_firmware_is_launched_under_its_fwids(image: Path, part):
-    found = rows(image.parent, image, "--technology", "sev-snp", "--vcpu-model", "EPYC")
-    digests = {row["firmware"]: row["digest"] for row in found}
+    launches = rows(image.parent, image, "--technology", "sev-snp", "--vcpu-model", "EPYC")
+    digests = {row["firmware"]: row["digest"] for row in launches}
     assert digests == {
         name: peer_digest("sev-snp", part(source), "qemu", 1, "EPYC", 1)
         for name, source in (("both", "ovmf-generic"), ("tdx", "ovmf-inteltdx"))
@@ -51,22 +51,22 @@ def test_an_image_s_firmware_is_launched_under_its_fwids(image: Path, part):
 
 
 def test_the_sections_of_each_profile_are_booted_directly(image: Path, workshop: Path, part):
-    found = rows(
+    launches = rows(
         workshop, image, "--firmware", "both", "--technology", "sev-snp", "--vcpu-model", "EPYC",
         "--direct-boot", "sections",
     )  # fmt: skip
-    for row, cmdline in zip(found, ["root=LABEL=root ro", "debug"], strict=True):
+    for row, cmdline in zip(launches, ["root=LABEL=root ro", "debug"], strict=True):
         files = (str(workshop / "vmlinuz"), str(workshop / "initrd.img"), cmdline)
         assert row["digest"] == peer_digest("sev-snp", part("ovmf-generic"), "qemu", 1, "EPYC", 1, *files)
-    assert [row["boot"] for row in found] == ["main", "debug"]
+    assert [row["boot"] for row in launches] == ["main", "debug"]
 
 
 def test_a_whole_image_is_booted_directly_as_the_kernel(image: Path, workshop: Path, part):
-    found = rows(
+    launches = rows(
         workshop, image, "--firmware", "both", "--technology", "sev-snp", "--vcpu-model", "EPYC",
         "--direct-boot", "image",
     )  # fmt: skip
-    assert [row["digest"] for row in found] == [
+    assert [row["digest"] for row in launches] == [
         peer_digest("sev-snp", part("ovmf-generic"), "qemu", 1, "EPYC", 1, str(image))
     ]
 
@@ -78,16 +78,18 @@ def of_boots(launches: list[dict[str, Any]], firmware: str) -> dict[tuple[str, s
 
 
 def test_runtime_registers_are_those_that_measure_predicts(image: Path):
-    found = of_boots(rows(image.parent, image, "--technology", "tdx", "--direct-boot", "image", "--console", ""), "tdx")
+    launches = of_boots(
+        rows(image.parent, image, "--technology", "tdx", "--direct-boot", "image", "--console", ""), "tdx"
+    )
     arguments = ("measure", image, "--rtmr", "--direct", "--console", "", "--json")
     view = json.loads(succeed(image.parent, *arguments).out)
-    assert found == {
+    assert launches == {
         (register["name"], f"image@{case['profile']}"): register["value"]
         for case in view["predictions"]
         if case["fwid"] == "tdx"
         for register in case["rtmrs"]
     }
-    assert set(found) == {(name, f"image@{profile}") for name in ("RTMR1", "RTMR2") for profile in (0, 1)}
+    assert set(launches) == {(name, f"image@{profile}") for name in ("RTMR1", "RTMR2") for profile in (0, 1)}
 
 
 def test_the_first_runtime_register_of_an_image_is_that_of_any_kernel_handed_over(image: Path):
@@ -138,12 +140,12 @@ def test_firmware_of_a_profile_starts_that_profile_or_the_whole_image(workshop: 
 
 
 def test_a_platform_brings_its_hypervisor_and_numbers_of_vcpus(tmp_path: Path, firmware: Path):
-    found = json.loads(
+    launches = json.loads(
         succeed(tmp_path, *COCO, "--plugin", "aws", "launch", firmware, "--platform", "aws:m6a.*", "--json").out
     )["launches"]
-    assert {(row["technology"], row["vmm"]) for row in found} == {("sev-snp", "ec2")}
-    assert [row["vcpus"] for row in found] == [2, 4, 8, 16, 32, 48, 64, 96, 128, 192]
-    assert found[0]["digest"] == peer_digest("sev-snp", firmware, "ec2", 2, None, 1)
+    assert {(row["technology"], row["vmm"]) for row in launches} == {("sev-snp", "ec2")}
+    assert [row["vcpus"] for row in launches] == [2, 4, 8, 16, 32, 48, 64, 96, 128, 192]
+    assert launches[0]["digest"] == peer_digest("sev-snp", firmware, "ec2", 2, None, 1)
 
 
 def difference(directory: Path, *arguments: object) -> dict[str, Any]:

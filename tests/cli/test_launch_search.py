@@ -22,22 +22,22 @@ class TestExpect:
 
     def test_what_options_leave_open_is_searched(self, tmp_path: Path, firmware: Path):
         digest = peer_digest("sev-snp", firmware, "gce", 200, None, 0x201)
-        (found,) = self.search(tmp_path, firmware, "--expect", digest)["found"]
-        assert (found["vmm"], found["vcpus"], found["guest-features"]) == ("gce", 200, 0x201)
-        (found,) = self.search(tmp_path, firmware, "--expect", digest, "--vcpus", "100,200", "--vmm", "gce")["found"]
-        assert found["change"] == ""
+        (launch,) = self.search(tmp_path, firmware, "--expect", digest)["found"]
+        assert (launch["vmm"], launch["vcpus"], launch["guest-features"]) == ("gce", 200, 0x201)
+        (launch,) = self.search(tmp_path, firmware, "--expect", digest, "--vcpus", "100,200", "--vmm", "gce")["found"]
+        assert launch["change"] == ""
 
     def test_a_digest_of_32_bytes_is_sev_or_sev_es(self, tmp_path: Path, firmware: Path):
         for technology in ("sev", "sev-es"):
             digest = peer_digest(technology, firmware, "qemu", 7, "EPYC-Rome", 1)
-            (found,) = self.search(tmp_path, firmware, "--expect", digest)["found"]
-            assert found["technology"] == technology
+            (launch,) = self.search(tmp_path, firmware, "--expect", digest)["found"]
+            assert launch["technology"] == technology
 
     def test_a_launch_beyond_the_options_is_near(self, tmp_path: Path, firmware: Path):
         digest = peer_digest("sev-snp", firmware, "qemu", 9, "EPYC-Milan", 1)
-        found = self.search(tmp_path, firmware, "--expect", digest, "--vcpus", "4,8", code=3)
-        assert found["found"] == []
-        assert [row["change"] for row in found["near"]] == ["vCPUs 9 instead of 4 or 8"]
+        search = self.search(tmp_path, firmware, "--expect", digest, "--vcpus", "4,8", code=3)
+        assert search["found"] == []
+        assert [row["change"] for row in search["near"]] == ["vCPUs 9 instead of 4 or 8"]
         told = invoke(tmp_path, *COCO, "launch", firmware, "--expect", digest, "--vcpus", "4,8")
         assert "near is MEASUREMENT of sev-snp: OVMF.fd as it is, under qemu, 9 vCPUs" in told.out
         assert "as asked for" in told.err
@@ -45,8 +45,8 @@ class TestExpect:
     def test_values_outside_of_those_that_are_searched_may_be_named(self, tmp_path: Path, firmware: Path):
         digest = peer_digest("sev-snp", firmware, "qemu", 600, "EPYC-Milan", 0x41)
         options = ("--vcpus", "600", "--guest-features", "0x41")
-        (found,) = self.search(tmp_path, firmware, "--expect", digest, *options)["found"]
-        assert found["vcpus"] == 600
+        (launch,) = self.search(tmp_path, firmware, "--expect", digest, *options)["found"]
+        assert launch["vcpus"] == 600
 
     def test_a_platform_s_launches_are_as_asked_for(self, tmp_path: Path, firmware: Path):
         digest = peer_digest("sev-snp", firmware, "ec2", 8, None, 1)
@@ -59,32 +59,32 @@ class TestExpect:
     def test_direct_boots_of_an_image_and_of_files_are_tried(self, image: Path, workshop: Path, firmware: Path):
         files = (str(workshop / "vmlinuz"), str(workshop / "initrd.img"), "debug")
         digest = peer_digest("sev-snp", firmware, "qemu", 3, "EPYC", 1, *files)
-        (found,) = self.search(workshop, image, "--expect", digest)["found"]
-        assert found["boot"] == "image.efi@1"
-        found = self.search(workshop, image, "--expect", digest, "--direct-boot", "none", code=3)
-        assert [row["change"].split(";")[0] for row in found["near"]] == ["direct boot image.efi@1 instead of none"]
-        found = self.search(workshop, image, "--expect", digest, "--vcpus", "5", "--vmm", "qemu", code=3)
-        (change,) = [row["change"] for row in found["near"]]
+        (launch,) = self.search(workshop, image, "--expect", digest)["found"]
+        assert launch["boot"] == "image.efi@1"
+        launch = self.search(workshop, image, "--expect", digest, "--direct-boot", "none", code=3)
+        assert [row["change"].split(";")[0] for row in launch["near"]] == ["direct boot image.efi@1 instead of none"]
+        launch = self.search(workshop, image, "--expect", digest, "--vcpus", "5", "--vmm", "qemu", code=3)
+        (change,) = [row["change"] for row in launch["near"]]
         assert change.startswith("vCPUs 3 instead of 5; the same up to step ")
         assert "where vCPU 3: VMSA at 0xfffffffff000 is expected, and was measured nothing more" in change
 
         (workshop / "other").write_bytes(b"another kernel")
         digest = peer_digest("sev-snp", firmware, "qemu", 3, "EPYC", 1, str(workshop / "other"), files[1], "ro")
         given = ("--kernel", "other", "--cmdline", "ro", "--expect", digest)
-        (found,) = self.search(workshop, image, *given)["found"]
-        assert found["boot"].startswith("kernel of other, initrd of image.efi@")
-        assert found["boot"].endswith("command line of other")
+        (launch,) = self.search(workshop, image, *given)["found"]
+        assert launch["boot"].startswith("kernel of other, initrd of image.efi@")
+        assert launch["boot"].endswith("command line of other")
 
     def test_a_wrapped_image_is_searched_bare_too(self, tmp_path: Path, firmware: Path):
         succeed(tmp_path, "firmware", "wrap", firmware, "-o", "wrapped.igvm")
         digest = peer_digest("sev-snp", firmware, "qemu", 16, "EPYC-Genoa", 1)
-        (found,) = self.search(tmp_path, "wrapped.igvm", "--expect", digest)["found"]
-        assert found["form"] == "taken out of its IGVM file"
+        (launch,) = self.search(tmp_path, "wrapped.igvm", "--expect", digest)["found"]
+        assert launch["form"] == "taken out of its IGVM file"
 
         # A wrapped image has one vCPU, with no CPU signature unless one is given.
         digest = peer_digest("sev-snp", firmware, "qemu", 1, None, 1)
-        (found,) = self.search(tmp_path, firmware, "--expect", digest)["found"]
-        assert (found["form"], found["vmm"]) == ("wrapped as an IGVM file", "qemu")
+        (launch,) = self.search(tmp_path, firmware, "--expect", digest)["found"]
+        assert (launch["form"], launch["vmm"]) == ("wrapped as an IGVM file", "qemu")
 
     def test_a_runtime_register_of_an_image_is_told(self, image: Path):
         """As `fuki measure` predicts it, which booted guests are held against elsewhere."""

@@ -178,8 +178,9 @@ def first_party() -> list[str]:
 
 def _platforms(_: str) -> str:
     rows: list[tuple[str, ...]] = []
-    for found in pipeline.new_host(first_party()).all("fuki_platforms"):
-        platform, plugin = found.thing, "" if found.plugin.name.startswith("builtin.") else f"`{found.plugin.name}`"
+    for contribution in pipeline.new_host(first_party()).all("fuki_platforms"):
+        platform, name = contribution.thing, contribution.plugin.name
+        plugin = "" if name.startswith("builtin.") else f"`{name}`"
         names = [machine.name for machine in platform.machines()]
         machines = ", ".join(names) if len(names) <= 4 else f"{len(names)}"
         types = ", ".join(map(str, platform.chid_types))
@@ -190,11 +191,11 @@ def _platforms(_: str) -> str:
 def _sites(_: str) -> str:
     """How platforms launch confidential guests; sizes of one family are one row."""
     rows: dict[tuple[str, ...], list[str]] = {}
-    for found in pipeline.new_host(first_party()).all("fuki_platforms"):
-        for site in found.thing.launch_sites():
+    for contribution in pipeline.new_host(first_party()).all("fuki_platforms"):
+        for site in contribution.thing.launch_sites():
             facts = (", ".join(site.technologies) or "none", site.vmm, site.cpu_model or "", site.note or "")
             family, dot, _ = site.name.partition(".")
-            names = rows.setdefault((f"`{found.thing.name}`", *facts), [])
+            names = rows.setdefault((f"`{contribution.thing.name}`", *facts), [])
             name = f"`{family}.*`" if dot else f"`{site.name}`"
             names += [] if name in names else [name]
     table = [(platform, ", ".join(names), *facts) for (platform, *facts), names in rows.items()]

@@ -255,8 +255,8 @@ def schema() -> dict[str, Any]:
 
 
 def fragments(page: str) -> list[Block]:
-    found = [block for block in blocks(page) if block.language == "toml"]
-    return [block for block in found if block.directives.get("file", "fuki.toml").endswith("fuki.toml")]
+    recipes = [block for block in blocks(page) if block.language == "toml"]
+    return [block for block in recipes if block.directives.get("file", "fuki.toml").endswith("fuki.toml")]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if fragments(page)])

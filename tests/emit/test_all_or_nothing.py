@@ -81,14 +81,14 @@ class TestInterruptions:
         (rich / "fuki.toml").write_text((rich / "fuki.toml").read_text().replace("root=LABEL=root", "root=LABEL=new"))
 
         done = subprocess.run([sys.executable, "-c", _KILLED, str(number)], cwd=rich, check=False, capture_output=True)
-        found = {path: (path.stat().st_ino, path.read_bytes()) for path in written}
-        renamed = [path for path in written if found[path][0] != old[path][0]]
+        states = {path: (path.stat().st_ino, path.read_bytes()) for path in written}
+        renamed = [path for path in written if states[path][0] != old[path][0]]
         assert done.returncode == (0 if number == len(written) else -signal.SIGKILL)
         assert len(renamed) == number
-        assert all(found[path] == old[path] for path in written if path not in renamed)
+        assert all(states[path] == old[path] for path in written if path not in renamed)
 
         succeed(rich, "build", "--depfile", "z.d")
-        assert all(found[path][1] == path.read_bytes() for path in renamed)
+        assert all(states[path][1] == path.read_bytes() for path in renamed)
 
     def test_a_plan_is_guarded_in_whatever_thread_it_is_built(self, workshop):
         before = (workshop / "os-release").read_bytes()

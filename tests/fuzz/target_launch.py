@@ -32,8 +32,8 @@ def run(data: bytes) -> None:
     assert view_firmware("firmware", data).size == len(data)
     for model in MODELS:
         with suppress(FukiError):
-            found = model.predict(data, PARAMETERS)
-            assert found is None or all(len(digest.digest) in (64, 96) for digest in found.digests)
+            prediction = model.predict(data, PARAMETERS)
+            assert prediction is None or all(len(digest.digest) in (64, 96) for digest in prediction.digests)
             for size in (32, 48):
                 search = model.search(data, PARAMETERS, b"\1" * size)
                 assert search is None or not search.found

@@ -37,9 +37,9 @@ def pyright(directory: Path) -> list[tuple[str, int]]:
     environment = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    found = json.loads(done.stdout)
-    assert found["summary"]["filesAnalyzed"]
-    errors = [one for one in found["generalDiagnostics"] if one["severity"] == "error"]
+    diagnosis = json.loads(done.stdout)
+    assert diagnosis["summary"]["filesAnalyzed"]
+    errors = [one for one in diagnosis["generalDiagnostics"] if one["severity"] == "error"]
     return [
         (Path(one["file"]).relative_to(directory.resolve()).as_posix(), one["range"]["start"]["line"] + 1)
         for one in errors

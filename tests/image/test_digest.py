@@ -17,11 +17,11 @@ RANGES = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 100)), max_size=
 
 def ascending(pairs: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """Gaps and lengths as half-open ranges."""
-    found, at = [], 0
+    ranges, at = [], 0
     for gap, length in pairs:
-        found.append((at + gap, at + gap + length))
+        ranges.append((at + gap, at + gap + length))
         at += gap + length
-    return tuple(found)
+    return tuple(ranges)
 
 
 @given(data=st.binary(max_size=1000), wanted=st.lists(RANGES, max_size=5), cut=st.integers(1, 200))

@@ -69,12 +69,12 @@ def make_immovable(monkeypatch) -> Iterator[Callable[[Path], None]]:
 
 def content(place: Path) -> dict[str, bytes | None]:
     """The tree, the obstacle of `make_immovable` being what it was."""
-    found = tree(place)
-    if "moved" in found:
-        name = next(name for name in OLD if found[name] is None)
-        found[name] = found.pop("moved")
-        del found[f"{name}/somebody's"]
-    return found
+    left = tree(place)
+    if "moved" in left:
+        name = next(name for name in OLD if left[name] is None)
+        left[name] = left.pop("moved")
+        del left[f"{name}/somebody's"]
+    return left
 
 
 @pytest.mark.usefixtures("kind")
@@ -247,10 +247,10 @@ def test_a_kill_at_any_moment_leaves_whole_files_and_a_mix_only_between_renames(
 
     new = {name: data.decode() for name, data in NEW.items()}
     mixed = []
-    for status, found in states:
+    for status, files in states:
         assert status in (0, 9)
-        beside = {name: data for name, data in found.items() if Path(name).name.startswith(".")}
-        named = {name: data for name, data in found.items() if name not in beside}
+        beside = {name: data for name, data in files.items() if Path(name).name.startswith(".")}
+        named = {name: data for name, data in files.items() if name not in beside}
         # Every file is whole, and what was there is there, under its name or beside it.
         assert set(beside.values()) <= {*new.values(), *old.values(), ""}
         for name in NAMES:

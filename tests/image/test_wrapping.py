@@ -106,8 +106,10 @@ def test_an_snp_guest_has_every_page_of_the_sev_metadata_in_their_order(build: s
 
 def test_parameters_stand_where_the_firmware_looks_for_them():
     file = read(wrap(firmware("ovmf-generic"), WrapSettings()))
-    found = [d for d in file.directives if isinstance(d, igvm.ParameterArea | igvm.Parameter | igvm.ParameterInsert)]
-    assert found == [
+    directives = [
+        d for d in file.directives if isinstance(d, igvm.ParameterArea | igvm.Parameter | igvm.ParameterInsert)
+    ]
+    assert directives == [
         igvm.ParameterArea(4096, 0, 0),
         igvm.Parameter(igvm.MEMORY_MAP, 0, 0),
         igvm.Parameter(igvm.VP_COUNT, 0, 0xC0),

@@ -65,10 +65,10 @@ def test_the_checker_for_accessibility_has_nothing_to_complain_about(name, width
     """Contrast, headings, names, tables, regions that scroll: all rules that axe has."""
     with opened(browser, pages[name], width=width, scheme=scheme) as page:
         page.evaluate(DETAILS)
-        found = Axe().run(page)
-    checked = {rule["id"] for rule in found.response["passes"]}
+        report = Axe().run(page)
+    checked = {rule["id"] for rule in report.response["passes"]}
     assert {"color-contrast", "heading-order", "document-title", "html-has-lang", "region"} <= checked
-    assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found.response["violations"]] == []
+    assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in report.response["violations"]] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -117,11 +117,11 @@ def test_hostile_strings_are_shown_as_they_are_and_make_nothing(name, browser, p
     """That nothing of them ran is held by `opened`, for this test as for all others."""
     with opened(browser, pages[name]) as page:
         page.evaluate(DETAILS)
-        made = page.evaluate("document.querySelectorAll('script, img, iframe, object, link, base, form').length")
+        count = page.evaluate("document.querySelectorAll('script, img, iframe, object, link, base, form').length")
         styles = page.evaluate("document.querySelectorAll('style').length")
         text = page.inner_text("body")
         title = page.title()
-    assert (made, styles) == (0, 1)
+    assert (count, styles) == (0, 1)
     assert "<img src=x onerror=alert(" in text
     assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in text + title
     if name != "hostile-plan":

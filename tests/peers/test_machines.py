@@ -54,8 +54,8 @@ Ids = Mapping[int, str]
 
 
 def ids(machine: Machine) -> Ids:
-    found = {kind: chid(machine, kind, Dialect.MICROSOFT) for kind in range(15)}
-    return {kind: str(value) for kind, value in found.items() if value}
+    chids = {kind: chid(machine, kind, Dialect.MICROSOFT) for kind in range(15)}
+    return {kind: str(value) for kind, value in chids.items() if value}
 
 
 @pytest.fixture
@@ -88,8 +88,8 @@ def printed_by_fwupdtool(text: str) -> Ids:
     names = dict(dmi_text._FWUPDTOOL)
     kinds = {fields: kind for kind, fields in FIELDS.items()}
     rows = re.findall(r"^\{([-0-9a-f]{36})\} +<- (.*)$", text, re.MULTILINE)
-    found = [(kinds.get(tuple(names[name] for name in fields.split(" + "))), value) for value, fields in rows]
-    return {kind: value for kind, value in found if kind is not None}
+    listed = [(kinds.get(tuple(names[name] for name in fields.split(" + "))), value) for value, fields in rows]
+    return {kind: value for kind, value in listed if kind is not None}
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -24,8 +24,8 @@ def test_events_and_registers_are_those_of_tpm2_eventlog(name, tool):
     for line in values.splitlines():
         if heading := re.fullmatch(r"  (sha\d+):", line):
             bank = heading[1]
-        elif found := re.fullmatch(r"    (\d+) *: 0x([0-9a-f]+)", line):
-            assert registers(log, bank)[int(found[1])].hex() == found[2]
+        elif match := re.fullmatch(r"    (\d+) *: 0x([0-9a-f]+)", line):
+            assert registers(log, bank)[int(match[1])].hex() == match[2]
             checked += 1
 
     assert checked >= 4 * 10

@@ -26,13 +26,13 @@ def requests(draw: st.DrawFn, size: int) -> Request:
 
 @given(STREAM, st.data(), st.lists(st.integers(0), max_size=30))
 def test_digests_are_those_of_the_ranges(stream: bytes, data: st.DataObject, places: list[int]):
-    wanted = data.draw(st.lists(requests(len(stream)), max_size=8))
-    with StreamHasher(wanted) as digests:
+    requested = data.draw(st.lists(requests(len(stream)), max_size=8))
+    with StreamHasher(requested) as digests:
         at = 0
         for piece in cuts(stream, places):
             digests.feed(at, memoryview(piece))
             at += len(piece)
-    for request in wanted:
+    for request in requested:
         content = b"".join(stream[start:end] for start, end in request.ranges) + request.suffix
         assert digests.results[request].hexdigest() == hashlib.new(request.algorithm, content).hexdigest()
 

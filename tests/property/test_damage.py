@@ -67,9 +67,9 @@ FIRMWARE_SECTION = pack("<IIII", efifw.MAGIC, 32, 5, 8) + bytes(16) + b"ovmf\0" 
 def test_firmware_sections(data: bytes, more: int):
     for size in (len(data), len(data) + more):
         with suppress(FormatError):
-            found = efifw.decode(data, size)
-            assert found.payload_offset + found.payload_size <= size
-            assert found.fwid
+            payload = efifw.decode(data, size)
+            assert payload.payload_offset + payload.payload_size <= size
+            assert payload.fwid
 
 
 TABLE = hwids.encode(

@@ -149,16 +149,16 @@ def test_what_is_found_is_what_the_stubs_nested_loops_find(
     listed = [(kind, value, key) for kind, other, type_, key in rows if (value := stub_chids(other).get(type_))]
     devices = [Device(kind, f"{n}", key, frozenset({value})) for n, (kind, value, key) in enumerate(listed)]
     (part,) = slices([Section(name=".hwids", content=Blob.of_bytes(hwids.encode(devices)), source="")])
-    for wanted in DeviceType:
+    for device_type in DeviceType:
         expected = next(
             (
                 (type_, str(n))
                 for type_, (n, (kind, value, _)) in product(STUB_ORDER, enumerate(listed))
-                if kind is wanted and value == stub_chids(machine).get(type_)
+                if kind is device_type and value == stub_chids(machine).get(type_)
             ),
             None,
         )
-        hit = find(part, machine, wanted)
+        hit = find(part, machine, device_type)
         assert (hit and (hit.kind, hit.record.name)) == expected
 
 

@@ -42,7 +42,7 @@ def payload(enrolling: Path, section: str = ".efifw") -> bytes:
 
 
 def values(data: bytes) -> dict[str, bytes]:
-    return {found.name: found.data for found in variable_store.decode(Reader.of(data)) or ()}
+    return {variable.name: variable.data for variable in variable_store.decode(Reader.of(data)) or ()}
 
 
 def test_firmware_in_another_image_takes_keys_as_a_file_does(enrolling):

@@ -76,10 +76,10 @@ def test_machines_that_share_the_widest_id_are_listed_once(workshop: Path):
 
 def test_a_narrower_type_is_taken_where_another_firmwares_machine_shares_the_widest(workshop: Path):
     text = firmware("one", 'machines = ["t440s.toml"]') + firmware("two", 'machines = ["sibling.toml"]')
-    found = {key: ids for key, _, ids in devices(workshop, text)}
+    ids_by_key = {key: ids for key, _, ids in devices(workshop, text)}
     # The two differ in their product alone, so 11 and 7 do not tell them apart.
-    assert found["one"] == {T440S_9}
-    assert not found["two"] & {T440S_11, T440S_7, T440S_9}
+    assert ids_by_key["one"] == {T440S_9}
+    assert not ids_by_key["two"] & {T440S_11, T440S_7, T440S_9}
 
 
 def test_a_narrower_type_is_taken_where_a_machine_of_a_loaded_platform_shares_the_widest(workshop: Path):
@@ -145,8 +145,8 @@ def test_the_bytes_of_a_table_do_not_depend_on_how_a_machine_was_told(workshop: 
         "Manufacturer: LENOVO\nFamily: ThinkPad T440s\nProductName: 20ARS19C0C\n"
         "ProductSku: LENOVO_MT_20AR_BU_Think_FM_ThinkPad T440s\n"
     )
-    found = [devices(workshop, firmware("one", f'machines = ["t440s.{form}"]')) for form in ("dump", "toml", "txt")]
-    assert found[0] == found[1] == found[2]
+    tables = [devices(workshop, firmware("one", f'machines = ["t440s.{form}"]')) for form in ("dump", "toml", "txt")]
+    assert tables[0] == tables[1] == tables[2]
 
 
 def test_a_machine_file_is_among_the_inputs_of_the_image(workshop: Path):

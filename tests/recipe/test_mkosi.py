@@ -196,9 +196,9 @@ path = "out/a.txt"
 def test_a_table_of_an_array_is_a_line_of_pairs(workshop, load):
     """What a plugin's options take is not known yet: tests/property/test_mkosi_form.py holds these together."""
     recipe = load(START + TABLES)
-    made = recipe.firmware[1]
-    assert made["command"] == '["make", "{output}"]'
-    made["command"] = ["make", "{output}"]
+    firmware = recipe.firmware[1]
+    assert firmware["command"] == '["make", "{output}"]'
+    firmware["command"] = ["make", "{output}"]
     assert recipe == toml(workshop, RECIPE + SAME_TABLES)
 
 

@@ -58,8 +58,8 @@ def covered(entries: list[PolicySignature], *predictions: Prediction) -> Coverag
     return cover({None: {"sha256": tuple(entries)}}, predictions, [INITRD, LATER])
 
 
-def gaps(found: Coverage) -> list[tuple[str, PolicyScope]]:
-    return [(gap.key, gap.place) for gap in found.gaps]
+def gaps(coverage: Coverage) -> list[tuple[str, PolicyScope]]:
+    return [(gap.key, gap.place) for gap in coverage.gaps]
 
 
 PoliciesBySection = dict[int | None, dict[str, tuple[PolicySignature, ...]]]

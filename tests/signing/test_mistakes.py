@@ -14,9 +14,9 @@ from tests.signing.conftest import SIGN
 
 
 def identity(directory: Path, kind: str = "rsa2048", valid=secure_boot.NOW_VALID) -> None:
-    made = secure_boot.make_identity("Bad", kind, valid=valid)
-    secure_boot.write_key(directory / "db.key", made.key)
-    secure_boot.write_certificates(directory / "db.crt", made.certificate)
+    identity = secure_boot.make_identity("Bad", kind, valid=valid)
+    secure_boot.write_key(directory / "db.key", identity.key)
+    secure_boot.write_certificates(directory / "db.crt", identity.certificate)
 
 
 def expired(directory: Path) -> None:
@@ -62,9 +62,9 @@ def a_fifo(directory: Path) -> None:
 
 
 def encrypted(directory: Path) -> None:
-    made = secure_boot.make_identity("Secret")
-    secure_boot.write_key(directory / "db.key", made.key, "sesame")
-    secure_boot.write_certificates(directory / "db.crt", made.certificate)
+    identity = secure_boot.make_identity("Secret")
+    secure_boot.write_key(directory / "db.key", identity.key, "sesame")
+    secure_boot.write_certificates(directory / "db.crt", identity.certificate)
 
 
 WRONG = {

@@ -28,8 +28,8 @@ def main(arguments: Sequence[str]) -> None:
     action = messages.Action.FromString(path.read_bytes())
     store = services.ContentAddressableStorageStub(grpc.insecure_channel(options["--remote"]))
 
-    wanted = messages.BatchReadBlobsRequest(digests=[action.command_digest])
-    command = messages.Command.FromString(store.BatchReadBlobs(wanted).responses[0].data)
+    request = messages.BatchReadBlobsRequest(digests=[action.command_digest])
+    command = messages.Command.FromString(store.BatchReadBlobs(request).responses[0].data)
     if not command.output_paths:
         command.output_paths.extend(command.output_files)
         data = command.SerializeToString()

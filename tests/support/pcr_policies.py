@@ -72,27 +72,27 @@ def systemd_measure(directory: Path, verb: str, *arguments: str) -> Policies:
     return policies
 
 
-def as_sets(found: Policies) -> dict[str, set[str]]:
-    return {bank: {json.dumps(entry, sort_keys=True) for entry in entries} for bank, entries in found.items()}
+def as_sets(policies: Policies) -> dict[str, set[str]]:
+    return {bank: {json.dumps(entry, sort_keys=True) for entry in entries} for bank, entries in policies.items()}
 
 
 def merged(many: list[Policies]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    digests: dict[str, set[str]] = {}
     for one in many:
         for bank, entries in as_sets(one).items():
-            found.setdefault(bank, set()).update(entries)
-    return found
+            digests.setdefault(bank, set()).update(entries)
+    return digests
 
 
 def systemds(directory: Path, image: Path, profile: int | None, verb: str, *arguments: str) -> dict[str, set[str]]:
     """What systemd-measure makes for all that machines can select in a profile."""
     layout = inspect(image)
-    made = []
+    policies = []
     for number, case in enumerate(cases(layout, None, [profile])):
         options = extracted(case.measured, directory / f"case-{profile}-{number}")
         phases = [f"--phase={phase}" for phase in PHASES]
-        made.append(systemd_measure(directory, verb, *options, *phases, *arguments))
-    return merged(made)
+        policies.append(systemd_measure(directory, verb, *options, *phases, *arguments))
+    return merged(policies)
 
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")

@@ -35,13 +35,13 @@ class PeFile:
 
     def content(self, name: str, profile: int | None = None) -> bytes:
         """The only section of that name in the base or a profile."""
-        found = [
+        sections = [
             content
             for section, owner, content in zip(self.sections, self.profiles, self.contents, strict=True)
             if (section.name, owner) == (name, profile)
         ]
-        assert len(found) == 1, f"{len(found)} sections {name}"
-        return found[0]
+        assert len(sections) == 1, f"{len(sections)} sections {name}"
+        return sections[0]
 
     def slice(self, profile: int | None = None) -> list[tuple[str, str, int]]:
         """What a stub sees of the base or a profile, its own sections apart."""

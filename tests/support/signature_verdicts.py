@@ -94,18 +94,18 @@ def verdicts(directory: Path, variants: Sequence[Variant]) -> list[Verdicts]:
     started = starts(directory, [variant.image for variant in variants], store, directory / "keys")
 
     trust = Trust(decode_database(lists.db, "db"), decode_database(lists.dbx, "dbx"))
-    found = []
+    verdicts = []
     for variant, firmware in zip(variants, started, strict=True):
         path = directory / "variant.efi"
         path.write_bytes(variant.image)
         said, reason = fuki_says(path, trust)
-        found.append(
+        verdicts.append(
             Verdicts(
                 variant, said, reason, firmware, accepts_sbverify(path, variant), accepts_osslsigncode(path, variant)
             )
         )
 
-    return found
+    return verdicts
 
 
 def fuki_says(path: Path, trust: Trust) -> tuple[str, str]:
@@ -231,11 +231,11 @@ def _is_about(difference: Difference, verdicts: Verdicts) -> bool:
     return bool(re.fullmatch(difference.variants, verdicts.variant.name))
 
 
-def page(found: Sequence[Verdicts]) -> str:
+def page(variants: Sequence[Verdicts]) -> str:
     """The page of the documentation."""
     notes: dict[str, int] = {}
     rows = []
-    for one in found:
+    for one in variants:
         why = {program: notes.setdefault(why, len(notes) + 1) for program, why in disagreeing(one).items()}
         cells = {
             "fuki": str(one.fuki),
@@ -247,7 +247,7 @@ def page(found: Sequence[Verdicts]) -> str:
         rows.append(f"| {one.variant.name} | {' | '.join(words)} |")
 
     reasons = "\n".join(f"{number}. {why[0].upper()}{why[1:]}." for why, number in notes.items())
-    return _PAGE.format(count=len(found), rows="\n".join(rows), reasons=reasons)
+    return _PAGE.format(count=len(variants), rows="\n".join(rows), reasons=reasons)
 
 
 _PAGE = """\

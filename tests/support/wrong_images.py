@@ -175,8 +175,8 @@ def behind(more: bytes, *, sign: bool) -> Callable[[Path, Callable[[str], Path]]
     """A finished image with bytes behind it, or behind its signature."""
 
     def prepare(workshop: Path, part: Callable[[str], Path]) -> tuple[str, ...]:
-        found = part("kernel-x64" if sign else "addon-stub-x64").read_bytes()
-        (workshop / "long.efi").write_bytes(found + more)
+        program = part("kernel-x64" if sign else "addon-stub-x64").read_bytes()
+        (workshop / "long.efi").write_bytes(program + more)
         return ("long.efi",)
 
     return prepare

@@ -23,9 +23,9 @@ def dimensions(picture: Path) -> tuple[int, int]:
 def test_the_documentation_has_the_screenshots_that_the_tool_makes(tmp_path):
     # In a process of its own: a process has one browser at a time, and other tests may have one.
     subprocess.run([sys.executable, CHECKOUT / "tools" / "screenshots.py", tmp_path], check=True)
-    made = {path.name: dimensions(path) for path in tmp_path.glob("*.png")}
+    sizes = {path.name: dimensions(path) for path in tmp_path.glob("*.png")}
     kept = {path.name: dimensions(path) for path in (CHECKOUT / "docs" / "images").iterdir()}
-    assert kept == made == {name: (shot.width, shot.height) for name, shot in screenshots.SCREENSHOTS.items()}
+    assert kept == sizes == {name: (shot.width, shot.height) for name, shot in screenshots.SCREENSHOTS.items()}
 
 
 def test_they_are_small_and_each_stands_on_a_page():

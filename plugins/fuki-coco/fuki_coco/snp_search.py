@@ -69,14 +69,14 @@ class SnpSearch:
         steps = trail(START, self._firmware)
         starts = list(self._starts(steps[-1]))
 
-        found: list[LaunchDigest] = []
+        launches: list[LaunchDigest] = []
         tried = 0
         for start in starts:
-            found += self._from(start, self._registers[start.vmm])
+            launches += self._from(start, self._registers[start.vmm])
             tried += len(self._registers[start.vmm]) * len(self._counts)
             # What else is measured has another digest.
-            if found:
-                return LaunchSearch(found=tuple(found), tried=tried)
+            if launches:
+                return LaunchSearch(found=tuple(launches), tried=tried)
 
         near = list(self._cuts(starts, steps)) if starts else []
         changed = 0

@@ -88,9 +88,9 @@ def files(tmp_path_factory) -> Files:
 def search(technology: str, build: str, digest: bytes, files: Files, **changed: Any) -> LaunchSearch:
     model = MODELS[technology]
     parameters = LaunchParameters(vmms=model.vmms, vcpus=ALL, guest_features=model.usual_features, boots=files.boots)
-    found = model.search(parts.get(build).read_bytes(), replace(parameters, **changed), digest)
-    assert found is not None
-    return found
+    search = model.search(parts.get(build).read_bytes(), replace(parameters, **changed), digest)
+    assert search is not None
+    return search
 
 
 @pytest.mark.parametrize("launches", [[RandomLaunch.any() for _ in range(20)] for _ in range(10)], ids=range(10))
@@ -135,14 +135,14 @@ class TestCalls:
         return sizes
 
     def test_a_hundred_thousand_launches_take_little_more_hashes(self, files: Files, calls: list[int]):
-        found = search("sev-snp", "ovmf-generic", b"\1" * 48, files, vmms=("qemu",), boots=files.boots[:2])
-        assert found.tried == 5 * 16 * 512 * 2 == 81920
+        result = search("sev-snp", "ovmf-generic", b"\1" * 48, files, vmms=("qemu",), boots=files.boots[:2])
+        assert result.tried == 5 * 16 * 512 * 2 == 81920
 
         firmware = parts.get("ovmf-generic").stat().st_size // PAGE
         contents = [size for size in calls if size == PAGE]
         # Each page of the firmware, one page of kernel hashes, and two of registers for each kind of vCPU.
         assert len(contents) == firmware + 1 + 2 * 5 * 16
-        metadata = len(calls) - len(contents) - firmware - found.tried - found.changed
+        metadata = len(calls) - len(contents) - firmware - result.tried - result.changed
         assert 0 < metadata < 2000
 
     def test_more_vcpus_cost_one_hash_each(self, files: Files, calls: list[int]):
@@ -199,8 +199,8 @@ def test_digests_of_another_size_are_not_searched(technology: str, files: Files)
 @pytest.mark.parametrize("technology", MODELS)
 def test_boots_that_the_firmware_cannot_do_are_left_out(technology: str, files: Files):
     digest = RandomLaunch(technology, "ovmf-2025", "qemu", 3, "EPYC-Rome", 1, None).digest(files)
-    (found,) = search(technology, "ovmf-2025", digest, files).found
-    assert found.boot is None
+    (launch,) = search(technology, "ovmf-2025", digest, files).found
+    assert launch.boot is None
 
 
 def test_an_mrtd_is_cut_where_the_td_got_no_more_memory():
@@ -216,8 +216,8 @@ def test_an_mrtd_is_cut_where_the_td_got_no_more_memory():
     for at in range(0, PAGE, 256):
         chunk = firmware[offset + at : offset + at + 256]
         stream += pack("<16sQ104x", b"MR.EXTEND", address + at) + chunk
-    found = Tdx().search(firmware, LaunchParameters(), sha384(stream).digest())
-    assert found is not None
-    (near,) = found.near
+    launches = Tdx().search(firmware, LaunchParameters(), sha384(stream).digest())
+    assert launches is not None
+    (near,) = launches.near
     assert near.launch.variant == "single-pass"
     assert near.change.endswith(f"behind TDX metadata, BFV at {address:#x}")

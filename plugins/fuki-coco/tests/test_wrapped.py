@@ -32,8 +32,8 @@ def wrap(directory: Path, build: str, *options: object) -> Path:
 def digest(file: Path) -> str:
     prediction = SevSnp().predict(file.read_bytes(), LaunchParameters(vmms=("qemu",)))
     assert prediction is not None
-    (found,) = prediction.digests
-    return found.digest
+    (predicted,) = prediction.digests
+    return predicted.digest
 
 
 @pytest.mark.parametrize("build", BUILDS)

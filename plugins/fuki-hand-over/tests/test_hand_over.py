@@ -31,9 +31,9 @@ def image_of(payload: bytes) -> bytes:
 @pytest.fixture
 def guest(library):
     """A guest on the host's firmware that can hand over."""
-    with bench.machine(library, image_of(PAYLOAD), SMBIOS) as made:
-        made.put("rom", HOST_ROM)
-        yield made
+    with bench.machine(library, image_of(PAYLOAD), SMBIOS) as machine:
+        machine.put("rom", HOST_ROM)
+        yield machine
 
 
 def start(guest: bench.Machine) -> tuple[HandOverResult, int]:

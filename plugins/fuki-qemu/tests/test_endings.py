@@ -35,7 +35,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def processes(scratch: Path) -> set[int]:
     """QEMU and swtpm as this test started them."""
-    found = set()
+    endings = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
@@ -44,8 +44,8 @@ def processes(scratch: Path) -> set[int]:
         if words[0].rpartition(b"/")[2] in {b"qemu-system-x86_64", b"swtpm"} and any(
             os.fsencode(scratch) in word for word in words
         ):
-            found.add(int(path.parent.name))
-    return found
+            endings.add(int(path.parent.name))
+    return endings
 
 
 def arguments(image: Path, firmware: Path) -> list[str]:

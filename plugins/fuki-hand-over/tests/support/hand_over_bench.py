@@ -97,11 +97,11 @@ class Machine:
 
 @contextmanager
 def machine(library: ctypes.CDLL, image: bytes, smbios: bytes = b"") -> Iterator[Machine]:
-    made = Machine(library, image, smbios)
+    machine = Machine(library, image, smbios)
     try:
-        yield made
+        yield machine
     finally:
-        made.free()
+        machine.free()
 
 
 def write_image(*sections: tuple[str, bytes]) -> bytes:
