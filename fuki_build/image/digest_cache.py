@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
+from msgspec import Struct
+
 from fuki_build.formats import digest_entry
 from fuki_build.formats.hashes import SIZES, Hash, new_hash
-from fuki_build.formats.reader import PIECE
 from fuki_build.image.assemble import Assembly, Progress, assemble
-from fuki_build.image.blob import FilePart, open_regular
+from fuki_build.image.blob import Blob, FilePart, open_regular
 from fuki_build.image.cache_directory import evict, private_directory, read_entry, touch_entry, write_entry
 from fuki_build.image.digest import Request
 from fuki_build.image.digest_plan import NO_DIGESTS, DigestNeeds, DigestPlan
@@ -26,6 +27,8 @@ from fuki_build.image.reading import read_pieces
 
 MOST_ENTRIES = 4096
 """Files in the cache: 16 MB for usual images."""
+_MOST_MORE = 4 * 1024 * 1024
+"""Bytes behind those of a request that are held in memory to be hashed, if need be."""
 
 _records: ContextVar[list["_Record"] | None] = ContextVar("fuki_digest_records", default=None)
 
@@ -69,53 +72,63 @@ class _Record:
         self._state = state
         self._path = directory / state
         self._kept = self._read()
-        self._new: dict[str, bytes] = {}
+        self._used: dict[str, bytes] = {}
+        self._hashed_again: dict[Request, Hash] = {}
         self._is_settled: bool | None = None
         if self._kept:
             touch_entry(self._path)
 
     def knows(self, request: Request) -> bool:
-        return self.find(request, 0) is not None
+        return self.find(request, "") is not None
 
-    def find(self, request: Request, zeros: int) -> bytes | None:
-        """The digest of what is requested, followed by so many zeros."""
-        name = _name(request, zeros)
-        digest = self._new.get(name) or self._kept.get(name)
-        return digest if digest is None or len(digest) == SIZES.get(request.algorithm) else None
+    def find(self, request: Request, more: str) -> bytes | None:
+        """The digest of what is requested, followed by what `more` describes."""
+        name = _name(request, more)
+        digest = self._used.get(name) or self._kept.get(name)
+        if digest is None or len(digest) != SIZES.get(request.algorithm):
+            return None
+        self._used[name] = digest
+        return digest
 
-    def add(self, request: Request, zeros: int, digest: bytes) -> None:
-        self._new[_name(request, zeros)] = digest
+    def add(self, request: Request, more: str, digest: bytes) -> None:
+        self._used[_name(request, more)] = digest
 
     def compute(self, requests: list[Request], progress: Progress | None) -> dict[Request, Hash]:
         """The hashes in one pass over the file."""
         self._settle()
         hashes = dict(assemble(self._layout, progress=progress, digests=NO_DIGESTS, also=requests).results)
         for request, state in hashes.items():
-            self.add(request, 0, state.digest())
+            self.add(request, "", state.digest())
         return hashes
 
     def hash_again(self, request: Request) -> Hash:
         """A hash that can go on, of which only the digest was known."""
+        if request in self._hashed_again:
+            return self._hashed_again[request].copy()
+
         self._settle()
         state = request.before.copy() if request.before else new_hash(request.algorithm)
         for start, end in request.ranges:
-            for piece in read_pieces(self._layout.file.slice(start, end - start)) if self._layout.file else ():
+            for piece in read_pieces(Blob((self._part,)).slice(start, end - start)):
                 state.update(piece)
         state.update(request.suffix)
-        return state
+        self._hashed_again[request] = state
+        return state.copy()
 
     def keep(self) -> None:
         """Write what is new, if the file was in the same state from before it was read, and will leave it visibly."""
-        if not self._new or not self._is_settled:
+        if self._used.items() <= self._kept.items() or not self._is_settled:
             return
         with suppress(OSError):
             if self._state_now() != self._state:
                 return
-            # Another command may have kept digests of other kinds meanwhile.
-            data = digest_entry.encode(self._state, {**self._read(), **self._new})
-            if len(data) <= digest_entry.MAX_SIZE:
-                write_entry(self._path, data)
-                evict(self._path.parent, MOST_ENTRIES)
+            # Others, of this command or another, may stay as long as there is room.
+            for digests in ({**self._read(), **self._used}, self._used):
+                data = digest_entry.encode(self._state, digests)
+                if len(data) <= digest_entry.MAX_SIZE:
+                    write_entry(self._path, data)
+                    evict(self._path.parent, MOST_ENTRIES)
+                    return
 
     def _settle(self) -> None:
         """Before the file is read for the first time, find out whether its later changes will be seen."""
@@ -141,7 +154,7 @@ class _Record:
 
 
 def _open_record(layout: Layout) -> _Record | None:
-    """What is known of the file of a layout; None of one that is not read from a file, or whose state has no name."""
+    """What is known of a layout's file; None of content that is not one whole file, or whose state has no name."""
     directory = private_directory("digests")
     match layout.file.parts if layout.file else ():
         case (FilePart() as part,) if directory is not None:
@@ -156,41 +169,74 @@ def _open_record(layout: Layout) -> _Record | None:
     return None if state is None else _Record(layout, part, state, directory)
 
 
-def _name(request: Request, zeros: int) -> str:
+def _name(request: Request, more: str) -> str:
     before = request.before.hexdigest() if request.before else ""
-    text = f"{request.algorithm} {request.ranges} {before} {request.suffix.hex()} {zeros}"
+    text = f"{request.algorithm} {request.ranges} {before} {request.suffix.hex()} {more}"
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _More(Struct, frozen=True):
+    """What follows the bytes of a request, piece by piece: numbers of zeros, and other bytes.
+
+    `description` tells one from another; two of the same bytes in other pieces count as different.
+    """
+
+    pieces: tuple[int | bytes, ...] = ()
+    description: str = ""
+
+    def and_then(self, data: bytes) -> "_More":
+        if not data:
+            return self
+        # Sections that are larger in memory are followed by up to 256 MiB of zeros.
+        piece, word = (len(data), str(len(data))) if not data.strip(b"\0") else (data, hashlib.sha256(data).hexdigest())
+        return _More((*self.pieces, piece), f"{self.description},{word}")
+
+    @property
+    def size(self) -> int:
+        return sum(len(piece) for piece in self.pieces if isinstance(piece, bytes))
+
+    def feed(self, state: Hash) -> None:
+        for piece in self.pieces:
+            state.update(bytes(piece) if isinstance(piece, int) else piece)
+
+
+_NO_MORE = _More()
 
 
 class _KeptHash:
     """A hash, with the methods of hashlib's, whose bytes are read only if nothing else tells its digest.
 
-    Zeros that follow, as behind sections that are larger in memory, are counted; anything else needs the `state`.
+    What follows them is remembered, up to some size; after that, `more` is None, and the hash is a `state` like others.
     """
 
-    def __init__(self, record: _Record, request: Request, state: Hash | None, zeros: int | None = 0) -> None:
+    def __init__(self, record: _Record, request: Request, state: Hash | None, more: _More | None = _NO_MORE) -> None:
         self._record = record
         self._request = request
         self._state = state
-        self._zeros = zeros
+        self._more = more
 
     def update(self, data: bytes | memoryview, /) -> None:
-        zeros = self._zeros if bytes(data).count(0) == len(data) else None
-        if zeros is None or self._state is not None:
-            self._computed().update(data)
-        self._zeros = None if zeros is None else zeros + len(data)
+        if self._more is not None:
+            more = self._more.and_then(bytes(data))
+            if more.size <= _MOST_MORE:
+                self._more = more
+            else:
+                self._computed()
+                self._more = None
+        if self._state is not None:
+            self._state.update(data)
 
     def copy(self) -> "_KeptHash":
         state = None if self._state is None else self._state.copy()
-        return _KeptHash(self._record, self._request, state, self._zeros)
+        return _KeptHash(self._record, self._request, state, self._more)
 
     def digest(self) -> bytes:
-        if self._zeros is None:
+        if self._more is None:
             return self._computed().digest()
-        digest = self._record.find(self._request, self._zeros)
+        digest = self._record.find(self._request, self._more.description)
         if digest is None:
             digest = self._computed().digest()
-            self._record.add(self._request, self._zeros, digest)
+            self._record.add(self._request, self._more.description, digest)
         return digest
 
     def hexdigest(self) -> str:
@@ -199,6 +245,6 @@ class _KeptHash:
     def _computed(self) -> Hash:
         if self._state is None:
             self._state = self._record.hash_again(self._request)
-            for start in range(0, self._zeros or 0, PIECE):
-                self._state.update(bytes(min(PIECE, (self._zeros or 0) - start)))
+            if self._more is not None:
+                self._more.feed(self._state)
         return self._state

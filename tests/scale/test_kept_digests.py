@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from fuki_build.formats import digest_entry
 from fuki_build.image import digest_cache, file_state
 from fuki_build.image.inspect import inspect
 from fuki_build.testing import invoke, recipe, succeed
 from tests.support.counted import Counts, count_bytes
 
 MIB = 1024 * 1024
+LOG = Path(__file__).parents[1] / "data/event-logs/direct-262.log"
+"""Of a machine that booted an image as these are, handed over by the hypervisor."""
 SIZES = {"small.efi": 1, "large.efi": 9}
 """MiB of an initrd of what does not compress."""
 VERBS: dict[str, tuple[str, ...]] = {
@@ -22,6 +25,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "inspect": ("inspect", "--digests"),
     "inspect --json": ("inspect", "--digests", "--json"),
     "measure": ("measure",),
+    "measure --log": ("measure", "--log", str(LOG)),
     "measure --json": ("measure", "--bank", "all", "--rtmr", "--events", "--json"),
 }
 """What takes `--cache`."""
@@ -222,9 +226,19 @@ def test_a_time_ahead_of_the_clock_is_not_trusted(kept: Path, fleet: Path, monke
 
 
 @pytest.mark.usefixtures("kept", "later")
-class TestSectionsThatAreLargerInMemory:
-    def test_they_are_not_read_again(self, fleet: Path, counts: Counts):
-        """As ukify makes `.linux` since 257: zeros follow what is in the file."""
+class TestSectionsThatAreFollowedByMore:
+    @pytest.fixture
+    def with_addon(self, built: Path, tmp_path: Path) -> tuple[object, ...]:
+        """An addon's initrd is measured behind the image's own, where no secret comes between."""
+        (built / "more").write_bytes(b"more" * 100)
+        more = '[[fuki.addon]]\nname = "more"\ninitrd = "more"\n'
+        (built / "addon.toml").write_text((built / "fuki.toml").read_text() + more)
+        succeed(built, "build", "addon.toml", "-o", tmp_path / "with.efi")
+        addon = tmp_path / "with.efi.extra.d/more.addon.efi"
+        return ("measure", "--json", "--no-boot-secret", "--addon", addon, "large.efi")
+
+    def test_zeros_that_are_in_memory_only_cost_nothing_again(self, fleet: Path, counts: Counts):
+        """As ukify makes `.linux` since 257."""
         layout = inspect(fleet / "large.efi")
         linux = next(section for section in layout.plain_sections if section.name == ".linux")
         size = layout.sections[linux.index].header.virtual_size
@@ -236,18 +250,33 @@ class TestSectionsThatAreLargerInMemory:
         assert [succeed(fleet, *MEASURE) for _ in range(2)] == [alone, alone]
         assert read_by(counts, fleet, *MEASURE) < MIB
 
-    def test_an_initrd_that_an_addon_adds_to_is_hashed_again(self, built: Path, fleet: Path, counts: Counts):
-        addon = fleet / "more.addon.efi"
-        (built / "more").write_bytes(b"more" * 100)
-        text = (built / "fuki.toml").read_text() + '[[fuki.addon]]\nname = "more"\ninitrd = "more"\n'
-        (built / "fuki.toml").write_text(text)
-        succeed(built, "build", "-o", "with.efi")
-        addon.write_bytes(next(built.glob("with.efi.extra.d/*.efi")).read_bytes())
+    def test_an_initrd_that_an_addon_adds_to_is_not_read_again(
+        self, fleet: Path, counts: Counts, with_addon: tuple[object, ...]
+    ):
+        alone = succeed(fleet, *with_addon)
+        assert [succeed(fleet, *with_addon, "--cache") for _ in range(2)] == [alone, alone]
+        assert read_by(counts, fleet, *with_addon, "--cache") < MIB
 
-        arguments = ("measure", "--json", "--no-boot-secret", "--addon", addon, "large.efi")
-        alone = succeed(fleet, *arguments)
-        assert [succeed(fleet, *arguments, "--cache") for _ in range(2)] == [alone, alone]
-        assert 9 * MIB < read_by(counts, fleet, *arguments, "--cache") < 10 * MIB
+    def test_an_addon_that_is_new_costs_one_read_of_the_initrd(
+        self, fleet: Path, counts: Counts, with_addon: tuple[object, ...]
+    ):
+        alone = succeed(fleet, *with_addon)
+        succeed(fleet, *MEASURE)
+        counts.reset()
+        assert succeed(fleet, *with_addon, "--cache") == alone
+        assert 9 * MIB < counts.read < 10 * MIB
+        assert read_by(counts, fleet, *with_addon, "--cache") < MIB
+
+    def test_more_than_is_held_in_memory_is_hashed_each_time(
+        self, fleet: Path, counts: Counts, with_addon: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(digest_cache, "_MOST_MORE", 100)
+        alone = succeed(fleet, *with_addon)
+        succeed(fleet, *MEASURE)
+        for _ in range(2):
+            counts.reset()
+            assert succeed(fleet, *with_addon, "--cache") == alone
+            assert 9 * MIB < counts.read < 10 * MIB
 
 
 @pytest.mark.usefixtures("later")
@@ -291,6 +320,26 @@ class TestPlace:
         monkeypatch.setattr(file_state, "_BOOT_ID", tmp_path / "boot_id")
         succeed(fleet, *MEASURE)
         assert len(list(kept.iterdir())) == 2
+
+    def test_an_entry_that_would_be_too_large_is_not_kept(
+        self, kept: Path, fleet: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(digest_entry, "MAX_SIZE", 1000)
+        succeed(fleet, *MEASURE)
+        assert list(kept.iterdir()) == []
+        succeed(fleet, "digests", "--cache", "large.efi")
+        assert len(list(kept.iterdir())) == 1
+
+    def test_a_full_entry_makes_room_for_what_is_asked_now(
+        self, kept: Path, fleet: Path, counts: Counts, monkeypatch: pytest.MonkeyPatch
+    ):
+        succeed(fleet, *MEASURE)
+        (entry,) = kept.iterdir()
+        monkeypatch.setattr(digest_entry, "MAX_SIZE", entry.stat().st_size)
+        other = ("measure", "--bank", "sha1", "--json", "--cache", "large.efi")
+        alone = succeed(fleet, *other)
+        assert read_by(counts, fleet, *other) < MIB
+        assert succeed(fleet, *other) == alone
 
     def test_it_stays_bounded(self, kept: Path, fleet: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(digest_cache, "MOST_ENTRIES", 4)
