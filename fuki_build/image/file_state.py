@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-_TRUSTED = frozenset(("btrfs", "ext2", "ext3", "ext4", "f2fs", "xfs"))
+_TRUSTED = frozenset(("btrfs", "ext2", "ext3", "ext4", "xfs"))
+"""Those that tests/image/test_file_state.py was run on."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SETTLING = 3 * 1_000_000_000
 """Time in ns in which two changes may have the same ctime: some file systems count in seconds, and clocks tick."""

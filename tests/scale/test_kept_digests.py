@@ -304,7 +304,7 @@ class TestPlace:
             assert succeed(fleet, *MEASURE) == alone
             assert counts.read > 9 * MIB
 
-    @pytest.mark.parametrize("system", ["9p", "fuse.sshfs", "nfs4", "overlay", "tmpfs", "vfat", None])
+    @pytest.mark.parametrize("system", ["9p", "f2fs", "fuse.sshfs", "nfs4", "overlay", "tmpfs", "vfat", None])
     def test_on_other_file_systems_nothing_is_kept(
         self, kept: Path, fleet: Path, monkeypatch: pytest.MonkeyPatch, system: str | None
     ):
