@@ -21,6 +21,7 @@ from bench_explain import explain_table
 from bench_fleet import fleet_table
 from bench_hand_over import cycle_table, hand_over_table
 from bench_inputs import FIRMWARE, fuki_command, prepare, ukify_command
+from bench_kept import kept_table
 from bench_matrix import matrix_table
 from bench_process import Usage, contest, keep_compiled, measure, median, ratio
 from bench_verbs import hashing_table, ukify_table, verbs_table
@@ -194,7 +195,7 @@ def main() -> None:
     work.mkdir(exist_ok=True)
 
     with tempfile.TemporaryDirectory(dir=work, prefix="bench-") as directory:
-        keep_compiled(Path(directory) / "kept")
+        keep_compiled(Path(directory) / "compiled")
         sizes = [int(size) for size in chosen.sizes.split(",")]
         lines = hashing_table()
         lines += ["", *build_table(sizes, chosen.rounds, Path(directory))]
@@ -207,6 +208,7 @@ def main() -> None:
         lines += ["", *start_table(chosen.rounds, Path(directory)), "", table_line()]
         lines += ["", *prediction_table(PREDICTED_SIZE, chosen.rounds, Path(directory))]
         lines += ["", *fleet_table(chosen.rounds, Path(directory))]
+        lines += ["", *kept_table(chosen.rounds, Path(directory))]
         lines += ["", *matrix_table(rounds=chosen.rounds)]
         lines += ["", *explain_table(chosen.rounds)]
         lines += ["", *hand_over_table(Path(directory)), "", *cycle_table(Path(directory))]

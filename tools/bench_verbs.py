@@ -1,8 +1,11 @@
 """What each verb takes on a large image, `fuki ukify` against ukify, and how fast this machine hashes."""
 
+import base64
 import hashlib
+import json
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -10,11 +13,14 @@ from pathlib import Path
 from statistics import median as middle
 from threading import Thread
 
+import parts
 from bench_inputs import fuki_command, prepare, ukify_command, ukify_options
 from bench_process import contest, measure, median, ratio
 
 _HASHED = 64 * 1024 * 1024
 _ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
+_LOG = str(parts.CHECKOUT / "tests/data/event-logs/disk-262.log")
+"""Of a machine that booted another image."""
 
 
 def hashing_table() -> list[str]:
@@ -90,11 +96,19 @@ _VERBS = {
     "measure, four banks": ("measure", "image.efi", "--bank", "all"),
     "digests": ("digests", "image.efi"),
     "verify": ("verify", "image.efi"),
+    "attach": ("attach", "image.efi", "--signatures", "signed.json", "--certificate", "db.crt", "-o", "out.efi"),
+    "launch": ("--plugin", "coco", "launch", "image.efi", "--technology", "sev-snp", "--vcpus", "4"),
+    "launch, direct boot": (
+        *("--plugin", "coco", "launch", "image.efi", "--technology", "sev-snp", "--vcpus", "4"),
+        *("--direct-boot", "sections", "--firmware", "ovmf-amdsev"),
+    ),
+    "replay": ("replay", _LOG),
+    "replay --image": ("replay", _LOG, "--image", "image.efi"),
     "diff": ("diff", "image.efi", "other.efi"),
     "release": ("release", "image.efi", "other.efi", "--allow", "version-not-newer"),
     "report": ("report", "image.efi", "-o", "out.html"),
 }
-"""Of the verbs, those that read a recipe or an image; `verify` ends with 3, as the image is not signed."""
+"""The verbs that read a recipe, an image or a log; `verify` ends with 3, as the image is not signed."""
 _HASHES = {
     "build": (),
     "build --json": ("sha256", "sha256"),
@@ -118,6 +132,7 @@ def verbs_table(megabytes: int, rounds: int, directory: Path) -> list[str]:
     measure(fuki_command("build", "-o", "image.efi"), cwd=place)
     measure(fuki_command("edit", "image.efi", "--set", ".cmdline=quiet", "-o", "other.efi"), cwd=place)
     size = (place / "image.efi").stat().st_size
+    write_signatures(place)
 
     cores = len(os.sched_getaffinity(0))
     speeds = {algorithm: hashing_speed(algorithm, cores) for algorithm in _ALGORITHMS}
@@ -144,3 +159,17 @@ def verbs_table(megabytes: int, rounds: int, directory: Path) -> list[str]:
         lines.append(f"| fuki {name} | {' | '.join(values)} | {share} | {rest} |")
     shutil.rmtree(place)
     return lines
+
+
+def write_signatures(place: Path) -> None:
+    """What `fuki attach` takes for `image.efi`: its digest, signed by another program with the key of `db.crt`."""
+    make_key = "openssl req -x509 -newkey rsa:2048 -noenc -subj /CN=bench -keyout db.key -out db.crt"
+    measure(make_key.split(), cwd=place)
+    digests = subprocess.run(fuki_command("digests", "image.efi"), cwd=place, check=True, capture_output=True).stdout
+
+    document = json.loads(digests)
+    for item in document["digests"]:
+        sign = ["openssl", "pkeyutl", "-sign", "-inkey", "db.key", "-pkeyopt", f"digest:{item['algorithm']}"]
+        done = subprocess.run(sign, cwd=place, input=bytes.fromhex(item["digest"]), check=True, capture_output=True)
+        item["signature"] = base64.b64encode(done.stdout).decode()
+    (place / "signed.json").write_text(json.dumps(document))

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fuki_build.cli.fleet import documents_of_each, each_image, images_argument
+from fuki_build.cli.fleet import cache_option, documents_of_each, each_image, images_argument
 from fuki_build.cli.options import digest_option, prints
 from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.errors import SigningError
-from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_cache import digest_image, keeping_digests
 from fuki_build.image.digest_plan import DigestNeeds
 from fuki_build.image.inspect import inspect
 from fuki_build.signing.request import DigestAlgorithm
@@ -31,7 +31,8 @@ def _document() -> type["SigningDocument"]:
 @images_argument
 @digest_option
 @click.option("--signing-time", is_flag=True, help="Let the signature tell a time, which is SOURCE_DATE_EPOCH.")
-def digests(images: tuple[Path, ...], digest: str, signing_time: bool) -> int:
+@cache_option
+def digests(images: tuple[Path, ...], digest: str, *, signing_time: bool, cache: bool) -> int:
     """Print, as JSON, every digest of IMAGE that is to be signed; of several images, a line for each.
 
     Sign them, add each signature to its item, and give the document to 'fuki attach'. Policies for PCRs that want a
@@ -55,8 +56,8 @@ def digests(images: tuple[Path, ...], digest: str, signing_time: bool) -> int:
             return
 
         algorithm = DigestAlgorithm(digest)
-        with progress_bar(layout.file_size) as progress:
-            assembly = assemble(layout, progress=progress, digests=DigestNeeds(to_sign=frozenset({algorithm})))
+        with keeping_digests(cache), progress_bar(layout.file_size) as progress:
+            assembly = digest_image(layout, DigestNeeds(to_sign=frozenset({algorithm})), progress)
         item = offline.image_item(assembly, algorithm, time)
         printer.print(offline.SigningDocument(image.name, (item,)))
 

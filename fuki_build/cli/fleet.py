@@ -49,6 +49,13 @@ class ImageLine(Document, frozen=True):
     error: ErrorView | None
 
 
+cache_option = click.option(
+    "--cache",
+    is_flag=True,
+    help="Keep digests for next runs, and take those of images that have not changed since.",
+)
+
+
 def documents_of_each(document: Documents) -> Documents:
     """What a verb prints for one image, or for each of several."""
 

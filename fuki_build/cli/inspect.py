@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from fuki_build.cli.fleet import each_image, json_lines_option
+from fuki_build.cli.fleet import cache_option, each_image, json_lines_option
 from fuki_build.cli.options import output_type
 from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.render.progress import progress_bar
 from fuki_build.image.addresses import content_of, find_section, parse_address
-from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
 from fuki_build.image.describe import LayoutView, describe
+from fuki_build.image.digest_cache import digest_image, keeping_digests
 from fuki_build.image.digest_plan import DESCRIBED_DIGESTS
 from fuki_build.image.inspect import inspect as inspect_image
 from fuki_build.image.layout import Layout
@@ -29,9 +29,14 @@ from fuki_build.image.reading import read_pieces
     help="Write one section's content; of .efifw, the firmware. KEY is a fwid, a compatible string or a number.",
 )
 @click.option("-o", "--output", type=output_type, help="Where --extract writes to; '-' is standard output.")
+@cache_option
 @json_lines_option(lambda: LayoutView)
-def inspect(files: tuple[Path, ...], digests: bool, extract: str | None, output: Path | None, as_json: bool) -> int:
+def inspect(
+    files: tuple[Path, ...], *, digests: bool, extract: str | None, output: Path | None, cache: bool, as_json: bool
+) -> int:
     """Show the sections, firmware and hardware ids of each FILE, a UKI or addon made by anyone."""
+    if cache and not digests:
+        raise click.UsageError("--cache needs --digests: nothing else is kept.")
     if extract is not None:
         if len(files) > 1:
             raise click.UsageError("--extract takes one FILE.")
@@ -45,8 +50,8 @@ def inspect(files: tuple[Path, ...], digests: bool, extract: str | None, output:
         layout = inspect_image(file)
         view = describe(layout)
         if digests:
-            with progress_bar(layout.file_size) as progress:
-                view = describe(layout, assemble(layout, progress=progress, digests=DESCRIBED_DIGESTS))
+            with keeping_digests(cache), progress_bar(layout.file_size) as progress:
+                view = describe(layout, digest_image(layout, DESCRIBED_DIGESTS, progress))
 
         if as_json:
             printer.print(view)

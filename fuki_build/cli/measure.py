@@ -8,7 +8,7 @@ import click
 
 from fuki_build import pipeline
 from fuki_build.checks.stub import unknown as unknown_stub
-from fuki_build.cli.fleet import each_image, images_argument, json_lines_option
+from fuki_build.cli.fleet import cache_option, each_image, images_argument, json_lines_option
 from fuki_build.cli.render.json import DocumentPrinter
 from fuki_build.cli.render.plain import tell
 from fuki_build.cli.selecting import (
@@ -22,7 +22,7 @@ from fuki_build.errors import FukiError, RecipeError, located
 from fuki_build.formats.documents import Document
 from fuki_build.formats.hashes import SIZES
 from fuki_build.hooks.rules import CheckSubject
-from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_cache import digest_image, keeping_digests
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.image.layout import Layout
@@ -65,6 +65,7 @@ def _documents() -> tuple[type[Document], ...]:
 @click.option("--old", type=click.Path(path_type=Path), help="The image that it booted then, with --log.")
 @boot_options
 @format_options
+@cache_option
 @json_lines_option(_documents)
 @click.pass_obj
 def measure(  # noqa: PLR0917 - click passes them by name
@@ -86,6 +87,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
     form: str | None,
     settings: tuple[str, ...],
     output: Path | None,
+    cache: bool,
     as_json: bool,
     **boot: Any,  # noqa: ANN401 - what boot_options give
 ) -> int:
@@ -102,6 +104,8 @@ def measure(  # noqa: PLR0917 - click passes them by name
     refuse_without_format(form, settings, output)
     others = {"--json": as_json, "--events": events, "a second image": len(images) > 1}
     refuse_with_format(form, others)
+    if form is not None and cache:
+        raise click.UsageError("--cache is for what is shown: what --format writes is computed of all bytes.")
     if log is None:
         _check_registers(registers, boot)
     _refuse_with_log(log, old, rtmrs=rtmrs, profiles=profiles, firmware=firmware)
@@ -129,6 +133,7 @@ def measure(  # noqa: PLR0917 - click passes them by name
             phases=words,
             registers=registers,
             boot=boot,
+            cache=cache,
         )
         if form is None:
             return measure_updates(images, request, as_json=as_json, events=events)
@@ -148,12 +153,13 @@ def measure(  # noqa: PLR0917 - click passes them by name
         with located("--firmware"):
             boot_cases = with_firmware(possible, firmware)
 
-        how = read_boot(chosen, **boot)
-        contents = SectionDigests(layout, assemble(layout, digests=boot_digests(chosen, how.policy)), chosen)
-        how = with_authorities(how, contents)
+        with keeping_digests(cache):
+            how = read_boot(chosen, **boot)
+            contents = SectionDigests(layout, digest_image(layout, boot_digests(chosen, how.policy)), chosen)
+            how = with_authorities(how, contents)
 
-        predictions = predict(contents, boot_cases, how)
-        view = predictions_view(layout, predictions, words, how, registers, rtmrs=rtmrs)
+            predictions = predict(contents, boot_cases, how)
+            view = predictions_view(layout, predictions, words, how, registers, rtmrs=rtmrs)
 
         if as_json:
             printer.print(view)

@@ -14,7 +14,7 @@ from fuki_build.errors import FukiError, MismatchError, RecipeError, located
 from fuki_build.formats.hashes import SIZES
 from fuki_build.formats.tcg.event_log import EventLog
 from fuki_build.hardware.machine import Machine
-from fuki_build.image.assemble import assemble
+from fuki_build.image.digest_cache import digest_image, keeping_digests
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import BootMethod
 from fuki_build.measure.boot_options import boot_digests, read_boot
@@ -30,7 +30,8 @@ _DEFAULT_BANK = "sha256"
 class UpdateRequest(Struct, frozen=True, kw_only=True):
     """What is asked of an update: the log and perhaps the image of the boot before it, and what is to be shown.
 
-    `machines` is None where none were named, `boot` are keywords of `read_boot`, `phases` are words of phase paths.
+    `machines` is None where none were named, `boot` are keywords of `read_boot`, `phases` are words of phase paths;
+    `cache` lets digests be kept.
     """
 
     log: Path
@@ -41,6 +42,7 @@ class UpdateRequest(Struct, frozen=True, kw_only=True):
     phases: Sequence[Sequence[str]]
     registers: Sequence[int]
     boot: Mapping[str, Any]
+    cache: bool
 
 
 def measure_updates(images: Sequence[Path], request: UpdateRequest, *, as_json: bool, events: bool) -> int:
@@ -49,7 +51,8 @@ def measure_updates(images: Sequence[Path], request: UpdateRequest, *, as_json: 
     banks = _shown_banks(log, request.banks)
 
     def measure_one(image: Path, printer: DocumentPrinter) -> None:
-        view = _view(image, request, log, banks)
+        with keeping_digests(request.cache):
+            view = _view(image, request, log, banks)
         if as_json:
             printer.print(view)
         else:
@@ -101,14 +104,14 @@ def _update(image: Path, request: UpdateRequest, log: EventLog) -> tuple[Machine
     computed = _computable(log)
     boot = with_logged(read_boot(computed, **request.boot), log)
     digests = boot_digests(computed, boot.policy)
-    contents = SectionDigests(new, assemble(new, digests=digests), computed)
+    contents = SectionDigests(new, digest_image(new, digests), computed)
 
     update: MachineUpdate
     with located(str(request.log)):
         if old is None:
             update = update_without_old(log, contents, request.profile, request.machines, boot)
         else:
-            before = SectionDigests(old, assemble(old, digests=digests), computed)
+            before = SectionDigests(old, digest_image(old, digests), computed)
             update = update_with_old(log, before, contents, request.machines, boot)
 
     return update, new, old

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fuki_build.errors import FukiError, RecipeError
-from fuki_build.image.fact_cache import cache_directory
+from fuki_build.image.cache_directory import private_directory
 from fuki_build.image.guard import note_read
 
 LARGEST = 1024 * 1024 * 1024
@@ -61,9 +61,7 @@ def cached_file(sha256: str, fetch: Fetch, workspace: Path, limit: int = LARGEST
     if not _DIGEST.fullmatch(sha256):
         raise RecipeError(f"{sha256!r} is no SHA-256", hint="it has 64 digits of 0 to 9 and a to f")
 
-    directory = cache_directory()
-    kept = directory / "content" if directory else None
-    place = kept if kept and _prepared(kept) else workspace / "content"
+    place = private_directory("content") or workspace / "content"
     place.mkdir(mode=0o700, exist_ok=True)
 
     path = place / sha256
@@ -71,19 +69,6 @@ def cached_file(sha256: str, fetch: Fetch, workspace: Path, limit: int = LARGEST
         _fetch_into(path, sha256, fetch, limit)
     note_read(path)
     return path
-
-
-def _prepared(place: Path) -> bool:
-    """Whether files can be kept in a directory: it is made if it is missing, and nobody else may write there."""
-    try:
-        # Of several that are missing, `mkdir` would make only the last one private.
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place.mkdir(mode=0o700, exist_ok=True)
-        status = place.lstat()
-    except OSError:
-        return False
-    own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
-    return own and os.access(place, os.W_OK | os.X_OK)
 
 
 def _is_content(path: Path, sha256: str) -> bool:

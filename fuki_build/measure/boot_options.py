@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fuki_build.errors import FormatError, FukiError, located, raised_as
-from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import AnyPath, Blob
+from fuki_build.image.digest_cache import digest_image
 from fuki_build.image.digest_plan import DigestNeeds, measured_in
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Addon, Boot, BootMethod
@@ -31,7 +31,7 @@ def read_program(named: AnyPath, banks: Iterable[str], policy: SecureBootPolicy 
     path = Path(named)
     with located(str(path)):
         layout = inspect(path)
-        return Addon(path.name, layout, assemble(layout, digests=boot_digests(banks, policy)))
+        return Addon(path.name, layout, digest_image(layout, boot_digests(banks, policy)))
 
 
 def read_boot(  # noqa: PLR0913 - one for each option of the command line

@@ -12,7 +12,7 @@ def test_every_parser_has_a_target():
     parsers += " secure_boot_support measured_firmware qemu_report"
     parsers += " igvm launch hand_over qemu_console id_block wrapping"
     parsers += " recipe verbs second_reader matrix"
-    parsers += " signature_verdicts ukify_conf kernel_install"
+    parsers += " signature_verdicts ukify_conf kernel_install digest_entry"
     parsers += " snp_report certificate_table td_report td_quote tpm_quote paravisor agent_evidence"
     parsers += " attestation_certificate collateral evidence"
     assert set(parsers.split()) <= set(NAMES)
