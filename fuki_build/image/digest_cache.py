@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from fuki_build.formats import digest_entry
 from fuki_build.formats.hashes import SIZES, Hash, new_hash
-from fuki_build.image.assemble import Assembly, Progress, assemble
+from fuki_build.image.assemble import Progress, assemble
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.blob import Blob, FilePart, open_regular
 from fuki_build.image.cache_directory import evict, private_directory, read_entry, touch_entry, write_entry
 from fuki_build.image.digest import Request
