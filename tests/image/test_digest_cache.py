@@ -7,7 +7,7 @@ import pytest
 
 from fuki_build.formats import digest_entry
 from fuki_build.image import digest_cache, file_state
-from fuki_build.image.assemble import Assembly
+from fuki_build.image.assembly import Assembly
 from fuki_build.image.digest_cache import digest_image, keeping_digests
 from fuki_build.image.digest_plan import DigestNeeds, measured_in
 from fuki_build.image.inspect import inspect
