@@ -35,7 +35,7 @@ def policy_facts(
         signers=signers[:_MAX_KEYS],
         coverage=() if untold else tuple(_tables(findings, predictions or (), phases, ids)),
         gaps=len(findings.missing),
-        stray=tuple(entry for entry in findings.entries if entry.holds == ()),
+        stray=tuple(entry for entry in findings.entries if entry.places == ()),
         broken=tuple(report for report in findings.reports if report.verdict in BROKEN),
         untold=untold,
     )

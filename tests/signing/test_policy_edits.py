@@ -63,7 +63,7 @@ class TestEdits:
         theirs = systemds(pcr, pcr / "edited.efi", None, "sign", "--private-key=pcr.key", "--bank=sha256")
         assert {json.dumps(entry, sort_keys=True) for entry in kept} <= theirs["sha256"]
         verdict = json.loads(invoke(pcr, "verify", "edited.efi", "--json").out)
-        assert [bool(policy["holds"]) for policy in verdict["policies"]] == [True] * 8
+        assert [bool(policy["places"]) for policy in verdict["policies"]] == [True] * 8
 
     def test_a_profile_that_is_changed_loses_its_own_only(self, pcr):
         build(pcr, RECIPE + PROFILES + POLICY)

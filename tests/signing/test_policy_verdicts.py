@@ -40,7 +40,7 @@ def test_each_is_told_with_everything_that_it_is_for(pcr):
     build(pcr, RECIPE + FIRMWARE + PROFILES + POLICY + 'phases = ["enter-initrd"]\n' + SIGN)
     document = report(pcr)
     assert {entry["verdict"] for entry in document["policies"]} == {"valid"}
-    places = [place for entry in document["policies"] for place in entry["holds"]]
+    places = [place for entry in document["policies"] for place in entry["places"]]
     firmware = [None, "one", "two"]
     assert [(place["profile"], place["fwid"]) for place in places] == [(p, f) for p in (0, 1, 2) for f in firmware]
     assert {place["phase"] for place in places} == {"enter-initrd"}
@@ -75,7 +75,7 @@ class TestSignatures:
     def test_a_section_that_cannot_be_read_ends_with_3(self, pcr):
         with_policies(pcr, b"{")
         (entry,) = report(pcr, code=3)["policies"]
-        assert (entry["verdict"], entry["holds"]) == ("unreadable", None)
+        assert (entry["verdict"], entry["places"]) == ("unreadable", None)
 
     def test_a_missing_one_is_told_and_no_failure(self, pcr):
         build(pcr, RECIPE + POLICY, "--unsigned")
@@ -85,7 +85,7 @@ class TestSignatures:
     def test_one_of_another_image_holds_nowhere_and_is_no_failure(self, pcr, made):
         with_policies(pcr, json.dumps(made).encode(), 'splash = "os-release"\n')
         document = report(pcr)
-        assert [entry["holds"] for entry in document["policies"]] == [[]] * 4
+        assert [entry["places"] for entry in document["policies"]] == [[]] * 4
         assert len(document["missing-policies"]) == 4
 
     def test_a_key_that_is_not_in_the_image_may_come_with_its_certificate(self, pcr):
@@ -112,7 +112,7 @@ class TestReferences:
         made["sha256"] = [{**made["sha256"][0], "pcrs": [7, 11], "pol": policy.hex(), "sig": signature}]
         with_policies(pcr, json.dumps(made).encode())
         (entry,) = report(pcr)["policies"]
-        assert (entry["verdict"], entry["registers"], entry["holds"]) == ("valid", [7, 11], None)
+        assert (entry["verdict"], entry["registers"], entry["places"]) == ("valid", [7, 11], None)
 
 
 def test_an_image_without_policies_has_no_table_of_them(pcr):

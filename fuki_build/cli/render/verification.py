@@ -79,7 +79,7 @@ def show_policies(findings: PolicyFindings) -> None:
         groups.setdefault(group, []).append(one)
 
     for (profile, verdict, key, bank, reason), members in groups.items():
-        known = [member.holds for member in members if member.holds is not None]
+        known = [member.places for member in members if member.places is not None]
         nowhere = str(sum(not places for places in known)) if known else "?"
         table.add_row(
             ".pcrsig" if profile is None else f".pcrsig@{profile}",

@@ -51,7 +51,7 @@ class PolicyPlace(View, frozen=True):
 class PolicyReport(View, frozen=True, kw_only=True):
     """One entry of the `.pcrsig` in the base (`profile` null) or a profile; `key` and `policy` are in hex.
 
-    `holds` is null where that cannot be told; `reason` says why, or why the verdict is not valid.
+    It holds in `places`, null where that cannot be told; `reason` says why, or why the verdict is not valid.
     """
 
     profile: int | None
@@ -62,7 +62,7 @@ class PolicyReport(View, frozen=True, kw_only=True):
     registers: tuple[int, ...] = ()
     policy: str | None = None
     reference: str | None = None
-    holds: tuple[PolicyPlace, ...] | None = None
+    places: tuple[PolicyPlace, ...] | None = None
 
 
 class MissingPolicy(View, frozen=True):
@@ -195,7 +195,7 @@ def _entry(policies: FoundPolicies, held: PolicyCoverage, predictions: Sequence[
         registers=entry.pcrs,
         policy=entry.pol.lower(),
         reference=entry.ref,
-        holds=tuple(_place(place, predictions or ()) for place in held.places) if known else None,
+        places=tuple(_place(place, predictions or ()) for place in held.places) if known else None,
     )
 
 
