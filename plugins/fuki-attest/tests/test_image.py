@@ -47,6 +47,20 @@ firmware = "ovmf-generic"
 boot-secret = false
 
 """
+DIRECT = """\
+[[fuki.firmware]]
+id = "ovmf"
+source = "file"
+path = "firmware.fd"
+platforms = ["qemu:q35"]
+
+[[fuki.launch]]
+technology = "sev-snp"
+vcpus = 4
+vcpu-model = "EPYC-Milan"
+direct-boot = "sections"
+
+"""
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +137,38 @@ def test_the_recipe_s_policy_counts(snp):
     assert steps["policy"][0] == "does not hold"
     steps, _ = snp(**given)
     assert steps["policy"][0] == "not verified"
+
+
+class TestResult:
+    """What an attestation result claims of executables and configuration."""
+
+    def vector(self, directory, amd, digest, recipe_file, code=0):
+        (directory / "report").write_bytes(amd.report(measurement=digest))
+        arguments = ("report", "vcek.pem", "--roots", "roots", "--image", "acme.efi", *AT)
+        done = invoke(directory, *VERBS, *arguments, "--recipe", recipe_file, "--ear")
+        assert done.code == code, done
+        return json.loads(done.out)["submods"]["report"]["ear_trustworthiness_vector"]
+
+    def test_firmware_alone_tells_nothing_of_what_it_starts(self, workshop, amd):
+        vector = self.vector(workshop, amd, measurement("ovmf-generic", 4), "fuki.toml")
+        assert vector == {"configuration": 2, "hardware": 2, "runtime-opaque": 2}
+
+    def test_a_kernel_whose_hashes_are_measured_is_recognised(self, tmp_path, workshop, amd):
+        for name, part in {"stub": "stub-x64", "vmlinuz": "kernel-x64", "firmware.fd": "ovmf-amdsev"}.items():
+            (tmp_path / name).symlink_to(parts.get(part))
+        (tmp_path / "initrd").write_bytes(parts.initrd({"init": b""}))
+        for name in ("roots", "vcek.pem"):
+            (tmp_path / name).symlink_to(workshop / name)
+        (tmp_path / "fuki.toml").write_text(recipe(DIRECT, plugins=["coco"], cmdline="quiet", initrd="initrd"))
+        succeed(tmp_path, "build", "-o", "acme.efi")
+
+        boot = (str(parts.get("kernel-x64")), str(tmp_path / "initrd"), "quiet")
+        digest = peer_digest("sev-snp", parts.get("ovmf-amdsev"), "qemu", 4, "EPYC-Milan", 1, *boot)
+        assert self.vector(tmp_path, amd, bytes.fromhex(digest), "fuki.toml")["executables"] == 3
+
+    def test_other_firmware_is_contraindicated(self, workshop, amd):
+        vector = self.vector(workshop, amd, measurement("ovmf-2022", 4), "fuki.toml", code=3)
+        assert vector == {"configuration": 2, "executables": 96, "hardware": 2, "runtime-opaque": 2}
 
 
 class TestIds:
