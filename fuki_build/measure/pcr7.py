@@ -52,6 +52,13 @@ class SecureBootPolicy(Struct, frozen=True):
     authorities: Mapping[str, bytes] = {}
 
 
+class PolicyCandidate(Struct, frozen=True):
+    """A configuration that a machine may have had, in words."""
+
+    words: str
+    policy: SecureBootPolicy
+
+
 def variable_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Iterator[Event]:
     """The variables, followed by the separator."""
     values = {**policy.variables, "SecureBoot": _VALUES[policy.state]}

@@ -155,6 +155,9 @@ def verify(
 @click.option("--console", metavar="TEXT", help="What the stub appends where no console= is given, or ''.")
 @click.option("--no-boot-secret", is_flag=True, help="The stub finds no randomness to make its secret of.")
 @click.option("--disk", metavar="FILE", type=_path, help="The disk that it starts from, as raw data, for RTMR1.")
+@click.option("--secure-boot", type=click.Choice(["on", "off", "absent"]), help="Its state, for PCR 7.")
+@click.option("--variables", metavar="FILE", type=_path, help="The machine's variable store, for PCR 7.")
+@click.option("--variable", "lists", metavar="NAME=FILE", multiple=True, help="PK, KEK, db, dbx (repeatable).")
 @json_option(_explain_document)
 @click.pass_obj
 def explain(plugins: tuple[str, ...], /, files: tuple[Path, ...], as_json: bool, **asked: Any) -> None:  # noqa: ANN401

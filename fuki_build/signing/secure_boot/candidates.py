@@ -1,0 +1,60 @@
+"""Configurations of Secure Boot that a machine may have had: what is known of it, other states, other authorities.
+
+Without keys enrolled firmware is in setup mode, and its variables are empty; that is what edk2 begins with.
+"""
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from fuki_build.formats.uefi import efi_signature_list
+from fuki_build.formats.uefi.efi_signature_list import SignatureType
+from fuki_build.measure.boot import Boot
+from fuki_build.measure.pcr7 import PolicyCandidate, SecureBootPolicy, SecureBootState
+from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.signing.secure_boot.boot import with_authorities
+
+_MAX_AUTHORITIES = 16
+"""Limit of certificates in db that are tried as what vouches; Microsoft's db has four."""
+
+
+def policy_candidates(boot: Boot, contents: SectionDigests) -> tuple[PolicyCandidate, ...]:
+    """All that may be measured into PCR 7, the known configuration first. Raises `FormatError` for a damaged db."""
+    given = () if boot.policy is None else tuple(_of_policy(boot, boot.policy, contents))
+    empty = (
+        PolicyCandidate("Secure Boot off, no keys", SecureBootPolicy(SecureBootState.OFF, {})),
+        PolicyCandidate("firmware without Secure Boot", SecureBootPolicy(SecureBootState.ABSENT, {})),
+    )
+    return (*given, *empty)
+
+
+def _of_policy(boot: Boot, policy: SecureBootPolicy, contents: SectionDigests) -> Iterator[PolicyCandidate]:
+    """The variables that are known, with Secure Boot in the state that is known, and in the other one."""
+    is_on = policy.state is SecureBootState.ON
+    for state in (SecureBootState.ON, SecureBootState.OFF) if is_on else (SecureBootState.OFF, SecureBootState.ON):
+        if state is SecureBootState.OFF:
+            yield PolicyCandidate("Secure Boot off", replace(policy, state=state))
+            continue
+
+        started = with_authorities(replace(boot, policy=replace(policy, state=state)), contents)
+        if started.policy is not None:
+            yield PolicyCandidate("Secure Boot on", started.policy)
+        on = replace(policy, state=state, authorities={})
+        yield PolicyCandidate("Secure Boot on, nothing that db vouches for started", on)
+        for subject, authority in _authorities(policy.variables.get("db", b"")):
+            words = f"Secure Boot on, {subject} of db vouches for all that starts"
+            yield PolicyCandidate(words, replace(on, authorities={"the image": authority}))
+
+
+def _authorities(db: bytes) -> Iterator[tuple[str, bytes]]:
+    """The certificates of db as firmware measures them (owner and certificate), by subject."""
+    from fuki_build.formats.asn1 import x509  # noqa: PLC0415 - cryptography is slow to load
+
+    entries = [
+        entry
+        for signatures in efi_signature_list.decode(db)
+        if signatures.type == SignatureType.X509.guid
+        for entry in signatures.signatures
+    ]
+    for entry in entries[:_MAX_AUTHORITIES]:
+        yield x509.subject(entry.data), entry.owner.bytes_le + entry.data

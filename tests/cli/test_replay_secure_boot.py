@@ -1,0 +1,146 @@
+"""Why PCR 7 differs: logs and registers of real guests, held against variables that they did not have.
+
+The image is none of theirs: it has no part in Secure Boot's variables.
+"""
+
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from struct import pack
+from uuid import UUID
+
+import parts
+import pytest
+
+from fuki_build.formats.asn1 import x509
+from fuki_build.formats.tcg import event_data, event_log, pcr_text
+from fuki_build.formats.uefi import efi_signature_list
+from fuki_build.formats.uefi.efi_signature_list import SignatureType
+from fuki_build.testing import recipe, succeed
+from fuki_build.testing.documents import printed
+from tests.formats.test_event_log import LOGS
+
+OWNER = UUID(int=7)
+NAMES = ("PK", "KEK", "db", "dbx")
+IMAGE_SECURITY = UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """An image, the logs, the variables of the one with Secure Boot, and a dbx that an update made longer."""
+    directory = tmp_path_factory.mktemp("pcr7")
+    for name, part in {"stub": "stub-x64", "vmlinuz": "kernel-x64"}.items():
+        (directory / name).symlink_to(parts.get(part))
+    for file in (*LOGS.glob("*.esl"), *LOGS.glob("*.log")):
+        shutil.copy(file, directory)
+    (directory / "fuki.toml").write_text(recipe())
+    succeed(directory, "build", "-o", "any.efi")
+    update = efi_signature_list.hash_list(SignatureType.SHA256, [bytes([n]) * 32 for n in range(3)], OWNER)
+    grown = (LOGS / "dbx.esl").read_bytes() + efi_signature_list.encode([update])
+    (directory / "grown.esl").write_bytes(grown)
+    return directory
+
+
+def variables(**others: str) -> list[str]:
+    """The options that name the variables, of which some are others."""
+    files = {name: f"{name}.esl" for name in NAMES} | others
+    return [option for name, file in files.items() for option in ("--variable", f"{name}={file}")]
+
+
+def reasons(folder: Path, *arguments: str, log: str = "secure-boot-on.log", code: int = 3) -> list[str]:
+    """What is told of PCR 7."""
+    document = printed(folder, "replay", log, "--image", "any.efi", *arguments, "--json", code=code)
+    return [reason["text"] for reason in document["reasons"] if reason["register"] == 7]
+
+
+def subject(name: str) -> str:
+    """The subject of the only certificate of a variable."""
+    (only,) = efi_signature_list.decode((LOGS / f"{name}.esl").read_bytes())
+    return x509.subject(only.signatures[0].data)
+
+
+class TestEvents:
+    """Event by event, where the log has a text for each."""
+
+    def test_the_machine_s_own_variables_need_no_reason(self, folder):
+        assert reasons(folder, *variables(), "--secure-boot", "on") == []
+
+    def test_a_state_that_is_another_is_told(self, folder):
+        told = reasons(folder, *variables(), "--secure-boot", "off")
+        assert told[0] == "Secure Boot is on, and expected is off"
+        # What was verified is measured only where it is on.
+        assert told[1:] == [
+            f"what vouched for a program is {subject('db')} of db, and nothing is expected to be vouched for"
+        ]
+
+    def test_a_machine_whose_dbx_was_not_updated_lacks_the_new_entries(self, folder):
+        assert reasons(folder, *variables(dbx="grown.esl"), "--secure-boot", "on") == ["dbx lacks 3 entries"]
+
+    def test_a_machine_whose_dbx_was_updated_has_more(self, folder):
+        (folder / "empty.esl").write_bytes(b"")
+        count = len(efi_signature_list.decode((LOGS / "dbx.esl").read_bytes())[0].signatures)
+        entries = "1 entry" if count == 1 else f"{count} entries"
+        (told,) = reasons(folder, *variables(dbx="empty.esl"), "--secure-boot", "on")
+        assert told == f"dbx has {entries} more than expected: revocations were added"
+
+    def test_another_certificate_in_db_is_named_beside_the_expected_one(self, folder):
+        told = reasons(folder, *variables(db="KEK.esl"), "--secure-boot", "on")
+        assert told[0] == f"db has {subject('db')} more than expected and lacks {subject('KEK')}"
+
+    def test_a_machine_without_keys_lacks_all_of_them(self, folder):
+        told = reasons(folder, *variables(), "--secure-boot", "on", log="secure-boot-off.log")
+        assert told[0] == "Secure Boot is off, and expected is on"
+        assert f"PK lacks {subject('PK')}" in told
+
+
+class TestValues:
+    """A value without events: real registers, and the same after an update of dbx, chained by hand."""
+
+    def value(self, name: str) -> str:
+        return pcr_text.decode((LOGS / f"{name}.pcrs").read_text())["sha256", 7].hex()
+
+    def updated(self, folder: Path) -> str:
+        """UEFI_VARIABLE_DATA (PC Client Platform Firmware Profile, 10.4.2) of the longer dbx in place of the log's."""
+        value = bytes(32)
+        for event in event_log.decode((LOGS / "secure-boot-on.log").read_bytes()).events:
+            if not event.extends or event.register != 7:
+                continue
+            digest = event.digests["sha256"]
+            if event.type_name == "EV_EFI_VARIABLE_DRIVER_CONFIG" and event_data.variable(event.data).name == "dbx":
+                content = (folder / "grown.esl").read_bytes()
+                head = IMAGE_SECURITY.bytes_le + pack("<QQ", 3, len(content)) + "dbx".encode("utf-16-le")
+                digest = sha256(head + content).digest()
+            value = sha256(value + digest).digest()
+        return value.hex()
+
+    def search(self, folder: Path, log: str, value: str, *arguments: str) -> str:
+        told = reasons(folder, "--expect", f"sha256:7={value}", *arguments, log=log)
+        return told[-1].removeprefix("the expected value (sha256) is ")
+
+    def test_a_machine_without_keys_is_told_without_any_file(self, folder):
+        told = self.search(folder, "secure-boot-on.log", self.value("secure-boot-off"))
+        assert told == "that of any.efi, Secure Boot off, no keys"
+
+    def test_firmware_without_secure_boot_is_told(self, folder):
+        told = self.search(folder, "secure-boot-on.log", self.value("disk-262"))
+        assert told == "that of any.efi, firmware without Secure Boot"
+
+    @pytest.mark.parametrize("state", ["on", "off"])
+    def test_the_certificate_that_vouches_is_named(self, folder, state):
+        options = (*variables(), "--secure-boot", state)
+        told = self.search(folder, "secure-boot-off.log", self.value("secure-boot-on"), *options)
+        assert told == f"that of any.efi, Secure Boot on, {subject('db')} of db vouches for all that starts"
+
+    def test_an_updated_dbx_is_told_from_the_log_and_the_new_list(self, folder):
+        told = self.search(folder, "secure-boot-on.log", self.updated(folder), *variables(dbx="grown.esl"))
+        assert told == f"that of any.efi, Secure Boot on, {subject('db')} of db vouches for all that starts"
+
+    def test_an_updated_dbx_is_told_where_the_other_variables_are_only_in_the_log(self, folder):
+        options = ("--variable", "dbx=grown.esl", "--secure-boot", "on")
+        told = self.search(folder, "secure-boot-on.log", self.updated(folder), *options)
+        old, new = ((folder / name).stat().st_size for name in ("dbx.esl", "grown.esl"))
+        assert told == f"that of the log, with dbx, {new} bytes in place of dbx, {old} bytes"
+
+    def test_what_no_change_gives_is_said_to_be_unknown(self, folder):
+        told = self.search(folder, "secure-boot-on.log", "ab" * 32, *variables())
+        assert told.startswith("not that of the log and the image")
