@@ -11,7 +11,7 @@ from fuki_build.measure import pcr4, pcr9, pcr11, pcr12, rtmr
 from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.events import Event
 from fuki_build.measure.explain import CONSOLES
-from fuki_build.measure.pcr7 import PolicyCandidate, authority_events, variable_events
+from fuki_build.measure.pcr7 import PolicyCandidate, authority_events, shim_events, variable_events
 from fuki_build.measure.predict import Case, Prediction, predict
 from fuki_build.measure.register_search import MAX_SOURCES, RegisterSource, units_of
 from fuki_build.measure.section_digests import SectionDigests
@@ -72,7 +72,8 @@ def register_sources(register: str, bank: str, image: StartedImage, texts: Seque
 def _policy_sources(bank: str, image: StartedImage) -> Iterator[RegisterSource]:
     for candidate in image.policies:
         policy, banks = candidate.policy, (bank,)
-        events = [*variable_events(policy, banks), *authority_events(policy, banks).values()]
+        firmware = (*variable_events(policy, banks), *authority_events(policy, banks).values())
+        events = [*firmware, *shim_events(candidate, banks)]
         if not any(event.unknown for event in events):
             yield RegisterSource(f"{image.contents.layout.name}, {candidate.words}", units_of(events, bank))
 

@@ -3,6 +3,7 @@
 The image is none of theirs: it has no part in Secure Boot's variables.
 """
 
+import os
 import shutil
 from hashlib import sha256
 from pathlib import Path
@@ -14,14 +15,18 @@ import pytest
 
 from fuki_build.formats.asn1 import x509
 from fuki_build.formats.tcg import event_data, event_log, pcr_text
-from fuki_build.formats.uefi import efi_signature_list
+from fuki_build.formats.uefi import efi_signature_list, shim
 from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from fuki_build.testing import recipe, succeed
 from fuki_build.testing.documents import printed
 from tests.formats.test_event_log import LOGS
+from tests.formats.test_shim import contents_of_shim
 
+EVIDENCE = os.environ.get("FUKI_EVIDENCE", "")
+COS = Path(EVIDENCE) / "logs/cos-101-amd-sev.bin"
 OWNER = UUID(int=7)
 NAMES = ("PK", "KEK", "db", "dbx")
+SHIM = UUID("605dab50-e046-4300-abb6-3dd810dd8b23")
 IMAGE_SECURITY = UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
 
 
@@ -45,6 +50,12 @@ def variables(**others: str) -> list[str]:
     """The options that name the variables, of which some are others."""
     files = {name: f"{name}.esl" for name in NAMES} | others
     return [option for name, file in files.items() for option in ("--variable", f"{name}={file}")]
+
+
+def measured(vendor: UUID, name: str, content: bytes) -> bytes:
+    """The digest of UEFI_VARIABLE_DATA (PC Client Platform Firmware Profile, 10.4.2)."""
+    head = vendor.bytes_le + pack("<QQ", len(name), len(content)) + name.encode("utf-16-le")
+    return sha256(head + content).digest()
 
 
 def reasons(folder: Path, *arguments: str, log: str = "secure-boot-on.log", code: int = 3) -> list[str]:
@@ -100,7 +111,7 @@ class TestValues:
         return pcr_text.decode((LOGS / f"{name}.pcrs").read_text())["sha256", 7].hex()
 
     def updated(self, folder: Path) -> str:
-        """UEFI_VARIABLE_DATA (PC Client Platform Firmware Profile, 10.4.2) of the longer dbx in place of the log's."""
+        """The longer dbx in place of the log's."""
         value = bytes(32)
         for event in event_log.decode((LOGS / "secure-boot-on.log").read_bytes()).events:
             if not event.extends or event.register != 7:
@@ -108,8 +119,7 @@ class TestValues:
             digest = event.digests["sha256"]
             if event.type_name == "EV_EFI_VARIABLE_DRIVER_CONFIG" and event_data.variable(event.data).name == "dbx":
                 content = (folder / "grown.esl").read_bytes()
-                head = IMAGE_SECURITY.bytes_le + pack("<QQ", 3, len(content)) + "dbx".encode("utf-16-le")
-                digest = sha256(head + content).digest()
+                digest = measured(IMAGE_SECURITY, "dbx", content)
             value = sha256(value + digest).digest()
         return value.hex()
 
@@ -141,6 +151,39 @@ class TestValues:
         old, new = ((folder / name).stat().st_size for name in ("dbx.esl", "grown.esl"))
         assert told == f"that of the log, with dbx, {new} bytes in place of dbx, {old} bytes"
 
+    @pytest.mark.parametrize("vendor", [True, False])
+    def test_a_shim_s_level_and_vendor_are_named(self, folder, vendor):
+        """What shim measured behind a real machine's events: its first level, and the certificate of its vendor."""
+        value = bytes.fromhex(self.value("secure-boot-on"))
+        value = sha256(value + measured(SHIM, "SbatLevel", b"sbat,1,2021030218\n")).digest()
+        if vendor:
+            (certificate,) = filter(None, map(shim.vendor_certificate, contents_of_shim()))
+            value = sha256(value + measured(SHIM, "Shim", certificate)).digest()
+        options = (*variables(), "--secure-boot", "on", "--loader", str(parts.get("shim")))
+        told = self.search(folder, "secure-boot-off.log", value.hex(), *options)
+        assert "shim at level sbat,1,2021030218" in told
+        assert ("vouches by its vendor's certificate" in told) is vendor
+
     def test_what_no_change_gives_is_said_to_be_unknown(self, folder):
         told = self.search(folder, "secure-boot-on.log", "ab" * 32, *variables())
         assert told.startswith("not that of the log and the image")
+
+
+class TestShim:
+    """A cloud's machine that started shim: variables are the log's own."""
+
+    def options(self, folder: Path) -> list[str]:
+        log = event_log.decode(COS.read_bytes())
+        logged = [
+            event_data.variable(event.data) for event in log.events if event.register == 7 and len(event.data) > 4
+        ]
+        for variable in logged[1:5]:
+            (folder / f"cos-{variable.name}.esl").write_bytes(variable.value)
+        return variables(**{name: f"cos-{name}.esl" for name in NAMES})
+
+    @pytest.mark.skipif(not EVIDENCE, reason="evidence of real machines is not here")
+    def test_its_level_and_what_it_verified_with_are_named(self, folder):
+        options = (*self.options(folder), "--secure-boot", "on", "--loader", str(parts.get("shim")))
+        value = "2bc6edaa921f953cec0ffb28dad4f87114886603d6a782036502d28e69d97a48"
+        told = reasons(folder, "--expect", f"sha256:7={value}", *options, log="disk-262.log")
+        assert "shim at level sbat,1,2021030218, which vouches by" in told[-1]

@@ -4,16 +4,21 @@ Without keys enrolled firmware is in setup mode, and its variables are empty; th
 """
 
 from collections.abc import Iterator
+from itertools import product
 
 from msgspec.structs import replace
 
-from fuki_build.formats.uefi import efi_signature_list
+from fuki_build.formats.tcg.event_data import MeasuredVariable
+from fuki_build.formats.uefi import efi_signature_list, shim
+from fuki_build.formats.uefi.authenticated_variable import IMAGE_SECURITY_VENDOR
 from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.pcr7 import PolicyCandidate, SecureBootPolicy, SecureBootState
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.signing.secure_boot.boot import with_authorities
 
+_MAX_SECTION = 1024 * 1024
+"""Largest section of a shim that is looked at; its own have 400 KiB at most."""
 _MAX_AUTHORITIES = 16
 """Limit of certificates in db that are tried as what vouches; Microsoft's db has four."""
 
@@ -25,7 +30,8 @@ def policy_candidates(boot: Boot, contents: SectionDigests) -> tuple[PolicyCandi
         PolicyCandidate("Secure Boot off, no keys", SecureBootPolicy(SecureBootState.OFF, {})),
         PolicyCandidate("firmware without Secure Boot", SecureBootPolicy(SecureBootState.ABSENT, {})),
     )
-    return (*given, *empty)
+    candidates = (*given, *empty)
+    return (*candidates, *(behind for one in candidates for behind in _behind_shim(one, boot)))
 
 
 def _of_policy(boot: Boot, policy: SecureBootPolicy, contents: SectionDigests) -> Iterator[PolicyCandidate]:
@@ -44,6 +50,36 @@ def _of_policy(boot: Boot, policy: SecureBootPolicy, contents: SectionDigests) -
         for subject, authority in _authorities(policy.variables.get("db", b"")):
             words = f"Secure Boot on, {subject} of db vouches for all that starts"
             yield PolicyCandidate(words, replace(on, authorities={"the image": authority}))
+
+
+def _behind_shim(candidate: PolicyCandidate, boot: Boot) -> Iterator[PolicyCandidate]:
+    """The same where a shim that is named started, with each of its levels, and what it may verify programs with."""
+    contents = [
+        section.content.read_small(_MAX_SECTION, "a section")
+        for loader in boot.loaders
+        for section in loader.layout.plain_sections
+        if section.content.size <= _MAX_SECTION
+    ]
+    levels = dict.fromkeys(level for content in contents for level in shim.levels(content))
+    is_on = candidate.policy.state is SecureBootState.ON
+    if shim.ORIGINAL_LEVEL not in levels or (is_on and not candidate.policy.authorities):
+        return
+
+    verifying: list[tuple[str, tuple[MeasuredVariable, ...]]] = [("", ())]
+    if is_on:
+        vendors = [vendor for content in contents if (vendor := shim.vendor_certificate(content))]
+        verifying += [
+            ("its vendor's certificate", (MeasuredVariable(shim.VENDOR, "Shim", vendor),)) for vendor in vendors
+        ]
+        verifying += [
+            (f"{subject} of db", (MeasuredVariable(IMAGE_SECURITY_VENDOR, "db", authority),))
+            for subject, authority in _authorities(candidate.policy.variables.get("db", b""))
+        ]
+    for level, (by_what, variables) in product(levels, verifying):
+        name = level.partition(b"\n")[0].decode()
+        words = f"{candidate.words}, shim at level {name}" + (f", which vouches by {by_what}" if by_what else "")
+        measured = (MeasuredVariable(shim.VENDOR, "SbatLevel", level), *variables)
+        yield PolicyCandidate(words, candidate.policy, measured)
 
 
 def _authorities(db: bytes) -> Iterator[tuple[str, bytes]]:
