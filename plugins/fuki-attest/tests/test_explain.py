@@ -10,6 +10,7 @@ import attest_makers as makers
 import parts
 import pefile
 import pytest
+from attest_images import image_recipe, lay_out_parts
 from fuki_build.formats.tcg import event_log, pcr_text
 from fuki_build.testing import invoke, recipe, refused, succeed
 from fuki_build.testing.documents import complaints
@@ -18,22 +19,6 @@ from fuki_build.testing.launch import peer_digest
 LOGS = Path(__file__).parents[3] / "tests" / "data" / "event-logs"
 VERBS = ("--plugin", "attest", "--plugin", "coco", "attest", "explain")
 LAUNCHES = """\
-[[fuki.firmware]]
-id = "ovmf-generic"
-source = "file"
-path = "generic.fd"
-platforms = ["qemu:q35"]
-
-[[fuki.firmware]]
-id = "ovmf-wrapped"
-source = "file"
-path = "wrapped.igvm"
-platforms = ["qemu:i440fx"]
-
-[[fuki.profile]]
-id = "debug"
-cmdline = "debug console=ttyS0"
-
 [[fuki.launch]]
 technology = "sev-snp"
 firmware = "ovmf-generic"
@@ -52,12 +37,10 @@ LINES = {"acme.efi": "quiet console=ttyS0", "other.efi": "ro console=ttyS0"}
 def bench(tmp_path_factory) -> Path:
     """Two images that differ in initrd and command line, with their recipe."""
     directory = tmp_path_factory.mktemp("explain")
-    for name, part in {"stub": "stub-x64", "vmlinuz": "kernel-x64", "generic.fd": "ovmf-generic"}.items():
-        (directory / name).symlink_to(parts.get(part))
-    succeed(directory, "firmware", "wrap", parts.get("ovmf-2025"), "-o", "wrapped.igvm", "--cpu-signature", "0xa00f11")
+    lay_out_parts(directory)
     for image, line in LINES.items():
         (directory / f"initrd-{image}").write_bytes(parts.initrd({"etc/initrd-release": image.encode()}))
-        text = recipe(LAUNCHES, plugins=["coco"], cmdline=line, initrd=f"initrd-{image}")
+        text = image_recipe(LAUNCHES, cmdline=line, initrd=f"initrd-{image}")
         (directory / f"{image}.toml").write_text(text)
         succeed(directory, "build", f"{image}.toml", "-o", image)
     return directory

@@ -10,6 +10,7 @@ from struct import pack
 import attest_makers as makers
 import parts
 import pytest
+from attest_images import image_recipe, lay_out_parts
 from cryptography.hazmat.primitives.asymmetric import ec
 from fuki_build.formats.tcg import event_log
 from fuki_build.testing import invoke, recipe, refused, succeed
@@ -19,22 +20,6 @@ from fuki_build.testing.secure_boot import write_key
 VERBS = ("--plugin", "attest", "--plugin", "coco", "attest", "verify")
 AT = ("--at", "2025-06-01")
 LAUNCHES = """\
-[[fuki.firmware]]
-id = "ovmf-generic"
-source = "file"
-path = "generic.fd"
-platforms = ["qemu:q35"]
-
-[[fuki.firmware]]
-id = "ovmf-wrapped"
-source = "file"
-path = "wrapped.igvm"
-platforms = ["qemu:i440fx"]
-
-[[fuki.profile]]
-id = "debug"
-cmdline = "debug console=ttyS0"
-
 [[fuki.launch]]
 technology = "sev-snp"
 vcpus = [2, 4]
@@ -67,15 +52,13 @@ direct-boot = "sections"
 def workshop(tmp_path_factory, amd, intel):
     """A UKI with two firmware images, one of them wrapped, its recipe, and certificates to verify evidence with."""
     directory = tmp_path_factory.mktemp("image")
-    for name, part in {"stub": "stub-x64", "vmlinuz": "kernel-x64", "generic.fd": "ovmf-generic"}.items():
-        (directory / name).symlink_to(parts.get(part))
-    succeed(directory, "firmware", "wrap", parts.get("ovmf-2025"), "-o", "wrapped.igvm", "--cpu-signature", "0xa00f11")
+    lay_out_parts(directory)
     write_key(directory / "id.key", ec.generate_private_key(ec.SECP384R1()))
     output = '[[fuki.output]]\nformat = "uki"\npath = "acme.efi"\n'
     output += (
         '[[fuki.output]]\nformat = "id-block"\npath = "ids.json"\nid-key = { backend = "local", key = "id.key" }\n'
     )
-    (directory / "fuki.toml").write_text(recipe(LAUNCHES + output, plugins=["coco"], cmdline="quiet console=ttyS0"))
+    (directory / "fuki.toml").write_text(image_recipe(LAUNCHES + output, cmdline="quiet console=ttyS0"))
     succeed(directory, "build")
 
     roots = directory / "roots"

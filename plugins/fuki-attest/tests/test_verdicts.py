@@ -146,6 +146,16 @@ class TestTdx:
         assert steps["platform's TCB and quoting enclave"] == ("holds", "")
         assert steps["revocation"] == ("holds", "")
 
+    @pytest.mark.parametrize("is_td_15", [True, False])
+    def test_version_5_has_bodies_of_both_versions(self, tdx, intel, tmp_path, is_td_15):
+        """TD 1.5 has a second TCB and MRSERVICETD behind what TD 1.0 has; dcap-qvl verifies both."""
+        steps = tdx(intel.quote(5, is_td_15=is_td_15), collateral=intel.collateral())
+        assert steps["signature"] == steps["platform's TCB and quoting enclave"] == ("holds", "")
+        pieces = json.loads(invoke(tmp_path, *VERBS, "show", "quote", "--json").out)["evidence"]
+        fields = {field["name"]: field["value"] for field in pieces[0]["fields"]}
+        assert fields.get("tee tcb svn 2") == (intel.tee_svns.hex() if is_td_15 else None)
+        assert fields.get("mrservicetd") == ("00" * 48 if is_td_15 else None)
+
     @pytest.mark.parametrize("status", ["OutOfDate", "Revoked", "SWHardeningNeeded", "ConfigurationNeeded"])
     def test_any_other_status_is_told(self, tdx, intel, status):
         steps = tdx(intel.quote(), collateral=intel.collateral(status), code=3)
