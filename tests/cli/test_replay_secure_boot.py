@@ -133,7 +133,7 @@ class TestValues:
 
     def test_firmware_without_secure_boot_is_told(self, folder):
         told = self.search(folder, "secure-boot-on.log", self.value("disk-262"))
-        assert told == "that of any.efi, firmware without Secure Boot"
+        assert told == "that of any.efi, firmware without Secure Boot, no keys"
 
     @pytest.mark.parametrize("state", ["on", "off"])
     def test_the_certificate_that_vouches_is_named(self, folder, state):

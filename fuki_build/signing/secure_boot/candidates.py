@@ -4,10 +4,12 @@ Without keys enrolled firmware is in setup mode, and its variables are empty; th
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import product
 
 from msgspec.structs import replace
 
+from fuki_build.errors import FormatError
 from fuki_build.formats.tcg.event_data import MeasuredVariable
 from fuki_build.formats.uefi import efi_signature_list, shim
 from fuki_build.formats.uefi.authenticated_variable import IMAGE_SECURITY_VENDOR
@@ -17,6 +19,7 @@ from fuki_build.measure.pcr7 import PolicyCandidate, SecureBootPolicy, SecureBoo
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.signing.secure_boot.boot import with_authorities
 
+_OFF = {SecureBootState.OFF: "Secure Boot off", SecureBootState.ABSENT: "firmware without Secure Boot"}
 _MAX_SECTION = 1024 * 1024
 """Largest section of a shim that is looked at; its own have 400 KiB at most."""
 _MAX_AUTHORITIES = 16
@@ -26,20 +29,16 @@ _MAX_AUTHORITIES = 16
 def policy_candidates(boot: Boot, contents: SectionDigests) -> tuple[PolicyCandidate, ...]:
     """All that may be measured into PCR 7, the known configuration first. Raises `FormatError` for a damaged db."""
     given = () if boot.policy is None else tuple(_of_policy(boot, boot.policy, contents))
-    empty = (
-        PolicyCandidate("Secure Boot off, no keys", SecureBootPolicy(SecureBootState.OFF, {})),
-        PolicyCandidate("firmware without Secure Boot", SecureBootPolicy(SecureBootState.ABSENT, {})),
-    )
+    empty = tuple(PolicyCandidate(f"{words}, no keys", SecureBootPolicy(state, {})) for state, words in _OFF.items())
     candidates = (*given, *empty)
     return (*candidates, *(behind for one in candidates for behind in _behind_shim(one, boot)))
 
 
 def _of_policy(boot: Boot, policy: SecureBootPolicy, contents: SectionDigests) -> Iterator[PolicyCandidate]:
-    """The variables that are known, with Secure Boot in the state that is known, and in the other one."""
-    is_on = policy.state is SecureBootState.ON
-    for state in (SecureBootState.ON, SecureBootState.OFF) if is_on else (SecureBootState.OFF, SecureBootState.ON):
-        if state is SecureBootState.OFF:
-            yield PolicyCandidate("Secure Boot off", replace(policy, state=state))
+    """The variables that are known, with Secure Boot in the state that is known, and in the others."""
+    for state in sorted(SecureBootState, key=lambda state: state is not policy.state):
+        if state is not SecureBootState.ON:
+            yield PolicyCandidate(_OFF[state], replace(policy, state=state))
             continue
 
         started = with_authorities(replace(boot, policy=replace(policy, state=state)), contents)
@@ -93,4 +92,6 @@ def _authorities(db: bytes) -> Iterator[tuple[str, bytes]]:
         for entry in signatures.signatures
     ]
     for entry in entries[:_MAX_AUTHORITIES]:
-        yield x509.subject(entry.data), entry.owner.bytes_le + entry.data
+        # What cannot be read vouches for nothing.
+        with suppress(FormatError):
+            yield x509.subject(entry.data), entry.owner.bytes_le + entry.data

@@ -22,7 +22,7 @@ _REPORT = Layout("<IIQ16s16sII8sQI4x64s48s32s48s48s32s32s8sBBB21x64s8sBBBxBBBx8s
 _MAX_CERTIFICATES = 16
 
 
-class _Tcb(Struct, frozen=True):
+class _Tcb(Struct, frozen=True, kw_only=True):
     bootloader: Byte
     tee: Byte
     snp: Byte

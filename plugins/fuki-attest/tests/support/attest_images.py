@@ -25,9 +25,9 @@ cmdline = "debug console=ttyS0"
 """
 
 
-def image_recipe(more: str, **image: object) -> str:
-    """Its recipe, with launches, addons and outputs in `more`; `image` are keys of `[fuki.image]`."""
-    return recipe(_FIRMWARE_AND_PROFILE + more, plugins=["coco"], **image)
+def image_recipe(more: str, cmdline: str, initrd: str | None = None) -> str:
+    """Its recipe, with launches, addons and outputs in `more`."""
+    return recipe(_FIRMWARE_AND_PROFILE + more, plugins=["coco"], cmdline=cmdline, initrd=initrd)
 
 
 def lay_out_parts(directory: Path) -> None:
