@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fuki_build.cli.options import json_option, prints
+    from fuki_build.cli.signer_options import key_table
     from fuki_build.errors import FukiError
     from fuki_build.hardware.machine import Machine
     from fuki_build.hooks.host import PluginHost
@@ -82,6 +83,7 @@ _HOMES = {
     "inspect": "fuki_build.image.inspect",
     "is_uki": "fuki_build.launch.registers",
     "json_option": "fuki_build.cli.options",
+    "key_table": "fuki_build.cli.signer_options",
     "launches_of_image": "fuki_build.launch.of_image",
     "load_recipe": "fuki_build.recipe.load",
     "match": "fuki_build.library",
@@ -142,6 +144,7 @@ __all__ = [
     "inspect",
     "is_uki",
     "json_option",
+    "key_table",
     "launches_of_image",
     "load_recipe",
     "match",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
@@ -20,6 +21,7 @@ from fuki_build.measure.boot_options import boot_digests, read_boot
 from fuki_build.measure.explain import Explanation, explain, fits_phases, registers
 from fuki_build.measure.log_policy import Ruling
 from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name, replay_view
+from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
 from fuki_build.measure.predict import cases
 from fuki_build.measure.reasons import reasons
@@ -28,6 +30,7 @@ from fuki_build.measure.registers import PHASES
 from fuki_build.measure.rtmr import FIRMWARE
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.signing.secure_boot.boot import with_authorities
+from fuki_build.signing.secure_boot.candidates import policy_candidates
 
 _MAX_VALUES = 64 * 1024
 
@@ -156,9 +159,13 @@ def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, An
     layout = inspect_uki(image)
     boot_cases = cases(layout, None, find_profiles(layout, profile))
     how = read_boot(banks, **boot)
-    contents = SectionDigests(layout, assemble(layout, digests=boot_digests(banks, how.policy)), banks)
+    # With Secure Boot on, which is searched as well, db may list the image by its digest.
+    policy = None if how.policy is None else replace(how.policy, state=SecureBootState.ON)
+    contents = SectionDigests(layout, assemble(layout, digests=boot_digests(banks, policy)), banks)
     how = with_authorities(how, contents)
-    return explain(log, contents, boot_cases, how), StartedImage(contents, boot_cases, how)
+    return explain(log, contents, boot_cases, how), StartedImage(
+        contents, boot_cases, how, policy_candidates(how, contents)
+    )
 
 
 def _expected(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], bytes]]:

@@ -6,7 +6,7 @@ from fuki_build.formats.tcg.event_log import EventLog
 from fuki_build.measure.log_search import LOG, search_log
 from fuki_build.measure.log_views import ExpectedView, register_name
 from fuki_build.measure.register_search import RegisterMatch
-from fuki_build.measure.register_sources import VARIED, StartedImage, register_sources
+from fuki_build.measure.register_sources import SEARCHED, StartedImage, register_sources
 
 _BANK = "sha256"
 
@@ -23,7 +23,7 @@ def why_others(log: EventLog, results: Sequence[ExpectedView], image: StartedIma
 
     for register, result in wrong.items():
         name = register_name(log.kind, register)
-        others = register_sources(name, result.bank, image) if image is not None and name in VARIED else []
+        others = register_sources(name, result.bank, image) if image is not None and name in SEARCHED else []
         search = search_log(log, result.bank, register, bytes.fromhex(result.expected), others)
         for match in search.matches:
             yield register, f"the expected value ({result.bank}) is that of {_words(match)}"

@@ -1,12 +1,12 @@
 """A signer on the command line, as the table that a recipe would have."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import click
 
-from fuki_build.errors import FormatError, SigningError
+from fuki_build.errors import FormatError, RecipeError, SigningError
 from fuki_build.formats.documents import decode_toml_value
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -72,6 +72,17 @@ def signer_table(
         if "key" not in table:
             raise SigningError("nothing says what signs", hint="give --key, or --backend with its options")
         table["backend"] = "local"
+    return table
+
+
+def key_table(text: str, option: str) -> Mapping[str, Any]:
+    """A signer as an inline TOML table, with or without its braces. Raises `RecipeError` at the option."""
+    inner = text.strip().removeprefix("{").removesuffix("}")
+    try:
+        table: dict[str, Any] = decode_toml_value(f"{{{inner}}}")
+    except FormatError:
+        hint = """quote values, as in: backend = "local", key = "id.key\""""
+        raise RecipeError("this is no TOML", where=option, hint=hint) from None
     return table
 
 

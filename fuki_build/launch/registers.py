@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.hashes import SIZES
@@ -11,21 +12,24 @@ from fuki_build.formats.tcg.event_log import EventLog
 from fuki_build.hardware.machine import Machine
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import Blob
-from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.image import ImageKind
 from fuki_build.image.inspect import inspect
 from fuki_build.launch.of_image import inspect_uki
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
+from fuki_build.measure.boot_options import boot_digests
 from fuki_build.measure.explain import explain
 from fuki_build.measure.log_search import search_log
 from fuki_build.measure.log_views import register_name
+from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.measure.predict import cases
 from fuki_build.measure.reasons import reasons
 from fuki_build.measure.register_search import RegisterSearch, RegisterSearcher
 from fuki_build.measure.register_search_views import RegisterSearchView, register_search_view
-from fuki_build.measure.register_sources import VARIED, StartedImage, register_sources, unpredicted
+from fuki_build.measure.register_sources import SEARCHED, StartedImage, register_sources, unpredicted
 from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.signing.secure_boot.boot import with_authorities
+from fuki_build.signing.secure_boot.candidates import policy_candidates
 
 _FIRMWARE = "it is the firmware's, the machine's or the running system's own, and not predicted of an image"
 
@@ -61,13 +65,17 @@ def search_registers(question: RegisterQuestion) -> tuple[RegisterSearchView, ..
 
 def _image(path: Path, banks: tuple[str, ...], question: RegisterQuestion) -> StartedImage:
     layout = inspect_uki(path)
-    contents = SectionDigests(layout, assemble(layout, digests=measured_in(banks)), banks)
-    return StartedImage(contents, cases(layout, question.machines, layout.profiles or (None,)), question.boot)
+    # With Secure Boot on, which is tried as well, db may list the image by its digest.
+    policy = None if question.boot.policy is None else replace(question.boot.policy, state=SecureBootState.ON)
+    contents = SectionDigests(layout, assemble(layout, digests=boot_digests(banks, policy)), banks)
+    boot_cases = cases(layout, question.machines, layout.profiles or (None,))
+    boot = with_authorities(question.boot, contents)
+    return StartedImage(contents, boot_cases, boot, policy_candidates(boot, contents))
 
 
 def _search(value: RegisterValue, images: Sequence[StartedImage], texts: Sequence[str]) -> RegisterSearchView:
     register, bank = value.register, value.bank
-    if register not in VARIED or (register.startswith("RTMR") and bank != rtmr.BANK):
+    if register not in SEARCHED or (register.startswith("RTMR") and bank != rtmr.BANK):
         nothing = RegisterSearch(matches=(), sources=0, extends=0, complete=True)
         return register_search_view(register, bank, value.value, nothing, _FIRMWARE)
 
@@ -91,7 +99,7 @@ def reasons_of_log(
     named = None if machines is None else tuple(machines)
     question = RegisterQuestion(values=(), images=(image,), machines=named, boot=boot)
     started = _image(image, banks, question)
-    explanation = explain(log, started.contents, started.cases, boot)
+    explanation = explain(log, started.contents, started.cases, started.boot)
     differences = dict.fromkeys(reasons(explanation, started.contents, log.kind))
     return tuple((register_name(log.kind, register), text) for register, text in differences)
 

@@ -52,6 +52,14 @@ class SecureBootPolicy(Struct, frozen=True):
     authorities: Mapping[str, bytes] = {}
 
 
+class PolicyCandidate(Struct, frozen=True):
+    """A configuration that a machine may have had, in words; `by_shim` is what a shim measures behind it."""
+
+    words: str
+    policy: SecureBootPolicy
+    by_shim: Sequence[MeasuredVariable] = ()
+
+
 def variable_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Iterator[Event]:
     """The variables, followed by the separator."""
     values = {**policy.variables, "SecureBoot": _VALUES[policy.state]}
@@ -79,6 +87,19 @@ def variable_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Iterator[
         by=Measurer.FIRMWARE,
         digests=digests(bytes(4), banks),
     )
+
+
+def shim_events(candidate: PolicyCandidate, banks: Sequence[str]) -> Iterator[Event]:
+    """What shim measures: its level of SBAT, and what it verified a program with."""
+    for variable in candidate.by_shim:
+        yield Event(
+            pcr=PCR,
+            type=AUTHORITY,
+            what=f"{variable.name}, {len(variable.value)} bytes, by shim",
+            source="shim",
+            by=Measurer.SHIM,
+            digests=digests(encode_variable(variable), banks),
+        )
 
 
 def authority_events(policy: SecureBootPolicy, banks: Sequence[str]) -> Mapping[str, Event]:

@@ -4,19 +4,26 @@ from collections.abc import Iterator, Sequence
 
 from fuki_build.formats.tcg import event_data
 from fuki_build.formats.tcg.event_log import LoggedEvent, LogKind
-from fuki_build.measure import pcr4, pcr9, pcr11, pcr12
+from fuki_build.measure import pcr4, pcr7, pcr9, pcr11, pcr12
 from fuki_build.measure.events import Event
 from fuki_build.measure.explain import Explanation
 from fuki_build.measure.log_comparison import RegisterVerdict, number_in_log
 from fuki_build.measure.registers import Digests
 from fuki_build.measure.section_digests import SectionDigests
+from fuki_build.measure.secure_boot_reasons import is_replaced, variable_words
+
+_VARIABLES = ("EV_EFI_VARIABLE_DRIVER_CONFIG", pcr7.AUTHORITY)
 
 
 def reasons(explanation: Explanation, contents: SectionDigests, kind: LogKind) -> Iterator[tuple[int, str]]:
     """For each register, by the log's numbers, the differences from the image's prediction."""
     unexpected = [item.event for item in explanation.events if item.verdict is RegisterVerdict.UNEXPECTED]
+    policy = explanation.boot.policy if explanation.boot else None
 
     for event in unexpected:
+        if policy is not None and event.type_name in _VARIABLES:
+            yield event.register, variable_words(event, policy)
+            continue
         words = _WORDS.get(event.register, _other) if kind is LogKind.TPM else _other
         yield event.register, words(event, explanation.missing, contents)
 
@@ -27,6 +34,10 @@ def reasons(explanation: Explanation, contents: SectionDigests, kind: LogKind) -
 
 def _told(missing: Event, unexpected: Sequence[LoggedEvent]) -> bool:
     """Whether a missing event is already explained by an unexpected one in its place."""
+    if missing.pcr == pcr7.PCR:
+        return is_replaced(
+            pcr7.AUTHORITY if missing.type == pcr7.AUTHORITY else missing.source.removeprefix("variable "), unexpected
+        )
     replacements = [event for event in unexpected if event.register == missing.pcr and event.type_name == missing.type]
 
     if missing.pcr == pcr11.PCR:

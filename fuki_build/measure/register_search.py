@@ -3,6 +3,7 @@
 A register is a chain of hashes, so that everything up to a change is computed once. Fewer changes are tried first.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
@@ -95,9 +96,16 @@ def units_of(events: Iterable[Event], bank: str, origin: str = "") -> tuple[Unit
             digests = (name.digests[bank], event.digests[bank])
             units.append(Unit(f"section {section}{origin}", section, digests))
         else:
-            units.append(Unit(f"{event.what}{origin}", event.type, (event.digests[bank],)))
+            units.append(Unit(f"{event.what}{origin}", _slot(event), (event.digests[bank],)))
         name = None
     return tuple(units)
+
+
+def _slot(event: Event) -> str:
+    """One of Secure Boot's variables stands for itself only, with other contents."""
+    if event.type != "EV_EFI_VARIABLE_DRIVER_CONFIG":
+        return event.type
+    return f"{event.type} {re.split('[ ,]', event.what, maxsplit=1)[0]}"
 
 
 class RegisterSearcher:

@@ -11,6 +11,7 @@ from fuki_build.measure import pcr4, pcr9, pcr11, pcr12, rtmr
 from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.events import Event
 from fuki_build.measure.explain import CONSOLES
+from fuki_build.measure.pcr7 import PolicyCandidate, authority_events, shim_events, variable_events
 from fuki_build.measure.predict import Case, Prediction, predict
 from fuki_build.measure.register_search import MAX_SOURCES, RegisterSource, units_of
 from fuki_build.measure.section_digests import SectionDigests
@@ -27,6 +28,9 @@ VARIED = {
     "RTMR2": ("secret", "method", *_COMMAND_LINE),
 }
 """The registers that an image is searched for, and what of its start each depends on."""
+SECURE_BOOT = "PCR 7"
+"""Searched among the configurations of Secure Boot that are tried."""
+SEARCHED = (*VARIED, SECURE_BOOT)
 _SELECTED = ("PCR 11", "RTMR2")
 """Those that depend on what the machine selects."""
 _MAX_DIFFERENCES = 2
@@ -34,11 +38,15 @@ _PCRS = {f"PCR {pcr}": pcr for pcr in (pcr4.PCR, pcr9.PCR, pcr11.PCR, pcr12.PCR)
 
 
 class StartedImage(Struct, frozen=True):
-    """An image in the banks of its digests, the cases of it that may be, and what is known of its start."""
+    """An image in the banks of its digests, the cases of it that may be, and what is known of its start.
+
+    `policies` are configurations of Secure Boot that are tried for PCR 7.
+    """
 
     contents: SectionDigests
     cases: Sequence[Case]
     boot: Boot
+    policies: Sequence[PolicyCandidate] = ()
 
 
 def register_sources(register: str, bank: str, image: StartedImage, texts: Sequence[str] = ()) -> list[RegisterSource]:
@@ -46,6 +54,8 @@ def register_sources(register: str, bank: str, image: StartedImage, texts: Seque
 
     `texts` are command lines that a boot loader or hypervisor may have passed.
     """
+    if register == SECURE_BOOT:
+        return list(_policy_sources(bank, image))
     contents, boot = image.contents, image.boot
     names = profile_ids(contents.layout)
     cases = image.cases if register in _SELECTED else _one_each(image.cases)
@@ -59,6 +69,15 @@ def register_sources(register: str, bank: str, image: StartedImage, texts: Seque
     return sources
 
 
+def _policy_sources(bank: str, image: StartedImage) -> Iterator[RegisterSource]:
+    for candidate in image.policies:
+        policy, banks = candidate.policy, (bank,)
+        firmware = (*variable_events(policy, banks), *authority_events(policy, banks).values())
+        events = [*firmware, *shim_events(candidate, banks)]
+        if not any(event.unknown for event in events):
+            yield RegisterSource(f"{image.contents.layout.name}, {candidate.words}", units_of(events, bank))
+
+
 def _one_each(cases: Sequence[Case]) -> list[Case]:
     """One case of each profile."""
     by_profile: dict[int | None, Case] = {}
@@ -69,6 +88,8 @@ def _one_each(cases: Sequence[Case]) -> list[Case]:
 
 def unpredicted(register: str, image: StartedImage) -> str:
     """Why a register cannot be predicted for the start that is known; empty where it can."""
+    if register == SECURE_BOOT and image.boot.policy is None:
+        return "the machine's variables are not known: give them with --variables or --variable"
     reasons = {
         event.unknown: None
         for prediction in predict(image.contents, image.cases, image.boot)

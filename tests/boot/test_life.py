@@ -4,6 +4,7 @@ Both images carry firmware for the machine, of different content, so PCR 11 diff
 shell with tpm2-tools that plays systemd's part. The secret stays in the TPM; the update of dbx comes as a credential.
 """
 
+import base64
 import json
 import lzma
 import re
@@ -16,6 +17,7 @@ import pytest
 
 from fuki_build.formats.uefi import authenticated_variable as auth
 from fuki_build.testing import recipe, succeed
+from fuki_build.testing.documents import printed
 from tests.boot.test_policies import tools
 from tests.boot.test_secure_boot import DBX, REFUSED, flash
 from tests.boot.test_secure_boot import boot as boot_machine
@@ -34,6 +36,9 @@ busybox mount -t devtmpfs dev /dev
 cd /tmp
 tpm2 pcrextend "11:sha256=$(busybox printf enter-initrd | busybox sha256sum | busybox cut -d' ' -f1)"
 echo "release $(busybox cat /release) has PCR 11 $(busybox cat /sys/class/tpm/tpm0/pcr-sha256/11)"
+busybox mount -t securityfs securityfs /sys/kernel/security
+echo "PCR 7 is $(busybox cat /sys/class/tpm/tpm0/pcr-sha256/7)"
+echo "<log>$(busybox base64 -w 0 /sys/kernel/security/tpm0/binary_bios_measurements)</log>"
 session() {{
     tpm2 startauthsession -S session --policy-session
     tpm2 policypcr -S session -l sha256:11 -L policy >/dev/null
@@ -106,6 +111,7 @@ def machine(tmp_path, part):
     keys = ("--pk", "keys/PK.pem", "--kek", "keys/KEK.pem", "--db", "keys/db.pem")
     succeed(tmp_path, "keys", "generate", "keys", "--pcr")
     succeed(tmp_path, "--plugin", "virt-firmware", "keys", "enroll", part("ovmf-vars"), "-o", "vars.fd", *keys)
+    shutil.copyfile(tmp_path / "vars.fd", tmp_path / "enrolled.fd")
 
     def run(release: Path, *beside: Path, until: str = "") -> str:
         with software_tpm(tmp_path) as socket:
@@ -149,6 +155,26 @@ def test_a_secret_opens_on_both_sides_of_an_update_until_the_old_image_is_revoke
 
     still = machine(new)
     assert told(still) == ("2", expected[1], "open-sesame"), still[-3000:]
+    hold_register_7(tmp_path, new, updated, still)
+
+
+def hold_register_7(directory: Path, image: Path, before: str, after: str) -> None:
+    """What revoked the old image is told of PCR 7, by its log and by its value."""
+    text = re.search(r"<log>([A-Za-z0-9+/=\s]*)</log>", after)
+    assert text is not None, after[-3000:]
+    (directory / "log").write_bytes(base64.b64decode("".join(text[1].split())))
+    values = [re.search(r"PCR 7 is ([0-9A-F]{64})", console) for console in (before, after)]
+    old, new = (f"sha256:7={value[1]}" for value in values if value is not None)
+    assert old != new
+
+    def reasons(*arguments: str, code: int = 3) -> list[str]:
+        document = printed(directory, "replay", "log", "--image", image, *arguments, "--json", code=code)
+        return [reason["text"] for reason in document["reasons"] if reason["register"] == 7]
+
+    assert reasons("--variables", "enrolled.fd") == ["dbx has 1 entry more than expected: revocations were added"]
+    assert reasons("--variables", "vars.fd", "--expect", new, code=0) == []
+    told_of_value = reasons("--variables", "enrolled.fd", "--expect", old)
+    assert told_of_value[-1].startswith("the expected value (sha256) is that of acme.efi, Secure Boot on")
 
 
 def told(console: str) -> tuple[str, str, str] | None:

@@ -3,6 +3,8 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 
+import attest_makers as makers
+from attest_agent import snp_evidence
 from fuki_attest.formats import agent_evidence
 
 from fuki_build.errors import FormatError
@@ -16,9 +18,13 @@ def seeds() -> Iterator[bytes]:
     old = {"message": [0, 255], "signature": [1], "pcrs": [[0] * 32] * 24}
     yield json.dumps({"quote": old, "report": [1, 2, 3], "vcek": "-----BEGIN CERTIFICATE-----"}).encode()
     yield json.dumps({"quote": text, "cc_eventlog": text}).encode()
+    amd = makers.Amd()
+    yield snp_evidence(amd.report(version=5), [("VCEK", makers.der(amd.vcek))])
+    yield snp_evidence(amd.report(version=2), None, old=True)
 
 
 def run(data: bytes) -> None:
     with suppress(FormatError):
         evidence = agent_evidence.decode(data)
-        assert evidence.quote is not None or evidence.hcl_report is not None
+        parts = (evidence.quote, evidence.hcl_report, evidence.snp_report)
+        assert any(part is not None for part in parts)

@@ -78,7 +78,9 @@ def show(files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--id-key", metavar="FILE", type=_path, help="The public key that signs ID blocks.")
 @click.option("--author-key", metavar="FILE", type=_path, help="The public key that vouches for it.")
 @click.option("--host-data", metavar="HEX", help="What the host is to have given the guest.")
-@click.option("--ear", "as_ear", is_flag=True, help="Print the claims of an EAT attestation result.")
+@click.option("--ear", "as_ear", is_flag=True, help="Print an EAT attestation result: its claims, or a token.")
+@click.option("--ear-key", metavar="TOML", help="""Sign it, as in 'backend = "local", key = "ear.key"'.""")
+@click.option("--ear-policy", metavar="ID", multiple=True, help="What you call the policy you ask by (repeatable).")
 @json_option(_verdict_document)
 @click.pass_obj
 def verify(
@@ -95,13 +97,17 @@ def verify(
     given is not verified. Exits with 3 unless all that was asked for holds: signatures and keys always, the rest by
     options.
     """
-    from fuki_attest import ear, evidence, options, verdict  # noqa: PLC0415 - as above
+    from fuki_attest import evidence, options, verdict  # noqa: PLC0415 - as above
+    from fuki_attest.ear import token  # noqa: PLC0415
+    from fuki_attest.ear.result import attestation_result  # noqa: PLC0415
     from fuki_attest.verify import run  # noqa: PLC0415
     from fuki_attest.verify.steps import unanswered  # noqa: PLC0415
     from fuki_attest.words.fields import time  # noqa: PLC0415
 
     if as_ear and as_json:
         raise click.UsageError("--ear and --json are two forms of one answer.")
+    if not as_ear and (asked["ear_key"] is not None or asked["ear_policy"]):
+        raise click.UsageError("--ear-key and --ear-policy are about what --ear prints.")
 
     policy = options.appraisal_policy(asked)
     collateral = options.read_collateral(asked["collateral"]) if asked["collateral"] else ()
@@ -111,7 +117,8 @@ def verify(
     steps += compared[0]
 
     if as_ear:
-        click.echo(encode_json(ear.attestation_result(steps, policy.nonce, datetime.now(UTC))), nl=False)
+        result = attestation_result(steps, policy.nonce, asked["ear_policy"], datetime.now(UTC))
+        click.echo(token.in_text(result, asked["ear_key"], plugins), nl=False)
     elif as_json:
         document = verdict.VerdictDocument(
             at=time(policy.at), holds=not unanswered(steps), steps=tuple(steps), shows=tuple(compared[1])
@@ -148,6 +155,9 @@ def verify(
 @click.option("--console", metavar="TEXT", help="What the stub appends where no console= is given, or ''.")
 @click.option("--no-boot-secret", is_flag=True, help="The stub finds no randomness to make its secret of.")
 @click.option("--disk", metavar="FILE", type=_path, help="The disk that it starts from, as raw data, for RTMR1.")
+@click.option("--secure-boot", type=click.Choice(["on", "off", "absent"]), help="Its state, for PCR 7.")
+@click.option("--variables", metavar="FILE", type=_path, help="The machine's variable store, for PCR 7.")
+@click.option("--variable", "lists", metavar="NAME=FILE", multiple=True, help="PK, KEK, db, dbx (repeatable).")
 @json_option(_explain_document)
 @click.pass_obj
 def explain(plugins: tuple[str, ...], /, files: tuple[Path, ...], as_json: bool, **asked: Any) -> None:  # noqa: ANN401

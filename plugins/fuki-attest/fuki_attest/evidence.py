@@ -66,6 +66,9 @@ def _json(data: bytes) -> _Pieces:
         return
 
     evidence = agent_evidence.decode(data)
+    if evidence.snp_report is not None:
+        yield EvidenceKind.SNP_REPORT, snp_report.decode(evidence.snp_report), "attestation_report"
+        yield from _entries(evidence.entries)
     if evidence.hcl_report is not None:
         yield from _hcl_report(evidence.hcl_report)
     if evidence.certificate is not None:
@@ -105,12 +108,17 @@ def _is_table(data: bytes) -> bool:
 
 
 def _table(data: bytes) -> _Pieces:
-    for entry in certificate_table.decode(data):
-        if entry.name == "CRL":
-            yield EvidenceKind.REVOCATIONS, certificate.decode_revocations(entry.content), entry.name
-        elif entry.name in certificate_table.NAMES.values():
-            for decoded in certificate.decode_chain(entry.content):
-                yield EvidenceKind.CERTIFICATE, decoded, entry.name
+    yield from _entries([(entry.name, entry.content) for entry in certificate_table.decode(data)])
+
+
+def _entries(entries: Sequence[tuple[str, bytes]]) -> _Pieces:
+    """What a host gives with a report, by kind; others are its own business."""
+    for name, content in entries:
+        if name == "CRL":
+            yield EvidenceKind.REVOCATIONS, certificate.decode_revocations(content), name
+        elif name in certificate_table.NAMES.values():
+            for decoded in certificate.decode_chain(content):
+                yield EvidenceKind.CERTIFICATE, decoded, name
 
 
 def _is_td_quote(data: bytes) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attest_makers as makers
 import pytest
+from attest_agent import snp_evidence
 from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Struct
 
@@ -59,6 +60,8 @@ def made(tmp_path_factory, amd, intel, tpm_key) -> dict[str, EvidenceCase]:
         "quote": intel.quote(),
         "quote-5": intel.quote(5),
     }
+    entries = [("VCEK", makers.der(amd.vcek)), ("ASK", makers.der(amd.ask.certificate))]
+    files["snp.json"] = snp_evidence(amd.report(version=5, mitigations=(1, 3)), entries)
     claims = makers.claims_of(tpm_key.public_key())
     bound = hashlib.sha256(claims).digest()
     files["hcl"] = makers.hcl_report(amd.report(report_data=bound), claims)
@@ -78,6 +81,11 @@ def made(tmp_path_factory, amd, intel, tpm_key) -> dict[str, EvidenceCase]:
             options=trusting,
             fields={**fields, "version": "3", "policy": "0x30000", "chip id": makers.CHIP.hex(), "guest svn": "4"},
             signed=((base / "report", 0, 0x2A0),),
+        ),
+        "SEV-SNP in JSON": EvidenceCase(
+            files=(base / "snp.json",),
+            options=trusting,
+            fields={**fields, "version": "5", "launch mitigations": "0x1", "current mitigations": "0x3"},
         ),
         "TDX 4": EvidenceCase(
             files=(base / "quote",),
@@ -162,7 +170,7 @@ def real() -> dict[str, EvidenceCase]:
     }
 
 
-MADE = ("SEV-SNP", "TDX 4", "TDX 5", "paravisor")
+MADE = ("SEV-SNP", "SEV-SNP in JSON", "TDX 4", "TDX 5", "paravisor")
 CASES = (*MADE, *real())
 
 

@@ -10,29 +10,15 @@ import attest_makers as makers
 import parts
 import pefile
 import pytest
-from fuki_build.formats.tcg import event_log
+from attest_images import image_recipe, lay_out_parts
+from fuki_build.formats.tcg import event_log, pcr_text
 from fuki_build.testing import invoke, recipe, refused, succeed
 from fuki_build.testing.documents import complaints
 from fuki_build.testing.launch import peer_digest
 
+LOGS = Path(__file__).parents[3] / "tests" / "data" / "event-logs"
 VERBS = ("--plugin", "attest", "--plugin", "coco", "attest", "explain")
 LAUNCHES = """\
-[[fuki.firmware]]
-id = "ovmf-generic"
-source = "file"
-path = "generic.fd"
-platforms = ["qemu:q35"]
-
-[[fuki.firmware]]
-id = "ovmf-wrapped"
-source = "file"
-path = "wrapped.igvm"
-platforms = ["qemu:i440fx"]
-
-[[fuki.profile]]
-id = "debug"
-cmdline = "debug console=ttyS0"
-
 [[fuki.launch]]
 technology = "sev-snp"
 firmware = "ovmf-generic"
@@ -51,12 +37,10 @@ LINES = {"acme.efi": "quiet console=ttyS0", "other.efi": "ro console=ttyS0"}
 def bench(tmp_path_factory) -> Path:
     """Two images that differ in initrd and command line, with their recipe."""
     directory = tmp_path_factory.mktemp("explain")
-    for name, part in {"stub": "stub-x64", "vmlinuz": "kernel-x64", "generic.fd": "ovmf-generic"}.items():
-        (directory / name).symlink_to(parts.get(part))
-    succeed(directory, "firmware", "wrap", parts.get("ovmf-2025"), "-o", "wrapped.igvm", "--cpu-signature", "0xa00f11")
+    lay_out_parts(directory)
     for image, line in LINES.items():
         (directory / f"initrd-{image}").write_bytes(parts.initrd({"etc/initrd-release": image.encode()}))
-        text = recipe(LAUNCHES, plugins=["coco"], cmdline=line, initrd=f"initrd-{image}")
+        text = image_recipe(LAUNCHES, cmdline=line, initrd=f"initrd-{image}")
         (directory / f"{image}.toml").write_text(text)
         succeed(directory, "build", f"{image}.toml", "-o", image)
     return directory
@@ -387,6 +371,27 @@ class TestRegisters:
         told = invoke(single, *VERBS, *files).out
         assert "by disk-262.log: PCR 11 (sha256) is that of the log, without section .osrel" in told
         assert "an event log of the machine does" not in told
+
+    def test_register_7_is_explained_where_variables_are_named(self, bench):
+        """Of a real machine: tests/data/event-logs."""
+        value = pcr_text.decode((LOGS / "secure-boot-on.pcrs").read_text())["sha256", 7].hex()
+        (bench / "registers-7").write_text(f"sha256:7={value}\n")
+        lists = [f"--variable={name}={LOGS / name}.esl" for name in ("PK", "KEK", "db", "dbx")]
+        (register,) = explain(bench, "registers-7", "--image", "acme.efi", *lists)["registers"]
+        (match,) = register["search"]["matches"]
+        assert register["search"]["register"] == "PCR 7"
+        assert "Secure Boot on" in match["case"]
+        assert "of db vouches" in match["case"]
+
+        (register,) = explain(bench, "registers-7", "--image", "acme.efi", *lists[:3], code=3)["registers"]
+        assert register["search"]["matches"] == []
+
+    def test_a_log_tells_which_variable_is_another(self, bench):
+        lists = [f"--variable={name}={LOGS / name}.esl" for name in ("PK", "KEK", "db")]
+        options = (*lists, "--secure-boot", "on")
+        (log,) = explain(bench, LOGS / "secure-boot-on.log", "--image", "acme.efi", *options, code=3)["logs"]
+        told = [reason["text"] for reason in log["reasons"] if reason["register"] == "PCR 7"]
+        assert told == ["dbx has 1 entry more than expected: revocations were added"]
 
     def test_a_value_that_nothing_gives_says_what_it_takes(self, single):
         (search,) = self.run(single, {11: "11" * 32}, code=3)

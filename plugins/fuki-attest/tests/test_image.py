@@ -10,6 +10,7 @@ from struct import pack
 import attest_makers as makers
 import parts
 import pytest
+from attest_images import image_recipe, lay_out_parts
 from cryptography.hazmat.primitives.asymmetric import ec
 from fuki_build.formats.tcg import event_log
 from fuki_build.testing import invoke, recipe, refused, succeed
@@ -19,22 +20,6 @@ from fuki_build.testing.secure_boot import write_key
 VERBS = ("--plugin", "attest", "--plugin", "coco", "attest", "verify")
 AT = ("--at", "2025-06-01")
 LAUNCHES = """\
-[[fuki.firmware]]
-id = "ovmf-generic"
-source = "file"
-path = "generic.fd"
-platforms = ["qemu:q35"]
-
-[[fuki.firmware]]
-id = "ovmf-wrapped"
-source = "file"
-path = "wrapped.igvm"
-platforms = ["qemu:i440fx"]
-
-[[fuki.profile]]
-id = "debug"
-cmdline = "debug console=ttyS0"
-
 [[fuki.launch]]
 technology = "sev-snp"
 vcpus = [2, 4]
@@ -47,21 +32,33 @@ firmware = "ovmf-generic"
 boot-secret = false
 
 """
+DIRECT = """\
+[[fuki.firmware]]
+id = "ovmf"
+source = "file"
+path = "firmware.fd"
+platforms = ["qemu:q35"]
+
+[[fuki.launch]]
+technology = "sev-snp"
+vcpus = 4
+vcpu-model = "EPYC-Milan"
+direct-boot = "sections"
+
+"""
 
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory, amd, intel):
     """A UKI with two firmware images, one of them wrapped, its recipe, and certificates to verify evidence with."""
     directory = tmp_path_factory.mktemp("image")
-    for name, part in {"stub": "stub-x64", "vmlinuz": "kernel-x64", "generic.fd": "ovmf-generic"}.items():
-        (directory / name).symlink_to(parts.get(part))
-    succeed(directory, "firmware", "wrap", parts.get("ovmf-2025"), "-o", "wrapped.igvm", "--cpu-signature", "0xa00f11")
+    lay_out_parts(directory)
     write_key(directory / "id.key", ec.generate_private_key(ec.SECP384R1()))
     output = '[[fuki.output]]\nformat = "uki"\npath = "acme.efi"\n'
     output += (
         '[[fuki.output]]\nformat = "id-block"\npath = "ids.json"\nid-key = { backend = "local", key = "id.key" }\n'
     )
-    (directory / "fuki.toml").write_text(recipe(LAUNCHES + output, plugins=["coco"], cmdline="quiet console=ttyS0"))
+    (directory / "fuki.toml").write_text(image_recipe(LAUNCHES + output, cmdline="quiet console=ttyS0"))
     succeed(directory, "build")
 
     roots = directory / "roots"
@@ -123,6 +120,38 @@ def test_the_recipe_s_policy_counts(snp):
     assert steps["policy"][0] == "does not hold"
     steps, _ = snp(**given)
     assert steps["policy"][0] == "not verified"
+
+
+class TestResult:
+    """What an attestation result claims of executables and configuration."""
+
+    def vector(self, directory, amd, digest, recipe_file, code=0):
+        (directory / "report").write_bytes(amd.report(measurement=digest))
+        arguments = ("report", "vcek.pem", "--roots", "roots", "--image", "acme.efi", *AT)
+        done = invoke(directory, *VERBS, *arguments, "--recipe", recipe_file, "--ear")
+        assert done.code == code, done
+        return json.loads(done.out)["submods"]["report"]["ear_trustworthiness_vector"]
+
+    def test_firmware_alone_tells_nothing_of_what_it_starts(self, workshop, amd):
+        vector = self.vector(workshop, amd, measurement("ovmf-generic", 4), "fuki.toml")
+        assert vector == {"configuration": 2, "hardware": 2, "runtime-opaque": 2}
+
+    def test_a_kernel_whose_hashes_are_measured_is_recognised(self, tmp_path, workshop, amd):
+        for name, part in {"stub": "stub-x64", "vmlinuz": "kernel-x64", "firmware.fd": "ovmf-amdsev"}.items():
+            (tmp_path / name).symlink_to(parts.get(part))
+        (tmp_path / "initrd").write_bytes(parts.initrd({"init": b""}))
+        for name in ("roots", "vcek.pem"):
+            (tmp_path / name).symlink_to(workshop / name)
+        (tmp_path / "fuki.toml").write_text(recipe(DIRECT, plugins=["coco"], cmdline="quiet", initrd="initrd"))
+        succeed(tmp_path, "build", "-o", "acme.efi")
+
+        boot = (str(parts.get("kernel-x64")), str(tmp_path / "initrd"), "quiet")
+        digest = peer_digest("sev-snp", parts.get("ovmf-amdsev"), "qemu", 4, "EPYC-Milan", 1, *boot)
+        assert self.vector(tmp_path, amd, bytes.fromhex(digest), "fuki.toml")["executables"] == 3
+
+    def test_other_firmware_is_contraindicated(self, workshop, amd):
+        vector = self.vector(workshop, amd, measurement("ovmf-2022", 4), "fuki.toml", code=3)
+        assert vector == {"configuration": 2, "executables": 96, "hardware": 2, "runtime-opaque": 2}
 
 
 class TestIds:

@@ -146,6 +146,16 @@ class TestTdx:
         assert steps["platform's TCB and quoting enclave"] == ("holds", "")
         assert steps["revocation"] == ("holds", "")
 
+    @pytest.mark.parametrize("is_td_15", [True, False])
+    def test_version_5_has_bodies_of_both_versions(self, tdx, intel, tmp_path, is_td_15):
+        """TD 1.5 has a second TCB and MRSERVICETD behind what TD 1.0 has; dcap-qvl verifies both."""
+        steps = tdx(intel.quote(5, is_td_15=is_td_15), collateral=intel.collateral())
+        assert steps["signature"] == steps["platform's TCB and quoting enclave"] == ("holds", "")
+        pieces = json.loads(invoke(tmp_path, *VERBS, "show", "quote", "--json").out)["evidence"]
+        fields = {field["name"]: field["value"] for field in pieces[0]["fields"]}
+        assert fields.get("tee tcb svn 2") == (intel.tee_svns.hex() if is_td_15 else None)
+        assert fields.get("mrservicetd") == ("00" * 48 if is_td_15 else None)
+
     @pytest.mark.parametrize("status", ["OutOfDate", "Revoked", "SWHardeningNeeded", "ConfigurationNeeded"])
     def test_any_other_status_is_told(self, tdx, intel, status):
         steps = tdx(intel.quote(), collateral=intel.collateral(status), code=3)
@@ -282,44 +292,3 @@ def test_a_key_on_a_curve_signs_quotes_too(tmp_path):
     assert steps["signature"] == ("holds", "")
     assert steps["attestation key"][0] == "not verified"
     assert verify(tmp_path, "message", "signature", "key", "--trusted-key", "key")["attestation key"] == ("holds", "")
-
-
-class TestAttestationResult:
-    """The claims of draft-ietf-rats-ear-04, 3.1 and 3.2, in JSON."""
-
-    def results(self, directory, *arguments, code=0):
-        done = invoke(
-            directory, *VERBS, "verify", "report", "vcek.der", "ask.pem", *arguments, "--roots", "roots", "--ear"
-        )
-        assert done.code == code, done
-        return json.loads(done.out)
-
-    def test_it_has_the_claims_of_the_profile(self, tmp_path, amd, snp):
-        snp(amd.report(), *AT)
-        before = int(datetime.now(UTC).timestamp())
-        claims = self.results(tmp_path, *AT, "--nonce", b"challenge".hex())
-        assert set(claims) == {"eat_profile", "iat", "ear_verifier_id", "eat_nonce", "submods"}
-        assert claims["eat_profile"] == "tag:ietf.org,2026:rats/ear#04"
-        assert before <= claims["iat"] <= before + 600
-        assert set(claims["ear_verifier_id"]) == {"build", "developer"}
-        # What RFC 4648, 5, makes of the challenge.
-        assert claims["eat_nonce"] == "Y2hhbGxlbmdl"
-        assert {name: one["ear_status"] for name, one in claims["submods"].items()} == {"report": "affirming"}
-
-    def test_what_does_not_hold_speaks_against_the_evidence(self, tmp_path, amd, snp):
-        snp(amd.report(policy=0xB0000), *AT, code=3)
-        assert self.results(tmp_path, *AT, code=3)["submods"]["report"]["ear_status"] == "contraindicated"
-
-    def test_what_was_asked_for_and_not_verified_is_no_claim(self, tmp_path, amd, snp):
-        snp(amd.report(), *AT)
-        (tmp_path / "roots/ark.pem").unlink()
-        (tmp_path / "vcek.der").write_bytes(b"")
-        done = invoke(tmp_path, *VERBS, "verify", "report", "--ear")
-        assert done.code == 3
-        assert json.loads(done.out)["submods"]["report"]["ear_status"] == "none"
-
-    def test_two_forms_at_once_are_refused(self, tmp_path, amd, snp):
-        snp(amd.report(), *AT)
-        done = invoke(tmp_path, *VERBS, "verify", "report", "--ear", "--json")
-        assert done.code == 2
-        assert "two forms" in done.err

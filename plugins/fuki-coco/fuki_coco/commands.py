@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from fuki_build import json_option, prints, signing_key
+from fuki_build import json_option, key_table, prints, signing_key
 from fuki_build.errors import FormatError, MismatchError, located
 from fuki_build.formats.confidential import id_block
 from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
@@ -16,7 +16,6 @@ from fuki_build.hooks import Document, LaunchRecord, encode_json
 from fuki_coco.options import (
     block_options,
     hex_bytes,
-    key_table,
     path_type,
     read_file,
     read_launches,

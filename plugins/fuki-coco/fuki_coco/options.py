@@ -9,7 +9,6 @@ import click
 from fuki_build import OutputFiles, read_small_file
 from fuki_build.errors import FormatError, RecipeError, raised_as
 from fuki_build.formats.confidential.id_block import DEFAULT_POLICY, IdBlock
-from fuki_build.formats.documents import decode_toml_value
 from fuki_build.hooks import LaunchDocument, LaunchRecord, decode_document, from_document
 
 MAX_FILE = 16 * 1024 * 1024
@@ -98,17 +97,6 @@ def read_launches(path: Path) -> tuple[LaunchRecord, ...]:
     """The document that `fuki launch --json` or the output format `launch` wrote. Raises `FormatError`."""
     with raised_as(FormatError, str(path), of=FormatError, about="this is not what 'fuki launch --json' prints"):
         return from_document(decode_document(read_file(path), LaunchDocument))
-
-
-def key_table(text: str, option: str) -> Mapping[str, Any]:
-    """The keys of an inline TOML table, with or without its braces."""
-    inner = text.strip().removeprefix("{").removesuffix("}")
-    try:
-        table: dict[str, Any] = decode_toml_value(f"{{{inner}}}")
-    except FormatError:
-        hint = """quote values, as in: backend = "local", key = "id.key\""""
-        raise RecipeError("this is no TOML", where=option, hint=hint) from None
-    return table
 
 
 def read_file(path: Path, size: int | None = None) -> bytes:

@@ -24,6 +24,20 @@ from msgspec import Struct
 _MAX_SVSM = 64 * 1024 * 1024
 
 
+_START = (
+    "console",
+    "no_boot_secret",
+    "disk",
+    "secure_boot",
+    "variables",
+    "lists",
+    "addons",
+    "global_addons",
+    "loaders",
+)
+"""Options that `read_boot` takes by these names."""
+
+
 class ExplainQuestion(Struct, frozen=True, kw_only=True):
     """Images and firmware that may have been measured, and what is known of machine, launch and start.
 
@@ -39,6 +53,11 @@ class ExplainQuestion(Struct, frozen=True, kw_only=True):
     texts: tuple[str, ...]
     svsm: Svsm | None
     start: Mapping[str, Any]
+
+    @property
+    def tells_secure_boot(self) -> bool:
+        """Whether something is known of Secure Boot, so that PCR 7 can be explained."""
+        return any(self.start[name] for name in ("secure_boot", "variables", "lists"))
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -70,9 +89,7 @@ def read_question(plugins: Sequence[str], asked: Mapping[str, Any]) -> ExplainQu
         machines=None if machines is None else tuple(machines),
         texts=asked["cmdlines"],
         svsm=_svsm(asked["svsm"], asked["variables_size"]),
-        start={
-            name: asked[name] for name in ("console", "no_boot_secret", "disk", "addons", "global_addons", "loaders")
-        },
+        start={name: asked[name] for name in _START},
     )
 
 

@@ -30,6 +30,7 @@ from fuki_attest.verify.run import is_bound, tpm_context
 from fuki_attest.words import snp as snp_words
 
 _PARAVISOR = "the hardware measured the paravisor, which no image has; the image is in the TPM's registers"
+_SECURE_BOOT = 7
 _NOT_QUOTED = "no list of registers and no log has the quote's digest, so that there are no values to explain"
 _BANKS = ("sha256", "sha384", "sha512", "sha1")
 
@@ -117,7 +118,7 @@ def _pcrs(name: str, values: Values, evidence: Evidence, question: ExplainQuesti
     bank = next((bank for bank in _BANKS if any(bank == one for one, _ in values)), None)
     ours = tuple(
         RegisterValue(register=f"PCR {number}", bank=bank, value=values[bank, number])
-        for number in REGISTERS
+        for number in sorted((*REGISTERS, *((_SECURE_BOOT,) if question.tells_secure_boot else ())))
         if bank is not None and (bank, number) in values
     )
     yield from _registers(name, ours, evidence, question)

@@ -1,6 +1,6 @@
 """Evidence as the agents of Confidential Containers send it to Trustee: JSON around reports, quotes and logs.
 
-Source: Trustee, `deps/verifier`: `az_snp_vtpm` (versions 0 to 2), `az_tdx_vtpm` (0 and 1), `tdx`.
+Source: Trustee, `deps/verifier`: `az_snp_vtpm` (versions 0 to 2), `az_tdx_vtpm` (0 and 1), `snp`, `tdx`.
 """
 
 import base64
@@ -13,11 +13,16 @@ from fuki_build.errors import FormatError
 from fuki_build.formats.documents import decode_json
 from msgspec import Meta
 
+from fuki_attest.formats import snp_json
+
 _REGISTERS = 24
 
 
 class AgentEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts, as far as there are any. `message` and `signature` are a TPM quote, `registers` its SHA-256 bank."""
+    """The parts, as far as there are any. `message` and `signature` are a TPM quote, `registers` its SHA-256 bank.
+
+    `entries` are what came with an SNP report, by kind.
+    """
 
     kind: str
     version: int
@@ -28,6 +33,8 @@ class AgentEvidence(msgspec.Struct, frozen=True, kw_only=True):
     message: bytes | None = None
     signature: bytes | None = None
     registers: Sequence[bytes] = ()
+    snp_report: bytes | None = None
+    entries: Sequence[tuple[str, bytes]] = ()
 
 
 Bytes = list[Annotated[int, Meta(ge=0, le=255)]]
@@ -55,6 +62,9 @@ class _AgentFields(msgspec.Struct, frozen=True, kw_only=True):
 def decode(data: bytes) -> AgentEvidence:
     """Raises `FormatError`, also for JSON that is no such evidence."""
     document = decode_json(data, dict[str, Any])
+    if "attestation_report" in document:
+        snp = snp_json.decode(document)
+        return AgentEvidence(kind="snp", version=0, snp_report=snp.report, entries=snp.entries)
     try:
         fields = msgspec.convert(document, _AgentFields)
     except msgspec.ValidationError as error:

@@ -27,7 +27,8 @@ _PRODUCT, _HARDWARE_ID, _PROVIDER = f"{_AMD}.2", f"{_AMD}.4", f"{_AMD}.5"
 _VERSIONS = {"boot_loader": f"{_AMD}.3.1", "tee": f"{_AMD}.3.2", "snp": f"{_AMD}.3.3", "microcode": f"{_AMD}.3.8"}
 _FMC = f"{_AMD}.3.9"
 SGX = ObjectIdentifier("1.2.840.113741.1.13.1")
-_CHIP_ID = 64
+_CHIP_IDS = (64, 8)
+"""Bytes of a chip's id, and of those from Turin on."""
 
 
 class AmdExtensions(msgspec.Struct, frozen=True):
@@ -110,7 +111,7 @@ def amd_extensions(certificate: x509.Certificate) -> AmdExtensions | None:
     versions = {field: _integer(values[oid]) for field, oid in _VERSIONS.items()}
     fmc = _integer(values[_FMC]) if _FMC in values else None
     chip = values.get(_HARDWARE_ID)
-    if chip is not None and len(chip) > _CHIP_ID:
+    if chip is not None and len(chip) not in _CHIP_IDS:
         chip = _value(chip)  # newer certificates wrap it in an octet string
     provider = values.get(_PROVIDER)
 

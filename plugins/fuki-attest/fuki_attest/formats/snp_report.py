@@ -23,7 +23,7 @@ _FIRST_WITH_CPUID = 3
 _FIRST_WITH_MITIGATIONS = 5
 _KEY_BITS = 0x1F
 """Of the flags: author key, masked chip id, and three bits for the key that signed."""
-_TURIN_FAMILY = 0x1A
+_TURIN_FAMILY, _TURIN_CHIP_ID = 0x1A, 8
 
 
 class SnpKey(IntEnum):
@@ -106,7 +106,7 @@ def decode(data: bytes) -> SnpReport:
 
     _check_reserved(data, fields)
     cpuid = fields[19:22] if version >= _FIRST_WITH_CPUID else None
-    turin = cpuid is not None and cpuid[0] >= _TURIN_FAMILY
+    turin = _is_turin(cpuid, chip_id=fields[22])
     mitigated = version >= _FIRST_WITH_MITIGATIONS
 
     return SnpReport(
@@ -141,6 +141,13 @@ def decode(data: bytes) -> SnpReport:
         signature=id_block.decode_signature(fields[33]),
         signed=data[:SIGNED],
     )
+
+
+def _is_turin(cpuid: tuple[int, int, int] | None, chip_id: bytes) -> bool:
+    """Whether versions are in Turin's order: of version 2, an id of eight bytes tells it (virtee's sev)."""
+    if cpuid is not None:
+        return cpuid[0] >= _TURIN_FAMILY
+    return any(chip_id) and not any(chip_id[_TURIN_CHIP_ID:])
 
 
 def _check_reserved(data: bytes, fields: tuple[int, ...]) -> None:

@@ -14,7 +14,7 @@ from fuki_attest.image.launches import Launches
 from fuki_attest.image.shown import ShownView
 from fuki_attest.pieces import Evidence, EvidenceKind, Item
 from fuki_attest.verify.run import is_bound, tpm_context
-from fuki_attest.verify.steps import About, EvidenceStep
+from fuki_attest.verify.steps import About, EvidenceStep, StepKind
 
 
 class ImageComparison(Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ def compare(evidence: Evidence, comparison: ImageComparison) -> tuple[list[Evide
     if not steps:
         against = f"the predictions for {comparison.image.name}"
         why = "there is no report, no quote and no log"
-        steps.append(About("all evidence").not_verified("measurements", against, why, asked=True))
+        steps.append(About("all evidence").not_verified(StepKind.BOOT, "measurements", against, why, asked=True))
     return steps, shown
 
 
@@ -56,7 +56,7 @@ def _launch_steps(
     if is_bound(evidence, data):
         why = "the hardware measured the paravisor; the image is in the TPM's registers"
         against = f"the predictions for {comparison.image.name}"
-        return [about.not_verified("launch measurement", against, why, asked=False)]
+        return [about.not_verified(StepKind.FIRMWARE, "launch measurement", against, why, asked=False)]
 
     technology = "sev-snp" if is_snp else "tdx"
     records = launches_of_image(comparison.image, comparison.host, technology, comparison.recipe)

@@ -9,7 +9,7 @@ from fuki_attest.formats.snp_report import SnpReport
 from fuki_attest.formats.td_report import TdBody
 from fuki_attest.image.expectations import ImageExpectations
 from fuki_attest.image.shown import ShownView
-from fuki_attest.verify.steps import About, EvidenceStep, Steps
+from fuki_attest.verify.steps import About, EvidenceStep, StepKind, Steps
 from fuki_attest.words import snp as words
 
 _LAUNCH = ("MEASUREMENT", "MRTD")
@@ -54,6 +54,7 @@ class Launches:
         self.shown.append(_with_boot(_shown(about.subject, "TDX guest", "", rows), boots[1] or boots[0]))
         if expected.host_data is not None:
             yield about.step(
+                StepKind.OWNER,
                 "MRCONFIGID",
                 "the host data that you expect",
                 body.mr_config_id == expected.host_data.ljust(48, b"\0"),
@@ -69,9 +70,11 @@ class Launches:
         if not predicted:
             reasons = "; ".join(dict.fromkeys(f"{note.firmware}: {note.message}" for note in self.notes))
             why = reasons or "the image has no firmware that is made for it"
-            return about.not_verified(claim, against, why, asked=True)
+            return about.not_verified(StepKind.FIRMWARE, claim, against, why, asked=True)
         detail = f"it is {measurement.hex()}, none of {len(predicted)} that were predicted"
-        return about.step(claim, against, bool(rows), detail)
+        # What hashes of a kernel are in covers what the firmware starts, too.
+        is_boot = any(row.register == "MEASUREMENT" and row.boot is not None for row in rows)
+        return about.step(StepKind.BOOT if is_boot else StepKind.FIRMWARE, claim, against, bool(rows), detail)
 
     def _runtime_step(
         self, about: About, number: int, value: bytes, known: Sequence[LaunchRow], *, launched: bool
@@ -80,8 +83,9 @@ class Launches:
         if not known:
             notes = "; ".join(dict.fromkeys(note.message for note in self.notes if f"RTMR{number}" in note.message))
             why = notes or ("it is not predicted" if launched else "the image's firmware did not start")
-            return about.not_verified(claim, against, why, asked=False)
+            return about.not_verified(StepKind.BOOT, claim, against, why, asked=False)
         return about.step(
+            StepKind.BOOT,
             claim,
             against,
             any(row.digest == value.hex() for row in known),
@@ -137,6 +141,7 @@ def _launch_words(rows: Sequence[LaunchRow]) -> str:
 def _owner_steps(about: About, report: SnpReport, expected: ImageExpectations) -> Steps:
     if expected.policies:
         yield about.step(
+            StepKind.POLICY,
             "policy",
             "the recipe's launches",
             report.policy in expected.policies,
@@ -144,7 +149,7 @@ def _owner_steps(about: About, report: SnpReport, expected: ImageExpectations) -
         )
     else:
         why = f"the recipe names none; it is {report.policy:#x}"
-        yield about.not_verified("policy", "the recipe's launches", why, asked=False)
+        yield about.not_verified(StepKind.POLICY, "policy", "the recipe's launches", why, asked=False)
 
     digests = (
         ("host data", report.host_data, expected.host_data),
@@ -153,9 +158,11 @@ def _owner_steps(about: About, report: SnpReport, expected: ImageExpectations) -
     )
     for claim, value, digest in digests:
         if digest is not None:
-            yield about.step(claim, "what you expect", value == digest, f"it is {value.hex()}")
+            yield about.step(StepKind.OWNER, claim, "what you expect", value == digest, f"it is {value.hex()}")
         elif expected.ids is None or claim == "host data":
-            yield about.not_verified(claim, "what you expect", f"nothing was given; it is {value.hex()}", asked=False)
+            yield about.not_verified(
+                StepKind.OWNER, claim, "what you expect", f"nothing was given; it is {value.hex()}", asked=False
+            )
     if expected.ids is not None:
         yield from _id_steps(about, report, expected)
 
@@ -168,13 +175,23 @@ def _id_steps(about: About, report: SnpReport, expected: ImageExpectations) -> S
 
     block = next((one for one in ids.blocks if one.launch_digest == report.measurement), None)
     against = "the ID blocks"
-    yield about.step("measurement", against, block is not None, "no block is for this measurement")
-    yield about.step("id key digest", against, report.id_key_digest == ids.id_key_digest, report.id_key_digest.hex())
+    yield about.step(StepKind.OWNER, "measurement", against, block is not None, "no block is for this measurement")
+    yield about.step(
+        StepKind.OWNER, "id key digest", against, report.id_key_digest == ids.id_key_digest, report.id_key_digest.hex()
+    )
     author = report.author_key_digest
-    yield about.step("author key digest", against, author == ids.author_key_digest, f"it is {author.hex()}")
+    yield about.step(
+        StepKind.OWNER, "author key digest", against, author == ids.author_key_digest, f"it is {author.hex()}"
+    )
 
     if block is not None:
-        yield about.step("family id", against, report.family_id == block.family_id, f"it is {report.family_id.hex()}")
-        yield about.step("image id", against, report.image_id == block.image_id, f"it is {report.image_id.hex()}")
-        yield about.step("guest svn", against, report.guest_svn == block.svn, f"it is {report.guest_svn}")
-        yield about.step("policy", against, report.policy == block.policy, f"it is {report.policy:#x}")
+        yield about.step(
+            StepKind.OWNER, "family id", against, report.family_id == block.family_id, f"it is {report.family_id.hex()}"
+        )
+        yield about.step(
+            StepKind.OWNER, "image id", against, report.image_id == block.image_id, f"it is {report.image_id.hex()}"
+        )
+        yield about.step(
+            StepKind.OWNER, "guest svn", against, report.guest_svn == block.svn, f"it is {report.guest_svn}"
+        )
+        yield about.step(StepKind.OWNER, "policy", against, report.policy == block.policy, f"it is {report.policy:#x}")

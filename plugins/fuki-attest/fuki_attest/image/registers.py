@@ -10,7 +10,7 @@ from fuki_build.formats.tcg.event_log import EventLog
 from fuki_attest.formats.tpm_quote import TpmQuote, digest_of
 from fuki_attest.image.shown import ShownView
 from fuki_attest.verify.replay import Values, replay, with_untouched
-from fuki_attest.verify.steps import About, Steps
+from fuki_attest.verify.steps import About, StepKind, Steps
 from fuki_attest.verify.tpm import TpmContext
 
 PHASES: Sequence[tuple[str, ...]] = tuple(
@@ -46,14 +46,14 @@ def tpm_steps(
     values = quoted_values(quote, context)
     if values is None:
         why = "no values and no log have the quote's digest"
-        yield about.not_verified("registers of the image", against, why, asked=True)
+        yield about.not_verified(StepKind.BOOT, "registers of the image", against, why, asked=True)
         return
 
     selected = {(bank, number) for bank, numbers in quote.selection for number in numbers if number in REGISTERS}
     banks = [bank for bank in SIZES if any(bank == one for one, _ in selected)]
     if not banks:
         why = "the quote is over none of PCR 4, 9, 11 and 12"
-        yield about.not_verified("registers of the image", against, why, asked=True)
+        yield about.not_verified(StepKind.BOOT, "registers of the image", against, why, asked=True)
         return
 
     bank = banks[-1] if "sha256" not in banks else "sha256"
@@ -104,14 +104,18 @@ def _register_steps(
     for number in REGISTERS:
         claim = f"PCR {number} ({bank})"
         if number not in quoted:
-            yield about.not_verified(claim, against, "the quote is not over it", asked=number == _PHASES_PCR)
+            yield about.not_verified(
+                StepKind.BOOT, claim, against, "the quote is not over it", asked=number == _PHASES_PCR
+            )
             continue
         value = prediction.value(number, bank)
         if value is None:
-            yield about.not_verified(claim, against, prediction.unknown(number), asked=False)
+            yield about.not_verified(StepKind.BOOT, claim, against, prediction.unknown(number), asked=False)
             continue
         holds = phase is not None if number == _PHASES_PCR else value == quoted[number]
-        yield about.step(claim, against, holds, f"it is {quoted[number].hex()}, predicted is {value.hex()}")
+        yield about.step(
+            StepKind.BOOT, claim, against, holds, f"it is {quoted[number].hex()}, predicted is {value.hex()}"
+        )
 
 
 def log_steps(about: About, log: EventLog, image: Path, machines: Sequence[Machine] | None) -> Steps:
@@ -122,5 +126,9 @@ def log_steps(about: About, log: EventLog, image: Path, machines: Sequence[Machi
     parts = [f"not predicted: {'; '.join(item.what for item in unexpected[:3])}"] if unexpected else []
     parts += [f"did not come: {'; '.join(missing[:3])}"] if missing else []
     yield about.step(
-        "events in the image's registers", f"the predictions for {image.name}", explanation.complete, ", ".join(parts)
+        StepKind.BOOT,
+        "events in the image's registers",
+        f"the predictions for {image.name}",
+        explanation.complete,
+        ", ".join(parts),
     )

@@ -13,6 +13,7 @@ from fuki_attest.formats.td_quote import TdQuote
 from fuki_attest.verify.trust import TrustStore, chain_of
 
 UP_TO_DATE = "UpToDate"
+_REVOKED = "Revoked"
 _SIGNER = "Intel SGX TCB Signing"
 
 
@@ -32,9 +33,13 @@ class IntelCollateral(Struct, frozen=True, kw_only=True):
 
 
 class TcbStatus(Struct, frozen=True):
-    """`text` is the status with advisories, or why there is none."""
+    """`text` is the status with advisories, or why there is none.
+
+    `is_known_weakness` tells of a genuine platform which is out of date, or not configured as advisories ask.
+    """
 
     is_up_to_date: bool
+    is_known_weakness: bool
     text: str
 
 
@@ -99,8 +104,10 @@ def status(quote: TdQuote, parts: IntelCollateral, root: bytes, at: datetime) ->
         )
         verified = dcap_qvl.verify_with_root_ca(quote.raw, given, root, int(at.timestamp()))
     except ValueError as error:
-        return TcbStatus(is_up_to_date=False, text=" ".join(str(error).split()))
+        return TcbStatus(is_up_to_date=False, is_known_weakness=False, text=" ".join(str(error).split()))
 
     advisories = ", ".join(verified.advisory_ids)
     text = f"the status is {verified.status}" + (f" ({advisories})" if advisories else "")
-    return TcbStatus(verified.status == UP_TO_DATE, text)
+    is_up_to_date = verified.status == UP_TO_DATE
+    is_known_weakness = not is_up_to_date and verified.status != _REVOKED
+    return TcbStatus(is_up_to_date, is_known_weakness, text)

@@ -8,7 +8,7 @@ from fuki_build.formats.tcg.event_log import EventLog, LogKind
 from fuki_attest.formats.td_report import TdBody
 from fuki_attest.formats.tpm_quote import TpmQuote
 from fuki_attest.pieces import Item
-from fuki_attest.verify.steps import About, Steps
+from fuki_attest.verify.steps import About, StepKind, Steps
 
 _DYNAMIC = range(17, 23)
 """Registers of dynamic roots of trust, which start with ones (TCG, "PC Client Platform TPM Profile", 4.6.3)."""
@@ -39,18 +39,28 @@ def rtmr_steps(item: Item, bodies: Mapping[str, TdBody]) -> Steps:
     log: EventLog = item.value
     about = About(item.name)
     if not bodies:
-        yield about.not_verified("events", "the RTMRs of a quote", "no quote was given", asked=True)
+        yield about.not_verified(StepKind.BINDING, "events", "the RTMRs of a quote", "no quote was given", asked=True)
 
     values = replay(log)
     for name, body in bodies.items():
         for number, value in enumerate(body.rtmrs):
             own = values.get(("sha384", number + 1), bytes(48))
             yield about.step(
-                f"RTMR{number} of the log", name, own == value, f"the log gives {own.hex()}, the quote {value.hex()}"
+                StepKind.BINDING,
+                f"RTMR{number} of the log",
+                name,
+                own == value,
+                f"the log gives {own.hex()}, the quote {value.hex()}",
             )
 
     if log.flaw:
-        yield about.step("log", "its format", holds=False, detail=f"it is damaged behind byte {log.end}: {log.flaw}")
+        yield about.step(
+            StepKind.BINDING,
+            "log",
+            "its format",
+            holds=False,
+            detail=f"it is damaged behind byte {log.end}: {log.flaw}",
+        )
 
 
 def selected(quote: TpmQuote) -> Iterator[tuple[str, int]]:

@@ -9,7 +9,7 @@ from fuki_attest.formats.snp_report import SnpReport
 from fuki_attest.formats.td_report import TdBody, TdReport
 from fuki_attest.pieces import Evidence, EvidenceKind, Item
 from fuki_attest.verify import paravisor, replay, snp, tdx, tpm
-from fuki_attest.verify.steps import About, AppraisalPolicy, EvidenceStep, Steps, nonce_step
+from fuki_attest.verify.steps import About, AppraisalPolicy, EvidenceStep, StepKind, Steps, nonce_step
 from fuki_attest.verify.tpm import AttestationKey, TpmContext
 from fuki_attest.verify.trust import trust
 
@@ -98,9 +98,17 @@ def _log_steps(evidence: Evidence, item: Item) -> Steps:
         return
     about = About(item.name)
     if not evidence.of(EvidenceKind.TPM_QUOTE):
-        yield about.not_verified("events", "the registers of a TPM quote", "no quote was given", asked=True)
+        yield about.not_verified(
+            StepKind.BINDING, "events", "the registers of a TPM quote", "no quote was given", asked=True
+        )
     if log.flaw:
-        yield about.step("log", "its format", holds=False, detail=f"it is damaged behind byte {log.end}: {log.flaw}")
+        yield about.step(
+            StepKind.BINDING,
+            "log",
+            "its format",
+            holds=False,
+            detail=f"it is damaged behind byte {log.end}: {log.flaw}",
+        )
 
 
 def _nothing_signed(evidence: Evidence) -> Steps:
@@ -108,23 +116,31 @@ def _nothing_signed(evidence: Evidence) -> Steps:
     kinds = {item.kind for item in evidence.items}
     if not kinds & (_SIGNED | {EvidenceKind.TD_REPORT, EvidenceKind.EVENT_LOG}):
         names: Sequence[str] = sorted({item.file for item in evidence.items})
-        yield About(", ".join(names)).not_verified("evidence", "a key", "none of it is signed evidence", asked=True)
+        yield About(", ".join(names)).not_verified(
+            StepKind.SIGNATURE, "evidence", "a key", "none of it is signed evidence", asked=True
+        )
 
 
 def _nowhere(evidence: Evidence, policy: AppraisalPolicy) -> Steps:
     """What was asked for, and has no place in this evidence: it is not fine because nothing was looked at."""
     about = About("all evidence")
     if policy.minimum_tcb is not None and not evidence.of(EvidenceKind.SNP_REPORT):
-        yield about.not_verified("reported TCB", "a minimum", "there is no SNP report", asked=True)
+        yield about.not_verified(StepKind.PLATFORM, "reported TCB", "a minimum", "there is no SNP report", asked=True)
 
     quotes = evidence.of(EvidenceKind.TPM_QUOTE)
     if policy.keys and not quotes:
-        yield about.not_verified("attestation key", "the keys that you trust", "there is no TPM quote", asked=True)
+        yield about.not_verified(
+            StepKind.ENDORSEMENT, "attestation key", "the keys that you trust", "there is no TPM quote", asked=True
+        )
     if policy.collateral and not evidence.of(EvidenceKind.TD_QUOTE) and not evidence.of(EvidenceKind.SNP_REPORT):
-        yield about.not_verified("evidence", "the collateral", "there is no quote and no report", asked=True)
+        yield about.not_verified(
+            StepKind.ADVISORY, "evidence", "the collateral", "there is no quote and no report", asked=True
+        )
 
     if policy.nonce is not None and evidence.of(EvidenceKind.HCL_REPORT) and not quotes:
         why = "an HCL report answers no challenge; there is no TPM quote"
-        yield about.not_verified("it answers the challenge", "the nonce", why, asked=True)
+        yield about.not_verified(StepKind.FRESHNESS, "it answers the challenge", "the nonce", why, asked=True)
     elif policy.nonce is not None and not {item.kind for item in evidence.items} & _SIGNED:
-        yield about.not_verified("it answers the challenge", "the nonce", "nothing carries a nonce", asked=True)
+        yield about.not_verified(
+            StepKind.FRESHNESS, "it answers the challenge", "the nonce", "nothing carries a nonce", asked=True
+        )

@@ -18,9 +18,41 @@ class StepVerdict(StrEnum):
     """What it would be held against was not given, or cannot be had."""
 
 
+class StepKind(StrEnum):
+    """What a step is about."""
+
+    SIGNATURE = "signature"
+    """The evidence is as a key signed it."""
+    ENDORSEMENT = "endorsement"
+    """A vendor's root, or the user, vouches for that key."""
+    RECOGNITION = "recognition"
+    """The user named that very key."""
+    VOUCHED = "vouched"
+    """Other evidence vouches for that key."""
+    REVOCATION = "revocation"
+    PLATFORM = "platform"
+    """Processor and firmware are what the key was made for, and as new as was asked."""
+    ADVISORY = "advisory"
+    """The vendor knows no weakness of the platform's versions."""
+    CONFIDENTIALITY = "confidentiality"
+    """Nobody outside may look into the guest."""
+    POLICY = "policy"
+    """The guest was launched with the policy of its recipe."""
+    OWNER = "owner"
+    """The guest has the ids, keys and data that its owner gave it."""
+    FIRMWARE = "firmware"
+    """The guest started with the image's firmware."""
+    BOOT = "boot"
+    """What the firmware started is the image's."""
+    FRESHNESS = "freshness"
+    BINDING = "binding"
+    """Pieces of evidence belong together."""
+
+
 class EvidenceStep(View, frozen=True, kw_only=True):
     """One step: what of which evidence was held against what. `asked` tells whether the exit code depends on it."""
 
+    kind: StepKind
     subject: str
     claim: str
     against: str
@@ -57,9 +89,10 @@ class About(Struct, frozen=True):
 
     subject: str
 
-    def step(self, claim: str, against: str, holds: bool, detail: str = "") -> EvidenceStep:
+    def step(self, kind: StepKind, claim: str, against: str, holds: bool, detail: str = "") -> EvidenceStep:
         """A step that was done; the detail is told where it does not hold."""
         return EvidenceStep(
+            kind=kind,
             subject=self.subject,
             claim=claim,
             against=against,
@@ -67,9 +100,10 @@ class About(Struct, frozen=True):
             detail="" if holds else detail,
         )
 
-    def not_verified(self, claim: str, against: str, why: str, *, asked: bool) -> EvidenceStep:
+    def not_verified(self, kind: StepKind, claim: str, against: str, why: str, *, asked: bool) -> EvidenceStep:
         """A step that could not be done."""
         return EvidenceStep(
+            kind=kind,
             subject=self.subject,
             claim=claim,
             against=against,
@@ -87,10 +121,17 @@ def unanswered(steps: Sequence[EvidenceStep]) -> list[EvidenceStep]:
     return [step for step in steps if not step.is_answered]
 
 
+def confidentiality_step(about: About, claim: str, against: str, weakness: str, *, allowed: bool) -> EvidenceStep:
+    """A bit that opens the guest's memory to others; `weakness` says how, and is empty where it is not set."""
+    if weakness and allowed:
+        return about.not_verified(StepKind.CONFIDENTIALITY, claim, against, f"you allow it: {weakness}", asked=False)
+    return about.step(StepKind.CONFIDENTIALITY, claim, against, not weakness, weakness)
+
+
 def nonce_step(about: About, field: str, value: bytes, policy: AppraisalPolicy) -> EvidenceStep:
     """A field that carries a challenge, against the nonce that was given; zeros may fill up a field of fixed size."""
     if policy.nonce is None:
         why = f"no nonce was given: the evidence may be an old one; {field} is {value.hex()}"
-        return about.not_verified("it answers the challenge", "the nonce", why, asked=False)
+        return about.not_verified(StepKind.FRESHNESS, "it answers the challenge", "the nonce", why, asked=False)
     holds = len(policy.nonce) <= len(value) and policy.nonce.ljust(len(value), b"\0") == value
-    return about.step("it answers the challenge", "the nonce", holds, f"{field} is {value.hex()}")
+    return about.step(StepKind.FRESHNESS, "it answers the challenge", "the nonce", holds, f"{field} is {value.hex()}")

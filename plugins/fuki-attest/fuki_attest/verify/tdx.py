@@ -15,7 +15,14 @@ from fuki_attest.formats.td_report import TdBody, TdReport
 from fuki_attest.pieces import Item
 from fuki_attest.verify import intel
 from fuki_attest.verify.signatures import verifies_p256
-from fuki_attest.verify.steps import About, AppraisalPolicy, EvidenceStep, Steps
+from fuki_attest.verify.steps import (
+    About,
+    AppraisalPolicy,
+    EvidenceStep,
+    StepKind,
+    Steps,
+    confidentiality_step,
+)
 from fuki_attest.verify.trust import TrustStore, chain_of, chain_steps
 from fuki_attest.words import tdx as words
 
@@ -33,6 +40,7 @@ def quote_steps(
     about = About(item.name)
     enclave = quote.qe_report
     yield about.step(
+        StepKind.SIGNATURE,
         "signature",
         "the enclave's attestation key",
         verifies_p256(quote.key, quote.signature, quote.signed),
@@ -41,6 +49,7 @@ def quote_steps(
 
     digest = hashlib.sha256(quote.key + quote.qe_authentication).digest()
     yield about.step(
+        StepKind.SIGNATURE,
         "attestation key",
         "the quoting enclave's report",
         enclave.report_data == digest.ljust(len(enclave.report_data), b"\0"),
@@ -50,6 +59,7 @@ def quote_steps(
     chain = certificate.decode_chain(quote.certificates)
     leaf = chain[0]
     yield about.step(
+        StepKind.SIGNATURE,
         "quoting enclave's report",
         certificate.name(leaf),
         verifies_p256(leaf.public_key(), quote.qe_signature, enclave.signed),
@@ -57,7 +67,11 @@ def quote_steps(
     )
     yield from _enclave_steps(about, quote)
     yield about.step(
-        "kind of certificate", "Intel's extension of PCK certificates", _is_pck(leaf), "it certifies no platform"
+        StepKind.PLATFORM,
+        "kind of certificate",
+        "Intel's extension of PCK certificates",
+        _is_pck(leaf),
+        "it certifies no platform",
     )
 
     # The certificates of a quote are of use for that quote alone.
@@ -70,15 +84,26 @@ def quote_steps(
 def _enclave_steps(about: About, quote: TdQuote) -> Steps:
     """Other enclaves may have reports as well: only Intel's signs quotes, and only what it was shipped as."""
     enclave = quote.qe_report
-    yield about.step("quoting enclave's vendor", "Intel", quote.vendor == td_quote.INTEL, f"it is {quote.vendor.hex()}")
     yield about.step(
+        StepKind.PLATFORM,
+        "quoting enclave's vendor",
+        "Intel",
+        quote.vendor == td_quote.INTEL,
+        f"it is {quote.vendor.hex()}",
+    )
+    yield about.step(
+        StepKind.PLATFORM,
         "quoting enclave's signer",
         "Intel's quoting enclave for TDX",
         (enclave.mr_signer, enclave.product) == (_INTEL_SIGNER, _TD_ENCLAVE),
         f"it is {enclave.mr_signer.hex()}, product {enclave.product}",
     )
     yield about.step(
-        "quoting enclave: debugging", "off", not enclave.attributes[0] & _ENCLAVE_DEBUG, "the host may read its keys"
+        StepKind.PLATFORM,
+        "quoting enclave: debugging",
+        "off",
+        not enclave.attributes[0] & _ENCLAVE_DEBUG,
+        "the host may read its keys",
     )
 
 
@@ -95,16 +120,20 @@ def _collateral_steps(
     parts, missing = intel.assemble(quote, documents, trusted)
     claim, against = "platform's TCB and quoting enclave", "Intel's collateral"
     if parts is None:
-        yield about.not_verified(claim, against, f"there is no {', no '.join(missing)}", asked=policy.collateral)
+        yield about.not_verified(
+            StepKind.ADVISORY, claim, against, f"there is no {', no '.join(missing)}", asked=policy.collateral
+        )
         return
 
     root = chain_of(certificate.decode_chain(quote.certificates)[0], trusted.pool)[-1].public_bytes(Encoding.DER)
     try:
         status = intel.status(quote, parts, root, policy.at)
     except intel.LibraryMissingError as error:
-        yield about.not_verified(claim, against, str(error), asked=True)
+        yield about.not_verified(StepKind.ADVISORY, claim, against, str(error), asked=True)
         return
-    yield about.step(claim, against, status.is_up_to_date, status.text)
+    # What Intel knows of the versions is a weakness; a revoked platform, or no verdict at all, speaks against it.
+    kind = StepKind.ADVISORY if status.is_up_to_date or status.is_known_weakness else StepKind.PLATFORM
+    yield about.step(kind, claim, against, status.is_up_to_date, status.text)
 
 
 def _date_step(about: About, document: SignedCollateral, policy: AppraisalPolicy) -> EvidenceStep:
@@ -113,6 +142,7 @@ def _date_step(about: About, document: SignedCollateral, policy: AppraisalPolicy
     except ValueError as error:
         raise FormatError(f"the dates of the {document.kind} cannot be read") from error
     return about.step(
+        StepKind.PLATFORM,
         f"date of the {document.kind}",
         policy.at.strftime("%Y-%m-%d"),
         issued <= policy.at <= until,
@@ -127,12 +157,12 @@ def _moment(text: str) -> datetime:
 
 def attribute_steps(about: About, body: TdBody, policy: AppraisalPolicy) -> Steps:
     """The bits that decide who may look into the guest."""
-    if not policy.allow_debug:
-        debug = bool(body.td_attributes >> words.DEBUG & 1)
-        yield about.step("attributes: debugging", "off", not debug, "the host may read and change the guest's memory")
-    if not policy.allow_migration:
-        migratable = bool(body.td_attributes >> words.MIGRATABLE & 1)
-        yield about.step("attributes: migration", "off", not migratable, "the guest may be moved elsewhere")
+    debug, migratable = (bool(body.td_attributes >> bit & 1) for bit in (words.DEBUG, words.MIGRATABLE))
+    why = "the host may read and change the guest's memory"
+    yield confidentiality_step(about, "attributes: debugging", "off", why if debug else "", allowed=policy.allow_debug)
+    why = "the guest may be moved elsewhere"
+    allowed = policy.allow_migration
+    yield confidentiality_step(about, "attributes: migration", "off", why if migratable else "", allowed=allowed)
 
 
 def report_steps(item: Item, quotes: Sequence[TdQuote]) -> Steps:
@@ -143,16 +173,16 @@ def report_steps(item: Item, quotes: Sequence[TdQuote]) -> Steps:
         hashlib.sha384(report.tcb_info).digest() == report.tcb_hash
         and hashlib.sha384(report.td_info).digest() == report.info_hash
     )
-    yield about.step("parts of the report", "their hashes", holds, "the report was changed")
+    yield about.step(StepKind.SIGNATURE, "parts of the report", "their hashes", holds, "the report was changed")
 
     body = report.body
     if any(quote.body.report_data == body.report_data and _guest(quote.body) == _guest(body) for quote in quotes):
-        yield about.step("measurements", "the quote of the same guest", holds=True)
+        yield about.step(StepKind.SIGNATURE, "measurements", "the quote of the same guest", holds=True)
         return
     why = "only the processor that made it can check its MAC"
     if quotes:
         why += "; the quote that was given has other measurements"
-    yield about.not_verified("authenticity", "the quote of the same guest", why, asked=True)
+    yield about.not_verified(StepKind.SIGNATURE, "authenticity", "the quote of the same guest", why, asked=True)
 
 
 def _guest(body: TdBody) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ from fuki_attest.formats.tpm_quote import TpmQuote, TpmSignature, digest_of
 from fuki_attest.pieces import Item
 from fuki_attest.verify.replay import Values, replay, selected, with_untouched
 from fuki_attest.verify.signatures import verifies_tpm
-from fuki_attest.verify.steps import About, AppraisalPolicy, Steps, nonce_step
+from fuki_attest.verify.steps import About, AppraisalPolicy, StepKind, Steps, nonce_step
 from fuki_attest.verify.trust import TrustStore, chain_steps
 
 _KEY = "an attestation key"
@@ -50,14 +50,16 @@ def steps(item: Item, context: TpmContext, trusted: TrustStore, policy: Appraisa
     signed = None
 
     if not context.signatures:
-        yield about.not_verified("signature", _KEY, "no signature was given", asked=True)
+        yield about.not_verified(StepKind.SIGNATURE, "signature", _KEY, "no signature was given", asked=True)
     elif not context.keys:
-        yield about.not_verified("signature", _KEY, "no key was given", asked=True)
+        yield about.not_verified(StepKind.SIGNATURE, "signature", _KEY, "no key was given", asked=True)
     else:
         pairs = ((key, one) for key in context.keys for one in context.signatures)
         signed = next(((key, one) for key, one in pairs if verifies_tpm(key.spki, one, quote.signed)), None)
         names = signed[0].name if signed else " or ".join(key.name for key in context.keys)
-        yield about.step("signature", names, signed is not None, "another key made it, or the quote was changed")
+        yield about.step(
+            StepKind.SIGNATURE, "signature", names, signed is not None, "another key made it, or the quote was changed"
+        )
 
     if signed is not None:
         yield from _key_steps(about, signed[0], trusted, policy)
@@ -69,25 +71,27 @@ def _key_steps(about: About, key: AttestationKey, trusted: TrustStore, policy: A
     """Why the key is one to trust: the user says so, a certificate does, or a report of the hardware."""
     claim = "attestation key"
     if key.spki in policy.keys:
-        yield about.step(claim, "the keys that you trust", holds=True)
+        yield about.step(StepKind.RECOGNITION, claim, "the keys that you trust", holds=True)
     elif key.certificate is not None:
         yield from chain_steps(about, key.certificate, trusted, policy)
     elif key.vouched:
-        yield about.step(claim, "the claims of the HCL report", holds=True)
+        yield about.step(StepKind.VOUCHED, claim, "the claims of the HCL report", holds=True)
     else:
         why = f"nothing says whose key it is: name it with --trusted-key ({hashlib.sha256(key.spki).hexdigest()})"
-        yield about.not_verified(claim, "a trusted key", why, asked=True)
+        yield about.not_verified(StepKind.ENDORSEMENT, claim, "a trusted key", why, asked=True)
 
 
 def _register_steps(about: About, quote: TpmQuote, context: TpmContext, algorithm: str | None) -> Steps:
     name = algorithm or ("sha384" if len(quote.digest) == 48 else "sha256")
     registers = "registers of the quote"
     if not context.registers and not context.logs:
-        yield about.not_verified(registers, "values or a log", "neither was given", asked=False)
+        yield about.not_verified(StepKind.BINDING, registers, "values or a log", "neither was given", asked=False)
 
     for source, values in context.registers:
         digest = digest_of(quote, values, name)
-        yield about.step(registers, source, digest == quote.digest, "the values have another digest, or some lack")
+        yield about.step(
+            StepKind.BINDING, registers, source, digest == quote.digest, "the values have another digest, or some lack"
+        )
     for source, log in context.logs:
         yield from _log_steps(about, quote, source, log, context.registers, name)
 
@@ -113,4 +117,4 @@ def _log_steps(
             if replayed.get((bank, register)) != quoted[0].get((bank, register))
         ]
         detail = f"it gives other values for {', '.join(different)}: what was measured later, firmware does not log"
-    yield about.step("registers of the quote", f"the replay of {source}", holds, detail)
+    yield about.step(StepKind.BINDING, "registers of the quote", f"the replay of {source}", holds, detail)

@@ -17,7 +17,7 @@ from fuki_build.formats.asn1.x509 import UNREADABLE
 from msgspec import Struct
 
 from fuki_attest.formats import certificate
-from fuki_attest.verify.steps import About, AppraisalPolicy, EvidenceStep, Steps
+from fuki_attest.verify.steps import About, AppraisalPolicy, EvidenceStep, StepKind, Steps
 from fuki_attest.words.fields import time
 
 PINNED = {
@@ -86,6 +86,7 @@ def chain_steps(about: About, leaf: x509.Certificate, trusted: TrustStore, polic
     names = " < ".join(certificate.name(link) for link in chain)
     root = trusted.roots.get(certificate.fingerprint(chain[-1]))
     yield about.step(
+        StepKind.ENDORSEMENT,
         f"chain of {certificate.name(leaf)}",
         root or "the trusted roots",
         root is not None,
@@ -94,6 +95,7 @@ def chain_steps(about: About, leaf: x509.Certificate, trusted: TrustStore, polic
 
     outside = [link for link in chain if not certificate.is_valid_at(link, policy.at)]
     yield about.step(
+        StepKind.ENDORSEMENT,
         "validity of the chain",
         time(policy.at),
         not outside,
@@ -120,11 +122,11 @@ def _revocation_step(
             problems += _problems(link, revocations, policy)
 
     if problems:
-        return about.step(claim, against, holds=False, detail="; ".join(problems))
+        return about.step(StepKind.REVOCATION, claim, against, holds=False, detail="; ".join(problems))
     if missing or len(chain) < 2:
         why = f"there is no list of {', '.join(missing)}" if missing else "the chain has no issuer"
-        return about.not_verified(claim, against, why, asked=policy.collateral)
-    return about.step(claim, against, holds=True)
+        return about.not_verified(StepKind.REVOCATION, claim, against, why, asked=policy.collateral)
+    return about.step(StepKind.REVOCATION, claim, against, holds=True)
 
 
 def _is_list_of(revocations: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:

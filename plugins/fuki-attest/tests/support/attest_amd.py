@@ -4,6 +4,7 @@ from struct import pack
 from typing import Any
 
 from attest_certificates import Authority, certificate, integer, value
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -14,9 +15,20 @@ _AMD = "1.3.6.1.4.1.3704.1"
 
 
 class Amd:
-    """ARK, ASK, and the key of one chip, as AMD's key service certifies it."""
+    """ARK, ASK, and the key of one chip, as AMD's key service certifies it.
 
-    def __init__(self, tcb: tuple[int, int, int, int] = (3, 0, 8, 115), product: str = "Milan-B0") -> None:
+    `tcb` is boot loader, TEE, SNP and microcode. `fmc` is the version that chips from Turin on have besides.
+    """
+
+    def __init__(
+        self,
+        tcb: tuple[int, int, int, int] = (3, 0, 8, 115),
+        product: str = "Milan-B0",
+        *,
+        fmc: int | None = None,
+        chip_id: bytes = CHIP,
+    ) -> None:
+        self.fmc, self.chip_id = fmc, chip_id
         self.ark = Authority("ARK-Test", rsa.generate_private_key(65537, 2048))
         self.ask = Authority("SEV-Test", rsa.generate_private_key(65537, 2048), self.ark)
         self.key = ec.generate_private_key(ec.SECP384R1())
@@ -26,17 +38,37 @@ class Amd:
     def extensions(self, product: str) -> list[tuple[str, bytes]]:
         """Boot loader, TEE, SNP and microcode, the product, and the chip's id as bare bytes (57230, table 8)."""
         numbers = dict(zip((1, 2, 3, 8), self.tcb, strict=True))
+        if self.fmc is not None:
+            numbers[9] = self.fmc
         versions = [(f"{_AMD}.3.{number}", integer(version)) for number, version in numbers.items()]
-        return [(f"{_AMD}.2", value(0x16, product.encode())), *versions, (f"{_AMD}.4", CHIP)]
+        return [(f"{_AMD}.2", value(0x16, product.encode())), *versions, (f"{_AMD}.4", self.chip_id)]
+
+    def vlek(self, product: str = "Milan-B0") -> tuple[x509.Certificate, x509.Certificate]:
+        """A certificate of the same key as a provider's own, and that of the authority (ASVK) which signed it.
+
+        It names the provider (CSP_ID), and no chip.
+        """
+        asvk = Authority("SEV-VLEK-Test", rsa.generate_private_key(65537, 2048), self.ark)
+        own = [extension for extension in self.extensions(product) if extension[0] != f"{_AMD}.4"]
+        own.append((f"{_AMD}.5", value(0x16, b"Acme Cloud")))
+        return certificate("SEV-VLEK", self.key, asvk, extensions=own, ca=False), asvk.certificate
 
     def report(self, **fields: Any) -> bytes:
         """A signed report with some fields set."""
-        body = snp_body(self.tcb, **fields)
+        body = snp_body(self.versions, **{"chip_id": self.chip_id.ljust(64, b"\0"), **fields})
         r, s = decode_dss_signature(self.key.sign(body, ec.ECDSA(hashes.SHA384())))
         return body + r.to_bytes(72, "little") + s.to_bytes(72, "little") + bytes(368)
 
+    @property
+    def versions(self) -> bytes:
+        """TCB_VERSION, whose order is another one with an FMC (56860, 2.2)."""
+        boot_loader, tee, snp, microcode = self.tcb
+        if self.fmc is not None:
+            return bytes((self.fmc, boot_loader, tee, snp, 0, 0, 0, microcode))
+        return bytes((boot_loader, tee, 0, 0, 0, 0, snp, microcode))
 
-def snp_body(tcb: tuple[int, int, int, int], **fields: Any) -> bytes:
+
+def snp_body(versions: bytes, **fields: Any) -> bytes:
     """The signed part of a report (56860, 7.3, table 23), field by field."""
     given = {
         "version": 3,
@@ -57,7 +89,6 @@ def snp_body(tcb: tuple[int, int, int, int], **fields: Any) -> bytes:
         **fields,
     }
 
-    versions = bytes((tcb[0], tcb[1], 0, 0, 0, 0, tcb[2], tcb[3]))
     cpuid = given["cpuid"] if given["version"] >= 3 else bytes(3)
     mitigations = given["mitigations"] if given["version"] >= 5 else (0, 0)
     return b"".join(

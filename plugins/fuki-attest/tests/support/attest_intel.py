@@ -53,13 +53,17 @@ class Intel:
             ),
         )
 
-    def quote(self, version: int = 4, **fields: Any) -> bytes:
-        """A signed quote (Quoting Library API, A.3 and A.4); `body` fields as `td_body` takes them."""
+    def quote(self, version: int = 4, *, is_td_15: bool = True, **fields: Any) -> bytes:
+        """A signed quote (Quoting Library API, A.3 and A.4); `body` fields as `td_body` takes them.
+
+        Version 5 says of which version its body is: that of TD 1.5, or the one that version 4 has.
+        """
         header = pack("<HHIHH", version, 2, 0x81, 0, 0) + bytes.fromhex("939a7233f79c4ca9940a0db3957f0607") + bytes(20)
         body = td_body(self.tee_svns, **fields)
-        if version == 5:
+        if version == 5 and is_td_15:
             body += self.tee_svns + bytes(48)
-            header += pack("<HI", 3, len(body))
+        if version == 5:
+            header += pack("<HI", 3 if is_td_15 else 2, len(body))
 
         numbers = self.key.public_key().public_numbers()
         key = numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")

@@ -1,0 +1,1 @@
+"""Verdicts as EAT attestation results (EAR), for services that take what other verifiers say."""
