@@ -11,7 +11,7 @@ from fuki_build.formats.tcg import event_data
 from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr7, pcr11, pcr12, rtmr
 from fuki_build.measure.boot import Boot, BootMethod
-from fuki_build.measure.cmdline import encode, mangle
+from fuki_build.measure.cmdline import encode
 from fuki_build.measure.events import Event
 from fuki_build.measure.log_comparison import (
     IMAGE_REGISTERS,
@@ -23,7 +23,7 @@ from fuki_build.measure.log_comparison import (
 )
 from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.predict import Case, Prediction, predict
-from fuki_build.measure.registers import digests, replay
+from fuki_build.measure.registers import digests, replay, split_phases
 from fuki_build.measure.section_digests import SectionDigests
 
 _UARTS = ("0x3f8", "0x2f8", "0x3e8", "0x2e8")
@@ -188,7 +188,6 @@ def _score(log: EventLog, prediction: Prediction) -> int:
 def fits_phases(value: bytes, bank: str, start: bytes, paths: Iterable[str]) -> str | None:
     """The phase path after which a register that holds `start` has `value`; None if no path leads there."""
     for path in paths:
-        words = [mangle(word) for word in path.split(":") if word]
-        if replay(bank, (event.digests[bank] for event in pcr11.phase_events(words, (bank,))), start) == value:
+        if replay(bank, pcr11.phase_digests(split_phases(path), bank), start) == value:
             return path
     return None

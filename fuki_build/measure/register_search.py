@@ -146,11 +146,8 @@ class RegisterSearcher:
         for source in self._sources:
             value = self._extend(self._start, (digest for unit in source.units for digest in unit.digests))
             for path in _subsequences(PHASES) if self._phases else [()]:
-                if self._extend(value, self._words(path)) == self._value:
+                if self._extend(value, pcr11.phase_digests(path, self._bank)) == self._value:
                     yield RegisterMatch(label=source.label, changes=(), phase=path)
-
-    def _words(self, path: Iterable[str]) -> Iterator[bytes]:
-        return (pcr11.phase_digest(word, self._bank) for word in path)
 
     def _changed(self, count: int) -> list[RegisterMatch]:
         ended = list(self._ended()) if count == 1 else []
@@ -194,7 +191,7 @@ class RegisterSearcher:
     def _paths(self, value: bytes) -> Iterator[tuple[str, ...]]:
         for number in range(_STANDARD if self._phases else 1):
             if number:
-                value = self._extend(value, self._words(PHASES[number - 1 : number]))
+                value = self._extend(value, [pcr11.phase_digest(PHASES[number - 1], self._bank)])
             if value == self._value:
                 yield PHASES[:number]
 
