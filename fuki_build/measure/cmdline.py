@@ -106,7 +106,13 @@ def usable_addons(subject: BootedProfile, boot: Boot) -> Iterator[tuple[str, Sec
 
         if ".linux" in names or not names & set(ADDON_PAYLOAD):
             continue
-        if subject.uname is not None and unames and contents.data(unames[0]).partition(b"\0")[0] != subject.uname:
+        if subject.uname is not None and unames and not _is_of(subject.uname, contents.data(unames[0])):
             continue
 
         yield addon.name, contents
+
+
+def _is_of(release: bytes, uname: bytes) -> bool:
+    """Whether an addon's `.uname` is of this release, or of its beginning: the stub compares to the section's end."""
+    name, end, _ = uname.partition(b"\0")
+    return (release + b"\0").startswith(name + end)

@@ -133,6 +133,16 @@ class TestCommandLine:
         assert "the addon x.addon.efi" in what(prediction, 4)
         assert what(prediction, 12) == []
 
+    @pytest.mark.parametrize(
+        ("uname", "is_used"),
+        [(b"6.12", True), (b"6.1", True), (b"6.12\0more", True), (b"6.1\0", False), (b"6.12.1", False), (b"6.2", False)],
+    )
+    def test_an_addon_is_for_all_releases_that_begin_as_its_own(self, uname, is_used):
+        """strneq8 compares to the end of the addon's section; tests/boot/test_event_logs.py has the real stub do it."""
+        other = addon("x.addon.efi", (".cmdline", b"x", None), (".uname", uname, None))
+        prediction = predicted((".cmdline", b"console=", None), (".uname", b"6.12", None), boot=Boot(addons=(other,)))
+        assert what(prediction, 12) == ["options of addons (x.addon.efi): x"] * is_used
+
     def test_an_initrd_in_an_addon_is_measured_and_joined_behind_the_others(self):
         beside = addon("x.addon.efi", (".initrd", b"12345", None))
         boot = Boot(method=BootMethod.DIRECT, addons=(beside,))
