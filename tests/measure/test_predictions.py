@@ -135,7 +135,14 @@ class TestCommandLine:
 
     @pytest.mark.parametrize(
         ("uname", "is_used"),
-        [(b"6.12", True), (b"6.1", True), (b"6.12\0more", True), (b"6.1\0", False), (b"6.12.1", False), (b"6.2", False)],
+        [
+            (b"6.12", True),
+            (b"6.1", True),
+            (b"6.12\0more", True),
+            (b"6.1\0", False),
+            (b"6.12.1", False),
+            (b"6.2", False),
+        ],
     )
     def test_an_addon_is_for_all_releases_that_begin_as_its_own(self, uname, is_used):
         """strneq8 compares to the end of the addon's section; tests/boot/test_event_logs.py has the real stub do it."""
