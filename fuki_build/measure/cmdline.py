@@ -89,12 +89,15 @@ def _addons(subject: BootedProfile, boot: Boot) -> Iterator[tuple[str, str]]:
     lines = []
     for name, contents in usable_addons(subject, boot):
         sections = contents.layout.find(".cmdline")
-        if sections and (text := read_text(contents, sections[0])):
-            lines.append((name, text))
-    if subject.model.joins_addons and lines:
-        yield ", ".join(name for name, _ in lines), mangle(" ".join(text for _, text in lines))
+        if sections and sections[0].content.size:
+            lines.append((name, read_text(contents, sections[0])))
+
+    adding = [(name, text) for name, text in lines if text]
+    if subject.model.joins_addons and adding:
+        # Where one of them adds nothing, the blank before it stays.
+        yield ", ".join(name for name, _ in adding), mangle(" ".join(text for _, text in lines))
     else:
-        yield from lines
+        yield from adding
 
 
 def usable_addons(subject: BootedProfile, boot: Boot) -> Iterator[tuple[str, SectionDigests]]:

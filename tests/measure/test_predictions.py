@@ -18,6 +18,7 @@ from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Addon, Boot, BootMethod
 from fuki_build.measure.cmdline import mangle
+from fuki_build.measure.events import Measurer
 from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.measure.registers import check_banks, replay, split_phases
 from fuki_build.measure.section_digests import SectionDigests
@@ -26,6 +27,7 @@ from tests.support.images import Content, layout_of
 
 BANKS = ("sha256",)
 LINUX: Content = (".linux", b"kernel", None)
+BLANK_BETWEEN = (b"\n", b"a", b" ", b"b", b" \0b")
 
 
 def contents_of(layout: Layout) -> SectionDigests:
@@ -158,6 +160,46 @@ class TestCommandLine:
         initrd = next(event for event in prediction.events if event.pcr == 9 and event.source != "command line")
         assert initrd.digests["sha256"] == sha256(b"123456\0\0" + b"12345\0\0\0")
 
+    def test_what_addons_bring_is_measured_in_the_stubs_order(self):
+        """stub.c: options, options from SMBIOS, devicetrees, microcode from the last addon to the first, initrds."""
+        one = addon(
+            "1.addon.efi",
+            (".cmdline", b"one", None),
+            (".dtb", b"one's", None),
+            (".dtbauto", b"one's own", None),
+            (".ucode", b"first microcode", None),
+            (".initrd", b"first initrd", None),
+        )
+        two = addon(
+            "2.addon.efi", (".dtb", b"two's", None), (".ucode", b"microcode", None), (".initrd", b"initrd", None)
+        )
+        boot = Boot(method=BootMethod.DIRECT, addons=(two, one), smbios="host")
+        prediction = predicted((".cmdline", b"console=", None), boot=boot)
+
+        expected = [
+            ("EV_IPL", "options of addons (1.addon.efi)", "one\0".encode("utf-16-le")),
+            ("EV_IPL", "options from SMBIOS", "host\0".encode("utf-16-le")),
+            ("EV_EVENT_TAG", "1.addon.efi", b"one's own"),
+            ("EV_EVENT_TAG", "2.addon.efi", b"two's"),
+            ("EV_EVENT_TAG", "2.addon.efi", b"microcode"),
+            ("EV_EVENT_TAG", "1.addon.efi", b"first microcode"),
+            ("EV_EVENT_TAG", "1.addon.efi", b"first initrd"),
+            ("EV_EVENT_TAG", "2.addon.efi", b"initrd"),
+        ]
+        events = [event for event in prediction.events if event.pcr == 12]
+        assert [(event.type, event.source, event.digests["sha256"]) for event in events] == [
+            (kind, source, sha256(data)) for kind, source, data in expected
+        ]
+        assert {event.by for event in events} == {Measurer.STUB}
+        assert prediction.unknown(9) == "the addon 1.addon.efi puts microcode in front of it"
+
+    def test_blanks_of_an_addon_between_others_stay(self):
+        """Each addon's options are appended behind a blank, and blanks are stripped at the ends alone (stub.c)."""
+        addons = [addon(f"{number}.addon.efi", (".cmdline", text, None)) for number, text in enumerate(BLANK_BETWEEN)]
+        boot = Boot(method=BootMethod.DIRECT, addons=tuple(addons))
+        prediction = predicted((".cmdline", b"console=", None), boot=boot)
+        assert what(prediction, 12) == ["options of addons (1.addon.efi, 3.addon.efi): a  b"]
+
     def test_without_console_the_options_cannot_be_told_unless_it_is_known_what_is_added(self):
         own = (".cmdline", b"quiet", None)
         assert "console=" in predicted(own).unknown(9)
@@ -202,6 +244,47 @@ class TestInitrd:
         assert "secret" in predicted(*sections).unknown(9)
         assert predicted(*sections, boot=Boot(secret=False)).unknown(9) == ""
         assert predicted(*sections, stub="stub-257-x64").unknown(9) == ""
+
+    def test_what_the_stub_passes_on_are_archives_behind_it(self):
+        """In the order of stub.c's INITRD_ constants, whatever that of the sections is."""
+        passed_on = {
+            ".pcrsig": "tpm2-pcr-signature.json",
+            ".pcrpkey": "tpm2-pcr-public-key.pem",
+            ".osrel": "os-release",
+            ".profile": "profile",
+        }
+        archives = [cpio.pack_literal(".extra", name, b"content", 0o555, 0o444) for name in passed_on.values()]
+        base: list[Content] = [(name, b"content", None) for name in (".osrel", ".pcrsig", ".pcrpkey")]
+
+        prediction = predicted(
+            (".cmdline", b"console=", None),
+            *base,
+            (".initrd", b"initrd", None),
+            (".profile", b"content", 0),
+            boot=Boot(method=BootMethod.DIRECT),
+            profile=0,
+        )
+        assert prediction.events[-1].digests["sha256"] == sha256(b"initrd\0\0" + b"".join(archives))
+        names = [f"/.extra/{name}" for name in passed_on.values()]
+        assert prediction.events[-1].source == " + ".join([".initrd", *names])
+
+    def test_the_first_stub_that_measured_has_neither_addons_nor_profiles(self):
+        """systemd's NEWS: addons came with 254, profiles and /.extra/os-release with 257."""
+        beside = addon("x.addon.efi", (".cmdline", b"x", None), (".initrd", b"x", None))
+        prediction = predicted(
+            (".osrel", b"ID=x", None),
+            (".uname", b"6.1", None),
+            (".initrd", b"initrd", None),
+            (".pcrpkey", b"key", None),
+            boot=Boot(addons=(beside,), options="given"),
+            stub="stub-252-x64",
+        )
+        assert what(prediction, 4)[-2:] == ["the image", "the kernel in .linux"]
+        assert [text for text in what(prediction, 11) if "content" in text] == [
+            f"content of {name}" for name in (".linux", ".osrel", ".initrd", ".pcrpkey")
+        ]
+        assert what(prediction, 12) == ["passed options: given"]
+        assert prediction.events[-1].source == ".initrd + /.extra/tpm2-pcr-public-key.pem"
 
     def test_an_archive_is_what_cpio_reads(self, tmp_path):
         import subprocess
