@@ -311,10 +311,14 @@ def test_a_register_starts_with_zeros():
 def test_names_of_banks_and_phases_are_checked():
     assert check_banks(["SHA384", "sha1", "sha384"]) == ("sha1", "sha384")
     assert split_phases(":enter-initrd::final:") == ("enter-initrd", "final")
-    with pytest.raises(RecipeError, match="no bank 'md5'"):
+    with pytest.raises(RecipeError, match="no bank 'md5'") as raised:
         check_banks(["md5"])
-    with pytest.raises(RecipeError, match="no word"):
+    assert (raised.value.where, raised.value.hint) == ("--bank", "there are: sha1, sha256, sha384, sha512")
+    with pytest.raises(RecipeError, match="did you mean 'sha256'"):
+        check_banks(["sha265"])
+    with pytest.raises(RecipeError, match="no word") as raised:
         split_phases("::")
+    assert (raised.value.where, raised.value.hint) == ("--phase", "for instance enter-initrd:leave-initrd")
 
 
 class TestValues:
