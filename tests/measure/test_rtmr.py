@@ -82,6 +82,21 @@ def test_the_first_of_a_disk_boot_has_the_partition_table_before_the_programs():
     assert without.value == extended([*head, image, *tail])
 
 
+def test_the_first_has_the_types_registers_and_order_that_firmware_logs():
+    """As in tests/data/event-logs and, for the partition table, in tests/boot/test_event_logs.py."""
+    first, _ = told(Boot(secret=False, partitions=b"table", addons=(addon(),)))
+    assert [(event.pcr, event.type, event.source) for event in first.events] == [
+        (4, "EV_EFI_ACTION", "constant"),
+        (4, "EV_SEPARATOR", "constant"),
+        (5, "EV_EFI_GPT_EVENT", "the disk"),
+        (4, "EV_EFI_BOOT_SERVICES_APPLICATION", "the image"),
+        (4, "EV_EFI_BOOT_SERVICES_APPLICATION", "more.addon.efi"),
+        (5, "EV_EFI_ACTION", "constant"),
+        (5, "EV_EFI_ACTION", "constant"),
+    ]
+    assert {event.by for event in first.events} == {Measurer.FIRMWARE}
+
+
 def test_without_the_disk_the_first_cannot_be_told_and_the_second_can():
     first, second = told(Boot(secret=False))
     assert (first.value, first.unknown) == (None, "the partition table of the disk is not known")
