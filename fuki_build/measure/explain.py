@@ -19,6 +19,7 @@ from fuki_build.measure.log_comparison import (
     RegisterVerdict,
     compare,
     explain_event,
+    number_in_log,
     numbers_in_log,
 )
 from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
@@ -141,10 +142,11 @@ def predict_logged(
 
 def _boot_method(log: EventLog, boot: Boot) -> BootMethod:
     """Direct if a program was loaded before the firmware announced that it boots: the hypervisor handed it over."""
+    register = number_in_log(pcr4.PCR, log.kind)
     for event in log.events:
-        if event.register == pcr4.PCR and event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION":
+        if event.register == register and event.type_name == pcr4.APPLICATION:
             return BootMethod.DIRECT
-        if event.register == pcr4.PCR and event.type_name == "EV_EFI_ACTION":
+        if event.register == register and event.type_name == "EV_EFI_ACTION":
             return BootMethod.DISK
     return boot.method
 
@@ -153,7 +155,9 @@ def _with_texts(log: EventLog, first: Prediction, boot: Boot) -> Iterator[Boot]:
     """Boots with options that the log's texts suggest; a text counts only if a digest confirms it."""
     bank = first.banks[0]
     known = {event.digests[bank] for event in first.events if event.pcr == pcr12.PCR and event.digests}
-    suggestions = (_options(event) for event in log.events if event.digests.get(bank) not in known)
+    register = number_in_log(pcr12.PCR, log.kind)
+    logged = (event for event in log.events if event.register == register and event.type_name == "EV_IPL")
+    suggestions = (_options(event) for event in logged if event.digests.get(bank) not in known)
     texts = [text for text in dict.fromkeys(suggestions) if text][:_MAX_TEXTS]
 
     options = [None, *texts] if boot.options is None else [boot.options]
@@ -170,9 +174,7 @@ def _policies(policy: SecureBootPolicy | None) -> list[SecureBootPolicy | None]:
 
 
 def _options(event: LoggedEvent) -> str:
-    """The options in an event of PCR 12, if its digests confirm that they are what was measured."""
-    if event.register != pcr12.PCR or event.type_name != "EV_IPL":
-        return ""
+    """The options in an event, if its digests confirm that they are what was measured."""
     text = event_data.text(event.data)
     measured = digests(encode(text), [bank for bank in event.digests if bank in SIZES])
     return text if measured and all(event.digests[bank] == value for bank, value in measured.items()) else ""
