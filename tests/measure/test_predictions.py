@@ -17,6 +17,7 @@ from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.measure.boot import Addon, Boot, BootMethod
+from fuki_build.measure.boot_options import read_program
 from fuki_build.measure.cmdline import mangle
 from fuki_build.measure.events import Measurer
 from fuki_build.measure.predict import Prediction, cases, predict
@@ -24,6 +25,7 @@ from fuki_build.measure.registers import check_banks, replay, split_phases
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.measure.tpm_policy import policy_pcr
 from tests.support.images import Content, layout_of
+from tests.support.rich import authenticode
 
 BANKS = ("sha256",)
 LINUX: Content = (".linux", b"kernel", None)
@@ -225,6 +227,46 @@ class TestCommandLine:
         mangled = mangle(text)
         assert mangled == mangled.strip(" ")
         assert not any(c < " " or c == "\x7f" for c in mangled)
+
+
+class TestPrograms:
+    def test_programs_are_measured_by_their_authenticode_in_the_order_of_their_start(self, part):
+        """pefile tells what that digest covers; the stub of 257 has firmware load the kernel."""
+        kernel, menu, beside = part("kernel-x64"), part("stub-x64"), part("stub-aa64")
+        boot = Boot(loaders=(read_program(menu, BANKS),), addons=(read_program(beside, BANKS),))
+        contents = contents_of(layout_of([(".linux", kernel.read_bytes(), None)], "stub-257-x64"))
+        (prediction,) = predict(contents, cases(contents.layout, None, [None]), boot)
+
+        image = contents.image_digests()["sha256"].hex()
+        programs = [event for event in prediction.events if event.type == "EV_EFI_BOOT_SERVICES_APPLICATION"]
+        assert [(event.source, event.digests["sha256"].hex()) for event in programs] == [
+            (menu.name, authenticode(menu)),
+            ("the image", image),
+            (beside.name, authenticode(beside)),
+            (".linux", authenticode(kernel)),
+        ]
+        assert [event.what for event in programs] == [
+            f"the program {menu.name}",
+            "the image",
+            f"the addon {beside.name}",
+            "the kernel in .linux",
+        ]
+        assert {event.by for event in programs} == {Measurer.FIRMWARE}
+
+    def test_a_kernel_that_is_no_program_has_no_digest(self):
+        event = next(event for event in predicted(stub="stub-257-x64").events if event.source == ".linux")
+        assert (event.type, event.what, event.digests) == (
+            "EV_EFI_BOOT_SERVICES_APPLICATION",
+            "the kernel in .linux",
+            {},
+        )
+        assert "no EFI executable" in event.unknown
+
+    @pytest.mark.parametrize(("shim", "secure_boot"), [(False, False), (True, False), (False, True), (True, True)])
+    def test_a_stub_that_loads_kernels_itself_leaves_that_to_a_shim_that_verifies(self, shim, secure_boot):
+        """linux.c: through shim's protocol, and with Secure Boot, the kernel is loaded as a program."""
+        prediction = predicted(boot=Boot(shim=shim, secure_boot=secure_boot))
+        assert ("the kernel in .linux" in what(prediction, 4)) is (shim and secure_boot)
 
 
 class TestInitrd:
