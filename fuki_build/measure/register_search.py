@@ -87,17 +87,27 @@ def units_of(events: Iterable[Event], bank: str, origin: str = "") -> tuple[Unit
     for event in events:
         if bank not in event.digests:
             continue
-        if event.what.startswith("name of ") and event.pcr == pcr11.PCR:
-            name = event
-            continue
+
         section = event.what.removeprefix("content of ")
         if name is not None and name.what == f"name of {section}":
             digests = (name.digests[bank], event.digests[bank])
             units.append(Unit(f"section {section}{origin}", section, digests))
-        else:
-            units.append(Unit(f"{event.what}{origin}", event.type, (event.digests[bank],)))
-        name = None
+            name = None
+            continue
+
+        if name is not None:
+            units.append(_unit(name, bank, origin))
+        name = event if event.what.startswith("name of ") and event.pcr == pcr11.PCR else None
+        if name is None:
+            units.append(_unit(event, bank, origin))
+
+    if name is not None:
+        units.append(_unit(name, bank, origin))
     return tuple(units)
+
+
+def _unit(event: Event, bank: str, origin: str) -> Unit:
+    return Unit(f"{event.what}{origin}", event.type, (event.digests[bank],))
 
 
 class RegisterSearcher:
