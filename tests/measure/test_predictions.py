@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fuki_build.errors import FormatError, FukiError, RecipeError
 from fuki_build.formats.tcg import pcr_text
@@ -16,6 +17,7 @@ from fuki_build.image.assemble import assemble
 from fuki_build.image.digest_plan import measured_in
 from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
+from fuki_build.image.stub import StubVersion
 from fuki_build.measure.boot import Addon, Boot, BootMethod
 from fuki_build.measure.boot_options import read_program
 from fuki_build.measure.cmdline import mangle
@@ -66,6 +68,17 @@ class TestSections:
         sections = ((".cmdline", b"base", None), (".profile", b"ID=a", 0), (".cmdline", b"", 0))
         assert "content of .cmdline" not in what(predicted(*sections, profile=0), 11)
 
+    def test_sections_say_which_slice_they_are_of(self):
+        prediction = predicted((".cmdline", b"base", None), (".profile", b"ID=a", 0), (".osrel", b"own", 0), profile=0)
+        assert [(event.what, event.source) for event in prediction.events if event.pcr == 11][:6] == [
+            ("name of .linux", "base"),
+            ("content of .linux", "base"),
+            ("name of .osrel", "profile @0"),
+            ("content of .osrel", "profile @0"),
+            ("name of .cmdline", "base"),
+            ("content of .cmdline", "base"),
+        ]
+
     def test_a_section_that_a_stub_does_not_know_is_not_measured(self):
         assert "content of .efifw" not in what(predicted((".efifw", b"x", None), stub="stub-257-x64"), 11)
         assert "content of .uname" in what(predicted((".uname", b"6", None), stub="stub-257-x64"), 11)
@@ -78,12 +91,10 @@ class TestSections:
             else placed
             for placed in layout.sections
         )
-        import msgspec
-
         contents = contents_of(layout)
         with pytest.raises(FormatError, match="in memory"):
             predict(
-                msgspec.structs.replace(contents, layout=msgspec.structs.replace(layout, sections=sections)),
+                replace(contents, layout=replace(layout, sections=sections)),
                 cases(layout, None, [None]),
             )
 
@@ -194,6 +205,42 @@ class TestCommandLine:
         ]
         assert {event.by for event in events} == {Measurer.STUB}
         assert prediction.unknown(9) == "the addon 1.addon.efi puts microcode in front of it"
+
+    @pytest.mark.parametrize(
+        ("numbers", "expected"),
+        [
+            ((253, 0), []),
+            ((254, 0), ["options of addons (1.addon.efi): one", "options of addons (2.addon.efi): two"]),
+            ((255, 0), ["options of addons (1.addon.efi, 2.addon.efi): one two", ".dtb of the addon 1.addon.efi"]),
+            (
+                (257, 0),
+                [
+                    "options of addons (1.addon.efi, 2.addon.efi): one two",
+                    ".dtb of the addon 1.addon.efi",
+                    ".initrd of the addon 1.addon.efi",
+                ],
+            ),
+        ],
+    )
+    def test_what_stubs_take_from_addons_came_one_after_the_other(self, numbers, expected):
+        """systemd's NEWS: options with 254, devicetrees with 255, initrds with 257."""
+        one = addon("1.addon.efi", (".cmdline", b"one", None), (".dtb", b"tree", None), (".initrd", b"initrd", None))
+        two = addon("2.addon.efi", (".cmdline", b"two", None))
+        layout = replace(
+            layout_of([LINUX, (".initrd", b"own", None)]), stub=StubVersion("systemd-stub", str(numbers[0]), numbers)
+        )
+        (prediction,) = predict(contents_of(layout), cases(layout, None, [None]), Boot(addons=(one, two)))
+
+        assert what(prediction, 12) == expected
+        sources = ".initrd + 1.addon.efi's .initrd" if numbers >= (257, 0) else ".initrd"
+        assert prediction.events[-1].source == sources
+
+    def test_of_sections_that_repeat_in_an_addon_the_first_is_used(self):
+        twice: list[Content] = [(".initrd", b"first", None), (".initrd", b"second", None)]
+        boot = Boot(method=BootMethod.DIRECT, addons=(addon("x.addon.efi", *twice),))
+        events = predicted((".cmdline", b"console=", None), boot=boot).events
+        assert [event.digests["sha256"] for event in events if event.pcr == 12] == [sha256(b"first")]
+        assert events[-1].digests["sha256"] == sha256(b"first")
 
     def test_blanks_of_an_addon_between_others_stay(self):
         """Each addon's options are appended behind a blank, and blanks are stripped at the ends alone (stub.c)."""
