@@ -25,7 +25,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`on.fd` with keys and Secure Boot, `off.fd` without it, `setup.fd` without the PK, and lists of the keys."""
     directory = tmp_path_factory.mktemp("machine")
     empty = str(parts.get("ovmf-vars"))
-    keys = ("--enroll-generate", "Acme", "--no-microsoft")
+    keys = ("--enroll-generate", "Acme")
     virt_fw_vars(directory, "--input", empty, *keys, "--sb", "--output", "on.fd")
     virt_fw_vars(directory, "--input", "on.fd", "--set-false", "SecureBootEnable", "--output", "off.fd")
     virt_fw_vars(directory, "--input", "on.fd", "--delete", "PK", "--output", "setup.fd")
