@@ -242,6 +242,33 @@ class TestCommandLine:
         assert [event.digests["sha256"] for event in events if event.pcr == 12] == [sha256(b"first")]
         assert events[-1].digests["sha256"] == sha256(b"first")
 
+    def test_an_addon_with_more_than_a_command_line_makes_what_addons_add_unknown(self):
+        huge = addon("x.addon.efi", (".cmdline", b"x" * (1 << 20) + b"x", None), (".initrd", b"initrd", None))
+        boot = Boot(method=BootMethod.DIRECT, addons=(huge,), options="given console=", smbios="host")
+        prediction = predicted(boot=boot)
+        assert [(e.type, e.what, e.source, e.by, bool(e.digests)) for e in prediction.events if e.pcr == 12] == [
+            ("EV_IPL", "passed options: given console=", "passed options", Measurer.STUB, True),
+            ("EV_IPL", "what addons add", "addons", Measurer.STUB, False),
+            ("EV_IPL", "options from SMBIOS: host", "options from SMBIOS", Measurer.STUB, True),
+        ]
+        reason = ".cmdline has 1048577 bytes, too many for what it is"
+        assert prediction.unknown(12) == reason
+        assert prediction.unknown(9) == reason
+
+    def test_a_command_line_of_the_most_bytes_is_read(self):
+        line = b"console=" + b"x" * ((1 << 20) - 8)
+        prediction = predicted((".cmdline", line, None), boot=Boot(method=BootMethod.DIRECT))
+        assert prediction.events[-1].digests["sha256"] == sha256(line.decode().encode("utf-16-le") + b"\0\0")
+        prediction = predicted((".cmdline", line + b"x", None), boot=Boot(method=BootMethod.DIRECT))
+        assert "too many for what it is" in prediction.unknown(9)
+        (event,) = (event for event in prediction.events if event.pcr == 9)
+        assert (event.type, event.what, event.source, event.by) == (
+            "EV_EVENT_TAG",
+            "the kernel's options",
+            "command line",
+            Measurer.KERNEL,
+        )
+
     def test_blanks_of_an_addon_between_others_stay(self):
         """Each addon's options are appended behind a blank, and blanks are stripped at the ends alone (stub.c)."""
         addons = [addon(f"{number}.addon.efi", (".cmdline", text, None)) for number, text in enumerate(BLANK_BETWEEN)]
