@@ -416,8 +416,12 @@ def test_a_policy_selects_registers_as_the_tpm_library_does():
     composite = sha256(b"\1" * 32 + b"\2" * 32)
     command = bytes.fromhex("0000017f" + "00000001" + "000b" + "03" + "100800")
     assert policy_pcr({11: b"\2" * 32, 4: b"\1" * 32}, "sha256") == sha256(bytes(32) + command + composite)
-    with pytest.raises(ValueError, match="24"):
-        policy_pcr({24: bytes(32)}, "sha256")
+    command = bytes.fromhex("0000017f" + "00000001" + "000c" + "03" + "010080")
+    composite = sha256(b"\1" * 48 + b"\2" * 48)
+    assert policy_pcr({23: b"\2" * 48, 0: b"\1" * 48}, "sha384", b"\3" * 32) == sha256(b"\3" * 32 + command + composite)
+    for register in (-1, 24):
+        with pytest.raises(ValueError, match=str(register)):
+            policy_pcr({register: bytes(32)}, "sha256")
 
 
 def test_a_register_starts_with_zeros():

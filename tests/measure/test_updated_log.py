@@ -1,0 +1,161 @@
+"""Registers after an update, summed up by hand: what is kept, replaced, added and removed, and what cannot be told."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256, sha384
+
+import pytest
+
+from fuki_build.errors import FormatError
+from fuki_build.formats.tcg.event_log import TYPES, EventLog, LoggedEvent, LogKind
+from fuki_build.measure.events import Event, Measurer
+from fuki_build.measure.predict import Case, Prediction
+from fuki_build.measure.updated_log import EventChange, UpdatedLog, updated
+
+NUMBERS = {name: number for number, name in TYPES.items()}
+BANKS = ("sha256", "sha384")
+CASE = Case(profile=None, firmware=None, devicetree=None, measured=())
+APPLICATION = "EV_EFI_BOOT_SERVICES_APPLICATION"
+
+
+def digests(data: bytes) -> Mapping[str, bytes]:
+    return {"sha256": sha256(data).digest(), "sha384": sha384(data).digest()}
+
+
+def logged(register: int, data: bytes, kind: str = "EV_IPL") -> LoggedEvent:
+    return LoggedEvent(register, NUMBERS[kind], digests(data), data)
+
+
+def event(pcr: int, data: bytes, unknown: str = "") -> Event:
+    return Event(
+        pcr=pcr,
+        type="EV_IPL",
+        what="what",
+        source="base",
+        by=Measurer.STUB,
+        digests={} if unknown else digests(data),
+        unknown=unknown,
+    )
+
+
+def log_with(events: Sequence[LoggedEvent], kind: LogKind = LogKind.TPM, banks: Sequence[str] = BANKS) -> EventLog:
+    return EventLog(kind=kind, banks=tuple(banks), events=tuple(events), crypto_agile=True, end=0)
+
+
+def after(log: EventLog, new: Sequence[Event], *old: int, start: int = 0) -> UpdatedLog:
+    return updated(log, frozenset(old), start, Prediction(CASE, BANKS, tuple(new)))
+
+
+def extended(*contents: bytes, start: bytes = bytes(32)) -> bytes:
+    value = start
+    for content in contents:
+        value = sha256(value + sha256(content).digest()).digest()
+    return value
+
+
+def changes(update: UpdatedLog) -> list[tuple[str, bytes | None, bool]]:
+    """Of each event the change, what was logged, and whether it has a new one."""
+    return [(one.change, one.logged.data if one.logged else None, one.predicted is not None) for one in update.events]
+
+
+def test_new_events_take_the_place_of_the_old_images():
+    log = log_with([logged(11, b"before"), logged(11, b"one"), logged(11, b"two"), logged(11, b"behind")])
+    update = after(log, [event(11, b"new")], 1, 2, start=1)
+    assert changes(update) == [
+        (EventChange.KEPT, b"before", False),
+        (EventChange.REPLACED, b"one", True),
+        (EventChange.REMOVED, b"two", False),
+        (EventChange.KEPT, b"behind", False),
+    ]
+    assert update.value(11, "sha256") == extended(b"before", b"new", b"behind")
+    assert update.changes(11)
+    assert [one.register for one in update.events] == [11] * 4
+
+    more = after(log, [event(11, b"new"), event(11, b"newer"), event(11, b"newest")], 1, 2, start=1)
+    assert [change for change, *_ in changes(more)][1:4] == [
+        EventChange.REPLACED,
+        EventChange.REPLACED,
+        EventChange.ADDED,
+    ]
+    assert more.value(11, "sha256") == extended(b"before", b"new", b"newer", b"newest", b"behind")
+
+
+def test_where_the_old_image_had_nothing_new_events_come_behind_what_was_before_its_start():
+    log = log_with(
+        [logged(4, b"firmware"), logged(4, b"image", APPLICATION), logged(12, b"menu"), logged(12, b"later")]
+    )
+    events = [log.events[2], log.events[0], log.events[1], log.events[3]]
+    update = after(log_with(events), [event(12, b"new")], 2, start=2)
+    assert update.value(12, "sha256") == extended(b"menu", b"new", b"later")
+    assert update.value(4, "sha256") == extended(b"firmware")
+    none_behind = after(log_with(events[:3]), [event(12, b"new")], 2, start=2)
+    assert none_behind.value(12, "sha256") == extended(b"menu", b"new")
+    assert after(log_with(()), [event(9, b"new")]).value(9, "sha256") == extended(b"new")
+
+
+def test_what_both_images_have_is_kept_in_its_place():
+    log = log_with([logged(11, b"same"), logged(11, b"old"), logged(11, b"other"), logged(11, b"end")])
+    update = after(log, [event(11, b"same"), event(11, b"new"), event(11, b"end")], 0, 1, 3)
+    assert changes(update) == [
+        (EventChange.KEPT, b"same", True),
+        (EventChange.REPLACED, b"old", True),
+        (EventChange.KEPT, b"other", False),
+        (EventChange.KEPT, b"end", True),
+    ]
+    assert update.value(11, "sha256") == extended(b"same", b"new", b"other", b"end")
+    unchanged = after(log, [event(11, one) for one in (b"same", b"old", b"other", b"end")], 0, 1, 2, 3)
+    assert not unchanged.changes(11)
+
+
+def test_what_cannot_be_told_makes_its_register_unknown():
+    log = log_with([logged(9, b"options"), logged(9, b"initrd"), logged(11, b"section")])
+    new = [event(9, b"", "no console"), event(9, b"", "no initrd"), event(9, b"", "no console"), event(11, b"section")]
+    update = after(log, new, 0, 1, 2)
+    assert (update.value(9, "sha256"), update.unknown(9)) == (None, "no console; no initrd")
+    assert (update.value(11, "sha256"), update.unknown(11)) == (extended(b"section"), "")
+    assert update.registers == [9, 11]
+    assert update.changes(9)
+
+
+def test_phases_extend_register_11_of_a_tpm_alone():
+    contents = [logged(register, b"x") for register in (3, 11, 12)]
+    for kind in LogKind:
+        update = after(log_with(contents, kind), [])
+        for register in (3, 11, 12):
+            phases = (b"enter-initrd", b"leave-initrd") if (kind, register) == (LogKind.TPM, 11) else ()
+            value = update.value(register, "sha256", ("enter-initrd", "leave-initrd"))
+            assert value == extended(b"x", *phases)
+
+
+def test_a_register_without_events_is_what_it_starts_with():
+    log = log_with([LoggedEvent(0, NUMBERS["EV_EFI_HCRTM_EVENT"], digests(b"HCRTM"), b"HCRTM"), logged(1, b"x")])
+    update = after(log, [])
+    assert update.start(0, "sha256") == bytes(31) + b"\4"
+    assert update.value(0, "sha256") == extended(b"HCRTM", start=bytes(31) + b"\4")
+    assert update.value(1, "sha256") == extended(b"x")
+    assert (update.value(23, "sha384"), update.unknown(23), update.changes(23)) == (bytes(48), "", False)
+
+
+def test_only_banks_that_can_be_computed_are_compared():
+    log = log_with([logged(11, b"same")], banks=("sha256", "0x00ff"))
+    update = after(log, [event(11, b"same")], 0)
+    assert update.banks == ("sha256",)
+    assert [change for change, *_ in changes(update)] == [EventChange.KEPT]
+
+
+def test_a_guests_registers_are_those_of_its_log():
+    update = after(log_with([logged(3, b"old")], LogKind.CC), [event(11, b"new"), event(12, b"newer")], 0)
+    assert update.registers == [3]
+    assert update.value(3, "sha256") == extended(b"new", b"newer")
+
+
+def test_what_extends_nothing_is_left_out():
+    log = log_with([logged(11, b"x", "EV_NO_ACTION"), logged(11, b"y")])
+    assert after(log, [], 0).value(11, "sha256") == extended(b"y")
+
+
+def test_a_log_of_more_events_than_machines_write_is_refused_where_they_would_be_compared():
+    events = [logged(11, b"x")] * 4097
+    with pytest.raises(FormatError, match="4097 events in register 11"):
+        after(log_with(events), [event(11, b"new")])
+    assert len(after(log_with(events), [event(12, b"new")]).events) == 4098
+    assert len(after(log_with(events[1:]), [event(11, b"x")]).events) == 4096
