@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256, sha384
 
 import pytest
+from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.tcg.event_log import TYPES, EventLog, LoggedEvent, LogKind
-from fuki_build.measure.events import Event, Measurer
+from fuki_build.measure.events import CONSTANT, Event, Measurer
+from fuki_build.measure.explain import Explanation
+from fuki_build.measure.log_comparison import Explained, RegisterVerdict
 from fuki_build.measure.predict import Case, Prediction
-from fuki_build.measure.updated_log import EventChange, UpdatedLog, updated
+from fuki_build.measure.updated_log import EventChange, UpdatedLog, of_old_image, start_of_image, updated
 
 NUMBERS = {name: number for number, name in TYPES.items()}
 BANKS = ("sha256", "sha384")
@@ -146,6 +149,78 @@ def test_a_guests_registers_are_those_of_its_log():
     update = after(log_with([logged(3, b"old")], LogKind.CC), [event(11, b"new"), event(12, b"newer")], 0)
     assert update.registers == [3]
     assert update.value(3, "sha256") == extended(b"new", b"newer")
+
+
+LOGGED = [
+    (4, "EV_EFI_ACTION", Measurer.FIRMWARE, False),
+    (7, "EV_EFI_VARIABLE_AUTHORITY", Measurer.FIRMWARE, False),
+    (4, APPLICATION, Measurer.FIRMWARE, False),
+    (12, "EV_IPL", Measurer.BOOT_MENU, False),
+    (7, "EV_EFI_VARIABLE_AUTHORITY", Measurer.FIRMWARE, True),
+    (4, APPLICATION, Measurer.FIRMWARE, True),
+    (11, "EV_IPL", Measurer.STUB, True),
+    (7, "EV_EFI_VARIABLE_AUTHORITY", Measurer.SHIM, False),
+    (4, APPLICATION, Measurer.LOADER, True),
+    (12, "EV_NO_ACTION", Measurer.STUB, False),
+    (12, "EV_IPL", Measurer.STUB, True),
+    (9, "EV_EVENT_TAG", Measurer.KERNEL, True),
+    (9, "EV_EVENT_TAG", Measurer.UNKNOWN, False),
+    (13, "EV_IPL", Measurer.STUB, False),
+    (5, "EV_EFI_ACTION", Measurer.FIRMWARE, False),
+]
+"""Register, type and program of events, and whether the image causes it that is the second program of two."""
+START = 5
+
+
+def explanation(*, by_prediction: bool) -> Explanation:
+    items = []
+    for at, (register, kind, by, is_old) in enumerate(LOGGED):
+        predicted = replace(event(register, b"x"), type=kind, source="the image" if at == START else "base")
+        constant = replace(predicted, source=CONSTANT) if kind == "EV_EFI_ACTION" else None
+        items.append(
+            Explained(
+                event=logged(register, b"x", kind),
+                verdict=RegisterVerdict.IMAGE,
+                what="",
+                data_matches=None,
+                by=by,
+                predicted=(predicted if is_old and register != 7 else constant) if by_prediction else None,
+            )
+        )
+    return Explanation(None, None, tuple(items), ())
+
+
+@pytest.mark.parametrize("by_prediction", [True, False])
+def test_what_the_old_image_causes_begins_with_what_vouches_for_it(by_prediction: bool):
+    told = explanation(by_prediction=by_prediction)
+    assert start_of_image(told, by_prediction=by_prediction) == START
+    log = log_with([item.event for item in told.events])
+    old = of_old_image(log, told, START, by_prediction=by_prediction)
+    assert old == {at for at, (*_, is_old) in enumerate(LOGGED) if is_old}
+
+    # Without one of its own, what vouched for the program before it vouches for it too, and stays.
+    kept = [at for at in range(len(LOGGED)) if at != START - 1]
+    fewer = Explanation(None, None, tuple(told.events[at] for at in kept), ())
+    old = of_old_image(log_with([item.event for item in fewer.events]), fewer, START - 1, by_prediction=by_prediction)
+    assert {kept[at] for at in old} == {at for at, (*_, is_old) in enumerate(LOGGED) if is_old} - {START - 1}
+
+
+@pytest.mark.parametrize("by_prediction", [True, False])
+def test_of_the_first_program_all_that_vouches_is_its_own(by_prediction: bool):
+    told = explanation(by_prediction=by_prediction)
+    alone = Explanation(None, None, tuple(told.events[at] for at in (1, START, 6)), ())
+    log = log_with([item.event for item in alone.events])
+    assert of_old_image(log, alone, 1, by_prediction=by_prediction) == {0, 1, 2}
+
+
+def test_a_log_without_an_image_has_no_start_of_it():
+    told = explanation(by_prediction=True)
+    without = Explanation(None, None, tuple(item for at, item in enumerate(told.events) if at != START), ())
+    assert start_of_image(without, by_prediction=True) is None
+    no_stub = Explanation(None, None, tuple(item for item in told.events if item.by is not Measurer.STUB), ())
+    assert start_of_image(no_stub, by_prediction=False) is None
+    no_program = Explanation(None, None, (told.events[6],), ())
+    assert start_of_image(no_program, by_prediction=False) is None
 
 
 def test_what_extends_nothing_is_left_out():
