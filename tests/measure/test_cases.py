@@ -149,3 +149,23 @@ def test_before_the_stub_only_firmware_measures():
     assert (before.case, before.banks) == (prediction.case, prediction.banks)
     assert [event.source for event in before.events] == ["constant", "constant", "the image"]
     assert prediction.events[: len(before.events)] == before.events
+
+
+def test_a_profile_has_devicetrees_of_its_own():
+    own = tree("acme,one")
+    layout = layout_of(
+        [
+            LINUX,
+            (".profile", b"ID=main", 0),
+            (".profile", b"ID=board", 1),
+            (".dtbauto", own, 1),
+            table((DeviceType.DEVICETREE, "acme,one", "one"), profile=1),
+        ]
+    )
+    told = cases(layout, MACHINES[:1], [0, 1])
+    assert [selected(case) for case in told] == [(0, None, None, []), (1, None, "acme,one", [own[-6:]])]
+    assert [(case.profile, case.devicetree) for case in cases(layout, None, [0, 1])] == [
+        (0, None),
+        (1, None),
+        (1, "acme,one"),
+    ]
