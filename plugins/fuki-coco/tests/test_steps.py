@@ -16,7 +16,6 @@ from fuki_coco.tdx import Tdx
 
 KINDS = {"NORMAL": 1, "VMSA": 2, "ZERO": 3, "UNMEASURED": 4, "SECRETS": 5, "CPUID": 6}
 """PAGE_TYPE of SNP_LAUNCH_UPDATE (AMD 56860, 8.17)."""
-MILAN = {"cpu_models": ("EPYC-Milan",), "guest_features": (0x21,)}
 
 
 def launch_digest(steps: Iterable[LaunchStep]) -> str:
@@ -31,7 +30,7 @@ def launch_digest(steps: Iterable[LaunchStep]) -> str:
 @pytest.mark.parametrize("vmm", ["qemu", "ec2", "gce"])
 @pytest.mark.parametrize("vcpus", [1, 3])
 def test_the_steps_of_snp_are_a_chain_that_ends_in_the_digest(vmm: str, vcpus: int):
-    parameters = LaunchParameters(vmms=(vmm,), vcpus=(vcpus,), **MILAN)
+    parameters = LaunchParameters(vmms=(vmm,), vcpus=(vcpus,), cpu_models=("EPYC-Milan",), guest_features=(0x21,))
     firmware = parts.get("ovmf-generic").read_bytes()
     prediction = SevSnp().predict(firmware, parameters)
     assert prediction is not None
