@@ -260,6 +260,19 @@ def test_an_image_that_was_not_started_accounts_for_nothing():
     assert {item.ruling for item in judged.events if item.event.register in (9, 11, 12)} == {Ruling.REFUSED}
 
 
+def test_what_the_image_may_have_measured_is_not_accepted_for_it():
+    """Where the stub adds a secret nobody can tell the initrd, so that any other one could stand there."""
+    contents = contents_of(b"console=tty0")
+    possible = cases(contents.layout, None, [None])
+    (prediction,) = predict(contents, possible, STARTED)
+    *others, initrd = prediction.events
+    log = log_of([*others, replace(initrd, digests={BANK: sha384(b"another initrd").digest()})])
+
+    judged = judge(log, ALLOWED, explain(log, contents, possible), "image.efi")
+    assert (judged.events[-1].event.register, judged.events[-1].ruling) == (9, Ruling.REFUSED)
+    assert [item.ruling for item in judged.events[:-1]].count(Ruling.REFUSED) == 0
+
+
 FIRMWARE = event(0, "EV_S_CRTM_VERSION", b"1.0")
 
 

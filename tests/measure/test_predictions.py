@@ -424,6 +424,18 @@ def test_a_policy_selects_registers_as_the_tpm_library_does():
             policy_pcr({register: bytes(32)}, "sha256")
 
 
+def test_phases_extend_register_11_alone_and_what_nothing_extends_stays_zero():
+    prediction = predicted((".cmdline", b"console=", None), boot=Boot(options="given"))
+    value = prediction.value(11, "sha256")
+    assert value is not None
+    expected = sha256(sha256(value + sha256(b"enter-initrd")) + sha256(b"leave-initrd"))
+    for _ in range(2):
+        assert prediction.value(11, "sha256", ("enter-initrd", "leave-initrd")) == expected
+    assert prediction.value(12, "sha256", ("enter-initrd",)) == prediction.value(12, "sha256")
+    assert prediction.value(13, "sha256") == bytes(32)
+    assert prediction.registers == (4, 9, 11, 12)
+
+
 def test_a_register_starts_with_zeros():
     assert replay("sha256", [b"\1" * 32]) == sha256(bytes(32) + b"\1" * 32)
 

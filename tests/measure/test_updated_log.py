@@ -145,6 +145,20 @@ def test_only_banks_that_can_be_computed_are_compared():
     assert [change for change, *_ in changes(update)] == [EventChange.KEPT]
 
 
+def test_an_event_that_cannot_be_told_equals_none_that_lacks_the_banks():
+    odd = LoggedEvent(11, NUMBERS["EV_IPL"], {"0x00ff": b"x"}, b"odd")
+    update = after(log_with([odd]), [event(11, b"", "nobody knows")], 0)
+    assert changes(update) == [(EventChange.REPLACED, b"odd", True)]
+    assert update.value(11, "sha256") is None
+
+
+def test_what_stays_is_found_among_hundreds_that_are_alike():
+    same = [b"x"] * 300
+    log = log_with([logged(11, content) for content in (b"old", *same)])
+    update = after(log, [event(11, content) for content in (b"new", *same)], *range(301))
+    assert [change for change, *_ in changes(update)] == [EventChange.REPLACED] + [EventChange.KEPT] * 300
+
+
 def test_a_guests_registers_are_those_of_its_log():
     update = after(log_with([logged(3, b"old")], LogKind.CC), [event(11, b"new"), event(12, b"newer")], 0)
     assert update.registers == [3]
