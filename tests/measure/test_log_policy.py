@@ -11,7 +11,7 @@ from fuki_build.formats.tcg.event_log import TYPES, EventLog, LoggedEvent, LogKi
 from fuki_build.formats.uefi.authenticated_variable import GLOBAL_VENDOR, IMAGE_SECURITY_VENDOR
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.explain import explain
-from fuki_build.measure.log_policy import LogJudgement, LogPolicy, Ruling, judge
+from fuki_build.measure.log_policy import LogJudgement, LogPolicy, Ruling, firmware_registers, judge, program_registers
 from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.measure.predict import cases, predict
 from fuki_build.measure.secure_boot_rule import Entry, SecureBootRule
@@ -200,6 +200,24 @@ def test_an_empty_list_trusts_nothing_and_revokes_nothing(name: str, state: str,
     empty = event(7, "EV_EFI_VARIABLE_DRIVER_CONFIG", encode_variable(MeasuredVariable(vendor, name, b"")))
     policy = replace(EMPTY, secure_boot=SecureBootRule(state=SecureBootState(state)))
     assert rulings(policy, empty) == [Ruling.ACCEPTED if is_good else Ruling.REFUSED]
+
+
+def test_a_damaged_variable_is_refused():
+    named = replace(EMPTY, secure_boot=SecureBootRule(state=SecureBootState.OFF, lists={"KEK": frozenset({ENTRY})}))
+    data = encode_variable(MeasuredVariable(GLOBAL_VENDOR, "KEK", b"no list"))
+    for kind, content, words in (
+        ("EV_EFI_VARIABLE_DRIVER_CONFIG", data, "KEK is damaged: "),
+        ("EV_EFI_VARIABLE_DRIVER_CONFIG", b"no variable", "it is damaged: "),
+        ("EV_EFI_VARIABLE_AUTHORITY", b"no variable", "it is damaged: "),
+    ):
+        (judged,) = judge(log_with(event(7, kind, content)), named, None).events
+        assert (judged.ruling, judged.because.startswith(words)) == (Ruling.REFUSED, True)
+
+
+def test_firmware_and_programs_are_measured_into_registers_of_their_own():
+    """PFP 3.3.4; of a guest, MRTD and RTMR0, and RTMR1."""
+    assert [firmware_registers(kind) for kind in (LogKind.TPM, LogKind.CC)] == [(0,), (0, 1)]
+    assert [program_registers(kind) for kind in (LogKind.TPM, LogKind.CC)] == [(2, 4), (2,)]
 
 
 STARTED = Boot(secret=False, console="", options="console=tty0 passed", smbios="from=host")
