@@ -76,6 +76,26 @@ def test_what_extends_nothing_is_not_judged_and_what_lacks_the_bank_is_refused()
     assert judge(log_with(event(0, "EV_NO_ACTION")), EMPTY, None).holds
 
 
+def test_each_event_has_one_ruling_with_its_number_and_the_reason():
+    without_bank = LoggedEvent(4, NUMBERS["EV_IPL"], {}, b"")
+    log = log_with(
+        event(0, "EV_NO_ACTION"),
+        without_bank,
+        event(4, "EV_SEPARATOR", bytes(4)),
+        event(1, "EV_EFI_HANDOFF_TABLES"),
+        event(11, "EV_IPL", b"x"),
+    )
+    judged = judge(log, replace(EMPTY, tolerated=frozenset({EventKind.TABLES})), None)
+    assert [(item.number, item.event) for item in judged.events] == list(enumerate(log.events))
+    assert [(item.ruling, item.because) for item in judged.events] == [
+        (Ruling.NOT_JUDGED, "it extends no register"),
+        (Ruling.REFUSED, "it has no digest in sha384"),
+        (Ruling.ACCEPTED, "firmware measures it on every machine"),
+        (Ruling.TOLERATED, 'tolerate "tables": tables that firmware hands over, such as SMBIOS'),
+        (Ruling.REFUSED, "nothing in the policy names it"),
+    ]
+
+
 def test_a_digest_is_accepted_in_the_register_that_it_is_named_for():
     """Whatever the log says of it, even if its data proves something else."""
     named = event(4, "EV_EFI_ACTION", b"a lie", b"program")
