@@ -222,6 +222,28 @@ def test_an_empty_list_trusts_nothing_and_revokes_nothing(name: str, state: str,
     assert rulings(policy, empty) == [Ruling.ACCEPTED if is_good else Ruling.REFUSED]
 
 
+def test_an_event_that_is_accepted_for_its_digest_alone_proves_no_state():
+    """What its data says counts only if it was measured, and if it is what the policy asks for."""
+    on = encode_variable(MeasuredVariable(GLOBAL_VENDOR, "SecureBoot", b"\1"))
+    off = encode_variable(MeasuredVariable(GLOBAL_VENDOR, "SecureBoot", b"\0"))
+    rule = SecureBootRule(state=SecureBootState.ON, lists={"dbx": frozenset()})
+    missing = (
+        "no accepted event is of SecureBoot, which secure-boot.state is about",
+        "no accepted event is of dbx, which secure-boot.dbx is about",
+    )
+    for data, measured in ((on, off), (off, off)):
+        accepted = event(7, "EV_EFI_VARIABLE_DRIVER_CONFIG", data, measured)
+        policy = replace(EMPTY, secure_boot=rule, digests={7: {accepted.digests[BANK]: "named"}})
+        judged = judge(log_with(accepted), policy, None)
+        assert (judged.events[0].because, judged.missing) == ("named", missing)
+
+    proven = event(7, "EV_EFI_VARIABLE_DRIVER_CONFIG", on)
+    assert judge(log_with(proven), replace(EMPTY, secure_boot=rule), None).missing == missing[1:]
+    labelled = event(7, "EV_EFI_VARIABLE_AUTHORITY", on)
+    policy = replace(EMPTY, secure_boot=rule, digests={7: {labelled.digests[BANK]: "named"}})
+    assert judge(log_with(labelled), policy, None).missing == missing
+
+
 def test_a_damaged_variable_is_refused():
     named = replace(EMPTY, secure_boot=SecureBootRule(state=SecureBootState.OFF, lists={"KEK": frozenset({ENTRY})}))
     data = encode_variable(MeasuredVariable(GLOBAL_VENDOR, "KEK", b"no list"))
