@@ -6,6 +6,7 @@ from fuki_build.formats.tcg import event_data, event_log
 from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.boot_options import read_firmware
 from fuki_build.measure.events import CONSTANT, register
+from fuki_build.measure.explain import registers
 from fuki_build.measure.extender import extender
 from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.registers import BANKS
@@ -71,6 +72,8 @@ def test_register_0_is_that_of_the_machine_with_this_firmware(part):
         (event.register, event.type_name, extender(event, log)) for event in logged
     ]
     assert [event.digests for event in events] == [event.digests for event in logged]
+    assert {event.source for event in events} == {"the firmware", CONSTANT}
+    assert register(events, 0, "sha256") == registers(log, "sha256")[0]
     assert [event.source == CONSTANT for event in events] == [event.type_name == "EV_SEPARATOR" for event in logged]
     assert [event.what for event in events[:2]] == [
         "the firmware's version '2026.08+ds-2'",
