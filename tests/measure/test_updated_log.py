@@ -95,6 +95,12 @@ def test_where_the_old_image_had_nothing_new_events_come_behind_what_was_before_
     assert after(log_with(()), [event(9, b"new")]).value(9, "sha256") == extended(b"new")
 
 
+def test_new_events_stand_where_the_old_ones_stood_and_not_where_the_image_started():
+    log = log_with([logged(12, b"credential"), logged(12, b"old"), logged(12, b"later")])
+    update = after(log, [event(12, b"new")], 1, start=0)
+    assert update.value(12, "sha256") == extended(b"credential", b"new", b"later")
+
+
 def test_what_both_images_have_is_kept_in_its_place():
     log = log_with([logged(11, b"same"), logged(11, b"old"), logged(11, b"other"), logged(11, b"end")])
     update = after(log, [event(11, b"same"), event(11, b"new"), event(11, b"end")], 0, 1, 3)
