@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from hashlib import sha384
+from itertools import islice
 from struct import pack
 
 import parts
@@ -10,6 +11,7 @@ from fuki_build.errors import FormatError
 from fuki_build.hooks import LaunchModel, LaunchParameters, LaunchStep
 from fuki_build.testing import igvm as written
 
+from fuki_coco import mrtd, snp_digest
 from fuki_coco.sev import Sev, SevEs
 from fuki_coco.snp import SevSnp
 from fuki_coco.tdx import Tdx
@@ -86,3 +88,25 @@ def test_the_steps_of_sev_are_the_firmwares_pages():
     steps = list(Sev().steps(firmware, LaunchParameters()))
     assert [step.address for step in steps] == list(range((1 << 32) - len(firmware), 1 << 32, 4096))
     assert {step.part for step in steps} == {"firmware"}
+
+
+def test_a_page_that_is_added_again_and_again_is_the_chain_by_the_abi():
+    page = snp_digest.page_of("vCPU", snp_digest.SnpPageType.VMSA, 0xFFFFFFFFF000, b"\1" * 4096)
+    digest, expected = b"\2" * 48, []
+    for _ in range(3):
+        info = pack("<HBB4xQ", 0x70, 2, 0, 0xFFFFFFFFF000)
+        digest = sha384(digest + sha384(b"\1" * 4096).digest() + info).digest()
+        expected.append(digest)
+    assert list(islice(snp_digest.repeated(b"\2" * 48, page), 3)) == expected
+    assert snp_digest.trail(b"\2" * 48, [page, page]) == [b"\2" * 48, *expected[:2]]
+
+
+@pytest.mark.parametrize("order", list(mrtd.Order))
+def test_a_guest_that_got_no_more_is_told_by_its_last_page(order: mrtd.Order):
+    sections = [mrtd.TdxMemory("one", 0x1000, 0x2000, b"\1" * 0x2000), mrtd.TdxMemory("two", 0x8000, 0x1000, None)]
+    assert mrtd.cut(sections, order, mrtd.mrtd(sections[:1], order)) == ("one", 0x2000)
+    assert mrtd.cut(sections, order, mrtd.mrtd(sections, order)) == ("two", 0x8000)
+    assert mrtd.cut(sections, order, bytes(48)) is None
+    # An order's own: in two passes all pages are added before the content of the first.
+    first = sha384(b"".join(pack("<16sQ104x", b"MEM.PAGE.ADD", at) for at in (0x1000, 0x2000))).digest()
+    assert mrtd.cut(sections, order, first) == (("one", 0x2000) if order is mrtd.Order.TWO_PASS else None)
