@@ -5,10 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # How long an example takes tells about the machine, which may be busy.
 settings.register_profile("fuki", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A test runs some thousand times under `make mutants`, and is asked only whether it fails.
+settings.register_profile(
+    "mutants",
+    deadline=None,
+    derandomize=True,
+    max_examples=10,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 settings.load_profile("fuki")
 
 # A shell that starts a run in the background has it ignore SIGINT, and so would all that tests interrupt.

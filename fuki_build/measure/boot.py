@@ -1,6 +1,7 @@
 """How an image is started: everything besides the image itself that decides what is measured."""
 
 from enum import StrEnum
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -57,11 +58,6 @@ class Boot(Struct, frozen=True, kw_only=True):
 
     @property
     def loaded_addons(self) -> tuple[Addon, ...]:
-        """All addons in the order in which the stub loads them: it sorts each directory by name."""
-        return tuple(addon for group in (self.global_addons, self.addons) for addon in sorted(group, key=_name))
-
-
-def _name(addon: Addon) -> list[int]:
-    """UTF-16 code units, in whose order the stub sorts (strcmp16)."""
-    data = addon.name.encode("utf-16-le", "surrogatepass")
-    return [int.from_bytes(data[at : at + 2], "little") for at in range(0, len(data), 2)]
+        """All addons in the order in which the stub loads them: it sorts each directory by name, which is ASCII."""
+        groups = (self.global_addons, self.addons)
+        return tuple(addon for group in groups for addon in sorted(group, key=attrgetter("name")))

@@ -89,12 +89,15 @@ def _addons(subject: BootedProfile, boot: Boot) -> Iterator[tuple[str, str]]:
     lines = []
     for name, contents in usable_addons(subject, boot):
         sections = contents.layout.find(".cmdline")
-        if sections and (text := read_text(contents, sections[0])):
-            lines.append((name, text))
-    if subject.model.joins_addons and lines:
-        yield ", ".join(name for name, _ in lines), mangle(" ".join(text for _, text in lines))
+        if sections and sections[0].content.size:
+            lines.append((name, read_text(contents, sections[0])))
+
+    adding = [(name, text) for name, text in lines if text]
+    if subject.model.joins_addons and adding:
+        # Where one of them adds nothing, the blank before it stays.
+        yield ", ".join(name for name, _ in adding), mangle(" ".join(text for _, text in lines))
     else:
-        yield from lines
+        yield from adding
 
 
 def usable_addons(subject: BootedProfile, boot: Boot) -> Iterator[tuple[str, SectionDigests]]:
@@ -106,7 +109,13 @@ def usable_addons(subject: BootedProfile, boot: Boot) -> Iterator[tuple[str, Sec
 
         if ".linux" in names or not names & set(ADDON_PAYLOAD):
             continue
-        if subject.uname is not None and unames and contents.data(unames[0]).partition(b"\0")[0] != subject.uname:
+        if subject.uname is not None and unames and not _is_of(subject.uname, contents.data(unames[0])):
             continue
 
         yield addon.name, contents
+
+
+def _is_of(release: bytes, uname: bytes) -> bool:
+    """Whether an addon's `.uname` is of this release, or of its beginning: the stub compares to the section's end."""
+    name, end, _ = uname.partition(b"\0")
+    return (release + b"\0").startswith(name + end)

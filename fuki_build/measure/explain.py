@@ -11,7 +11,7 @@ from fuki_build.formats.tcg import event_data
 from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent, LogKind
 from fuki_build.measure import pcr4, pcr7, pcr11, pcr12, rtmr
 from fuki_build.measure.boot import Boot, BootMethod
-from fuki_build.measure.cmdline import encode, mangle
+from fuki_build.measure.cmdline import encode
 from fuki_build.measure.events import Event
 from fuki_build.measure.log_comparison import (
     IMAGE_REGISTERS,
@@ -19,11 +19,12 @@ from fuki_build.measure.log_comparison import (
     RegisterVerdict,
     compare,
     explain_event,
+    number_in_log,
     numbers_in_log,
 )
 from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.predict import Case, Prediction, predict
-from fuki_build.measure.registers import digests, replay
+from fuki_build.measure.registers import digests, replay, split_phases
 from fuki_build.measure.section_digests import SectionDigests
 
 _UARTS = ("0x3f8", "0x2f8", "0x3e8", "0x2e8")
@@ -141,10 +142,11 @@ def predict_logged(
 
 def _boot_method(log: EventLog, boot: Boot) -> BootMethod:
     """Direct if a program was loaded before the firmware announced that it boots: the hypervisor handed it over."""
+    register = number_in_log(pcr4.PCR, log.kind)
     for event in log.events:
-        if event.register == pcr4.PCR and event.type_name == "EV_EFI_BOOT_SERVICES_APPLICATION":
+        if event.register == register and event.type_name == pcr4.APPLICATION:
             return BootMethod.DIRECT
-        if event.register == pcr4.PCR and event.type_name == "EV_EFI_ACTION":
+        if event.register == register and event.type_name == "EV_EFI_ACTION":
             return BootMethod.DISK
     return boot.method
 
@@ -153,7 +155,9 @@ def _with_texts(log: EventLog, first: Prediction, boot: Boot) -> Iterator[Boot]:
     """Boots with options that the log's texts suggest; a text counts only if a digest confirms it."""
     bank = first.banks[0]
     known = {event.digests[bank] for event in first.events if event.pcr == pcr12.PCR and event.digests}
-    suggestions = (_options(event) for event in log.events if event.digests.get(bank) not in known)
+    register = number_in_log(pcr12.PCR, log.kind)
+    logged = (event for event in log.events if event.register == register and event.type_name == "EV_IPL")
+    suggestions = (_options(event) for event in logged if event.digests.get(bank) not in known)
     texts = [text for text in dict.fromkeys(suggestions) if text][:_MAX_TEXTS]
 
     options = [None, *texts] if boot.options is None else [boot.options]
@@ -170,9 +174,7 @@ def _policies(policy: SecureBootPolicy | None) -> list[SecureBootPolicy | None]:
 
 
 def _options(event: LoggedEvent) -> str:
-    """The options in an event of PCR 12, if its digests confirm that they are what was measured."""
-    if event.register != pcr12.PCR or event.type_name != "EV_IPL":
-        return ""
+    """The options in an event, if its digests confirm that they are what was measured."""
     text = event_data.text(event.data)
     measured = digests(encode(text), [bank for bank in event.digests if bank in SIZES])
     return text if measured and all(event.digests[bank] == value for bank, value in measured.items()) else ""
@@ -188,7 +190,6 @@ def _score(log: EventLog, prediction: Prediction) -> int:
 def fits_phases(value: bytes, bank: str, start: bytes, paths: Iterable[str]) -> str | None:
     """The phase path after which a register that holds `start` has `value`; None if no path leads there."""
     for path in paths:
-        words = [mangle(word) for word in path.split(":") if word]
-        if replay(bank, (event.digests[bank] for event in pcr11.phase_events(words, (bank,))), start) == value:
+        if replay(bank, pcr11.phase_digests(split_phases(path), bank), start) == value:
             return path
     return None

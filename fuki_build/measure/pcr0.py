@@ -19,7 +19,7 @@ _BLOB = "EV_EFI_PLATFORM_FIRMWARE_BLOB"
 _CHANGED = "in some builds, drivers write into this volume before it is measured; what, depends on the machine"
 
 
-def firmware_events(firmware: MeasuredFirmware, banks: Sequence[str], *, is_unchanged: bool = False) -> Iterator[Event]:
+def firmware_events(firmware: MeasuredFirmware, banks: Sequence[str], *, is_unchanged: bool) -> Iterator[Event]:
     """The version, the volumes, and the separator.
 
     The first volume has the drivers that run from it, and those of some builds keep variables in it; `is_unchanged`

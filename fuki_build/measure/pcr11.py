@@ -1,6 +1,6 @@
 """PCR 11: the image's sections, and the phases of the boot."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from fuki_build.image.section import Section
@@ -24,22 +24,14 @@ def section_events(section: Section, contents: SectionDigests) -> Iterator[Event
     )
 
 
-def phase_events(words: Sequence[str], banks: Sequence[str]) -> Iterator[Event]:
-    """systemd-pcrphase extends the words of a phase path, without NUL, and writes no firmware event log."""
-    for word in words:
-        yield Event(
-            pcr=PCR,
-            type="",
-            what=f"phase {word}",
-            source="systemd-pcrphase",
-            by=Measurer.SYSTEM,
-            digests=digests(word.encode(), banks),
-        )
+def phase_digests(words: Iterable[str], bank: str) -> Iterator[bytes]:
+    """What systemd-pcrphase extends for the words of a phase path; the firmware's event log does not have it."""
+    return (phase_digest(word, bank) for word in words)
 
 
 @cache
 def phase_digest(word: str, bank: str) -> bytes:
-    """The digest that systemd-pcrphase extends for a word."""
+    """The digest that systemd-pcrphase extends for a word, which has no NUL."""
     return digests(word.encode(), (bank,))[bank]
 
 

@@ -88,17 +88,27 @@ def units_of(events: Iterable[Event], bank: str, origin: str = "") -> tuple[Unit
     for event in events:
         if bank not in event.digests:
             continue
-        if event.what.startswith("name of ") and event.pcr == pcr11.PCR:
-            name = event
-            continue
+
         section = event.what.removeprefix("content of ")
         if name is not None and name.what == f"name of {section}":
             digests = (name.digests[bank], event.digests[bank])
             units.append(Unit(f"section {section}{origin}", section, digests))
-        else:
-            units.append(Unit(f"{event.what}{origin}", _slot(event), (event.digests[bank],)))
-        name = None
+            name = None
+            continue
+
+        if name is not None:
+            units.append(_unit(name, bank, origin))
+        name = event if event.what.startswith("name of ") and event.pcr == pcr11.PCR else None
+        if name is None:
+            units.append(_unit(event, bank, origin))
+
+    if name is not None:
+        units.append(_unit(name, bank, origin))
     return tuple(units)
+
+
+def _unit(event: Event, bank: str, origin: str) -> Unit:
+    return Unit(f"{event.what}{origin}", _slot(event), (event.digests[bank],))
 
 
 def _slot(event: Event) -> str:
@@ -154,11 +164,8 @@ class RegisterSearcher:
         for source in self._sources:
             value = self._extend(self._start, (digest for unit in source.units for digest in unit.digests))
             for path in _subsequences(PHASES) if self._phases else [()]:
-                if self._extend(value, self._words(path)) == self._value:
+                if self._extend(value, pcr11.phase_digests(path, self._bank)) == self._value:
                     yield RegisterMatch(label=source.label, changes=(), phase=path)
-
-    def _words(self, path: Iterable[str]) -> Iterator[bytes]:
-        return (pcr11.phase_digest(word, self._bank) for word in path)
 
     def _changed(self, count: int) -> list[RegisterMatch]:
         ended = list(self._ended()) if count == 1 else []
@@ -202,7 +209,7 @@ class RegisterSearcher:
     def _paths(self, value: bytes) -> Iterator[tuple[str, ...]]:
         for number in range(_STANDARD if self._phases else 1):
             if number:
-                value = self._extend(value, self._words(PHASES[number - 1 : number]))
+                value = self._extend(value, [pcr11.phase_digest(PHASES[number - 1], self._bank)])
             if value == self._value:
                 yield PHASES[:number]
 

@@ -13,7 +13,7 @@ from fuki_build.measure.events import Event
 from fuki_build.measure.explain import CONSOLES
 from fuki_build.measure.pcr7 import PolicyCandidate, authority_events, shim_events, variable_events
 from fuki_build.measure.predict import Case, Prediction, predict
-from fuki_build.measure.register_search import MAX_SOURCES, RegisterSource, units_of
+from fuki_build.measure.register_search import MAX_SOURCES, RegisterSource, Unit, units_of
 from fuki_build.measure.section_digests import SectionDigests
 
 _ADDONS, _TEXTS = ("addons", "global_addons"), ("options", "smbios")
@@ -59,14 +59,16 @@ def register_sources(register: str, bank: str, image: StartedImage, texts: Seque
     contents, boot = image.contents, image.boot
     names = profile_ids(contents.layout)
     cases = image.cases if register in _SELECTED else _one_each(image.cases)
-    sources: list[RegisterSource] = []
+    sources: dict[tuple[str, tuple[Unit, ...]], RegisterSource] = {}
     for variant in _starts(register, contents, boot, texts):
         for prediction in predict(contents, cases, variant) if len(sources) < MAX_SOURCES else ():
             events = _events(register, prediction, variant, contents)
             if not any(event.unknown for event in events):
                 label = _label(contents, prediction.case, names.get(prediction.case.profile or 0), boot, variant)
-                sources.append(RegisterSource(label, units_of(events, bank, f" of {contents.layout.name}")))
-    return sources
+                units = units_of(events, bank, f" of {contents.layout.name}")
+                # What the stub might add is told only where it makes a difference.
+                sources.setdefault((label, units), RegisterSource(label + _console(boot, variant), units))
+    return list(sources.values())
 
 
 def _policy_sources(bank: str, image: StartedImage) -> Iterator[RegisterSource]:
@@ -158,7 +160,9 @@ def _label(contents: SectionDigests, case: Case, profile_id: str | None, boot: B
         parts.append(f"firmware {case.firmware}")
     if case.devicetree is not None:
         parts.append(f"devicetree {case.devicetree}")
-    parts += _differences(boot, variant)
-    if variant.console is not None and variant.console != boot.console and variant.console:
-        parts.append(f"with {variant.console!r} added by the stub")
-    return ", ".join(parts)
+    return ", ".join([*parts, *_differences(boot, variant)])
+
+
+def _console(boot: Boot, variant: Boot) -> str:
+    is_added = variant.console and variant.console != boot.console
+    return f", with {variant.console!r} added by the stub" if is_added else ""

@@ -96,7 +96,7 @@ class UpdatedLog(Struct, frozen=True, dict=True):
 
         extended = [event.digests[bank] for event in events if bank in event.digests]
         if phase and register == pcr11.PCR and self.log.kind is LogKind.TPM:
-            extended += [event.digests[bank] for event in pcr11.phase_events(phase, (bank,))]
+            extended += pcr11.phase_digests(phase, bank)
         return replay(bank, extended, self.start(register, bank))
 
     def start(self, register: int, bank: str) -> bytes:

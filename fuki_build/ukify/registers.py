@@ -33,7 +33,7 @@ def _values(call: UkifyCall, contents: SectionDigests, case: Case, phases: list[
     for phase in phases:
         for bank in contents.banks:
             start = replay(bank, (event.digests[bank] for event in events), bytes(BANKS[bank]))
-            words = (event.digests[bank] for event in pcr11.phase_events(split_phases(phase), (bank,)))
+            words = pcr11.phase_digests(split_phases(phase), bank)
             value = replay(bank, words, start).hex()
             lines.append(f"{pcr11.PCR}:{bank}={value}")
             values.setdefault(bank, []).append({"phase": phase, "pcr": pcr11.PCR, "hash": value})

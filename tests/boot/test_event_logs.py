@@ -59,7 +59,7 @@ def extended(values: Iterable[bytes]) -> bytes:
 
 
 def build(workshop: Path, fuki, stub: Path) -> tuple[Path, Path]:
-    """An image that tells what was measured, and an addon of it."""
+    """An image that tells what was measured, and an addon of it for all kernels whose release begins with 6.1."""
     (workshop / "initrd.img").write_bytes(probe())
     cmdline = f"console=ttyS0 quiet panic=-1 {CALM}"
     slices = f"""
@@ -69,6 +69,7 @@ cmdline = "{cmdline} other"
 [[fuki.addon]]
 name = "more"
 cmdline = "from=addon"
+uname = "6.1"
 """
 
     text = recipe(slices, name="log", stub=stub, initrd="initrd.img", cmdline=cmdline, os_release="os-release")

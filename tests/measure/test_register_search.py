@@ -6,6 +6,7 @@ from hashlib import sha256
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fuki_build.formats.tcg import event_log
 from fuki_build.formats.tcg.event_log import EventLog
@@ -73,6 +74,14 @@ def test_a_section_is_one_thing_with_its_name(log):
     assert digests[2] == sha256(b".osrel\0").digest()
     search = search_log(log, "sha256", 11, replayed([*digests[:2], *digests[4:]]))
     assert words(search) == [("without section .osrel",)]
+
+
+@pytest.mark.parametrize("number", [3, -1])
+def test_a_name_without_its_content_counts(log, number):
+    """One of a section, and the last of the register."""
+    own = [event for event in log.events if event.register == 11]
+    cut = replace(log, events=tuple(event for event in log.events if event is not own[number]))
+    assert words(search_log(cut, "sha256", 11, replayed(digests_of(cut, 11)))) == [()]
 
 
 def test_phases_come_behind_the_log(log):

@@ -15,7 +15,7 @@ from fuki_build.image.image import ImageKind
 from fuki_build.image.layout import Layout
 from fuki_build.image.stub import model_of
 from fuki_build.measure.boot import Addon, Boot, BootMethod
-from fuki_build.measure.events import Event
+from fuki_build.measure.events import Event, Measurer
 from fuki_build.measure.explain import explain
 from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.predict import Prediction, cases, predict
@@ -82,6 +82,21 @@ def test_the_first_of_a_disk_boot_has_the_partition_table_before_the_programs():
     assert without.value == extended([*head, image, *tail])
 
 
+def test_the_first_has_the_types_registers_and_order_that_firmware_logs():
+    """As in tests/data/event-logs and, for the partition table, in tests/boot/test_event_logs.py."""
+    first, _ = told(Boot(secret=False, partitions=b"table", addons=(addon(),)))
+    assert [(event.pcr, event.type, event.source) for event in first.events] == [
+        (4, "EV_EFI_ACTION", "constant"),
+        (4, "EV_SEPARATOR", "constant"),
+        (5, "EV_EFI_GPT_EVENT", "the disk"),
+        (4, "EV_EFI_BOOT_SERVICES_APPLICATION", "the image"),
+        (4, "EV_EFI_BOOT_SERVICES_APPLICATION", "more.addon.efi"),
+        (5, "EV_EFI_ACTION", "constant"),
+        (5, "EV_EFI_ACTION", "constant"),
+    ]
+    assert {event.by for event in first.events} == {Measurer.FIRMWARE}
+
+
 def test_without_the_disk_the_first_cannot_be_told_and_the_second_can():
     first, second = told(Boot(secret=False))
     assert (first.value, first.unknown) == (None, "the partition table of the disk is not known")
@@ -134,6 +149,24 @@ def test_a_kernel_that_measures_only_into_tpms_makes_the_second_unknown(release,
     assert first.value is not None
     assert (second.value is not None) is known
     assert ("6.10" in second.unknown) is not known
+
+
+def test_only_the_digests_of_an_old_kernels_events_are_unknown():
+    _, known = told(DIRECT, more=[(".uname", b"6.10", None)])
+    _, old = told(DIRECT, more=[(".uname", b"6.9", None)])
+    assert [(event.pcr, event.type, event.what, event.source, event.by) for event in old.events] == [
+        (event.pcr, event.type, event.what, event.source, event.by) for event in known.events
+    ]
+    assert {event.by for event in old.events if event.unknown} == {Measurer.KERNEL}
+    assert [event.digests for event in old.events if event.unknown] == [{}, {}]
+
+
+def test_the_release_of_a_profile_is_its_own():
+    own = (*IMAGE, (".uname", b"6.9", 1))
+    for profile, is_known in ((0, True), (1, False)):
+        layout = layout_of(own)
+        _, second = rtmrs(predicted(layout, DIRECT, profile), DIRECT, layout)
+        assert (second.value is not None) is is_known
 
 
 def test_a_kernel_that_firmware_loads_is_in_the_first(part):

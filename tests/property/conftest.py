@@ -8,4 +8,5 @@ settings.register_profile(
     max_examples=300,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("fuki")
+if settings.get_current_profile_name() != "mutants":
+    settings.load_profile("fuki")

@@ -79,13 +79,14 @@ def sha256(data: bytes) -> str:
 
 
 def authenticode(path: Path) -> str:
-    """The digest of an image without certificates (Microsoft's Authenticode specification), by pefile's offsets."""
+    """The digest of an image, whose certificates are its end (Microsoft's Authenticode specification), by pefile."""
     data = path.read_bytes()
     image = pefile.PE(data=data, fast_load=True)
     checksum = image.OPTIONAL_HEADER.get_field_absolute_offset("CheckSum")
-    certificates = image.OPTIONAL_HEADER.DATA_DIRECTORY[4].get_file_offset()
-    covered = data[:checksum] + data[checksum + 4 : certificates] + data[certificates + 8 :]
-    return sha256(covered + bytes(-len(data) % 8))
+    directory = image.OPTIONAL_HEADER.DATA_DIRECTORY[4]
+    certificates, end = directory.get_file_offset(), directory.VirtualAddress or len(data)
+    covered = data[:checksum] + data[checksum + 4 : certificates] + data[certificates + 8 : end]
+    return sha256(covered + bytes(-end % 8))
 
 
 def sections(path: Path) -> list[tuple[str, int, int, int, int, bytes]]:

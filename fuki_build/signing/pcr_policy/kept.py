@@ -210,6 +210,6 @@ def _policy_digests(contents: SectionDigests, possible: Sequence[Case]) -> set[t
         events = [event for section in case.measured for event in pcr11.section_events(section, contents)]
         start = replay(bank, (event.digests[bank] for event in events), bytes(BANKS[bank]))
         for phase in phases:
-            words = (event.digests[bank] for event in pcr11.phase_events(phase, (bank,)))
+            words = pcr11.phase_digests(phase, bank)
             digests.add((bank, policy_pcr({pcr11.PCR: replay(bank, words, start)}, bank).hex()))
     return digests

@@ -217,7 +217,7 @@ def policies(
         for bank in request.banks:
             start = replay(bank, (event.digests[bank] for event in events), bytes(BANKS[bank]))
             for phase in request.phases:
-                words = (event.digests[bank] for event in pcr11.phase_events(phase, (bank,)))
+                words = pcr11.phase_digests(phase, bank)
                 yield bank, policy_pcr({pcr11.PCR: replay(bank, words, start)}, bank)
 
 

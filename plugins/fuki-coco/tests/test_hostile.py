@@ -7,7 +7,7 @@ from typing import Any
 
 import parts
 import pytest
-from fuki_build.errors import FormatError
+from fuki_build.errors import FormatError, RecipeError
 from fuki_build.formats.confidential import ovmf
 from fuki_build.hooks import DirectBoot, LaunchParameters
 from fuki_build.testing import igvm as written
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fuki_coco import snp_digest
+from fuki_coco.memory import check_apart, check_firmware, check_parameters, check_range, check_ranges
 from fuki_coco.snp import SevSnp
 from fuki_coco.tdx import Tdx
 
@@ -155,6 +156,24 @@ def test_firmware_larger_than_any_is_refused():
     for model in (SevSnp(), Tdx()):
         with pytest.raises(FormatError, match="more than"):
             model.predict(data, ONE)
+
+
+def test_limits_are_of_the_last_that_may_be():
+    assert check_firmware(bytes(64 << 20)) == (1 << 32) - (64 << 20)
+    check_parameters(LaunchParameters(vcpus=(1, 4096), guest_features=(0, (1 << 64) - 1)))
+    for odd in (LaunchParameters(vcpus=(4097,)), LaunchParameters(guest_features=(-1,))):
+        with pytest.raises(RecipeError):
+            check_parameters(odd)
+
+    # Addresses have 52 bits at most (AMD, APM 2, 5.3), ranges may touch, and an empty one is nowhere.
+    check_range("x", (1 << 52) - 0x1000, 0x1000)
+    check_ranges([("one", 0, 64 << 20), ("none", 0x800, 0), ("two", 64 << 20, 64 << 20)])
+    with pytest.raises(FormatError, match=r"x \(0x1000 bytes at 0x10000000000000\) lies beyond"):
+        check_range("x", 1 << 52, 0x1000)
+    with pytest.raises(FormatError, match="add 0x8001000 bytes"):
+        check_ranges([("one", 0, 64 << 20), ("two", 64 << 20, (64 << 20) + 0x1000)])
+    with pytest.raises(FormatError, match="one and two overlap at 0x1000"):
+        check_apart([("two", 0x1000, 0x1000), ("one", 0, 0x2000)])
 
 
 def test_firmware_of_no_whole_pages_is_refused():

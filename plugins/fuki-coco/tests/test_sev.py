@@ -181,6 +181,26 @@ def test_signatures_are_the_peer_s():
 
 
 @pytest.mark.parametrize(
+    ("family", "model", "stepping", "known"),
+    [(6, 0x55, 4, 0x50654), (15, 0x41, 2, 0x40F12), (23, 1, 2, 0x800F12), (25, 1, 1, 0xA00F11), (26, 2, 1, 0xB00F21)],
+)
+def test_a_signature_is_what_cpuid_tells_of_known_processors(family: int, model: int, stepping: int, known: int):
+    """Xeon of Skylake, Opteron of revision F, EPYC of Naples, Milan and Turin."""
+    assert cpus.signature(family, model, stepping) == known
+
+
+def test_signatures_have_32_bits():
+    assert [cpus.find_signature(text) for text in ("0", "0xffffffff")] == [0, 0xFFFFFFFF]
+    for text in ("-1", "0x100000000"):
+        with pytest.raises(RecipeError, match="32 bits"):
+            cpus.find_signature(text)
+    with pytest.raises(RecipeError, match="no CPU model 'EPYC-Milan-v9'") as raised:
+        cpus.find_signature("EPYC-Milan-v9")
+    assert raised.value.hint is not None
+    assert "did you mean 'EPYC-Milan" in raised.value.hint
+
+
+@pytest.mark.parametrize(
     ("parameters", "message"),
     [
         (LaunchParameters(vcpus=(0,)), "vCPUs"),

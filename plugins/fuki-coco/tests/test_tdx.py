@@ -4,7 +4,7 @@ No published MRTD is known of firmware that can be obtained here, so that no val
 """
 
 import hashlib
-from struct import unpack_from
+from struct import pack, pack_into, unpack_from
 
 import parts
 import pytest
@@ -184,3 +184,49 @@ def test_an_empty_measured_page_of_an_igvm_file_is_extended_as_zeros():
     at = written.data_offset(headers)
     zeros = written.build([headers[0], written.page(0x1000, at)], bytes(igvm.PAGE))
     assert predict(empty).digests == predict(zeros).digests
+
+
+def mrtd_of(*pages: tuple[int, bytes | None]) -> str:
+    """Pages that are added one after the other, each with its content at once, None where that is not measured."""
+    digest = hashlib.sha384()
+    for address, content in pages:
+        digest.update(pack("<16sQ104x", b"MEM.PAGE.ADD", address))
+        for at in range(0, 4096, 256) if content is not None else ():
+            digest.update(pack("<16sQ104x", b"MR.EXTEND", address + at) + (content or b"")[at : at + 256])
+    return digest.hexdigest()
+
+
+def test_parameters_of_an_igvm_file_are_added_and_not_measured():
+    headers = [
+        written.platform(1, written.TDX),
+        written.area(0x2000),
+        written.page(0x1000, 0),
+        written.insert(0x6000),
+        written.page(0x9000, 0, flags=written.SHARED),
+        written.page(0xA000, 0, flags=written.UNMEASURED),
+    ]
+    (digest,) = predict(written.build(headers)).digests
+    assert digest.digest == mrtd_of((0x1000, bytes(4096)), (0x6000, None), (0x7000, None), (0xA000, None))
+
+
+def test_memory_beyond_the_content_of_a_measured_section_is_measured_as_zeros():
+    """The design guide has the rest of the memory zeroed; what is measured is all of it."""
+    firmware = bytearray(parts.get("ovmf-inteltdx").read_bytes())
+    table = firmware.index(b"TDVF")
+    (count,) = unpack_from("<I", firmware, table + 12)
+    rows = [unpack_from("<IIQQII", firmware, table + 16 + 32 * number) for number in range(count)]
+    number = next(number for number, row in enumerate(rows) if row[5] & 1)
+    pack_into("<I", firmware, table + 16 + 32 * number + 4, rows[number][1] - 0x1800)
+
+    pages: list[tuple[int, bytes | None]] = []
+    for index, (offset, size, address, memory, _, attributes) in enumerate(rows):
+        raw = bytes(firmware[offset : offset + size - (0x1800 if index == number else 0)]).ljust(memory, b"\0")
+        measured = attributes & 1
+        pages += [
+            (address + at, raw[at : at + 4096] if measured else None)
+            for at in range(0, memory, 4096)
+            if not attributes & 2
+        ]
+
+    digests = {digest.variant: digest.digest for digest in predict(bytes(firmware)).digests}
+    assert digests["single-pass"] == mrtd_of(*pages)
