@@ -21,7 +21,7 @@ class RegisterSearchView(View, frozen=True, kw_only=True):
     `note` says why the register cannot be predicted as it is, or is empty.
     """
 
-    register: str
+    name: str
     bank: str
     expected: str
     matches: tuple[RegisterMatchView, ...]
@@ -31,11 +31,9 @@ class RegisterSearchView(View, frozen=True, kw_only=True):
     note: str
 
 
-def register_search_view(
-    register: str, bank: str, value: bytes, search: RegisterSearch, note: str
-) -> RegisterSearchView:
+def register_search_view(name: str, bank: str, value: bytes, search: RegisterSearch, note: str) -> RegisterSearchView:
     return RegisterSearchView(
-        register=register,
+        name=name,
         bank=bank,
         expected=value.hex(),
         matches=tuple(map(_match, search.matches)),
@@ -52,7 +50,7 @@ def _match(match: RegisterMatch) -> RegisterMatchView:
 
 def register_in_words(view: RegisterSearchView, *, has_log: bool = False) -> Iterator[str]:
     """One line for each match, or why there is none; `has_log` tells whether an event log is looked at, too."""
-    name = f"{view.register} ({view.bank})"
+    name = f"{view.name} ({view.bank})"
     for match in view.matches:
         phase = f", after {match.phase}" if match.phase else ""
         yield f"{name} is that of {', '.join((match.case, *match.changes))}{phase}"

@@ -84,16 +84,16 @@ def test_a_quote_holds_against_the_image_and_is_explained_with_another(machine: 
     # The log tells which section it is.
     document = told(machine, "explain", "log", "--image", "new.efi", code=3)
     (log,) = document["logs"]
-    (register,) = [one for one in document["registers"] if one["search"]["register"] == "PCR 11" and one["log"]]
+    (register,) = [one for one in document["registers"] if one["search"]["name"] == "PCR 11" and one["log"]]
     (match,) = register["search"]["matches"]
     assert (match["case"], match["changes"], match["phase"]) == ("the log", [], "enter-initrd")
-    texts = [reason["text"] for reason in log["reasons"] if reason["register"] == "PCR 11"]
+    texts = [reason["text"] for reason in log["reasons"] if reason["name"] == "PCR 11"]
     assert texts == [".cmdline has other content than in the image, or another one was selected"]
 
     # Without it, the images that there were do.
     succeed(machine, "edit", "old.efi", "--set", ".osrel=ID=other", "-o", "older.efi")
     searches = {
-        one["search"]["register"]: one["search"]["matches"]
+        one["search"]["name"]: one["search"]["matches"]
         for one in told(machine, "explain", "--image", "new.efi", "--image", "older.efi", code=3)["registers"]
     }
     assert {(match["case"], *match["changes"], match["phase"]) for match in searches["PCR 11"]} == {
@@ -101,7 +101,7 @@ def test_a_quote_holds_against_the_image_and_is_explained_with_another(machine: 
         ("older.efi", "with section .osrel of new.efi in place of section .osrel of older.efi", "enter-initrd"),
     }
     searches = {
-        one["search"]["register"]: [match["case"] for match in one["search"]["matches"]]
+        one["search"]["name"]: [match["case"] for match in one["search"]["matches"]]
         for one in told(machine, "explain", "--image", "new.efi", "--image", "old.efi")["registers"]
     }
     assert searches["PCR 4"] == searches["PCR 11"] == ["old.efi"]

@@ -96,7 +96,7 @@ class TestExpect:
             image.parent, *COCO, "launch", image, "--expect", digest, *start, "--options", "single", "--json"
         )
         (search,) = json.loads(done.out)["registers"]
-        assert search["register"] == "RTMR2"
+        assert search["name"] == "RTMR2"
         assert search["matches"][0]["case"].startswith("image.efi, profile 1 (debug)")
         assert search["matches"][0]["changes"] == []
 

@@ -179,7 +179,7 @@ class TestTdx:
         (launch,) = document["launches"]
         assert {row["firmware"] for row in launch["search"]["found"]} == {"ovmf-generic"}
         (register,) = document["registers"]
-        assert register["search"]["register"] == "RTMR2"
+        assert register["search"]["name"] == "RTMR2"
         (match,) = register["search"]["matches"]
         assert (match["changes"], match["phase"]) == ([], None)
         assert match["case"].startswith("acme.efi, profile 1 (debug), firmware ovmf-generic")
@@ -379,7 +379,7 @@ class TestRegisters:
         lists = [f"--variable={name}={LOGS / name}.esl" for name in ("PK", "KEK", "db", "dbx")]
         (register,) = explain(bench, "registers-7", "--image", "acme.efi", *lists)["registers"]
         (match,) = register["search"]["matches"]
-        assert register["search"]["register"] == "PCR 7"
+        assert register["search"]["name"] == "PCR 7"
         assert "Secure Boot on" in match["case"]
         assert "of db vouches" in match["case"]
 
@@ -390,7 +390,7 @@ class TestRegisters:
         lists = [f"--variable={name}={LOGS / name}.esl" for name in ("PK", "KEK", "db")]
         options = (*lists, "--secure-boot", "on")
         (log,) = explain(bench, LOGS / "secure-boot-on.log", "--image", "acme.efi", *options, code=3)["logs"]
-        told = [reason["text"] for reason in log["reasons"] if reason["register"] == "PCR 7"]
+        told = [reason["text"] for reason in log["reasons"] if reason["name"] == "PCR 7"]
         assert told == ["dbx has 1 entry more than expected: revocations were added"]
 
     def test_a_value_that_nothing_gives_says_what_it_takes(self, single):

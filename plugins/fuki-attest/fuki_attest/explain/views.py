@@ -25,9 +25,9 @@ class ExplainedRegisterView(View, frozen=True):
 
 
 class LogReasonView(View, frozen=True):
-    """Something of a log that is not as the image measures it, in a register."""
+    """Something of a log that is not as the image measures it, in the register of that name."""
 
-    register: str
+    name: str
     text: str
 
 
@@ -64,12 +64,12 @@ def _lines(document: ExplainDocument) -> Iterator[tuple[str, str]]:
     for log in document.logs:
         if not log.reasons:
             yield log.subject, f"{log.image} explains all that is the image's"
-        yield from ((log.subject, f"{reason.register}: {reason.text}") for reason in log.reasons)
+        yield from ((log.subject, f"{reason.name}: {reason.text}") for reason in log.reasons)
     for launch in document.launches:
         yield from ((launch.subject, line) for line in search_in_words(launch.search))
-    by_log = {(one.subject, one.search.register) for one in document.registers if one.log}
+    by_log = {(one.subject, one.search.name) for one in document.registers if one.log}
     for register in document.registers:
-        told = bool(register.log) or (register.subject, register.search.register) in by_log
+        told = bool(register.log) or (register.subject, register.search.name) in by_log
         source = f"by {register.log}: " if register.log else ""
         yield from ((register.subject, source + line) for line in register_in_words(register.search, has_log=told))
 
@@ -78,7 +78,7 @@ def judge(document: ExplainDocument) -> None:
     """Raise `MismatchError` unless everything is as some image, launched and started as asked for, measures it."""
     open_ends = [f"{one.subject}: the launch digest" for one in document.launches if not one.search.found]
     open_ends += [
-        f"{one.subject}: {one.search.register}"
+        f"{one.subject}: {one.search.name}"
         for one in document.registers
         if one.log is None and not any(not match.changes for match in one.search.matches)
     ]
