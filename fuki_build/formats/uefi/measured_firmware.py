@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.uefi import volumes
-from fuki_build.formats.uefi.firmware_files import SectionType, files, sections
+from fuki_build.formats.uefi.firmware_files import Section, SectionType, files, sections
 from fuki_build.formats.uefi.lzma_sections import MAX_SIZE, compressed, decompress
 
 _TCG2_PEI = UUID("a0c98b77-cba5-4bb8-993b-4af6ce33ece4")
@@ -33,13 +33,14 @@ def measured_firmware(image: bytes) -> MeasuredFirmware:
     """What the firmware of an image measures of itself. Raises `FormatError` where the file does not tell that."""
     for data in compressed(image):
         contents = b"".join(decompress(data, MAX_SIZE))
-        measured = tuple(content for kind, content in _leading_sections(contents) if kind == SectionType.VOLUME)
+        leading = _leading_sections(contents)
+        measured = tuple(section.content for section in leading if section.type == SectionType.VOLUME)
         if len(measured) == _VOLUMES:
             return MeasuredFirmware(_version(measured[0]), measured)
     raise FormatError("it has no pair of compressed volumes, as OVMF has them")
 
 
-def _leading_sections(data: bytes) -> list[tuple[int, bytes]]:
+def _leading_sections(data: bytes) -> list[Section]:
     try:
         return list(sections(data))
     except FormatError:
@@ -54,9 +55,9 @@ def _version(volume: bytes) -> bytes:
         if file.name == _TCG2_PEI:
             texts = [
                 match[0]
-                for kind, content in sections(file.content)
-                if kind in (SectionType.TE, SectionType.PE32)
-                for match in _TEXT.finditer(content)
+                for section in sections(file.content)
+                if section.type in (SectionType.TE, SectionType.PE32)
+                for match in _TEXT.finditer(section.content)
             ]
             if len(texts) > 1:
                 raise FormatError("it is not clear which of its texts is the version that it measures")
