@@ -2,9 +2,8 @@
 
 They are looked for without disassembling: an instruction that addresses memory relative to itself has a ModRM byte
 with mod 0 and r/m 5, and behind it a distance and perhaps a constant (Intel, "Software Developer's Manual", volume 2,
-2.2.1.6 and appendix A). Every place that can be read so, and leads to data that can be written, counts, unless its
-opcode only reads. So nothing is missed that a compiler addresses in this way; what is written through a pointer is not
-seen.
+2.2.1.6 and appendix A). Every place counts that can be read so, as an instruction that writes, and that leads to data
+which can be written; so there are rather too many than too few. What is written through a pointer is not seen.
 """
 
 import re
@@ -18,19 +17,20 @@ _MODRM = re.compile(rb"[\x05\x0d\x15\x1d\x25\x2d\x35\x3d]")
 _DISTANCE = 4
 _ESCAPE, _OPERAND_SIZE, _REX = 0x0F, 0x66, range(0x40, 0x50)
 
-_READING = frozenset(
+_WRITING = frozenset(
     bytes.fromhex(
-        "02 03 0a 0b 12 13 1a 1b 22 23 2a 2b 32 33"  # arithmetic into a register
-        "38 39 3a 3b 84 85"  # cmp, test
-        "63 69 6b 8a 8b 8d"  # movsxd, imul, mov into a register, lea
+        "00 01 08 09 10 11 18 19 20 21 28 29 30 31"  # arithmetic
+        "86 87 88 89 8c 8f"  # xchg, mov, pop
+        "c0 c1 d0 d1 d2 d3 c6 c7"  # shifts, mov of a constant
+        "d8 d9 da db dc dd de df"  # x87, whatever it does
     )
 )
-_READING_OF_GROUP = {
-    **dict.fromkeys((0x80, 0x81, 0x83), (7,)),  # cmp
-    **dict.fromkeys((0xF6, 0xF7), (0, 1, 4, 5, 6, 7)),  # test, mul, div
-    0xFF: (2, 3, 4, 5, 6),  # call, jmp, push
+_WRITING_OF_GROUP = {
+    **dict.fromkeys((0x80, 0x81, 0x83), (0, 1, 2, 3, 4, 5, 6)),  # arithmetic with a constant, but cmp
+    **dict.fromkeys((0xF6, 0xF7), (2, 3)),  # not, neg
+    **dict.fromkeys((0xFE, 0xFF), (0, 1)),  # inc, dec
 }
-"""Opcodes whose middle field of ModRM says what they do, and the values of it that only read."""
+"""Opcodes of one byte whose middle field of ModRM says what they do, and the values of it that write."""
 _READING_ESCAPED = frozenset(
     bytes.fromhex(
         "10 12 28 2a 2c 2d 2e 2f 6e 6f"  # SSE into a register
@@ -38,10 +38,10 @@ _READING_ESCAPED = frozenset(
         "18 1f a3 af b6 b7 bc bd be bf"  # prefetch, nop, bt, imul, movzx, bsf, bsr, movsx
     )
 )
-_TABLE_GROUP, _LOADING_TABLES = 0x01, (2, 3)  # lgdt, lidt
-_WITH_BYTE = frozenset((0x80, 0x83, 0xC0, 0xC1, 0xC6, 0x6B))
-_WITH_WORD = frozenset((0x81, 0xC7, 0x69))
-_TEST = {0xF6: (1,), 0xF7: (4, 2)}
+"""Of the many opcodes of two bytes those that only read; every other one counts as writing."""
+_WITH_BYTE = frozenset((0x80, 0x83, 0xC0, 0xC1, 0xC6))
+_WITH_WORD = frozenset((0x81, 0xC7))
+_ESCAPED_WITH_BYTE = frozenset((0xA4, 0xAC, 0xBA))
 _MOV_CONSTANT = 0xC7
 
 
@@ -58,20 +58,20 @@ class _Instruction(NamedTuple):
     field: int
 
     @property
-    def only_reads(self) -> bool:
+    def writes(self) -> bool:
         if self.escaped:
-            return self.opcode in _READING_ESCAPED or (self.opcode == _TABLE_GROUP and self.field in _LOADING_TABLES)
-        return self.opcode in _READING or self.field in _READING_OF_GROUP.get(self.opcode, ())
+            return self.opcode not in _READING_ESCAPED
+        return self.opcode in _WRITING or self.field in _WRITING_OF_GROUP.get(self.opcode, ())
 
     def constant_sizes(self, *, may_be_short: bool) -> tuple[int, ...]:
         """How many bytes of a constant can stand behind the distance."""
         if self.escaped:
-            return (0,)
+            return (1,) if self.opcode in _ESCAPED_WITH_BYTE else (0,)
         if self.opcode in _WITH_BYTE:
             return (1,)
         if self.opcode in _WITH_WORD:
             return (4, 2) if may_be_short else (4,)
-        return _TEST.get(self.opcode, (0,)) if self.field <= 1 else (0,)
+        return (0,)
 
 
 def own_stores(program: bytes) -> tuple[OwnStore, ...]:
@@ -109,7 +109,7 @@ def _stores(program: bytes, section: pe.SectionHeader) -> Iterator[OwnStore]:
         before = program[max(start, at - 3) : at]
 
         for instruction in _readings(before, program[at]):
-            if instruction.only_reads:
+            if not instruction.writes:
                 continue
             for size in instruction.constant_sizes(may_be_short=_is_short(before)):
                 is_word = size == _DISTANCE and instruction.opcode == _MOV_CONSTANT
