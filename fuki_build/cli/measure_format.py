@@ -21,6 +21,7 @@ _OPTIONS = {
     "disk": "disk",
     "host_firmware": "host-firmware",
     "chipset": "chipset",
+    "memory": "memory",
     "volume_unchanged": "volume-unchanged",
     "firmware_log": "firmware-log",
 }

@@ -112,6 +112,11 @@ _SECURED: Sequence[Callable[[Any], Any]] = (
         help="The chipset of the virtual machine, which some builds of OVMF note in what they measure.",
     ),
     click.option(
+        "--memory",
+        metavar="SIZE",
+        help="How much memory the virtual machine has, such as 2G, for RTMR0 of a TDX guest of QEMU.",
+    ),
+    click.option(
         "--volume-unchanged",
         is_flag=True,
         help="No driver of that build but its PEI core writes into its first volume before it is measured.",

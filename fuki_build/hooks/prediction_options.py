@@ -61,6 +61,9 @@ class PredictionOptions(Options, frozen=True, kw_only=True):
     chipset: Annotated[
         Chipset | None, Meta(description="the virtual machine's, which some builds of OVMF note in what they measure")
     ] = None
+    memory: Annotated[
+        str | None, Meta(description="how much memory it has, such as 2G, for RTMR0 of a TDX guest of QEMU")
+    ] = None
     volume_unchanged: Annotated[
         bool, Meta(description="whether no driver of that build but its PEI core writes into its first volume")
     ] = False
@@ -187,6 +190,7 @@ def boot_of(options: PredictionOptions, build: Build, banks: Sequence[str]) -> B
         disk=directory / disk if disk is not None else None,
         host_firmware=directory / options.host_firmware if options.host_firmware is not None else None,
         chipset=options.chipset,
+        memory=options.memory,
         volume_unchanged=options.volume_unchanged,
         firmware_log=directory / options.firmware_log if options.firmware_log is not None else None,
     )

@@ -1,5 +1,6 @@
 """How images are booted, as command lines describe it: programs beside the image, its disk, Secure Boot's variables."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fuki_build.measure.events import Event
 from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.secure_boot_files import read_policy
 
+_MEMORY, _UNITS = re.compile(r"([1-9][0-9]{0,6})([MGT])"), {"M": 20, "G": 30, "T": 40}
 _MAX_FIRMWARE = 64 * 1024 * 1024
 """Largest firmware image that is read, in bytes; real ones have 2 to 16 MiB."""
 
@@ -54,6 +56,7 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
     disk: AnyPath | None = None,
     host_firmware: AnyPath | None = None,
     chipset: str | None = None,
+    memory: str | None = None,
     volume_unchanged: bool = False,
     firmware_log: AnyPath | None = None,
 ) -> Boot:
@@ -61,13 +64,15 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
 
     Programs and addons are read, and digested in these banks; `variables` is a variable store, `lists` are NAME=FILE
     of Secure Boot's variables, `disk` is the disk's raw data, `host_firmware` an OVMF image that starts on QEMU's
-    `chipset`. `volume_unchanged` says that no driver of it but the PEI core writes into its first volume;
-    `firmware_log` is the log of such a machine with it. Raises `FukiError`.
+    `chipset` with so much `memory`. `volume_unchanged` says that no driver of it but the PEI core writes into its first
+    volume; `firmware_log` is the log of such a machine with it. Raises `FukiError`.
     """
     if firmware_log is not None and host_firmware is None:
         text = "a log of the firmware says nothing without its file"
         raise RecipeError(text, where="--firmware-log", hint="give it: --host-firmware OVMF.fd")
 
+    size = None if memory is None else memory_size(memory)
+    configuration = () if host_firmware is None else read_configuration(host_firmware, size)
     store = None if variables is None else Path(variables)
     policy = read_policy(store, lists, SecureBootState(secure_boot) if secure_boot else None)
     return Boot(
@@ -91,7 +96,9 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
             chipset=Chipset(chipset) if chipset else None,
             is_unchanged=volume_unchanged,
             log=firmware_log,
+            is_for_tpm=not configuration,
         ),
+        configuration=configuration,
     )
 
 
@@ -102,16 +109,46 @@ def read_firmware(
     chipset: Chipset | None = None,
     is_unchanged: bool = False,
     log: AnyPath | None = None,
+    is_for_tpm: bool = True,
 ) -> tuple[Event, ...]:
-    """What OVMF measures of itself, out of its file and the log of a machine with it. Raises `FukiError`."""
+    """What OVMF measures of itself, out of its file and the log of a machine with it. Raises `FukiError`.
+
+    Firmware that need not be for machines with a TPM may also tell nothing of that.
+    """
     from fuki_build.formats.uefi.measured_firmware import measured_firmware  # noqa: PLC0415 - only where asked for
-    from fuki_build.measure.pcr0 import firmware_events  # noqa: PLC0415
+    from fuki_build.measure.pcr0 import firmware_events, unknown_event  # noqa: PLC0415
 
     with raised_as(FukiError, str(path), of=FormatError, about="what it measures of itself cannot be told"):
-        firmware = measured_firmware(Blob.of_file(path).read_small(_MAX_FIRMWARE, "the firmware"))
+        image = Blob.of_file(path).read_small(_MAX_FIRMWARE, "the firmware")
+        try:
+            firmware = measured_firmware(image)
+        except FormatError as error:
+            if is_for_tpm:
+                raise
+            return (unknown_event(error.message),)
+
     logged = None if log is None else _read_log(log)
     with located(str(path) if log is None else str(log)):
         return tuple(firmware_events(firmware, banks, chipset=chipset, is_unchanged=is_unchanged, log=logged))
+
+
+def read_configuration(path: AnyPath, memory: int | None) -> tuple[Event, ...]:
+    """What a TDX guest's firmware measures first into RTMR0; nothing if it has no such volume. Raises `FukiError`."""
+    from fuki_build.formats.confidential import ovmf  # noqa: PLC0415 - only where it is asked for
+    from fuki_build.measure.rtmr0 import configuration_events  # noqa: PLC0415
+
+    with located(str(path), FormatError):
+        image = Blob.of_file(path).reader
+        tables = ovmf.decode(image)
+        return configuration_events(image, tables.tdx, memory) if tables is not None and tables.tdx else ()
+
+
+def memory_size(text: str) -> int:
+    """A size in bytes, as QEMU takes it: 512M, 2G. Raises `RecipeError`."""
+    match = _MEMORY.fullmatch(text)
+    if match is None:
+        raise RecipeError(f"{text!r} is no size of memory", where="--memory", hint="for instance 512M or 2G")
+    return int(match[1]) << _UNITS[match[2]]
 
 
 def _read_log(path: AnyPath) -> EventLog:

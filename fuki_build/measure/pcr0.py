@@ -55,6 +55,11 @@ def firmware_events(
     yield _event("EV_SEPARATOR", "the firmware's part ends", CONSTANT, digests(bytes(4), banks))
 
 
+def unknown_event(reason: str) -> Event:
+    """In place of all that firmware measures of itself, where none of it is known."""
+    return _event(_VERSION, "what the firmware measures of itself", SOURCE, {}, reason)
+
+
 def _in_log(log: EventLog, firmware: MeasuredFirmware) -> Digests:
     """The digests that a log has of the first volume; everything else in it must be as the file has it."""
     measured = [event for event in log.events if event.register == PCR and event.type_name in (_VERSION, _BLOB)]
