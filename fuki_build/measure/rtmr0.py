@@ -12,9 +12,9 @@ from fuki_build.formats.confidential import td_hob
 from fuki_build.formats.confidential.ovmf import TdxKind, TdxSection
 from fuki_build.formats.reader import Reader
 from fuki_build.measure.events import Event, Measurer
+from fuki_build.measure.pcr1 import OPTIONS, PCR, TABLES
 from fuki_build.measure.registers import digests
 
-PCR = 1
 BANK = "sha384"
 _SOURCE = "the firmware"
 _MACHINE, _HYPERVISOR = "the machine", "the hypervisor"
@@ -22,8 +22,6 @@ _MAX_CONFIGURATION = 16 * 1024 * 1024
 
 _NO_MEMORY = "the TD HOB lists the guest's memory; say --memory for one of QEMU q35"
 _NO_VARIABLES = "Secure Boot's variables are not known; the firmware's file has them, give it as --variables too"
-_TABLES = "the hypervisor makes ACPI tables for each shape of machine; a log of such a guest has their digests"
-_OPTIONS = "the firmware makes boot options of the devices that it finds; a log of such a guest has their digests"
 
 
 def configuration_events(image: Reader, sections: Sequence[TdxSection], memory: int | None) -> tuple[Event, ...]:
@@ -54,8 +52,8 @@ def with_later(events: Sequence[Event]) -> Iterator[Event]:
     if not variables:
         yield _event("EV_EFI_VARIABLE_DRIVER_CONFIG", "Secure Boot's variables", _MACHINE, None, _NO_VARIABLES)
     yield from variables
-    yield _event("EV_PLATFORM_CONFIG_FLAGS", "ACPI tables", _HYPERVISOR, None, _TABLES)
-    yield _event("EV_EFI_VARIABLE_BOOT", "boot options and their order", _MACHINE, None, _OPTIONS)
+    yield _event("EV_PLATFORM_CONFIG_FLAGS", "ACPI tables", _HYPERVISOR, None, TABLES)
+    yield _event("EV_EFI_VARIABLE_BOOT", "boot options and their order", _MACHINE, None, OPTIONS)
     yield from (event for event in events if event.type == "EV_EFI_VARIABLE_AUTHORITY")
 
 

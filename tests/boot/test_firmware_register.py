@@ -11,6 +11,7 @@ from fuki_qemu.guest import Screen
 from fuki_qemu.report import GuestReport
 
 from fuki_build import new_host
+from fuki_build.formats.tcg import event_log
 from fuki_build.formats.uefi.measured_firmware import measured_firmware
 from fuki_build.measure.first_volume import MEASURED_BUILDS
 from fuki_build.testing import invoke, succeed
@@ -80,6 +81,12 @@ def test_register_0_is_predicted_from_the_file_and_the_chipset(part: str, chipse
         options += ["--volume-unchanged"]
     assert predicted(tmp_path, image, *options) == measured(report)
 
+    log = tmp_path / "boot" / "event-log"
+    (tmp_path / "policy.toml").write_text(f'[firmware]\nfiles = ["{firmware}"]\n')
+    rulings = printed(tmp_path, "replay", log, "--policy", "policy.toml", "--json", code=3)["policy"]["events"]
+    registers = [event.register for event in event_log.decode(log.read_bytes()).events]
+    assert [row["ruling"] for row in rulings if registers[row["number"]] == 0] == ["not judged", *["accepted"] * 4]
+
 
 def is_measured_build(firmware: Path) -> bool:
     """Whether the package has no newer build than those that fuki knows to leave its volume alone."""
@@ -105,6 +112,27 @@ def test_what_drivers_write_is_taken_from_the_log_of_another_boot(part: str, tmp
     assert "this is not the log of a machine with that firmware" in refused.err
 
 
+@pytest.mark.parametrize("part", ["ovmf-2022", "ovmf-2025", "ovmf-generic"])
+def test_of_register_1_it_is_told_what_firmware_measures_and_that_only_the_separator_is_known(
+    part: str, tmp_path: Path
+) -> None:
+    image, firmware = build(tmp_path / "image"), parts.get(part)
+    boot(tmp_path, image, firmware)
+    (case,) = printed(tmp_path, "measure", image, "--host-firmware", firmware, "--pcr", 1, "--json")["predictions"]
+    (register,) = case["registers"]
+    assert (register["pcr"], register["values"]) == (1, {})
+    assert register["unknown"] == "; ".join(
+        dict.fromkeys(event["unknown"] for event in case["events"] if event["unknown"])
+    )
+
+    events = event_log.decode((tmp_path / "boot" / "event-log").read_bytes()).events
+    logged = [(event.type_name, event.digests["sha256"].hex()) for event in events if event.register == 1]
+    by_firmware = logged[: logged.index(("EV_SEPARATOR", sha256(bytes(4)).hexdigest())) + 1]
+    told = [(event["type"], event["digests"].get("sha256")) for event in case["events"]]
+    assert told[-1] == by_firmware[-1]
+    assert {kind for kind, _ in by_firmware} <= {kind for kind, _ in told}
+
+
 @pytest.mark.parametrize("part", ["ovmf-2022", "ovmf-2022-code"])
 def test_all_but_the_volume_of_the_first_drivers_is_recognised_of_any_build(part: str, tmp_path: Path) -> None:
     image, firmware = build(tmp_path / "image"), parts.get(part)
@@ -122,15 +150,14 @@ def test_all_but_the_volume_of_the_first_drivers_is_recognised_of_any_build(part
     ]
 
 
-@pytest.mark.parametrize(
-    ("part", "reason"),
-    [
-        ("ovmf-inteltdx", "it was built without support for a TPM"),
-        ("ovmf-vars", "it has no pair of compressed volumes"),
-    ],
-)
-def test_what_has_no_measured_volumes_is_refused(part: str, reason: str, tmp_path: Path) -> None:
+def test_what_has_no_measured_volumes_is_refused(tmp_path: Path) -> None:
     image = build(tmp_path / "image")
-    outcome = invoke(tmp_path, "measure", image, "--host-firmware", parts.get(part))
+    outcome = invoke(tmp_path, "measure", image, "--host-firmware", parts.get("ovmf-vars"))
     assert outcome.code == 1
-    assert f"what it measures of itself cannot be told: {reason}" in outcome.err
+    assert "what it measures of itself cannot be told: it has no pair of compressed volumes" in outcome.err
+
+
+def test_firmware_for_guests_without_a_tpm_is_said_to_be_so(tmp_path: Path) -> None:
+    image = build(tmp_path / "image")
+    out = succeed(tmp_path, "measure", image, "--host-firmware", parts.get("ovmf-inteltdx"), "--pcr", 0).out
+    assert "cannot be told: it was built without support for a TPM" in out

@@ -221,7 +221,7 @@ def test_what_files_decide_of_the_first_register_of_all_is_what_a_guest_had(gues
         ("EV_PLATFORM_CONFIG_FLAGS", None),
         ("EV_EFI_VARIABLE_BOOT", None),
     ]
-    for reason in ("the hypervisor makes ACPI tables", "the firmware makes boot options"):
+    for reason in ("the hypervisor makes ACPI and SMBIOS tables", "the firmware makes boot options"):
         assert reason in register["unknown"]
 
 
