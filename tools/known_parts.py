@@ -159,6 +159,10 @@ ALL: Mapping[str, Part] = {
     "busybox": Part("busybox-static", "usr/bin/busybox"),
     "docker-registry": Part("docker-registry", "usr/bin/docker-registry", "bookworm"),
     "aavmf": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),
+    "aavmf-secboot": Part("qemu-efi-aarch64", "usr/share/AAVMF/AAVMF_CODE.secboot.fd"),
+    "aavmf-2025-secboot": Part("qemu-efi-aarch64", "usr/share/AAVMF/AAVMF_CODE.secboot.fd", "trixie"),
+    "aavmf-2022": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "bookworm"),
+    "qemu-aarch64": Part("qemu-system-arm", "usr/bin/qemu-system-aarch64", "bookworm"),
 }
 
 

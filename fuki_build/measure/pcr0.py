@@ -1,4 +1,4 @@
-"""PCR 0: what a virtual machine's firmware measures of itself, where it is OVMF and its file is known.
+"""PCR 0: what a virtual machine's firmware measures of itself, where that is edk2's and its file is known.
 
 Sources: TCG, "PC Client Platform Firmware Profile" 1.06, 3.3.4.1; edk2's Tcg2Pei.c and Tcg2Dxe.c.
 """
@@ -10,7 +10,7 @@ from fuki_build.formats.tcg.event_log import EventLog
 from fuki_build.formats.uefi.measured_firmware import MeasuredFirmware
 from fuki_build.measure.chipset import Chipset
 from fuki_build.measure.events import CONSTANT, Event, Measurer
-from fuki_build.measure.first_volume import as_measured
+from fuki_build.measure.first_volume import FirstVolume, as_measured
 from fuki_build.measure.registers import Digests, digests
 
 PCR = 0
@@ -45,7 +45,7 @@ def firmware_events(
         unknown = "" if len(known) == len(banks) else "the firmware's log does not have all of these banks"
         yield _event(_BLOB, description, _LOG, {} if unknown else known, unknown)
     else:
-        volume = as_measured(first, chipset, is_unchanged=is_unchanged)
+        volume = FirstVolume(first) if firmware.in_flash else as_measured(first, chipset, is_unchanged=is_unchanged)
         yield _event(
             _BLOB, description, SOURCE, {} if volume.unknown else digests(volume.content, banks), volume.unknown
         )

@@ -13,9 +13,11 @@ from fuki_qemu.report import GuestReport
 from fuki_build import new_host
 from fuki_build.formats.tcg import event_log
 from fuki_build.formats.uefi.measured_firmware import measured_firmware
+from fuki_build.measure.explain import registers
 from fuki_build.measure.first_volume import MEASURED_BUILDS
 from fuki_build.testing import invoke, succeed
 from fuki_build.testing.documents import printed
+from tests.support.arm_firmware import log_of_firmware
 from tests.support.bootable import build
 
 BANKS = ("sha1", "sha256", "sha384", "sha512")
@@ -84,8 +86,16 @@ def test_register_0_is_predicted_from_the_file_and_the_chipset(part: str, chipse
     log = tmp_path / "boot" / "event-log"
     (tmp_path / "policy.toml").write_text(f'[firmware]\nfiles = ["{firmware}"]\n')
     rulings = printed(tmp_path, "replay", log, "--policy", "policy.toml", "--json", code=3)["policy"]["events"]
-    registers = [event.register for event in event_log.decode(log.read_bytes()).events]
-    assert [row["ruling"] for row in rulings if registers[row["number"]] == 0] == ["not judged", *["accepted"] * 4]
+    numbers = [event.register for event in event_log.decode(log.read_bytes()).events]
+    assert [row["ruling"] for row in rulings if numbers[row["number"]] == 0] == ["not judged", *["accepted"] * 4]
+
+
+@pytest.mark.parametrize("part", ["aavmf-2022", "aavmf-2025-secboot", "aavmf-secboot"])
+def test_register_0_of_arm_firmware_is_predicted_from_its_file(part: str, tmp_path: Path) -> None:
+    image, firmware = build(tmp_path / "image"), parts.get(part)
+    log = log_of_firmware(firmware, tmp_path)
+    values = {bank: registers(log, bank)[0].hex() for bank in BANKS}
+    assert predicted(tmp_path, image, "--host-firmware", firmware) == values
 
 
 def is_measured_build(firmware: Path) -> bool:
