@@ -14,7 +14,7 @@ from fuki_build.hooks.outputs import Build, BuiltImage
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Addon, Boot
-from fuki_build.measure.boot_options import read_boot
+from fuki_build.measure.boot_options import memory_size, read_boot, refuse_log_alone
 from fuki_build.measure.chipset import Chipset
 from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.measure.registers import BANKS, PHASES
@@ -140,8 +140,12 @@ def check_files(options: PredictionOptions, directory: Path) -> None:
     if options.host_firmware is not None:
         with named("host-firmware"):
             Blob.of_file(directory / options.host_firmware)
+    if options.memory is not None:
+        with named("memory"):
+            memory_size(options.memory)
     if options.firmware_log is not None:
         with named("firmware-log"):
+            refuse_log_alone(options.firmware_log, options.host_firmware)
             Blob.of_file(directory / options.firmware_log)
     for place, file in _programs(options):
         with named(place):

@@ -67,10 +67,7 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
     `chipset` with so much `memory`. `volume_unchanged` says that no driver of it but the PEI core writes into its first
     volume; `firmware_log` is the log of such a machine with it. Raises `FukiError`.
     """
-    if firmware_log is not None and host_firmware is None:
-        text = "a log of the firmware says nothing without its file"
-        raise RecipeError(text, where="--firmware-log", hint="give it: --host-firmware OVMF.fd")
-
+    refuse_log_alone(firmware_log, host_firmware)
     size = None if memory is None else memory_size(memory)
     configuration = () if host_firmware is None else read_configuration(host_firmware, size)
     store = None if variables is None else Path(variables)
@@ -141,6 +138,13 @@ def read_configuration(path: AnyPath, memory: int | None) -> tuple[Event, ...]:
         image = Blob.of_file(path).reader
         tables = ovmf.decode(image)
         return configuration_events(image, tables.tdx, memory) if tables is not None and tables.tdx else ()
+
+
+def refuse_log_alone(log: AnyPath | None, firmware: AnyPath | None) -> None:
+    """Raise `RecipeError` for a log of firmware of which there is no file."""
+    if log is not None and firmware is None:
+        text = "a log of the firmware says nothing without its file"
+        raise RecipeError(text, where="--firmware-log", hint="give the file as host firmware")
 
 
 def memory_size(text: str) -> int:
