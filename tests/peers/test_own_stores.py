@@ -35,7 +35,7 @@ def disassembled(program: bytes, directory: Path) -> set[int]:
     headers = pe.decode(program, len(program))
     (code,) = [one for one in headers.sections if one.name == ".text"]
     limits = (f"--start-address={code.raw_offset}", f"--stop-address={code.raw_offset + code.raw_size}")
-    command = ["objdump", "-D", "-b", "binary", "-m", "i386:x86-64", "-M", "intel", *limits, path]
+    command: list[str | Path] = ["objdump", "-D", "-b", "binary", "-m", "i386:x86-64", "-M", "intel", *limits, path]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     targets = {int(target, 16) for word, target in _FIRST_OPERAND.findall(text) if word not in _READING}

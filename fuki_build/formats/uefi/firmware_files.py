@@ -35,7 +35,7 @@ class FileType(IntEnum):
     PEI_CORE = 0x04
 
 
-class Section(NamedTuple):
+class VolumeSection(NamedTuple):
     """A section's type, and its content with the offset at which that starts."""
 
     type: int
@@ -52,7 +52,7 @@ class VolumeFile(NamedTuple):
     content: bytes
 
 
-def sections(data: bytes) -> Iterator[Section]:
+def sections(data: bytes) -> Iterator[VolumeSection]:
     """The sections, one behind the other. Raises `FormatError` for one that is cut short."""
     at = 0
     for _ in range(_MAX_PARTS):
@@ -66,7 +66,7 @@ def sections(data: bytes) -> Iterator[Section]:
 
         if not header <= size <= len(data) - at:
             raise FormatError(f"a firmware section at {at:#x} claims {size} bytes")
-        yield Section(kind, at + header, data[at + header : at + size])
+        yield VolumeSection(kind, at + header, data[at + header : at + size])
         at = _aligned(at + size, _SECTION_ALIGNMENT)
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from fuki_build.errors import FormatError
 from fuki_build.formats.reader import Reader
 from fuki_build.formats.uefi import volumes
-from fuki_build.formats.uefi.firmware_files import Section, SectionType, files, sections
+from fuki_build.formats.uefi.firmware_files import SectionType, VolumeSection, files, sections
 from fuki_build.formats.uefi.lzma_sections import MAX_SIZE, compressed, decompress
 
 _TCG2_PEI = UUID("a0c98b77-cba5-4bb8-993b-4af6ce33ece4")
@@ -62,7 +62,7 @@ def _in_flash(image: bytes) -> bytes | None:
     return None
 
 
-def _leading_sections(data: bytes) -> list[Section]:
+def _leading_sections(data: bytes) -> list[VolumeSection]:
     try:
         return list(sections(data))
     except FormatError:
