@@ -25,11 +25,12 @@ CHIPSETS = {"q35": "q35", "i440fx": "pc"}
 """The names of QEMU's machine types with these chipsets."""
 
 
-def boot(directory: Path, image: Path, firmware: Path, chipset: str = "q35") -> GuestReport:
-    """The image, booted on a machine with that chipset; its log is `directory/boot/event-log`."""
+def boot(directory: Path, image: Path, firmware: Path, chipset: str = "q35", memory: str = "1G") -> GuestReport:
+    """The image, booted on a machine with that chipset and memory; its log is `directory/boot/event-log`."""
     request = BootRequest(
         image=image,
         firmware=firmware,
+        memory=memory,
         kvm=False,
         timeout=150,
         verify=True,
@@ -120,6 +121,15 @@ def test_what_drivers_write_is_taken_from_the_log_of_another_boot(part: str, tmp
     refused = invoke(tmp_path, "measure", image, "--host-firmware", parts.get("ovmf-2025"), "--firmware-log", log)
     assert refused.code == 1
     assert "this is not the log of a machine with that firmware" in refused.err
+
+
+def test_a_log_stands_for_machines_of_its_shape_alone(tmp_path: Path) -> None:
+    image, firmware = build(tmp_path / "image"), parts.get("ovmf-2022")
+    boot(tmp_path / "first", image, firmware, memory="512M")
+    report = boot(tmp_path, image, firmware)
+    log = tmp_path / "first" / "boot" / "event-log"
+    value = predicted(tmp_path, image, "--host-firmware", firmware, "--firmware-log", log)["sha256"]
+    assert value != report.registers["sha256"][0].hex()
 
 
 @pytest.mark.parametrize("part", ["ovmf-2022", "ovmf-2025", "ovmf-generic"])
