@@ -144,6 +144,9 @@ ALL: Mapping[str, Part] = {
     "ovmf-amdsev": Part("ovmf-amdsev", "usr/share/ovmf/OVMF.amdsev.fd"),
     "ovmf-inteltdx": Part("ovmf-inteltdx", "usr/share/ovmf/OVMF.inteltdx.ms.fd"),
     "ovmf-2025": Part("ovmf", "usr/share/ovmf/OVMF.fd", "trixie"),
+    "ovmf-2025-code": Part("ovmf", "usr/share/OVMF/OVMF_CODE_4M.fd", "trixie"),
+    "ovmf-legacy": Part("ovmf-legacy", "usr/share/ovmf/OVMF.legacy.fd"),
+    "ovmf-2020": Part("ovmf", "usr/share/ovmf/OVMF.fd", "bullseye"),
     "shim": Part("shim-signed", "usr/lib/shim/shimx64.efi.signed", "trixie"),
     "ovmf-2022": Part("ovmf", "usr/share/ovmf/OVMF.fd", "bookworm"),
     "ovmf-2022-code": Part("ovmf", "usr/share/OVMF/OVMF_CODE_4M.fd", "bookworm"),
@@ -156,6 +159,10 @@ ALL: Mapping[str, Part] = {
     "busybox": Part("busybox-static", "usr/bin/busybox"),
     "docker-registry": Part("docker-registry", "usr/bin/docker-registry", "bookworm"),
     "aavmf": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"),
+    "aavmf-secboot": Part("qemu-efi-aarch64", "usr/share/AAVMF/AAVMF_CODE.secboot.fd"),
+    "aavmf-2025-secboot": Part("qemu-efi-aarch64", "usr/share/AAVMF/AAVMF_CODE.secboot.fd", "trixie"),
+    "aavmf-2022": Part("qemu-efi-aarch64", "usr/share/qemu-efi-aarch64/QEMU_EFI.fd", "bookworm"),
+    "qemu-aarch64": Part("qemu-system-arm", "usr/bin/qemu-system-aarch64", "bookworm"),
 }
 
 

@@ -29,6 +29,7 @@ from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import chosen_profiles
 from fuki_build.measure.boot_options import boot_digests, read_boot
 from fuki_build.measure.pcr0 import PCR as PCR0
+from fuki_build.measure.pcr1 import PCR as PCR1
 from fuki_build.measure.pcr7 import PCR as PCR7
 from fuki_build.measure.predict import REGISTERS, cases, predict, with_firmware
 from fuki_build.measure.registers import BANKS, PHASES, check_banks, split_phases
@@ -176,13 +177,14 @@ def measure(  # noqa: PLR0917 - click passes them by name
 def _check_registers(registers: Sequence[int], boot: Mapping[str, Any]) -> None:
     """Raise `RecipeError` for a register that is not predicted, or not without what decides it."""
     for register in registers:
-        if register not in (PCR0, *REGISTERS, PCR7):
+        if register not in (PCR0, PCR1, *REGISTERS, PCR7):
             known = ", ".join(map(str, sorted((PCR0, *REGISTERS, PCR7))))
             raise RecipeError(f"register {register} is not predicted", where="--pcr", hint=f"there are: {known}")
 
-    if PCR0 in registers and not boot["host_firmware"]:
+    of_firmware = [register for register in registers if register in (PCR0, PCR1)]
+    if of_firmware and not boot["host_firmware"]:
         raise RecipeError(
-            "register 0 is made of the machine's firmware, and none was given",
+            f"register {of_firmware[0]} is made of the machine's firmware, and none was given",
             where="--pcr",
             hint="give the OVMF image that it starts with: --host-firmware OVMF.fd",
         )

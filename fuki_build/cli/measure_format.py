@@ -20,7 +20,10 @@ _OPTIONS = {
     "shim": "shim",
     "disk": "disk",
     "host_firmware": "host-firmware",
+    "chipset": "chipset",
+    "memory": "memory",
     "volume_unchanged": "volume-unchanged",
+    "firmware_log": "firmware-log",
 }
 """Options of the command line that are one value in recipes, by their names there."""
 _LISTS = {

@@ -10,6 +10,7 @@ from fuki_build.cli.machine import read_machine
 from fuki_build.errors import RecipeError
 from fuki_build.hardware.machine import Machine
 from fuki_build.hooks.host import PluginHost, loaded_machines
+from fuki_build.measure.chipset import Chipset
 from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.recipe.machines import platform_machines
 
@@ -106,9 +107,25 @@ _SECURED: Sequence[Callable[[Any], Any]] = (
         help="The OVMF image that the machine starts with, to predict PCR 0.",
     ),
     click.option(
+        "--chipset",
+        type=click.Choice([chipset.value for chipset in Chipset]),
+        help="The chipset of the virtual machine, which some builds of OVMF note in what they measure.",
+    ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        help="How much memory the virtual machine has, such as 2G, for RTMR0 of a TDX guest of QEMU.",
+    ),
+    click.option(
         "--volume-unchanged",
         is_flag=True,
-        help="No driver of that build writes into its first volume before it is measured.",
+        help="No driver of that build but its PEI core writes into its first volume before it is measured.",
+    ),
+    click.option(
+        "--firmware-log",
+        metavar="FILE",
+        type=_path,
+        help="An event log of such a machine with that firmware, for what its drivers write.",
     ),
     click.option("--shim", is_flag=True, help="A shim is there, through which the stub loads the kernel."),
     click.option(

@@ -14,7 +14,8 @@ from fuki_build.hooks.outputs import Build, BuiltImage
 from fuki_build.image.blob import Blob
 from fuki_build.image.inspect import inspect
 from fuki_build.measure.boot import Addon, Boot
-from fuki_build.measure.boot_options import read_boot
+from fuki_build.measure.boot_options import memory_size, read_boot, refuse_log_alone
+from fuki_build.measure.chipset import Chipset
 from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.measure.registers import BANKS, PHASES
 from fuki_build.measure.secure_boot_files import read_policy, split_variable
@@ -57,9 +58,19 @@ class PredictionOptions(Options, frozen=True, kw_only=True):
     host_firmware: Annotated[
         str | None, Meta(description="the OVMF image that the machine starts with, that PCR 0 is predicted from")
     ] = None
+    chipset: Annotated[
+        Chipset | None, Meta(description="the virtual machine's, which some builds of OVMF note in what they measure")
+    ] = None
+    memory: Annotated[
+        str | None, Meta(description="how much memory it has, such as 2G, for RTMR0 of a TDX guest of QEMU")
+    ] = None
     volume_unchanged: Annotated[
-        bool, Meta(description="whether no driver of that build writes into its first volume before it is measured")
+        bool, Meta(description="whether no driver of that build but its PEI core writes into its first volume")
     ] = False
+    firmware_log: Annotated[
+        str | None,
+        Meta(description="an event log of such a machine with that firmware, for what its drivers write"),
+    ] = None
     shim: Annotated[bool, Meta(description="whether a shim is there, through which the stub loads the kernel")] = False
     boot_secret: Annotated[bool, Meta(description="whether the stub may add a secret of the machine")] = True
     loaders: Annotated[
@@ -100,6 +111,8 @@ def option_files(options: PredictionOptions) -> Iterator[str]:
         yield split_variable(text, f"secure-boot-variables[{index}]")[1]
     if options.host_firmware is not None:
         yield options.host_firmware
+    if options.firmware_log is not None:
+        yield options.firmware_log
     yield from (file for _, file in _programs(options))
     disk = _disk(options)
     if disk is not None:
@@ -127,6 +140,13 @@ def check_files(options: PredictionOptions, directory: Path) -> None:
     if options.host_firmware is not None:
         with named("host-firmware"):
             Blob.of_file(directory / options.host_firmware)
+    if options.memory is not None:
+        with named("memory"):
+            memory_size(options.memory)
+    if options.firmware_log is not None:
+        with named("firmware-log"):
+            refuse_log_alone(options.firmware_log, options.host_firmware)
+            Blob.of_file(directory / options.firmware_log)
     for place, file in _programs(options):
         with named(place):
             inspect(directory / file)
@@ -173,7 +193,10 @@ def boot_of(options: PredictionOptions, build: Build, banks: Sequence[str]) -> B
         global_addons=[directory / file for file in options.global_addons],
         disk=directory / disk if disk is not None else None,
         host_firmware=directory / options.host_firmware if options.host_firmware is not None else None,
+        chipset=options.chipset,
+        memory=options.memory,
         volume_unchanged=options.volume_unchanged,
+        firmware_log=directory / options.firmware_log if options.firmware_log is not None else None,
     )
     return replace(boot, addons=tuple(map(_beside, build.addons)) if options.addons else ())
 

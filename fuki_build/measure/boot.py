@@ -38,8 +38,8 @@ class Boot(Struct, frozen=True, kw_only=True):
     EFI programs that start before the image, such as shim and a boot menu. `global_addons` are stored beside the boot
     loader, `addons` are the image's own. `policy` is the machine's Secure Boot configuration, where known. `partitions`
     is the partition table of the disk as firmware measures it, empty for a disk without one; None where it is unknown.
-    `firmware` is what the machine's firmware measures of itself, in the banks of the prediction; empty where it is
-    unknown.
+    `firmware` is what the machine's firmware measures of itself, in the banks of the prediction, `configuration` what
+    that of a TDX guest measures first into RTMR0; empty where that is unknown.
     """
 
     method: BootMethod = BootMethod.DISK
@@ -55,6 +55,7 @@ class Boot(Struct, frozen=True, kw_only=True):
     policy: SecureBootPolicy | None = None
     partitions: bytes | None = None
     firmware: tuple[Event, ...] = ()
+    configuration: tuple[Event, ...] = ()
 
     @property
     def loaded_addons(self) -> tuple[Addon, ...]:

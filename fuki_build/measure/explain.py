@@ -136,7 +136,8 @@ def predict_logged(
     if log.kind is LogKind.TPM:
         return predictions
     return tuple(
-        replace(prediction, events=rtmr.measured(prediction, contents.layout.model)) for prediction in predictions
+        replace(prediction, events=(*boot.configuration, *rtmr.measured(prediction, contents.layout.model)))
+        for prediction in predictions
     )
 
 

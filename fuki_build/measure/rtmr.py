@@ -16,18 +16,19 @@ from msgspec import Struct
 
 from fuki_build.image.layout import Layout
 from fuki_build.image.stub import StubModel
-from fuki_build.measure import pcr4
+from fuki_build.measure import pcr0, pcr4
 from fuki_build.measure.boot import Boot, BootMethod
 from fuki_build.measure.events import CONSTANT, Event, Measurer
 from fuki_build.measure.predict import Prediction
 from fuki_build.measure.registers import digests, replay
+from fuki_build.measure.rtmr0 import with_later
 
 BANK = "sha384"
 """RTMRs have one bank."""
 PCRS: Mapping[int, tuple[int, ...]] = {0: (1, 7), 1: (2, 3, 4, 5, 6), 2: tuple(range(8, 16))}
 """TPM registers that each RTMR stands for. RTMR3 is reserved for the running system; PCR 0 corresponds to MRTD."""
-FIRMWARE, SYSTEM = 1, 2
-"""The predicted RTMRs: for programs that firmware loads, and for measurements by the stub and the kernel."""
+SETTINGS, FIRMWARE, SYSTEM = 0, 1, 2
+"""The RTMRs: for settings, for programs that firmware loads, and for measurements by the stub and the kernel."""
 
 _GPT_PCR = 5
 _EXITS = (b"Exit Boot Services Invocation", b"Exit Boot Services Returned with Success")
@@ -59,22 +60,33 @@ class Rtmr(Struct, frozen=True):
 def rtmrs(prediction: Prediction, boot: Boot, layout: Layout) -> tuple[Rtmr, ...]:
     """RTMR1 and RTMR2 of a guest that boots the image, `layout`, as it was predicted in the bank sha384.
 
+    RTMR0, of which files decide a part, comes before them where the firmware's configuration is known.
+
     Two assumptions are made: no device has a driver in its ROM, and the kernel's first call of ExitBootServices
     succeeds. Otherwise RTMR1 has more events.
     """
     events = tuple(_in_guest(event, layout, prediction.case.profile) for event in measured(prediction, layout.model))
-    events_of = {number: tuple(event for event in events if event.pcr in PCRS[number]) for number in (FIRMWARE, SYSTEM)}
+    numbers = (SETTINGS, FIRMWARE, SYSTEM) if boot.configuration else (FIRMWARE, SYSTEM)
+    events_of = {number: tuple(event for event in events if event.pcr in PCRS[number]) for number in numbers}
+    if boot.configuration:
+        events_of[SETTINGS] = (*boot.configuration, *with_later(events_of[SETTINGS]))
     events_of[FIRMWARE] = (*_with_partitions(events_of[FIRMWARE], boot), *_exits())
     return tuple(Rtmr(number, extended, _unknown(extended, boot)) for number, extended in events_of.items())
 
 
 def measured(prediction: Prediction, model: StubModel) -> tuple[Event, ...]:
-    """The events that occur in a guest with RTMRs: older stubs measure some, or all, into TPMs only."""
+    """The events that occur in a guest with RTMRs.
+
+    Older stubs measure some, or all, into TPMs only, and what firmware measures of itself into PCR 0 is in MRTD.
+    """
     return tuple(
         event
         for event in prediction.events
-        if event.by is not Measurer.STUB
-        or (model.measures_cc and (model.measures_cc_tags or event.type != "EV_EVENT_TAG"))
+        if event.pcr != pcr0.PCR
+        and (
+            event.by is not Measurer.STUB
+            or (model.measures_cc and (model.measures_cc_tags or event.type != "EV_EVENT_TAG"))
+        )
     )
 
 

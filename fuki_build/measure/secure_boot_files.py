@@ -9,7 +9,9 @@ from fuki_build.measure.pcr7 import OPTIONAL, VENDORS, SecureBootPolicy, SecureB
 
 _NAMES = (*list(VENDORS)[1:], *OPTIONAL)
 _ENABLE = "SecureBootEnable"
-"""edk2's variable by which a machine's owner turns Secure Boot on."""
+"""edk2's variable by which a machine's owner turns Secure Boot off or on; where it is missing, as in Debian's stores
+with Microsoft's keys, firmware makes it and turns Secure Boot on (AuthVariableLib; seen with 2026.08)."""
+_ON = b"\1"
 
 
 def split_variable(text: str, where: str = "--variable") -> tuple[str, str]:
@@ -30,8 +32,8 @@ def read_policy(store: Path | None, lists: Sequence[str], state: SecureBootState
     if store is not None:
         stored = _read_store(store)
         variables = {name: stored[name] for name in _NAMES if name in stored}
-        # Without a PK the firmware is in setup mode, whatever its owner chose.
-        enabled = bool(variables.get("PK")) and stored.get(_ENABLE) == b"\1"
+        # Without a PK the firmware is in setup mode, whatever its owner chose; with one, it is on unless turned off.
+        enabled = bool(variables.get("PK")) and stored.get(_ENABLE, _ON) == _ON
 
     for text in lists:
         name, file = split_variable(text)

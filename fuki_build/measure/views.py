@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from fuki_build.formats.documents import Document, View
 from fuki_build.image.describe import StubView, stub_view
 from fuki_build.image.layout import Layout
 from fuki_build.image.profiles import profile_ids
 from fuki_build.image.section import HAND_OVER
-from fuki_build.measure import pcr7, pcr11, rtmr
+from fuki_build.measure import pcr1, pcr7, pcr11, rtmr
 from fuki_build.measure.boot import Boot
 from fuki_build.measure.events import Event, in_hex
 from fuki_build.measure.predict import Prediction, before_stub
@@ -122,24 +124,29 @@ def predictions_view(
     events = {_facts(event): event for prediction in predictions for event in prediction.events}
     views = {facts: event_view(event) for facts, event in events.items()}
 
+    banks = predictions[0].banks if predictions else ()
+    described = [
+        _case(
+            prediction,
+            names,
+            views,
+            phases,
+            registers,
+            rtmr.rtmrs(prediction, boot, layout) if rtmrs else (),
+            has_program=has_program,
+        )
+        for prediction in predictions
+    ]
+    if boot.firmware and (not registers or pcr1.PCR in registers):
+        described = [_with_settings(case, banks) for case in described]
+
     return PredictionsView(
         image=layout.name,
         stub=stub_view(layout),
-        banks=predictions[0].banks if predictions else (),
+        banks=banks,
         phases=[":".join(words) for words in phases],
         boot=boot_view(boot),
-        predictions=[
-            _case(
-                prediction,
-                names,
-                views,
-                phases,
-                registers,
-                rtmr.rtmrs(prediction, boot, layout) if rtmrs else (),
-                has_program=has_program,
-            )
-            for prediction in predictions
-        ],
+        predictions=described,
     )
 
 
@@ -166,6 +173,17 @@ def _case(
         events=[views[_facts(event)] for event in prediction.events if event.pcr in shown],
         rtmrs=[_rtmr(register) for register in rtmrs],
         first_start=tuple(_first_start(prediction, registers)) if has_program else (),
+    )
+
+
+def _with_settings(case: CaseView, banks: Sequence[str]) -> CaseView:
+    """The case with the register of the firmware's settings, which is not told, and its events."""
+    register = RegisterView(pcr1.PCR, None, {}, pcr1.unknown())
+    events = (event_view(event) for event in pcr1.settings_events(banks))
+    return replace(
+        case,
+        registers=sorted((*case.registers, register), key=lambda view: view.pcr),
+        events=(*case.events, *events),
     )
 
 

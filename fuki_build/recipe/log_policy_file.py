@@ -1,6 +1,7 @@
 """Policy files for event logs: TOML that names firmware, programs and variables by their files or digests."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal
 from uuid import UUID
@@ -16,6 +17,7 @@ from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from fuki_build.image.blob import Blob, read_small_file
 from fuki_build.measure.boot import Addon
 from fuki_build.measure.boot_options import read_firmware, read_program
+from fuki_build.measure.chipset import Chipset
 from fuki_build.measure.events import CONSTANT
 from fuki_build.measure.log_policy import LogPolicy, firmware_registers, program_registers
 from fuki_build.measure.pcr7 import SecureBootState
@@ -179,9 +181,9 @@ def _bank(file: LogPolicyFile, log: EventLog, where: str) -> str:
 
 def _firmware(known: KnownFirmware, folder: Path, bank: str) -> Iterator[tuple[bytes, str]]:
     """Digests of firmware, each with what names it."""
-    for name in known.files:
-        for event in read_firmware(folder / name, (bank,), is_unchanged=True):
-            if event.source != CONSTANT:
+    for name, chipset in product(known.files, Chipset):
+        for event in read_firmware(folder / name, (bank,), chipset=chipset, is_unchanged=True):
+            if event.source != CONSTANT and not event.unknown:
                 yield event.digests[bank], f'firmware.files "{name}": {event.what}'
     for version in known.versions:
         yield _digest(_version(version), bank), f'firmware.versions "{version}"'

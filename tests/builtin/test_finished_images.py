@@ -116,7 +116,7 @@ def test_a_recipe_predicts_with_the_same_boot_options_as_the_verb(only, signed):
         assert [built[name] for name in ("registers", "events", "rtmrs")] == [
             read[name] for name in ("registers", "events", "rtmrs")
         ]
-        assert {register["pcr"] for register in built["registers"]} == {0, 4, 7, 9, 11, 12}
+        assert {register["pcr"] for register in built["registers"]} == {0, 1, 4, 7, 9, 11, 12}
         assert all(register["values"] for register in built["registers"] if register["pcr"] == 7)
 
 

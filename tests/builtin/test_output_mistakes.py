@@ -17,6 +17,12 @@ from tests.support.workshop import IMAGE, add
         ('secure-boot-variables = ["db=os-release"]', "fuki.output[1].secure-boot-variables[0]: os-release: "),
         ('secure-boot = "yes"', "fuki.output[1].secure-boot: "),
         ('disk = "nope"', "fuki.output[1].disk: cannot open nope"),
+        ('memory = "2 GiB"', "fuki.output[1].memory: '2 GiB' is no size of memory"),
+        ('chipset = "q36"', "fuki.output[1].chipset: "),
+        (
+            'firmware-log = "os-release"',
+            "fuki.output[1].firmware-log: a log of the firmware says nothing without its file",
+        ),
         ("rtmr = true", "fuki.output[1].rtmr: unknown key 'rtmr'"),
     ],
 )

@@ -99,7 +99,8 @@ def test_the_table_tells_events_and_values(image):
         (("--profile", "none"), "there is no profile 'none'"),
         (("--phase", ":"), "has no word"),
         (("--pcr", "0"), "register 0 is made of the machine's firmware, and none was given"),
-        (("--pcr", "1"), "register 1 is not predicted"),
+        (("--pcr", "1"), "register 1 is made of the machine's firmware, and none was given"),
+        (("--pcr", "2"), "register 2 is not predicted"),
         (("--platform", "nowhere"), "there is no platform 'nowhere'"),
     ],
 )

@@ -56,6 +56,14 @@ def test_version_and_volumes_are_those_of_the_image(version: str, extended: bool
     assert measured.volumes == (first, second)
 
 
+def test_a_volume_that_measures_in_flash_is_measured_alone() -> None:
+    flash = volume("2025.02")
+    measured = measured_firmware(bytes(0x1000) + flash.ljust(0x1000, b"\xff") + image(volume(""), volume(None)))
+    assert measured.in_flash
+    assert measured.version == "2025.02".encode("utf-16-le") + b"\0\0"
+    assert measured.volumes == (flash,)
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

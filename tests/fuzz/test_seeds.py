@@ -9,7 +9,7 @@ def test_every_parser_has_a_target():
     parsers = "pe efifw hwids sbat env_file firmware kernel inspect mkosi toml smbios dmi_text machine fdt"
     parsers += " efi_signature_list authenticated_variable variable_store signed_data shim"
     parsers += " event_log measure pkcs11_uri pcrsig report gpt"
-    parsers += " secure_boot_support measured_firmware qemu_report"
+    parsers += " secure_boot_support measured_firmware own_stores qemu_report"
     parsers += " igvm launch hand_over qemu_console id_block wrapping"
     parsers += " recipe verbs second_reader matrix"
     parsers += " signature_verdicts ukify_conf kernel_install digest_entry"

@@ -17,6 +17,7 @@ from fuki_build.image.inspect import inspect
 from fuki_build.measure.events import Measurer, register
 from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState, authority_events, variable_events
 from fuki_build.measure.registers import BANKS
+from fuki_build.measure.secure_boot_files import read_policy
 from fuki_build.signing.secure_boot.authority import authority
 
 LOGS = Path(__file__).parents[1] / "data" / "event-logs"
@@ -144,3 +145,11 @@ def test_a_damaged_db_is_refused(part):
     layout = inspect(part("stub-x64"))
     with pytest.raises(FormatError):
         authority(layout, assemble(layout), enrolled()["db"][:-1])
+
+
+@pytest.mark.parametrize(("name", "state"), [("ovmf-vars", SecureBootState.OFF), ("ovmf-vars-ms", SecureBootState.ON)])
+def test_a_store_with_keys_has_secure_boot_on_unless_it_says_otherwise(part, name, state):
+    """edk2's AuthVariableLib makes a missing SecureBootEnable; CODE_4M.secboot of 2026.08 measured 01 with this."""
+    policy = read_policy(part(name), (), None)
+    assert policy is not None
+    assert policy.state is state

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from hashlib import sha384
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.formats.test_event_log import record, spec_event
 from tests.measure.test_explain import NUMBERS, RTMR
 from tests.support.images import Content, layout_of, write
 
+LOGS = Path(__file__).parents[1] / "data" / "event-logs"
 BANKS = ("sha384",)
 IMAGE: tuple[Content, ...] = (
     (".linux", b"kernel", None),
@@ -220,3 +222,60 @@ def test_a_confidential_guests_log_lacks_what_its_stub_does_not_measure_there():
     assert explanation.complete
     assert explanation.prediction is not None
     assert explanation.prediction.case.profile == 1
+
+
+LOGGED = [tuple(line.split()) for line in (LOGS / "rtmr0.txt").read_text().splitlines()]
+"""Type and digest of each event that a guest of dstack with 2 GiB on QEMU had in RTMR0, by a published log.
+
+Its firmware is another build than Debian's, with the same empty volume of variables, and sections in the same places.
+"""
+RTMR0 = "85e0855a6384fa1c8a6ab36d0dcbfaa11a5753e5a070c08218ae5fe872fcb86967fd2449c29e22e59dc9fec998cb6547"
+"""The register's value in its quote."""
+CONFIGURATION = ("--host-firmware", "OVMF.fd", "--variables", "OVMF.fd", "--secure-boot", "absent", "--memory", "2G")
+
+
+@pytest.fixture
+def guest(tmp_path, part):
+    write(tmp_path / "image.efi", layout_of(IMAGE))
+    (tmp_path / "OVMF.fd").symlink_to(part("ovmf-2025"))
+    return tmp_path
+
+
+def test_what_files_decide_of_the_first_register_of_all_is_what_a_guest_had(guest):
+    assert extended(bytes.fromhex(digest) for _, digest in LOGGED).hex() == RTMR0
+    view = json.loads(
+        succeed(guest, "measure", "image.efi", "--profile", "0", "--rtmr", "--direct", *CONFIGURATION, "--json").out
+    )
+    (case,) = view["predictions"]
+    register = case["rtmrs"][0]
+    assert (register["name"], register["value"]) == ("RTMR0", None)
+    assert [(event["type"], event["digests"].get("sha384")) for event in register["events"]] == [
+        *LOGGED[:8],
+        ("EV_PLATFORM_CONFIG_FLAGS", None),
+        ("EV_EFI_VARIABLE_BOOT", None),
+    ]
+    for reason in ("the hypervisor makes ACPI and SMBIOS tables", "the firmware makes boot options"):
+        assert reason in register["unknown"]
+
+
+def test_what_is_not_said_of_the_guest_is_asked_for(guest):
+    out = succeed(guest, "measure", "image.efi", "--profile", "0", "--rtmr", "--direct", *CONFIGURATION[:2]).out
+    (row,) = [line for line in out.splitlines() if "RTMR0" in line]
+    assert "say --memory for one of QEMU q35" in row
+    assert "give it as --variables too" in row
+    refused = invoke(guest, "measure", "image.efi", "--rtmr", *CONFIGURATION[:-1], "2 GiB")
+    assert refused.code == 2
+    assert "--memory: '2 GiB' is no size of memory" in refused.err
+
+
+def test_firmware_of_a_guests_log_is_recognised(guest):
+    layout = layout_of(IMAGE)
+    first, second = rtmrs(predicted(layout, DIRECT, 1), DIRECT, layout)
+    numbers = {name: number for number, name in event_log.TYPES.items()}
+    settings = b"".join(record(1, numbers[kind], {"sha384": bytes.fromhex(digest)}, b"") for kind, digest in LOGGED)
+    (guest / "ccel").write_bytes(guest_log((*first.events, *second.events)) + settings)
+
+    verb = ("replay", "ccel", "--kind", "cc", "--image", "image.efi", "--direct", *CONFIGURATION)
+    events = json.loads(succeed(guest, *verb, "--json").out)["events"]
+    verdicts = [event["verdict"] for event in events if event["register"] == 1]
+    assert verdicts == [*["image"] * 7, *["firmware"] * 6]

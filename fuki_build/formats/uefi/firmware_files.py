@@ -31,13 +31,29 @@ class SectionType(IntEnum):
     VOLUME = 0x17
 
 
-class VolumeFile(NamedTuple):
-    name: UUID
+class FileType(IntEnum):
+    PEI_CORE = 0x04
+
+
+class VolumeSection(NamedTuple):
+    """A section's type, and its content with the offset at which that starts."""
+
+    type: int
+    offset: int
     content: bytes
 
 
-def sections(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and content of each section, one behind the other. Raises `FormatError` for one that is cut short."""
+class VolumeFile(NamedTuple):
+    """A file's name and type, and its content with the offset at which that starts in the volume."""
+
+    name: UUID
+    type: int
+    offset: int
+    content: bytes
+
+
+def sections(data: bytes) -> Iterator[VolumeSection]:
+    """The sections, one behind the other. Raises `FormatError` for one that is cut short."""
     at = 0
     for _ in range(_MAX_PARTS):
         if at + _SECTION.size > len(data):
@@ -50,7 +66,7 @@ def sections(data: bytes) -> Iterator[tuple[int, bytes]]:
 
         if not header <= size <= len(data) - at:
             raise FormatError(f"a firmware section at {at:#x} claims {size} bytes")
-        yield kind, data[at + header : at + size]
+        yield VolumeSection(kind, at + header, data[at + header : at + size])
         at = _aligned(at + size, _SECTION_ALIGNMENT)
 
 
@@ -69,7 +85,7 @@ def files(volume: bytes) -> Iterator[VolumeFile]:
         if not header <= size <= len(volume) - at:
             raise FormatError(f"a firmware file at {at:#x} claims {size} bytes")
         if kind != _PAD_FILE:
-            yield VolumeFile(UUID(bytes_le=name), volume[at + header : at + size])
+            yield VolumeFile(UUID(bytes_le=name), kind, at + header, volume[at + header : at + size])
         at = _aligned(at + size, _FILE_ALIGNMENT)
 
 
