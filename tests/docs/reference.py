@@ -58,6 +58,9 @@ def _keys(name: str) -> str:
 
 def _schema(table: type[msgspec.Struct]) -> Schema:
     (root,), definitions = msgspec.json.schema_components([table], ref_template="#/$defs/{name}")
+    for name, definition in definitions.items():
+        if "enum" in definition:
+            _NAMED.setdefault(name, " or ".join(f"`{value}`" for value in definition["enum"]))
     return definitions[root["$ref"].rpartition("/")[2]]
 
 
@@ -96,7 +99,8 @@ def _type(schema: Schema) -> str:
         name = schema["$ref"].rpartition("/")[2]
         return _NAMED.get(name, "table")
     if schema.get("type") == "array":
-        return f"list of {_type(schema['items'])}s"
+        items = _type(schema["items"])
+        return f"list of {items}" if items.endswith("`") else f"list of {items}s"
     return {"object": "table"}.get(name := str(schema.get("type", "anything")), name)
 
 
