@@ -37,6 +37,10 @@ _FIRST_KERNEL = (6, 10)
 """The first Linux whose EFI stub measures without a TPM (efi/libstub: "Measure into CC protocol")."""
 _OLD_KERNEL = f"a kernel before {_FIRST_KERNEL[0]}.{_FIRST_KERNEL[1]} measures into TPMs only, if it was not changed"
 _NO_TABLE = "the partition table of the disk is not known"
+_SMBIOS = "the stub of a confidential guest passes over options in SMBIOS strings: predict without them"
+_OPTIONS = (
+    "with Secure Boot, the stub of a confidential guest passes over options of a boot loader: predict without them"
+)
 _LOADERS = "boot loaders measure more than is predicted of them: shim its lists of keys, systemd-boot its settings"
 
 
@@ -71,7 +75,11 @@ def rtmrs(prediction: Prediction, boot: Boot, layout: Layout) -> tuple[Rtmr, ...
     if boot.configuration:
         events_of[SETTINGS] = (*boot.configuration, *with_later(events_of[SETTINGS]))
     events_of[FIRMWARE] = (*_with_partitions(events_of[FIRMWARE], boot), *_exits())
-    return tuple(Rtmr(number, extended, _unknown(extended, boot)) for number, extended in events_of.items())
+    passed_over = {SYSTEM: _passed_over(boot, layout, prediction.case.profile)}
+    return tuple(
+        Rtmr(number, extended, _unknown(extended, boot, passed_over.get(number, ())))
+        for number, extended in events_of.items()
+    )
 
 
 def measured(prediction: Prediction, model: StubModel) -> tuple[Event, ...]:
@@ -90,8 +98,16 @@ def measured(prediction: Prediction, model: StubModel) -> tuple[Event, ...]:
     )
 
 
-def _unknown(events: tuple[Event, ...], boot: Boot) -> str:
-    reasons = [event.unknown for event in events if event.unknown]
+def _passed_over(boot: Boot, layout: Layout, profile: int | None) -> tuple[str, ...]:
+    """Why a command line was predicted that the guest does not have: its host decides on options (stub.c)."""
+    reasons = [_SMBIOS] if boot.smbios else []
+    if boot.secure_boot and boot.options and layout.effective_section(".cmdline", profile) is None:
+        reasons.append(_OPTIONS)
+    return tuple(reasons)
+
+
+def _unknown(events: tuple[Event, ...], boot: Boot, passed_over: tuple[str, ...]) -> str:
+    reasons = [*(event.unknown for event in events if event.unknown), *passed_over]
     if boot.loaders or boot.shim:
         reasons.append(_LOADERS)
     return "; ".join(reasons)

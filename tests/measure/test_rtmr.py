@@ -127,6 +127,21 @@ def test_the_second_holds_profile_sections_options_and_initrd_in_the_order_of_ti
 TAGGED = ("the profile's number 1", ".initrd of the addon more.addon.efi")
 
 
+def test_options_that_the_stub_of_a_confidential_guest_passes_over_make_the_second_unknown():
+    """stub.c, use_load_options and cmdline_append_and_measure_smbios: the host decides on both."""
+    first, second = told(Boot(method=BootMethod.DIRECT, smbios="quiet"))
+    assert first.value is not None
+    assert second.unknown.startswith("the stub of a confidential guest passes over options in SMBIOS strings")
+
+    layout = layout_of([content for content in IMAGE if content[0] != ".cmdline"])
+    with_options = {
+        is_on: Boot(method=BootMethod.DIRECT, secure_boot=is_on, options="quiet", console="") for is_on in (False, True)
+    }
+    seconds = {is_on: rtmrs(predicted(layout, boot), boot, layout)[1] for is_on, boot in with_options.items()}
+    assert seconds[False].value is not None
+    assert seconds[True].unknown.startswith("with Secure Boot, the stub of a confidential guest passes over options")
+
+
 def test_only_stubs_from_261_on_measure_the_profile_and_addons():
     boot = Boot(method=BootMethod.DIRECT, addons=(addon(),))
     _, newest = told(boot, 1)
