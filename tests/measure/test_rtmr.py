@@ -139,7 +139,7 @@ def test_options_that_the_stub_of_a_confidential_guest_passes_over_make_the_seco
     }
     seconds = {is_on: rtmrs(predicted(layout, boot), boot, layout)[1] for is_on, boot in with_options.items()}
     assert seconds[False].value is not None
-    assert seconds[True].unknown.startswith("with Secure Boot, the stub of a confidential guest passes over options")
+    assert seconds[True].unknown.startswith("with Secure Boot, the stub of a confidential guest passes over")
 
 
 def test_only_stubs_from_261_on_measure_the_profile_and_addons():
