@@ -206,6 +206,24 @@ class TestCommandLine:
         assert {event.by for event in events} == {Measurer.STUB}
         assert prediction.unknown(9) == "the addon 1.addon.efi puts microcode in front of it"
 
+    def test_what_is_no_addon_is_loaded_and_passed_over(self):
+        """load_addons in stub.c: an image with a kernel, one with nothing to use, and one for another kernel."""
+        addons = (
+            addon("1.addon.efi", (".linux", b"kernel", None), (".cmdline", b"one", None)),
+            addon("2.addon.efi", (".uname", b"6.1", None)),
+            addon("3.addon.efi", (".uname", b"5", None), (".cmdline", b"three", None)),
+            addon("4.addon.efi", (".cmdline", b"four", None)),
+        )
+        boot = Boot(method=BootMethod.DIRECT, addons=addons)
+        prediction = predicted((".cmdline", b"console=", None), (".uname", b"6.1", None), boot=boot)
+        assert what(prediction, 12) == ["options of addons (4.addon.efi): four"]
+        assert what(prediction, 4)[-4:] == [f"the addon {number}.addon.efi" for number in (1, 2, 3, 4)]
+
+    def test_without_a_command_line_firmware_decides_what_the_kernel_gets(self):
+        prediction = predicted(boot=Boot(method=BootMethod.DIRECT, console=""))
+        assert what(prediction, 9) == ["the kernel's options"]
+        assert prediction.unknown(9) == "without a command line, the kernel gets whatever options the firmware passes"
+
     @pytest.mark.parametrize(
         ("numbers", "expected"),
         [
