@@ -379,6 +379,14 @@ class TestInitrd:
         assert predicted(*sections, boot=Boot(secret=False)).unknown(9) == ""
         assert predicted(*sections, stub="stub-257-x64").unknown(9) == ""
 
+    def test_an_initrd_that_cannot_be_told_is_an_event_all_the_same(self):
+        microcode = addon("x.addon.efi", (".ucode", b"microcode", None))
+        for boot in (Boot(), Boot(method=BootMethod.DIRECT, addons=(microcode,))):
+            event = predicted((".cmdline", b"console=", None), (".initrd", b"x", None), boot=boot).events[-1]
+            assert (event.pcr, event.type, event.what) == (9, "EV_EVENT_TAG", "the initrd, as the stub joins it")
+            assert (event.source, event.by, event.digests) == ("initrd", Measurer.KERNEL, {})
+            assert event.unknown
+
     def test_what_the_stub_passes_on_are_archives_behind_it(self):
         """In the order of stub.c's INITRD_ constants, whatever that of the sections is."""
         passed_on = {
