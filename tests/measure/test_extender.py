@@ -75,6 +75,10 @@ IN_TPM = [
     (17, 0x502, b"", Measurer.DYNAMIC_ROOT),
     (16, IPL, b"something", Measurer.LOADER),
     (23, 0x99, b"", Measurer.UNKNOWN),
+    # These types are firmware's in any register (PFP 10.4.1).
+    (23, SEPARATOR, bytes(4), Measurer.FIRMWARE),
+    (23, ACTION, b"anything", Measurer.FIRMWARE),
+    (23, 5, b"anything", Measurer.FIRMWARE),
 ]
 IN_GUEST = [
     (1, SEPARATOR, bytes(4), Measurer.FIRMWARE),

@@ -206,6 +206,24 @@ class TestCommandLine:
         assert {event.by for event in events} == {Measurer.STUB}
         assert prediction.unknown(9) == "the addon 1.addon.efi puts microcode in front of it"
 
+    def test_what_is_no_addon_is_loaded_and_passed_over(self):
+        """load_addons in stub.c: an image with a kernel, one with nothing to use, and one for another kernel."""
+        addons = (
+            addon("1.addon.efi", (".linux", b"kernel", None), (".cmdline", b"one", None)),
+            addon("2.addon.efi", (".uname", b"6.1", None)),
+            addon("3.addon.efi", (".uname", b"5", None), (".cmdline", b"three", None)),
+            addon("4.addon.efi", (".cmdline", b"four", None)),
+        )
+        boot = Boot(method=BootMethod.DIRECT, addons=addons)
+        prediction = predicted((".cmdline", b"console=", None), (".uname", b"6.1", None), boot=boot)
+        assert what(prediction, 12) == ["options of addons (4.addon.efi): four"]
+        assert what(prediction, 4)[-4:] == [f"the addon {number}.addon.efi" for number in (1, 2, 3, 4)]
+
+    def test_without_a_command_line_firmware_decides_what_the_kernel_gets(self):
+        prediction = predicted(boot=Boot(method=BootMethod.DIRECT, console=""))
+        assert what(prediction, 9) == ["the kernel's options"]
+        assert prediction.unknown(9) == "without a command line, the kernel gets whatever options the firmware passes"
+
     @pytest.mark.parametrize(
         ("numbers", "expected"),
         [
@@ -360,6 +378,14 @@ class TestInitrd:
         assert "secret" in predicted(*sections).unknown(9)
         assert predicted(*sections, boot=Boot(secret=False)).unknown(9) == ""
         assert predicted(*sections, stub="stub-257-x64").unknown(9) == ""
+
+    def test_an_initrd_that_cannot_be_told_is_an_event_all_the_same(self):
+        microcode = addon("x.addon.efi", (".ucode", b"microcode", None))
+        for boot in (Boot(), Boot(method=BootMethod.DIRECT, addons=(microcode,))):
+            event = predicted((".cmdline", b"console=", None), (".initrd", b"x", None), boot=boot).events[-1]
+            assert (event.pcr, event.type, event.what) == (9, "EV_EVENT_TAG", "the initrd, as the stub joins it")
+            assert (event.source, event.by, event.digests) == ("initrd", Measurer.KERNEL, {})
+            assert event.unknown
 
     def test_what_the_stub_passes_on_are_archives_behind_it(self):
         """In the order of stub.c's INITRD_ constants, whatever that of the sections is."""

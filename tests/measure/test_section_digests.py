@@ -56,6 +56,14 @@ def test_zeros_stand_in_the_initrd_where_its_parts_have_them(tmp_path: Path):
     assert prediction_of(alone).events[-1].digests["sha256"] == sha256(b"initrd\0\0\0\0")
 
 
+def test_microcode_that_is_too_large_to_be_hashed_before_the_initrd_makes_it_unknown(tmp_path: Path):
+    parts: list[Content] = [(".linux", b"kernel", None), CMDLINE, (".initrd", b"initrd", None), (".ucode", b"x", None)]
+    prediction = prediction_of(enlarged(tmp_path / "image.efi", parts, {".ucode": (64 << 20) + 1}))
+    event = prediction.events[-1]
+    assert (event.unknown, event.digests, event.source) == ("its microcode is too large", {}, ".ucode + .initrd")
+    assert prediction.value(9, "sha256") is None
+
+
 def test_zeros_are_passed_on_and_end_a_command_line(tmp_path: Path):
     sections: list[Content] = [(".linux", b"kernel", None), CMDLINE, (".osrel", b"ID=x", None)]
     events = prediction_of(enlarged(tmp_path / "image.efi", sections, {".cmdline": 99, ".osrel": 6})).events
