@@ -174,6 +174,46 @@ def test_a_signature_taken_out_by_sbattach_stands_where_its_entry_says(part: Par
     assert data[entry.offset + 8 : entry.offset + entry.size].startswith(detached.read_bytes())
 
 
+@pytest.mark.parametrize("name", ["stub-x64", "addon-stub-x64"])
+def test_an_entry_and_its_place_are_written_as_sbsign_writes_them(part: Part, sign: Sign, name: str):
+    headers, data = decode_file(sign(part(name)))
+    place = headers.security
+    (entry,) = authenticode.certificates(data[place.address : place.address + place.size], place.address)
+    signature = data[entry.offset + 8 : entry.offset + entry.size]
+    assert authenticode.signature_in(entry, signature) == signature
+    written = authenticode.encode_certificate(signature)
+    assert written == data[place.address :]
+
+    unsigned, _ = decode_file(part(name))
+    at, patch = authenticode.security_patch(unsigned, place.address, len(written))
+    assert at == unsigned.directories_offset + 4 * 8
+    assert patch == data[at : at + 8]
+
+
+def test_a_header_of_four_directories_has_no_place_for_a_signature(part: Part):
+    headers, _ = decode_file(part("stub-x64"))
+    with pytest.raises(FormatError, match="no room for a signature"):
+        authenticode.security_patch(replace(headers, directories=headers.directories[:4]), 0x1000, 8)
+
+
+# UEFI 2.10, 32.2.4: WIN_CERT_TYPE_EFI_GUID is 0x0EF1, and the GUID of PKCS#7 stands before the signature.
+PKCS7_GUID = bytes.fromhex("9dd2af4adf68ee498aa9347d375665a7")
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "signature"),
+    [
+        pytest.param(0x0EF1, PKCS7_GUID + b"\x30\x00", b"\x30\x00", id="a signature behind its GUID"),
+        pytest.param(0x0EF1, bytes(16) + b"\x30\x00", None, id="another GUID"),
+        pytest.param(0x0EF0, PKCS7_GUID + b"\x30\x00", None, id="PKCS#1"),
+        pytest.param(0x0002, PKCS7_GUID, PKCS7_GUID, id="Authenticode, whatever it begins with"),
+    ],
+)
+def test_what_firmware_takes_of_an_entry(kind: int, content: bytes, signature: bytes | None):
+    entry = authenticode.WinCertificate(0, 8 + len(content), 0x0200, kind)
+    assert authenticode.signature_in(entry, content) == signature
+
+
 @pytest.mark.parametrize(
     "table",
     [

@@ -9,6 +9,7 @@ from struct import pack_into
 
 import pefile
 import pytest
+from msgspec.structs import replace
 
 from fuki_build.formats.pe import pe, second_reader
 from fuki_build.formats.pe.second_reader import SecondReader, SecondReading, read_again
@@ -42,6 +43,9 @@ def test_only_the_head_of_a_large_file_is_kept(part: Part):
     assert sum(read) <= pe.HEAD_SIZE
 
 
+DIRECTORIES = {24 + 112 + 8 * 4: "data directory 4", 24 + 112 + 8 * 5 + 4: "data directory 5"}
+
+
 @pytest.mark.parametrize(
     ("offset", "form", "value", "field"),
     [
@@ -64,6 +68,7 @@ def test_a_field_that_is_read_differently_is_told_with_both_values(
     pack_into(form, other, len(headers.dos) + offset, value)
     (difference,) = read_again(headers, bytes(other[: pe.HEAD_SIZE]), len(other)).differences
     assert (difference.field, difference.theirs) == (field, f"{value:#x}")
+    assert difference.where == DIRECTORIES.get(offset)
     assert f"to fuki, {value:#x} to pefile" in str(difference)
 
 
@@ -100,10 +105,27 @@ def test_not_more_sections_are_read_than_an_image_can_honestly_have(part: Part):
     data = part("stub-x64").read_bytes()
     headers = pe.decode(data[: pe.HEAD_SIZE], len(data))
     reader = SecondReader()
-    limit = second_reader.MAX_SECTIONS // len(headers.sections)
-    crowd = headers.with_sections(headers.sections * limit)
+    crowd = headers.with_sections(headers.sections[:1] * second_reader.MAX_SECTIONS)
     assert reader.read(crowd, Reader.of(data)).refusal is None
-    assert "sections" in (reader.read(headers, Reader.of(data)).refusal or "")
+    single = headers.with_sections(headers.sections[:1])
+    assert "sections" in (reader.read(single, Reader.of(data)).refusal or "")
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_another_number_of_sections_is_told_once(part: Part, count: int):
+    data = part("stub-x64").read_bytes()
+    headers = pe.decode(data[: pe.HEAD_SIZE], len(data))
+    fewer = headers.with_sections(headers.sections[:count])
+    fields = [d.field for d in read_again(fewer, data[: pe.HEAD_SIZE], len(data)).differences]
+    assert fields == ["NumberOfSections", "the number of sections"]
+
+
+def test_another_number_of_directories_is_told_once(part: Part):
+    data = part("stub-x64").read_bytes()
+    headers = pe.decode(data[: pe.HEAD_SIZE], len(data))
+    fewer = replace(headers, directories=headers.directories[:4])
+    (difference,) = read_again(fewer, data[: pe.HEAD_SIZE], len(data)).differences
+    assert (difference.field, difference.ours, difference.theirs) == ("the number of data directories", "0x4", "0x10")
 
 
 def test_pefile_is_only_loaded_for_a_finished_image(part: Part):
