@@ -72,11 +72,14 @@ def test_an_event_whose_data_is_not_what_was_measured_is_found_out():
 
 def test_a_legacy_log_has_one_bank():
     data = legacy_record(4, 0x80000007, b"\1" * 20, b"Calling") + legacy_record(4, 4, b"\2" * 20, bytes(4))
+    data += legacy_record(5, 13, b"\3" * 20, b"") + legacy_record(7, 13, b"\4" * 20, b"last")
     log = event_log.decode(data)
-    assert (log.banks, log.crypto_agile, log.kind) == (("sha1",), False, LogKind.TPM)
-    assert [(e.register, e.type_name, e.digests["sha1"][0]) for e in log.events] == [
-        (4, "EV_EFI_ACTION", 1),
-        (4, "EV_SEPARATOR", 2),
+    assert (log.banks, log.crypto_agile, log.kind, log.end) == (("sha1",), False, LogKind.TPM, len(data))
+    assert [(e.register, e.type_name, e.digests, e.data) for e in log.events] == [
+        (4, "EV_EFI_ACTION", {"sha1": b"\1" * 20}, b"Calling"),
+        (4, "EV_SEPARATOR", {"sha1": b"\2" * 20}, bytes(4)),
+        (5, "EV_IPL", {"sha1": b"\3" * 20}, b""),
+        (7, "EV_IPL", {"sha1": b"\4" * 20}, b"last"),
     ]
 
 
@@ -85,6 +88,13 @@ def test_the_log_of_a_confidential_guest_is_told_from_a_tpms_and_ends_where_its_
     log = event_log.decode(data)
     assert (log.kind, len(log.events)) == (LogKind.CC, 2)
     assert event_log.decode(data, LogKind.TPM).kind is LogKind.TPM
+
+
+@pytest.mark.parametrize(("register", "kind"), [(4, LogKind.CC), (5, LogKind.TPM)])
+def test_a_confidential_guest_has_four_registers_that_its_firmware_extends(register, kind):
+    """UEFI 2.10, 38.4.1: TDX' measurement registers are 0 to 4."""
+    log = event_log.decode(spec_event({"sha384": 48}) + record(register, 4, {"sha384": b"\3" * 48}, bytes(4)))
+    assert log.kind is kind
 
 
 def test_register_0_starts_with_the_locality_in_which_the_tpm_was_started():
