@@ -166,6 +166,22 @@ def test_digests_of_unknown_algorithms_are_kept_by_number():
     assert event_data.digest_is_of_data(log.events[1]) is None
 
 
+@pytest.mark.parametrize("size", [1, 64])
+def test_digests_of_unknown_algorithms_have_the_size_that_is_declared(size):
+    digest = {"0x00ff": bytes(range(size))}
+    log = event_log.decode(spec_event({"0x00ff": size}) + record(4, 4, digest, b"data"))
+    assert (log.events[1].digests, log.events[1].data, log.flaw) == (digest, b"data", "")
+
+
+def test_as_many_algorithms_as_a_tpm_may_have_are_taken():
+    algorithms = b"".join(pack("<HH", 0x100 + number, 8) for number in range(16))
+    spec = pack("<16sIBBBBI", b"Spec ID Event03\0", 0, 0, 2, 0, 2, 16) + algorithms + b"\0"
+    digests = b"".join(pack("<H8s", 0x100 + number, bytes([number])) for number in range(16))
+    data = legacy_record(0, 3, bytes(20), spec) + pack("<III", 0, 4, 16) + digests + pack("<I", 4) + b"data"
+    log = event_log.decode(data)
+    assert (len(log.banks), log.flaw, log.events[1].digests["0x010f"]) == (16, "", b"\x0f" + bytes(7))
+
+
 def test_a_boot_variable_may_be_measured_by_its_value_or_as_a_whole():
     """Firmware of real machines does either; PFP 1.06 has the value."""
     name = "BootOrder".encode("utf-16-le")
@@ -200,6 +216,12 @@ class TestDamage:
             (spec_event({"sha256": 20}), "digests of 20 bytes for sha256, which has 32"),
             (spec_event({"sha256": 0}), "digests of 0 bytes"),
             (spec_event({}), "0 algorithms"),
+            (spec_event({"0x00ff": 65}), "digests of 65 bytes"),
+            (
+                legacy_record(0, 3, bytes(20), pack("<16sIBBBBI", b"Spec ID Event03", 0, 0, 2, 0, 2, 17)),
+                "17 algorithms",
+            ),
+            (legacy_record(0, 3, bytes(20), b"Spec ID Event03\0"), "^the Spec ID event is cut short"),
             (bytes(17 * 1024 * 1024), "beyond belief"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
@@ -215,6 +237,9 @@ class TestDamage:
             (GOOD + b"\1", 2, "event 2 is cut short"),
             (spec_event({"sha256": 32}) + record(0, 4, {"sha1": bytes(20)}, b""), 1, "undeclared algorithm"),
             (spec_event({"sha256": 32}) + pack("<III", 0, 4, 9), 1, "9 digests"),
+            (spec_event({"sha256": 32}) + pack("<IIIH", 0, 4, 1, 11), 1, "event 1 is cut short"),
+            (spec_event({"sha256": 32}) + pack("<II", 0, 4), 1, "the digests of event 1 is cut short"),
+            (legacy_record(4, 4, bytes(20), bytes(4)) + legacy_record(4, 4, bytes(20), b"1234")[:-1], 1, "event 1 is"),
             (legacy_record(4, 4, bytes(20), bytes(4)) + b"\1", 1, "event 1 is cut short"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
