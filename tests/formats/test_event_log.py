@@ -86,7 +86,7 @@ def test_a_legacy_log_has_one_bank():
 def test_the_log_of_a_confidential_guest_is_told_from_a_tpms_and_ends_where_its_memory_is_unused():
     data = spec_event({"sha384": 48}) + record(1, 4, {"sha384": b"\3" * 48}, bytes(4)) + b"\xff" * 4096
     log = event_log.decode(data)
-    assert (log.kind, len(log.events)) == (LogKind.CC, 2)
+    assert (log.kind, len(log.events), log.flaw, log.end) == (LogKind.CC, 2, "", len(data) - 4096)
     assert event_log.decode(data, LogKind.TPM).kind is LogKind.TPM
 
 
@@ -95,6 +95,27 @@ def test_a_confidential_guest_has_four_registers_that_its_firmware_extends(regis
     """UEFI 2.10, 38.4.1: TDX' measurement registers are 0 to 4."""
     log = event_log.decode(spec_event({"sha384": 48}) + record(register, 4, {"sha384": b"\3" * 48}, bytes(4)))
     assert log.kind is kind
+
+
+@pytest.mark.parametrize("first", [spec_event({"sha256": 32}), legacy_record(0, 4, bytes(20), b"data")])
+@pytest.mark.parametrize(
+    ("rest", "flaw"),
+    [
+        (b"", ""),
+        (bytes(1), ""),
+        (bytes(4096), ""),
+        (b"\xff" * 8, ""),
+        (b"\xff" * 8 + b"anything", ""),
+        (b"\xff" * 7, "event 1 is cut short"),
+        (bytes(10) + b"\1", "event 1 is cut short"),
+        (b"\1" + bytes(10), "event 1 is cut short"),
+    ],
+)
+def test_a_log_ends_where_its_memory_is_unused(first, rest, flaw):
+    log = event_log.decode(first + rest)
+    assert (len(log.events), log.end) == (1, len(first))
+    assert flaw in log.flaw
+    assert bool(flaw) is bool(log.flaw)
 
 
 def test_register_0_starts_with_the_locality_in_which_the_tpm_was_started():
