@@ -87,3 +87,25 @@ REFUSED = {
 def test_a_file_that_lies_is_refused(lie: str):
     with pytest.raises(FormatError):
         auth.decode(REFUSED[lie])
+
+
+LIST_START = bytes.fromhex("a159c0a5 e494 a74a 87b5 ab155c2bf072")
+"""EFI_CERT_X509_GUID, which a signature list begins with (UEFI 2.10, 32.4.1)."""
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        pytest.param(HEAD + b"PKCS7" + b"payload", b"payload", id="an .auth file"),
+        pytest.param(b"\x27\0\0\0" + LIST_START, LIST_START, id="efivarfs' attributes before a list"),
+        pytest.param(b"\x01\0\0\0", b"", id="attributes of an empty variable"),
+        pytest.param(b"\xff\0\0\0x", b"x", id="the largest attributes"),
+        pytest.param(b"\0\x01\0\0x", b"\0\x01\0\0x", id="more than attributes"),
+        pytest.param(bytes(4) + b"x", bytes(4) + b"x", id="no attributes"),
+        pytest.param(LIST_START, LIST_START, id="a list"),
+        pytest.param(b"\x07\0\0", b"\x07\0\0", id="three bytes"),
+        pytest.param(b"", b"", id="nothing"),
+    ],
+)
+def test_the_value_is_found_in_each_form_of_a_variables_file(data, value):
+    assert auth.value(data) == value

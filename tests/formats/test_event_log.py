@@ -320,6 +320,29 @@ class TestDevicePaths:
         text = device_path.decode(path + pack("<BBH", 0x7F, 0xFF, 4))
         assert text == r"PciRoot(0x0)/HD(1,03020100-0504-0706-0809-0a0b0c0d0e0f)/\EFI\x"
 
+    @pytest.mark.parametrize(
+        ("kind", "subtype", "content", "told"),
+        [
+            (1, 1, b"\x03\x1f", "Pci(0x1f,0x3)"),
+            (1, 3, pack("<IQQ", 11, 0x820000, 0xA2FFFF), "MemoryMapped(0xb,0x820000,0xa2ffff)"),
+            (1, 3, bytes(19), f"Path(1,3,{'00' * 19})"),
+            (2, 1, pack("<II", 0x0A0841D0, 2), "Acpi(0x0a0841d0,0x2)"),
+            (3, 1, pack("<BBH", 1, 0, 7), "Ata(0x1,0x0,0x7)"),
+            (3, 2, pack("<HH", 3, 4), "Scsi(0x3,0x4)"),
+            (3, 5, pack("<BB", 2, 1), "USB(0x2,0x1)"),
+            (3, 18, pack("<HHH", 2, 0xFFFF, 0), "Sata(0x2,0xffff,0x0)"),
+            (3, 23, pack("<IQ", 1, 0), "NVMe(0x1,0x0)"),
+            (4, 1, pack("<IQQ16sBB", 2, 63, 9, b"\x78\x56\x34\x12", 1, 1), "HD(2,12345678)"),
+            (4, 2, pack("<IQQ", 1, 64, 128), "CDROM(0x1,0x40,0x80)"),
+            (4, 6, bytes(range(16)), "FvFile(03020100-0504-0706-0809-0a0b0c0d0e0f)"),
+            (4, 7, bytes(range(16)), "Fv(03020100-0504-0706-0809-0a0b0c0d0e0f)"),
+            (5, 1, bytes(40), f"Path(5,1,{'00' * 32})"),
+        ],
+    )
+    def test_a_node_has_the_numbers_of_its_layout(self, kind, subtype, content, told):
+        """UEFI 2.10, 10.3: the layouts; 10.6.1.6: their text."""
+        assert device_path.decode(pack("<BBH", kind, subtype, 4 + len(content)) + content) == told
+
     def test_a_node_that_reaches_beyond_the_end_is_refused(self):
         with pytest.raises(FormatError, match="claims 200 bytes"):
             device_path.decode(pack("<BBH", 4, 4, 200))

@@ -12,8 +12,9 @@ from sevsnpmeasure.sev_mode import SevMode
 from sevsnpmeasure.vmsa import VMSA, SevEsSaveArea
 
 from fuki_build.errors import FormatError
-from fuki_build.formats.confidential import id_block, sev_hashes, vmsa
+from fuki_build.formats.confidential import id_block, reset_registers, sev_hashes, vmsa
 from fuki_build.formats.confidential.id_block import IdAuth, IdBlock
+from fuki_build.formats.confidential.igvm import native_context
 from fuki_build.formats.confidential.vmsa import Segment
 
 RENAMED = {"dbgctl": "dbgctrl"}  # the manual's name, and the peer's
@@ -35,6 +36,44 @@ def test_the_peer_s_vmsa_is_read_and_written_back():
     assert fields["cs"] == Segment(0xF000, 0x9B, 0xFFFF, 0xFFFF0000)
     assert (fields["sev_features"], fields["rdx"], fields["x87_fcw"]) == (0x21, 0xA00F11, 0x37F)
     assert vmsa.encode(fields) == page
+
+
+@pytest.mark.parametrize("signature", [0, 0xA00F11, 0xFFFFFFFF])
+def test_the_boot_page_is_the_peer_s(signature: int):
+    (page,) = VMSA(SevMode.SEV_SNP, 0, signature, 0x1).pages(1)
+    assert reset_registers.snp_boot_page(signature) == page
+
+
+@pytest.mark.parametrize("start", [0x80B004, 0xFFFF0000, 0x1_0000, 0xFFFF])
+def test_a_start_in_real_mode_is_the_peer_s(start: int):
+    _, page = VMSA(SevMode.SEV_SNP, start, 0xA00F11, 0x1).pages(2)
+    fields = vmsa.decode(page)
+    assert reset_registers.real_mode_code(start) == {"cs": fields["cs"], "rip": fields.get("rip", 0)}
+
+
+def test_a_native_start_is_flat_at_the_reset_vector():
+    """SDM, volume 3, 2.5 and 3.4.5: PE, ET and NE; 4 GiB of code and of data, present, of ring 0."""
+    registers = native_context.decode(reset_registers.native_boot_context())
+    assert registers.rip == (1 << 32) - 16
+    assert registers.cr0 == 1 << 0 | 1 << 4 | 1 << 5
+    assert (registers.cr3, registers.cr4, registers.efer) == (0, 0, 0)
+    assert registers.rflags == 1 << 1
+
+    granular, wide, present, segment = 1 << 15, 1 << 14, 1 << 7, 1 << 4
+    executable, writable, accessed = 1 << 3, 1 << 1, 1 << 0
+    flat = granular | wide | present | segment | writable | accessed
+    assert (registers.code_limit, registers.data_limit) == (0xFFFFFFFF, 0xFFFFFFFF)
+    assert (registers.code_attributes, registers.data_attributes) == (flat | executable, flat)
+    assert (registers.code_selector, registers.data_selector) == (1 * 8, 2 * 8)
+    assert (registers.gdtr_limit, registers.idtr_limit) == (0xFFFF, 0xFFFF)
+
+
+@pytest.mark.parametrize("name", ["ovmf-generic", "ovmf-2022", "ovmf-inteltdx"])
+def test_ovmf_starts_in_protected_mode_and_others_need_not(part, name: str):
+    vector = part(name).read_bytes()[-16:]
+    assert reset_registers.starts_in_protected_mode(vector)
+    assert not reset_registers.starts_in_protected_mode(vector[:4] + bytes(12))
+    assert not reset_registers.starts_in_protected_mode(b"\x90" + vector[:15])
 
 
 def test_a_value_that_does_not_fit_a_register_is_refused():

@@ -173,3 +173,17 @@ def test_a_variable_that_has_no_room_and_an_image_without_a_store_are_errors():
         variable_store.assign(volume(store()), large)
     with pytest.raises(FormatError, match="no UEFI variable store"):
         variable_store.assign(bytes(8192), large)
+
+
+def test_a_program_that_takes_the_last_of_a_name_is_told_all_that_were_written():
+    written = (
+        variable("a", b"1"),
+        variable("a", b"2"),
+        variable("b", b"3", REPLACING),
+        variable("c", b"4", DELETED),
+        variable("d", b"5", HALF),
+        variable("b", b"6"),
+    )
+    stored = variable_store.decode_written(Reader.of(volume(store(*written))))
+    assert [(v.name, v.data) for v in stored] == [("a", b"1"), ("a", b"2"), ("b", b"6")]
+    assert variable_store.decode_written(Reader.of(bytes(8192))) == ()
