@@ -214,6 +214,10 @@ def test_what_firmware_takes_of_an_entry(kind: int, content: bytes, signature: b
     assert authenticode.signature_in(entry, content) == signature
 
 
+def test_an_entry_may_be_its_header_alone():
+    assert authenticode.certificates(pack("<IHH", 8, 0x200, 2), 16) == ((16, 8, 0x200, 2),)
+
+
 @pytest.mark.parametrize(
     "table",
     [
