@@ -267,7 +267,21 @@ def test_a_partition_holds_the_file_behind_its_size(data: bytes):
     assert decoded.read_at(0, decoded.size) == data
 
 
-@pytest.mark.parametrize("image", [b"", b"\1\0\0", bytes(4096), b"\xff\xff\0\0" + bytes(4092)])
+def test_a_partition_may_end_with_its_file():
+    assert partition.decode(Reader.of(b"\4\0\0\0file")).read_at(0, 9) == b"file"
+
+
+@pytest.mark.parametrize("size", [0, 1 << 32, -1])
+def test_a_file_whose_size_does_not_fit_has_no_partition(size: int):
+    with pytest.raises(FormatError, match=f"has {size} bytes"):
+        partition.encode_prefix(size)
+    assert partition.encode_prefix((1 << 32) - 1) == b"\xff" * 4
+
+
+@pytest.mark.parametrize(
+    "image",
+    [b"", b"\1\0\0", bytes(4096), b"\xff\xff\0\0" + bytes(4092), b"\x05\0\0\0file", b"\x0c\0\0\0file"],
+)
 def test_a_partition_that_lies_is_refused(image: bytes):
     with pytest.raises(FormatError):
         partition.decode(Reader.of(image))

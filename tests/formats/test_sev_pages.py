@@ -172,3 +172,78 @@ def test_data_of_another_size_are_refused(read, size: int):
 def test_a_key_on_another_curve_is_refused():
     with pytest.raises(FormatError, match="curve 1"):
         id_block.decode_key(b"\x01" + bytes(id_block.KEY_SIZE - 1))
+
+
+# AMD 56860, tables of chapter 10: where the fields of an ID authentication, a key and a signature stand.
+ID_ALGORITHM, AUTHOR_ALGORITHM, BLOCK_SIGNATURE, ID_KEY, KEY_SIGNATURE, AUTHOR_KEY = 0, 4, 0x40, 0x240, 0x680, 0x880
+SIGNATURE = b"\x01" + bytes(71) + b"\x02" + bytes(439)
+KEY = b"\x02\0\0\0" + b"\x03" + bytes(71) + b"\x04" + bytes(951)
+
+
+def authentication(*fields: tuple[int, bytes], author: bool = True) -> bytes:
+    page = bytearray(4096)
+    both = ((ID_ALGORITHM, b"\1"), (BLOCK_SIGNATURE, SIGNATURE), (ID_KEY, KEY))
+    authors = ((AUTHOR_ALGORITHM, b"\1"), (KEY_SIGNATURE, SIGNATURE), (AUTHOR_KEY, KEY)) if author else ()
+    for offset, content in (*both, *authors, *fields):
+        page[offset : offset + len(content)] = content
+    return bytes(page)
+
+
+def test_keys_and_signatures_stand_as_the_firmware_has_them():
+    assert (id_block.encode_signature(1, 2), id_block.encode_key(3, 4)) == (SIGNATURE, KEY)
+
+
+@pytest.mark.parametrize("author", [True, False])
+def test_an_authentication_stands_as_the_firmware_has_it(author: bool):
+    auth = IdAuth(SIGNATURE, KEY, SIGNATURE, KEY) if author else IdAuth(SIGNATURE, KEY)
+    assert id_block.encode_auth(auth) == authentication(author=author)
+    assert id_block.decode_auth(authentication(author=author)) == auth
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        (authentication((ID_ALGORITHM, b"\2")), "algorithm other than"),
+        (authentication((ID_ALGORITHM, b"\0"), author=False), "algorithm other than"),
+        (authentication((AUTHOR_ALGORITHM, b"\2")), "algorithm other than"),
+        (authentication((AUTHOR_ALGORITHM, b"\0")), "algorithm other than"),
+        (authentication((AUTHOR_ALGORITHM, b"\1"), author=False), "and no such key"),
+        (authentication((KEY_SIGNATURE, SIGNATURE), author=False), "and no such key"),
+        (authentication((8, b"\1")), "the ID authentication has reserved bytes"),
+        (authentication((0x644, b"\1")), "the ID authentication has reserved bytes"),
+        (authentication((4095, b"\1")), "the ID authentication has reserved bytes"),
+    ],
+)
+def test_an_authentication_that_the_firmware_would_refuse_is_refused(page: bytes, message: str):
+    with pytest.raises(FormatError, match=message):
+        id_block.decode_auth(page)
+
+
+def test_reserved_bytes_of_keys_and_signatures_are_zero():
+    with pytest.raises(FormatError, match=r"^the public key has reserved bytes"):
+        id_block.decode_key(KEY[:-1] + b"\1")
+    with pytest.raises(FormatError, match=r"^the signature has reserved bytes"):
+        id_block.decode_signature(SIGNATURE[:-1] + b"\1")
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_an_id_block_of_another_version_is_refused(version: int):
+    block = bytearray(id_block.encode_block(IdBlock(launch_digest=bytes(48))))
+    block[80] = version  # behind the digest and two ids
+    with pytest.raises(FormatError, match=f"version {version}"):
+        id_block.decode_block(bytes(block))
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (IdBlock(launch_digest=bytes(47)), "the launch digest of an ID block has 48 bytes, not 47"),
+        (IdBlock(launch_digest=bytes(48), image_id=bytes(17)), "the image id of an ID block has 16 bytes, not 17"),
+        (IdBlock(launch_digest=bytes(48), svn=1 << 32), "32 bits"),
+        (IdBlock(launch_digest=bytes(48), svn=-1), "32 bits"),
+        (IdBlock(launch_digest=bytes(48), policy=-1), "64"),
+    ],
+)
+def test_what_does_not_fit_an_id_block_is_told(block: IdBlock, message: str):
+    with pytest.raises(FormatError, match=message):
+        id_block.encode_block(block)
