@@ -224,6 +224,13 @@ def test_any_page_is_read_as_hobs_or_none(noise: bytes):
     assert len(data_hobs.decode(noise)) <= 4
 
 
+def test_hobs_may_fill_all_the_space_that_there_is():
+    hob = DataHob(0x4000000, 0x1234, DataKind.DB)
+    assert data_hobs.decode(data_hobs.encode([hob], 48 + 8)) == (hob,)
+    with pytest.raises(FormatError, match="has 55 bytes for HOBs, 56 are needed"):
+        data_hobs.encode([hob], 55)
+
+
 def test_more_hobs_than_there_is_space_for_are_refused():
     with pytest.raises(FormatError, match="4096 bytes for HOBs"):
         data_hobs.encode([DataHob(0, 1, 1)] * 86, 4096)
