@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from fuki_build.formats.asn1 import der, signed_data, values
 from fuki_build.formats.asn1.object_identifiers import MESSAGE_DIGEST, SIGNING_TIME
 from fuki_build.image.inspect import inspect
 from fuki_build.image.signatures import certificates, read_certificate
-from fuki_build.testing.secure_boot import make_identity
+from fuki_build.testing.secure_boot import make_identity, write_certificates, write_key
 from tests.support import signature_shapes
 from tests.support.signature_shapes import OIDS, SHAPES, Shape
 
@@ -136,9 +136,9 @@ def test_firmware_finds_the_first_algorithm_that_is_announced(identity, announce
 
 
 def test_what_is_signed_about_an_image_is_what_sbsign_signs(part, identity, tmp_path):
-    key, certificate, signed = (tmp_path / name for name in ("db.key", "db.crt", "signed.efi"))
-    key.write_bytes(identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    certificate.write_bytes(identity.certificate.public_bytes(Encoding.PEM))
+    key = write_key(tmp_path / "db.key", identity.key)
+    certificate = write_certificates(tmp_path / "db.crt", identity.certificate)
+    signed = tmp_path / "signed.efi"
     command = ["sbsign", "--key", key, "--cert", certificate, "--output", signed, part("addon-stub-x64")]
     subprocess.run(command, check=True, capture_output=True)
 
