@@ -71,6 +71,20 @@ def test_a_page_outside_the_file_is_refused():
         file.page(directive)
 
 
+def test_registers_outside_the_file_are_told_with_their_vcpu():
+    (directive,) = decode(written.build([written.context(0xFFFFFFFFF000, 0x10000, mask=1)])).directives
+    assert isinstance(directive, igvm.VpContext)
+    with pytest.raises(FormatError, match=r"^the registers of vCPU 0 lies outside"):
+        decode(written.build([])).context(directive)
+
+
+def test_the_architecture_is_that_of_the_second_version():
+    head = igvm.encode([], b"", version=2, architecture=1)
+    assert head[24:28] == b"\1\0\0\0"
+    assert decode(head).header.architecture == 1
+    assert decode(igvm.encode([], b"")).header.architecture == 0
+
+
 def test_flags_say_how_a_page_is_measured():
     headers = [written.page(0, 0, flags=flags) for flags in (written.LARGE, written.UNMEASURED, written.SHARED)]
     directives = decode(written.build(headers)).directives
@@ -231,6 +245,27 @@ def test_hobs_may_fill_all_the_space_that_there_is():
         data_hobs.encode([hob], 55)
 
 
+HOB_GUID = UUID("3dd177ff-b632-4e25-bef3-065063d55fc4").bytes_le
+HOB = pack("<HHI16sQQII", 4, 48, 0, HOB_GUID, 1, 2, 3, 4)
+LONG_HOB = pack("<HHI16sQQII8s", 4, 56, 0, HOB_GUID, 5, 6, 7, 8, b"more")
+
+
+@pytest.mark.parametrize(
+    ("page", "hobs"),
+    [
+        (HOB, [DataHob(1, 2, 3, 4)]),
+        (LONG_HOB + HOB, [DataHob(5, 6, 7, 8), DataHob(1, 2, 3, 4)]),
+        (HOB + b"\5" + HOB[1:] + HOB, [DataHob(1, 2, 3, 4)]),
+        (HOB + HOB[:2] + b"\x2f" + HOB[3:] + HOB, [DataHob(1, 2, 3, 4)]),
+        (HOB + HOB[:2] + b"\x31" + HOB[3:], [DataHob(1, 2, 3, 4)]),
+        (HOB + HOB[:8] + bytes(16) + HOB[24:] + HOB, [DataHob(1, 2, 3, 4)]),
+        (HOB[:-1], []),
+    ],
+)
+def test_hobs_are_read_up_to_the_first_that_is_none(page: bytes, hobs: list[DataHob]):
+    assert data_hobs.decode(page) == tuple(hobs)
+
+
 def test_more_hobs_than_there_is_space_for_are_refused():
     with pytest.raises(FormatError, match="4096 bytes for HOBs"):
         data_hobs.encode([DataHob(0, 1, 1)] * 86, 4096)
@@ -256,6 +291,22 @@ def test_an_id_block_is_the_same_from_an_igvm_file(block: IdBlock, auth: IdAuth)
     header = id_block_header.encode(2, block, auth)
     assert id_block_header.decode(header, block.policy) == (block, auth)
     assert len(igvm.encode([header], b"")) == 24 + 8 + 48 + 56 + 2 * (144 + 152)
+
+
+@pytest.mark.parametrize("author", [True, False])
+def test_an_id_block_has_the_form_that_qemu_puts_back(author: bool):
+    """igvm_defs, IGVM_VHS_SNP_ID_BLOCK: a key is its curve, four reserved bytes, x and y; a signature is r and s."""
+    key = id_block.encode_key(1 << 568, 1 << 569)
+    signature = id_block.encode_signature(1 << 570, 1 << 571)
+    auth = IdAuth(signature, key, signature, key) if author else IdAuth(signature, key)
+    header = id_block_header.encode(2, IdBlock(launch_digest=bytes(48), version=1), auth)
+
+    short_key = b"\2\0\0\0" + bytes(4) + bytes(71) + b"\x01" + bytes(71) + b"\x02"
+    assert header.id_key == short_key
+    assert header.author_key == (short_key if author else bytes(152))
+    assert header.id_signature == bytes(71) + b"\x04" + bytes(71) + b"\x08"
+    assert (header.id_algorithm, header.author_algorithm, header.author_key_enabled) == (1, int(author), int(author))
+    assert id_block_header.decode(header._replace(version=3), 0)[0].version == 3
 
 
 def test_an_id_block_of_another_algorithm_is_refused():

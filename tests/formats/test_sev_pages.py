@@ -110,6 +110,11 @@ def test_hashes_that_cross_the_end_of_a_page_are_refused():
         sev_hashes.page(bytes(sev_hashes.SIZE), 0x810000 + 4096 - sev_hashes.SIZE + 1)
 
 
+def test_hashes_may_stand_at_the_end_of_a_page():
+    table = b"\x11" * sev_hashes.SIZE
+    assert sev_hashes.page(table, 0x811000 - sev_hashes.SIZE) == bytes(4096 - sev_hashes.SIZE) + table
+
+
 def test_an_id_block_is_the_peer_s():
     digest = bytes(range(48))
     peer = peer_block.IdBlock(
