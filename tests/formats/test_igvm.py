@@ -188,6 +188,9 @@ def test_a_value_that_does_not_fit_is_refused(directive: igvm.Directive):
 
 def test_a_file_that_nobody_could_read_is_not_written():
     with pytest.raises(FormatError, match="4 GiB"):
+        igvm.encode_head([], (1 << 32) - 24)
+    assert igvm.encode_head([], (1 << 32) - 25)[16:20] == b"\xff" * 4
+    with pytest.raises(FormatError, match="4 GiB"):
         igvm.encode_head([], 1 << 32)
     with pytest.raises(FormatError, match="headers"):
         igvm.encode_head([igvm.GuestPolicy(0, 1)] * (igvm.MAX_HEADERS + 1), 0)
