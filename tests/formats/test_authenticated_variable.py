@@ -1,5 +1,6 @@
 """EFI_VARIABLE_AUTHENTICATION_2 as in UEFI 2.10, section 8.2.2; other tools' files are read in tests/peers."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from struct import pack
 from uuid import UUID
@@ -30,6 +31,16 @@ def test_a_file_is_taken_apart():
 def test_a_time_in_another_zone_is_written_in_utc():
     elsewhere = efi_time.of(MOMENT.astimezone(timezone(timedelta(hours=2))))
     assert auth.encode(AuthenticatedPayload(elsewhere, b"PKCS7", b"")) == HEAD + b"PKCS7"
+
+
+def test_a_time_is_written_in_utc_wherever_the_machine_is(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert efi_time.encode(efi_time.of(MOMENT)) == TIME_BYTES
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_what_is_appended_may_have_no_time():

@@ -167,6 +167,25 @@ def test_a_replaced_variable_is_marked_as_deleted():
     assert after == volume(store(variable("Lang", b"en\0", DELETED), variable("Lang", b"de\0")))
 
 
+def test_a_store_without_authentication_has_no_times():
+    written = StoredVariable(name="ab", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=b"hi")
+    head = pack("<HBxIII", 0x55AA, ADDED, 7, 6, 2) + VENDOR.bytes_le
+    expected = volume(store(head + "ab".encode("utf-16-le") + b"\0\0" + b"hi", kind=PLAIN))
+    assert variable_store.assign(volume(store(kind=PLAIN)), written) == expected
+
+
+def test_a_variable_may_fill_its_store_to_the_end():
+    written = StoredVariable(name="a", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=b"1234")
+    size = len(variable("a", b"1234"))
+    for room, fits in ((size, True), (size - 4, False)):
+        content = AUTHENTICATED + pack("<IBBxx4x", 28 + room, 0x5A, 0xFE) + b"\xff" * room
+        if fits:
+            assert variable_store.assign(volume(content), written) == volume(content[:28] + variable("a", b"1234"))
+        else:
+            with pytest.raises(FormatError, match="no room for a"):
+                variable_store.assign(volume(content), written)
+
+
 def test_a_variable_that_has_no_room_and_an_image_without_a_store_are_errors():
     large = StoredVariable(name="Large", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=bytes(5000))
     with pytest.raises(FormatError, match="no room for Large"):
