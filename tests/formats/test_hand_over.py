@@ -110,6 +110,7 @@ def test_a_reason_is_told_in_words_as_far_as_it_is_known(reason, told):
         (outcome(4, version=2), "version 2, this fuki knows 1"),
         (outcome(4, size=68), "claims 68 bytes, it has 67"),
         (outcome(4, size=64, fwid=b"\0"), "claims 64 bytes, it has 65"),
+        (outcome(4, size=64)[:48] + bytes(16) + b"\0", "claims 64 bytes, it has 65"),
         (outcome(4, size=66), "claims 66 bytes, it has 67"),
         (outcome(0), "unknown result 0"),
         (outcome(8), "unknown result 8"),
@@ -118,6 +119,10 @@ def test_a_reason_is_told_in_words_as_far_as_it_is_known(reason, told):
 def test_an_outcome_that_does_not_hold_is_refused(data, message):
     with pytest.raises(FormatError, match=message):
         hand_over_outcome.decode(data)
+
+
+def test_a_name_that_is_no_text_is_shown_all_the_same():
+    assert hand_over_outcome.decode(outcome(4, fwid=b"f\xff\0")).fwid == "f\ufffd"
 
 
 def test_an_outcome_may_have_no_name():

@@ -42,12 +42,13 @@ def test_openssl_reads_the_certificate_of_a_signature(identity):
     assert b"CN = Acme db" in subprocess.run(command, input=sign(identity), capture_output=True, check=True).stdout
 
 
-def test_what_was_encoded_is_decoded(identity):
-    signature = signed_data.decode(sign(identity, datetime(2051, 2, 3, 4, 5, 6, tzinfo=UTC)) + bytes(7))
+@pytest.mark.parametrize("time", [datetime(year, 2, 3, 4, 5, 6, tzinfo=UTC) for year in (2026, 2049, 2050, 2051)])
+def test_what_was_encoded_is_decoded(identity, time):
+    signature = signed_data.decode(sign(identity, time) + bytes(7))
     (signer,) = signature.signers
     assert (signature.algorithm, signature.digest) == ("sha256", DIGEST)
     assert signature.certificate_of(signer) == identity.certificate.public_bytes(Encoding.DER)
-    assert values.time_of(signer.attributes[SIGNING_TIME]).year == 2051
+    assert values.time_of(signer.attributes[SIGNING_TIME]) == time
     digest = values.octet_string(signer.attributes[MESSAGE_DIGEST])
     assert digest == hashlib.sha256(signature.content).digest()
     identity.key.public_key().verify(signer.signature, signer.signed, padding.PKCS1v15(), SHA256())
@@ -206,6 +207,12 @@ def test_signed_attributes_are_what_others_expect_in_the_order_of_der():
         opus,
     ]
     assert sorted(map(der.value, members)) == sorted(expected)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x17", b"\x18\x00", b"\x17\x03abc", b"\x02\x01\x07"])
+def test_what_is_no_time_is_refused(data):
+    with pytest.raises(FormatError, match=r"^the signing time is not"):
+        values.time_of(data)
 
 
 def test_a_timestamp_is_carried_beside_the_signature(identity):
