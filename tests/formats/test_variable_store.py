@@ -80,6 +80,27 @@ def test_a_store_is_found_behind_other_volumes():
     assert names(bytes(8192) + volume(store(variable("a", b"1")))) == ["a"]
 
 
+@pytest.mark.parametrize("offset", [64 * 1024, 3 * 64 * 1024 + 4096])
+def test_a_store_is_found_wherever_a_page_begins(offset: int):
+    data = volume(store(variable("a", b"1")))
+    assert names(bytes(offset) + data) == ["a"]
+    assert variable_store.decode(Reader.of(bytes(offset + 8) + data)) is None
+
+
+def test_a_store_may_have_no_room_at_all():
+    assert variable_store.decode(Reader.of(volume(store(size=28)))) == ()
+
+
+def test_of_two_that_were_written_firmware_finds_the_first():
+    """FindVariableEx() of VariableParsing.c ends at the first one in the state VAR_ADDED."""
+    data = volume(store(variable("a", b"1"), variable("b", b""), variable("a", b"2")))
+    assert [(v.name, v.data) for v in variable_store.decode(Reader.of(data)) or ()] == [("a", b"1"), ("b", b"")]
+
+
+def test_a_replaced_variable_stands_where_the_new_one_does():
+    assert names(volume(store(variable("a", b"1", REPLACING), variable("b", b""), variable("a", b"2")))) == ["b", "a"]
+
+
 def test_deleted_and_half_written_variables_do_not_count():
     content = [variable(name, b"", state) for name, state in (("a", DELETED), ("b", HALF), ("c", 0x3C), ("d", ADDED))]
     assert names(volume(store(*content))) == ["d"]
