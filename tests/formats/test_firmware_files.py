@@ -117,6 +117,7 @@ def test_files_are_found_at_multiples_of_eight(data: bytes, expected: list[Volum
         (volume(file(23)), "file at 0x48 claims 23 bytes"),
         (volume(large_file(40)), "file at 0x48 claims 40 bytes"),
         (volume(large_file(31)), "file at 0x48 claims 31 bytes"),
+        (volume(large_file(40)[:31]), "file at 0x48 claims 0 bytes"),
         (volume(file(31) + b"\xff", file(32)), "file at 0x68 claims 32 bytes"),
         (volume(bytes(19), extended=72), "extended header at 0x48, behind its end"),
         (b"x" * 100, "no firmware volume"),
