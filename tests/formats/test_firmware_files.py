@@ -148,6 +148,10 @@ def test_a_volume_is_told_by_a_header_that_fits(data: bytes, size: int | None):
     assert volumes.volume_at(b"abc" + data, 3, 0x5000) == later
 
 
+def test_a_volume_without_a_base_is_at_its_offset():
+    assert volumes.volume_at(b"abc" + volume(), 3) == Volume(3, 72, volumes.FFS2)
+
+
 def test_volumes_are_found_behind_others_at_multiples_of_a_page():
     one = volume(size=0x1001).ljust(0x2000, b"\0")
     image = bytes(0x1000) + one + volume().ljust(0x1000, b"\0") + volume(size=0x1001).ljust(0x1000, b"\0")

@@ -131,10 +131,11 @@ def test_an_id_block_is_the_peer_s():
     st.binary(min_size=48, max_size=48),
     st.integers(0, (1 << 64) - 1),
     st.binary(min_size=16, max_size=16),
+    st.binary(min_size=16, max_size=16),
     st.integers(0, (1 << 32) - 1),
 )
-def test_an_id_block_is_read_as_it_was_written(digest: bytes, policy: int, image: bytes, svn: int):
-    block = IdBlock(launch_digest=digest, policy=policy, image_id=image, svn=svn)
+def test_an_id_block_is_read_as_it_was_written(digest: bytes, policy: int, family: bytes, image: bytes, svn: int):
+    block = IdBlock(launch_digest=digest, policy=policy, family_id=family, image_id=image, svn=svn)
     assert id_block.decode_block(id_block.encode_block(block)) == block
 
 
