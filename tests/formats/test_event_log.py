@@ -83,6 +83,24 @@ def test_a_legacy_log_has_one_bank():
     ]
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        # What TCG's "EFI Platform Specification" 1.22 asks for, with a TPM 1.2.
+        legacy_record(0, 3, bytes(20), b"Spec ID Event02\0" + bytes(12)),
+        legacy_record(0, 13, bytes(20), b"Spec ID Event03\0" + bytes(12)),
+    ],
+)
+def test_a_log_without_declared_banks_is_a_legacy_one(first):
+    log = event_log.decode(first + legacy_record(4, 4, b"\2" * 20, bytes(4)))
+    assert (log.crypto_agile, log.banks, len(log.events), log.flaw) == (False, ("sha1",), 2, "")
+
+
+def test_memory_that_was_never_used_is_a_log_without_events():
+    log = event_log.decode(bytes(64))
+    assert (log.events, log.end, log.flaw, log.kind) == ((), 0, "", LogKind.TPM)
+
+
 def test_the_log_of_a_confidential_guest_is_told_from_a_tpms_and_ends_where_its_memory_is_unused():
     data = spec_event({"sha384": 48}) + record(1, 4, {"sha384": b"\3" * 48}, bytes(4)) + b"\xff" * 4096
     log = event_log.decode(data)
