@@ -15,7 +15,10 @@ from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
+from fuki_build.formats.asn1 import signed_data
 from fuki_build.formats.pe import authenticode, pe
+from fuki_build.formats.pe.minimal_image import minimal_image
+from tests.support.signature_shapes import STRUCTURES, digest_of, padded
 
 Part = Callable[[str], Path]
 Sign = Callable[[Path], Path]
@@ -110,6 +113,39 @@ def test_ranges_ascend_up_to_the_certificate_table(part: Part):
         assert ends[-1] <= start < end
         ends.append(end)
     assert ends[-1] == headers.security.address
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_digest_of_an_odd_image_is_the_one_that_edk2_and_sbsign_compute(sign: Sign, tmp_path: Path, structure: str):
+    """Bytes before the end of the last section that belong to none are not hashed, but count (HashPeImage)."""
+    data = padded(STRUCTURES[structure]())
+    image = tmp_path / "image.efi"
+    image.write_bytes(data)
+    assert our_digest(image) == digest_of(data, "sha256").hex()
+
+    headers, signed = decode_file(sign(image))
+    place = headers.security
+    (entry,) = authenticode.certificates(signed[place.address : place.address + place.size], place.address)
+    content = signed[entry.offset + 8 : entry.offset + entry.size]
+    assert our_digest(image) == signed_data.decode(content).digest.hex()
+
+
+def test_an_image_without_sections_is_hashed_whole():
+    headers = minimal_image(pe.CoffMachine.x64, slots=1)
+    end = headers.optional.size_of_headers
+    directory = headers.directories_offset + 4 * 8
+    assert authenticode.uncovered(headers) == 0
+    assert authenticode.digest_ranges(headers, end + 10) == (
+        (0, headers.checksum_offset),
+        (headers.checksum_offset + 4, directory),
+        (directory + 8, end),
+        (end, end + 10),
+    )
+
+
+def test_entries_stand_at_multiples_of_eight():
+    table = b"".join(pack("<IHH", size, 0x200, 2).ljust(-(-size // 8) * 8, b"\0") for size in (9, 16, 8))
+    assert [(c.offset, c.size) for c in authenticode.certificates(table, 64)] == [(64, 9), (80, 16), (96, 8)]
 
 
 def test_overlapping_sections_have_no_digest(part: Part):
