@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from struct import pack, pack_into
 
+import parts
 import pefile
 import pytest
 from msgspec.structs import replace
@@ -308,3 +309,47 @@ def test_more_directories_than_the_optional_header_holds_are_refused(part: Part)
     data = pe.encode(crowded)
     with pytest.raises(FormatError, match="17 data directories"):
         pe.decode(data, part("stub-x64").stat().st_size)
+
+
+@pytest.mark.parametrize("machine", [pe.CoffMachine.x64, pe.CoffMachine.ia32])
+def test_headers_may_have_no_directories_and_end_with_their_last_section(machine: pe.CoffMachine):
+    headers = minimal_image(machine, slots=1)
+    size = headers.directories_offset - headers.optional_offset
+    section = decode_file(parts.get("stub-x64")).sections[0]._replace(raw_size=0, raw_offset=0)
+    bare = replace(
+        headers,
+        coff=headers.coff._replace(size_of_optional_header=size),
+        optional=headers.optional._replace(number_of_directories=0),
+        directories=(),
+    ).with_sections((section,))
+    end = bare.section_table_offset + pe.SECTION_HEADER_SIZE
+    bare = replace(bare, optional=bare.optional._replace(size_of_headers=end))
+
+    data = pe.encode(bare)
+    assert len(data) == end
+    assert pe.decode(data, end) == bare
+    with pytest.raises(FormatError, match="1 sections ends at"):
+        pe.decode(data[:-1], end)
+
+
+@pytest.mark.parametrize("alignment", [1, 2, 0x4000000])
+def test_alignments_are_powers_of_two_up_to_64_mib(part: Part, alignment: int):
+    headers = decode_file(part("stub-x64"))
+    aligned = replace(headers, optional=headers.optional._replace(section_alignment=alignment))
+    assert pe.decode(pe.encode(aligned), part("stub-x64").stat().st_size) == aligned
+
+
+@pytest.mark.parametrize(
+    ("size", "message"), [(0x3F, "the DOS header"), (0x44, "the COFF header"), (0x59, "the optional")]
+)
+def test_what_is_cut_short_is_told_by_its_name(size: int, message: str):
+    with pytest.raises(FormatError, match=f"^{message}"):
+        pe.decode(pe.encode(minimal_image(pe.CoffMachine.x64, slots=1))[:size], size)
+
+
+def test_a_section_beyond_the_file_is_told_with_its_end(part: Part):
+    headers = decode_file(part("stub-x64"))
+    section = headers.sections[0]
+    end = section.raw_offset + section.raw_size
+    with pytest.raises(FormatError, match=f"section {section.name} ends at {end:#x}, file at {end - 1:#x}"):
+        pe.decode(pe.encode(headers), end - 1)
