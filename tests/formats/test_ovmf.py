@@ -113,6 +113,12 @@ def test_entries_are_found_by_their_guids():
     assert (metadata.sev, metadata.tdx) == (None, None)
 
 
+def test_an_entry_may_have_no_data():
+    table = ovmf.decode(image(entry(ovmf.SVSM_INFO, b""), entry(ovmf.SEV_ES_RESET, b"1234")))
+    assert table is not None
+    assert table.entries == {ovmf.SVSM_INFO: b"", ovmf.SEV_ES_RESET: b"1234"}
+
+
 def test_an_empty_table_has_no_entries():
     metadata = ovmf.decode(image())
     assert metadata is not None
