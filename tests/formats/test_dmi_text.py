@@ -131,6 +131,11 @@ def test_escaped_bytes_that_are_not_utf_8_are_kept():
     assert strings["manufacturer"].encode("utf-8", "surrogateescape") == b"\xc3\x9c Caf\xe9"
 
 
+def test_bytes_that_are_not_utf_8_are_kept_without_an_escape_too():
+    strings = dmi_text.parse_analyze(b"LEGEND: M -> manufacturer (Caf\xe9)".decode("utf-8", "surrogateescape"))
+    assert strings["manufacturer"].encode("utf-8", "surrogateescape") == b"Caf\xe9"
+
+
 @pytest.mark.parametrize(
     "parse",
     [
