@@ -344,6 +344,8 @@ class TestDevicePaths:
             (1, 1, b"\x03\x1f", "Pci(0x1f,0x3)"),
             (1, 3, pack("<IQQ", 11, 0x820000, 0xA2FFFF), "MemoryMapped(0xb,0x820000,0xa2ffff)"),
             (1, 3, bytes(19), f"Path(1,3,{'00' * 19})"),
+            (1, 4, bytes(range(16)) + b"more", "Vendor(03020100-0504-0706-0809-0a0b0c0d0e0f)"),
+            (3, 10, bytes(range(16)), "Vendor(03020100-0504-0706-0809-0a0b0c0d0e0f)"),
             (2, 1, pack("<II", 0x0A0841D0, 2), "Acpi(0x0a0841d0,0x2)"),
             (3, 1, pack("<BBH", 1, 0, 7), "Ata(0x1,0x0,0x7)"),
             (3, 2, pack("<HH", 3, 4), "Scsi(0x3,0x4)"),
@@ -352,9 +354,14 @@ class TestDevicePaths:
             (3, 23, pack("<IQ", 1, 0), "NVMe(0x1,0x0)"),
             (4, 1, pack("<IQQ16sBB", 2, 63, 9, b"\x78\x56\x34\x12", 1, 1), "HD(2,12345678)"),
             (4, 2, pack("<IQQ", 1, 64, 128), "CDROM(0x1,0x40,0x80)"),
+            (4, 4, "\\x".encode("utf-16-le") + b"\0\0y\0\0\0", "\\x"),
+            (4, 4, b"\x00\xd8\0\0", "\ufffd"),
+            # The end of one instance, behind which another follows (10.3.1).
+            (0x7F, 0x01, b"", "Path(127,1,)"),
+            (5, 0xFF, b"\1", "Path(5,255,01)"),
             (4, 6, bytes(range(16)), "FvFile(03020100-0504-0706-0809-0a0b0c0d0e0f)"),
             (4, 7, bytes(range(16)), "Fv(03020100-0504-0706-0809-0a0b0c0d0e0f)"),
-            (5, 1, bytes(40), f"Path(5,1,{'00' * 32})"),
+            (5, 1, b"\1" * 40, f"Path(5,1,{'01' * 32})"),
         ],
     )
     def test_a_node_has_the_numbers_of_its_layout(self, kind, subtype, content, told):
