@@ -155,6 +155,7 @@ def test_what_is_signed_about_an_image_is_what_sbsign_signs(part, identity, tmp_
 def test_a_key_on_a_curve_is_told_with_its_digest(kind, algorithm, digest):
     """RFC 5758, 3.2: ecdsa-with-SHA256 and the others, without parameters."""
     signer = make_identity("Acme EC", kind)
+    assert isinstance(signer.key, ec.EllipticCurvePrivateKey)
     content = signed_data.indirect_data(DIGEST, algorithm)
     attributes = signed_data.signed_attributes(content, algorithm)
     hash_ = getattr(signature_shapes.hashes, algorithm.upper())()
@@ -162,6 +163,7 @@ def test_a_key_on_a_curve_is_told_with_its_digest(kind, algorithm, digest):
     data = signed_data.encode(content, attributes, algorithm, made, [of(signer.certificate)], rsa=False)
 
     decoded = signed_data.decode(data).signers[0]
+    assert decoded.signed
     signer.key.public_key().verify(decoded.signature, decoded.signed, ec.ECDSA(hash_))
     assert bytes.fromhex(f"300a06082a8648ce3d04030{digest}04") in data
 

@@ -120,9 +120,9 @@ def test_the_hash_by_which_dbx_lists_a_certificate_is_of_its_first_element(ident
     """RFC 5280, 4.1: Certificate is a sequence of tbsCertificate and what signs it; openssl cuts the first one out."""
     der = identity.certificate.public_bytes(DER)
     listing = openssl(der, "asn1parse", "-inform", "DER").decode().splitlines()[1]
-    at, header, size = (
-        int(re.search(pattern, listing)[1]) for pattern in (r"^ *(\d+):", r"hl= *(\d+)", r"l= *(\d+) cons")
-    )
+    place = re.search(r"^ *(\d+):d=1 +hl= *(\d+) l= *(\d+) cons", listing)
+    assert place
+    at, header, size = map(int, place.groups())
     expected = hashlib.new(algorithm, der[at : at + header + size]).digest()
     assert x509.to_be_signed_hash(der, algorithm) == expected
 
