@@ -98,6 +98,31 @@ def test_an_unknown_header_says_whether_it_may_be_skipped():
     assert (one.optional, other.optional) == (True, False)
 
 
+@pytest.mark.parametrize(("version", "size"), [(1, 24), (2, 32)])
+def test_the_fixed_header_is_read_field_by_field(version: int, size: int):
+    head = pack("<4sIIIII", b"IGVM", version, size, 8, size + 8, 7) + pack("<II", 1, 4096)
+    header = igvm.decode_header(head)
+    assert header is not None
+    assert (header.version, header.headers_offset, header.headers_size, header.file_size) == (
+        version,
+        size,
+        8,
+        size + 8,
+    )
+    assert (header.checksum, header.size, header.page_size) == (7, size, 4096)
+    assert header.architecture == version - 1
+
+
+@pytest.mark.parametrize(
+    ("version", "offset", "size", "total"),
+    [(1, 16, 8, 99), (1, 28, 8, 99), (1, 24, 9, 32), (2, 24, 8, 99), (2, 32, 9, 40)],
+)
+def test_headers_that_do_not_fit_are_refused(version: int, offset: int, size: int, total: int):
+    head = pack("<4sIIIIIII", b"IGVM", version, offset, size, total, 0, 0, 4096)
+    with pytest.raises(FormatError, match=f"claims {size} bytes of headers at {offset}, the file has {total}"):
+        igvm.decode_header(head)
+
+
 @pytest.mark.parametrize("data", [b"", b"IGV", b"MZ" + bytes(100), bytes(64)])
 def test_other_files_are_none(data: bytes):
     assert igvm.decode(Reader.of(data)) is None
