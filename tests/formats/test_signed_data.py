@@ -93,6 +93,7 @@ def test_what_is_no_signature_is_refused(data, problem):
         signed_data.decode(data)
 
 
+ANNOUNCED = bytes.fromhex("310f" + "300d" + OIDS["sha256"] + "0500")
 DOTTED = {"md5": "1.2.840.113549.2.5"}
 ATTRIBUTES = {"content type": "1.2.840.113549.1.9.3", "message digest": MESSAGE_DIGEST}
 
@@ -168,6 +169,17 @@ def test_a_key_on_a_curve_is_told_with_its_digest(kind, algorithm, digest):
     assert bytes.fromhex(f"300a06082a8648ce3d04030{digest}04") in data
 
 
+def test_versions_and_algorithms_of_an_rsa_signature_are_those_of_pkcs7(identity):
+    """RFC 2315, 9.1 and 9.2: version 1 of SignedData and of SignerInfo, and rsaEncryption with its NULL."""
+    data = sign(identity)
+    certificate = identity.certificate
+    serial = der.wrap(0x02, certificate.serial_number.to_bytes(certificate.serial_number.bit_length() // 8 + 1))
+    sid = der.wrap(der.SEQUENCE, certificate.issuer.public_bytes() + serial)
+    assert b"\x02\x01\x01" + ANNOUNCED in data
+    assert b"\x02\x01\x01" + sid in data
+    assert bytes.fromhex("300d" + OIDS["rsa"] + "0500" + "04820100") in data
+
+
 def test_certificates_are_a_set_in_the_order_of_der(identity):
     others = [of(make_identity(f"CA {number}", "p256", authority=True).certificate) for number in range(3)]
     own = of(identity.certificate)
@@ -228,9 +240,6 @@ def test_a_timestamp_is_carried_beside_the_signature(identity):
     assert signed_data.decode(sign(identity)).signers[0].timestamp is None
     with pytest.raises(FormatError, match="the timestamp"):
         signed_data.encode(content, attributes, "sha256", bytes(256), own, rsa=True, timestamp=b"no DER")
-
-
-ANNOUNCED = bytes.fromhex("310f" + "300d" + OIDS["sha256"] + "0500")
 
 
 @pytest.mark.parametrize(
