@@ -117,6 +117,7 @@ def test_a_signature_made_byte_by_byte_is_decoded_to_what_it_is_made_of(identity
     (signer,) = signature.signers
     assert signature.certificate_of(signer) == included[0]
     assert (signer.digest_algorithm, signer.nested) == (shape.signers_algorithm, shape.nested)
+    assert signer.timestamp is None
     assert set(signer.attributes) == {ATTRIBUTES[attribute] for attribute in shape.attributes or ()}
     assert (signer.signed is None) is (shape.attributes is None)
     if "message digest" in (shape.attributes or ()):
