@@ -1,3 +1,4 @@
+import zlib
 from contextlib import suppress
 from struct import pack
 from uuid import UUID
@@ -146,6 +147,14 @@ LIES = {
 def test_a_file_that_lies_is_refused(lie: str):
     with pytest.raises(FormatError):
         igvm.decode(Reader.of(LIES[lie]))
+
+
+def test_a_header_that_is_longer_than_all_of_them_is_refused_by_itself():
+    headers = pack("<II", 0x80000999, 8)
+    fixed = pack("<4sIIIII", b"IGVM", 1, 24, len(headers), 24 + len(headers), 0)
+    checksum = pack("<I", zlib.crc32(fixed + headers))
+    with pytest.raises(FormatError, match="type 0x80000999 claims 8 bytes"):
+        igvm.decode(Reader.of(fixed[:20] + checksum + headers))
 
 
 def test_more_headers_than_a_guest_needs_are_refused():
