@@ -1,5 +1,6 @@
 """EFI_VARIABLE_AUTHENTICATION_2 as in UEFI 2.10, section 8.2.2; other tools' files are read in tests/peers."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from struct import pack
 from uuid import UUID
@@ -30,6 +31,16 @@ def test_a_file_is_taken_apart():
 def test_a_time_in_another_zone_is_written_in_utc():
     elsewhere = efi_time.of(MOMENT.astimezone(timezone(timedelta(hours=2))))
     assert auth.encode(AuthenticatedPayload(elsewhere, b"PKCS7", b"")) == HEAD + b"PKCS7"
+
+
+def test_a_time_is_written_in_utc_wherever_the_machine_is(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert efi_time.encode(efi_time.of(MOMENT)) == TIME_BYTES
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_what_is_appended_may_have_no_time():
@@ -87,3 +98,25 @@ REFUSED = {
 def test_a_file_that_lies_is_refused(lie: str):
     with pytest.raises(FormatError):
         auth.decode(REFUSED[lie])
+
+
+LIST_START = bytes.fromhex("a159c0a5 e494 a74a 87b5 ab155c2bf072")
+"""EFI_CERT_X509_GUID, which a signature list begins with (UEFI 2.10, 32.4.1)."""
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        pytest.param(HEAD + b"PKCS7" + b"payload", b"payload", id="an .auth file"),
+        pytest.param(b"\x27\0\0\0" + LIST_START, LIST_START, id="efivarfs' attributes before a list"),
+        pytest.param(b"\x01\0\0\0", b"", id="attributes of an empty variable"),
+        pytest.param(b"\xff\0\0\0x", b"x", id="the largest attributes"),
+        pytest.param(b"\0\x01\0\0x", b"\0\x01\0\0x", id="more than attributes"),
+        pytest.param(bytes(4) + b"x", bytes(4) + b"x", id="no attributes"),
+        pytest.param(LIST_START, LIST_START, id="a list"),
+        pytest.param(b"\x07\0\0", b"\x07\0\0", id="three bytes"),
+        pytest.param(b"", b"", id="nothing"),
+    ],
+)
+def test_the_value_is_found_in_each_form_of_a_variables_file(data, value):
+    assert auth.value(data) == value

@@ -15,7 +15,10 @@ from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
+from fuki_build.formats.asn1 import signed_data
 from fuki_build.formats.pe import authenticode, pe
+from fuki_build.formats.pe.minimal_image import minimal_image
+from tests.support.signature_shapes import STRUCTURES, digest_of, padded
 
 Part = Callable[[str], Path]
 Sign = Callable[[Path], Path]
@@ -112,6 +115,39 @@ def test_ranges_ascend_up_to_the_certificate_table(part: Part):
     assert ends[-1] == headers.security.address
 
 
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_digest_of_an_odd_image_is_the_one_that_edk2_and_sbsign_compute(sign: Sign, tmp_path: Path, structure: str):
+    """Bytes before the end of the last section that belong to none are not hashed, but count (HashPeImage)."""
+    data = padded(STRUCTURES[structure]())
+    image = tmp_path / "image.efi"
+    image.write_bytes(data)
+    assert our_digest(image) == digest_of(data, "sha256").hex()
+
+    headers, signed = decode_file(sign(image))
+    place = headers.security
+    (entry,) = authenticode.certificates(signed[place.address : place.address + place.size], place.address)
+    content = signed[entry.offset + 8 : entry.offset + entry.size]
+    assert our_digest(image) == signed_data.decode(content).digest.hex()
+
+
+def test_an_image_without_sections_is_hashed_whole():
+    headers = minimal_image(pe.CoffMachine.x64, slots=1)
+    end = headers.optional.size_of_headers
+    directory = headers.directories_offset + 4 * 8
+    assert authenticode.uncovered(headers) == 0
+    assert authenticode.digest_ranges(headers, end + 10) == (
+        (0, headers.checksum_offset),
+        (headers.checksum_offset + 4, directory),
+        (directory + 8, end),
+        (end, end + 10),
+    )
+
+
+def test_entries_stand_at_multiples_of_eight():
+    table = b"".join(pack("<IHH", size, 0x200, 2).ljust(-(-size // 8) * 8, b"\0") for size in (9, 16, 8))
+    assert [(c.offset, c.size) for c in authenticode.certificates(table, 64)] == [(64, 9), (80, 16), (96, 8)]
+
+
 def test_overlapping_sections_have_no_digest(part: Part):
     headers, data = decode_file(part("stub-x64"))
     second = headers.sections[1]._replace(raw_offset=headers.sections[0].raw_offset)
@@ -172,6 +208,50 @@ def test_a_signature_taken_out_by_sbattach_stands_where_its_entry_says(part: Par
     place = headers.security
     (entry,) = authenticode.certificates(data[place.address : place.address + place.size], place.address)
     assert data[entry.offset + 8 : entry.offset + entry.size].startswith(detached.read_bytes())
+
+
+@pytest.mark.parametrize("name", ["stub-x64", "addon-stub-x64"])
+def test_an_entry_and_its_place_are_written_as_sbsign_writes_them(part: Part, sign: Sign, name: str):
+    headers, data = decode_file(sign(part(name)))
+    place = headers.security
+    (entry,) = authenticode.certificates(data[place.address : place.address + place.size], place.address)
+    signature = data[entry.offset + 8 : entry.offset + entry.size]
+    assert authenticode.signature_in(entry, signature) == signature
+    written = authenticode.encode_certificate(signature)
+    assert written == data[place.address :]
+
+    unsigned, _ = decode_file(part(name))
+    at, patch = authenticode.security_patch(unsigned, place.address, len(written))
+    assert at == unsigned.directories_offset + 4 * 8
+    assert patch == data[at : at + 8]
+
+
+def test_a_header_of_four_directories_has_no_place_for_a_signature(part: Part):
+    headers, _ = decode_file(part("stub-x64"))
+    with pytest.raises(FormatError, match="no room for a signature"):
+        authenticode.security_patch(replace(headers, directories=headers.directories[:4]), 0x1000, 8)
+
+
+# UEFI 2.10, 32.2.4: WIN_CERT_TYPE_EFI_GUID is 0x0EF1, and the GUID of PKCS#7 stands before the signature.
+PKCS7_GUID = bytes.fromhex("9dd2af4adf68ee498aa9347d375665a7")
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "signature"),
+    [
+        pytest.param(0x0EF1, PKCS7_GUID + b"\x30\x00", b"\x30\x00", id="a signature behind its GUID"),
+        pytest.param(0x0EF1, bytes(16) + b"\x30\x00", None, id="another GUID"),
+        pytest.param(0x0EF0, PKCS7_GUID + b"\x30\x00", None, id="PKCS#1"),
+        pytest.param(0x0002, PKCS7_GUID, PKCS7_GUID, id="Authenticode, whatever it begins with"),
+    ],
+)
+def test_what_firmware_takes_of_an_entry(kind: int, content: bytes, signature: bytes | None):
+    entry = authenticode.WinCertificate(0, 8 + len(content), 0x0200, kind)
+    assert authenticode.signature_in(entry, content) == signature
+
+
+def test_an_entry_may_be_its_header_alone():
+    assert authenticode.certificates(pack("<IHH", 8, 0x200, 2), 16) == ((16, 8, 0x200, 2),)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,13 @@ def test_a_picture_of_no_pixels_has_nothing_wrong():
     assert decode(picture(0, 0)) == (0, 0, 24)
 
 
+def test_a_picture_may_have_64_mib_of_pixels():
+    size = 54 + (64 << 20)
+    assert bmp.decode(picture(4096, 4096, 32, pixels=0, size=size), size) == (4096, 4096, 32)
+    with pytest.raises(FormatError, match="more than 64 MiB"):
+        bmp.decode(picture(4096, 4097, 32, pixels=0, size=size), size)
+
+
 WRONG = {
     "no BMP": b"\x89PNG\r\n\x1a\n" + bytes(60),
     "information header is cut short": picture()[:30],
@@ -59,6 +66,8 @@ WRONG = {
     r"compression \(RLE4\)": picture(depth=4, compression=2),
     r"compression \(PNG\)": picture(compression=5),
     r"compression \(bit masks\) is not supported with 24": picture(compression=3),
+    "need 4 bytes, the file has 0": picture(1, 1, 1, pixels=0),
+    "which is not supported$": picture(height=1 << 31, pixels=0),
     "top to bottom": picture(height=(1 << 32) - 2, pixels=24),
     "need 24 bytes, the file has 20": picture(pixels=20),
     "more than 64 MiB": picture(5000, 5000, 32, pixels=0),

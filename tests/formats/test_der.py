@@ -33,3 +33,29 @@ def test_any_bytes_are_values_or_refused(data):
 def test_what_is_cut_short_or_without_a_length_is_refused(data):
     with pytest.raises(FormatError):
         der.total_size(data)
+
+
+@pytest.mark.parametrize(
+    ("size", "head"),
+    [
+        (0, "0400"),
+        (127, "047f"),
+        (128, "048180"),
+        (255, "0481ff"),
+        (256, "04820100"),
+        (65535, "0482ffff"),
+        (65536, "0483010000"),
+    ],
+)
+def test_a_length_has_as_few_bytes_as_x690_asks_for(size: int, head: str):
+    """X.690, 8.1.3 and 10.1."""
+    whole = bytes.fromhex(head) + bytes(size)
+    assert der.wrap(0x04, bytes(size)) == whole
+    assert der.value(whole) == bytes(size)
+    assert der.items(whole + whole) == [whole, whole]
+
+
+@pytest.mark.parametrize("head", ["", "04", "0481", "048201", "0484010000", "0480", "04850000000001"])
+def test_a_length_that_is_cut_short_or_absurd_is_refused(head: str):
+    with pytest.raises(FormatError, match="a DER value"):
+        der.value(bytes.fromhex(head))

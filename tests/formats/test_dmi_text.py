@@ -73,6 +73,12 @@ def test_a_blank_string_in_dmidecode_is_kept():
 def test_releases_of_fwupdtool_are_decimal_and_hashed_as_two_hexadecimal_digits():
     strings = dmi_text.parse_fwupdtool("BiosMajorRelease: 5\nBiosMinorRelease: 32\n")
     assert strings == {"bios_major": "05", "bios_minor": "20"}
+    assert dmi_text.parse_fwupdtool("BiosMajorRelease: 255\n") == {"bios_major": "ff"}
+    assert dmi_text.parse_fwupdtool("BiosMajorRelease: 1000\n") == {"bios_major": "1000"}
+
+
+def test_a_string_of_fwupdtool_may_have_a_colon():
+    assert dmi_text.parse_fwupdtool("Family: Rack: 2 U\n") == {"family": "Rack: 2 U"}
 
 
 def test_a_string_that_fwupdtool_prints_as_empty_is_there_and_blank():
@@ -123,6 +129,11 @@ def test_the_legend_of_systemd_analyze_tells_the_strings(legend: str):
 def test_escaped_bytes_that_are_not_utf_8_are_kept():
     strings = dmi_text.parse_analyze(r"LEGEND: M → manufacturer (Ü Caf\351)")
     assert strings["manufacturer"].encode("utf-8", "surrogateescape") == b"\xc3\x9c Caf\xe9"
+
+
+def test_bytes_that_are_not_utf_8_are_kept_without_an_escape_too():
+    strings = dmi_text.parse_analyze(b"LEGEND: M -> manufacturer (Caf\xe9)".decode("utf-8", "surrogateescape"))
+    assert strings["manufacturer"].encode("utf-8", "surrogateescape") == b"Caf\xe9"
 
 
 @pytest.mark.parametrize(

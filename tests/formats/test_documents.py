@@ -189,3 +189,14 @@ def test_a_schema_requires_what_is_always_printed():
     definitions = document_schema(Whole)["$defs"]
     assert definitions["Whole"]["required"] == ["version", "nodes", "other"]
     assert definitions["Node"]["required"] == ["name"]
+
+
+@pytest.mark.parametrize(("text", "value"), [("7", 7), ('"a"', "a"), ("[1, 2]", [1, 2]), ("{a = 1}", {"a": 1})])
+def test_an_argument_is_one_toml_value(text: str, value: object):
+    assert documents.decode_toml_value(text) == value
+
+
+@pytest.mark.parametrize("text", ["1\nother = 2", "1\n[table]", "", "1 2", "a"])
+def test_what_is_not_one_toml_value_is_refused(text: str):
+    with pytest.raises(FormatError, match="TOML"):
+        documents.decode_toml_value(text)

@@ -42,6 +42,11 @@ def test_nothing_is_no_list():
     assert esl.decode(b"") == esl.decode(esl.encode([])) == ()
 
 
+def test_a_list_may_have_no_signatures():
+    data = SHA256_BYTES + pack("<III", 28, 0, 48)
+    assert esl.decode(data) == (SignatureList(SignatureType.SHA256.guid, ()),)
+
+
 def test_a_header_between_list_and_signatures_is_kept():
     data = OWNER_BYTES + pack("<III", 28 + 3 + 17, 3, 17) + b"abc" + OWNER_BYTES + b"x"
     assert esl.decode(data) == (SignatureList(OWNER, (Signature(OWNER, b"x"),), b"abc"),)

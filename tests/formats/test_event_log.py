@@ -72,19 +72,68 @@ def test_an_event_whose_data_is_not_what_was_measured_is_found_out():
 
 def test_a_legacy_log_has_one_bank():
     data = legacy_record(4, 0x80000007, b"\1" * 20, b"Calling") + legacy_record(4, 4, b"\2" * 20, bytes(4))
+    data += legacy_record(5, 13, b"\3" * 20, b"") + legacy_record(7, 13, b"\4" * 20, b"last")
     log = event_log.decode(data)
-    assert (log.banks, log.crypto_agile, log.kind) == (("sha1",), False, LogKind.TPM)
-    assert [(e.register, e.type_name, e.digests["sha1"][0]) for e in log.events] == [
-        (4, "EV_EFI_ACTION", 1),
-        (4, "EV_SEPARATOR", 2),
+    assert (log.banks, log.crypto_agile, log.kind, log.end) == (("sha1",), False, LogKind.TPM, len(data))
+    assert [(e.register, e.type_name, e.digests, e.data) for e in log.events] == [
+        (4, "EV_EFI_ACTION", {"sha1": b"\1" * 20}, b"Calling"),
+        (4, "EV_SEPARATOR", {"sha1": b"\2" * 20}, bytes(4)),
+        (5, "EV_IPL", {"sha1": b"\3" * 20}, b""),
+        (7, "EV_IPL", {"sha1": b"\4" * 20}, b"last"),
     ]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        # What TCG's "EFI Platform Specification" 1.22 asks for, with a TPM 1.2.
+        legacy_record(0, 3, bytes(20), b"Spec ID Event02\0" + bytes(12)),
+        legacy_record(0, 13, bytes(20), b"Spec ID Event03\0" + bytes(12)),
+    ],
+)
+def test_a_log_without_declared_banks_is_a_legacy_one(first):
+    log = event_log.decode(first + legacy_record(4, 4, b"\2" * 20, bytes(4)))
+    assert (log.crypto_agile, log.banks, len(log.events), log.flaw) == (False, ("sha1",), 2, "")
+
+
+def test_memory_that_was_never_used_is_a_log_without_events():
+    log = event_log.decode(bytes(64))
+    assert (log.events, log.end, log.flaw, log.kind) == ((), 0, "", LogKind.TPM)
 
 
 def test_the_log_of_a_confidential_guest_is_told_from_a_tpms_and_ends_where_its_memory_is_unused():
     data = spec_event({"sha384": 48}) + record(1, 4, {"sha384": b"\3" * 48}, bytes(4)) + b"\xff" * 4096
     log = event_log.decode(data)
-    assert (log.kind, len(log.events)) == (LogKind.CC, 2)
+    assert (log.kind, len(log.events), log.flaw, log.end) == (LogKind.CC, 2, "", len(data) - 4096)
     assert event_log.decode(data, LogKind.TPM).kind is LogKind.TPM
+
+
+@pytest.mark.parametrize(("register", "kind"), [(4, LogKind.CC), (5, LogKind.TPM)])
+def test_a_confidential_guest_has_four_registers_that_its_firmware_extends(register, kind):
+    """UEFI 2.10, 38.4.1: TDX' measurement registers are 0 to 4."""
+    log = event_log.decode(spec_event({"sha384": 48}) + record(register, 4, {"sha384": b"\3" * 48}, bytes(4)))
+    assert log.kind is kind
+
+
+@pytest.mark.parametrize("first", [spec_event({"sha256": 32}), legacy_record(0, 4, bytes(20), b"data")])
+@pytest.mark.parametrize(
+    ("rest", "flaw"),
+    [
+        (b"", ""),
+        (bytes(1), ""),
+        (bytes(4096), ""),
+        (b"\xff" * 8, ""),
+        (b"\xff" * 8 + b"anything", ""),
+        (b"\xff" * 7, "event 1 is cut short"),
+        (bytes(10) + b"\1", "event 1 is cut short"),
+        (b"\1" + bytes(10), "event 1 is cut short"),
+    ],
+)
+def test_a_log_ends_where_its_memory_is_unused(first, rest, flaw):
+    log = event_log.decode(first + rest)
+    assert (len(log.events), log.end) == (1, len(first))
+    assert flaw in log.flaw
+    assert bool(flaw) is bool(log.flaw)
 
 
 def test_register_0_starts_with_the_locality_in_which_the_tpm_was_started():
@@ -156,6 +205,22 @@ def test_digests_of_unknown_algorithms_are_kept_by_number():
     assert event_data.digest_is_of_data(log.events[1]) is None
 
 
+@pytest.mark.parametrize("size", [1, 64])
+def test_digests_of_unknown_algorithms_have_the_size_that_is_declared(size):
+    digest = {"0x00ff": bytes(range(size))}
+    log = event_log.decode(spec_event({"0x00ff": size}) + record(4, 4, digest, b"data"))
+    assert (log.events[1].digests, log.events[1].data, log.flaw) == (digest, b"data", "")
+
+
+def test_as_many_algorithms_as_a_tpm_may_have_are_taken():
+    algorithms = b"".join(pack("<HH", 0x100 + number, 8) for number in range(16))
+    spec = pack("<16sIBBBBI", b"Spec ID Event03\0", 0, 0, 2, 0, 2, 16) + algorithms + b"\0"
+    digests = b"".join(pack("<H8s", 0x100 + number, bytes([number])) for number in range(16))
+    data = legacy_record(0, 3, bytes(20), spec) + pack("<III", 0, 4, 16) + digests + pack("<I", 4) + b"data"
+    log = event_log.decode(data)
+    assert (len(log.banks), log.flaw, log.events[1].digests["0x010f"]) == (16, "", b"\x0f" + bytes(7))
+
+
 def test_a_boot_variable_may_be_measured_by_its_value_or_as_a_whole():
     """Firmware of real machines does either; PFP 1.06 has the value."""
     name = "BootOrder".encode("utf-16-le")
@@ -190,6 +255,12 @@ class TestDamage:
             (spec_event({"sha256": 20}), "digests of 20 bytes for sha256, which has 32"),
             (spec_event({"sha256": 0}), "digests of 0 bytes"),
             (spec_event({}), "0 algorithms"),
+            (spec_event({"0x00ff": 65}), "digests of 65 bytes"),
+            (
+                legacy_record(0, 3, bytes(20), pack("<16sIBBBBI", b"Spec ID Event03", 0, 0, 2, 0, 2, 17)),
+                "17 algorithms",
+            ),
+            (legacy_record(0, 3, bytes(20), b"Spec ID Event03\0"), "^the Spec ID event is cut short"),
             (bytes(17 * 1024 * 1024), "beyond belief"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
@@ -205,6 +276,9 @@ class TestDamage:
             (GOOD + b"\1", 2, "event 2 is cut short"),
             (spec_event({"sha256": 32}) + record(0, 4, {"sha1": bytes(20)}, b""), 1, "undeclared algorithm"),
             (spec_event({"sha256": 32}) + pack("<III", 0, 4, 9), 1, "9 digests"),
+            (spec_event({"sha256": 32}) + pack("<IIIH", 0, 4, 1, 11), 1, "event 1 is cut short"),
+            (spec_event({"sha256": 32}) + pack("<II", 0, 4), 1, "the digests of event 1 is cut short"),
+            (legacy_record(4, 4, bytes(20), bytes(4)) + legacy_record(4, 4, bytes(20), b"1234")[:-1], 1, "event 1 is"),
             (legacy_record(4, 4, bytes(20), bytes(4)) + b"\1", 1, "event 1 is cut short"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
@@ -263,6 +337,36 @@ class TestDevicePaths:
         path = pack("<BBHII", 2, 1, 12, 0x0A0341D0, 0) + disk + pack("<BBH", 4, 4, 4 + len(name)) + name
         text = device_path.decode(path + pack("<BBH", 0x7F, 0xFF, 4))
         assert text == r"PciRoot(0x0)/HD(1,03020100-0504-0706-0809-0a0b0c0d0e0f)/\EFI\x"
+
+    @pytest.mark.parametrize(
+        ("kind", "subtype", "content", "told"),
+        [
+            (1, 1, b"\x03\x1f", "Pci(0x1f,0x3)"),
+            (1, 3, pack("<IQQ", 11, 0x820000, 0xA2FFFF), "MemoryMapped(0xb,0x820000,0xa2ffff)"),
+            (1, 3, bytes(19), f"Path(1,3,{'00' * 19})"),
+            (1, 4, bytes(range(16)) + b"more", "Vendor(03020100-0504-0706-0809-0a0b0c0d0e0f)"),
+            (3, 10, bytes(range(16)), "Vendor(03020100-0504-0706-0809-0a0b0c0d0e0f)"),
+            (2, 1, pack("<II", 0x0A0841D0, 2), "Acpi(0x0a0841d0,0x2)"),
+            (3, 1, pack("<BBH", 1, 0, 7), "Ata(0x1,0x0,0x7)"),
+            (3, 2, pack("<HH", 3, 4), "Scsi(0x3,0x4)"),
+            (3, 5, pack("<BB", 2, 1), "USB(0x2,0x1)"),
+            (3, 18, pack("<HHH", 2, 0xFFFF, 0), "Sata(0x2,0xffff,0x0)"),
+            (3, 23, pack("<IQ", 1, 0), "NVMe(0x1,0x0)"),
+            (4, 1, pack("<IQQ16sBB", 2, 63, 9, b"\x78\x56\x34\x12", 1, 1), "HD(2,12345678)"),
+            (4, 2, pack("<IQQ", 1, 64, 128), "CDROM(0x1,0x40,0x80)"),
+            (4, 4, "\\x".encode("utf-16-le") + b"\0\0y\0\0\0", "\\x"),
+            (4, 4, b"\x00\xd8\0\0", "\ufffd"),
+            # The end of one instance, behind which another follows (10.3.1).
+            (0x7F, 0x01, b"", "Path(127,1,)"),
+            (5, 0xFF, b"\1", "Path(5,255,01)"),
+            (4, 6, bytes(range(16)), "FvFile(03020100-0504-0706-0809-0a0b0c0d0e0f)"),
+            (4, 7, bytes(range(16)), "Fv(03020100-0504-0706-0809-0a0b0c0d0e0f)"),
+            (5, 1, b"\1" * 40, f"Path(5,1,{'01' * 32})"),
+        ],
+    )
+    def test_a_node_has_the_numbers_of_its_layout(self, kind, subtype, content, told):
+        """UEFI 2.10, 10.3: the layouts; 10.6.1.6: their text."""
+        assert device_path.decode(pack("<BBH", kind, subtype, 4 + len(content)) + content) == told
 
     def test_a_node_that_reaches_beyond_the_end_is_refused(self):
         with pytest.raises(FormatError, match="claims 200 bytes"):

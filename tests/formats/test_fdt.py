@@ -46,6 +46,24 @@ def test_properties_of_every_length_are_passed_over():
         assert fdt.compatible(tree(root)) == "acme,one"
 
 
+@pytest.mark.parametrize("name", [b"", b"a", b"ab", b"abc", b"abcd"])
+def test_a_root_with_a_name_of_any_length_is_read(name: bytes):
+    assert fdt.compatible(tree(node(name, prop(COMPATIBLE, b"acme,one\0")))) == "acme,one"
+
+
+@pytest.mark.parametrize(("offset", "by"), [(8, 1), (36, -1), (36, -3)])
+def test_a_structure_that_is_not_aligned_is_not_ordered(offset: int, by: int):
+    """The block's place, then its size: off_dt_struct and size_dt_struct (5.2)."""
+    data = bytearray(tree(node(b"", prop(COMPATIBLE, b"acme,one\0"))).read_at(0, 1000))
+    value = int.from_bytes(data[offset : offset + 4]) + by
+    data[offset : offset + 4] = pack(">I", value)
+    if offset == 8:
+        data[36:40] = pack(">I", int.from_bytes(data[36:40]) - 4)
+    fdt.check(Reader.of(bytes(data)))
+    with pytest.raises(FormatError, match="does not lie before its strings"):
+        fdt.check(Reader.of(bytes(data)), ordered=True)
+
+
 def test_no_operations_are_passed_over():
     root = NOP + node(b"", NOP, prop(MODEL, b"x\0"), NOP, prop(COMPATIBLE, b"acme,one\0"))
     assert fdt.compatible(tree(root)) == "acme,one"

@@ -56,7 +56,7 @@ def test_an_update_capsule_is_recognised():
 def test_a_capsule_that_lies_about_sizes_has_a_flaw(header_size: int, image_size: int):
     data = pack("<16sIII", FMP_CAPSULE.bytes_le, header_size, 0, image_size) + bytes(12)
     firmware = recognise_bytes(data)
-    assert firmware.kind is FirmwareKind.CAPSULE
+    assert (firmware.kind, firmware.features) == (FirmwareKind.CAPSULE, ("firmware management protocol",))
     assert firmware.flaw
 
 
@@ -76,6 +76,20 @@ def test_an_igvm_file_that_lies_has_a_flaw(header: tuple[int, ...]):
     firmware = recognise_bytes(pack("<4sIIIII", b"IGVM", *header) + bytes(40))
     assert firmware.kind is FirmwareKind.IGVM
     assert firmware.flaw
+
+
+def test_volumes_of_other_file_systems_are_passed_over():
+    """And so is what looks like a volume where no page begins."""
+
+    def volume(guid: bytes) -> bytes:
+        return pack("<16s16sQ4sIH", b"", guid, 0x1000, b"_FVH", 0, 72).ljust(0x1000, b"\0")
+
+    other, known = volume(bytes(range(16))), volume(FFS2.bytes_le)
+    assert recognise_bytes(other + known) == FirmwareSummary(FirmwareKind.EDK2)
+    assert recognise_bytes(other) == FirmwareSummary(FirmwareKind.UNKNOWN)
+    assert recognise_bytes(bytes(8) + known) == FirmwareSummary(FirmwareKind.UNKNOWN)
+    assert recognise_bytes(bytes(0xF000) + known) == FirmwareSummary(FirmwareKind.EDK2)
+    assert recognise_bytes(bytes(0x10000) + known) == FirmwareSummary(FirmwareKind.UNKNOWN)
 
 
 def test_a_volume_larger_than_the_file_is_a_flaw():

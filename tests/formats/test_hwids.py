@@ -110,3 +110,9 @@ def test_what_is_wrong_with_a_table_is_told_with_its_record(case: str, message: 
 def test_a_name_with_a_nul_is_not_written():
     with pytest.raises(FormatError, match="NUL"):
         hwids.encode([Device(DeviceType.UEFI_FW, "a\0b", "f", frozenset({EC2}))])
+
+
+@pytest.mark.parametrize(("kind", "word"), [(DeviceType.DEVICETREE, 0x1000001C), (DeviceType.UEFI_FW, 0x2000001C)])
+def test_a_record_begins_with_its_kind_and_size(kind: DeviceType, word: int):
+    """systemd's chid.h: the descriptor is a type in four bits, and the size of the record."""
+    assert hwids.first_bytes(kind) == word.to_bytes(4, "little")

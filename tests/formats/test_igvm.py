@@ -1,3 +1,4 @@
+import zlib
 from contextlib import suppress
 from struct import pack
 from uuid import UUID
@@ -71,6 +72,20 @@ def test_a_page_outside_the_file_is_refused():
         file.page(directive)
 
 
+def test_registers_outside_the_file_are_told_with_their_vcpu():
+    (directive,) = decode(written.build([written.context(0xFFFFFFFFF000, 0x10000, mask=1)])).directives
+    assert isinstance(directive, igvm.VpContext)
+    with pytest.raises(FormatError, match=r"^the registers of vCPU 0 lies outside"):
+        decode(written.build([])).context(directive)
+
+
+def test_the_architecture_is_that_of_the_second_version():
+    head = igvm.encode([], b"", version=2, architecture=1)
+    assert head[24:28] == b"\1\0\0\0"
+    assert decode(head).header.architecture == 1
+    assert decode(igvm.encode([], b"")).header.architecture == 0
+
+
 def test_flags_say_how_a_page_is_measured():
     headers = [written.page(0, 0, flags=flags) for flags in (written.LARGE, written.UNMEASURED, written.SHARED)]
     directives = decode(written.build(headers)).directives
@@ -82,6 +97,31 @@ def test_an_unknown_header_says_whether_it_may_be_skipped():
     directives = decode(written.build([(0x80000999, b""), (0x999, b"")])).directives
     one, other = (directive for directive in directives if isinstance(directive, igvm.Unknown))
     assert (one.optional, other.optional) == (True, False)
+
+
+@pytest.mark.parametrize(("version", "size"), [(1, 24), (2, 32)])
+def test_the_fixed_header_is_read_field_by_field(version: int, size: int):
+    head = pack("<4sIIIII", b"IGVM", version, size, 8, size + 8, 7) + pack("<II", 1, 4096)
+    header = igvm.decode_header(head)
+    assert header is not None
+    assert (header.version, header.headers_offset, header.headers_size, header.file_size) == (
+        version,
+        size,
+        8,
+        size + 8,
+    )
+    assert (header.checksum, header.size, header.page_size) == (7, size, 4096)
+    assert header.architecture == version - 1
+
+
+@pytest.mark.parametrize(
+    ("version", "offset", "size", "total"),
+    [(1, 16, 8, 99), (1, 28, 8, 99), (1, 24, 9, 32), (2, 24, 8, 99), (2, 32, 9, 40)],
+)
+def test_headers_that_do_not_fit_are_refused(version: int, offset: int, size: int, total: int):
+    head = pack("<4sIIIIIII", b"IGVM", version, offset, size, total, 0, 0, 4096)
+    with pytest.raises(FormatError, match=f"claims {size} bytes of headers at {offset}, the file has {total}"):
+        igvm.decode_header(head)
 
 
 @pytest.mark.parametrize("data", [b"", b"IGV", b"MZ" + bytes(100), bytes(64)])
@@ -107,6 +147,14 @@ LIES = {
 def test_a_file_that_lies_is_refused(lie: str):
     with pytest.raises(FormatError):
         igvm.decode(Reader.of(LIES[lie]))
+
+
+def test_a_header_that_is_longer_than_all_of_them_is_refused_by_itself():
+    headers = pack("<II", 0x80000999, 8)
+    fixed = pack("<4sIIIII", b"IGVM", 1, 24, len(headers), 24 + len(headers), 0)
+    checksum = pack("<I", zlib.crc32(fixed + headers))
+    with pytest.raises(FormatError, match="type 0x80000999 claims 8 bytes"):
+        igvm.decode(Reader.of(fixed[:20] + checksum + headers))
 
 
 def test_more_headers_than_a_guest_needs_are_refused():
@@ -174,6 +222,9 @@ def test_a_value_that_does_not_fit_is_refused(directive: igvm.Directive):
 
 def test_a_file_that_nobody_could_read_is_not_written():
     with pytest.raises(FormatError, match="4 GiB"):
+        igvm.encode_head([], (1 << 32) - 24)
+    assert igvm.encode_head([], (1 << 32) - 25)[16:20] == b"\xff" * 4
+    with pytest.raises(FormatError, match="4 GiB"):
         igvm.encode_head([], 1 << 32)
     with pytest.raises(FormatError, match="headers"):
         igvm.encode_head([igvm.GuestPolicy(0, 1)] * (igvm.MAX_HEADERS + 1), 0)
@@ -224,6 +275,34 @@ def test_any_page_is_read_as_hobs_or_none(noise: bytes):
     assert len(data_hobs.decode(noise)) <= 4
 
 
+def test_hobs_may_fill_all_the_space_that_there_is():
+    hob = DataHob(0x4000000, 0x1234, DataKind.DB)
+    assert data_hobs.decode(data_hobs.encode([hob], 48 + 8)) == (hob,)
+    with pytest.raises(FormatError, match="has 55 bytes for HOBs, 56 are needed"):
+        data_hobs.encode([hob], 55)
+
+
+HOB_GUID = UUID("3dd177ff-b632-4e25-bef3-065063d55fc4").bytes_le
+HOB = pack("<HHI16sQQII", 4, 48, 0, HOB_GUID, 1, 2, 3, 4)
+LONG_HOB = pack("<HHI16sQQII8s", 4, 56, 0, HOB_GUID, 5, 6, 7, 8, b"more")
+
+
+@pytest.mark.parametrize(
+    ("page", "hobs"),
+    [
+        (HOB, [DataHob(1, 2, 3, 4)]),
+        (LONG_HOB + HOB, [DataHob(5, 6, 7, 8), DataHob(1, 2, 3, 4)]),
+        (HOB + b"\5" + HOB[1:] + HOB, [DataHob(1, 2, 3, 4)]),
+        (HOB + HOB[:2] + b"\x2f" + HOB[3:] + HOB, [DataHob(1, 2, 3, 4)]),
+        (HOB + HOB[:2] + b"\x31" + HOB[3:], [DataHob(1, 2, 3, 4)]),
+        (HOB + HOB[:8] + bytes(16) + HOB[24:] + HOB, [DataHob(1, 2, 3, 4)]),
+        (HOB[:-1], []),
+    ],
+)
+def test_hobs_are_read_up_to_the_first_that_is_none(page: bytes, hobs: list[DataHob]):
+    assert data_hobs.decode(page) == tuple(hobs)
+
+
 def test_more_hobs_than_there_is_space_for_are_refused():
     with pytest.raises(FormatError, match="4096 bytes for HOBs"):
         data_hobs.encode([DataHob(0, 1, 1)] * 86, 4096)
@@ -251,6 +330,22 @@ def test_an_id_block_is_the_same_from_an_igvm_file(block: IdBlock, auth: IdAuth)
     assert len(igvm.encode([header], b"")) == 24 + 8 + 48 + 56 + 2 * (144 + 152)
 
 
+@pytest.mark.parametrize("author", [True, False])
+def test_an_id_block_has_the_form_that_qemu_puts_back(author: bool):
+    """igvm_defs, IGVM_VHS_SNP_ID_BLOCK: a key is its curve, four reserved bytes, x and y; a signature is r and s."""
+    key = id_block.encode_key(1 << 568, 1 << 569)
+    signature = id_block.encode_signature(1 << 570, 1 << 571)
+    auth = IdAuth(signature, key, signature, key) if author else IdAuth(signature, key)
+    header = id_block_header.encode(2, IdBlock(launch_digest=bytes(48), version=1), auth)
+
+    short_key = b"\2\0\0\0" + bytes(4) + bytes(71) + b"\x01" + bytes(71) + b"\x02"
+    assert header.id_key == short_key
+    assert header.author_key == (short_key if author else bytes(152))
+    assert header.id_signature == bytes(71) + b"\x04" + bytes(71) + b"\x08"
+    assert (header.id_algorithm, header.author_algorithm, header.author_key_enabled) == (1, int(author), int(author))
+    assert id_block_header.decode(header._replace(version=3), 0)[0].version == 3
+
+
 def test_an_id_block_of_another_algorithm_is_refused():
     (header,) = decode(written.build([written.snp_id_block(bytes(48))])).directives
     assert isinstance(header, igvm.SnpIdBlock)
@@ -267,7 +362,21 @@ def test_a_partition_holds_the_file_behind_its_size(data: bytes):
     assert decoded.read_at(0, decoded.size) == data
 
 
-@pytest.mark.parametrize("image", [b"", b"\1\0\0", bytes(4096), b"\xff\xff\0\0" + bytes(4092)])
+def test_a_partition_may_end_with_its_file():
+    assert partition.decode(Reader.of(b"\4\0\0\0file")).read_at(0, 9) == b"file"
+
+
+@pytest.mark.parametrize("size", [0, 1 << 32, -1])
+def test_a_file_whose_size_does_not_fit_has_no_partition(size: int):
+    with pytest.raises(FormatError, match=f"has {size} bytes"):
+        partition.encode_prefix(size)
+    assert partition.encode_prefix((1 << 32) - 1) == b"\xff" * 4
+
+
+@pytest.mark.parametrize(
+    "image",
+    [b"", b"\1\0\0", bytes(4096), b"\xff\xff\0\0" + bytes(4092), b"\x05\0\0\0file", b"\x0c\0\0\0file"],
+)
 def test_a_partition_that_lies_is_refused(image: bytes):
     with pytest.raises(FormatError):
         partition.decode(Reader.of(image))

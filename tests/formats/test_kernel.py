@@ -277,3 +277,52 @@ def test_a_bzimage_cut_short_is_refused(size: int):
     data[0x202:0x206] = b"HdrS"
     with pytest.raises(FormatError):
         release(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [("kernel-x64", True), ("kernel-aa64", True), ("stub-x64", False), ("stub-aa64", False), ("shim", False)],
+)
+def test_a_kernel_is_told_from_other_programs(part: Part, name: str, is_one: bool):
+    assert kernel.is_kernel(Reader.of(part(name).read_bytes())) is is_one
+
+
+@pytest.mark.parametrize(
+    ("offset", "magic"),
+    [
+        (0x202, b"HdrS"),  # Documentation/arch/x86/boot.rst
+        (4, b"zimg"),  # drivers/firmware/efi/libstub/zboot-header.S
+        (56, b"ARM\x64"),  # Documentation/arch/arm64/booting.rst
+        (56, b"RSC\x05"),  # Documentation/arch/riscv/boot-image-header.rst
+        (56, 0x818223CD.to_bytes(4, "little")),  # include/linux/pe.h
+    ],
+)
+def test_each_architectures_magic_makes_a_kernel(offset: int, magic: bytes):
+    head = bytearray(1024)
+    head[offset : offset + 4] = magic
+    assert kernel.is_kernel(Reader.of(bytes(head)))
+    head[offset + 3] ^= 0xFF
+    assert not kernel.is_kernel(Reader.of(bytes(head)))
+
+
+def test_an_x86_kernels_command_line_has_2047_bytes(part: Part):
+    """COMMAND_LINE_SIZE of arch/x86/include/asm/setup.h, without the NUL."""
+    assert kernel.x86_command_line_limit(Reader.of(part("kernel-x64").read_bytes())) == 2047
+    assert kernel.x86_command_line_limit(Reader.of(part("kernel-aa64").read_bytes())) is None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "limit", "size", "told"),
+    [
+        (0x0206, 255, 0x23C, 255),  # boot.rst: cmdline_size is there from 2.06 on
+        (0x020F, 0x12345, 0x400, 0x12345),
+        (0x0205, 255, 0x23C, None),
+        (0x0206, 0, 0x23C, None),
+        (0x0206, 255, 0x23B, None),
+    ],
+)
+def test_the_limit_of_a_command_line_is_the_setup_headers(protocol: int, limit: int, size: int, told: int | None):
+    head = bytearray(0x400)
+    pack_into("<4sH", head, 0x202, b"HdrS", protocol)
+    pack_into("<I", head, 0x238, limit)
+    assert kernel.x86_command_line_limit(Reader.of(bytes(head[:size]))) == told

@@ -113,6 +113,12 @@ def test_entries_are_found_by_their_guids():
     assert (metadata.sev, metadata.tdx) == (None, None)
 
 
+def test_an_entry_may_have_no_data():
+    table = ovmf.decode(image(entry(ovmf.SVSM_INFO, b""), entry(ovmf.SEV_ES_RESET, b"1234")))
+    assert table is not None
+    assert table.entries == {ovmf.SVSM_INFO: b"", ovmf.SEV_ES_RESET: b"1234"}
+
+
 def test_an_empty_table_has_no_entries():
     metadata = ovmf.decode(image())
     assert metadata is not None
@@ -129,6 +135,50 @@ def metadata(guid: object, content: bytes, distance: int | None = None) -> Reade
     """An image whose one entry points at `content`, which stands first in it."""
     size = len(content) + 22 + 18 + 32
     return image(entry(guid, pack("<I", size if distance is None else distance)), head=content)
+
+
+@pytest.mark.parametrize("count", [0, 1, 1024])
+def test_metadata_are_read_row_by_row_from_the_start_of_the_file(count: int):
+    """OvmfSevMetadata.asm and IntelTdxMetadata.asm: the rows; more bytes may be claimed than they need."""
+    rows = b"".join(pack("<III", 0x1000 * number, 0x1000, 3) for number in range(count))
+    sev = ovmf.decode(metadata(ovmf.SEV_METADATA, pack("<4sIII", b"ASEV", 16 + len(rows), 1, count) + rows))
+    assert sev is not None
+    assert sev.sev == tuple(ovmf.SevSection(0x1000 * number, 0x1000, 3) for number in range(count))
+
+    igvm = ovmf.decode(metadata(ovmf.IGVM_METADATA, pack("<4sIII", b"IGVM", 17 + len(rows), 1, count) + rows))
+    assert igvm is not None
+    assert igvm.igvm == tuple(ovmf.IgvmSection(0x1000 * number, 0x1000, 3) for number in range(count))
+
+    rows = b"".join(pack("<IIQQII", number, 1, 2, 3, 4, 5) for number in range(count))
+    tdx = ovmf.decode(metadata(ovmf.TDX_METADATA, pack("<4sIII", b"TDVF", 16 + len(rows), 1, count) + rows))
+    assert tdx is not None
+    assert tdx.tdx == tuple(ovmf.TdxSection(number, 1, 2, 3, 4, 5) for number in range(count))
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (metadata(ovmf.SEV_METADATA, b"", 95), r"^the SEV metadata would start 95 bytes before the end"),
+        (image(entry(ovmf.SEV_METADATA, b"123")), r"^the SEV metadata entry is cut short"),
+        (metadata(ovmf.TDX_METADATA, b"", 4), r"^the TDX metadata lies outside the data"),
+        (
+            metadata(ovmf.TDX_METADATA, pack("<4sIII", b"AAAA", 16, 1, 0)),
+            r"TDX metadata are not understood \(magic b'AAAA'",
+        ),
+        (metadata(ovmf.IGVM_METADATA, pack("<4sIII", b"IGVM", 27, 1, 1) + bytes(12)), "IGVM metadata claim 27 bytes"),
+        (image(length=17), "claims 17 bytes, which do not fit"),
+        (image(bytes(16 + 2)), "claims 0 bytes, 18 are left"),
+    ],
+)
+def test_a_table_that_lies_is_told_by_its_name(image: Reader, message: str):
+    with pytest.raises(FormatError, match=message):
+        ovmf.decode(image)
+
+
+def test_of_two_entries_of_one_name_the_one_nearer_to_the_end_counts():
+    table = ovmf.decode(image(entry(ovmf.SEV_ES_RESET, b"near"), entry(ovmf.SEV_ES_RESET, b"away")))
+    assert table is not None
+    assert table.entries == {ovmf.SEV_ES_RESET: b"near"}
 
 
 LIES = {

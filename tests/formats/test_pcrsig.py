@@ -64,3 +64,11 @@ def test_what_does_not_fit_is_refused():
 def test_what_is_none_is_refused(data):
     with pytest.raises(FormatError):
         pcrsig.decode(data)
+
+
+def test_the_policies_without_a_signature_are_told_with_their_banks():
+    signed, unsigned = (
+        PolicySignature(pcrs=(11,), pkfp="00", pol=pol, sig=sig) for pol, sig in (("11", "QQ=="), ("22", None))
+    )
+    policies = {"sha1": (signed,), "sha256": (unsigned, signed, unsigned)}
+    assert pcrsig.missing(policies) == [("sha256", unsigned), ("sha256", unsigned)]

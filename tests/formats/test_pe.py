@@ -2,8 +2,9 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from struct import pack_into
+from struct import pack, pack_into
 
+import parts
 import pefile
 import pytest
 from msgspec.structs import replace
@@ -103,8 +104,13 @@ def test_the_places_of_fields_are_those_that_pefile_finds(part: Part, name: str)
         optional = theirs.OPTIONAL_HEADER
         assert headers.optional_offset == optional.get_file_offset()
         assert headers.checksum_offset == optional.get_field_absolute_offset("CheckSum")
+        assert headers.size_of_image_offset == optional.get_field_absolute_offset("SizeOfImage")
         assert headers.directories_offset == optional.DATA_DIRECTORY[0].get_file_offset()
-        assert headers.section_table_offset == theirs.sections[0].get_file_offset()
+        in_file_order = sorted(theirs.sections, key=lambda section: section.get_file_offset())
+        assert headers.section_table_offset == in_file_order[0].get_file_offset()
+        assert [headers.virtual_size_offset(index) for index in range(len(headers.sections))] == [
+            section.get_field_absolute_offset("Misc_VirtualSize") for section in in_file_order
+        ]
 
 
 @pytest.mark.parametrize("name", ["stub-x64", "addon-stub-x64", "stub-257-x64", "kernel-x64"])
@@ -208,8 +214,28 @@ def test_pefile_reads_a_minimal_image_as_it_was_meant(machine: pe.CoffMachine):
         assert_same_headers(headers, theirs)
         wide = machine not in (pe.CoffMachine.ia32, pe.CoffMachine.arm)
         assert (0x20B if wide else 0x10B) == theirs.PE_TYPE
-        assert theirs.FILE_HEADER.IMAGE_FILE_EXECUTABLE_IMAGE
         assert theirs.sections[0].get_data().rstrip(b"\0") == b"quiet"
+
+
+# Flags by the PE format specification, without the prefix IMAGE_FILE_.
+STRIPPED = {"EXECUTABLE_IMAGE", "LINE_NUMS_STRIPPED", "LOCAL_SYMS_STRIPPED", "DEBUG_STRIPPED"}
+
+
+@pytest.mark.parametrize("machine", list(pe.CoffMachine))
+def test_a_minimal_image_is_an_efi_application_and_nothing_else(machine: pe.CoffMachine):
+    data = pe.encode(minimal_image(machine, slots=3))
+    wide = machine not in (pe.CoffMachine.ia32, pe.CoffMachine.arm)
+    with pefile.PE(data=data, fast_load=True) as theirs:
+        header, optional = theirs.FILE_HEADER, theirs.OPTIONAL_HEADER
+        flags = {name for name, bit in pefile.image_characteristics if header.Characteristics & bit}
+        word = "LARGE_ADDRESS_AWARE" if wide else "32BIT_MACHINE"
+        assert flags == {f"IMAGE_FILE_{name}" for name in (*STRIPPED, word)}
+        assert (header.TimeDateStamp, header.PointerToSymbolTable, header.NumberOfSymbols) == (0, 0, 0)
+        assert optional.Subsystem == pefile.SUBSYSTEM_TYPE["IMAGE_SUBSYSTEM_EFI_APPLICATION"]
+        assert optional.DllCharacteristics == pefile.DLL_CHARACTERISTICS["IMAGE_DLLCHARACTERISTICS_NX_COMPAT"]
+        assert optional.SizeOfImage == optional.SectionAlignment == 0x1000
+        assert [(d.VirtualAddress, d.Size) for d in optional.DATA_DIRECTORY] == [(0, 0)] * 16
+    assert data[:0x40] == b"MZ" + bytes(0x3A) + pack("<I", 0x40)
 
 
 @pytest.mark.parametrize("machine", list(pe.CoffMachine))
@@ -283,3 +309,47 @@ def test_more_directories_than_the_optional_header_holds_are_refused(part: Part)
     data = pe.encode(crowded)
     with pytest.raises(FormatError, match="17 data directories"):
         pe.decode(data, part("stub-x64").stat().st_size)
+
+
+@pytest.mark.parametrize("machine", [pe.CoffMachine.x64, pe.CoffMachine.ia32])
+def test_headers_may_have_no_directories_and_end_with_their_last_section(machine: pe.CoffMachine):
+    headers = minimal_image(machine, slots=1)
+    size = headers.directories_offset - headers.optional_offset
+    section = decode_file(parts.get("stub-x64")).sections[0]._replace(raw_size=0, raw_offset=0)
+    bare = replace(
+        headers,
+        coff=headers.coff._replace(size_of_optional_header=size),
+        optional=headers.optional._replace(number_of_directories=0),
+        directories=(),
+    ).with_sections((section,))
+    end = bare.section_table_offset + pe.SECTION_HEADER_SIZE
+    bare = replace(bare, optional=bare.optional._replace(size_of_headers=end))
+
+    data = pe.encode(bare)
+    assert len(data) == end
+    assert pe.decode(data, end) == bare
+    with pytest.raises(FormatError, match="1 sections ends at"):
+        pe.decode(data[:-1], end)
+
+
+@pytest.mark.parametrize("alignment", [1, 2, 0x4000000])
+def test_alignments_are_powers_of_two_up_to_64_mib(part: Part, alignment: int):
+    headers = decode_file(part("stub-x64"))
+    aligned = replace(headers, optional=headers.optional._replace(section_alignment=alignment))
+    assert pe.decode(pe.encode(aligned), part("stub-x64").stat().st_size) == aligned
+
+
+@pytest.mark.parametrize(
+    ("size", "message"), [(0x3F, "the DOS header"), (0x44, "the COFF header"), (0x59, "the optional")]
+)
+def test_what_is_cut_short_is_told_by_its_name(size: int, message: str):
+    with pytest.raises(FormatError, match=f"^{message}"):
+        pe.decode(pe.encode(minimal_image(pe.CoffMachine.x64, slots=1))[:size], size)
+
+
+def test_a_section_beyond_the_file_is_told_with_its_end(part: Part):
+    headers = decode_file(part("stub-x64"))
+    section = headers.sections[0]
+    end = section.raw_offset + section.raw_size
+    with pytest.raises(FormatError, match=f"section {section.name} ends at {end:#x}, file at {end - 1:#x}"):
+        pe.decode(pe.encode(headers), end - 1)

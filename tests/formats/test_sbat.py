@@ -156,3 +156,9 @@ def test_what_shim_takes_and_its_document_forbids_is_told(rows: list[str], probl
 def test_nothing_is_told_of_the_tables_of_real_stubs(part: Part):
     for name in ("stub-x64", "stub-257-x64"):
         assert list(sbat.problems(sbat.decode(table_of(part(name))))) == []
+
+
+def test_of_several_rows_of_a_component_the_lowest_generation_counts():
+    lines = (line("a", "3"), line("b", "1"), line("a", "2"), line("a", "4"))
+    rows = sbat.decode("\n".join((HEADER, *lines)).encode())
+    assert sbat.generations(rows) == {"sbat": 1, "a": 2, "b": 1}

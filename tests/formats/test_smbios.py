@@ -55,6 +55,26 @@ def test_a_bios_structure_of_smbios_2_0_has_no_release():
     assert "bios_major" not in smbios.identity(bios(T440S, None) + system(T440S) + end())
 
 
+@pytest.mark.parametrize("length", range(4, 0x1B))
+def test_a_structure_may_end_before_any_field(length: int):
+    """DSP0134, 7.2: what a structure's length leaves out is not there."""
+    formatted = bytes([1, 2, 0, 0]) + bytes(16) + bytes([6, 3, 4])
+    machine = smbios.identity(structure(1, formatted[: length - 4], b"Acme", b"PC", b"SKU", b"Family") + end())
+    assert machine == {
+        "manufacturer": "Acme" if length > 4 else "",
+        "product": "PC" if length > 5 else "",
+        "sku": "SKU" if length > 0x19 else "",
+        "family": "",
+    }
+
+
+def test_half_a_release_and_no_kind_of_enclosure_are_none():
+    short = structure(0, bytes(0x15 - 4)) + structure(3, bytes(1)) + structure(1, bytes([1]), b"Acme") + end()
+    assert set(smbios.identity(short)) == {
+        *("bios_vendor", "bios_version", "manufacturer", "product", "sku", "family"),
+    }
+
+
 def test_strings_are_not_stripped():
     assert smbios.identity(system({"manufacturer": "  QEMU "}) + end())["manufacturer"] == "  QEMU "
 

@@ -80,6 +80,27 @@ def test_a_store_is_found_behind_other_volumes():
     assert names(bytes(8192) + volume(store(variable("a", b"1")))) == ["a"]
 
 
+@pytest.mark.parametrize("offset", [64 * 1024, 3 * 64 * 1024 + 4096])
+def test_a_store_is_found_wherever_a_page_begins(offset: int):
+    data = volume(store(variable("a", b"1")))
+    assert names(bytes(offset) + data) == ["a"]
+    assert variable_store.decode(Reader.of(bytes(offset + 8) + data)) is None
+
+
+def test_a_store_may_have_no_room_at_all():
+    assert variable_store.decode(Reader.of(volume(store(size=28)))) == ()
+
+
+def test_of_two_that_were_written_firmware_finds_the_first():
+    """FindVariableEx() of VariableParsing.c ends at the first one in the state VAR_ADDED."""
+    data = volume(store(variable("a", b"1"), variable("b", b""), variable("a", b"2")))
+    assert [(v.name, v.data) for v in variable_store.decode(Reader.of(data)) or ()] == [("a", b"1"), ("b", b"")]
+
+
+def test_a_replaced_variable_stands_where_the_new_one_does():
+    assert names(volume(store(variable("a", b"1", REPLACING), variable("b", b""), variable("a", b"2")))) == ["b", "a"]
+
+
 def test_deleted_and_half_written_variables_do_not_count():
     content = [variable(name, b"", state) for name, state in (("a", DELETED), ("b", HALF), ("c", 0x3C), ("d", ADDED))]
     assert names(volume(store(*content))) == ["d"]
@@ -167,9 +188,42 @@ def test_a_replaced_variable_is_marked_as_deleted():
     assert after == volume(store(variable("Lang", b"en\0", DELETED), variable("Lang", b"de\0")))
 
 
+def test_a_store_without_authentication_has_no_times():
+    written = StoredVariable(name="ab", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=b"hi")
+    head = pack("<HBxIII", 0x55AA, ADDED, 7, 6, 2) + VENDOR.bytes_le
+    expected = volume(store(head + "ab".encode("utf-16-le") + b"\0\0" + b"hi", kind=PLAIN))
+    assert variable_store.assign(volume(store(kind=PLAIN)), written) == expected
+
+
+def test_a_variable_may_fill_its_store_to_the_end():
+    written = StoredVariable(name="a", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=b"1234")
+    size = len(variable("a", b"1234"))
+    for room, fits in ((size, True), (size - 4, False)):
+        content = AUTHENTICATED + pack("<IBBxx4x", 28 + room, 0x5A, 0xFE) + b"\xff" * room
+        if fits:
+            assert variable_store.assign(volume(content), written) == volume(content[:28] + variable("a", b"1234"))
+        else:
+            with pytest.raises(FormatError, match="no room for a"):
+                variable_store.assign(volume(content), written)
+
+
 def test_a_variable_that_has_no_room_and_an_image_without_a_store_are_errors():
     large = StoredVariable(name="Large", vendor=VENDOR, attributes=7, timestamp=efi_time.NONE, data=bytes(5000))
     with pytest.raises(FormatError, match="no room for Large"):
         variable_store.assign(volume(store()), large)
     with pytest.raises(FormatError, match="no UEFI variable store"):
         variable_store.assign(bytes(8192), large)
+
+
+def test_a_program_that_takes_the_last_of_a_name_is_told_all_that_were_written():
+    written = (
+        variable("a", b"1"),
+        variable("a", b"2"),
+        variable("b", b"3", REPLACING),
+        variable("c", b"4", DELETED),
+        variable("d", b"5", HALF),
+        variable("b", b"6"),
+    )
+    stored = variable_store.decode_written(Reader.of(volume(store(*written))))
+    assert [(v.name, v.data) for v in stored] == [("a", b"1"), ("a", b"2"), ("b", b"6")]
+    assert variable_store.decode_written(Reader.of(bytes(8192))) == ()

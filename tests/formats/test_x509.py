@@ -1,7 +1,9 @@
 """Certificates and public keys in the forms in which people have them; openssl makes what they are held against."""
 
 import hashlib
+import re
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -111,3 +113,21 @@ def test_a_key_for_rsassa_pss_only_is_refused_in_every_form(tmp_path):
 
     with pytest.raises(FormatError, match="RSASSA-PSS"):
         x509.public_key_of(x509.decode_certificates((tmp_path / "p.crt").read_bytes())[0])
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
+def test_the_hash_by_which_dbx_lists_a_certificate_is_of_its_first_element(identity, algorithm):
+    """RFC 5280, 4.1: Certificate is a sequence of tbsCertificate and what signs it; openssl cuts the first one out."""
+    der = identity.certificate.public_bytes(DER)
+    listing = openssl(der, "asn1parse", "-inform", "DER").decode().splitlines()[1]
+    place = re.search(r"^ *(\d+):d=1 +hl= *(\d+) l= *(\d+) cons", listing)
+    assert place
+    at, header, size = map(int, place.groups())
+    expected = hashlib.new(algorithm, der[at : at + header + size]).digest()
+    assert x509.to_be_signed_hash(der, algorithm) == expected
+
+
+def test_a_certificate_expires_when_openssl_says(identity):
+    der = identity.certificate.public_bytes(DER)
+    told = openssl(der, "x509", "-inform", "DER", "-noout", "-enddate").decode().strip()
+    assert x509.expires(der) == datetime.strptime(told, "notAfter=%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
