@@ -38,9 +38,7 @@ _FIRST_KERNEL = (6, 10)
 _OLD_KERNEL = f"a kernel before {_FIRST_KERNEL[0]}.{_FIRST_KERNEL[1]} measures into TPMs only, if it was not changed"
 _NO_TABLE = "the partition table of the disk is not known"
 _SMBIOS = "the stub of a confidential guest passes over options in SMBIOS strings: predict without them"
-_OPTIONS = (
-    "with Secure Boot, the stub of a confidential guest passes over a loader's options: predict without them"
-)
+_OPTIONS = "with Secure Boot, the stub of a confidential guest passes over a loader's options: predict without them"
 _LOADERS = "boot loaders measure more than is predicted of them: shim its lists of keys, systemd-boot its settings"
 
 
