@@ -326,3 +326,10 @@ def test_the_limit_of_a_command_line_is_the_setup_headers(protocol: int, limit: 
     pack_into("<4sH", head, 0x202, b"HdrS", protocol)
     pack_into("<I", head, 0x238, limit)
     assert kernel.x86_command_line_limit(Reader.of(bytes(head[:size]))) == told
+
+
+@pytest.mark.parametrize("size", range(1, 18))
+def test_notes_with_names_of_any_size_are_passed_over(size: int):
+    """ELF: a name and what follows it are padded to multiples of 4."""
+    other = note(b"N" * (size - 1) + b"\0", 0x100, b"x" * size)
+    assert release(elf(other + RELEASE_NOTE)) == RELEASE
