@@ -231,7 +231,7 @@ def _decode_optional(head: bytes, offset: int, size: int) -> OptionalHeader:
     if magic == PE32:
         values.append(values.pop(_BASE_OF_DATA))
 
-    return OptionalHeader._make(values) if magic == PE32 else OptionalHeader(*values)
+    return OptionalHeader(*values)
 
 
 def _decode_directories(
