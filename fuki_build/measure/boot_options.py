@@ -38,6 +38,15 @@ def read_program(named: AnyPath, banks: Iterable[str], policy: SecureBootPolicy 
         return Addon(path.name, layout, digest_image(layout, boot_digests(banks, policy)))
 
 
+def read_addon(named: AnyPath, banks: Iterable[str], policy: SecureBootPolicy | None = None) -> Addon:
+    """An addon, digested in these banks. Raises `FukiError`, also for a name that stubs pass over (stub.c, 254 on)."""
+    name = Path(named).name
+    if not name.isascii() or name.startswith("."):
+        hint = "give it the name that it has on the machine, in ASCII and without a leading dot"
+        raise FukiError("the stub passes over an addon of this name", where=str(named), hint=hint)
+    return read_program(named, banks, policy)
+
+
 def read_boot(  # noqa: PLR0913 - one for each option of the command line
     banks: Sequence[str],
     *,
@@ -81,8 +90,8 @@ def read_boot(  # noqa: PLR0913 - one for each option of the command line
         secret=not no_boot_secret,
         console=console,
         loaders=tuple(read_program(path, banks, policy) for path in loaders),
-        global_addons=tuple(read_program(path, banks, policy) for path in global_addons),
-        addons=tuple(read_program(path, banks, policy) for path in addons),
+        global_addons=tuple(read_addon(path, banks, policy) for path in global_addons),
+        addons=tuple(read_addon(path, banks, policy) for path in addons),
         policy=policy,
         partitions=None if disk is None else _read_partitions(disk),
         firmware=()

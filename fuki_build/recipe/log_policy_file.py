@@ -16,7 +16,7 @@ from fuki_build.formats.uefi import authenticated_variable, efi_signature_list
 from fuki_build.formats.uefi.efi_signature_list import SignatureType
 from fuki_build.image.blob import Blob, read_small_file
 from fuki_build.measure.boot import Addon
-from fuki_build.measure.boot_options import read_firmware, read_program
+from fuki_build.measure.boot_options import read_addon, read_firmware, read_program
 from fuki_build.measure.chipset import Chipset
 from fuki_build.measure.events import CONSTANT
 from fuki_build.measure.log_policy import LogPolicy, firmware_registers, program_registers
@@ -159,7 +159,7 @@ def read_policy_file(path: Path, log: EventLog) -> ReadLogPolicy:
         firmware=frozenset(firmware),
         image_names=file.programs.images,
     )
-    addons = tuple(read_program(folder / name, (bank,)) for name in file.programs.addons)
+    addons = tuple(read_addon(folder / name, (bank,)) for name in file.programs.addons)
     return ReadLogPolicy(policy, images, addons)
 
 

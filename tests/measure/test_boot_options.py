@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,16 @@ def test_each_option_is_one_circumstance(part):
         (program,) = programs
         assert program.name == path.name
         assert program.assembly.image_hash("sha256").hexdigest() == authenticode(path)
+
+
+@pytest.mark.parametrize("name", ["mehr-é.addon.efi", ".more.addon.efi"])
+@pytest.mark.parametrize("option", ["addons", "global_addons"])
+def test_an_addon_that_the_stub_does_not_look_at_is_refused(part, tmp_path: Path, option: str, name: str):
+    (tmp_path / name).symlink_to(part("addon-stub-x64"))
+    given: dict[str, Any] = {option: [tmp_path / name]}
+    with pytest.raises(FukiError, match="the stub passes over an addon of this name") as refused:
+        read_boot(BANKS, **given)
+    assert refused.value.where == str(tmp_path / name)
 
 
 @pytest.mark.parametrize(
