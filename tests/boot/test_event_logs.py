@@ -9,6 +9,7 @@ from hashlib import sha384
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from fuki_build.formats.tcg import event_log
 from fuki_build.formats.tcg.event_log import EventLog, LoggedEvent
@@ -82,7 +83,8 @@ def check_time(log: EventLog, prediction: Prediction, boot: Boot, layout: Layout
     """Events were predicted in the order in which they were logged, and give the RTMRs that the log gives."""
     order = [(e.register, e.digests["sha384"]) for e in log.events if e.register in prediction.registers]
     assert [(event.pcr, event.digests["sha384"]) for event in prediction.events] == order
-    first, second = rtmrs(prediction, boot, layout)
+    # A guest with a TPM has options from SMBIOS strings, which those with RTMRs do not.
+    first, second = rtmrs(prediction, replace(boot, smbios=None), layout)
     assert first.value == extended(digests(log, range(2, 7)))
     assert second.value == extended(digests(log, range(8, 16)))
 
