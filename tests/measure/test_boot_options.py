@@ -48,6 +48,14 @@ def test_each_option_is_one_circumstance(part):
         assert program.assembly.image_hash("sha256").hexdigest() == authenticode(path)
 
 
+@pytest.mark.parametrize("option", ["loaders", "addons", "global_addons"])
+def test_programs_have_the_digest_by_which_db_lists_them_whatever_the_banks(part, option: str):
+    given: dict[str, Any] = {option: [part("stub-x64")]}
+    boot = read_boot(("sha384",), lists=[f"db={LOGS / 'db.esl'}"], secure_boot="on", **given)
+    (program,) = getattr(boot, option)
+    assert program.assembly.image_hash("sha256").hexdigest() == authenticode(part("stub-x64"))
+
+
 @pytest.mark.parametrize("name", ["mehr-é.addon.efi", ".more.addon.efi"])
 @pytest.mark.parametrize("option", ["addons", "global_addons"])
 def test_an_addon_that_the_stub_does_not_look_at_is_refused(part, tmp_path: Path, option: str, name: str):

@@ -90,6 +90,19 @@ def test_phases_come_behind_the_log(log):
     assert (match.changes, match.phase) == ((), ("enter-initrd", "leave-initrd"))
 
 
+def test_phases_come_behind_a_change(log):
+    digests = digests_of(log, 11)
+    phases = ("enter-initrd", "leave-initrd")
+    value = replayed([*digests[:2], *digests[4:], *(sha256(word.encode()).digest() for word in phases)])
+    search = search_log(log, "sha256", 11, value)
+    assert [(match.changes, match.phase) for match in search.matches] == [(("without section .osrel",), phases)]
+
+
+def test_a_search_without_success_says_that_all_was_tried(log):
+    search = search_log(log, "sha256", 12, b"\1" * 32)
+    assert (search.matches, search.complete) == ((), True)
+
+
 def test_a_register_that_ended_early_says_before_what(log):
     digests = digests_of(log, 7)
     search = search_log(log, "sha256", 7, replayed(digests[:3]))

@@ -21,6 +21,7 @@ from fuki_build.measure.explain import explain
 from fuki_build.measure.pcr7 import SecureBootPolicy, SecureBootState
 from fuki_build.measure.predict import Prediction, cases, predict
 from fuki_build.measure.rtmr import Rtmr, measured, rtmrs
+from fuki_build.measure.rtmr0 import with_later
 from fuki_build.measure.section_digests import SectionDigests
 from fuki_build.testing import invoke, succeed
 from tests.formats.test_event_log import record, spec_event
@@ -281,6 +282,20 @@ def test_what_is_not_said_of_the_guest_is_asked_for(guest):
     refused = invoke(guest, "measure", "image.efi", "--rtmr", *CONFIGURATION[:-1], "2 GiB")
     assert refused.code == 2
     assert "--memory: '2 GiB' is no size of memory" in refused.err
+
+
+def test_what_vouches_for_programs_follows_the_boot_options_as_in_a_guests_log():
+    kinds = ("EV_EFI_VARIABLE_BOOT", "EV_EFI_VARIABLE_AUTHORITY")
+    log = event_log.decode((LOGS / "secure-boot-on.log").read_bytes())
+    logged = dict.fromkeys(event.type_name for event in log.events if event.type_name in kinds)
+
+    variables = [
+        Event(pcr=7, type=kind, what="", source="", by=Measurer.FIRMWARE, digests={"sha384": bytes(48)})
+        for kind in ("EV_EFI_VARIABLE_DRIVER_CONFIG", "EV_EFI_VARIABLE_AUTHORITY")
+    ]
+    register = list(with_later(variables))
+    assert [event.type for event in register if event.type in kinds] == list(logged)
+    assert register[0] == variables[0]
 
 
 def test_firmware_of_a_guests_log_is_recognised(guest):
