@@ -47,6 +47,7 @@ def test_zeros_stand_in_the_initrd_where_its_parts_have_them(tmp_path: Path):
     parts: list[Content] = [linux, CMDLINE, (".initrd", b"initrd", None), (".ucode", b"micro", None)]
     for sizes, joined in (
         ({".initrd": 10}, b"micro\0\0\0" + b"initrd".ljust(12, b"\0")),
+        ({".initrd": 9}, b"micro\0\0\0" + b"initrd".ljust(12, b"\0")),
         ({".ucode": 9}, b"micro".ljust(12, b"\0") + b"initrd\0\0"),
         ({".ucode": 8, ".initrd": 8}, b"micro\0\0\0" + b"initrd\0\0"),
     ):
