@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec.structs import replace
 
 from fuki_build.cli.measure import inspect_uki
 from fuki_build.cli.options import json_option
@@ -17,11 +16,10 @@ from fuki_build.formats.tcg.event_log import EventLog, LogKind
 from fuki_build.image.assemble import assemble
 from fuki_build.image.blob import read_small_file
 from fuki_build.image.profiles import find_profiles
-from fuki_build.measure.boot_options import boot_digests, read_boot
+from fuki_build.measure.boot_options import read_boot, search_digests
 from fuki_build.measure.explain import Explanation, explain, fits_phases, registers
 from fuki_build.measure.log_policy import Ruling
 from fuki_build.measure.log_views import ExpectedView, ReplayView, register_name, replay_view
-from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.measure.pcr11 import PCR as PHASES_PCR
 from fuki_build.measure.predict import cases
 from fuki_build.measure.reasons import reasons
@@ -159,9 +157,7 @@ def _hold(log: EventLog, image: Path, profile: str | None, boot: Mapping[str, An
     layout = inspect_uki(image)
     boot_cases = cases(layout, None, find_profiles(layout, profile))
     how = read_boot(banks, **boot)
-    # With Secure Boot on, which is searched as well, db may list the image by its digest.
-    policy = None if how.policy is None else replace(how.policy, state=SecureBootState.ON)
-    contents = SectionDigests(layout, assemble(layout, digests=boot_digests(banks, policy)), banks)
+    contents = SectionDigests(layout, assemble(layout, digests=search_digests(banks, how.policy)), banks)
     how = with_authorities(how, contents)
     return explain(log, contents, boot_cases, how), StartedImage(
         contents, boot_cases, how, policy_candidates(how, contents)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from fuki_build.errors import FormatError
 from fuki_build.formats.hashes import SIZES
@@ -17,11 +16,10 @@ from fuki_build.image.inspect import inspect
 from fuki_build.launch.of_image import inspect_uki
 from fuki_build.measure import rtmr
 from fuki_build.measure.boot import Boot
-from fuki_build.measure.boot_options import boot_digests
+from fuki_build.measure.boot_options import search_digests
 from fuki_build.measure.explain import explain
 from fuki_build.measure.log_search import search_log
 from fuki_build.measure.log_views import register_name
-from fuki_build.measure.pcr7 import SecureBootState
 from fuki_build.measure.predict import cases
 from fuki_build.measure.reasons import reasons
 from fuki_build.measure.register_search import RegisterSearch, RegisterSearcher
@@ -65,9 +63,7 @@ def search_registers(question: RegisterQuestion) -> tuple[RegisterSearchView, ..
 
 def _image(path: Path, banks: tuple[str, ...], question: RegisterQuestion) -> StartedImage:
     layout = inspect_uki(path)
-    # With Secure Boot on, which is tried as well, db may list the image by its digest.
-    policy = None if question.boot.policy is None else replace(question.boot.policy, state=SecureBootState.ON)
-    contents = SectionDigests(layout, assemble(layout, digests=boot_digests(banks, policy)), banks)
+    contents = SectionDigests(layout, assemble(layout, digests=search_digests(banks, question.boot.policy)), banks)
     boot_cases = cases(layout, question.machines, layout.profiles or (None,))
     boot = with_authorities(question.boot, contents)
     return StartedImage(contents, boot_cases, boot, policy_candidates(boot, contents))

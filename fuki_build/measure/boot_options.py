@@ -26,7 +26,15 @@ def boot_digests(banks: Iterable[str], policy: SecureBootPolicy | None) -> Diges
 
     With Secure Boot, the SHA-256 is among them: db may list the program by that.
     """
-    listed = policy is not None and policy.state is SecureBootState.ON
+    return _digests(banks, listed=policy is not None and policy.state is SecureBootState.ON)
+
+
+def search_digests(banks: Iterable[str], policy: SecureBootPolicy | None) -> DigestNeeds:
+    """The same where Secure Boot's other states are tried as well."""
+    return _digests(banks, listed=policy is not None)
+
+
+def _digests(banks: Iterable[str], *, listed: bool) -> DigestNeeds:
     return measured_in(banks) | DigestNeeds(image=frozenset({"sha256"} if listed else ()))
 
 
